@@ -1,0 +1,81 @@
+//! The device map: what each GRES index of this node is, in Slurm's own index order.
+//!
+//! `gresgen` writes it beside `gres.conf`; the SPANK plugin reads it and nothing else. It is text that a
+//! person can read and grep:
+//!
+//! ```text
+//! gresgen-devices 1
+//! node n1
+//! boot 0b5b2a8e-3d0e-4c62-9a7e-2f6a3f0c9a11
+//! gres-conf 5d41402abc4b2a76
+//! columns index type uuid parent gi ci files
+//! 0 1g.5gb MIG-6ba7b810-... GPU-5c3f... 7 0 /dev/nvidia0=195:0,/dev/nvidia-caps/nvidia-cap66=238:66,...
+//! end 1
+//! ```
+//!
+//! A record's position is its index: [`DeviceMap::from_str`] refuses gaps, repeats and a missing end line,
+//! so a half-written map is never half believed. Header lines and columns it does not know are ignored,
+//! so an older plugin reads a newer map.
+#![forbid(unsafe_code)]
+
+mod text;
+pub mod trust;
+
+use std::path::PathBuf;
+
+pub use text::ParseError;
+pub use trust::{LoadError, load};
+
+/// Version of the format written here. A reader refuses any other.
+pub const FORMAT: u32 = 1;
+
+/// Most records a node can have: Slurm's `MAX_GRES_BITMAP` (src/interfaces/gres.c).
+pub const MAX_RECORDS: usize = 1024;
+
+/// What this node's GRES indexes mean.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeviceMap {
+    /// Slurm's name of the node.
+    pub node: String,
+    /// `/proc/sys/kernel/random/boot_id` when the map was written: instances never survive a boot.
+    pub boot: String,
+    /// Digest of the `gres.conf` the map belongs to.
+    pub digest: String,
+    /// Position equals Slurm's device index.
+    pub records: Vec<Record>,
+}
+
+/// One GRES record: a MIG device, or a whole GPU.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// GRES type as in `gres.conf`; `-` when the record has none.
+    pub gres_type: String,
+    /// What CUDA calls the device: `MIG-…` or `GPU-…`.
+    pub uuid: String,
+    /// UUID of the physical GPU.
+    pub parent: String,
+    /// GPU instance id and compute instance id; `None` for a whole GPU.
+    pub instance: Option<(u32, u32)>,
+    /// Device nodes in the order of `gres.conf`: the GPU, then the capabilities of the two instances.
+    pub files: Vec<DeviceFile>,
+}
+
+impl Record {
+    /// The device node that belongs to this record alone: the compute instance's capability, or the GPU.
+    ///
+    /// Its access is Slurm's verdict on the record, because siblings share the nodes before it.
+    pub fn own_file(&self) -> Option<&DeviceFile> {
+        self.files.last()
+    }
+}
+
+/// A character device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceFile {
+    /// Its path.
+    pub path: PathBuf,
+    /// Major number.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
+}
