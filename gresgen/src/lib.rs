@@ -10,6 +10,8 @@
 //! Only reading, executing and committing touch the world; everything between takes values and returns values.
 #![deny(unsafe_code)]
 
+pub mod apply;
+pub mod atomic;
 pub mod devices;
 pub mod holders;
 pub mod inventory;

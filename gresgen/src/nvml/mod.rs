@@ -85,7 +85,9 @@ impl DriverError {
 
 /// An open NVML session on this node.
 pub struct Driver {
-    nvml: Nvml,
+    /// `None` only inside [`Driver::closed`].
+    session: Option<Nvml>,
+    library: PathBuf,
     root: Root,
 }
 
@@ -96,21 +98,43 @@ impl Driver {
     /// [`DriverError::NoLibrary`] without a driver; [`DriverError::Call`] when it does not start.
     pub fn open(library: Option<&Path>, root: &Root) -> Result<Self, DriverError> {
         let library = library.unwrap_or(Path::new(LIBRARY));
-        let nvml = Nvml::builder().lib_path(library.as_os_str()).init().map_err(|error| match error {
-            NvmlError::LibloadingError(reason) => {
-                DriverError::NoLibrary { library: library.to_owned(), reason: reason.to_string() }
-            }
-            error => failed(&library.display().to_string(), "nvmlInit_v2")(error),
-        })?;
-        Ok(Driver { nvml, root: root.clone() })
+        Ok(Driver { session: Some(session(library)?), library: library.to_owned(), root: root.clone() })
+    }
+
+    /// Does something while this program holds no NVML session, which would count as a client of the GPU, and
+    /// opens a new one.
+    ///
+    /// # Errors
+    /// As [`Driver::open`].
+    pub fn closed<T>(&mut self, work: impl FnOnce() -> T) -> Result<T, DriverError> {
+        self.session = None;
+        let result = work();
+        self.session = Some(session(&self.library)?);
+        Ok(result)
+    }
+
+    fn nvml(&self) -> Result<&Nvml, DriverError> {
+        self.session.as_ref().ok_or_else(|| DriverError::Unexpected {
+            object: self.library.display().to_string(),
+            what: "the session could not be opened again".to_owned(),
+        })
     }
 
     fn device(&self, uuid: &str) -> Result<Device<'_>, DriverError> {
-        self.nvml.device_by_uuid(uuid).map_err(|error| match error {
+        self.nvml()?.device_by_uuid(uuid).map_err(|error| match error {
             NvmlError::NotFound | NvmlError::InvalidArg => DriverError::NoGpu(uuid.to_owned()),
             error => failed(uuid, "nvmlDeviceGetHandleByUUID")(error),
         })
     }
+}
+
+fn session(library: &Path) -> Result<Nvml, DriverError> {
+    Nvml::builder().lib_path(library.as_os_str()).init().map_err(|error| match error {
+        NvmlError::LibloadingError(reason) => {
+            DriverError::NoLibrary { library: library.to_owned(), reason: reason.to_string() }
+        }
+        error => failed(&library.display().to_string(), "nvmlInit_v2")(error),
+    })
 }
 
 /// Names the object and the call of a failure.

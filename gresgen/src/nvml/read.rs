@@ -25,8 +25,8 @@ impl Driver {
     /// The first call or file that fails, named with its GPU.
     pub fn inventory(&self, node: &str) -> Result<Inventory, DriverError> {
         let driver =
-            self.nvml.sys_driver_version().map_err(failed("driver", "nvmlSystemGetDriverVersion"))?;
-        let count = self.nvml.device_count().map_err(failed("driver", "nvmlDeviceGetCount_v2"))?;
+            self.nvml()?.sys_driver_version().map_err(failed("driver", "nvmlSystemGetDriverVersion"))?;
+        let count = self.nvml()?.device_count().map_err(failed("driver", "nvmlDeviceGetCount_v2"))?;
         let capabilities = Capabilities::read(&self.root);
         let gpus: Result<Vec<Gpu>, DriverError> =
             (0..count).map(|index| self.gpu(index, &capabilities)).collect();
@@ -36,7 +36,7 @@ impl Driver {
     fn gpu(&self, index: u32, capabilities: &Capabilities) -> Result<Gpu, DriverError> {
         let object = format!("GPU {index}");
         let device =
-            self.nvml.device_by_index(index).map_err(failed(&object, "nvmlDeviceGetHandleByIndex_v2"))?;
+            self.nvml()?.device_by_index(index).map_err(failed(&object, "nvmlDeviceGetHandleByIndex_v2"))?;
         let uuid = device.uuid().map_err(failed(&object, "nvmlDeviceGetUUID"))?;
         let pci = device.pci_info().map_err(failed(&uuid, "nvmlDeviceGetPciInfo_v3"))?;
         let model = device.name().map_err(failed(&uuid, "nvmlDeviceGetName"))?;
