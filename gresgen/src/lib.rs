@@ -12,6 +12,7 @@
 
 pub mod apply;
 pub mod atomic;
+pub mod cli;
 pub mod devices;
 pub mod holders;
 pub mod inventory;
