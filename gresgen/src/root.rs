@@ -44,6 +44,8 @@ impl Root {
     pub const TEMPLATES: &'static str = "/etc/gresgen/templates";
     /// Devices by GRES index; read by the SPANK plugin.
     pub const DEVICE_MAP: &'static str = "/run/gresgen/devices";
+    /// The copy of the map that the running slurmd loaded; kept by the SPANK plugin.
+    pub const LOADED_MAP: &'static str = "/run/gresgen/devices.slurmd";
     /// Held by whoever changes GPUs or files.
     pub const LOCK: &'static str = "/run/gresgen/lock";
     /// What an apply set out to do; present only while it runs or after it was cut off.

@@ -1,7 +1,10 @@
 //! The command line. One file per verb; each reads, asks the library, prints, and says how the program ends.
 
 mod draw;
+mod env;
+mod export;
 mod out;
+mod profiles;
 pub mod report;
 mod session;
 mod status;
@@ -57,6 +60,12 @@ pub struct Global {
 enum Verb {
     /// Show GPUs, their slices, who uses them and what could still be created
     Status,
+    /// List the profiles of the GPUs present, or of any model
+    Profiles(profiles::Args),
+    /// Print what the node has as a configuration file
+    Export(export::Args),
+    /// Print the variables for the devices this process can open, for a shell to read
+    Env,
 }
 
 /// Runs the program.
@@ -67,6 +76,9 @@ pub fn run(cli: &Cli) -> Outcome {
     let session = Session::new(&cli.global)?;
     match &cli.verb {
         Verb::Status => status::run(&session, &cli.global),
+        Verb::Profiles(args) => profiles::run(&session, &cli.global, args),
+        Verb::Export(args) => export::run(&session, args),
+        Verb::Env => env::run(&session, &cli.global),
     }
 }
 

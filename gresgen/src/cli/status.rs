@@ -2,16 +2,18 @@
 
 use std::fmt::Write;
 
+use mig::{Demand, Placed, Profile, room};
+
 use super::report::{Exit, Outcome};
 use super::session::Session;
-use super::{Global, draw};
+use super::{Global, draw, out};
 use crate::holders;
 use crate::inventory::{Compute, Gpu, Instance, Inventory, Mode};
 
 pub(super) fn run(session: &Session, _global: &Global) -> Outcome {
     let mut inventory = session.driver()?.inventory(&session.node())?;
     holders::annotate(&mut inventory, &session.root);
-    print!("{}", text(&inventory));
+    out::text(&text(&inventory))?;
     Ok(Exit::Ok)
 }
 
@@ -48,6 +50,7 @@ fn text_gpu(out: &mut String, gpu: &Gpu) {
             text_compute(out, instance, compute);
         }
     }
+    let _ = writeln!(out, "  room for {}", mig::shortage::Counted(&free(gpu, &placed)));
 }
 
 fn text_compute(out: &mut String, instance: &Instance, compute: &Compute) {
@@ -69,4 +72,10 @@ fn mode(mode: Mode) -> &'static str {
 
 fn plural(count: usize) -> &'static str {
     if count == 1 { "" } else { "s" }
+}
+
+/// What could still be created, each profile taken alone.
+fn free(gpu: &Gpu, placed: &[Placed]) -> Demand {
+    let fits = |(profile, count): (Profile, u32)| (count > 0).then_some((profile, count));
+    room::room(&gpu.geometry, placed).into_iter().filter_map(fits).collect()
 }
