@@ -25,3 +25,11 @@ release:
 lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+# The plugin is tested as it is shipped: the launch tests load the release build.
+test: setup
+	$(CARGO) build --locked --release -p slurm-plugin
+	$(CARGO) test --locked --workspace
+
+demo: setup release
+	target/release/lab demo
