@@ -10,5 +10,8 @@
 //! Only reading, executing and committing touch the world; everything between takes values and returns values.
 #![deny(unsafe_code)]
 
+pub mod files;
 pub mod inventory;
+pub mod render;
 pub mod root;
+pub mod slurm;
