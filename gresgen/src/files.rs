@@ -56,7 +56,8 @@ pub struct Output {
 
 impl Output {
     /// First line of every file of ours.
-    pub const MARKER: &'static str = "# Written by gresgen, which replaces what is above a line of kept lines.";
+    pub const MARKER: &'static str =
+        "# Written by gresgen, which replaces what is above a line of kept lines.";
 }
 
 /// Why a file is not written.
@@ -154,8 +155,11 @@ fn text(output: Output, adopt: bool) -> Result<Texts, FileError> {
     }
     let kept = match &old {
         Some(old) if adopted => kept::foreign(kind, old, &head),
-        Some(old) => kept::own(kind, old, &head)
-            .map_err(|(line, text)| FileError::Kept { path: path.clone(), line, text })?,
+        Some(old) => kept::own(kind, old, &head).map_err(|(line, text)| FileError::Kept {
+            path: path.clone(),
+            line,
+            text,
+        })?,
         None => String::new(),
     };
     Ok(Texts { path, old, new: head + &kept, adopted })

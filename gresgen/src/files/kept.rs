@@ -29,8 +29,11 @@ pub(super) fn foreign(kind: Kind, old: &str, new: &str) -> String {
         return String::new();
     }
     let spoken = keys(new);
-    let kept: String =
-        logical(old).into_iter().filter(|(_, line)| !ours(kind, line, &spoken)).map(|(_, line)| line).collect();
+    let kept: String = logical(old)
+        .into_iter()
+        .filter(|(_, line)| !ours(kind, line, &spoken))
+        .map(|(_, line)| line)
+        .collect();
     match kept.trim().is_empty() {
         true => String::new(),
         false => format!("{KEEP}\n{}\n", kept.trim_matches('\n')),
@@ -54,7 +57,8 @@ fn ours(kind: Kind, line: &str, spoken: &[String]) -> bool {
     let keys_of_line = settings(line);
     match kind {
         Kind::GresConf => {
-            let names: Vec<&String> = keys_of_line.iter().filter(|(k, _)| k == "name").map(|(_, v)| v).collect();
+            let names: Vec<&String> =
+                keys_of_line.iter().filter(|(k, _)| k == "name").map(|(_, v)| v).collect();
             names.iter().any(|name| *name == "gpu")
                 || (names.is_empty() && keys_of_line.iter().any(|(key, _)| key == "autodetect"))
         }

@@ -54,7 +54,9 @@ fn files_are_written_once_and_old_versions_kept() {
     assert_eq!((staged.changed().count(), staged.diff()), (0, String::new()));
     assert_eq!(staged.commit().unwrap(), Committed::default());
     place.write(outputs("b\n"), false);
-    assert!(place.read("etc/gres.conf").ends_with("\nb\n") && place.read("state/gres.conf").ends_with("\na\n"));
+    assert!(
+        place.read("etc/gres.conf").ends_with("\nb\n") && place.read("state/gres.conf").ends_with("\na\n")
+    );
     assert_eq!(place.names("etc"), ["gres.conf"]);
 }
 
@@ -102,7 +104,11 @@ fn adoption_keeps_a_backup_and_the_lines_of_others() {
 #[test]
 fn adoption_of_cgroup_conf_keeps_other_constraints() {
     let place = Place::new();
-    fs::write(place.path("cgroup.conf"), "constraindevices = no\nConstrainDevices=no\nConstrainCores=yes # x\n").unwrap();
+    fs::write(
+        place.path("cgroup.conf"),
+        "constraindevices = no\nConstrainDevices=no\nConstrainCores=yes # x\n",
+    )
+    .unwrap();
     place.write(vec![place.output(Kind::CgroupConf, "cgroup.conf", "ConstrainDevices=yes\n")], true);
     insta::assert_snapshot!(place.read("cgroup.conf"));
 }
@@ -110,7 +116,8 @@ fn adoption_of_cgroup_conf_keeps_other_constraints() {
 #[test]
 fn a_kept_line_that_contradicts_us_is_refused_with_its_place() {
     let place = Place::new();
-    fs::write(place.path("gres.conf"), format!("{}\na\n{KEEP}\n\nname=GPU Type=x\n", Output::MARKER)).unwrap();
+    fs::write(place.path("gres.conf"), format!("{}\na\n{KEEP}\n\nname=GPU Type=x\n", Output::MARKER))
+        .unwrap();
     insta::assert_snapshot!(place.error(vec![place.output(Kind::GresConf, "gres.conf", "b\n")]));
 }
 

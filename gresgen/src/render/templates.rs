@@ -116,7 +116,9 @@ fn phrase(error: &Error, line: &str) -> String {
     match (error.kind(), error.detail()) {
         (ErrorKind::UndefinedError, _) => {
             let expression = error.range().and_then(|_| expression(line)).unwrap_or(line.trim());
-            format!("the context has no such value: {expression} (gresgen render --context prints all there are)")
+            format!(
+                "the context has no such value: {expression} (gresgen render --context prints all there are)"
+            )
         }
         (_, Some(detail)) => detail.to_owned(),
         (kind, None) => kind.to_string(),

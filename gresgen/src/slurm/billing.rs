@@ -9,7 +9,9 @@ use crate::inventory::{Compute, Gpu, Instance};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BillingError {
     /// The driver, or the table of the board, gives no figure.
-    #[error("GRES type {gres_type}: the driver gives no {what} of it; set slurm.billing to the other one, or leave it out")]
+    #[error(
+        "GRES type {gres_type}: the driver gives no {what} of it; set slurm.billing to the other one, or leave it out"
+    )]
     Unknown {
         /// The type.
         gres_type: String,
@@ -70,7 +72,11 @@ pub fn share(
     let spec = gpu.geometry.spec(instance.placed);
     let specs = gpu.geometry.specs.iter();
     let (part, whole, what) = match by {
-        Billing::Sms => (sms(gpu, instance, compute).map(u64::from), specs.filter_map(|s| s.sms).max().map(u64::from), "SM count"),
+        Billing::Sms => (
+            sms(gpu, instance, compute).map(u64::from),
+            specs.filter_map(|s| s.sms).max().map(u64::from),
+            "SM count",
+        ),
         // Compute instances share the memory of their GPU instance: each is billed its compute share of it.
         Billing::Memory => (
             spec.memory_mib.map(|mib| {
@@ -80,7 +86,8 @@ pub fn share(
             "memory size",
         ),
     };
-    let (part, whole) = part.zip(whole).ok_or(BillingError::Unknown { gres_type: gres_type.to_owned(), what })?;
+    let (part, whole) =
+        part.zip(whole).ok_or(BillingError::Unknown { gres_type: gres_type.to_owned(), what })?;
     Ok(((part * 1000 + whole / 2) / whole) as u32)
 }
 

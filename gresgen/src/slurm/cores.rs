@@ -32,7 +32,8 @@ impl Topology {
     /// Reads `/sys/devices/system/cpu` at `sys_cpu`; empty when it cannot be read.
     pub fn read(sys_cpu: &Path) -> Self {
         let Ok(entries) = std::fs::read_dir(sys_cpu) else { return Topology::default() };
-        let number = |path: std::path::PathBuf| std::fs::read_to_string(path).ok()?.trim().parse::<u32>().ok();
+        let number =
+            |path: std::path::PathBuf| std::fs::read_to_string(path).ok()?.trim().parse::<u32>().ok();
         Topology::new(entries.flatten().filter_map(|entry| {
             let cpu = entry.file_name().to_str()?.strip_prefix("cpu")?.parse().ok()?;
             let topology = entry.path().join("topology");

@@ -71,7 +71,8 @@ impl Previous {
     /// The order of types in a gres.conf of ours, which survives the reboot that the map does not.
     pub fn of_gres_conf(text: &str) -> Self {
         let lines = text.lines().filter(|line| line.contains("Name=gpu "));
-        let types = lines.filter_map(|line| line.split_whitespace().find_map(|word| word.strip_prefix("Type=")));
+        let types =
+            lines.filter_map(|line| line.split_whitespace().find_map(|word| word.strip_prefix("Type=")));
         Previous { types: distinct(types), indexes: HashMap::new() }
     }
 
@@ -98,7 +99,8 @@ impl GresTable {
     pub fn new(inventory: &Inventory, settings: &Settings, previous: &Previous) -> Result<Self, GresError> {
         let mut groups = groups(inventory, &Names::new(&settings.types)?)?;
         check(&inventory.node, groups.iter().flat_map(|g| &g.records))?;
-        let known = |g: &Group| previous.types.iter().position(|t| t == g.name.as_str()).unwrap_or(usize::MAX);
+        let known =
+            |g: &Group| previous.types.iter().position(|t| t == g.name.as_str()).unwrap_or(usize::MAX);
         groups.sort_by_key(known);
         let groups = stable_order(groups, previous);
         let types = groups.iter().map(|g| (g.name.clone(), g.records.len() as u32)).collect();
@@ -107,7 +109,8 @@ impl GresTable {
 
     /// The value of `Gres=`. Counts always: slurm.conf refuses `gpu:1g.5gb` without one.
     pub fn gres(&self) -> String {
-        let entries: Vec<String> = self.types.iter().map(|(name, count)| format!("gpu:{name}:{count}")).collect();
+        let entries: Vec<String> =
+            self.types.iter().map(|(name, count)| format!("gpu:{name}:{count}")).collect();
         entries.join(",")
     }
 

@@ -109,7 +109,9 @@ pub fn expand(text: &str) -> Result<Vec<String>, HostlistError> {
             }
             for range in inside.split(',') {
                 let room = MAX_NAMES - names.len();
-                names.extend(numbers(range, room).map_err(fail)?.iter().map(|n| format!("{prefix}{n}{suffix}")));
+                names.extend(
+                    numbers(range, room).map_err(fail)?.iter().map(|n| format!("{prefix}{n}{suffix}")),
+                );
             }
         }
         if names.len() > MAX_NAMES {
@@ -183,15 +185,19 @@ mod tests {
 
     #[test]
     fn lists_expand_in_their_order() {
-        assert_eq!(expand("n[3,01-02],login,gpu-a[9-10]x").unwrap().join(" "), "n3 n01 n02 login gpu-a9x gpu-a10x");
+        assert_eq!(
+            expand("n[3,01-02],login,gpu-a[9-10]x").unwrap().join(" "),
+            "n3 n01 n02 login gpu-a9x gpu-a10x"
+        );
     }
 
     #[test]
     fn what_is_no_host_list_is_refused() {
-        let errors: Vec<String> = ["", "n[1-2", "n1]", "n[2-1]", "n[a]", "n[1-2][3]", "n,", "n 1", "n[0-70000]", "n[]"]
-            .iter()
-            .map(|t| expand(t).unwrap_err().to_string())
-            .collect();
+        let errors: Vec<String> =
+            ["", "n[1-2", "n1]", "n[2-1]", "n[a]", "n[1-2][3]", "n,", "n 1", "n[0-70000]", "n[]"]
+                .iter()
+                .map(|t| expand(t).unwrap_err().to_string())
+                .collect();
         insta::assert_snapshot!(errors.join("\n"));
     }
 

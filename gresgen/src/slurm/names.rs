@@ -41,7 +41,9 @@ pub enum NameError {
     #[error("GRES type: a name is empty; mend slurm.types.pattern or slurm.types.aliases")]
     Empty,
     /// `{…}` of another kind in the pattern.
-    #[error("slurm.types.pattern {pattern:?}: {{profile}} and {{model}} are all it can hold, and {{profile}} has to be there")]
+    #[error(
+        "slurm.types.pattern {pattern:?}: {{profile}} and {{model}} are all it can hold, and {{profile}} has to be there"
+    )]
     Pattern {
         /// The pattern.
         pattern: String,
@@ -99,15 +101,17 @@ fn is_number(name: &str) -> bool {
 /// up without regard to overflow (Slurm src/interfaces/gres.c, `gres_build_id`). A request for a type is granted
 /// any type of the same number: a job that asked for a `4g.20gb` was given a `1g.23gb` (seen on 22.05.8).
 pub fn type_hash(name: &str) -> u32 {
-    name.bytes().zip([0, 8, 16, 24].into_iter().cycle()).fold(0, |sum: u32, (byte, shift)| {
-        sum.wrapping_add(u32::from(byte) << shift)
-    })
+    name.bytes()
+        .zip([0, 8, 16, 24].into_iter().cycle())
+        .fold(0, |sum: u32, (byte, shift)| sum.wrapping_add(u32::from(byte) << shift))
 }
 
 /// Two types that Slurm takes for one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("GRES types {0:?} and {1:?}: Slurm cannot tell them apart (both hash to {2:#010x}) and gives jobs either; \
-         set slurm.types.pattern to \"{{model}}_{{profile}}\" or rename one in slurm.types.aliases")]
+#[error(
+    "GRES types {0:?} and {1:?}: Slurm cannot tell them apart (both hash to {2:#010x}) and gives jobs either; \
+         set slurm.types.pattern to \"{{model}}_{{profile}}\" or rename one in slurm.types.aliases"
+)]
 pub struct Clash(pub String, pub String, pub u32);
 
 /// Every pair of different names that Slurm takes for one, each new one beside the first it clashes with.
@@ -149,7 +153,8 @@ impl<'a> Names<'a> {
     /// # Errors
     /// [`NameError`] when the pattern makes something of it that is no GRES type.
     pub fn slice(&self, model: &str, profile: Profile) -> Result<TypeName, NameError> {
-        let name = self.0.pattern.replace("{model}", &self.model(model)).replace("{profile}", &profile.to_string());
+        let name =
+            self.0.pattern.replace("{model}", &self.model(model)).replace("{profile}", &profile.to_string());
         self.finish(name)
     }
 

@@ -75,7 +75,11 @@ fn what_slurm_would_misread_is_refused() {
     let errors: Vec<String> = ["", "1g.5gb:2", "a,b", "A100", "4", "1g", "12k", "a b", "ä", "x(1)"]
         .iter()
         .map(|name| TypeName::new(name).unwrap_err().to_string())
-        .chain(["mig", "{profil}", "{profile}{x}"].iter().map(|p| Names::new(&settings(p)).unwrap_err().to_string()))
+        .chain(
+            ["mig", "{profil}", "{profile}{x}"]
+                .iter()
+                .map(|p| Names::new(&settings(p)).unwrap_err().to_string()),
+        )
         .collect();
     insta::assert_snapshot!(errors.join("\n"));
     for name in ["1g.5gb", "1c.3g.20gb", "1g.10gb+me", "a100", "1gx", "t4", "h100-x", "g"] {
@@ -89,7 +93,8 @@ fn a_safe_spelling_keeps_profiles_apart() {
     let names = Names::new(&s).unwrap();
     for board in BOARDS {
         let specs = board.geometry().specs;
-        let distinct: BTreeSet<TypeName> = specs.iter().map(|s| names.slice("x1", s.profile).unwrap()).collect();
+        let distinct: BTreeSet<TypeName> =
+            specs.iter().map(|s| names.slice("x1", s.profile).unwrap()).collect();
         assert_eq!(distinct.len(), specs.len(), "{}", board.key);
     }
 }

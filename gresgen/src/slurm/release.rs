@@ -14,8 +14,7 @@ pub struct Release {
 }
 
 /// The releases this program knows the behaviour of.
-pub const KNOWN: [(u8, u8); 8] =
-    [(22, 5), (23, 2), (23, 11), (24, 5), (24, 11), (25, 5), (25, 11), (26, 5)];
+pub const KNOWN: [(u8, u8); 8] = [(22, 5), (23, 2), (23, 11), (24, 5), (24, 11), (25, 5), (25, 11), (26, 5)];
 
 /// A text that names no release this program knows.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -129,7 +128,9 @@ impl Release {
     pub fn cgroup_key(self, key: &str) -> CgroupKey {
         match CGROUP_KEYS.iter().find(|(name, ..)| name.eq_ignore_ascii_case(key)) {
             None => CgroupKey::Unknown,
-            Some((_, first, gone)) if self.from(first.0, first.1) && !self.from(gone.0, gone.1) => CgroupKey::Read,
+            Some((_, first, gone)) if self.from(first.0, first.1) && !self.from(gone.0, gone.1) => {
+                CgroupKey::Read
+            }
             Some(_) => CgroupKey::Gone,
         }
     }
@@ -204,7 +205,11 @@ mod tests {
             ("AllowedDevicesFile", Gone, Gone),
             ("Colour", Unknown, Unknown),
         ] {
-            assert_eq!((release("22.05").cgroup_key(key), release("26.05").cgroup_key(key)), (old, new), "{key}");
+            assert_eq!(
+                (release("22.05").cgroup_key(key), release("26.05").cgroup_key(key)),
+                (old, new),
+                "{key}"
+            );
         }
     }
 }

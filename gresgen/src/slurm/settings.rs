@@ -181,9 +181,9 @@ impl<'de> Deserialize<'de> for Scalar {
 
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Scalar, E> {
                 let one_line = !text.is_empty() && !text.contains(char::is_control);
-                one_line
-                    .then(|| Scalar(text.to_owned()))
-                    .ok_or_else(|| E::custom("an empty value, or one of several lines, fits no line of Slurm's files"))
+                one_line.then(|| Scalar(text.to_owned())).ok_or_else(|| {
+                    E::custom("an empty value, or one of several lines, fits no line of Slurm's files")
+                })
             }
         }
         deserializer.deserialize_any(Word)
@@ -230,7 +230,9 @@ plugin: {path: /p.so, arguments: {fail: warn, wait: 3}}
 
     #[test]
     fn an_unknown_key_is_an_error() {
-        assert!(serde_saphyr::from_str::<Settings>("nodename: n1").unwrap_err().to_string().contains("nodename"));
+        assert!(
+            serde_saphyr::from_str::<Settings>("nodename: n1").unwrap_err().to_string().contains("nodename")
+        );
         assert!(serde_saphyr::from_str::<Settings>("release: '21.08'").is_err());
     }
 }
