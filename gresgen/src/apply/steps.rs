@@ -50,6 +50,16 @@ impl Step {
     }
 }
 
+impl Step {
+    /// The slice it is about; a mode change has none.
+    pub fn slice(&self) -> Option<&Slice> {
+        match self {
+            Step::Mode { .. } => None,
+            Step::Destroy { slice, .. } | Step::Create { slice, .. } | Step::Recut { slice, .. } => Some(slice),
+        }
+    }
+}
+
 /// The steps that lead from `inventory` to `targets` (one per GPU). All destroys come before all creates, which
 /// is always a legal order because instances never move. A GPU whose mode changes is emptied and switched;
 /// what it shall hold is created only after a fresh read, since the switch may change what it offers.
