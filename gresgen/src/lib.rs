@@ -12,6 +12,7 @@
 
 pub mod apply;
 pub mod atomic;
+pub mod config;
 pub mod devices;
 pub mod holders;
 pub mod inventory;
