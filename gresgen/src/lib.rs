@@ -13,6 +13,7 @@
 pub mod apply;
 pub mod atomic;
 pub mod cli;
+pub mod config;
 pub mod devices;
 pub mod files;
 pub mod holders;
