@@ -10,6 +10,7 @@
 //! Only reading, executing and committing touch the world; everything between takes values and returns values.
 #![deny(unsafe_code)]
 
+pub mod document;
 pub mod files;
 pub mod inventory;
 pub mod render;
