@@ -120,6 +120,3 @@ fn topology(cores: &[String]) -> Result<Topology, String> {
     }
     Ok(Topology::of_cores(pairs))
 }
-
-#[cfg(test)]
-mod tests;

@@ -10,9 +10,15 @@
 //! Only reading, executing and committing touch the world; everything between takes values and returns values.
 #![deny(unsafe_code)]
 
+pub mod apply;
+pub mod atomic;
+pub mod cli;
+pub mod devices;
 pub mod document;
 pub mod files;
+pub mod holders;
 pub mod inventory;
+pub mod nvml;
 pub mod render;
 pub mod root;
 pub mod slurm;

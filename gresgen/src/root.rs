@@ -44,6 +44,8 @@ impl Root {
     pub const TEMPLATES: &'static str = "/etc/gresgen/templates";
     /// Devices by GRES index; read by the SPANK plugin.
     pub const DEVICE_MAP: &'static str = "/run/gresgen/devices";
+    /// The copy of the map that the running slurmd loaded; kept by the SPANK plugin.
+    pub const LOADED_MAP: &'static str = "/run/gresgen/devices.slurmd";
     /// Held by whoever changes GPUs or files.
     pub const LOCK: &'static str = "/run/gresgen/lock";
     /// What an apply set out to do; present only while it runs or after it was cut off.
@@ -52,6 +54,8 @@ impl Root {
     pub const BOOT_ID: &'static str = "/proc/sys/kernel/random/boot_id";
     /// Minor numbers of all MIG capabilities (NVIDIA open-gpu-kernel-modules, nv-caps.c).
     pub const MIG_MINORS: &'static str = "/proc/driver/nvidia-caps/mig-minors";
+    /// CPUs of the node, each with its socket and thread siblings (sysfs).
+    pub const CPUS: &'static str = "/sys/devices/system/cpu";
     /// Major numbers of the running kernel (proc(5)).
     pub const PROC_DEVICES: &'static str = "/proc/devices";
     /// Slurm's files.
