@@ -151,7 +151,11 @@ impl Row {
             action,
             profile: profile.to_string(),
             start: slice.placed.start,
-            compute: if divided { slice.compute.iter().map(ToString::to_string).collect() } else { Vec::new() },
+            compute: if divided {
+                slice.compute.iter().map(ToString::to_string).collect()
+            } else {
+                Vec::new()
+            },
             why,
             placed: slice.placed,
         }

@@ -1,11 +1,11 @@
 //! Wishes: a layout of the configuration, no instances at all, another MIG mode.
 
-use mig::{GpuState, Placed, plan};
+use mig::{Goal, GpuState, Placed, Plan, plan};
 use thiserror::Error;
 
 use super::Wish;
 use super::target::{Slice, Target};
-use crate::config::{Config, ConfigError, GpuFacts, Problem, Selector, divide};
+use crate::config::{Config, ConfigError, Cuts, GpuFacts, Held, Problem, Selector, divide};
 use crate::inventory::{Gpu, Inventory};
 
 /// Why a wish cannot be met.
@@ -27,7 +27,9 @@ pub enum WishError {
 impl WishError {
     /// Whether instances in use are all that stands in the way.
     pub fn is_in_use(&self) -> bool {
-        let WishError::Config(ConfigError { problem: Problem::Infeasible(error), .. }) = self else { return false };
+        let WishError::Config(ConfigError { problem: Problem::Infeasible(error), .. }) = self else {
+            return false;
+        };
         matches!(error.reason, mig::Reason::Blocked | mig::Reason::Unwanted)
     }
 }
@@ -45,19 +47,37 @@ impl Wish for Layout<'_> {
         let facts: Vec<GpuFacts<'_>> = inventory.gpus.iter().map(GpuFacts::from).collect();
         let wanted = self.config.wanted(self.label, &facts)?;
         let states: Vec<GpuState<'_>> = inventory.gpus.iter().map(state).collect();
-        let plan = plan(&states, &wanted.goals)
-            .map_err(|error| self.config.infeasible(&wanted, &facts, error))?;
+        let plan = plan(&states, &wanted.goals).map_err(|error| self.config.infeasible(&wanted, error))?;
         let mut targets: Vec<Target> =
             wanted.modes.iter().map(|&mode| Target { mode, slices: None }).collect();
         for (goal, cuts) in wanted.goals.iter().zip(&wanted.cuts) {
-            let layouts: Vec<(usize, &[Placed])> =
-                goal.gpus.iter().map(|&gpu| (gpu, plan.layouts[gpu].as_slice())).collect();
-            for (gpu, slices) in divided(inventory, &layouts, cuts) {
-                targets[gpu].slices = Some(slices);
+            for &gpu in &goal.gpus {
+                targets[gpu].slices = Some(Vec::new());
+            }
+            for (gpu, slice) in slices(inventory, &plan, goal, cuts) {
+                targets[gpu].slices.get_or_insert_default().push(slice);
             }
         }
         Ok(targets)
     }
+}
+
+/// The GPU instances of a goal, each with its division into compute instances.
+fn slices(inventory: &Inventory, plan: &Plan, goal: &Goal, cuts: &Cuts) -> Vec<(usize, Slice)> {
+    let placed = goal.gpus.iter().flat_map(|&gpu| plan.layouts[gpu].iter().map(move |&p| (gpu, p)));
+    let placed: Vec<(usize, Placed)> = placed.collect();
+    let held = placed.iter().map(|&(gpu, placed)| {
+        let gpu = &inventory.gpus[gpu];
+        let present = gpu.instances.iter().find(|i| i.placed == placed);
+        let compute = present.map(|i| i.compute.iter().map(|c| c.profile).collect());
+        Held { profile: gpu.geometry.spec(placed).profile, compute }
+    });
+    let divisions = divide(cuts, &held.collect::<Vec<_>>());
+    placed
+        .into_iter()
+        .zip(divisions)
+        .map(|((gpu, placed), compute)| (gpu, Slice { placed, compute }))
+        .collect()
 }
 
 /// No instances on the selected GPUs.

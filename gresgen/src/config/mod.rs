@@ -15,6 +15,8 @@ pub mod snippet;
 
 use mig::Profile;
 
+use crate::slurm::Settings;
+
 pub use cuts::{Cuts, Held, divide};
 pub use error::{ConfigError, Problem};
 pub use file::Per;
@@ -29,6 +31,7 @@ pub struct Config {
     source: Source,
     layout: Option<(String, Mark)>,
     labels: Vec<Label>,
+    slurm: Settings,
 }
 
 /// One label of `mig-configs`.
@@ -82,11 +85,16 @@ impl Config {
         });
         let labels: Vec<Label> = labels.collect::<Result<_, _>>()?;
         let layout = document.layout.map(|l| (l.value, l.defined.into()));
-        let config = Config { source, layout, labels };
+        let config = Config { source, layout, labels, slurm: document.slurm };
         if let Some((layout, mark)) = &config.layout {
             config.find(layout, *mark)?;
         }
         Ok(config)
+    }
+
+    /// The `slurm:` section.
+    pub fn slurm(&self) -> &Settings {
+        &self.slurm
     }
 
     /// Every label, in the order of the file.
