@@ -6,7 +6,9 @@
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -22,7 +24,14 @@ const DIRECTORY: &str = "var/lib/nvml-sim";
 #[derive(Clone, Debug)]
 pub struct Store {
     root: PathBuf,
+    /// What was read last: most calls only look, and find the file as it was.
+    last: Arc<Mutex<Option<(Stamp, Machine)>>>,
 }
+
+/// A file by its number, time of change and length. A later one can have the same stamp only if there was another
+/// between them, which the tree shows by its revision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp(u64, i64, i64, u64);
 
 /// A machine at one moment.
 #[derive(Clone, Debug)]
@@ -59,7 +68,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`]; in particular when `spec` is not what the machine was made of.
     pub fn open(root: &Path, spec: Option<&Spec>) -> Result<Store, StoreError> {
-        let store = Store { root: root.to_owned() };
+        let store = Store { root: root.to_owned(), last: Arc::default() };
         if !store.state_file().exists() {
             let spec = spec.ok_or_else(|| StoreError::Absent(store.state_file()))?;
             store.create(spec)?;
@@ -138,16 +147,32 @@ impl Store {
     }
 
     fn load(&self) -> Result<Snapshot, StoreError> {
-        let path = self.state_file();
-        let text = fs::read_to_string(&path).map_err(|e| StoreError::Io(path.clone(), e))?;
-        let machine: Machine =
-            serde_json::from_str(&text).map_err(|e| StoreError::Damaged(path.clone(), e.to_string()))?;
-        if let Some(defect) = machine.defect() {
-            return Err(StoreError::Damaged(path, defect));
-        }
+        let machine = self.load_machine()?;
         let processes = self.processes_file();
         let clients = Clients::read(&processes).map_err(|e| StoreError::Io(processes, e))?;
         Ok(Snapshot { machine, clients })
+    }
+
+    fn load_machine(&self) -> Result<Machine, StoreError> {
+        let path = self.state_file();
+        let io = |e| StoreError::Io(path.clone(), e);
+        let found = fs::metadata(&path).map_err(io)?;
+        let stamp = Stamp(found.ino(), found.mtime(), found.mtime_nsec(), found.len());
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((seen, machine)) = &*last
+            && *seen == stamp
+            && self.projected() == Some(machine.revision)
+        {
+            return Ok(machine.clone());
+        }
+        let text = fs::read_to_string(&path).map_err(io)?;
+        let machine: Machine =
+            serde_json::from_str(&text).map_err(|e| StoreError::Damaged(path.clone(), e.to_string()))?;
+        if let Some(defect) = machine.defect() {
+            return Err(StoreError::Damaged(path.clone(), defect));
+        }
+        *last = Some((stamp, machine.clone()));
+        Ok(machine)
     }
 
     fn commit(&self, machine: &Machine) -> Result<(), StoreError> {

@@ -57,7 +57,10 @@ impl<'a> Change<'a> {
     /// What a wish comes to, without doing it.
     pub(super) fn prepare(mut self, wish: &dyn Wish) -> Result<(Inventory, Vec<Step>), Failure> {
         let node = self.session.node_name(self.settings);
-        let options = Options { node: &node, what: "plan", reset: false, annotate: &|_| {} };
+        let root = &self.session.root;
+        let publish = |inventory: &Inventory| Publication::stage(inventory, self.settings, root, false);
+        let options =
+            Options { node: &node, what: "plan", reset: false, annotate: &|_| {}, publish: &publish };
         let mut silent = |_: Event<'_>| {};
         let engine = engine(&mut self.driver, self.session, &mut silent)?;
         let inventory = engine.read(&options)?;
@@ -70,23 +73,20 @@ impl<'a> Change<'a> {
         let root = &self.session.root;
         let _lock = Lock::node(root)?;
         let node = self.session.node_name(self.settings);
-        let options = Options { node: &node, what, reset: args.reset, annotate: &|_| {} };
+        let publish = |inventory: &Inventory| Publication::stage(inventory, self.settings, root, args.adopt);
+        let options = Options { node: &node, what, reset: args.reset, annotate: &|_| {}, publish: &publish };
         let mut progress = progress(global.quiet);
         let mut engine = engine(&mut self.driver, self.session, &mut progress)?;
 
         let before = engine.read(&options)?;
         let preview = Preview::new(&before, &engine.prepare(&before, wish)?);
-        // What would refuse the files afterwards must refuse the change beforehand.
-        Publication::stage(&before, self.settings, root, args.adopt)?;
-        let applied = engine.apply(wish, &options)?;
+        let applied = engine.apply(before.clone(), wish, &options)?;
 
-        let publication = Publication::stage(&applied.inventory, self.settings, root, args.adopt)?;
-        let committed = publication.commit().map_err(crate::publish::PublishError::from)?;
         let report = Report {
-            changed: applied.steps > 0 || !committed.written.is_empty(),
+            changed: applied.steps > 0 || !applied.files.written.is_empty(),
             preview,
-            files: committed.written,
-            backups: committed.backups,
+            files: applied.files.written.clone(),
+            backups: applied.files.backups.clone(),
             reset_pending: applied.pending.iter().map(|(gpu, _)| gpu.clone()).collect(),
         };
         report.print(&before, &applied, global)?;
