@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use device_map::DeviceFile;
 use mig::{Architecture, Geometry, Placed, Profile};
 
+use crate::slurm::cores::Topology;
+
 /// One node at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inventory {
@@ -17,6 +19,8 @@ pub struct Inventory {
     pub boot: String,
     /// Driver version, as `nvmlSystemGetDriverVersion` gives it.
     pub driver: String,
+    /// CPUs and the cores Slurm counts them to; empty where it was not read.
+    pub topology: Topology,
     /// GPUs by NVML index.
     pub gpus: Vec<Gpu>,
 }

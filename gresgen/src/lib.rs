@@ -12,9 +12,13 @@
 
 pub mod apply;
 pub mod atomic;
+pub mod cli;
 pub mod config;
 pub mod devices;
+pub mod files;
 pub mod holders;
 pub mod inventory;
 pub mod nvml;
+pub mod render;
 pub mod root;
+pub mod slurm;

@@ -38,18 +38,29 @@ impl Root {
         self.0.join(absolute.strip_prefix("/").unwrap_or(absolute))
     }
 
+    /// A file of the running kernel: below the prefix where a test puts one there, else the host's own, for
+    /// nothing simulated replaces the machine.
+    pub fn kernel(&self, absolute: &str) -> PathBuf {
+        let own = self.path(absolute);
+        if own.exists() { own } else { PathBuf::from(absolute) }
+    }
+
     /// Configuration of this program.
     pub const CONFIG: &'static str = "/etc/gresgen/config.yaml";
     /// Templates of the site, which replace embedded ones of the same name.
     pub const TEMPLATES: &'static str = "/etc/gresgen/templates";
     /// Devices by GRES index; read by the SPANK plugin.
     pub const DEVICE_MAP: &'static str = "/run/gresgen/devices";
+    /// The copy of the map that the running slurmd loaded; kept by the SPANK plugin.
+    pub const LOADED_MAP: &'static str = "/run/gresgen/devices.slurmd";
     /// Held by whoever changes GPUs or files.
     pub const LOCK: &'static str = "/run/gresgen/lock";
     /// What an apply set out to do; present only while it runs or after it was cut off.
     pub const INTENT: &'static str = "/var/lib/gresgen/intent.json";
     /// Identity of the running boot (proc(5)); instances never survive a boot.
     pub const BOOT_ID: &'static str = "/proc/sys/kernel/random/boot_id";
+    /// CPUs with their sockets and threads (Linux, Documentation/ABI/stable/sysfs-devices-system-cpu).
+    pub const CPUS: &'static str = "/sys/devices/system/cpu";
     /// Minor numbers of all MIG capabilities (NVIDIA open-gpu-kernel-modules, nv-caps.c).
     pub const MIG_MINORS: &'static str = "/proc/driver/nvidia-caps/mig-minors";
     /// Major numbers of the running kernel (proc(5)).

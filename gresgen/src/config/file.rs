@@ -15,7 +15,7 @@
 //!       mig-enabled: true
 //!       per: node                    # addition: counts over all of these GPUs together
 //!       mig-devices: {1g.5gb: 10, 3g.20gb: 1}
-//! slurm: {}                          # addition
+//! slurm: {release: "24.11"}          # addition: see `Settings`
 //! ```
 //!
 //! Nothing here is `untagged` or flattened: serde would buffer the values and lose their places.
@@ -27,6 +27,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
+use crate::slurm::Settings;
+
 /// The whole document.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -36,6 +38,8 @@ pub(super) struct Document {
     pub(super) layout: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) mig_configs: Labels,
+    #[serde(default)]
+    pub(super) slurm: Settings,
 }
 
 /// `mig-configs`, in the order written.

@@ -23,12 +23,16 @@ pub use goals::Wanted;
 pub use select::{GpuFacts, PciAddress, Selector};
 use snippet::{Mark, Source};
 
+use crate::slurm::Settings;
+
 /// A configuration file, checked as far as that goes without a node.
 #[derive(Clone, Debug)]
 pub struct Config {
     source: Source,
     layout: Option<(String, Mark)>,
     labels: Vec<Label>,
+    /// The `slurm:` section.
+    pub slurm: Settings,
 }
 
 /// One label of `mig-configs`.
@@ -82,7 +86,7 @@ impl Config {
         });
         let labels: Vec<Label> = labels.collect::<Result<_, _>>()?;
         let layout = document.layout.map(|l| (l.value, l.defined.into()));
-        let config = Config { source, layout, labels };
+        let config = Config { source, layout, labels, slurm: document.slurm };
         if let Some((layout, mark)) = &config.layout {
             config.find(layout, *mark)?;
         }

@@ -14,6 +14,8 @@ use super::raw::{ComputeInstance, ComputeProfile, GpuInstance, MigCalls, mig_dev
 use super::{Driver, DriverError, failed};
 use crate::devices::{Capabilities, boot_id, gpu_file};
 use crate::inventory::{Compute, Gpu, Holder, Instance, Inventory, Mode};
+use crate::root::Root;
+use crate::slurm::cores::Topology;
 
 /// Words of the CPU mask asked for: 4096 CPUs.
 const CPU_WORDS: usize = 64;
@@ -30,7 +32,13 @@ impl Driver {
         let capabilities = Capabilities::read(&self.root);
         let gpus: Result<Vec<Gpu>, DriverError> =
             (0..count).map(|index| self.gpu(index, &capabilities)).collect();
-        Ok(Inventory { node: node.to_owned(), boot: boot_id(&self.root)?, driver, gpus: gpus? })
+        Ok(Inventory {
+            node: node.to_owned(),
+            boot: boot_id(&self.root)?,
+            driver,
+            topology: Topology::read(&self.root.kernel(Root::CPUS)),
+            gpus: gpus?,
+        })
     }
 
     fn gpu(&self, index: u32, capabilities: &Capabilities) -> Result<Gpu, DriverError> {
