@@ -18,7 +18,7 @@ pub(super) struct Args {
 
 pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let config = session.config(global)?;
-    let change = Change::new(session, config.slurm())?;
+    let change = Change::new(session, &config.slurm)?;
     if args.undo {
         let intent = Intent::load(&session.root).map_err(|e| Failure::new(Exit::Failure, e))?;
         let intent =
