@@ -35,9 +35,11 @@ root=/mnt/root
 mount --rbind /sys "$root/sys"
 for hierarchy in devices freezer unified; do
     [ -d "/sys/fs/cgroup/$hierarchy" ] || continue
-    mkdir -p "/sys/fs/cgroup/$hierarchy/$group"
+    mkdir "/sys/fs/cgroup/$hierarchy/$group"
     mount --bind "/sys/fs/cgroup/$hierarchy/$group" "$root/sys/fs/cgroup/$hierarchy"
 done
+# With IgnoreSystemd, Slurm's cgroup/v2 makes its scope here and expects the slice that systemd would have made.
+[ ! -d /sys/fs/cgroup/unified ] || mkdir "/sys/fs/cgroup/unified/$group/system.slice"
 
 mount -t tmpfs -o mode=755 lab "$root/dev"
 while read -r device major minor; do

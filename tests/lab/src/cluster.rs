@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How long a daemon, a node or a job may take before the lab calls it stuck.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Pause between two looks at something that is about to happen.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -59,12 +59,16 @@ impl Lab {
     pub fn start(release: Release, options: Options) -> Result<Self, LabError> {
         let lab = Self::empty(release, options)?;
         lab.configure()?;
-        lab.must(lab.inside(&["slurmctld"]))?;
-        for node in &lab.options.nodes {
-            lab.start_slurmd(&node.name)?;
-        }
-        lab.wait_nodes()?;
+        lab.start_daemons().map_err(|error| lab.with_logs(error))?;
         Ok(lab)
+    }
+
+    fn start_daemons(&self) -> Result<(), LabError> {
+        self.run(&["slurmctld"])?;
+        for node in &self.options.nodes {
+            self.start_slurmd(&node.name)?;
+        }
+        self.wait_nodes()
     }
 
     /// The namespaces and device nodes without Slurm's configuration and daemons.
@@ -360,23 +364,12 @@ impl Lab {
 
     /// Each slurmd has a mount namespace of its own, in which `/run/gresgen` is its node's folder.
     fn start_slurmd(&self, node: &str) -> Result<(), LabError> {
-        const SCRIPT: &str =
-            r#"mount --bind "$1" /run/gresgen && exec env ${2:+LD_PRELOAD="$2"} slurmd -N "$3""#;
+        const SCRIPT: &str = r#"mount --bind "$1" /run/gresgen && shift && exec env "$@""#;
         let folder = self.run_file(node, "");
-        let preload = if self.options.cgroup == Cgroup::V2 { SHIM } else { "" };
-        self.run(&[
-            "unshare",
-            "--mount",
-            "--propagation=private",
-            "sh",
-            "-c",
-            SCRIPT,
-            "sh",
-            &folder,
-            preload,
-            node,
-        ])
-        .map(drop)
+        let group = format!("LAB_CGROUP={}", self.namespace.group());
+        let preload = format!("LD_PRELOAD={}", if self.options.cgroup == Cgroup::V2 { SHIM } else { "" });
+        let separate = ["unshare", "--mount", "--propagation=private", "sh", "-c", SCRIPT, "sh"];
+        self.run(&[&separate[..], &[&folder, &group, &preload, "slurmd", "-N", node]].concat()).map(drop)
     }
 
     fn stop(&self, pid_file: &str) -> Result<(), LabError> {
@@ -409,6 +402,14 @@ impl Lab {
             sleep(PAUSE);
         }
         Err(self.stuck(&format!("waited {} s for {what}", PATIENCE.as_secs())))
+    }
+
+    /// Says what the daemons had to say about a failed command.
+    fn with_logs(&self, error: LabError) -> LabError {
+        match error {
+            LabError::Command { .. } => self.stuck(&error.to_string()),
+            error => error,
+        }
     }
 
     fn stuck(&self, what: &str) -> LabError {

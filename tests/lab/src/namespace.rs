@@ -27,6 +27,7 @@ pub(crate) struct Namespace {
     /// Pid 1 reads this; its end is the end of the lab.
     lifeline: Option<ChildStdin>,
     pid: u32,
+    group: String,
 }
 
 impl Namespace {
@@ -35,7 +36,8 @@ impl Namespace {
         preflight()?;
         sweep();
         let mut command = Command::new("sh");
-        command.args(["-c", KEEPER, "keeper", INIT, &group()]).arg(root).arg(hostname);
+        let group = group();
+        command.args(["-c", KEEPER, "keeper", INIT, &group]).arg(root).arg(hostname);
         for (source, target) in binds {
             command.arg(source).arg(target);
         }
@@ -52,7 +54,7 @@ impl Namespace {
             .map_err(LabError::file("/bin/sh"))?;
         let lifeline = keeper.stdin.take();
         let answer = BufReader::new(keeper.stdout.take().expect("stdout is piped"));
-        let mut namespace = Self { keeper, lifeline, pid: 0 };
+        let mut namespace = Self { keeper, lifeline, pid: 0, group };
         namespace.pid = read_answer(answer)?;
         Ok(namespace)
     }
@@ -73,6 +75,11 @@ impl Namespace {
     /// would lead to the host's own files.
     pub(crate) fn path(&self, inside: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/root{inside}", self.pid))
+    }
+
+    /// Name of its cgroup in every hierarchy.
+    pub(crate) fn group(&self) -> &str {
+        &self.group
     }
 
     /// Pid 1 of the lab as the host numbers it.

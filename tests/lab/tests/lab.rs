@@ -1,6 +1,6 @@
 //! The lab itself: what it promises the tests that stand on it.
 
-use lab::{FakeGpus, Lab, Node, Options, Release};
+use lab::{Cgroup, FakeGpus, Lab, Node, Options, Release};
 
 fn two_slices() -> (FakeGpus, Options) {
     let gpus = FakeGpus::new(&[(0, 7, 0), (0, 8, 0)]);
@@ -9,11 +9,18 @@ fn two_slices() -> (FakeGpus, Options) {
     (gpus, options)
 }
 
+/// Every selected release on both cgroup plugins.
+fn configurations() -> impl Iterator<Item = (Release, Cgroup)> {
+    Release::selected()
+        .into_iter()
+        .flat_map(|release| [Cgroup::V1, Cgroup::V2].map(|cgroup| (release, cgroup)))
+}
+
 #[test]
 fn the_judge_sees_exactly_the_allocated_device() {
-    for release in Release::selected() {
+    for (release, cgroup) in configurations() {
         let (gpus, options) = two_slices();
-        let Some(lab) = lab::require(Lab::start(release, options)) else { return };
+        let Some(lab) = lab::require(Lab::start(release, options.cgroup(cgroup))) else { return };
         let output = lab.srun(&["--gres=gpu:a:1", "lab-probe"]).unwrap();
         let probes = output.probes();
         assert_eq!(probes.len(), 1, "{output:?}");
