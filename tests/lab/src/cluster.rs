@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How long a daemon, a node or a job may take before the lab calls it stuck.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Pause between two looks at something that is about to happen.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -152,6 +152,17 @@ impl Lab {
     /// Runs a command that may fail; see [`Invocation`].
     pub fn command(&self, command: &[&str]) -> Invocation {
         self.inside(command)
+    }
+
+    /// Runs a command on the caller's own standard streams and without a time limit; returns its exit code.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn interactive(&self, command: &[&str]) -> Result<i32, LabError> {
+        let mut inner = self.namespace.command();
+        inner.args(command).stdin(Stdio::inherit());
+        inner.envs(std::env::var_os("TERM").map(|term| ("TERM", term)));
+        inner.status().map(exit_code).map_err(LabError::file(command[0]))
     }
 
     /// `srun` as root; anything but exit code 0 is an error.
