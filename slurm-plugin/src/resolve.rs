@@ -43,8 +43,6 @@ use crate::step::{Sharing, StepView, Visible};
 /// The devices of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolution {
-    /// None, and nothing to set.
-    Nothing,
     /// What Slurm set names just these devices already.
     Keep(Devices),
     /// These.
@@ -312,3 +310,6 @@ impl std::error::Error for Unresolved {}
 fn join(indexes: &[usize]) -> String {
     indexes.iter().map(usize::to_string).collect::<Vec<_>>().join(",")
 }
+
+#[cfg(test)]
+mod tests;
