@@ -40,7 +40,9 @@ pub enum DocumentError {
     #[error("not an inventory as `gresgen status --json` prints it: {0}")]
     Json(#[from] serde_json::Error),
     /// Another version.
-    #[error("node {node}: its inventory has version {version}, this gresgen reads {VERSION}; use the same release on all nodes")]
+    #[error(
+        "node {node}: its inventory has version {version}, this gresgen reads {VERSION}; use the same release on all nodes"
+    )]
     Version {
         /// The node.
         node: String,
@@ -101,8 +103,10 @@ impl TryFrom<Document> for Inventory {
         let Document { node, boot, driver, cores, gpus, .. } = document;
         let fail = |what: String| DocumentError::Value { node: node.clone(), what };
         let topology = topology(&cores).map_err(fail)?;
-        let gpus: Result<Vec<_>, String> =
-            gpus.into_iter().map(|gpu| gpu.read().map_err(|(uuid, what)| format!("GPU {uuid}: {what}"))).collect();
+        let gpus: Result<Vec<_>, String> = gpus
+            .into_iter()
+            .map(|gpu| gpu.read().map_err(|(uuid, what)| format!("GPU {uuid}: {what}")))
+            .collect();
         let gpus = gpus.map_err(fail)?;
         Ok(Inventory { node, boot, driver, topology, gpus })
     }
@@ -114,7 +118,8 @@ fn topology(cores: &[String]) -> Result<Topology, String> {
         for range in cpus.split(',') {
             let (low, high) = range.split_once('-').unwrap_or((range, range));
             let bounds = low.parse::<u32>().ok().zip(high.parse::<u32>().ok());
-            let (low, high) = bounds.ok_or_else(|| format!("cores: {cpus:?} is no list of CPUs such as 0,64"))?;
+            let (low, high) =
+                bounds.ok_or_else(|| format!("cores: {cpus:?} is no list of CPUs such as 0,64"))?;
             pairs.extend((low..=high.min(low.saturating_add(4096))).map(|cpu| (cpu, core)));
         }
     }

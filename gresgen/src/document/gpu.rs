@@ -219,7 +219,8 @@ impl GpuDocument {
 
     fn read_values(self) -> Result<Gpu, String> {
         let geometry = self.geometry.read()?;
-        let instances: Result<Vec<_>, String> = self.instances.into_iter().map(|i| i.read(&geometry)).collect();
+        let instances: Result<Vec<_>, String> =
+            self.instances.into_iter().map(|i| i.read(&geometry)).collect();
         Ok(Gpu {
             index: self.index,
             minor: self.minor,
@@ -255,7 +256,8 @@ impl InstanceDocument {
 
     fn read(self, geometry: &Geometry) -> Result<Instance, String> {
         let spec = geometry.find(profile(&self.profile)?);
-        let spec = spec.ok_or_else(|| format!("instance {}: no profile {} in its geometry", self.gi, self.profile))?;
+        let spec =
+            spec.ok_or_else(|| format!("instance {}: no profile {} in its geometry", self.gi, self.profile))?;
         let compute: Result<Vec<_>, String> = self.compute.into_iter().map(ComputeDocument::read).collect();
         Ok(Instance {
             gi: self.gi,
