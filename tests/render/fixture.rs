@@ -168,7 +168,10 @@ impl GpuLine {
 
 /// A product name; boards that were never seen have none, and are named by their key.
 fn product(board: &Board) -> String {
-    board.names.first().map_or_else(|| format!("NVIDIA {}", board.key.to_uppercase()), |name| (*name).to_owned())
+    board
+        .names
+        .first()
+        .map_or_else(|| format!("NVIDIA {}", board.key.to_uppercase()), |name| (*name).to_owned())
 }
 
 /// An id as drivers give it: by size, then by place, from the other end on mirrored boards. Any other distinct
