@@ -77,9 +77,13 @@ fn previous(settings: &Settings, root: &Root) -> Previous {
     }
 }
 
-/// The release of the Slurm commands on this host: `slurm 24.11.5`, on Debian `slurm-wlm 22.05.8`.
+/// The release of the Slurm daemons on this host: `slurm 24.11.5`, on Debian `slurm-wlm 22.05.8`. The daemons are
+/// asked, because the commands read slurm.conf first, and wait a minute for a file it includes that is not there
+/// yet (seen on 22.05.8).
 fn installed() -> Option<Release> {
-    let output = Command::new("scontrol").arg("--version").output().ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    text.split_whitespace().last()?.parse().ok()
+    ["slurmd", "slurmctld"].iter().find_map(|daemon| {
+        let output = Command::new(daemon).arg("-V").output().ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        text.split_whitespace().last()?.parse().ok()
+    })
 }

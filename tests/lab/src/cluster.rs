@@ -63,7 +63,7 @@ impl Lab {
         Ok(lab)
     }
 
-    fn start_daemons(&self) -> Result<(), LabError> {
+    pub(crate) fn start_daemons(&self) -> Result<(), LabError> {
         self.run(&["slurmctld"])?;
         for node in &self.options.nodes {
             self.start_slurmd(&node.name)?;
@@ -72,7 +72,7 @@ impl Lab {
     }
 
     /// The namespaces and device nodes without Slurm's configuration and daemons.
-    fn empty(release: Release, options: Options) -> Result<Self, LabError> {
+    pub(crate) fn empty(release: Release, options: Options) -> Result<Self, LabError> {
         let root = rootfs::ensure(release)?;
         let namespace = Namespace::start(&root, &options.nodes[0].name, &options.binds)?;
         let lab = Self { namespace, release, options };
@@ -131,7 +131,7 @@ impl Lab {
         self.write_file(&self.run_file(node, "devices"), map)
     }
 
-    fn put(&self, path: &str, mode: &str, content: &[u8]) -> Result<(), LabError> {
+    pub(crate) fn put(&self, path: &str, mode: &str, content: &[u8]) -> Result<(), LabError> {
         const SCRIPT: &str =
             r#"mkdir -p "${1%/*}" && cat >"$1.lab-new" && chmod "$2" "$1.lab-new" && mv "$1.lab-new" "$1""#;
         let mut invocation = self.inside(&["sh", "-c", SCRIPT, "sh", path, mode]);
@@ -343,7 +343,7 @@ impl Lab {
             .collect()
     }
 
-    fn configure(&self) -> Result<(), LabError> {
+    pub(crate) fn configure(&self) -> Result<(), LabError> {
         self.write_file("/etc/hosts", config::hosts(&self.options))?;
         self.write_file("/etc/slurm/slurm.conf", config::slurm_conf(&self.options))?;
         self.write_file("/etc/slurm/gres.conf", config::gres_conf(&self.options))?;
@@ -416,7 +416,7 @@ impl Lab {
     }
 
     /// Says what the daemons had to say about a failed command.
-    fn with_logs(&self, error: LabError) -> LabError {
+    pub(crate) fn with_logs(&self, error: LabError) -> LabError {
         match error {
             LabError::Command { .. } => self.stuck(&error.to_string()),
             error => error,
