@@ -202,6 +202,13 @@ impl Gpu {
         self.board.architecture > Architecture::Ampere
     }
 
+    /// Whether the versioned profile queries answer while MIG mode is off. nvml.h has a field for it
+    /// (`NVML_FI_DEV_IS_MIG_MODE_INDEPENDENT_MIG_QUERY_CAPABLE`); that it goes with the architecture is
+    /// inferred.
+    pub fn answers_with_mig_off(&self) -> bool {
+        self.resetless()
+    }
+
     /// Profile of an instance of this GPU.
     ///
     /// # Panics
