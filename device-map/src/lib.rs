@@ -18,11 +18,14 @@
 //! so an older plugin reads a newer map.
 #![forbid(unsafe_code)]
 
+mod keep;
 mod text;
 pub mod trust;
 
 use std::path::PathBuf;
+use std::{fs, io};
 
+pub use keep::{keep, kept};
 pub use text::ParseError;
 pub use trust::{LoadError, load};
 
@@ -78,4 +81,12 @@ pub struct DeviceFile {
     pub major: u32,
     /// Minor number.
     pub minor: u32,
+}
+
+/// The id of the running boot, as the maps written in it carry it.
+///
+/// # Errors
+/// Those of reading `/proc/sys/kernel/random/boot_id` (proc(5)).
+pub fn boot_id() -> io::Result<String> {
+    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim_end().to_owned())
 }

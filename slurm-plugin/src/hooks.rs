@@ -1,0 +1,107 @@
+//! The two hooks, and what stands between them.
+
+use std::sync::OnceLock;
+
+use device_map::DeviceMap;
+use spank::{Context, Spank, log};
+
+use crate::access;
+use crate::args::{Args, OnUnresolved};
+use crate::node;
+use crate::options;
+use crate::publish;
+use crate::resolve::{Devices, Resolution, resolve};
+use crate::step::Step;
+
+/// What the hook in slurmstepd found, for the tasks forked from it. Unset when that hook did not end well.
+static PREPARED: OnceLock<Result<Option<Prepared>, String>> = OnceLock::new();
+
+/// A step with devices on a node with a map. The map is read before tasks exist: a job's own mount namespace
+/// may hide it.
+struct Prepared {
+    step: Step,
+    map: DeviceMap,
+}
+
+/// `slurm_spank_init`: runs in every process of Slurm that loads plugins.
+pub fn init(spank: &mut Spank<'_>, arguments: &[String]) {
+    match spank.context() {
+        Context::Local | Context::Allocator => options::register(spank),
+        Context::Remote => {
+            options::register(spank);
+            let _ = PREPARED.set(prepare(spank, &arguments_of(arguments)));
+        }
+        Context::Slurmd => keep(&arguments_of(arguments)),
+        Context::JobScript | Context::Other => {}
+    }
+}
+
+/// `slurm_spank_task_init`: runs in the forked task, as its user, in its final cgroup.
+pub fn task_init(spank: &mut Spank<'_>, arguments: &[String]) {
+    let (args, _) = Args::parse(arguments);
+    let outcome = match PREPARED.get() {
+        Some(Ok(None)) => Ok(()),
+        Some(Ok(Some(prepared))) => give(spank, prepared, &args),
+        Some(Err(why)) => Err(why.clone()),
+        None => Err("the plugin failed when the step started; see slurmd's log".to_owned()),
+    };
+    if let Err(why) = outcome {
+        refuse(spank, &args, &why);
+    }
+}
+
+fn arguments_of(arguments: &[String]) -> Args {
+    let (args, complaints) = Args::parse(arguments);
+    for complaint in complaints {
+        log::error(&format!("[mig] plugstack.conf: {complaint}"));
+    }
+    args
+}
+
+fn keep(args: &Args) {
+    match node::keep(&args.map) {
+        Ok(done) => log::debug(&format!("[mig] {done}")),
+        Err(why) => log::error(&format!("[mig] {why}; jobs with MIG devices will fail on this node")),
+    }
+}
+
+fn prepare(spank: &Spank<'_>, args: &Args) -> Result<Option<Prepared>, String> {
+    let Some(step) = Step::read(spank)? else { return Ok(None) };
+    let map = node::map(&args.map).map_err(|error| error.to_string())?;
+    Ok(map.map(|map| Prepared { step, map }))
+}
+
+fn give(spank: &mut Spank<'_>, prepared: &Prepared, args: &Args) -> Result<(), String> {
+    let Prepared { step, map } = prepared;
+    let view = step.view(spank)?;
+    let resolution = resolve(map, &view, access::ask).map_err(|error| error.to_string())?;
+    let (wishes, complaints) = options::wishes(spank);
+    let task = spank.local_task().map_or(0, |task| task as usize);
+    let changes = publish::changes(map, &resolution, wishes, task, &args.set);
+    publish::apply(spank, &changes)?;
+    for complaint in complaints {
+        log::user(&format!("[mig] {complaint}"));
+    }
+    // Once per step is enough.
+    if args.notices && spank.global_task() == Ok(0) {
+        let notices = [publish::notice(map, &changes), limits(&resolution)];
+        notices.iter().flatten().for_each(|notice| log::user(&format!("[mig] {notice}")));
+    }
+    Ok(())
+}
+
+fn limits(resolution: &Resolution) -> Option<String> {
+    let (Resolution::Set(devices) | Resolution::Keep(devices)) = resolution;
+    let Devices { limits_not_in_force, .. } = devices;
+    limits_not_in_force.then(|| {
+        "cgroup.conf has ConstrainDevices=yes but this task can open devices of other jobs; tell your administrator".to_owned()
+    })
+}
+
+/// Says why, then ends the task or lets it run as Slurm set it up.
+fn refuse(spank: &Spank<'_>, args: &Args, why: &str) {
+    log::user(&format!("[mig] {why}"));
+    if args.on_unresolved == OnUnresolved::Fail {
+        spank.abandon_task(1);
+    }
+}

@@ -1,0 +1,146 @@
+//! What users can ask for: two options of `srun`, `sbatch` and `salloc`, and a variable for each.
+//!
+//! The option wins over the variable. Both are read in the task; the commands only check the spelling.
+
+use std::ffi::CStr;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use spank::Spank;
+use spank::options::CommandOption;
+
+/// Stands for `--mig-devices` where a command line is out of reach.
+pub const DEVICES_VARIABLE: &CStr = c"SPANK_MIG_DEVICES";
+/// Stands for `--mig-per-task` where a command line is out of reach.
+pub const PER_TASK_VARIABLE: &CStr = c"SPANK_MIG_PER_TASK";
+
+/// What a user wants the variables to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// What names a device.
+    pub naming: Naming,
+    /// How many of its devices a task gets to see.
+    pub share: Share,
+}
+
+/// What names a device in the variables.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Naming {
+    /// Its UUID.
+    #[default]
+    Uuid,
+    /// The number Slurm set, for programs that read the variable as integers.
+    Index,
+    /// Nothing: the variables are removed, and the program finds what its cgroup opens.
+    None,
+}
+
+/// How many of its devices a task gets to see.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Share {
+    /// All of them.
+    #[default]
+    All,
+    /// One; the tasks of a step on a node take turns.
+    One,
+}
+
+impl Naming {
+    /// Reads `uuid`, `index` or `none`.
+    ///
+    /// # Errors
+    /// A phrase for the user.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "uuid" => Ok(Naming::Uuid),
+            "index" => Ok(Naming::Index),
+            "none" => Ok(Naming::None),
+            _ => Err(format!("{text:?} is not uuid, index or none")),
+        }
+    }
+}
+
+impl Share {
+    /// Reads `all` or `one`.
+    ///
+    /// # Errors
+    /// A phrase for the user.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "all" => Ok(Share::All),
+            "one" => Ok(Share::One),
+            _ => Err(format!("{text:?} is not all or one")),
+        }
+    }
+}
+
+/// What the command line said; slurmstepd gets it before any task is forked.
+static NAMING: Mutex<Option<Naming>> = Mutex::new(None);
+static SHARE: Mutex<Option<Share>> = Mutex::new(None);
+
+const OPTIONS: [CommandOption; 2] = [
+    CommandOption {
+        name: c"mig-devices",
+        value: c"uuid|index|none",
+        usage: c"[mig] name MIG devices in CUDA_VISIBLE_DEVICES by UUID (default), by Slurm's index, or not at all",
+        accept: |text| {
+            *NAMING.lock().unwrap_or_else(PoisonError::into_inner) = Some(Naming::parse(text)?);
+            Ok(())
+        },
+    },
+    CommandOption {
+        name: c"mig-per-task",
+        value: c"all|one",
+        usage: c"[mig] show each task all of its MIG devices (default), or one, in turn",
+        accept: |text| {
+            *SHARE.lock().unwrap_or_else(PoisonError::into_inner) = Some(Share::parse(text)?);
+            Ok(())
+        },
+    },
+];
+
+/// Adds the options to the command, or to slurmstepd for the values that came with the job.
+pub fn register(spank: &mut Spank<'_>) {
+    for option in OPTIONS {
+        if let Err(error) = spank.register(option) {
+            spank::log::debug(&format!("[mig] --{}: {error}", option.name.to_string_lossy()));
+        }
+    }
+}
+
+/// The wishes for the running task, and a phrase for each variable that was not understood.
+pub fn wishes(spank: &Spank<'_>) -> (Wishes, Vec<String>) {
+    let mut complaints = Vec::new();
+    let naming = *NAMING.lock().unwrap_or_else(PoisonError::into_inner);
+    let share = *SHARE.lock().unwrap_or_else(PoisonError::into_inner);
+    let naming = naming.or_else(|| variable(spank, DEVICES_VARIABLE, Naming::parse, &mut complaints));
+    let share = share.or_else(|| variable(spank, PER_TASK_VARIABLE, Share::parse, &mut complaints));
+    (Wishes { naming: naming.unwrap_or_default(), share: share.unwrap_or_default() }, complaints)
+}
+
+fn variable<T>(
+    spank: &Spank<'_>,
+    name: &CStr,
+    parse: fn(&str) -> Result<T, String>,
+    complaints: &mut Vec<String>,
+) -> Option<T> {
+    let text = spank.env(name).ok().flatten()?;
+    let complain = |what| complaints.push(format!("{}: {what}", name.to_string_lossy()));
+    parse(&text).map_err(complain).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_of_the_help_are_the_words_that_are_read() {
+        for option in OPTIONS {
+            for word in option.value.to_str().unwrap().split('|') {
+                assert_eq!((option.accept)(word), Ok(()), "{word}");
+            }
+            assert!((option.accept)("UUID").is_err());
+            assert!(option.usage.to_str().unwrap().starts_with("[mig] "));
+        }
+    }
+}

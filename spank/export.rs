@@ -1,0 +1,131 @@
+//! What makes a Rust library a SPANK plugin: the symbols Slurm looks for, and one gate around every hook.
+
+use std::ffi::{CStr, c_char, c_int};
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
+use std::slice;
+use std::sync::Once;
+
+use crate::{Spank, log, release, sys};
+
+/// A hook of a plugin: gets the handle and the arguments of its line in plugstack.conf.
+pub type Hook = fn(&mut Spank<'_>, &[String]);
+
+/// Defines the plugin `$name` with the given hooks. For use once, in the crate that is the shared object.
+///
+/// ```ignore
+/// spank::plugin!("hello", slurm_spank_init => greet);
+/// ```
+///
+/// Only the hooks named are exported: slurmd starts a process per job for some of them, and `init` or `fini`
+/// would be called as the entry points of another kind of plugin.
+#[macro_export]
+macro_rules! plugin {
+    ($name:literal, $($hook:ident => $function:path),+ $(,)?) => {
+        #[unsafe(no_mangle)]
+        #[allow(non_upper_case_globals)]
+        pub static plugin_name: [u8; $name.len() + 1] = $crate::export::c_array($name);
+        #[unsafe(no_mangle)]
+        #[allow(non_upper_case_globals)]
+        pub static plugin_type: [u8; 6] = $crate::export::c_array("spank");
+        #[unsafe(no_mangle)]
+        #[allow(non_upper_case_globals)]
+        pub static plugin_version: ::std::sync::atomic::AtomicU32 =
+            ::std::sync::atomic::AtomicU32::new($crate::export::BUILT_FOR);
+        /// Slurm reads `plugin_version` after the constructors of the object have run.
+        #[used]
+        #[unsafe(link_section = ".init_array")]
+        static STAMP: extern "C" fn() = {
+            extern "C" fn stamp() {
+                plugin_version.store($crate::export::claimed(), ::std::sync::atomic::Ordering::Relaxed);
+            }
+            stamp
+        };
+        $(
+            /// # Safety
+            /// For Slurm alone: `arguments` is an array of `count` C strings.
+            #[unsafe(no_mangle)]
+            pub unsafe extern "C" fn $hook(
+                handle: $crate::export::Handle,
+                count: ::std::ffi::c_int,
+                arguments: *mut *mut ::std::ffi::c_char,
+            ) -> ::std::ffi::c_int {
+                // SAFETY: Slurm calls a hook with a handle and arguments that live until it returns.
+                unsafe { $crate::export::gate(stringify!($hook), $function, handle, count, arguments) }
+            }
+        )+
+    };
+}
+
+/// A `spank_t`.
+pub type Handle = *mut sys::spank_handle;
+
+/// `SLURM_VERSION_NUMBER` of the headers of the build.
+pub const BUILT_FOR: u32 = sys::SLURM_VERSION_NUMBER;
+
+/// `text` with its NUL, as the array a C `char name[]` is.
+pub const fn c_array<const N: usize>(text: &str) -> [u8; N] {
+    assert!(text.len() + 1 == N);
+    let mut array = [0; N];
+    let mut at = 0;
+    while at < text.len() {
+        array[at] = text.as_bytes()[at];
+        at += 1;
+    }
+    array
+}
+
+/// The `plugin_version` to claim in this process.
+pub fn claimed() -> u32 {
+    // SAFETY: takes nothing, returns a constant.
+    let api = unsafe { sys::slurm_api_version() };
+    u32::try_from(api).ok().and_then(release::stamp).unwrap_or(BUILT_FOR)
+}
+
+/// Runs `hook`; a panic ends here, before it reaches Slurm.
+///
+/// Returns 0, or -1 after a panic. Only `slurm_spank_init` returns 0 in any case: its failure in the batch
+/// step of a plugin loaded as `required` drains the node (src/slurmctld/proc_req.c), and a hook that comes
+/// later can still refuse the one task.
+///
+/// # Safety
+/// `handle` is valid and `arguments` has `count` C strings, all until this returns.
+pub unsafe fn gate(
+    name: &str,
+    hook: Hook,
+    handle: Handle,
+    count: c_int,
+    arguments: *mut *mut c_char,
+) -> c_int {
+    log_panics();
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: as promised by the caller.
+        let arguments = unsafe { strings(count, arguments) };
+        // SAFETY: the handle is valid while the hook runs, and the borrow ends with it.
+        let mut spank = unsafe { Spank::from_raw(handle) };
+        hook(&mut spank, &arguments);
+    }));
+    match outcome {
+        Err(_) if name != "slurm_spank_init" => -1,
+        _ => 0,
+    }
+}
+
+/// # Safety
+/// `arguments` is null or has `count` C strings.
+unsafe fn strings(count: c_int, arguments: *mut *mut c_char) -> Vec<String> {
+    let count = usize::try_from(count).unwrap_or(0);
+    if arguments.is_null() || count == 0 {
+        return Vec::new();
+    }
+    // SAFETY: not null, and `count` long as promised by the caller.
+    let pointers = unsafe { slice::from_raw_parts(arguments, count) };
+    let texts = pointers.iter().filter(|pointer| !pointer.is_null());
+    // SAFETY: not null, hence C strings as promised by the caller.
+    texts.map(|text| unsafe { CStr::from_ptr(*text) }.to_string_lossy().into_owned()).collect()
+}
+
+/// Sends the message of a panic to Slurm's log: stderr belongs to the user's job or to nobody.
+fn log_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| panic::set_hook(Box::new(|panic| log::error(&format!("spank plugin: {panic}")))));
+}
