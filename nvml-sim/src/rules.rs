@@ -7,7 +7,7 @@
 use mig::boards::{Architecture, ComputeRow, Row};
 
 use crate::code::{Answer, Code};
-use crate::machine::{Gpu, GpuInstance};
+use crate::machine::{ComputeInstance, Gpu, GpuInstance};
 use crate::sheet;
 
 /// Ids that own each slot. Full: 0, halves: 1-2, quarters: 3-6, eighths: 7-14.
@@ -151,7 +151,7 @@ pub fn compute_remaining(gpu: &Gpu, instance: &GpuInstance, compute: &ComputeRow
     let mut filled = instance.clone();
     let mut count = 0;
     while let Ok((id, start)) = compute_place(gpu, &filled, compute, None) {
-        filled.compute.push(crate::machine::ComputeInstance { id, profile: compute.id, start, birth: 0 });
+        filled.compute.push(ComputeInstance { id, profile: compute.id, start, birth: 0 });
         count += 1;
     }
     count
@@ -196,6 +196,20 @@ pub fn compute_place(
     };
     let best = starts.into_iter().min_by_key(|&s| (std::cmp::Reverse(left(s)), s));
     best.map(|start| (id, start)).ok_or(Code::INSUFFICIENT_RESOURCES)
+}
+
+/// Whether a GPU instance can hold these compute instances: known profiles at their places, no slice twice,
+/// ids ascending.
+pub fn compute_is_legal(gpu: &Gpu, row: &Row, all: &[ComputeInstance]) -> bool {
+    let mut taken = 0;
+    let fits = |instance: &ComputeInstance| {
+        let Some(compute) = row.compute.iter().find(|c| c.id == instance.profile) else { return false };
+        let slices = run(instance.start, compute);
+        let free = taken & slices == 0;
+        taken |= slices;
+        free && compute_places(gpu, row, compute).contains(&instance.start)
+    };
+    all.is_sorted_by(|a, b| a.id < b.id) && all.iter().all(fits)
 }
 
 /// The `1_SLICE_REV1` profile takes more multiprocessors than its one slice: what is left must do for

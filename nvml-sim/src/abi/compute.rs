@@ -16,6 +16,7 @@ const COMPUTE_PROFILES: u32 = 9;
 
 /// Engine profiles of nvml.h: `NVML_COMPUTE_INSTANCE_ENGINE_PROFILE_SHARED` alone.
 const ENGINE_PROFILES: u32 = 1;
+
 /// Compute instance profiles have one number: their id is the constant of nvml.h on every board seen.
 fn compute_by_profile(row: &'static Row, profile: u32, absent: Code) -> Answer<&'static ComputeRow> {
     row.compute.iter().find(|c| c.id == profile).ok_or(absent)
