@@ -129,3 +129,53 @@ fn log_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| panic::set_hook(Box::new(|panic| log::error(&format!("spank plugin: {panic}")))));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake;
+    use std::ptr;
+
+    fn run(name: &str, hook: Hook) -> c_int {
+        // SAFETY: the hooks of these tests do not use the handle, and there are no arguments.
+        unsafe { gate(name, hook, ptr::null_mut(), 0, ptr::null_mut()) }
+    }
+
+    #[test]
+    fn a_hook_that_returns_is_a_success() {
+        assert_eq!(run("slurm_spank_task_init", |_, _| ()), 0);
+        assert!(fake::errors().is_empty());
+    }
+
+    #[test]
+    fn a_panic_is_logged_and_ends_at_the_gate() {
+        assert_eq!(run("slurm_spank_task_init", |_, _| panic!("out of cheese")), -1);
+        let errors = fake::errors();
+        assert_eq!(errors.len(), 1);
+        assert!(errors[0].starts_with("spank plugin: panicked at"), "{errors:?}");
+        assert!(errors[0].ends_with("out of cheese"), "{errors:?}");
+    }
+
+    #[test]
+    fn a_panic_in_init_does_not_drain_the_node() {
+        assert_eq!(run("slurm_spank_init", |_, _| panic!("out of cheese")), 0);
+        assert_eq!(fake::errors().len(), 1);
+    }
+
+    #[test]
+    fn arguments_are_taken_as_they_come() {
+        let mut words = [c"map=/x".as_ptr().cast_mut(), ptr::null_mut(), c"\xff".as_ptr().cast_mut()];
+        // SAFETY: three pointers, each null or a C string.
+        let arguments = unsafe { strings(3, words.as_mut_ptr()) };
+        assert_eq!(arguments, ["map=/x", "\u{fffd}"]);
+        // SAFETY: nothing is read.
+        assert!(unsafe { strings(-1, words.as_mut_ptr()) }.is_empty());
+        // SAFETY: nothing is read.
+        assert!(unsafe { strings(2, ptr::null_mut()) }.is_empty());
+    }
+
+    #[test]
+    fn names_are_c_arrays() {
+        assert_eq!(&c_array::<6>("spank"), b"spank\0");
+    }
+}
