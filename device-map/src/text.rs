@@ -110,9 +110,11 @@ impl Reader {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         match &self.stage {
             Stage::Magic => {
-                (word == MAGIC).then_some(()).ok_or(format!("not a device map: no {MAGIC:?} line"))?;
+                (word == MAGIC)
+                    .then_some(())
+                    .ok_or_else(|| format!("not a device map: no {MAGIC:?} line"))?;
                 let known = rest == FORMAT.to_string();
-                known.then_some(()).ok_or(format!("format {rest:?} is not {FORMAT}"))?;
+                known.then_some(()).ok_or_else(|| format!("format {rest:?} is not {FORMAT}"))?;
                 self.stage = Stage::Header;
             }
             Stage::Header => match word {
@@ -126,15 +128,15 @@ impl Reader {
                 let rows = self.map.records.len();
                 (rest == rows.to_string())
                     .then_some(())
-                    .ok_or(format!("end says {rest:?}, rows are {rows}"))?;
+                    .ok_or_else(|| format!("end says {rest:?}, rows are {rows}"))?;
                 self.stage = Stage::Done;
             }
             Stage::Rows(columns) => {
                 let index = self.map.records.len();
-                (index < MAX_RECORDS).then_some(()).ok_or(format!("more than {MAX_RECORDS} rows"))?;
+                (index < MAX_RECORDS).then_some(()).ok_or_else(|| format!("more than {MAX_RECORDS} rows"))?;
                 let record = columns.record(line, index)?;
                 let new = self.uuids.insert(record.uuid.clone());
-                new.then_some(()).ok_or(format!("UUID {} stands twice", record.uuid))?;
+                new.then_some(()).ok_or_else(|| format!("UUID {} stands twice", record.uuid))?;
                 self.map.records.push(record);
             }
             Stage::Done => return Err("text after the end line".into()),
@@ -162,7 +164,7 @@ impl Columns {
         let mut positions = [0; COLUMNS.len()];
         for (slot, column) in positions.iter_mut().zip(COLUMNS) {
             let found = names.iter().position(|n| *n == column);
-            *slot = found.ok_or(format!("column {column:?} is missing"))?;
+            *slot = found.ok_or_else(|| format!("column {column:?} is missing"))?;
         }
         Ok(Columns { positions, count: names.len() })
     }
@@ -170,18 +172,22 @@ impl Columns {
     fn record(&self, line: &str, index: usize) -> Result<Record, String> {
         let cells: Vec<&str> = line.split(' ').collect();
         let count = self.count;
-        (cells.len() == count).then_some(()).ok_or(format!("{} columns instead of {count}", cells.len()))?;
+        (cells.len() == count)
+            .then_some(())
+            .ok_or_else(|| format!("{} columns instead of {count}", cells.len()))?;
         if let Some(empty) = cells.iter().position(|c| c.is_empty()) {
             return Err(format!("column {} is empty", empty + 1));
         }
         let [at, gres_type, uuid, parent, gi, ci, files] = self.positions.map(|p| cells[p]);
-        (at == index.to_string()).then_some(()).ok_or(format!("index {at:?} where {index} is due"))?;
+        (at == index.to_string())
+            .then_some(())
+            .ok_or_else(|| format!("index {at:?} where {index} is due"))?;
         let instance = match (gi, ci) {
             (NONE, NONE) => None,
             (gi, ci) => Some((id("gi", gi)?, id("ci", ci)?)),
         };
         for id in [uuid, parent] {
-            is_uuid(id).then_some(()).ok_or(format!("{id:?} is not MIG-... or GPU-..."))?;
+            is_uuid(id).then_some(()).ok_or_else(|| format!("{id:?} is not MIG-... or GPU-..."))?;
         }
         let files: Result<Vec<DeviceFile>, String> = files.split(',').map(str::parse).collect();
         Ok(Record {

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use device_map::DeviceMap;
+use device_map::{DeviceMap, Record};
 use spank::{Context, Spank, log};
 
 use crate::access;
@@ -81,7 +81,12 @@ fn prepare(spank: &Spank<'_>, args: &Args) -> Result<Option<Prepared>, String> {
 fn give(spank: &mut Spank<'_>, prepared: &Prepared, args: &Args) -> Result<(), String> {
     let Prepared { step, map } = prepared;
     let view = step.view(spank)?;
-    let resolution = resolve(map, &view, access::ask).map_err(|error| error.to_string())?;
+    let ours = &view.devices;
+    let access = |index: usize, record: &Record| match ours.contains(&index) {
+        true => access::ask_and_compare(record),
+        false => access::ask(record),
+    };
+    let resolution = resolve(map, &view, access).map_err(|error| error.to_string())?;
     let (wishes, complaints) = options::wishes(spank);
     let task = spank.local_task().map_or(0, |task| task as usize);
     let changes = publish::changes(map, &resolution, wishes, task, &args.set);
