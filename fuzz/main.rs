@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use device_map::{DeviceMap, MAX_RECORDS};
 
 // By path: the plugin itself cannot be linked without Slurm around it.
+#[allow(unreachable_pub)]
 #[path = "../slurm-plugin/src/args.rs"]
 mod args;
 

@@ -31,6 +31,9 @@ macro_rules! plugin {
         #[allow(non_upper_case_globals)]
         pub static plugin_version: ::std::sync::atomic::AtomicU32 =
             ::std::sync::atomic::AtomicU32::new($crate::export::BUILT_FOR);
+        #[unsafe(no_mangle)]
+        #[allow(non_upper_case_globals)]
+        pub static slurm_spank_init_failure_mode: ::std::ffi::c_int = $crate::export::JOB_FAILURE;
         /// Slurm reads `plugin_version` after the constructors of the object have run.
         #[used]
         #[unsafe(link_section = ".init_array")]
@@ -61,6 +64,10 @@ pub type Handle = *mut sys::spank_handle;
 
 /// `SLURM_VERSION_NUMBER` of the headers of the build.
 pub const BUILT_FOR: u32 = sys::SLURM_VERSION_NUMBER;
+
+/// `ESPANK_JOB_FAILURE` of 25.05 and later: should `slurm_spank_init` fail in a plugin loaded as `required`, that
+/// costs the job and not the node. Earlier releases do not look for the symbol.
+pub const JOB_FAILURE: c_int = 3012;
 
 /// `text` with its NUL, as the array a C `char name[]` is.
 pub const fn c_array<const N: usize>(text: &str) -> [u8; N] {

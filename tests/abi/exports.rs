@@ -6,8 +6,14 @@ use std::process::Command;
 use crate::host::{Node, plugin};
 
 /// What Slurm looks for, and the two hooks that do work.
-const EXPORTED: [&str; 5] =
-    ["plugin_name", "plugin_type", "plugin_version", "slurm_spank_init", "slurm_spank_task_init"];
+const EXPORTED: [&str; 6] = [
+    "plugin_name",
+    "plugin_type",
+    "plugin_version",
+    "slurm_spank_init",
+    "slurm_spank_init_failure_mode",
+    "slurm_spank_task_init",
+];
 
 /// What is taken from Slurm. All of it is in the `libslurmfull.so` of 22.05.8, 24.11.5 and 26.05.5; one name that
 /// a release lacks would keep the plugin from loading there.
