@@ -1,1 +1,26 @@
-//! gresgen.
+//! Partition NVIDIA GPUs with MIG and write the Slurm configuration that goes with it.
+//!
+//! Data flows one way:
+//!
+//! ```text
+//! config + Inventory -> Goals -> Plan -> Steps -> (execute) -> fresh Inventory
+//!        -> GresTable -> { DeviceMap, Context -> files } -> commit
+//! ```
+//!
+//! Only reading, executing and committing touch the world; everything between takes values and returns values.
+#![deny(unsafe_code)]
+
+pub mod apply;
+pub mod atomic;
+pub mod cli;
+pub mod config;
+pub mod devices;
+pub mod document;
+pub mod files;
+pub mod holders;
+pub mod inventory;
+pub mod nvml;
+pub mod publish;
+pub mod render;
+pub mod root;
+pub mod slurm;

@@ -1,1 +1,17 @@
-fn main() {}
+//! `gresgen`: parse, run, report.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use gresgen::cli::{self, Cli};
+
+fn main() -> ExitCode {
+    match cli::run(&Cli::parse()) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            eprintln!("{failure}");
+            failure.exit.into()
+        }
+    }
+}

@@ -4,16 +4,25 @@
 //! * [`geometry`] says what one physical GPU can be cut into and which instances exclude each other.
 //! * [`boards`] is that geometry for every GPU model known without a driver.
 //! * [`plan`](mod@plan) finds the one best change from what a node has to what is wanted.
+//! * [`shortage`] says why there is none, and what could be had instead.
+//! * [`room`](mod@room) counts what still fits.
 //!
 //! Nothing here performs I/O, reads a clock or knows NVML handles.
 #![forbid(unsafe_code)]
 
 pub mod boards;
+mod fold;
 pub mod geometry;
+mod lanes;
+mod options;
 pub mod plan;
 pub mod profile;
+pub mod room;
+pub mod shortage;
 
 pub use boards::{Architecture, BOARDS, Board};
 pub use geometry::{ComputeSpec, Engines, Geometry, Placed, Spec};
-pub use plan::{Cost, Demand, Goal, GpuState, Infeasible, Plan, Want, plan};
+pub use plan::{Cost, Demand, Goal, GpuState, Plan, Want, plan};
 pub use profile::{Attribute, Profile, ProfileError};
+pub use room::{counts, possible, room};
+pub use shortage::{Blocker, Infeasible, Nearest, Reason};

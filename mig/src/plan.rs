@@ -1,9 +1,19 @@
 //! From what the GPUs of a node hold to what is wanted, with the fewest changes.
+//!
+//! The plan is exact. In this order: instances in use stay where they are; the demand is met, no
+//! instance more or less; the fewest idle instances are destroyed; the fewest are created; the most room
+//! is left (see [`Cost`]). Instances cannot move, so the change from a present layout `S` to a wanted one
+//! `T` is always: destroy `S \ T`, create `T \ S`; what is to be found is the best `T` of every GPU.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::ops::AddAssign;
 
+use crate::fold::Problem;
 use crate::geometry::{Geometry, Placed};
 use crate::profile::Profile;
+use crate::room;
+use crate::shortage::{self, Infeasible};
 
 /// How many instances of each GPU instance profile.
 pub type Demand = BTreeMap<Profile, u32>;
@@ -19,10 +29,19 @@ pub struct GpuState<'a> {
     pub idle: Vec<Placed>,
 }
 
+impl GpuState<'_> {
+    /// Every instance, in use or not, sorted.
+    pub fn placed(&self) -> Vec<Placed> {
+        let mut all: Vec<Placed> = self.busy.iter().chain(&self.idle).copied().collect();
+        all.sort_unstable();
+        all
+    }
+}
+
 /// What a set of GPUs shall hold together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Goal {
-    /// Indexes into the GPUs given to [`plan`]. No GPU belongs to two goals.
+    /// Indexes into the GPUs given to [`plan()`]. No GPU belongs to two goals.
     pub gpus: Vec<usize>,
     /// What they shall hold.
     pub want: Want,
@@ -31,39 +50,128 @@ pub struct Goal {
 /// The content of a goal: exactly this and nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Want {
-    /// These counts, anywhere on the goal's GPUs.
+    /// These counts, anywhere on the goal's GPUs. A GPU that lacks a profile provides none of it.
     Exactly(Demand),
-    /// These instances at these places. The goal has one GPU.
+    /// These instances at these places, on each of the goal's GPUs.
     At(Vec<Placed>),
+    /// These counts over all of the goal's GPUs, among them these instances on each GPU.
+    Including {
+        /// Instances at fixed places, part of the demand.
+        places: Vec<Placed>,
+        /// All instances wanted, those at fixed places included.
+        demand: Demand,
+    },
 }
 
 /// The layout each GPU shall have. What to destroy and create follows from the present state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Sorted placements, one list per GPU given to [`plan`].
+    /// Sorted placements, one list per GPU given to [`plan()`].
     pub layouts: Vec<Vec<Placed>>,
     /// What it costs.
     pub cost: Cost,
 }
 
-/// What a plan costs, compared field by field in this order.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+impl Plan {
+    /// Instances of one GPU that go: those it holds and the plan does not.
+    pub fn destroy(&self, gpus: &[GpuState<'_>], gpu: usize) -> Vec<Placed> {
+        difference(&gpus[gpu].placed(), &self.layouts[gpu])
+    }
+
+    /// Instances of one GPU that come: those of the plan it does not hold.
+    pub fn create(&self, gpus: &[GpuState<'_>], gpu: usize) -> Vec<Placed> {
+        difference(&self.layouts[gpu], &gpus[gpu].placed())
+    }
+
+    /// Instances of one GPU that stay as they are.
+    pub fn keep(&self, gpus: &[GpuState<'_>], gpu: usize) -> Vec<Placed> {
+        let held = gpus[gpu].placed();
+        self.layouts[gpu].iter().filter(|p| held.contains(p)).copied().collect()
+    }
+
+    /// Whether everything is as wanted already.
+    pub fn is_empty(&self) -> bool {
+        self.cost.destroyed == 0 && self.cost.created == 0
+    }
+}
+
+fn difference(from: &[Placed], without: &[Placed]) -> Vec<Placed> {
+    from.iter().filter(|p| !without.contains(p)).copied().collect()
+}
+
+/// What a plan costs. Less is better, field by field in this order, and more room is better.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
     /// Idle instances destroyed.
     pub destroyed: u32,
     /// Instances created.
     pub created: u32,
+    /// How many more instances of each profile fit afterwards, each profile taken alone, summed over the
+    /// goals' GPUs. Compared from the largest profile down.
+    pub room: Demand,
 }
 
-/// Why no plan exists.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Infeasible {
-    /// Index of the goal.
-    pub goal: usize,
+impl Ord for Cost {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let mut profiles: Vec<Profile> = self.room.keys().chain(other.room.keys()).copied().collect();
+        profiles.sort_unstable_by(|a, b| b.cmp(a));
+        let of = |cost: &Cost, profile| cost.room.get(profile).copied().unwrap_or(0);
+        let room = || profiles.iter().map(|p| of(other, p).cmp(&of(self, p))).find(|o| o.is_ne());
+        (self.destroyed, self.created)
+            .cmp(&(other.destroyed, other.created))
+            .then_with(|| room().unwrap_or(Ordering::Equal))
+    }
 }
 
-/// The best plan, or why there is none.
-pub fn plan(gpus: &[GpuState<'_>], goals: &[Goal]) -> Result<Plan, Infeasible> {
-    let _ = (gpus, goals);
-    Err(Infeasible { goal: 0 })
+impl PartialOrd for Cost {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl AddAssign for Cost {
+    fn add_assign(&mut self, other: Self) {
+        self.destroyed += other.destroyed;
+        self.created += other.created;
+        for (profile, more) in other.room {
+            *self.room.entry(profile).or_default() += more;
+        }
+    }
+}
+
+/// What it costs to give one GPU this layout.
+pub fn cost(gpu: &GpuState<'_>, layout: &[Placed]) -> Cost {
+    let count = |from: &[Placed], without: &[Placed]| {
+        u32::try_from(from.iter().filter(|p| !without.contains(p)).count()).unwrap_or(u32::MAX)
+    };
+    let held = gpu.placed();
+    Cost {
+        destroyed: count(&held, layout),
+        created: count(layout, &held),
+        room: room::room(gpu.geometry, layout),
+    }
+}
+
+/// The best plan, or why there is none. GPUs of no goal stay as they are.
+///
+/// Equal input gives an equal plan, and GPUs in equal states are interchangeable: listed in another order,
+/// every GPU gets the layout it would have got, up to exchanges among those in equal states.
+///
+/// # Errors
+/// The first goal that cannot be met, with what is short, the nearest layout and the instances in the way.
+///
+/// # Panics
+/// When a goal names a GPU that is not in `gpus`.
+pub fn plan(gpus: &[GpuState<'_>], goals: &[Goal]) -> Result<Plan, Box<Infeasible>> {
+    let mut plan = Plan { layouts: gpus.iter().map(GpuState::placed).collect(), cost: Cost::default() };
+    for (index, goal) in goals.iter().enumerate() {
+        let layouts = Problem::new(gpus, goal)
+            .and_then(|problem| problem.solve().ok_or_else(|| shortage::explain(gpus, goal)))
+            .map_err(|shortage| shortage.of(index))?;
+        for (&gpu, layout) in goal.gpus.iter().zip(layouts) {
+            plan.cost += cost(&gpus[gpu], &layout);
+            plan.layouts[gpu] = layout;
+        }
+    }
+    Ok(plan)
 }

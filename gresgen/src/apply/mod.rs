@@ -1,0 +1,336 @@
+//! Carrying out a change: read, plan, check, journal, change, verify; and back, when something fails.
+//!
+//! The engine knows no configuration and no verb. A [`Wish`] turns a fresh picture of the node into what its
+//! GPUs shall be, and is asked again after every change of MIG mode and once more at the end: when it then
+//! wants nothing, the change is verified. Rolling back is the same engine with another wish.
+
+pub mod intent;
+pub mod lock;
+pub mod preview;
+pub mod steps;
+pub mod target;
+pub mod wish;
+
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use thiserror::Error;
+
+use crate::devices::{self, DeviceError};
+use crate::holders;
+use crate::inventory::{Gpu, Holder, Inventory};
+use crate::nvml::{Activation, Code, Driver, DriverError};
+use crate::root::Root;
+use intent::{Intent, IntentError};
+use steps::{Step, disturbed, ready, steps};
+use target::{Slice, Target};
+use wish::WishError;
+
+/// What the GPUs of a node shall be, as a function of what they are.
+pub trait Wish {
+    /// One target per GPU of the inventory.
+    ///
+    /// # Errors
+    /// Why the wish cannot be met; nothing has been changed for it.
+    fn targets(&self, inventory: &Inventory) -> Result<Vec<Target>, WishError>;
+}
+
+/// Why an apply did not reach its end.
+#[derive(Debug, Error)]
+pub enum ApplyError {
+    /// The wish cannot be met.
+    #[error(transparent)]
+    Wish(#[from] WishError),
+    /// An instance that would have to go is in use. Nothing was changed.
+    #[error("{}", busy(.0))]
+    Busy(Vec<Held>),
+    /// MIG belongs to the hypervisor of this GPU.
+    #[error("GPU {0}: is a vGPU guest, whose MIG instances belong to the hypervisor")]
+    Guest(String),
+    /// The GPU has no MIG.
+    #[error("GPU {gpu}: {model} has no MIG")]
+    NoMig {
+        /// Its UUID.
+        gpu: String,
+        /// Its model.
+        model: String,
+    },
+    /// The driver refused or failed.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    /// A device node is missing and cannot be made.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// The journal could not be kept.
+    #[error(transparent)]
+    Intent(#[from] IntentError),
+    /// Resetting a GPU failed.
+    #[error("GPU {gpu}: nvidia-smi --gpu-reset: {reason}")]
+    Reset {
+        /// Its UUID.
+        gpu: String,
+        /// What nvidia-smi said.
+        reason: String,
+    },
+    /// SIGINT or SIGTERM came.
+    #[error("interrupted by a signal")]
+    Interrupted,
+    /// The driver reported success, but a fresh read shows something else.
+    #[error("the GPUs are not as they were set: {0} steps would still be needed")]
+    Unverified(usize),
+    /// A step failed; what was done before it has been undone, or not.
+    #[error("{error}")]
+    RolledBack {
+        /// What failed.
+        #[source]
+        error: Box<ApplyError>,
+        /// Why undoing failed; `None` when the previous layout is back.
+        undo: Option<Box<ApplyError>>,
+    },
+}
+
+/// An instance in use that stands in the way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// GPU and instance, for a person.
+    pub name: String,
+    /// Who.
+    pub holders: Vec<Holder>,
+}
+
+fn busy(held: &[Held]) -> String {
+    let one = |h: &Held| {
+        let who: Vec<String> = h.holders.iter().map(ToString::to_string).collect();
+        format!("{}: in use by {}", h.name, who.join(", "))
+    };
+    held.iter().map(one).collect::<Vec<_>>().join("\n")
+}
+
+/// What an apply is told beside its wish.
+pub struct Options<'a> {
+    /// Slurm's name of the node.
+    pub node: &'a str,
+    /// Words for the journal: what was asked for.
+    pub what: &'a str,
+    /// Whether a GPU may be reset to activate its MIG mode.
+    pub reset: bool,
+    /// Adds who Slurm says holds an instance; the driver cannot know.
+    pub annotate: &'a dyn Fn(&mut Inventory),
+}
+
+/// What happens, for a progress display.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A step begins: its number, of how many.
+    Begin(usize, usize, &'a Step, &'a Gpu),
+    /// A GPU is being reset.
+    Reset(&'a Gpu),
+    /// Something failed and what was done is being undone.
+    RollingBack(&'a ApplyError),
+}
+
+/// What an apply did.
+#[derive(Debug)]
+pub struct Applied {
+    /// The node as read afterwards.
+    pub inventory: Inventory,
+    /// Steps carried out.
+    pub steps: usize,
+    /// GPUs whose MIG mode waits for a reset or reboot, with the driver's reason.
+    pub pending: Vec<(String, Code)>,
+}
+
+/// Carries out wishes on one node.
+pub struct Engine<'a> {
+    /// The driver.
+    pub driver: &'a mut Driver,
+    /// Where journal and device nodes are.
+    pub root: &'a Root,
+    /// Told what happens.
+    pub events: &'a mut dyn FnMut(Event<'_>),
+    /// Set by SIGINT and SIGTERM; looked at between steps.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// Mode changes come first and are followed by a fresh read. One round switches modes and one creates what
+/// the wish wants then; a third has nothing left to do unless the driver does not keep its word.
+const ROUNDS: usize = 3;
+
+impl Engine<'_> {
+    /// Reads the node with everybody who holds an instance.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn read(&self, options: &Options<'_>) -> Result<Inventory, ApplyError> {
+        let mut inventory = self.driver.inventory(options.node)?;
+        holders::annotate(&mut inventory, self.root);
+        (options.annotate)(&mut inventory);
+        Ok(inventory)
+    }
+
+    /// Makes the node what the wish says and verifies it, or puts back what was.
+    ///
+    /// # Errors
+    /// [`ApplyError`]. All but [`ApplyError::RolledBack`] mean that nothing was changed.
+    pub fn apply(&mut self, wish: &dyn Wish, options: &Options<'_>) -> Result<Applied, ApplyError> {
+        let before = self.read(options)?;
+        let first = self.prepare(&before, wish)?;
+        let interrupted = Intent::load(self.root)?;
+        if first.is_empty() && interrupted.is_none() {
+            let pending = pending(&before);
+            return Ok(Applied { inventory: before, steps: 0, pending });
+        }
+        // An apply that was cut off keeps its journal: what was before it is what an undo means.
+        let intent = interrupted.unwrap_or_else(|| Intent::new(options.what, &before));
+        intent.save(self.root)?;
+        match self.reach(before, wish, options) {
+            Ok(applied) => {
+                Intent::clear(self.root)?;
+                Ok(applied)
+            }
+            Err((0, error)) => {
+                Intent::clear(self.root)?;
+                Err(error)
+            }
+            Err((_, error)) => Err(self.roll_back(error, &intent, options)),
+        }
+    }
+
+    /// What would be done, with everything checked that can be checked before the first change.
+    ///
+    /// # Errors
+    /// Why it cannot be done.
+    pub fn prepare(&self, inventory: &Inventory, wish: &dyn Wish) -> Result<Vec<Step>, ApplyError> {
+        let targets = wish.targets(inventory)?;
+        let steps = steps(inventory, &targets);
+        for step in &steps {
+            let gpu = &inventory.gpus[step.gpu()];
+            if gpu.guest {
+                return Err(ApplyError::Guest(gpu.uuid.clone()));
+            }
+            if gpu.mode == crate::inventory::Mode::Unsupported {
+                return Err(ApplyError::NoMig { gpu: gpu.uuid.clone(), model: gpu.model.clone() });
+            }
+        }
+        let in_use =
+            steps.iter().filter_map(|s| disturbed(inventory, s)).filter(|(_, i)| !i.holders.is_empty());
+        let held: Vec<Held> = in_use
+            .map(|(gpu, i)| Held { name: name(gpu, &Slice::of(i)), holders: i.holders.clone() })
+            .collect();
+        if held.is_empty() { Ok(steps) } else { Err(ApplyError::Busy(held)) }
+    }
+
+    /// Runs steps until the wish wants nothing more. The error carries how many steps were done.
+    fn reach(
+        &mut self,
+        mut inventory: Inventory,
+        wish: &dyn Wish,
+        options: &Options<'_>,
+    ) -> Result<Applied, (usize, ApplyError)> {
+        let mut done = 0;
+        for _ in 0..ROUNDS {
+            let todo = self.prepare(&inventory, wish).map_err(|e| (done, e))?;
+            let waiting = pending(&inventory);
+            // A GPU that waits for its reset cannot be brought further now.
+            let blocked = |s: &Step| waiting.iter().any(|(uuid, _)| *uuid == inventory.gpus[s.gpu()].uuid);
+            let todo: Vec<Step> = ready(todo).into_iter().filter(|s| done == 0 || !blocked(s)).collect();
+            if todo.is_empty() {
+                self.make_nodes(&inventory).map_err(|e| (done, e))?;
+                return Ok(Applied { inventory, steps: done, pending: waiting });
+            }
+            self.run(&inventory, &todo, options, &mut done).map_err(|e| (done, e))?;
+            inventory = self.read(options).map_err(|e| (done, e))?;
+        }
+        let left = self.prepare(&inventory, wish).map_err(|e| (done, e))?;
+        Err((done, ApplyError::Unverified(left.len())))
+    }
+
+    fn run(
+        &mut self,
+        inventory: &Inventory,
+        todo: &[Step],
+        options: &Options<'_>,
+        done: &mut usize,
+    ) -> Result<(), ApplyError> {
+        for (number, step) in todo.iter().enumerate() {
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(ApplyError::Interrupted);
+            }
+            let gpu = &inventory.gpus[step.gpu()];
+            (self.events)(Event::Begin(number + 1, todo.len(), step, gpu));
+            // Counted before it is tried: a step that fails may still have changed something.
+            *done += 1;
+            self.step(gpu, step, options)?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, gpu: &Gpu, step: &Step, options: &Options<'_>) -> Result<(), ApplyError> {
+        let (uuid, geometry) = (&gpu.uuid, &gpu.geometry);
+        match step {
+            Step::Mode { on, .. } => {
+                let activation = self.driver.set_mode(uuid, *on)?;
+                if activation != Activation::Active && options.reset {
+                    (self.events)(Event::Reset(gpu));
+                    self.driver.closed(|| reset(uuid))??;
+                }
+            }
+            Step::Destroy { slice, .. } => self.driver.destroy(uuid, geometry, slice.placed)?,
+            Step::Create { slice, .. } => self.driver.create(uuid, geometry, slice.placed, &slice.compute)?,
+            Step::Recut { slice, .. } => self.driver.recut(uuid, geometry, slice.placed, &slice.compute)?,
+        }
+        Ok(())
+    }
+
+    /// Capability nodes are made by whoever needs them, not by the kernel, and slurmd dies of a missing one.
+    fn make_nodes(&self, inventory: &Inventory) -> Result<(), ApplyError> {
+        for (_, _, compute) in inventory.devices() {
+            for file in &compute.files {
+                devices::ensure(file)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn roll_back(&mut self, error: ApplyError, intent: &Intent, options: &Options<'_>) -> ApplyError {
+        (self.events)(Event::RollingBack(&error));
+        // The signal that stopped the apply must not stop its undoing.
+        self.stop.store(false, Ordering::Relaxed);
+        let undone = self
+            .read(options)
+            .map_err(|e| (0, e))
+            .and_then(|now| self.reach(now, intent, options))
+            .map_err(|(_, e)| e)
+            .and_then(|_| Ok(Intent::clear(self.root)?));
+        ApplyError::RolledBack { error: Box::new(error), undo: undone.err().map(Box::new) }
+    }
+}
+
+impl Wish for Intent {
+    fn targets(&self, inventory: &Inventory) -> Result<Vec<Target>, WishError> {
+        Ok(Intent::targets(self, inventory))
+    }
+}
+
+/// A slice for a person: `GPU 0 3g.20gb at 4`.
+pub fn name(gpu: &Gpu, slice: &Slice) -> String {
+    format!("GPU {} {} at {}", gpu.index, gpu.geometry.spec(slice.placed).profile, slice.placed.start)
+}
+
+fn pending(inventory: &Inventory) -> Vec<(String, Code)> {
+    let waiting = inventory.gpus.iter().filter(|gpu| gpu.mode.is_pending());
+    waiting.map(|gpu| (gpu.uuid.clone(), Code::RESET_REQUIRED)).collect()
+}
+
+/// Resets one GPU. NVML has no call for it.
+fn reset(uuid: &str) -> Result<(), ApplyError> {
+    let failed = |reason: String| ApplyError::Reset { gpu: uuid.to_owned(), reason };
+    let output = Command::new("nvidia-smi").args(["--gpu-reset", "-i", uuid]).output();
+    let output = output.map_err(|e| failed(e.to_string()))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = if output.stderr.is_empty() { output.stdout } else { output.stderr };
+    Err(failed(String::from_utf8_lossy(&said).trim().to_owned()))
+}

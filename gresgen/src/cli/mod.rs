@@ -1,0 +1,110 @@
+//! The command line. One file per verb; each reads, asks the library, prints, and says how the program ends.
+
+mod apply;
+mod change;
+mod clear;
+mod draw;
+mod env;
+mod export;
+mod out;
+mod plan;
+mod profiles;
+pub mod report;
+mod session;
+mod status;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use report::Outcome;
+use session::Session;
+
+/// Partition NVIDIA GPUs with MIG and write the Slurm configuration that goes with it.
+#[derive(Debug, Parser)]
+#[command(name = "gresgen", version, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// Options every verb understands.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Prefix of every path read or written
+    #[arg(long, global = true, value_name = "DIR", env = "GRESGEN_ROOT")]
+    pub root: Option<PathBuf>,
+    /// NVML library to load instead of libnvidia-ml.so.1
+    #[arg(long, global = true, value_name = "PATH", env = "GRESGEN_NVML_LIB")]
+    pub nvml_lib: Option<PathBuf>,
+    /// Use simulated GPUs, kept below --root: a100-40gb:2,h100-80gb-sxm:1
+    #[arg(long, global = true, value_name = "SPEC")]
+    pub simulate: Option<String>,
+    /// Configuration file [default: /etc/gresgen/config.yaml below --root]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Layout of the configuration [default: its `layout:`]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub layout: Option<String>,
+    /// Print data as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say more
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// Say nothing but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Show GPUs, their slices, who uses them and what could still be created
+    Status,
+    /// List the profiles of the GPUs present, or of any model
+    Profiles(profiles::Args),
+    /// Show what apply would change, and why
+    Plan,
+    /// Make the node what the configuration says: GPUs, then Slurm's files
+    Apply(apply::Args),
+    /// Destroy all instances of GPUs
+    Clear(clear::ClearArgs),
+    /// Switch MIG mode
+    Mode(clear::ModeArgs),
+    /// Print what the node has as a configuration file
+    Export(export::Args),
+    /// Print the variables for the devices this process can open, for a shell to read
+    Env,
+}
+
+/// Runs the program.
+///
+/// # Errors
+/// What the verb could not do.
+pub fn run(cli: &Cli) -> Outcome {
+    let session = Session::new(&cli.global)?;
+    match &cli.verb {
+        Verb::Status => status::run(&session, &cli.global),
+        Verb::Profiles(args) => profiles::run(&session, &cli.global, args),
+        Verb::Plan => plan::run(&session, &cli.global),
+        Verb::Apply(args) => apply::run(&session, &cli.global, args),
+        Verb::Clear(args) => clear::clear(&session, &cli.global, args),
+        Verb::Mode(args) => clear::mode(&session, &cli.global, args),
+        Verb::Export(args) => export::run(&session, args),
+        Verb::Env => env::run(&session, &cli.global),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,144 @@
+//! From a typed error to what a person and a script see: text, hint and exit code, in one place.
+
+use std::error::Error;
+use std::fmt;
+use std::process::ExitCode;
+
+use crate::apply::ApplyError;
+use crate::apply::lock::LockError;
+use crate::apply::wish::WishError;
+use crate::nvml::{Code, DriverError};
+use crate::publish::PublishError;
+
+/// How the program ends. The numbers are part of its interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done, or nothing to do.
+    Ok = 0,
+    /// Failed.
+    Failure = 1,
+    /// Usage or bad input.
+    Usage = 2,
+    /// `check` found drift.
+    Drift = 3,
+    /// Refused because something is in use.
+    InUse = 4,
+    /// Done, but a GPU reset or reboot is pending.
+    ResetPending = 5,
+    /// The hardware is done, but a Slurm action is pending.
+    SlurmPending = 6,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// A failed verb.
+#[derive(Debug)]
+pub struct Failure {
+    /// How the program ends.
+    pub exit: Exit,
+    /// What failed.
+    pub error: Box<dyn Error + Send + Sync>,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+/// What every verb returns.
+pub type Outcome = Result<Exit, Failure>;
+
+impl Failure {
+    /// A failure with nothing to advise.
+    pub fn new(exit: Exit, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Failure { exit, error: error.into(), hint: None }
+    }
+
+    /// Adds what to do about it.
+    pub fn hint(self, hint: impl Into<String>) -> Self {
+        Failure { hint: Some(hint.into()), ..self }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let first = self.error.to_string();
+        write!(f, "error: {first}")?;
+        let mut shown = first;
+        let mut cause = self.error.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            // An error that only passes another on has its words.
+            if text != shown {
+                write!(f, "\ncaused by: {text}")?;
+            }
+            shown = text;
+            cause = error.source();
+        }
+        if let Some(hint) = &self.hint {
+            write!(f, "\nhint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl From<DriverError> for Failure {
+    fn from(error: DriverError) -> Self {
+        let hint = match &error {
+            DriverError::NoLibrary { .. } | DriverError::Call { code: Code::DRIVER_NOT_LOADED, .. } => Some(
+                "is the NVIDIA driver installed and loaded? without a GPU, try simulated ones: \
+                 gresgen --simulate a100-40gb:2 --root DIR status",
+            ),
+            other => other.code().and_then(Code::hint),
+        };
+        Failure { exit: Exit::Failure, hint: hint.map(str::to_owned), error: error.into() }
+    }
+}
+
+impl From<WishError> for Failure {
+    fn from(error: WishError) -> Self {
+        let exit = if error.is_in_use() { Exit::InUse } else { Exit::Usage };
+        Failure::new(exit, error)
+    }
+}
+
+impl From<PublishError> for Failure {
+    fn from(error: PublishError) -> Self {
+        Failure::new(Exit::Failure, error)
+    }
+}
+
+impl From<LockError> for Failure {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Held { .. } => {
+                Failure::new(Exit::InUse, error).hint("wait until it is done, then try again")
+            }
+            LockError::Io { .. } => Failure::new(Exit::Failure, error),
+        }
+    }
+}
+
+impl From<ApplyError> for Failure {
+    fn from(error: ApplyError) -> Self {
+        match error {
+            ApplyError::Driver(error) => error.into(),
+            ApplyError::Wish(error) => error.into(),
+            ApplyError::Busy(_) => Failure::new(Exit::InUse, error)
+                .hint("end what uses it, or drain the node first: gresgen apply --drain"),
+            ApplyError::NoMig { .. } | ApplyError::Guest(_) => Failure::new(Exit::Usage, error),
+            ApplyError::RolledBack { undo: None, error } => {
+                Failure::from(*error).hint("the previous layout is back")
+            }
+            ApplyError::RolledBack { ref undo, .. } => {
+                let undo = undo.as_ref().map(ToString::to_string).unwrap_or_default();
+                Failure::new(Exit::Failure, error).hint(format!(
+                    "the previous layout could not be restored ({undo}); see gresgen status, then gresgen apply to \
+                     finish or gresgen apply --undo to go back"
+                ))
+            }
+            error => Failure::new(Exit::Failure, error),
+        }
+    }
+}

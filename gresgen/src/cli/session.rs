@@ -1,0 +1,127 @@
+//! What every verb starts from: the root, the driver, the node's name.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use super::Global;
+use super::report::{Exit, Failure};
+use crate::apply::wish::{Layout, WishError};
+use crate::config::Config;
+use crate::nvml::{Driver, export};
+use crate::root::Root;
+use crate::slurm::Settings;
+
+/// File name of the simulator, as cargo and the packages have it.
+const SIMULATOR: &str = "libnvml_sim.so";
+
+/// The paths and options of this run.
+pub(super) struct Session {
+    /// Prefix of every path.
+    pub(super) root: Root,
+    library: Option<PathBuf>,
+}
+
+impl Session {
+    /// Reads the global options.
+    ///
+    /// # Errors
+    /// `--simulate` without a root of its own, or without the simulator at hand.
+    pub(super) fn new(global: &Global) -> Result<Self, Failure> {
+        let root = match &global.root {
+            Some(prefix) => Root::new(prefix).map_err(|e| Failure::new(Exit::Failure, e))?,
+            None => Root::host(),
+        };
+        let Some(spec) = &global.simulate else {
+            return Ok(Session { root, library: global.nvml_lib.clone() });
+        };
+        if root.is_host() {
+            return Err(Failure::new(
+                Exit::Usage,
+                "--simulate: simulated GPUs need a directory of their own",
+            )
+            .hint("add --root DIR; everything simulated and everything written lies below it"));
+        }
+        export("NVML_SIM_GPUS", OsStr::new(spec));
+        export("NVML_SIM_ROOT", root.prefix().as_os_str());
+        let library = match &global.nvml_lib {
+            Some(library) => library.clone(),
+            None => simulator()?,
+        };
+        Ok(Session { root, library: Some(library) })
+    }
+
+    /// Opens the driver.
+    ///
+    /// # Errors
+    /// When there is none, with a hint towards `--simulate`.
+    pub(super) fn driver(&self) -> Result<Driver, Failure> {
+        Ok(Driver::open(self.library.as_deref(), &self.root)?)
+    }
+
+    /// The configuration.
+    ///
+    /// # Errors
+    /// When it is not there, or wrong: with its place in the file.
+    pub(super) fn config(&self, global: &Global) -> Result<Config, Failure> {
+        let path = self.config_path(global);
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(&path).map_err(|e| {
+            Failure::new(Exit::Usage, format!("{name}: {e}"))
+                .hint("gresgen export prints what the node has now, as a configuration to start from")
+        })?;
+        Ok(Config::parse(&name, &text).map_err(WishError::from)?)
+    }
+
+    /// The layout asked for, or the one the configuration names.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub(super) fn layout<'a>(&self, config: &'a Config, global: &Global) -> Result<Layout<'a>, Failure> {
+        let label = config.choose(global.layout.as_deref()).map_err(WishError::from)?;
+        Ok(Layout { config, label })
+    }
+
+    /// The `slurm:` section, for verbs that need no layout and hence no configuration.
+    ///
+    /// # Errors
+    /// When there is a configuration and it is wrong.
+    pub(super) fn settings(&self, global: &Global) -> Result<Settings, Failure> {
+        if global.config.is_none() && !self.config_path(global).exists() {
+            return Ok(Settings::default());
+        }
+        Ok(self.config(global)?.slurm)
+    }
+
+    fn config_path(&self, global: &Global) -> PathBuf {
+        global.config.clone().unwrap_or_else(|| self.root.path(Root::CONFIG))
+    }
+
+    /// Whether this node is one of a Slurm cluster: it has a slurm.conf, or one that slurmctld sent
+    /// (configless slurmd, `/run/slurm/conf`).
+    pub(super) fn runs_slurm(&self) -> bool {
+        ["/etc/slurm/slurm.conf", "/run/slurm/conf/slurm.conf"].iter().any(|p| self.root.path(p).exists())
+    }
+
+    /// Slurm's name of this node: the configuration's, else [`Session::node`].
+    pub(super) fn node_name(&self, settings: &Settings) -> String {
+        settings.node.clone().unwrap_or_else(|| self.node())
+    }
+
+    /// Slurm's name of this node where no configuration says it: what slurmd was told, or the host name up to its first dot, which is what
+    /// slurmd takes by itself (slurm.conf(5), NodeName).
+    pub(super) fn node(&self) -> String {
+        let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        std::env::var("SLURMD_NODENAME").unwrap_or(name).split('.').next().unwrap_or_default().to_owned()
+    }
+}
+
+/// The simulator: beside this program, where a package puts it, or where cargo does.
+fn simulator() -> Result<PathBuf, Failure> {
+    let program = std::env::current_exe().map_err(|e| Failure::new(Exit::Failure, e))?;
+    let directory = program.parent().unwrap_or(Path::new("/"));
+    let places = [directory.to_owned(), directory.join("deps"), directory.join("../lib/gresgen")];
+    places.iter().map(|place| place.join(SIMULATOR)).find(|path| path.exists()).ok_or_else(|| {
+        Failure::new(Exit::Failure, format!("{SIMULATOR}: not found beside {}", program.display()))
+            .hint("name it with --nvml-lib")
+    })
+}

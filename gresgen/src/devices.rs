@@ -1,0 +1,227 @@
+//! Device nodes: `/dev/nvidiaN` and the capability nodes that guard MIG instances.
+//!
+//! The kernel module gives every possible instance a capability with a fixed minor number, listed in
+//! `/proc/driver/nvidia-caps/mig-minors`; the major number is dynamic and stands in `/proc/devices`.
+//! Nodes are not made by the kernel: `nvidia-modprobe` or whoever needs them makes them
+//! (NVIDIA open-gpu-kernel-modules nv-caps.c, nvidia-modprobe).
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use device_map::DeviceFile;
+use rustix::fs::{FileType, Mode, makedev, mknodat};
+use thiserror::Error;
+
+use crate::root::Root;
+
+/// Major number of `/dev/nvidiaN` (Linux devices.txt: 195 char, Nvidia graphics devices).
+const NVIDIA_MAJOR: u32 = 195;
+/// Name of the capabilities' major in `/proc/devices`.
+const CAPS_MAJOR_NAME: &str = "nvidia-caps";
+/// `DeviceFileMode: 292` of every GPU and compute instance capability: readable by all.
+const CAPS_MODE: u32 = 0o444;
+
+/// Why device files of an instance are not known or cannot be made.
+#[derive(Debug, Error)]
+pub enum DeviceError {
+    /// A file of the kernel module cannot be read.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The list of minors lacks an instance.
+    #[error("{}: no line {line:?}", path.display())]
+    NoMinor {
+        /// The list.
+        path: PathBuf,
+        /// What it should have.
+        line: String,
+    },
+    /// The kernel module registered no capability major.
+    #[error("{}: no major number for {CAPS_MAJOR_NAME}", path.display())]
+    NoMajor {
+        /// `/proc/devices`.
+        path: PathBuf,
+    },
+    /// A node cannot be made.
+    #[error("{}: cannot be made: {source}", path.display())]
+    Make {
+        /// The node.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Something else stands where the node belongs.
+    #[error("{}: is not character device {major}:{minor}", path.display())]
+    Occupied {
+        /// The node.
+        path: PathBuf,
+        /// Major it should have.
+        major: u32,
+        /// Minor it should have.
+        minor: u32,
+    },
+}
+
+/// Identity of the running boot.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn boot_id(root: &Root) -> Result<String, DeviceError> {
+    Ok(read(&root.kernel(Root::BOOT_ID))?.trim().to_owned())
+}
+
+/// The node of a whole GPU. Its major is what the node has, or the assigned one when it is not there.
+pub fn gpu_file(root: &Root, minor: u32) -> Result<DeviceFile, DeviceError> {
+    let path = root.path(format!("/dev/nvidia{minor}"));
+    let numbers = char_device(&path);
+    let (major, minor) = numbers.unwrap_or((NVIDIA_MAJOR, minor));
+    Ok(DeviceFile { path, major, minor })
+}
+
+/// Major and minor of a character device.
+fn char_device(path: &Path) -> Option<(u32, u32)> {
+    let metadata = path.metadata().ok().filter(|m| m.file_type().is_char_device())?;
+    Some((rustix::fs::major(metadata.rdev()), rustix::fs::minor(metadata.rdev())))
+}
+
+/// Device numbers of MIG capabilities. Read without failing, because a node without MIG has none; asking for
+/// one that is not known fails with the file at fault.
+pub struct Capabilities {
+    root: Root,
+    minors: Result<BTreeMap<String, u32>, io::Error>,
+    major: Option<u32>,
+}
+
+impl Capabilities {
+    /// Reads the kernel module's lists.
+    pub fn read(root: &Root) -> Self {
+        let minors = std::fs::read_to_string(root.path(Root::MIG_MINORS)).map(|text| {
+            let entry = |line: &str| {
+                let (name, minor) = line.rsplit_once(' ')?;
+                Some((name.to_owned(), minor.parse().ok()?))
+            };
+            text.lines().filter_map(entry).collect()
+        });
+        let devices = std::fs::read_to_string(root.path(Root::PROC_DEVICES)).unwrap_or_default();
+        Capabilities { root: root.clone(), minors, major: major(&devices) }
+    }
+
+    /// Capability of a GPU instance. `gpu` is the device minor, not the NVML index.
+    ///
+    /// # Errors
+    /// [`DeviceError`] naming the list that lacks it.
+    pub fn gpu_instance(&self, gpu: u32, gi: u32) -> Result<DeviceFile, DeviceError> {
+        self.file(format!("gpu{gpu}/gi{gi}/access"))
+    }
+
+    /// Capability of a compute instance.
+    ///
+    /// # Errors
+    /// [`DeviceError`] naming the list that lacks it.
+    pub fn compute_instance(&self, gpu: u32, gi: u32, ci: u32) -> Result<DeviceFile, DeviceError> {
+        self.file(format!("gpu{gpu}/gi{gi}/ci{ci}/access"))
+    }
+
+    fn file(&self, name: String) -> Result<DeviceFile, DeviceError> {
+        let list = self.root.path(Root::MIG_MINORS);
+        let minors = self.minors.as_ref().map_err(|error| DeviceError::Read {
+            path: list.clone(),
+            source: io::Error::new(error.kind(), error.to_string()),
+        })?;
+        let minor = *minors.get(&name).ok_or(DeviceError::NoMinor { path: list, line: name })?;
+        let path = self.root.path(format!("/dev/nvidia-caps/nvidia-cap{minor}"));
+        let node = char_device(&path).map(|(major, _)| major);
+        let major = node.or(self.major);
+        let major = major.ok_or_else(|| DeviceError::NoMajor { path: self.root.path(Root::PROC_DEVICES) })?;
+        Ok(DeviceFile { path, major, minor })
+    }
+}
+
+/// The capabilities' major in the text of `/proc/devices`.
+fn major(devices: &str) -> Option<u32> {
+    let lines = devices.lines().filter_map(|line| line.trim().split_once(' '));
+    let mut named = lines.filter(|(_, name)| name.trim() == CAPS_MAJOR_NAME);
+    named.next().and_then(|(number, _)| number.parse().ok())
+}
+
+/// Makes a capability node that is missing and returns whether it did. Nodes that exist are checked, never
+/// replaced.
+///
+/// # Errors
+/// [`DeviceError::Make`] without the right to, [`DeviceError::Occupied`] when something else is there.
+pub fn ensure(file: &DeviceFile) -> Result<bool, DeviceError> {
+    let DeviceFile { path, major, minor } = file;
+    if let Ok(metadata) = path.symlink_metadata() {
+        // A plain file stands for a device where the simulator may not make nodes.
+        let fits = metadata.is_file() || char_device(path) == Some((*major, *minor));
+        let occupied = || DeviceError::Occupied { path: path.clone(), major: *major, minor: *minor };
+        return if fits { Ok(false) } else { Err(occupied()) };
+    }
+    let made = || -> io::Result<()> {
+        if let Some(directory) = path.parent() {
+            std::fs::create_dir_all(directory)?;
+        }
+        let mode = Mode::from_raw_mode(CAPS_MODE);
+        mknodat(rustix::fs::CWD, path, FileType::CharacterDevice, mode, makedev(*major, *minor))?;
+        // mknod is subject to the umask; the kernel module's mode is not.
+        rustix::fs::chmod(path, mode)?;
+        Ok(())
+    };
+    match made() {
+        Ok(()) => Ok(true),
+        Err(error) => Err(DeviceError::Make { path: path.clone(), source: error }),
+    }
+}
+
+fn read(path: &Path) -> Result<String, DeviceError> {
+    std::fs::read_to_string(path).map_err(|source| DeviceError::Read { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_major_is_read_by_name() {
+        let text =
+            "Character devices:\n  1 mem\n195 nvidia\n238 nvidia-caps\n239 nvidia-caps-imex-channels\n";
+        assert_eq!(major(text), Some(238));
+        assert_eq!(major("Character devices:\n  1 mem\n"), None);
+    }
+
+    #[test]
+    fn capabilities_come_from_the_kernel_modules_list() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::new(directory.path()).unwrap();
+        let caps = Capabilities::read(&root);
+        assert!(matches!(caps.gpu_instance(0, 7), Err(DeviceError::Read { .. })));
+        for (path, text) in [
+            (Root::MIG_MINORS, "config 1\nmonitor 2\ngpu0/gi7/access 66\ngpu0/gi7/ci0/access 67\n"),
+            (Root::PROC_DEVICES, "Character devices:\n238 nvidia-caps\n"),
+        ] {
+            std::fs::create_dir_all(root.path(path).parent().unwrap()).unwrap();
+            std::fs::write(root.path(path), text).unwrap();
+        }
+        let caps = Capabilities::read(&root);
+        let file = caps.compute_instance(0, 7, 0).unwrap();
+        assert_eq!((file.major, file.minor), (238, 67));
+        assert_eq!(file.path, root.path("/dev/nvidia-caps/nvidia-cap67"));
+        let missing = caps.gpu_instance(1, 0).unwrap_err().to_string();
+        assert!(missing.ends_with("no line \"gpu1/gi0/access\""), "{missing}");
+    }
+
+    #[test]
+    fn a_file_of_another_kind_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("nvidia-cap67");
+        std::fs::create_dir(&path).unwrap();
+        let error = ensure(&DeviceFile { path, major: 238, minor: 67 }).unwrap_err();
+        assert!(matches!(error, DeviceError::Occupied { .. }));
+    }
+}

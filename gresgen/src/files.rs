@@ -1,0 +1,255 @@
+//! Files of Slurm and of the plugin: staged together, then committed one rename each.
+//!
+//! A file of ours begins with [`Output::MARKER`]. Anything else in its place is the site's and is refused, or
+//! with `adopt` kept as a backup. Lines the site needs in the same file stand below [`KEEP`]; they survive every
+//! rewrite, and adoption moves there what we do not write ourselves.
+
+mod kept;
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use similar::TextDiff;
+use tempfile::NamedTempFile;
+
+pub use kept::{KEEP, head};
+
+use crate::atomic;
+use crate::root::Root;
+
+/// What a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// gres.conf.
+    GresConf,
+    /// The NodeName line.
+    NodeConf,
+    /// cgroup.conf.
+    CgroupConf,
+    /// The plugstack fragment.
+    PlugstackConf,
+    /// The device map.
+    DeviceMap,
+}
+
+impl Kind {
+    /// First words of a file of ours.
+    fn marker(self) -> &'static str {
+        match self {
+            Kind::DeviceMap => "gresgen-devices ",
+            _ => Output::MARKER,
+        }
+    }
+}
+
+/// A file to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// What it is.
+    pub kind: Kind,
+    /// Where it goes.
+    pub path: PathBuf,
+    /// Its text, first line included.
+    pub text: String,
+}
+
+impl Output {
+    /// First line of every file of ours.
+    pub const MARKER: &'static str =
+        "# Written by gresgen, which replaces what is above a line of kept lines.";
+}
+
+/// Why a file is not written.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// Somebody else's file.
+    #[error("{}: not written by gresgen; --adopt takes it over and keeps a backup", .0.display())]
+    Foreign(PathBuf),
+    /// A kept line that says what we say.
+    #[error("{}:{line}: this kept line contradicts what gresgen writes; remove it: {text}", path.display())]
+    Kept {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// The line.
+        text: String,
+    },
+    /// The system refuses.
+    #[error("{}: {what}: {error}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What could not be done.
+        what: &'static str,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+fn io_error(path: &Path, what: &'static str) -> impl FnOnce(io::Error) -> FileError {
+    move |error| FileError::Io { path: path.to_owned(), what, error }
+}
+
+/// Files that are ready: everything that can be refused was checked and all text is on disk beside its place.
+/// Dropping it removes that again.
+#[derive(Debug)]
+pub struct Staged {
+    files: Vec<StagedFile>,
+}
+
+/// One file that is ready.
+#[derive(Debug)]
+struct StagedFile {
+    path: PathBuf,
+    old: Option<String>,
+    new: String,
+    /// Present when the file changes.
+    temp: Option<NamedTempFile>,
+    /// The old text and where it is kept.
+    backup: Option<(NamedTempFile, PathBuf)>,
+}
+
+/// Stages files. Missing directories are made; nothing else that exists is touched. Old versions will be kept in
+/// `state` (a directory), one per file, and those of adopted files under names of their own: never beside the
+/// file, where plugstack.conf's `include plugstack.conf.d/*` would read them.
+///
+/// # Errors
+/// [`FileError`]; nothing was replaced.
+pub fn stage(outputs: Vec<Output>, adopt: bool, state: &Path) -> Result<Staged, FileError> {
+    let texts: Result<Vec<_>, FileError> = outputs.into_iter().map(|o| text(o, adopt)).collect();
+    let files: Result<Vec<_>, FileError> = texts?.into_iter().map(|t| stage_one(t, state)).collect();
+    Ok(Staged { files: files? })
+}
+
+/// Where old versions go, on the node.
+pub fn state_directory(root: &Root) -> PathBuf {
+    root.path("/var/lib/gresgen/previous")
+}
+
+/// What a file says now and shall say.
+struct Texts {
+    path: PathBuf,
+    old: Option<String>,
+    new: String,
+    adopted: bool,
+}
+
+/// Reads what is there and decides about ownership.
+fn text(output: Output, adopt: bool) -> Result<Texts, FileError> {
+    let Output { kind, path, text: head } = output;
+    // A link, as of a shared /etc, stays a link: its target is replaced.
+    let path = match kind {
+        Kind::DeviceMap => path,
+        _ => fs::canonicalize(&path).unwrap_or(path),
+    };
+    let old = match fs::read_to_string(&path) {
+        Ok(old) => Some(old),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(io_error(&path, "cannot be read")(error)),
+    };
+    let adopted = old.as_ref().is_some_and(|old| !old.starts_with(kind.marker()));
+    if adopted && !adopt {
+        return Err(FileError::Foreign(path));
+    }
+    let kept = match &old {
+        Some(old) if adopted => kept::foreign(kind, old, &head),
+        Some(old) => kept::own(kind, old, &head).map_err(|(line, text)| FileError::Kept {
+            path: path.clone(),
+            line,
+            text,
+        })?,
+        None => String::new(),
+    };
+    Ok(Texts { path, old, new: head + &kept, adopted })
+}
+
+fn stage_one(texts: Texts, state: &Path) -> Result<StagedFile, FileError> {
+    let Texts { path, old, new, adopted } = texts;
+    if old.as_ref() == Some(&new) {
+        return Ok(StagedFile { path, old, new, temp: None, backup: None });
+    }
+    let mode = fs::metadata(&path).map_or(0o644, |m| m.permissions().mode() & 0o7777);
+    let temp = write_beside(&path, &new, mode)?;
+    let backup = match &old {
+        Some(old) => {
+            let place = backup_place(state, &path, adopted);
+            Some((write_beside(&place, old, mode)?, place))
+        }
+        None => None,
+    };
+    Ok(StagedFile { path, old, new, temp: Some(temp), backup })
+}
+
+/// A backup of an adopted file never takes the place of another one.
+fn backup_place(state: &Path, path: &Path, adopted: bool) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    match adopted {
+        false => state.join(&*name),
+        true => (1..)
+            .map(|n: u32| state.join(format!("{name}.adopted-{n}")))
+            .find(|p| !p.exists())
+            .expect("one of them is free"),
+    }
+}
+
+/// The text on disk in the directory of `path`, under a name that begins with a dot, so that no glob reads it.
+fn write_beside(path: &Path, text: &str, mode: u32) -> Result<NamedTempFile, FileError> {
+    atomic::stage(path, text.as_bytes(), mode).map_err(io_error(path, "cannot be written"))
+}
+
+impl Staged {
+    /// Paths that a commit changes.
+    pub fn changed(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().filter(|f| f.temp.is_some()).map(|f| f.path.as_path())
+    }
+
+    /// What a commit changes, as a unified diff; empty when nothing does.
+    pub fn diff(&self) -> String {
+        let changed = self.files.iter().filter(|f| f.temp.is_some());
+        changed.map(|f| diff(&f.path, f.old.as_deref().unwrap_or_default(), &f.new)).collect()
+    }
+
+    /// Replaces the files. Unchanged ones are not touched.
+    ///
+    /// # Errors
+    /// [`FileError::Io`]. Files before the one it names are replaced, those after it are not; staging and
+    /// committing the same again completes it.
+    pub fn commit(self) -> Result<Committed, FileError> {
+        let mut committed = Committed::default();
+        for file in self.files {
+            let Some(temp) = file.temp else { continue };
+            if let Some((backup, place)) = file.backup {
+                persist(backup, &place)?;
+                committed.backups.push(place);
+            }
+            persist(temp, &file.path)?;
+            committed.written.push(file.path);
+        }
+        Ok(committed)
+    }
+}
+
+/// What a commit did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// Files that were replaced or created.
+    pub written: Vec<PathBuf>,
+    /// Old versions that were kept.
+    pub backups: Vec<PathBuf>,
+}
+
+fn persist(temp: NamedTempFile, path: &Path) -> Result<(), FileError> {
+    atomic::commit(temp, path).map_err(io_error(path, "cannot be replaced"))
+}
+
+fn diff(path: &Path, old: &str, new: &str) -> String {
+    let name = path.display().to_string();
+    let old_name = if old.is_empty() { "/dev/null" } else { &name };
+    TextDiff::from_lines(old, new).unified_diff().header(old_name, &name).to_string()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,167 @@
+//! Facts read from a node: its GPUs, their MIG mode, geometry, instances and device files.
+//!
+//! This is the one picture everything else works from. It is read fresh by
+//! [`Driver::inventory`](crate::nvml::Driver::inventory) and never updated in place.
+
+use std::path::PathBuf;
+
+use device_map::DeviceFile;
+use mig::{Architecture, Geometry, Placed, Profile};
+
+use crate::slurm::cores::Topology;
+
+/// One node at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inventory {
+    /// Slurm's name of the node.
+    pub node: String,
+    /// Boot id the facts belong to.
+    pub boot: String,
+    /// Driver version, as `nvmlSystemGetDriverVersion` gives it.
+    pub driver: String,
+    /// CPUs and the cores Slurm counts them to; empty where it was not read.
+    pub topology: Topology,
+    /// GPUs by NVML index.
+    pub gpus: Vec<Gpu>,
+}
+
+/// One physical GPU.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gpu {
+    /// NVML index, in PCI order.
+    pub index: u32,
+    /// Minor number of its device node. It differs from the index on real hosts and may change at a boot.
+    pub minor: u32,
+    /// `GPU-…`.
+    pub uuid: String,
+    /// PCI address as `0000:07:00.0`.
+    pub pci: String,
+    /// PCI device id, high, and vendor id, low, as NVML's `pciDeviceId`.
+    pub pci_device: u32,
+    /// Product name.
+    pub model: String,
+    /// Total memory, in MiB.
+    pub memory_mib: u64,
+    /// Architecture; `None` for one older than Ampere or unknown to this program.
+    pub architecture: Option<Architecture>,
+    /// MIG mode.
+    pub mode: Mode,
+    /// Whether this is a vGPU guest, where MIG belongs to the hypervisor.
+    pub guest: bool,
+    /// CPUs near the GPU (`nvmlDeviceGetCpuAffinity`); empty when the driver does not say.
+    pub cpus: Vec<u32>,
+    /// What it can be cut into; no specs when it has no MIG or the driver does not tell with MIG off.
+    pub geometry: Geometry,
+    /// Its own device node.
+    pub file: DeviceFile,
+    /// GPU instances, by id.
+    pub instances: Vec<Instance>,
+}
+
+/// MIG mode of a GPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// The GPU has no MIG.
+    Unsupported,
+    /// What it is, and what it will be after a GPU reset or reboot.
+    Known {
+        /// Whether MIG is on.
+        current: bool,
+        /// Whether MIG will be on.
+        pending: bool,
+    },
+}
+
+impl Mode {
+    /// Whether MIG is on now.
+    pub fn is_on(self) -> bool {
+        matches!(self, Mode::Known { current: true, .. })
+    }
+
+    /// Whether a GPU reset or reboot would change the mode.
+    pub fn is_pending(self) -> bool {
+        matches!(self, Mode::Known { current, pending } if current != pending)
+    }
+}
+
+/// A GPU instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance {
+    /// GPU instance id, the driver's own.
+    pub gi: u32,
+    /// Profile and place.
+    pub placed: Placed,
+    /// Its compute instances, by id. None at all makes it an orphan: nothing can run on it.
+    pub compute: Vec<Compute>,
+    /// Who uses it. Empty until [`crate::holders`] has looked.
+    pub holders: Vec<Holder>,
+}
+
+/// A compute instance, which is what CUDA and Slurm call a MIG device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compute {
+    /// Compute instance id, the driver's own.
+    pub ci: u32,
+    /// `3g.20gb`, or `1c.3g.20gb` where it is a part of its GPU instance.
+    pub profile: Profile,
+    /// First compute slice within the GPU instance.
+    pub start: u32,
+    /// `MIG-…`.
+    pub uuid: String,
+    /// The GPU's node, the GPU instance's capability, the compute instance's capability.
+    pub files: Vec<DeviceFile>,
+}
+
+/// Somebody who uses an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// A process NVML reports, or one that has a device node of the instance open.
+    Process {
+        /// Process id.
+        pid: u32,
+        /// Its command name (`/proc/PID/comm`); empty when it is gone.
+        command: String,
+        /// Login name of its real user, or the number.
+        user: String,
+    },
+    /// A Slurm job that holds the GRES.
+    Job {
+        /// Job id.
+        id: u32,
+        /// Login name.
+        user: String,
+    },
+    /// A command started by `gresgen run`, which holds the slice's lock.
+    Run {
+        /// Process id of the command.
+        pid: u32,
+    },
+    /// Slurm runs on this node and its controller cannot be asked.
+    Unknown,
+}
+
+impl Inventory {
+    /// Device files of all compute instances with what they belong to, by GPU, instance and compute instance.
+    pub fn devices(&self) -> impl Iterator<Item = (&Gpu, &Instance, &Compute)> {
+        self.gpus.iter().flat_map(|gpu| {
+            gpu.instances.iter().flat_map(move |i| i.compute.iter().map(move |c| (gpu, i, c)))
+        })
+    }
+
+    /// Whole GPUs a job can use: MIG is off or absent.
+    pub fn whole_gpus(&self) -> impl Iterator<Item = &Gpu> {
+        self.gpus.iter().filter(|gpu| !gpu.mode.is_on())
+    }
+}
+
+impl Gpu {
+    /// Profile of an instance of this GPU.
+    pub fn profile(&self, instance: &Instance) -> Profile {
+        self.geometry.spec(instance.placed).profile
+    }
+
+    /// The path of its device node.
+    pub fn path(&self) -> &PathBuf {
+        &self.file.path
+    }
+}

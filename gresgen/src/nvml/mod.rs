@@ -1,0 +1,144 @@
+//! The driver, through NVML: opened once, read whole, told one step at a time.
+//!
+//! [`Driver`] is a concrete struct, not a trait: what stands in for a driver in tests is another shared
+//! library behind the same calls.
+
+mod code;
+mod execute;
+mod geometry;
+mod raw;
+mod read;
+
+use std::path::{Path, PathBuf};
+
+use nvml_wrapper::error::NvmlError;
+use nvml_wrapper::{Device, Nvml};
+use thiserror::Error;
+
+use crate::devices::DeviceError;
+use crate::root::Root;
+
+pub use code::Code;
+pub use execute::Activation;
+pub use raw::export;
+
+/// Name the dynamic loader finds on every node with an NVIDIA driver.
+const LIBRARY: &str = "libnvidia-ml.so.1";
+
+/// Why the driver did not do or tell what was asked.
+#[derive(Debug, Error)]
+pub enum DriverError {
+    /// No library under that name or path.
+    #[error("{}: cannot be loaded: {reason}", library.display())]
+    NoLibrary {
+        /// What was to be loaded.
+        library: PathBuf,
+        /// The dynamic loader's words.
+        reason: String,
+    },
+    /// A call failed: on what, which call, and how.
+    #[error("{object}: {call}: {code}")]
+    Call {
+        /// GPU or instance.
+        object: String,
+        /// NVML function.
+        call: &'static str,
+        /// Its return code.
+        code: Code,
+    },
+    /// The GPU is not there any more.
+    #[error("GPU {0}: not on this node")]
+    NoGpu(String),
+    /// No instance at that place.
+    #[error("{0}: not there any more")]
+    NoInstance(String),
+    /// The driver offers no such compute instance.
+    #[error("{object}: no compute instance profile of {slices} slices")]
+    NoComputeProfile {
+        /// GPU instance.
+        object: String,
+        /// Compute slices wanted.
+        slices: u8,
+    },
+    /// The driver and this program disagree on a name.
+    #[error("{object}: {what}")]
+    Unexpected {
+        /// GPU or instance.
+        object: String,
+        /// What is odd.
+        what: String,
+    },
+    /// Device files of an instance cannot be determined.
+    #[error(transparent)]
+    Devices(#[from] DeviceError),
+}
+
+impl DriverError {
+    /// The return code behind it, if a call failed.
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            DriverError::Call { code, .. } => Some(*code),
+            _ => None,
+        }
+    }
+}
+
+/// An open NVML session on this node.
+pub struct Driver {
+    /// `None` only inside [`Driver::closed`].
+    session: Option<Nvml>,
+    library: PathBuf,
+    root: Root,
+}
+
+impl Driver {
+    /// Loads the library and initialises it (`nvmlInit_v2`), once for the life of the value.
+    ///
+    /// # Errors
+    /// [`DriverError::NoLibrary`] without a driver; [`DriverError::Call`] when it does not start.
+    pub fn open(library: Option<&Path>, root: &Root) -> Result<Self, DriverError> {
+        let library = library.unwrap_or(Path::new(LIBRARY));
+        Ok(Driver { session: Some(session(library)?), library: library.to_owned(), root: root.clone() })
+    }
+
+    /// Does something while this program holds no NVML session, which would count as a client of the GPU, and
+    /// opens a new one.
+    ///
+    /// # Errors
+    /// As [`Driver::open`].
+    pub fn closed<T>(&mut self, work: impl FnOnce() -> T) -> Result<T, DriverError> {
+        self.session = None;
+        let result = work();
+        self.session = Some(session(&self.library)?);
+        Ok(result)
+    }
+
+    fn nvml(&self) -> Result<&Nvml, DriverError> {
+        self.session.as_ref().ok_or_else(|| DriverError::Unexpected {
+            object: self.library.display().to_string(),
+            what: "the session could not be opened again".to_owned(),
+        })
+    }
+
+    fn device(&self, uuid: &str) -> Result<Device<'_>, DriverError> {
+        self.nvml()?.device_by_uuid(uuid).map_err(|error| match error {
+            NvmlError::NotFound | NvmlError::InvalidArg => DriverError::NoGpu(uuid.to_owned()),
+            error => failed(uuid, "nvmlDeviceGetHandleByUUID")(error),
+        })
+    }
+}
+
+fn session(library: &Path) -> Result<Nvml, DriverError> {
+    Nvml::builder().lib_path(library.as_os_str()).init().map_err(|error| match error {
+        NvmlError::LibloadingError(reason) => {
+            DriverError::NoLibrary { library: library.to_owned(), reason: reason.to_string() }
+        }
+        error => failed(&library.display().to_string(), "nvmlInit_v2")(error),
+    })
+}
+
+/// Names the object and the call of a failure.
+fn failed<E: Into<Code>>(object: &str, call: &'static str) -> impl FnOnce(E) -> DriverError {
+    let object = object.to_owned();
+    move |error| DriverError::Call { object, call, code: error.into() }
+}

@@ -1,0 +1,221 @@
+//! Reading a whole node.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use mig::{Geometry, Placed, Profile};
+use nvml_wrapper::Device;
+use nvml_wrapper::enum_wrappers::device::GpuVirtualizationMode;
+use nvml_wrapper::error::NvmlError;
+
+use super::code::Code;
+use super::geometry::{architecture, compute_profiles, geometry};
+use super::raw::{ComputeInstance, ComputeProfile, GpuInstance, MigCalls, mig_device};
+use super::{Driver, DriverError, failed};
+use crate::devices::{Capabilities, boot_id, gpu_file};
+use crate::inventory::{Compute, Gpu, Holder, Instance, Inventory, Mode};
+use crate::root::Root;
+use crate::slurm::cores::Topology;
+
+/// Words of the CPU mask asked for: 4096 CPUs.
+const CPU_WORDS: usize = 64;
+
+impl Driver {
+    /// Everything the driver and the device tree say about this node, named `node` in Slurm.
+    ///
+    /// # Errors
+    /// The first call or file that fails, named with its GPU.
+    pub fn inventory(&self, node: &str) -> Result<Inventory, DriverError> {
+        let driver =
+            self.nvml()?.sys_driver_version().map_err(failed("driver", "nvmlSystemGetDriverVersion"))?;
+        let count = self.nvml()?.device_count().map_err(failed("driver", "nvmlDeviceGetCount_v2"))?;
+        let capabilities = Capabilities::read(&self.root);
+        let gpus: Result<Vec<Gpu>, DriverError> =
+            (0..count).map(|index| self.gpu(index, &capabilities)).collect();
+        Ok(Inventory {
+            node: node.to_owned(),
+            boot: boot_id(&self.root)?,
+            driver,
+            topology: Topology::read(&self.root.kernel(Root::CPUS)),
+            gpus: gpus?,
+        })
+    }
+
+    fn gpu(&self, index: u32, capabilities: &Capabilities) -> Result<Gpu, DriverError> {
+        let object = format!("GPU {index}");
+        let device =
+            self.nvml()?.device_by_index(index).map_err(failed(&object, "nvmlDeviceGetHandleByIndex_v2"))?;
+        let uuid = device.uuid().map_err(failed(&object, "nvmlDeviceGetUUID"))?;
+        let pci = device.pci_info().map_err(failed(&uuid, "nvmlDeviceGetPciInfo_v3"))?;
+        let model = device.name().map_err(failed(&uuid, "nvmlDeviceGetName"))?;
+        let memory = device.memory_info().map_err(failed(&uuid, "nvmlDeviceGetMemoryInfo"))?;
+        let minor = device.minor_number().map_err(failed(&uuid, "nvmlDeviceGetMinorNumber"))?;
+        let memory_mib = memory.total >> 20;
+        let mode = mode(&device).map_err(failed(&uuid, "nvmlDeviceGetMigMode"))?;
+        let calls = MigCalls::new(&device);
+        let geometry = match mode {
+            Mode::Unsupported => Geometry { units: 0, slices: 0, specs: Vec::new() },
+            Mode::Known { .. } => geometry(calls, &uuid, &model, memory_mib)?,
+        };
+        let mut gpu = Gpu {
+            index,
+            minor,
+            pci: pci_address(&pci.bus_id),
+            pci_device: pci.pci_device_id,
+            memory_mib,
+            architecture: device.architecture().ok().and_then(|a| architecture(a.as_c())),
+            mode,
+            guest: matches!(device.virtualization_mode(), Ok(GpuVirtualizationMode::Vgpu)),
+            cpus: cpus(&device),
+            file: gpu_file(&self.root, minor)?,
+            instances: Vec::new(),
+            geometry,
+            model,
+            uuid,
+        };
+        if mode.is_on() {
+            gpu.instances = Reader { device: &device, calls, gpu: &gpu, capabilities }.instances()?;
+        }
+        Ok(gpu)
+    }
+}
+
+/// Reads the instances of one GPU.
+struct Reader<'a, 'nvml> {
+    device: &'a Device<'nvml>,
+    calls: MigCalls<'nvml>,
+    gpu: &'a Gpu,
+    capabilities: &'a Capabilities,
+}
+
+impl Reader<'_, '_> {
+    fn instances(&self) -> Result<Vec<Instance>, DriverError> {
+        let processes = self.processes()?;
+        let mut profiles = BTreeMap::new();
+        let mut instances = Vec::new();
+        for (spec, index) in self.gpu.geometry.specs.iter().zip(0u8..) {
+            let call = "nvmlDeviceGetGpuInstances";
+            for gi in self.calls.gpu_instances(spec.id).map_err(failed(&self.gpu.uuid, call))? {
+                let placed = self.placed(gi, index)?;
+                if let Entry::Vacant(unread) = profiles.entry(spec.id) {
+                    unread.insert(compute_profiles(self.calls, gi, &self.name(gi))?);
+                }
+                instances.push(Instance {
+                    gi: gi.id,
+                    placed,
+                    compute: self.compute(gi, spec.profile, &profiles[&spec.id])?,
+                    holders: processes
+                        .iter()
+                        .filter(|(id, _)| *id == gi.id)
+                        .map(|(_, h)| h.clone())
+                        .collect(),
+                });
+            }
+        }
+        instances.sort_by_key(|i| i.gi);
+        Ok(instances)
+    }
+
+    fn name(&self, gi: GpuInstance) -> String {
+        format!("{} GPU instance {}", self.gpu.uuid, gi.id)
+    }
+
+    fn placed(&self, gi: GpuInstance, spec: u8) -> Result<Placed, DriverError> {
+        let starts = &self.gpu.geometry.specs[usize::from(spec)].starts;
+        let start = u8::try_from(gi.start).ok().filter(|s| starts.contains(s));
+        start.map(|start| Placed { spec, start }).ok_or_else(|| DriverError::Unexpected {
+            object: self.name(gi),
+            what: format!("starts at {}, which is no placement of profile {}", gi.start, gi.profile),
+        })
+    }
+
+    fn compute(
+        &self,
+        gi: GpuInstance,
+        parent: Profile,
+        profiles: &[ComputeProfile],
+    ) -> Result<Vec<Compute>, DriverError> {
+        let mut list = Vec::new();
+        for profile in profiles {
+            let call = "nvmlGpuInstanceGetComputeInstances";
+            let found = self.calls.compute_instances(gi, profile.id).map_err(failed(&self.name(gi), call))?;
+            for ci in found {
+                let slices = u8::try_from(profile.slices).unwrap_or(u8::MAX);
+                list.push(self.compute_instance(gi, ci, parent.with_compute(slices))?);
+            }
+        }
+        list.sort_by_key(|c| c.ci);
+        Ok(list)
+    }
+
+    fn compute_instance(
+        &self,
+        gi: GpuInstance,
+        ci: ComputeInstance,
+        profile: Profile,
+    ) -> Result<Compute, DriverError> {
+        let object = format!("{} compute instance {}", self.name(gi), ci.id);
+        let uuid = mig_device(self.device, ci).uuid().map_err(failed(&object, "nvmlDeviceGetUUID"))?;
+        let minor = self.gpu.minor;
+        let files = vec![
+            self.gpu.file.clone(),
+            self.capabilities.gpu_instance(minor, gi.id)?,
+            self.capabilities.compute_instance(minor, gi.id, ci.id)?,
+        ];
+        Ok(Compute { ci: ci.id, profile, start: ci.start, uuid, files })
+    }
+
+    /// Processes NVML sees, with the GPU instance each is on.
+    fn processes(&self) -> Result<Vec<(u32, Holder)>, DriverError> {
+        let call = "nvmlDeviceGetComputeRunningProcesses_v3";
+        let list = match self.device.running_compute_processes() {
+            // Without the right to look at others' processes the driver says so; status still works.
+            Err(NvmlError::NoPermission | NvmlError::NotSupported) => Vec::new(),
+            result => result.map_err(failed(&self.gpu.uuid, call))?,
+        };
+        let on_instance = |p: nvml_wrapper::struct_wrappers::device::ProcessInfo| {
+            Some((p.gpu_instance_id?, crate::holders::process(p.pid)))
+        };
+        Ok(list.into_iter().filter_map(on_instance).collect())
+    }
+}
+
+fn mode(device: &Device<'_>) -> Result<Mode, Code> {
+    match device.mig_mode() {
+        Ok(mode) => Ok(Mode::Known { current: mode.current == 1, pending: mode.pending == 1 }),
+        Err(NvmlError::NotSupported | NvmlError::FailedToLoadSymbol(_)) => Ok(Mode::Unsupported),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// NVML pads the domain to eight digits and writes capitals; Linux (and everybody who types one) writes
+/// `0000:07:00.0`.
+fn pci_address(bus_id: &str) -> String {
+    let lower = bus_id.to_lowercase();
+    match lower.split_once(':') {
+        Some((domain, rest)) if domain.len() == 8 && domain.starts_with("0000") => {
+            format!("{}:{rest}", &domain[4..])
+        }
+        _ => lower,
+    }
+}
+
+fn cpus(device: &Device<'_>) -> Vec<u32> {
+    let words = device.cpu_affinity(CPU_WORDS).unwrap_or_default();
+    let bits = words.iter().zip(0u32..).flat_map(|(&word, index)| {
+        (0..u64::BITS).filter(move |bit| word >> bit & 1 == 1).map(move |bit| index * u64::BITS + bit)
+    });
+    bits.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pci_addresses_are_written_as_linux_does() {
+        assert_eq!(pci_address("00000000:07:00.0"), "0000:07:00.0");
+        assert_eq!(pci_address("0000:8A:00.0"), "0000:8a:00.0");
+        assert_eq!(pci_address("00010000:01:00.0"), "00010000:01:00.0");
+    }
+}

@@ -1,0 +1,84 @@
+//! From a [`Context`] to the text of Slurm's files.
+
+pub mod context;
+mod templates;
+
+use device_map::DeviceMap;
+
+pub use context::{Context, ContextError};
+pub use templates::{TemplateError, Templates};
+
+use crate::files::{Kind, Output};
+use crate::inventory::Inventory;
+use crate::root::Root;
+use crate::slurm::{GresTable, Release, Settings};
+
+/// Renders gres.conf, the node line, cgroup.conf and the plugstack fragment, in this order.
+///
+/// # Errors
+/// [`TemplateError`]: file, line and the source at fault.
+pub fn slurm_files(
+    templates: &Templates,
+    context: &Context,
+    settings: &Settings,
+    root: &Root,
+) -> Result<Vec<Output>, TemplateError> {
+    let file = |(kind, template, path): (Kind, &'static str, &str)| {
+        let text = format!("{}\n{}", Output::MARKER, templates.render(template, context)?);
+        Ok(Output { kind, path: root.path(path), text })
+    };
+    let paths = &settings.paths;
+    [
+        (Kind::GresConf, "gres.conf.j2", paths.gres_conf()),
+        (Kind::NodeConf, "gresgen-node.conf.j2", paths.node_conf()),
+        (Kind::CgroupConf, "cgroup.conf.j2", paths.cgroup_conf()),
+        (Kind::PlugstackConf, "mig.conf.j2", paths.plugstack_conf()),
+    ]
+    .into_iter()
+    .map(file)
+    .collect()
+}
+
+/// The device map as a file.
+pub fn device_map(map: &DeviceMap, root: &Root) -> Output {
+    Output { kind: Kind::DeviceMap, path: root.path(Root::DEVICE_MAP), text: map.to_string() }
+}
+
+/// Everything a node needs: Slurm's files, and the map that carries the digest of the gres.conf among them.
+///
+/// # Errors
+/// [`RenderError`].
+pub fn node(
+    inventory: &Inventory,
+    table: &GresTable,
+    settings: &Settings,
+    release: Release,
+    root: &Root,
+) -> Result<Vec<Output>, RenderError> {
+    let context = Context::of_node(inventory, table, settings, release, root)?;
+    let templates = Templates::load(&root.path(Root::TEMPLATES))?;
+    let mut outputs = slurm_files(&templates, &context, settings, root)?;
+    let map = table.map(inventory, digest(&outputs[0].text));
+    outputs.push(device_map(&map, root));
+    Ok(outputs)
+}
+
+/// Why nothing was rendered.
+#[derive(Debug, thiserror::Error)]
+pub enum RenderError {
+    /// The facts or settings make no context.
+    #[error(transparent)]
+    Context(#[from] ContextError),
+    /// A template is wrong.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+}
+
+/// Digest of a gres.conf above its kept lines, as the device map carries it: 64-bit FNV-1a. It tells versions of a file apart; it
+/// protects nothing.
+pub fn digest(text: &str) -> String {
+    let hash = crate::files::head(text).bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{hash:016x}")
+}

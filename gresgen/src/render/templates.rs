@@ -1,0 +1,132 @@
+//! Templates: embedded ones, each replaced by a file of the same name that the site keeps.
+
+use std::path::{Path, PathBuf};
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
+
+use super::context::Context;
+
+/// The embedded templates by name.
+const EMBEDDED: [(&str, &str); 4] = [
+    ("gres.conf.j2", include_str!("../../../templates/gres.conf.j2")),
+    ("gresgen-node.conf.j2", include_str!("../../../templates/gresgen-node.conf.j2")),
+    ("cgroup.conf.j2", include_str!("../../../templates/cgroup.conf.j2")),
+    ("mig.conf.j2", include_str!("../../../templates/mig.conf.j2")),
+];
+
+/// A set of templates that parse.
+#[derive(Debug)]
+pub struct Templates {
+    environment: Environment<'static>,
+    sources: Vec<Source>,
+}
+
+/// Where a template came from.
+#[derive(Debug)]
+struct Source {
+    name: &'static str,
+    /// The site's file; `None` for an embedded one.
+    file: Option<PathBuf>,
+    text: String,
+}
+
+/// What is wrong with a template: where, what, and the line.
+#[derive(Debug, thiserror::Error)]
+pub enum TemplateError {
+    /// The site's file cannot be read.
+    #[error("{}: cannot read the template: {error}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// It does not parse, or names what the context does not have.
+    #[error("{place}:{line}: {what}\n  | {source_line}")]
+    Text {
+        /// The site's file, or the name of the embedded template.
+        place: String,
+        /// Line, from 1.
+        line: usize,
+        /// What is wrong.
+        what: String,
+        /// The line at fault.
+        source_line: String,
+    },
+}
+
+impl Templates {
+    /// Embedded templates, with those in `directory` in place of the ones of the same name.
+    ///
+    /// # Errors
+    /// [`TemplateError`] for a file that cannot be read or does not parse. A directory that is not there is none.
+    pub fn load(directory: &Path) -> Result<Self, TemplateError> {
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_auto_escape_callback(|_| AutoEscape::None);
+        environment.set_syntax(syntax());
+        let mut templates = Templates { environment, sources: Vec::new() };
+        for (name, embedded) in EMBEDDED {
+            let path = directory.join(name);
+            let source = match std::fs::read_to_string(&path) {
+                Ok(text) => Source { name, file: Some(path), text },
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    Source { name, file: None, text: embedded.to_owned() }
+                }
+                Err(error) => return Err(TemplateError::Read { path, error }),
+            };
+            let added = templates.environment.add_template_owned(name, source.text.clone());
+            templates.sources.push(source);
+            added.map_err(|error| templates.explain(name, &error))?;
+        }
+        Ok(templates)
+    }
+
+    /// The text a template makes of a context.
+    ///
+    /// # Errors
+    /// [`TemplateError`].
+    pub fn render(&self, name: &'static str, context: &Context) -> Result<String, TemplateError> {
+        let template = self.environment.get_template(name).map_err(|e| self.explain(name, &e))?;
+        template.render(Serde(context)).map_err(|e| self.explain(name, &e))
+    }
+
+    fn explain(&self, name: &str, error: &Error) -> TemplateError {
+        let source = self.sources.iter().find(|s| s.name == name);
+        let line = error.line().unwrap_or(0);
+        let text = source.and_then(|s| s.text.lines().nth(line.checked_sub(1)?)).unwrap_or_default();
+        let place = match source.and_then(|s| s.file.as_ref()) {
+            Some(file) => file.display().to_string(),
+            None => format!("embedded template {name}"),
+        };
+        TemplateError::Text { place, line, what: phrase(error, text), source_line: text.to_owned() }
+    }
+}
+
+/// Tags on lines of their own leave no lines behind.
+fn syntax() -> SyntaxConfig {
+    let mut builder = SyntaxConfig::builder();
+    builder.trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true);
+    builder.build().expect("the standard delimiters do not clash")
+}
+
+fn phrase(error: &Error, line: &str) -> String {
+    match (error.kind(), error.detail()) {
+        (ErrorKind::UndefinedError, _) => {
+            let expression = error.range().and_then(|_| expression(line)).unwrap_or(line.trim());
+            format!(
+                "the context has no such value: {expression} (gresgen render --context prints all there are)"
+            )
+        }
+        (_, Some(detail)) => detail.to_owned(),
+        (kind, None) => kind.to_string(),
+    }
+}
+
+/// The first expression of a line.
+fn expression(line: &str) -> Option<&str> {
+    let (_, rest) = line.split_once("{{").or_else(|| line.split_once("{%"))?;
+    rest.split_once("}}").or_else(|| rest.split_once("%}")).map(|(inside, _)| inside.trim())
+}

@@ -1,0 +1,17 @@
+//! The Slurm side: names, order, releases, and what a change asks of the daemons.
+//!
+//! [`gres`] is the only place that orders records; everything written and every index comes from its table.
+
+pub mod billing;
+pub mod cores;
+pub mod gres;
+pub mod hostlist;
+pub mod links;
+pub mod names;
+pub mod release;
+pub mod settings;
+
+pub use gres::{GresError, GresTable, Previous};
+pub use names::{Names, TypeName, type_hash};
+pub use release::Release;
+pub use settings::Settings;

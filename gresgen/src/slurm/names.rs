@@ -1,0 +1,201 @@
+//! Names of GRES types.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use mig::Profile;
+
+use super::settings::TypeSettings;
+
+/// A name that every parser of Slurm takes whole: lower case, none of `:,()=[]` or blanks.
+///
+/// slurm.conf and job requests split at `:` and `,` and read `(` as the start of an index list; slurmd merges
+/// types without regard to case while slurmctld compares them with it (Slurm src/interfaces/gres.c).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TypeName(String);
+
+/// Why a text is no GRES type.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// A character that Slurm's parsers cut at, or that none of them agrees on.
+    #[error("GRES type {name:?}: {character:?} cannot stand in it; use a-z, 0-9, '.', '_', '+' and '-'")]
+    Character {
+        /// The name.
+        name: String,
+        /// The first one at fault.
+        character: char,
+    },
+    /// Upper case: slurmd would load it and slurmctld never match it.
+    #[error("GRES type {name:?}: Slurm's daemons disagree on upper case; write {:?}", name.to_lowercase())]
+    Case {
+        /// The name.
+        name: String,
+    },
+    /// slurm.conf reads `gpu:4` as four GPUs and `gpu:1g` as 2^30 of them.
+    #[error("GRES type {name:?}: Slurm reads it as a number; begin it with a letter or add what is cut")]
+    Number {
+        /// The name.
+        name: String,
+    },
+    /// Nothing at all.
+    #[error("GRES type: a name is empty; mend slurm.types.pattern or slurm.types.aliases")]
+    Empty,
+    /// `{…}` of another kind in the pattern.
+    #[error(
+        "slurm.types.pattern {pattern:?}: {{profile}} and {{model}} are all it can hold, and {{profile}} has to be there"
+    )]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+    },
+}
+
+impl TypeName {
+    /// Checks a name.
+    ///
+    /// # Errors
+    /// [`NameError`], which names it.
+    pub fn new(name: &str) -> Result<Self, NameError> {
+        let name = name.to_owned();
+        if name.is_empty() {
+            return Err(NameError::Empty);
+        }
+        if name.chars().any(|c| c.is_ascii_uppercase()) {
+            return Err(NameError::Case { name });
+        }
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._+-".contains(c);
+        if let Some(character) = name.chars().find(|c| !plain(*c)) {
+            return Err(NameError::Character { name, character });
+        }
+        if is_number(&name) {
+            return Err(NameError::Number { name });
+        }
+        Ok(TypeName(name))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What Slurm compares instead of the name.
+    pub fn hash(&self) -> u32 {
+        type_hash(&self.0)
+    }
+}
+
+impl fmt::Display for TypeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// Whether slurm.conf would read the text as a count: digits, with or without a unit such as `k`, `gb` or `tib`.
+fn is_number(name: &str) -> bool {
+    let unit = name.trim_start_matches(|c: char| c.is_ascii_digit());
+    let size = unit.strip_prefix(['k', 'm', 'g', 't', 'p']);
+    unit.is_empty() || (unit.len() < name.len() && size.is_some_and(|s| ["", "b", "ib"].contains(&s)))
+}
+
+/// The number Slurm knows a type by: the bytes of its name, each shifted by 0, 8, 16 or 24 bits in turn, added
+/// up without regard to overflow (Slurm src/interfaces/gres.c, `gres_build_id`). A request for a type is granted
+/// any type of the same number: a job that asked for a `4g.20gb` was given a `1g.23gb` (seen on 22.05.8).
+pub fn type_hash(name: &str) -> u32 {
+    name.bytes()
+        .zip([0, 8, 16, 24].into_iter().cycle())
+        .fold(0, |sum: u32, (byte, shift)| sum.wrapping_add(u32::from(byte) << shift))
+}
+
+/// Two types that Slurm takes for one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "GRES types {0:?} and {1:?}: Slurm cannot tell them apart (both hash to {2:#010x}) and gives jobs either; \
+         set slurm.types.pattern to \"{{model}}_{{profile}}\" or rename one in slurm.types.aliases"
+)]
+pub struct Clash(pub String, pub String, pub u32);
+
+/// Every pair of different names that Slurm takes for one, each new one beside the first it clashes with.
+pub fn clashes<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<Clash> {
+    let mut first: BTreeMap<u32, &str> = BTreeMap::new();
+    let mut found: Vec<Clash> = Vec::new();
+    for name in names {
+        let hash = type_hash(name);
+        let known = *first.entry(hash).or_insert(name);
+        let clash = Clash(known.to_owned(), name.to_owned(), hash);
+        if known != name && !found.contains(&clash) {
+            found.push(clash);
+        }
+    }
+    found
+}
+
+/// From hardware to GRES types.
+#[derive(Clone, Debug)]
+pub struct Names<'a>(&'a TypeSettings);
+
+impl<'a> Names<'a> {
+    /// # Errors
+    /// [`NameError`] for a pattern of unknown parts, and for any model name or alias that is no GRES type.
+    pub fn new(settings: &'a TypeSettings) -> Result<Self, NameError> {
+        let pattern = &settings.pattern;
+        let rest = pattern.replace("{profile}", "").replace("{model}", "");
+        if !pattern.contains("{profile}") || rest.contains(['{', '}']) {
+            return Err(NameError::Pattern { pattern: pattern.clone() });
+        }
+        for name in settings.aliases.values().chain(settings.models.values()) {
+            TypeName::new(name)?;
+        }
+        Ok(Names(settings))
+    }
+
+    /// The type of a MIG device.
+    ///
+    /// # Errors
+    /// [`NameError`] when the pattern makes something of it that is no GRES type.
+    pub fn slice(&self, model: &str, profile: Profile) -> Result<TypeName, NameError> {
+        let name =
+            self.0.pattern.replace("{model}", &self.model(model)).replace("{profile}", &profile.to_string());
+        self.finish(name)
+    }
+
+    /// The type of a whole GPU: its model.
+    ///
+    /// # Errors
+    /// [`NameError`] when the product name makes no GRES type.
+    pub fn whole(&self, model: &str) -> Result<TypeName, NameError> {
+        self.finish(self.model(model))
+    }
+
+    fn finish(&self, name: String) -> Result<TypeName, NameError> {
+        let name = self.0.aliases.get(&name).cloned().unwrap_or(name);
+        TypeName::new(&if self.0.safe { safe(&name) } else { name })
+    }
+
+    fn model(&self, product: &str) -> String {
+        self.0.models.get(product).cloned().unwrap_or_else(|| model(product))
+    }
+}
+
+/// A short model name from a product name: its words without the maker up to the first with a digit in it, so
+/// `NVIDIA A100-SXM4-40GB` is `a100` and `NVIDIA RTX PRO 6000 Blackwell` is `rtx_pro_6000`.
+fn model(product: &str) -> String {
+    let product = product.to_lowercase();
+    let words = product.split([' ', '-', '_', '/']).filter(|w| !w.is_empty() && *w != "nvidia");
+    let mut name: Vec<&str> = Vec::new();
+    for word in words {
+        name.push(word);
+        if word.contains(|c: char| c.is_ascii_digit()) {
+            break;
+        }
+    }
+    name.join("_")
+}
+
+/// Without dots and signs, and different profiles stay different: `-me` would else read as `+me`.
+fn safe(name: &str) -> String {
+    name.replace("-me", "_nome").replace(['.', '+', '-'], "_")
+}
+
+#[cfg(test)]
+#[path = "names_tests.rs"]
+mod tests;

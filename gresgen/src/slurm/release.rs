@@ -1,0 +1,221 @@
+//! Slurm releases, as answers to questions: nothing else in this program compares version numbers.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Deserialize;
+
+/// A Slurm release such as 22.05, with its maintenance level where it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Release {
+    year: u8,
+    month: u8,
+    micro: Option<u8>,
+}
+
+/// The releases this program knows the behaviour of.
+pub const KNOWN: [(u8, u8); 8] = [(22, 5), (23, 2), (23, 11), (24, 5), (24, 11), (25, 5), (25, 11), (26, 5)];
+
+/// A text that names no release this program knows.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?}: not a Slurm release from 22.05 to 26.05")]
+pub struct UnknownRelease {
+    /// The text as given.
+    pub text: String,
+}
+
+/// What a release does with a key of cgroup.conf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CgroupKey {
+    /// It is read.
+    Read,
+    /// It is not: the daemons print a message, or end.
+    Gone,
+    /// No release reads it.
+    Unknown,
+}
+
+/// Keys of cgroup.conf(5) with the first and the first release again that does not read them (Slurm
+/// src/interfaces/cgroup.c, `_load_slurm_cgroup_conf`, before 23.02 src/common/cgroup.c).
+const CGROUP_KEYS: &[(&str, (u8, u8), (u8, u8))] = &[
+    ("AllowedRAMSpace", (0, 0), (99, 0)),
+    ("AllowedSwapSpace", (0, 0), (99, 0)),
+    ("CgroupAutomount", (0, 0), (23, 11)),
+    ("CgroupMountpoint", (0, 0), (99, 0)),
+    ("CgroupPlugin", (21, 8), (99, 0)),
+    ("CgroupSlice", (25, 5), (99, 0)),
+    ("ConstrainCores", (0, 0), (99, 0)),
+    ("ConstrainDevices", (0, 0), (99, 0)),
+    ("ConstrainRAMSpace", (0, 0), (99, 0)),
+    ("ConstrainSwapSpace", (0, 0), (99, 0)),
+    ("EnableControllers", (23, 2), (99, 0)),
+    ("EnableExtraControllers", (24, 11), (99, 0)),
+    ("IgnoreSystemd", (22, 5), (99, 0)),
+    ("IgnoreSystemdOnFailure", (22, 5), (99, 0)),
+    ("MaxRAMPercent", (0, 0), (99, 0)),
+    ("MaxSwapPercent", (0, 0), (99, 0)),
+    ("MemorySwappiness", (0, 0), (99, 0)),
+    ("MinRAMSpace", (0, 0), (99, 0)),
+    ("SignalChildrenProcesses", (22, 5), (99, 0)),
+    ("SystemdTimeout", (23, 11), (99, 0)),
+    ("AllowedDevicesFile", (0, 0), (22, 5)),
+    ("AllowedKmemSpace", (0, 0), (22, 5)),
+    ("ConstrainKmemSpace", (0, 0), (22, 5)),
+    ("MaxKmemPercent", (0, 0), (22, 5)),
+    ("MinKmemSpace", (0, 0), (22, 5)),
+    ("TaskAffinity", (0, 0), (22, 5)),
+];
+
+impl Release {
+    /// A release without its maintenance level; `None` when this program does not know it.
+    pub fn new(year: u8, month: u8) -> Option<Self> {
+        KNOWN.contains(&(year, month)).then_some(Release { year, month, micro: None })
+    }
+
+    /// The newest release this program knows, for files written where no Slurm is installed.
+    pub fn latest() -> Self {
+        let (year, month) = KNOWN[KNOWN.len() - 1];
+        Release { year, month, micro: None }
+    }
+
+    fn from(self, year: u8, month: u8) -> bool {
+        (self.year, self.month) >= (year, month)
+    }
+
+    /// Whether it is `year.month` from `micro` on, or any later release. An unknown level counts as the oldest.
+    fn from_micro(self, year: u8, month: u8, micro: u8) -> bool {
+        match (self.year, self.month).cmp(&(year, month)) {
+            std::cmp::Ordering::Equal => self.micro.is_some_and(|m| m >= micro),
+            order => order.is_gt(),
+        }
+    }
+
+    /// Whether `scontrol reconfigure` gives idle static nodes another set of types. Before 23.11 slurmctld keeps
+    /// the old one ("gres/gpu:2g.10gb count too low (0 < 2)") until it is restarted.
+    pub fn retypes_on_reconfigure(self) -> bool {
+        self.from(23, 11)
+    }
+
+    /// Whether slurmd starts anew on reconfigure, so that plugins and the device map are loaded again. Up to
+    /// 23.02 it re-reads its files within the running process.
+    pub fn reconfigure_restarts_slurmd(self) -> bool {
+        self.from(23, 11)
+    }
+
+    /// Whether a job request for a type that begins with a digit needs its count (`--gres=gpu:1g.5gb:1`): 22.05
+    /// refuses it without ("Invalid Trackable RESource").
+    pub fn needs_count_in_requests(self) -> bool {
+        !self.from(23, 2)
+    }
+
+    /// Whether device confinement under cgroup v2 holds on nodes with many devices. Up to 23.02.3 the program
+    /// does not load from 11 MIG devices up and Slurm ignores that: every job can open every device.
+    pub fn confines_many_devices_on_v2(self) -> bool {
+        self.from_micro(23, 2, 4)
+    }
+
+    /// Whether a `Flags=` that differs from an earlier line's ends slurmd.
+    pub fn refuses_mixed_flags(self) -> bool {
+        self.from(23, 2) && !self.from(26, 5)
+    }
+
+    /// Whether a typed `--gpus-per-task` gives each task what it asks for. None seen does: it takes other
+    /// types, or none, without a word.
+    pub fn types_gpus_per_task(self) -> bool {
+        false
+    }
+
+    /// Whether a plugin that is not installed on a login node costs an error line at every `srun`.
+    pub fn complains_about_missing_plugin(self) -> bool {
+        !self.from(25, 11)
+    }
+
+    /// What it does with a key of cgroup.conf. Slurm ignores the case of keys.
+    pub fn cgroup_key(self, key: &str) -> CgroupKey {
+        match CGROUP_KEYS.iter().find(|(name, ..)| name.eq_ignore_ascii_case(key)) {
+            None => CgroupKey::Unknown,
+            Some((_, first, gone)) if self.from(first.0, first.1) && !self.from(gone.0, gone.1) => {
+                CgroupKey::Read
+            }
+            Some(_) => CgroupKey::Gone,
+        }
+    }
+}
+
+impl fmt::Display for Release {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:02}.{:02}", self.year, self.month)?;
+        self.micro.map_or(Ok(()), |micro| write!(f, ".{micro}"))
+    }
+}
+
+impl FromStr for Release {
+    type Err = UnknownRelease;
+
+    /// Reads `22.05`, `22.05.8`, and what `slurmd -V` prints (`slurm-wlm 22.05.8`).
+    fn from_str(text: &str) -> Result<Self, UnknownRelease> {
+        let read = || {
+            let word = text.split_whitespace().last()?;
+            let mut parts = word.split(['.', '-']);
+            let (year, month) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+            let micro = parts.next().and_then(|m| m.parse().ok());
+            Some(Release { micro, ..Release::new(year, month)? })
+        };
+        read().ok_or_else(|| UnknownRelease { text: text.trim().to_owned() })
+    }
+}
+
+impl<'de> Deserialize<'de> for Release {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn release(text: &str) -> Release {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn releases_are_read_as_written_and_as_printed() {
+        assert_eq!(release("22.05").to_string(), "22.05");
+        assert_eq!(release("slurm-wlm 22.05.8\n").to_string(), "22.05.8");
+        assert_eq!(release("slurm 24.11.5").to_string(), "24.11.5");
+        assert_eq!(release("slurm 26.05.0-0rc1").to_string(), "26.05.0");
+        for text in ["", "21.08", "26.11", "27.05", "22.06", "22", "x.y", "slurm"] {
+            assert_eq!(text.parse::<Release>().unwrap_err().text, text);
+        }
+    }
+
+    #[test]
+    fn answers_change_where_slurm_did() {
+        assert!(!release("23.02").retypes_on_reconfigure() && release("23.11").retypes_on_reconfigure());
+        assert!(!release("22.05.8").confines_many_devices_on_v2());
+        assert!(!release("23.02.3").confines_many_devices_on_v2());
+        assert!(release("23.02.4").confines_many_devices_on_v2());
+        assert!(release("24.11").confines_many_devices_on_v2());
+        assert!(!release("23.02").confines_many_devices_on_v2(), "an unknown level counts as the oldest");
+    }
+
+    #[test]
+    fn keys_of_cgroup_conf_come_and_go() {
+        use CgroupKey::{Gone, Read, Unknown};
+        for (key, old, new) in [
+            ("ConstrainDevices", Read, Read),
+            ("constraindevices", Read, Read),
+            ("CgroupAutomount", Read, Gone),
+            ("EnableControllers", Gone, Read),
+            ("AllowedDevicesFile", Gone, Gone),
+            ("Colour", Unknown, Unknown),
+        ] {
+            assert_eq!(
+                (release("22.05").cgroup_key(key), release("26.05").cgroup_key(key)),
+                (old, new),
+                "{key}"
+            );
+        }
+    }
+}

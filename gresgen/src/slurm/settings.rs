@@ -1,0 +1,238 @@
+//! The `slurm:` section of the configuration.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::release::Release;
+use crate::root::Root;
+
+/// Everything a site can say about its Slurm. All of it is optional.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Settings {
+    /// Slurm's name of this node, where it is not the short host name.
+    pub node: Option<String>,
+    /// What slurm.conf says about nodes beside `Gres=`; the first entry that names a node applies.
+    pub nodes: Vec<NodeEntry>,
+    /// How GRES types are spelled.
+    pub types: TypeSettings,
+    /// Release the files are for, as `22.05`; asked of the installed Slurm when absent.
+    pub release: Option<Release>,
+    /// Where files go.
+    pub paths: Paths,
+    /// What billing weights of types are in proportion to.
+    pub billing: Option<Billing>,
+    /// Whether accounting by GRES type is wanted. slurmctld ends at once on such TRES without slurmdbd
+    /// ("slurmdbd is required to run with TRES gres/gpu", seen on 22.05.8), so it is off unless asked for.
+    pub accounting: bool,
+    /// `GresTypes=` of the whole cluster; an empty list leaves the line to the site's slurm.conf, where a
+    /// second one would replace ours.
+    pub gres_types: GresTypes,
+    /// Whether `Cores=` is written from the GPUs' CPU affinity.
+    pub cores: Option<bool>,
+    /// Whether gres.conf names `/dev/gresgen/…` links, so that one text serves every node of a layout.
+    pub stable_links: bool,
+    /// Further lines of cgroup.conf, such as `ConstrainRAMSpace: yes`.
+    pub cgroup: BTreeMap<String, Scalar>,
+    /// The SPANK plugin.
+    pub plugin: PluginSettings,
+}
+
+/// Nodes and their attributes in slurm.conf.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct NodeEntry {
+    /// Host list, such as `gpu[01-16]`.
+    pub names: String,
+    /// What follows `NodeName=`, as in slurm.conf: `CPUs=64 RealMemory=515000 Feature=a100`. GRES other than
+    /// GPUs may stand here as `Gres=`; they are joined with ours, because Slurm takes one NodeName line per node.
+    pub attributes: String,
+}
+
+/// How GRES types are spelled.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct TypeSettings {
+    /// Pattern for MIG devices, of `{profile}` (`1g.5gb`) and `{model}` (`a100`).
+    pub pattern: String,
+    /// Whether dots and plus signs are spelled out (`1g.10gb+me` becomes `1g_10gb_me`), for tools that choke on
+    /// them.
+    pub safe: bool,
+    /// Product names to model names, where the derived one is not wanted (`NVIDIA A100-SXM4-80GB: a100l`).
+    pub models: BTreeMap<String, String>,
+    /// Names as the pattern gives them to names as they shall be (`1g.5gb: small`).
+    pub aliases: BTreeMap<String, String>,
+}
+
+impl Default for TypeSettings {
+    fn default() -> Self {
+        TypeSettings {
+            pattern: "{profile}".to_owned(),
+            safe: false,
+            models: BTreeMap::new(),
+            aliases: BTreeMap::new(),
+        }
+    }
+}
+
+/// Where files go; each replaces a default of [`Root`].
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Paths {
+    /// [`Root::GRES_CONF`]. A site with GRES lines of its own may prefer a file that its gres.conf includes.
+    pub gres_conf: Option<String>,
+    /// [`Root::CGROUP_CONF`].
+    pub cgroup_conf: Option<String>,
+    /// [`Root::NODE_CONF`].
+    pub node_conf: Option<String>,
+    /// [`Root::PLUGSTACK_CONF`].
+    pub plugstack_conf: Option<String>,
+}
+
+impl Paths {
+    /// gres.conf, on the node.
+    pub fn gres_conf(&self) -> &str {
+        self.gres_conf.as_deref().unwrap_or(Root::GRES_CONF)
+    }
+
+    /// cgroup.conf, on the node.
+    pub fn cgroup_conf(&self) -> &str {
+        self.cgroup_conf.as_deref().unwrap_or(Root::CGROUP_CONF)
+    }
+
+    /// The node line, on the node.
+    pub fn node_conf(&self) -> &str {
+        self.node_conf.as_deref().unwrap_or(Root::NODE_CONF)
+    }
+
+    /// The plugstack fragment, on the node.
+    pub fn plugstack_conf(&self) -> &str {
+        self.plugstack_conf.as_deref().unwrap_or(Root::PLUGSTACK_CONF)
+    }
+}
+
+/// What billing weights are in proportion to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Billing {
+    /// Streaming multiprocessors.
+    Sms,
+    /// Memory.
+    Memory,
+}
+
+/// The value of `GresTypes=`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct GresTypes(pub Vec<String>);
+
+impl Default for GresTypes {
+    fn default() -> Self {
+        GresTypes(vec!["gpu".to_owned()])
+    }
+}
+
+/// The SPANK plugin's line.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct PluginSettings {
+    /// Its file: a path, or a name that Slurm looks up in PluginDir.
+    pub path: String,
+    /// Its arguments as `key: value`.
+    pub arguments: BTreeMap<String, Scalar>,
+}
+
+impl Default for PluginSettings {
+    fn default() -> Self {
+        PluginSettings { path: "spank_mig.so".to_owned(), arguments: BTreeMap::new() }
+    }
+}
+
+/// A value of one word: YAML reads `yes`, `1` and `95.5` as other things than text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scalar(pub String);
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Word;
+        impl serde::de::Visitor<'_> for Word {
+            type Value = Scalar;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a word, a number or a yes or no")
+            }
+
+            fn visit_bool<E>(self, yes: bool) -> Result<Scalar, E> {
+                Ok(Scalar(if yes { "yes" } else { "no" }.to_owned()))
+            }
+
+            fn visit_i64<E>(self, number: i64) -> Result<Scalar, E> {
+                Ok(Scalar(number.to_string()))
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<Scalar, E> {
+                Ok(Scalar(number.to_string()))
+            }
+
+            fn visit_f64<E>(self, number: f64) -> Result<Scalar, E> {
+                Ok(Scalar(number.to_string()))
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Scalar, E> {
+                let one_line = !text.is_empty() && !text.contains(char::is_control);
+                one_line.then(|| Scalar(text.to_owned())).ok_or_else(|| {
+                    E::custom("an empty value, or one of several lines, fits no line of Slurm's files")
+                })
+            }
+        }
+        deserializer.deserialize_any(Word)
+    }
+}
+
+impl std::fmt::Display for Scalar {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_said_is_the_default() {
+        let read: Settings = serde_saphyr::from_str("{}").unwrap();
+        assert_eq!(read, Settings::default());
+        assert_eq!(read.gres_types.0, ["gpu"]);
+        assert_eq!(read.types.pattern, "{profile}");
+        assert_eq!(read.paths.gres_conf(), "/etc/slurm/gres.conf");
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let text = "\
+node: n1
+nodes: [{names: 'n[1-2]', attributes: CPUs=4}]
+types: {pattern: '{model}_{profile}', safe: true, models: {NVIDIA A30: x}, aliases: {1g.5gb: small}}
+release: '24.11'
+paths: {gres-conf: /a, cgroup-conf: /b, node-conf: /c, plugstack-conf: /d}
+billing: memory
+accounting: true
+gres-types: [gpu, mps]
+cores: false
+stable-links: true
+cgroup: {ConstrainRAMSpace: yes, AllowedRAMSpace: 95, CgroupMountpoint: /sys/fs/cgroup}
+plugin: {path: /p.so, arguments: {fail: warn, wait: 3}}
+";
+        insta::assert_debug_snapshot!(serde_saphyr::from_str::<Settings>(text).unwrap());
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error() {
+        assert!(
+            serde_saphyr::from_str::<Settings>("nodename: n1").unwrap_err().to_string().contains("nodename")
+        );
+        assert!(serde_saphyr::from_str::<Settings>("release: '21.08'").is_err());
+    }
+}

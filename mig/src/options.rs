@@ -1,0 +1,270 @@
+//! What one GPU can provide: for every combination of counts the cheapest layout with the instances that
+//! must stay.
+
+use std::collections::HashMap;
+
+use crate::geometry::{Geometry, Placed, Spec};
+use crate::lanes::Lanes;
+use crate::plan::{Demand, GpuState};
+use crate::profile::Profile;
+use crate::room;
+
+/// How counts and costs of one goal are packed. Both are sums over its GPUs, so lanes are wide enough for
+/// the largest sum.
+pub(crate) struct Scale {
+    /// Profiles wanted, largest first.
+    pub(crate) profiles: Vec<Profile>,
+    /// How many of each, packed.
+    pub(crate) target: u128,
+    /// Lanes of [`Scale::profiles`].
+    pub(crate) counts: Lanes,
+    /// A lower bound on the placement units that one instance of each profile takes on any GPU.
+    weights: Vec<u32>,
+    /// The same for the whole target.
+    pub(crate) weight: u32,
+    /// Profiles of any of the GPUs, largest first: the order in which room is compared.
+    room: Vec<Profile>,
+    /// Destroyed, created, then what each profile of [`Scale::room`] has lost against an empty GPU. With
+    /// some four different models in one goal the lanes for the smallest profiles may be missing.
+    costs: Lanes,
+}
+
+impl Scale {
+    /// `None` when the demand names more profiles than can be packed, which takes dozens.
+    pub(crate) fn new(gpus: &[&GpuState<'_>], demand: &Demand) -> Option<Self> {
+        let mut most = Demand::new();
+        for spec in gpus.iter().flat_map(|g| &g.geometry.specs) {
+            *most.entry(spec.profile).or_default() += u32::from(spec.max);
+        }
+        let held: usize = gpus.iter().map(|g| g.busy.len() + g.idle.len()).sum();
+        let held = u32::try_from(held).unwrap_or(u32::MAX);
+        // One more than can exist is as impossible as any larger number, and takes fewer bits.
+        let limit = |p: &Profile| most.get(p).copied().unwrap_or(0).saturating_add(held).saturating_add(1);
+        let profiles: Vec<Profile> = demand.keys().rev().copied().collect();
+        let wanted: Vec<u32> = demand.iter().rev().map(|(p, &n)| n.min(limit(p))).collect();
+        let counts = Lanes::new(wanted.iter().copied());
+        if counts.len() < profiles.len() {
+            return None;
+        }
+        let smallest = |p: &Profile| {
+            gpus.iter()
+                .filter_map(|g| g.geometry.find(*p).map(|i| g.geometry.specs[usize::from(i)].size))
+                .min()
+        };
+        let weights: Vec<u32> = profiles.iter().map(|p| u32::from(smallest(p).unwrap_or(0))).collect();
+        let costs = Lanes::new([held, wanted.iter().sum()].into_iter().chain(most.values().rev().copied()));
+        Some(Scale {
+            target: counts.pack(wanted.iter().copied()),
+            weight: wanted.iter().zip(&weights).map(|(n, w)| n * w).sum(),
+            weights,
+            costs,
+            room: most.into_keys().rev().collect(),
+            counts,
+            profiles,
+        })
+    }
+
+    fn lane(&self, profile: Profile) -> Option<usize> {
+        self.profiles.iter().position(|&p| p == profile)
+    }
+}
+
+/// One thing a GPU can provide, and the cheapest layout that does.
+pub(crate) struct Choice {
+    /// Instances of each wanted profile, packed.
+    pub(crate) counts: u128,
+    /// The counts weighed by [`Scale::weights`].
+    pub(crate) weight: u32,
+    /// What the layout costs, packed.
+    pub(crate) cost: u128,
+    layout: u128,
+}
+
+/// Everything a GPU in one state can provide.
+pub(crate) struct Table {
+    places: Vec<Placed>,
+    pub(crate) choices: Vec<Choice>,
+}
+
+impl Table {
+    /// Layouts of wanted profiles only, with every instance of `fixed` and those in use; empty when these
+    /// cannot stand together or are not all wanted.
+    ///
+    /// `None` when the profiles wanted have more than 128 places; the eighteen profiles NVML knows have 60
+    /// on a GPU of eight units.
+    pub(crate) fn new(gpu: &GpuState<'_>, fixed: &[Placed], scale: &Scale) -> Option<Self> {
+        let mut places: Vec<Placed> = gpu.geometry.placements().chain(gpu.placed()).collect();
+        places.retain(|&p| scale.lane(gpu.geometry.spec(p).profile).is_some());
+        places.sort_unstable();
+        places.dedup();
+        if places.len() > 128 {
+            return None;
+        }
+        let required: Vec<Placed> = gpu.busy.iter().chain(fixed).copied().collect();
+        let choices = if required.iter().all(|p| places.contains(p)) {
+            Search::new(gpu, &places, &required, scale).run()
+        } else {
+            Vec::new()
+        };
+        Some(Table { places, choices })
+    }
+
+    /// The layout of one of the choices, sorted.
+    pub(crate) fn layout(&self, choice: usize) -> Vec<Placed> {
+        bits(self.choices[choice].layout).map(|place| self.places[place]).collect()
+    }
+}
+
+/// Depth-first search over sets of places; a set is a mask with one bit per place.
+struct Search<'a> {
+    geometry: &'a Geometry,
+    scale: &'a Scale,
+    places: Vec<Step>,
+    required: u128,
+    held: u128,
+    idle: u128,
+    /// Idle instances that no layout can keep, because their profile is not wanted.
+    doomed: u32,
+    /// By spec: its places, and what it takes to measure its room.
+    specs: Vec<SpecMasks>,
+    best: HashMap<u128, usize>,
+    choices: Vec<Choice>,
+}
+
+/// One place as the search sees it.
+struct Step {
+    conflicts: u128,
+    counts: u128,
+    weight: u32,
+}
+
+struct SpecMasks {
+    places: u128,
+    /// For each start of the spec, the places that stand in its way.
+    starts: Vec<u128>,
+    /// Lane of the profile in the cost, if it has one, and the most that fit on an empty GPU.
+    lane: Option<usize>,
+    most: u8,
+}
+
+impl<'a> Search<'a> {
+    fn new(gpu: &'a GpuState<'_>, places: &[Placed], required: &[Placed], scale: &'a Scale) -> Self {
+        let geometry = gpu.geometry;
+        let mask = |test: &dyn Fn(Placed) -> bool| {
+            places.iter().enumerate().filter(|(_, p)| test(**p)).fold(0u128, |mask, (i, _)| mask | 1 << i)
+        };
+        let step = |&place: &Placed| {
+            let lane = scale.lane(geometry.spec(place).profile).unwrap_or_default();
+            Step {
+                conflicts: mask(&|p| p != place && geometry.conflict(p, place)),
+                counts: scale.counts.at(lane, 1),
+                weight: scale.weights[lane],
+            }
+        };
+        let spec_masks = |(spec, s): (u8, &Spec)| SpecMasks {
+            places: mask(&|p| p.spec == spec),
+            starts: s
+                .starts
+                .iter()
+                .map(|&start| mask(&|p| geometry.conflict(p, Placed { spec, start })))
+                .collect(),
+            lane: scale
+                .room
+                .iter()
+                .position(|&p| p == s.profile)
+                .map(|i| i + 2)
+                .filter(|&i| i < scale.costs.len()),
+            most: s.max,
+        };
+        let held = mask(&|p| gpu.busy.contains(&p) || gpu.idle.contains(&p));
+        let doomed = gpu.idle.iter().filter(|p| !places.contains(p)).count();
+        Search {
+            geometry,
+            scale,
+            places: places.iter().map(step).collect(),
+            required: mask(&|p| required.contains(&p)),
+            held,
+            idle: mask(&|p| gpu.idle.contains(&p)),
+            doomed: u32::try_from(doomed).unwrap_or(u32::MAX),
+            specs: (0u8..).zip(&geometry.specs).map(spec_masks).collect(),
+            best: HashMap::new(),
+            choices: Vec::new(),
+        }
+    }
+
+    fn run(mut self) -> Vec<Choice> {
+        let (mut counts, mut weight) = (0, 0);
+        for place in bits(self.required) {
+            let step = &self.places[place];
+            counts += step.counts;
+            weight += step.weight;
+            if step.conflicts & self.required != 0 || !self.scale.counts.within(counts, self.scale.target) {
+                return Vec::new();
+            }
+        }
+        self.visit(0, self.required, counts, weight);
+        self.choices
+    }
+
+    /// Records the layout and every one that adds places from `next` on.
+    fn visit(&mut self, next: usize, layout: u128, counts: u128, weight: u32) {
+        self.record(layout, counts, weight);
+        for place in next..self.places.len() {
+            let step = &self.places[place];
+            let (counts, weight) = (counts + step.counts, weight + step.weight);
+            let free = (step.conflicts | 1 << place) & layout == 0;
+            if free && self.scale.counts.within(counts, self.scale.target) && self.allowed(place, layout) {
+                self.visit(place + 1, layout | 1 << place, counts, weight);
+            }
+        }
+    }
+
+    /// Whether the profile's own maximum leaves one more of it.
+    fn allowed(&self, place: usize, layout: u128) -> bool {
+        let Some(spec) = self.specs.iter().find(|s| s.places >> place & 1 == 1) else { return false };
+        (spec.places & layout).count_ones() < u32::from(spec.most)
+    }
+
+    /// Keeps the layout when it is the cheapest with its counts; of equal ones the first found.
+    fn record(&mut self, layout: u128, counts: u128, weight: u32) {
+        let destroyed = self.doomed + (self.idle & !layout).count_ones();
+        let created = (layout & !self.held).count_ones();
+        let changes = self.scale.costs.pack([destroyed, created]);
+        let known = self.best.get(&counts).copied();
+        // Room is measured last: it decides only between layouts with equal changes.
+        let above = |cost: u128| changes > cost;
+        if known.is_some_and(|known| above(self.choices[known].cost)) {
+            return;
+        }
+        let choice = Choice { counts, weight, cost: changes + self.lost(layout), layout };
+        match known {
+            Some(known) if choice.cost < self.choices[known].cost => self.choices[known] = choice,
+            Some(_) => {}
+            None => {
+                self.best.insert(counts, self.choices.len());
+                self.choices.push(choice);
+            }
+        }
+    }
+
+    /// How many fewer of each profile fit than on an empty GPU, packed as the low lanes of a cost.
+    fn lost(&self, layout: u128) -> u128 {
+        let lost = (0u8..).zip(&self.specs).filter_map(|(index, spec)| {
+            let starts = &self.geometry.specs[usize::from(index)].starts;
+            let free = |p: Placed| {
+                starts.iter().position(|&s| s == p.start).is_some_and(|i| spec.starts[i] & layout == 0)
+            };
+            let present = (spec.places & layout).count_ones();
+            let room = room::more(self.geometry, index, usize::try_from(present).unwrap_or(usize::MAX), free);
+            spec.lane.map(|lane| self.scale.costs.at(lane, u32::from(spec.most - room)))
+        });
+        lost.sum()
+    }
+}
+
+/// The positions of the bits set, ascending.
+fn bits(mask: u128) -> impl Iterator<Item = usize> {
+    std::iter::successors(Some(mask), |&m| Some(m & m.wrapping_sub(1)))
+        .take_while(|&m| m != 0)
+        .map(|m| m.trailing_zeros() as usize)
+}

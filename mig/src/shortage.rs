@@ -1,0 +1,318 @@
+//! Why a goal cannot be met, and what could be had instead.
+
+use std::fmt;
+
+use crate::fold::{Problem, wanted};
+use crate::geometry::Placed;
+use crate::plan::{Demand, Goal, GpuState, Want};
+use crate::profile::{Attribute, Profile};
+use crate::room;
+
+/// Why no plan exists for a goal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Infeasible {
+    /// Index of the goal.
+    pub goal: usize,
+    /// GPUs of the goal, as it lists them.
+    pub gpus: Vec<usize>,
+    /// What is wrong.
+    pub reason: Reason,
+    /// Instances of the demand that the nearest layout lacks.
+    pub short: Demand,
+    /// The nearest layout that fits; absent where the goal itself is wrong.
+    pub nearest: Option<Nearest>,
+    /// Instances in use that would have to go: no smaller part of this set would do.
+    pub blockers: Vec<Blocker>,
+}
+
+/// What is wrong with a goal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// No GPU of the goal has these profiles; `valid` are those they have.
+    Unknown {
+        /// Profiles asked for.
+        profiles: Vec<Profile>,
+        /// Profiles of the goal's GPUs, ascending.
+        valid: Vec<Profile>,
+    },
+    /// The fixed places overlap, or the GPU does not have them.
+    Places {
+        /// The GPU.
+        gpu: usize,
+    },
+    /// Instances in use are not part of the demand, or not at a wanted place.
+    Unwanted,
+    /// The demand would fit, but instances in use are in the way.
+    Blocked,
+    /// The demand does not fit even on empty GPUs.
+    TooMuch,
+    /// The demand names dozens of profiles, more than one goal can hold.
+    TooManyProfiles,
+}
+
+/// The nearest layout that fits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nearest {
+    /// What it holds.
+    pub holds: Demand,
+    /// Its distance: instances given up, plus instances in use that stay although nobody wants them.
+    pub distance: u32,
+}
+
+/// An instance in use that is in the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blocker {
+    /// Its GPU.
+    pub gpu: usize,
+    /// Where it is.
+    pub placed: Placed,
+    /// Its profile.
+    pub profile: Profile,
+}
+
+impl Infeasible {
+    /// A goal that is wrong in itself.
+    pub(crate) fn plain(goal: &Goal, reason: Reason) -> Box<Self> {
+        Box::new(Infeasible {
+            goal: 0,
+            gpus: goal.gpus.clone(),
+            reason,
+            short: Demand::new(),
+            nearest: None,
+            blockers: Vec::new(),
+        })
+    }
+
+    /// The same, for the goal of this index.
+    pub(crate) fn of(mut self: Box<Self>, goal: usize) -> Box<Self> {
+        self.goal = goal;
+        self
+    }
+}
+
+impl fmt::Display for Infeasible {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Reason::Places { gpu } = self.reason {
+            return write!(f, "GPU {gpu}: the wanted places overlap or do not exist");
+        }
+        write!(f, "{}: ", gpu_list(&self.gpus))?;
+        match &self.reason {
+            Reason::Unknown { profiles, valid } => {
+                return write!(f, "no profile {}, only {}", list(profiles), list(valid));
+            }
+            Reason::Places { .. } => {}
+            Reason::TooManyProfiles => {
+                return f.write_str("too many different profiles for one goal, split it by GPU");
+            }
+            Reason::Unwanted => f.write_str("instances in use are not part of the layout")?,
+            Reason::Blocked => f.write_str("instances in use are in the way")?,
+            Reason::TooMuch => f.write_str("the layout does not fit")?,
+        }
+        if !self.blockers.is_empty() {
+            write!(f, ": {}", list(&self.blockers))?;
+        }
+        if !self.short.is_empty() {
+            write!(f, "; short of {}", Counted(&self.short))?;
+        }
+        match &self.nearest {
+            Some(nearest) => {
+                write!(f, "; nearest that fits: {} (distance {})", Counted(&nearest.holds), nearest.distance)
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Infeasible {}
+
+impl fmt::Display for Blocker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {} of GPU {}", self.profile, self.placed.start, self.gpu)
+    }
+}
+
+/// A demand as text, largest profile first: `1 x 3g.20gb, 4 x 1g.5gb`.
+#[derive(Clone, Copy, Debug)]
+pub struct Counted<'a>(pub &'a Demand);
+
+impl fmt::Display for Counted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts: Vec<String> = self.0.iter().rev().map(|(profile, n)| format!("{n} x {profile}")).collect();
+        f.write_str(if parts.is_empty() { "nothing" } else { "" })?;
+        f.write_str(&parts.join(", "))
+    }
+}
+
+fn gpu_list(gpus: &[usize]) -> String {
+    format!("{} {}", if gpus.len() == 1 { "GPU" } else { "GPUs" }, list(gpus))
+}
+
+fn list<T: fmt::Display>(items: &[T]) -> String {
+    items.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Says why a goal that is right in itself has no plan.
+pub(crate) fn explain(gpus: &[GpuState<'_>], goal: &Goal) -> Box<Infeasible> {
+    let members: Vec<&GpuState<'_>> = goal.gpus.iter().map(|&g| &gpus[g]).collect();
+    let blockers = blockers(gpus, goal);
+    let reason = match &blockers {
+        None => Reason::TooMuch,
+        Some(_) if unwanted(&members, &goal.want) => Reason::Unwanted,
+        Some(_) => Reason::Blocked,
+    };
+    let (demand, _) = wanted(&members, &goal.want);
+    let holds = nearest(gpus, goal);
+    let short = minus(&demand, &holds);
+    let distance = total(&short) + total(&minus(&holds, &demand));
+    Box::new(Infeasible {
+        short,
+        nearest: Some(Nearest { holds, distance }),
+        blockers: blockers.unwrap_or_default(),
+        ..*Infeasible::plain(goal, reason)
+    })
+}
+
+/// Whether what is in use can be no part of any layout wanted.
+fn unwanted(members: &[&GpuState<'_>], want: &Want) -> bool {
+    match want {
+        Want::At(places) => members.iter().any(|g| g.busy.iter().any(|p| !places.contains(p))),
+        Want::Exactly(demand) | Want::Including { demand, .. } => !minus(&busy(members), demand).is_empty(),
+    }
+}
+
+/// Instances in use whose release makes the goal possible, and no fewer of them do; `None` when not even
+/// releasing all does.
+fn blockers(gpus: &[GpuState<'_>], goal: &Goal) -> Option<Vec<Blocker>> {
+    let mut gpus = gpus.to_vec();
+    let mut released: Vec<(usize, Placed)> = Vec::new();
+    for &gpu in &goal.gpus {
+        let mut busy = std::mem::take(&mut gpus[gpu].busy);
+        busy.sort_unstable();
+        released.extend(busy.iter().map(|&p| (gpu, p)));
+        gpus[gpu].idle.extend(busy);
+    }
+    if !possible(&gpus, goal) {
+        return None;
+    }
+    released.retain(|&(gpu, placed)| {
+        gpus[gpu].busy.push(placed);
+        gpus[gpu].idle.retain(|&p| p != placed);
+        let stays = possible(&gpus, goal);
+        if !stays {
+            gpus[gpu].busy.pop();
+            gpus[gpu].idle.push(placed);
+        }
+        !stays
+    });
+    let blocker = |(gpu, placed): (usize, Placed)| Blocker {
+        gpu,
+        placed,
+        profile: gpus[gpu].geometry.spec(placed).profile,
+    };
+    Some(released.into_iter().map(blocker).collect())
+}
+
+/// The most that can be had of a goal beside what is in use: the fewest instances given up, and among
+/// equal numbers larger ones kept where exchanging one instance for another allows it.
+///
+/// Smallest first serves the most instances, because wherever a larger instance stands a smaller one
+/// could. That argument needs GPUs with the same profiles; in a goal over different models the result
+/// fits too, but a layout with more instances may exist.
+fn nearest(gpus: &[GpuState<'_>], goal: &Goal) -> Demand {
+    let members: Vec<&GpuState<'_>> = goal.gpus.iter().map(|&g| &gpus[g]).collect();
+    let (mut demand, fixed) = wanted(&members, &goal.want);
+    let clashes =
+        |p: &Placed| members.iter().any(|g| g.busy.iter().any(|b| b != p && g.geometry.conflict(*b, *p)));
+    let (given_up, places): (Vec<Placed>, Vec<Placed>) = fixed.iter().partition(|p| clashes(p));
+    // Instances that cannot stand where they were wanted are given up.
+    let mut floor = Demand::new();
+    for gpu in &members {
+        let mut stay: Vec<Placed> = gpu.busy.iter().chain(&places).copied().collect();
+        stay.sort_unstable();
+        stay.dedup();
+        add(&mut floor, room::counts(gpu.geometry, &stay));
+        demand = minus(&demand, &room::counts(gpu.geometry, &given_up));
+    }
+    let fits = |demand: &Demand| {
+        let want = Want::Including { places: places.clone(), demand: demand.clone() };
+        possible(gpus, &Goal { gpus: goal.gpus.clone(), want })
+    };
+    let mut order: Vec<Profile> = demand.keys().copied().collect();
+    order.sort_unstable_by_key(|p| (p.slices(), p.memory_gb(), exclusive(p.attribute()), *p));
+    let mut holds = floor.clone();
+    for &profile in &order {
+        raise(&mut holds, profile, demand[&profile], &fits);
+    }
+    for &large in order.iter().rev() {
+        for &small in order.iter().take_while(|&&small| small != large) {
+            while count(&holds, large) < demand[&large] && count(&holds, small) > count(&floor, small) {
+                let mut exchanged = holds.clone();
+                add(&mut exchanged, Demand::from([(large, 1)]));
+                exchanged = minus(&exchanged, &Demand::from([(small, 1)]));
+                if !fits(&exchanged) {
+                    break;
+                }
+                holds = exchanged;
+            }
+        }
+    }
+    holds
+}
+
+/// Raises one count as far as it fits, by bisection: what fits still fits with an instance less.
+fn raise(holds: &mut Demand, profile: Profile, limit: u32, fits: &impl Fn(&Demand) -> bool) {
+    let (mut fitting, mut tried) = (count(holds, profile), limit.saturating_add(1));
+    while fitting + 1 < tried {
+        let middle = fitting + (tried - fitting) / 2;
+        let mut more = holds.clone();
+        more.insert(profile, middle);
+        if fits(&more) { fitting = middle } else { tried = middle }
+    }
+    if fitting > 0 {
+        holds.insert(profile, fitting);
+    }
+}
+
+/// How much a variant of a profile shuts out, for ordering profiles of one size.
+fn exclusive(attribute: Attribute) -> u8 {
+    match attribute {
+        Attribute::NoMe => 0,
+        Attribute::None | Attribute::Gfx => 1,
+        Attribute::Me => 2,
+        Attribute::MeAll => 3,
+    }
+}
+
+fn possible(gpus: &[GpuState<'_>], goal: &Goal) -> bool {
+    Problem::new(gpus, goal).is_ok_and(|problem| problem.solve().is_some())
+}
+
+fn busy(members: &[&GpuState<'_>]) -> Demand {
+    let mut all = Demand::new();
+    for gpu in members {
+        add(&mut all, room::counts(gpu.geometry, &gpu.busy));
+    }
+    all
+}
+
+fn count(demand: &Demand, profile: Profile) -> u32 {
+    demand.get(&profile).copied().unwrap_or(0)
+}
+
+fn total(demand: &Demand) -> u32 {
+    demand.values().fold(0, |sum, &n| sum.saturating_add(n))
+}
+
+fn add(to: &mut Demand, more: Demand) {
+    for (profile, n) in more {
+        *to.entry(profile).or_default() += n;
+    }
+}
+
+/// Componentwise difference, without what is not positive.
+fn minus(from: &Demand, less: &Demand) -> Demand {
+    from.iter()
+        .map(|(&profile, &n)| (profile, n.saturating_sub(count(less, profile))))
+        .filter(|&(_, n)| n > 0)
+        .collect()
+}

@@ -1,0 +1,323 @@
+//! NVML's structs, each version from the same value.
+
+use std::ffi::c_char;
+
+use mig::boards::{ComputeRow, Row};
+use nvml_wrapper_sys::bindings::*;
+
+use super::handle::{ComputeHandle, Device, InstanceHandle};
+use super::pointer::Out;
+use crate::code::{Answer, Code};
+use crate::machine::{Gpu, GpuInstance, MigDevice, compute_name};
+use crate::sheet;
+
+/// One version of a struct, filled from a value.
+pub(super) trait Versioned<T>: Sized {
+    /// Version number, as in the names of nvml.h.
+    const VERSION: u32;
+
+    /// What the first field holds: the size of the struct, the version in the high byte.
+    const TAG: u32 = size_of::<Self>() as u32 | Self::VERSION << 24;
+
+    fn of(value: &T) -> Self;
+}
+
+/// Fills the struct of the version the caller wrote into its first field, if it is one of the two.
+pub(super) fn fill<T, A: Versioned<T>, B: Versioned<T>>(out: &Out<impl Copy>, value: &T) -> Answer {
+    match out.cast::<u32>().get()? {
+        tag if tag == A::TAG => out.cast::<A>().set_versioned(value),
+        tag if tag == B::TAG => out.cast::<B>().set_versioned(value),
+        _ => Err(Code::ARGUMENT_VERSION_MISMATCH),
+    }
+}
+
+impl<S> Out<S> {
+    fn set_versioned<T>(&self, value: &T) -> Answer
+    where
+        S: Versioned<T>,
+    {
+        self.set(S::of(value))
+    }
+}
+
+/// A GPU instance profile on a GPU.
+pub(super) struct InstanceProfile<'a>(pub(super) &'a Gpu, pub(super) &'static Row);
+
+/// A compute instance profile in a GPU instance.
+pub(super) struct ComputeProfile<'a>(
+    pub(super) &'a Gpu,
+    pub(super) &'static Row,
+    pub(super) &'static ComputeRow,
+);
+
+impl Versioned<InstanceProfile<'_>> for nvmlGpuInstanceProfileInfo_t {
+    const VERSION: u32 = 1;
+
+    fn of(&InstanceProfile(gpu, row): &InstanceProfile<'_>) -> Self {
+        let engines = sheet::engines(gpu.board, row);
+        Self {
+            id: row.id,
+            // "No" in every listing of real boards.
+            isP2pSupported: 0,
+            sliceCount: sheet::slices(row),
+            instanceCount: u32::from(row.max),
+            multiprocessorCount: sheet::sms(gpu.board, row),
+            copyEngineCount: engines.copy,
+            decoderCount: engines.decoder,
+            encoderCount: engines.encoder,
+            jpegCount: engines.jpeg,
+            ofaCount: engines.ofa,
+            memorySizeMB: sheet::memory(gpu.board, row),
+        }
+    }
+}
+
+impl Versioned<InstanceProfile<'_>> for nvmlGpuInstanceProfileInfo_v2_t {
+    const VERSION: u32 = 2;
+
+    fn of(profile: &InstanceProfile<'_>) -> Self {
+        let v1 = nvmlGpuInstanceProfileInfo_t::of(profile);
+        Self {
+            version: Self::TAG,
+            id: v1.id,
+            isP2pSupported: v1.isP2pSupported,
+            sliceCount: v1.sliceCount,
+            instanceCount: v1.instanceCount,
+            multiprocessorCount: v1.multiprocessorCount,
+            copyEngineCount: v1.copyEngineCount,
+            decoderCount: v1.decoderCount,
+            encoderCount: v1.encoderCount,
+            jpegCount: v1.jpegCount,
+            ofaCount: v1.ofaCount,
+            memorySizeMB: v1.memorySizeMB,
+            name: profile_name(profile.1.name),
+        }
+    }
+}
+
+impl Versioned<InstanceProfile<'_>> for nvmlGpuInstanceProfileInfo_v3_t {
+    const VERSION: u32 = 3;
+
+    fn of(profile: &InstanceProfile<'_>) -> Self {
+        let v2 = nvmlGpuInstanceProfileInfo_v2_t::of(profile);
+        let graphics = matches!(profile.1.nvml_enum, 10..=12 | 17);
+        Self {
+            version: Self::TAG,
+            id: v2.id,
+            sliceCount: v2.sliceCount,
+            instanceCount: v2.instanceCount,
+            multiprocessorCount: v2.multiprocessorCount,
+            copyEngineCount: v2.copyEngineCount,
+            decoderCount: v2.decoderCount,
+            encoderCount: v2.encoderCount,
+            jpegCount: v2.jpegCount,
+            ofaCount: v2.ofaCount,
+            memorySizeMB: v2.memorySizeMB,
+            name: v2.name,
+            capabilities: if graphics { NVML_GPU_INSTANCE_PROFILE_CAPS_GFX } else { 0 },
+        }
+    }
+}
+
+impl Versioned<ComputeProfile<'_>> for nvmlComputeInstanceProfileInfo_t {
+    const VERSION: u32 = 1;
+
+    fn of(&ComputeProfile(gpu, row, compute): &ComputeProfile<'_>) -> Self {
+        let engines = sheet::engines(gpu.board, row);
+        Self {
+            id: compute.id,
+            sliceCount: u32::from(compute.slices),
+            instanceCount: sheet::compute_max(compute),
+            multiprocessorCount: sheet::compute_sms(gpu.board, row, compute),
+            sharedCopyEngineCount: engines.copy,
+            sharedDecoderCount: engines.decoder,
+            sharedEncoderCount: engines.encoder,
+            sharedJpegCount: engines.jpeg,
+            sharedOfaCount: engines.ofa,
+        }
+    }
+}
+
+impl Versioned<ComputeProfile<'_>> for nvmlComputeInstanceProfileInfo_v2_t {
+    const VERSION: u32 = 2;
+
+    fn of(profile: &ComputeProfile<'_>) -> Self {
+        let v1 = nvmlComputeInstanceProfileInfo_t::of(profile);
+        Self {
+            version: Self::TAG,
+            id: v1.id,
+            sliceCount: v1.sliceCount,
+            instanceCount: v1.instanceCount,
+            multiprocessorCount: v1.multiprocessorCount,
+            sharedCopyEngineCount: v1.sharedCopyEngineCount,
+            sharedDecoderCount: v1.sharedDecoderCount,
+            sharedEncoderCount: v1.sharedEncoderCount,
+            sharedJpegCount: v1.sharedJpegCount,
+            sharedOfaCount: v1.sharedOfaCount,
+            name: profile_name(&compute_name(profile.1, profile.2.id)),
+        }
+    }
+}
+
+impl Versioned<ComputeProfile<'_>> for nvmlComputeInstanceProfileInfo_v3_t {
+    const VERSION: u32 = 3;
+
+    fn of(profile: &ComputeProfile<'_>) -> Self {
+        let v2 = nvmlComputeInstanceProfileInfo_v2_t::of(profile);
+        Self {
+            version: Self::TAG,
+            id: v2.id,
+            sliceCount: v2.sliceCount,
+            instanceCount: v2.instanceCount,
+            multiprocessorCount: v2.multiprocessorCount,
+            sharedCopyEngineCount: v2.sharedCopyEngineCount,
+            sharedDecoderCount: v2.sharedDecoderCount,
+            sharedEncoderCount: v2.sharedEncoderCount,
+            sharedJpegCount: v2.sharedJpegCount,
+            sharedOfaCount: v2.sharedOfaCount,
+            name: v2.name,
+            capabilities: 0,
+        }
+    }
+}
+
+/// A profile name as nvidia-smi prints it.
+fn profile_name(name: &str) -> [c_char; 96] {
+    text(&format!("MIG {name}"))
+}
+
+/// A text in a field of fixed size, cut to fit, with a null byte.
+fn text<const N: usize>(text: &str) -> [c_char; N] {
+    let mut field = [0; N];
+    for (place, byte) in field[..N - 1].iter_mut().zip(text.bytes()) {
+        *place = byte as c_char;
+    }
+    field
+}
+
+pub(super) fn instance_info(gpu: &Gpu, instance: &GpuInstance) -> nvmlGpuInstanceInfo_t {
+    nvmlGpuInstanceInfo_t {
+        device: Device::of_gpu(gpu).raw(),
+        id: instance.id,
+        profileId: instance.profile,
+        placement: instance_placement(instance.start, gpu.row(instance)),
+    }
+}
+
+pub(super) fn instance_placement(start: u32, row: &Row) -> nvmlGpuInstancePlacement_t {
+    nvmlGpuInstancePlacement_t { start, size: u32::from(row.size) }
+}
+
+/// The field `device` is named the parent in nvml.h; callers get the MIG device from it
+/// (kubernetes-sigs/dra-driver-nvidia-gpu relies on that).
+pub(super) fn compute_info(device: &MigDevice<'_>) -> nvmlComputeInstanceInfo_t {
+    let compute = crate::rules::compute_row(device.row(), device.compute.profile);
+    nvmlComputeInstanceInfo_t {
+        device: Device::of_mig(device).raw(),
+        gpuInstance: InstanceHandle::of(device.gpu, device.instance).raw(),
+        id: device.compute.id,
+        profileId: device.compute.profile,
+        placement: compute_placement(device.compute.start, compute),
+    }
+}
+
+pub(super) fn compute_placement(start: u32, compute: &ComputeRow) -> nvmlComputeInstancePlacement_t {
+    nvmlComputeInstancePlacement_t { start, size: u32::from(compute.slices) }
+}
+
+pub(super) fn compute_handle(device: &MigDevice<'_>) -> ComputeHandle {
+    ComputeHandle::of(device.gpu, device.instance, device.compute)
+}
+
+pub(super) fn attributes(device: &MigDevice<'_>) -> nvmlDeviceAttributes_t {
+    let (board, row) = (device.gpu.board, device.row());
+    let compute = crate::rules::compute_row(row, device.compute.profile);
+    let engines = sheet::engines(board, row);
+    nvmlDeviceAttributes_t {
+        multiprocessorCount: sheet::compute_sms(board, row, compute),
+        sharedCopyEngineCount: engines.copy,
+        sharedDecoderCount: engines.decoder,
+        sharedEncoderCount: engines.encoder,
+        sharedJpegCount: engines.jpeg,
+        sharedOfaCount: engines.ofa,
+        gpuInstanceSliceCount: sheet::slices(row),
+        computeInstanceSliceCount: u32::from(compute.slices),
+        memorySizeMB: device.memory(),
+    }
+}
+
+pub(super) fn pci_info(gpu: &Gpu) -> nvmlPciInfo_t {
+    nvmlPciInfo_t {
+        busIdLegacy: text(&gpu.bdf().to_uppercase()),
+        domain: 0,
+        bus: gpu.bus(),
+        device: 0,
+        pciDeviceId: gpu.pci_device_id(),
+        pciSubSystemId: gpu.pci_device_id(),
+        busId: text(&format!("0000{}", gpu.bdf().to_uppercase())),
+    }
+}
+
+pub(super) fn memory(mib: u64) -> nvmlMemory_t {
+    let total = mib << 20;
+    nvmlMemory_t { total, free: total, used: 0 }
+}
+
+impl Versioned<u64> for nvmlMemory_v2_t {
+    const VERSION: u32 = 2;
+
+    fn of(&mib: &u64) -> Self {
+        let nvmlMemory_t { total, free, used } = memory(mib);
+        Self { version: Self::TAG, total, reserved: 0, free, used }
+    }
+}
+
+impl Versioned<u64> for nvmlPdi_t {
+    const VERSION: u32 = 1;
+
+    fn of(&pdi: &u64) -> Self {
+        Self { version: Self::TAG, value: pdi }
+    }
+}
+
+/// nvml.h: `NVML_VALUE_NOT_AVAILABLE`
+const NO_VALUE: u64 = u64::MAX;
+
+/// nvml.h: ids of a process on no MIG device.
+const NO_INSTANCE: u32 = u32::MAX;
+
+pub(super) fn process(pid: u32, device: Option<&MigDevice<'_>>) -> nvmlProcessInfo_t {
+    nvmlProcessInfo_t {
+        pid,
+        usedGpuMemory: NO_VALUE,
+        gpuInstanceId: device.map_or(NO_INSTANCE, |d| d.instance.id),
+        computeInstanceId: device.map_or(NO_INSTANCE, |d| d.compute.id),
+    }
+}
+
+pub(super) fn process_v1(pid: u32, _device: Option<&MigDevice<'_>>) -> nvmlProcessInfo_v1_t {
+    nvmlProcessInfo_v1_t { pid, usedGpuMemory: NO_VALUE }
+}
+
+/// The text of a UUID struct of version 1: as text, or 16 bytes of a GPU's.
+pub(super) fn uuid_text(uuid: &nvmlUUID_t) -> Answer<String> {
+    const TAG: u32 = size_of::<nvmlUUID_t>() as u32 | 1 << 24;
+    const ASCII: u32 = nvmlUUIDType_t_NVML_UUID_TYPE_ASCII;
+    const BINARY: u32 = nvmlUUIDType_t_NVML_UUID_TYPE_BINARY;
+    if uuid.version != TAG {
+        return Err(Code::ARGUMENT_VERSION_MISMATCH);
+    }
+    match uuid.type_ {
+        ASCII => {
+            // SAFETY: every bit pattern is a valid array of characters.
+            let text = unsafe { uuid.value.str_ };
+            Ok(text.iter().map(|&c| c as u8 as char).take_while(|&c| c != '\0').collect())
+        }
+        BINARY => {
+            // SAFETY: every bit pattern is a valid array of bytes.
+            let bytes = unsafe { uuid.value.bytes };
+            Ok(format!("GPU-{}", uuid::Uuid::from_bytes(bytes)))
+        }
+        _ => Err(Code::INVALID_ARGUMENT),
+    }
+}

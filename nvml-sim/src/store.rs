@@ -1,0 +1,236 @@
+//! The state on disk: one file, replaced by one rename, under a file lock.
+//!
+//! A commit is the rename and nothing else, so a process may die at any moment. The tree of device
+//! and proc files is derived afterwards under the same lock; who finds it behind the state derives it anew.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::clients::Clients;
+use crate::machine::Machine;
+use crate::project;
+use crate::spec::Spec;
+
+/// Directory of the state, under the simulator's root.
+const DIRECTORY: &str = "var/lib/nvml-sim";
+
+/// A simulated machine on disk.
+#[derive(Clone, Debug)]
+pub struct Store {
+    root: PathBuf,
+}
+
+/// A machine at one moment.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The machine.
+    pub machine: Machine,
+    /// Processes on it.
+    pub clients: Clients,
+}
+
+/// Why there is no machine to work with. Nothing was changed.
+#[derive(Debug)]
+pub enum StoreError {
+    /// A file could not be read, written or locked.
+    Io(PathBuf, io::Error),
+    /// The state is not what this simulator wrote.
+    Damaged(PathBuf, String),
+    /// The root holds another machine than the one asked for.
+    OtherMachine {
+        /// The root.
+        root: PathBuf,
+        /// What it holds.
+        present: Spec,
+        /// What was asked for.
+        asked: Spec,
+    },
+    /// The root holds no machine, and none was asked for.
+    Absent(PathBuf),
+}
+
+impl Store {
+    /// The machine under `root`; where there is none yet, a new one of `spec`.
+    ///
+    /// # Errors
+    /// [`StoreError`]; in particular when `spec` is not what the machine was made of.
+    pub fn open(root: &Path, spec: Option<&Spec>) -> Result<Store, StoreError> {
+        let store = Store { root: root.to_owned() };
+        if !store.state_file().exists() {
+            let spec = spec.ok_or_else(|| StoreError::Absent(store.state_file()))?;
+            store.create(spec)?;
+        }
+        let machine = store.read()?.machine;
+        match spec {
+            Some(spec) if *spec != machine.spec => Err(StoreError::OtherMachine {
+                root: root.to_owned(),
+                present: machine.spec,
+                asked: spec.clone(),
+            }),
+            _ => Ok(store),
+        }
+    }
+
+    /// The root that it was opened with.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The file that says which processes use what.
+    pub fn processes_file(&self) -> PathBuf {
+        self.file("processes")
+    }
+
+    /// The machine as it is, with its tree in step.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn read(&self) -> Result<Snapshot, StoreError> {
+        {
+            let _lock = self.lock(FlockOperation::LockShared)?;
+            let snapshot = self.load()?;
+            if self.projected() == Some(snapshot.machine.revision) {
+                return Ok(snapshot);
+            }
+        }
+        // A process died between its commit and the tree.
+        let _lock = self.lock(FlockOperation::LockExclusive)?;
+        let snapshot = self.load()?;
+        self.project(&snapshot.machine)?;
+        Ok(snapshot)
+    }
+
+    /// Changes the machine. What `change` leaves is committed when it gives a value, and dropped when it
+    /// gives an error.
+    ///
+    /// # Errors
+    /// [`StoreError`] from here, inside it whatever `change` gives.
+    pub fn change<T, E>(
+        &self,
+        change: impl FnOnce(&mut Snapshot) -> Result<T, E>,
+    ) -> Result<Result<T, E>, StoreError> {
+        let _lock = self.lock(FlockOperation::LockExclusive)?;
+        let mut snapshot = self.load()?;
+        let value = match change(&mut snapshot) {
+            Ok(value) => value,
+            Err(error) => return Ok(Err(error)),
+        };
+        snapshot.machine.revision += 1;
+        self.commit(&snapshot.machine)?;
+        self.project(&snapshot.machine)?;
+        Ok(Ok(value))
+    }
+
+    fn create(&self, spec: &Spec) -> Result<(), StoreError> {
+        let directory = self.root.join(DIRECTORY);
+        fs::create_dir_all(&directory).map_err(|e| StoreError::Io(directory.clone(), e))?;
+        let _lock = self.lock(FlockOperation::LockExclusive)?;
+        if self.state_file().exists() {
+            return Ok(()); // another process was faster
+        }
+        let machine = Machine::new(spec, project::unused_majors(&directory));
+        self.commit(&machine)?;
+        self.project(&machine)
+    }
+
+    fn load(&self) -> Result<Snapshot, StoreError> {
+        let path = self.state_file();
+        let text = fs::read_to_string(&path).map_err(|e| StoreError::Io(path.clone(), e))?;
+        let machine: Machine =
+            serde_json::from_str(&text).map_err(|e| StoreError::Damaged(path.clone(), e.to_string()))?;
+        if let Some(defect) = machine.defect() {
+            return Err(StoreError::Damaged(path, defect));
+        }
+        let processes = self.processes_file();
+        let clients = Clients::read(&processes).map_err(|e| StoreError::Io(processes, e))?;
+        Ok(Snapshot { machine, clients })
+    }
+
+    fn commit(&self, machine: &Machine) -> Result<(), StoreError> {
+        let text = serde_json::to_string_pretty(machine).expect("a machine has a JSON form");
+        // The name is fixed: writers hold the lock, and what a dead one left is overwritten.
+        let (path, next) = (self.state_file(), self.file("state.json.next"));
+        let write = || -> io::Result<()> {
+            let mut file = File::create(&next)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&next, &path)
+        };
+        write().map_err(|e| StoreError::Io(path.clone(), e))
+    }
+
+    fn project(&self, machine: &Machine) -> Result<(), StoreError> {
+        project::apply(&self.root, machine)?;
+        let stamp = self.file("projected");
+        fs::write(&stamp, machine.revision.to_string()).map_err(|e| StoreError::Io(stamp, e))
+    }
+
+    /// Revision that the tree shows, if it is known.
+    fn projected(&self) -> Option<u64> {
+        fs::read_to_string(self.file("projected")).ok()?.parse().ok()
+    }
+
+    fn lock(&self, how: FlockOperation) -> Result<File, StoreError> {
+        let path = self.file("lock");
+        let open = || OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
+        let lock = || -> io::Result<File> {
+            // Readers without write access still lock: flock wants no more than an open file.
+            let file = open().or_else(|_| File::open(&path))?;
+            loop {
+                match flock(&file, how) {
+                    Err(rustix::io::Errno::INTR) => {}
+                    result => return result.map(|()| file).map_err(io::Error::from),
+                }
+            }
+        };
+        lock().map_err(|e| StoreError::Io(path.clone(), e))
+    }
+
+    fn state_file(&self) -> PathBuf {
+        self.file("state.json")
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.root.join(DIRECTORY).join(name)
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StoreError::Io(path, error) => write!(f, "{}: {error}", path.display()),
+            StoreError::Damaged(path, what) => {
+                write!(
+                    f,
+                    "{}: not a state of this simulator: {what}; remove it to start anew",
+                    path.display()
+                )
+            }
+            StoreError::OtherMachine { root, present, asked } => write!(
+                f,
+                "{}: simulates {present}, not {asked}; use another root or that machine",
+                root.display()
+            ),
+            StoreError::Absent(path) => {
+                write!(f, "{}: no simulated machine; say with NVML_SIM_GPUS what to make", path.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for StoreError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            StoreError::Io(_, error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;
