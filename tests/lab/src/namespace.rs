@@ -66,7 +66,7 @@ impl Namespace {
             .args(["--target", &self.pid.to_string(), "--mount", "--uts", "--net", "--pid", "--root", "--wd"])
             .arg("--")
             .env_clear()
-            .envs([("PATH", PATH), ("HOME", "/tmp"), ("LC_ALL", "C.UTF-8")])
+            .envs([("PATH", PATH), ("HOME", "/tmp"), ("SHELL", "/bin/bash"), ("LC_ALL", "C.UTF-8")])
             .stdin(Stdio::null());
         command
     }

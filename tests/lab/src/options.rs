@@ -94,6 +94,12 @@ impl Options {
         }
     }
 
+    /// Another first node.
+    pub fn first_node(mut self, node: Node) -> Self {
+        self.nodes[0] = node;
+        self
+    }
+
     /// One more node.
     pub fn node(mut self, node: Node) -> Self {
         self.nodes.push(node);
