@@ -52,8 +52,9 @@ fn a_running_job_keeps_its_devices_across_a_change_that_keeps_indexes() {
         const STEPS: &str =
             "srun lab-probe; until [ -e /var/lab/out/go ]; do sleep 0.05; done; srun lab-probe";
         let job = lab.sbatch(lab::User::Alice, &["--gres=gpu:1g.5gb:1,gpu:3g.20gb:1"], STEPS).unwrap();
-        let first = || Ok(lab.read_file(&format!("/var/lab/out/{job}"))?.contains("probe ").then_some(()));
-        lab.wait("the first step", || first().or(Ok(None))).unwrap();
+        let said =
+            |lab: &Lab| lab.command(&["grep", "-q", "probe begin=", &format!("/var/lab/out/{job}")]).output();
+        lab.wait("the first step", || Ok(said(&lab)?.success().then_some(()))).unwrap();
         lab.write_map("n1", &after.map().to_string()).unwrap();
         lab.write_file("/etc/slurm/gres.conf", after.gres_conf()).unwrap();
         lab.restart_slurmd("n1").unwrap();
