@@ -5,5 +5,7 @@
 
 mod faults;
 mod fixture;
+mod limits;
+mod soak;
 mod table;
 mod window;

@@ -74,7 +74,8 @@ impl Lab {
     /// The namespaces and device nodes without Slurm's configuration and daemons.
     fn empty(release: Release, options: Options) -> Result<Self, LabError> {
         let root = rootfs::ensure(release)?;
-        let namespace = Namespace::start(&root, &options.nodes[0].name, &options.binds)?;
+        let namespace =
+            Namespace::start(&root, &options.nodes[0].name, options.cgroup.hierarchy(), &options.binds)?;
         let lab = Self { namespace, release, options };
         lab.install(&build::probe()?, "/var/lab/bin/lab-probe")?;
         lab.make_devices()?;

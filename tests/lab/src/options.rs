@@ -15,6 +15,16 @@ pub enum Cgroup {
     V2,
 }
 
+impl Cgroup {
+    /// The folder of `/sys/fs/cgroup` whose groups limit devices.
+    pub(crate) fn hierarchy(self) -> &'static str {
+        match self {
+            Self::V1 => "devices",
+            Self::V2 => "unified",
+        }
+    }
+}
+
 /// One compute node: a slurmd of its own.
 #[derive(Clone, Debug)]
 pub struct Node {
