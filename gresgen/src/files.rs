@@ -6,8 +6,8 @@
 
 mod kept;
 
-use std::fs::{self, File, Permissions};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +16,7 @@ use tempfile::NamedTempFile;
 
 pub use kept::{KEEP, head};
 
+use crate::atomic;
 use crate::root::Root;
 
 /// What a file is.
@@ -194,18 +195,9 @@ fn backup_place(state: &Path, path: &Path, adopted: bool) -> PathBuf {
     }
 }
 
-/// A synced temporary file in the directory of `path`. Its name begins with a dot, so no glob reads it.
+/// The text on disk in the directory of `path`, under a name that begins with a dot, so that no glob reads it.
 fn write_beside(path: &Path, text: &str, mode: u32) -> Result<NamedTempFile, FileError> {
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(directory).map_err(io_error(directory, "cannot be created"))?;
-    let write = || {
-        let mut temp = tempfile::Builder::new().prefix(".gresgen-").tempfile_in(directory)?;
-        temp.write_all(text.as_bytes())?;
-        temp.as_file().set_permissions(Permissions::from_mode(mode))?;
-        temp.as_file().sync_all()?;
-        Ok(temp)
-    };
-    write().map_err(io_error(path, "cannot be written"))
+    atomic::stage(path, text.as_bytes(), mode).map_err(io_error(path, "cannot be written"))
 }
 
 impl Staged {
@@ -250,9 +242,7 @@ pub struct Committed {
 }
 
 fn persist(temp: NamedTempFile, path: &Path) -> Result<(), FileError> {
-    temp.persist(path).map_err(|e| io_error(path, "cannot be replaced")(e.error))?;
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    File::open(directory).and_then(|d| d.sync_all()).map_err(io_error(directory, "cannot be synced"))
+    atomic::commit(temp, path).map_err(io_error(path, "cannot be replaced"))
 }
 
 fn diff(path: &Path, old: &str, new: &str) -> String {

@@ -1,0 +1,11 @@
+//! What is rendered for a corpus of nodes, and whether Slurm reads it as we do.
+//!
+//! `nodes/*.yaml` describes nodes from the tables of boards; `fixture` builds their inventories. The judge is
+//! the slurmd of this host.
+
+mod corpus;
+mod document;
+mod errors;
+mod fixture;
+mod hostlist;
+mod judge;
