@@ -74,7 +74,8 @@ impl Lab {
     /// The namespaces and device nodes without Slurm's configuration and daemons.
     pub(crate) fn empty(release: Release, options: Options) -> Result<Self, LabError> {
         let root = rootfs::ensure(release)?;
-        let namespace = Namespace::start(&root, &options.nodes[0].name, &options.binds)?;
+        let namespace =
+            Namespace::start(&root, &options.nodes[0].name, options.cgroup.hierarchy(), &options.binds)?;
         let lab = Self { namespace, release, options };
         lab.install(&build::probe()?, "/var/lab/bin/lab-probe")?;
         lab.make_devices()?;
@@ -178,12 +179,22 @@ impl Lab {
     /// # Errors
     /// When Slurm refuses it.
     pub fn sbatch(&self, user: User, arguments: &[&str], script: &str) -> Result<JobId, LabError> {
+        self.submit(self.submission(arguments, script).user(user))
+    }
+
+    /// The command that submits a batch script, for [`Self::submit`].
+    pub fn submission(&self, arguments: &[&str], script: &str) -> Invocation {
         let output = format!("--output={OUT}/%j");
-        let submit = self
-            .inside(&[&["sbatch", "--parsable", &output], arguments].concat())
-            .user(user)
-            .input(&format!("#!/bin/bash\n{script}\n"));
-        let answer = self.must(submit)?;
+        let command = [&["sbatch", "--parsable", &output], arguments].concat();
+        self.inside(&command).input(&format!("#!/bin/bash\n{script}\n"))
+    }
+
+    /// Submits a batch script and returns the number of the job.
+    ///
+    /// # Errors
+    /// When Slurm refuses it.
+    pub fn submit(&self, submission: Invocation) -> Result<JobId, LabError> {
+        let answer = self.must(submission)?;
         let number = answer.stdout.trim().split(';').next().unwrap_or_default();
         number.parse().map_err(|_| self.stuck(&format!("sbatch answered {:?}", answer.stdout)))
     }
