@@ -58,7 +58,7 @@ pub struct Output {
 impl Output {
     /// First line of every file of ours.
     pub const MARKER: &'static str =
-        "# Written by gresgen, which replaces what is above a line of kept lines.";
+        "# Written by gresgen from its configuration and the GPUs of the node; edits are lost.";
 }
 
 /// Why a file is not written.

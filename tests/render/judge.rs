@@ -14,7 +14,7 @@ use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 use crate::fixture::Case;
 
 /// The corpus.
-pub const NODES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/render/nodes");
+pub(crate) const NODES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/render/nodes");
 
 /// Release of the slurmd that judges.
 const JUDGE: &str = "22.05.8";

@@ -107,7 +107,7 @@ pub struct DeviceContext {
     pub files: Vec<String>,
     /// Cores near it in Slurm's numbers, as `0-15`; empty when unknown for any device of the node.
     pub cores: String,
-    /// First placement unit of the GPU instance; null for a whole GPU.
+    /// First placement unit of the GPU instance; null for a whole GPU, and where alike nodes are one entry.
     pub start: Option<u32>,
     /// Streaming multiprocessors of the compute instance, or of the largest GPU instance for a whole GPU.
     pub sms: Option<u32>,
@@ -166,7 +166,10 @@ pub enum ContextError {
 fn cgroup_phrase(verdict: CgroupKey, release: Release) -> String {
     match verdict {
         CgroupKey::Gone => format!("Slurm {release} does not read it; remove it"),
-        CgroupKey::Unknown => "cgroup.conf has no such key".to_owned(),
+        CgroupKey::Unknown => {
+            "no release reads it that gresgen knows; it may stand below the kept line of cgroup.conf"
+                .to_owned()
+        }
         CgroupKey::Read => "the renderer writes it".to_owned(),
     }
 }
@@ -390,6 +393,7 @@ impl Fold {
         for device in &mut node.devices {
             device.uuid.clear();
             device.parent.clear();
+            device.start = None;
         }
         let at = *self.by_content.entry(node.clone()).or_insert(self.order.len());
         match self.order.get_mut(at) {
