@@ -70,12 +70,9 @@ fn quietly<T>(work: impl FnOnce() -> T) -> Option<T> {
 
 /// Compiles the assertions about values and layouts; nothing of the object is linked.
 fn guard(include: &Path) -> Result<(), String> {
-    cc::Build::new()
-        .file(GUARD)
-        .include(include)
-        .cargo_metadata(false)
-        .try_compile("abi_guard")
-        .map_err(|error| format!("{GUARD} does not hold for {}: {}", include.display(), one_line(&error.to_string())))
+    cc::Build::new().file(GUARD).include(include).cargo_metadata(false).try_compile("abi_guard").map_err(
+        |error| format!("{GUARD} does not hold for {}: {}", include.display(), one_line(&error.to_string())),
+    )
 }
 
 fn one_line(text: &str) -> String {

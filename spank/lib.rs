@@ -141,7 +141,8 @@ impl Spank<'_> {
     pub fn version(&self) -> Option<Version> {
         let mut text: *const c_char = ptr::null();
         // SAFETY: the item is one `char *`, written to `text`.
-        Error::check(unsafe { sys::spank_get_item(self.handle, sys::S_SLURM_VERSION, &raw mut text) }).ok()?;
+        Error::check(unsafe { sys::spank_get_item(self.handle, sys::S_SLURM_VERSION, &raw mut text) })
+            .ok()?;
         if text.is_null() {
             return None;
         }

@@ -51,9 +51,9 @@ impl Spank<'_> {
 /// `value` is null or a C string, as `spank_opt_cb_f` promises.
 unsafe extern "C" fn accepted(val: c_int, value: *const c_char, remote: c_int) -> c_int {
     let outcome = catch_unwind(|| {
-        let option = usize::try_from(val).ok().and_then(|index| {
-            REGISTERED.lock().unwrap_or_else(PoisonError::into_inner).get(index).copied()
-        });
+        let option = usize::try_from(val)
+            .ok()
+            .and_then(|index| REGISTERED.lock().unwrap_or_else(PoisonError::into_inner).get(index).copied());
         let Some(option) = option else { return Err(format!("option {val} is not known")) };
         // SAFETY: not null, hence a C string that lives until the callback returns.
         let value = if value.is_null() { c"" } else { unsafe { CStr::from_ptr(value) } };

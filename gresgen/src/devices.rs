@@ -71,11 +71,9 @@ pub enum DeviceError {
 /// Identity of the running boot.
 ///
 /// # Errors
-/// When it cannot be read; under a root of its own the host's is taken, for it is the host that boots.
+/// When it cannot be read.
 pub fn boot_id(root: &Root) -> Result<String, DeviceError> {
-    let own = root.path(Root::BOOT_ID);
-    let path = if own.exists() { own } else { PathBuf::from(Root::BOOT_ID) };
-    Ok(read(&path)?.trim().to_owned())
+    Ok(read(&root.kernel(Root::BOOT_ID))?.trim().to_owned())
 }
 
 /// The node of a whole GPU. Its major is what the node has, or the assigned one when it is not there.

@@ -38,6 +38,13 @@ impl Root {
         self.0.join(absolute.strip_prefix("/").unwrap_or(absolute))
     }
 
+    /// A file of the running kernel: below the prefix where a test puts one there, else the host's own, for
+    /// nothing simulated replaces the machine.
+    pub fn kernel(&self, absolute: &str) -> PathBuf {
+        let own = self.path(absolute);
+        if own.exists() { own } else { PathBuf::from(absolute) }
+    }
+
     /// Configuration of this program.
     pub const CONFIG: &'static str = "/etc/gresgen/config.yaml";
     /// Templates of the site, which replace embedded ones of the same name.
@@ -52,10 +59,10 @@ impl Root {
     pub const INTENT: &'static str = "/var/lib/gresgen/intent.json";
     /// Identity of the running boot (proc(5)); instances never survive a boot.
     pub const BOOT_ID: &'static str = "/proc/sys/kernel/random/boot_id";
+    /// CPUs with their sockets and threads (Linux, Documentation/ABI/stable/sysfs-devices-system-cpu).
+    pub const CPUS: &'static str = "/sys/devices/system/cpu";
     /// Minor numbers of all MIG capabilities (NVIDIA open-gpu-kernel-modules, nv-caps.c).
     pub const MIG_MINORS: &'static str = "/proc/driver/nvidia-caps/mig-minors";
-    /// CPUs of the node, each with its socket and thread siblings (sysfs).
-    pub const CPUS: &'static str = "/sys/devices/system/cpu";
     /// Major numbers of the running kernel (proc(5)).
     pub const PROC_DEVICES: &'static str = "/proc/devices";
     /// Slurm's files.

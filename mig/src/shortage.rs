@@ -92,14 +92,15 @@ impl Infeasible {
 
 impl fmt::Display for Infeasible {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Reason::Places { gpu } = self.reason {
+            return write!(f, "GPU {gpu}: the wanted places overlap or do not exist");
+        }
         write!(f, "{}: ", gpu_list(&self.gpus))?;
         match &self.reason {
             Reason::Unknown { profiles, valid } => {
                 return write!(f, "no profile {}, only {}", list(profiles), list(valid));
             }
-            Reason::Places { gpu } => {
-                return write!(f, "the places wanted on GPU {gpu} overlap or do not exist there");
-            }
+            Reason::Places { .. } => {}
             Reason::TooManyProfiles => {
                 return f.write_str("too many different profiles for one goal, split it by GPU");
             }

@@ -77,7 +77,9 @@ impl Args {
                     _ => return Err(expected(argument, "on or off")),
                 }
             }
-            "set" => self.set = variables(value).ok_or_else(|| expected(argument, "a list of cuda and nvidia"))?,
+            "set" => {
+                self.set = variables(value).ok_or_else(|| expected(argument, "a list of cuda and nvidia"))?
+            }
             _ => return Err(format!("argument {argument:?} has an unknown key and is ignored")),
         }
         Ok(())
@@ -148,7 +150,7 @@ mod tests {
             "verbose",
         ]);
         assert_eq!(args, Args::default());
-        insta::assert_snapshot!(complaints.join("\n"), @"");
+        insta::assert_snapshot!(complaints.join("\n"));
     }
 
     proptest! {

@@ -91,7 +91,7 @@ fn give(spank: &mut Spank<'_>, prepared: &Prepared, args: &Args) -> Result<(), S
 }
 
 fn limits(resolution: &Resolution) -> Option<String> {
-    let (Resolution::Set(devices) | Resolution::Keep(devices)) = resolution else { return None };
+    let (Resolution::Set(devices) | Resolution::Keep(devices)) = resolution;
     let Devices { limits_not_in_force, .. } = devices;
     limits_not_in_force.then(|| {
         "cgroup.conf has ConstrainDevices=yes but this task can open devices of other jobs; tell your administrator".to_owned()

@@ -30,8 +30,13 @@ impl fmt::Display for NoMap {
         match self {
             NoMap::Kept(error) => write!(f, "{error}"),
             NoMap::NotLoaded(map) => write!(f, "{map}: slurmd has not loaded it; restart slurmd"),
-            NoMap::Missing(map) => write!(f, "{map}: no such file although this node has MIG devices; run gresgen apply, then restart slurmd"),
-            NoMap::Stale(map) => write!(f, "{map}: written before the last boot; run gresgen apply, then restart slurmd"),
+            NoMap::Missing(map) => write!(
+                f,
+                "{map}: no such file although this node has MIG devices; run gresgen apply, then restart slurmd"
+            ),
+            NoMap::Stale(map) => {
+                write!(f, "{map}: written before the last boot; run gresgen apply, then restart slurmd")
+            }
             NoMap::Boot(error) => write!(f, "boot_id: {error}"),
         }
     }

@@ -37,7 +37,6 @@ pub fn changes(
     variables: &[Variable],
 ) -> Vec<Change> {
     let (devices, kept) = match resolution {
-        Resolution::Nothing => return Vec::new(),
         Resolution::Keep(devices) => (devices, true),
         Resolution::Set(devices) => (devices, false),
     };

@@ -43,8 +43,6 @@ use crate::step::{Sharing, StepView, Visible};
 /// The devices of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolution {
-    /// None, and nothing to set.
-    Nothing,
     /// What Slurm set names just these devices already.
     Keep(Devices),
     /// These.
@@ -208,7 +206,10 @@ fn list(set: &BTreeSet<usize>) -> Vec<usize> {
 fn compared(map: &DeviceMap, step: &StepView, devices: Devices) -> Resolution {
     let Visible::Names(names) = &step.cuda else { return Resolution::Set(devices) };
     let same = names.len() == devices.indexes.len()
-        && devices.indexes.iter().all(|index| names.iter().any(|name| is_name_of(name, &map.records[*index])));
+        && devices
+            .indexes
+            .iter()
+            .all(|index| names.iter().any(|name| is_name_of(name, &map.records[*index])));
     if same { Resolution::Keep(devices) } else { Resolution::Set(devices) }
 }
 
@@ -228,37 +229,77 @@ impl fmt::Display for Unresolved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Unresolved::Beyond { index, rows } => {
-                write!(f, "device {index}: the device map ends after {rows} devices; restart slurmd after gresgen apply")
+                write!(
+                    f,
+                    "device {index}: the device map ends after {rows} devices; restart slurmd after gresgen apply"
+                )
             }
             Unresolved::Missing { index, path } => {
-                write!(f, "device {index}: {} does not exist; the MIG device is gone since slurmd started", path.display())
+                write!(
+                    f,
+                    "device {index}: {} does not exist; the MIG device is gone since slurmd started",
+                    path.display()
+                )
             }
             Unresolved::Changed { index, path, found } => {
-                write!(f, "device {index}: {} is {found} since slurmd started; restart slurmd", path.display())
+                write!(
+                    f,
+                    "device {index}: {} is {found} since slurmd started; restart slurmd",
+                    path.display()
+                )
             }
             Unresolved::Hidden { index, path } => {
-                write!(f, "device {index}: the mode of {} denies it to this user, which hides the device cgroup's answer; chmod a+r it", path.display())
+                write!(
+                    f,
+                    "device {index}: the mode of {} denies it to this user, which hides the device cgroup's answer; chmod a+r it",
+                    path.display()
+                )
             }
             Unresolved::Unknown { index, path, why } => {
                 write!(f, "device {index}: {}: {why}", path.display())
             }
             Unresolved::Foreign { index, devices } => {
-                write!(f, "device {index}: open to this task although Slurm gave the step only {}; restart slurmd after gresgen apply", join(devices))
+                write!(
+                    f,
+                    "device {index}: open to this task although Slurm gave the step only {}; restart slurmd after gresgen apply",
+                    join(devices)
+                )
             }
             Unresolved::Denied { index } => {
-                write!(f, "device {index}: denied by the device cgroup although Slurm gave it to the job; restart slurmd after gresgen apply")
+                write!(
+                    f,
+                    "device {index}: denied by the device cgroup although Slurm gave it to the job; restart slurmd after gresgen apply"
+                )
             }
             Unresolved::AllDenied { devices } => {
-                write!(f, "devices {}: all denied by the device cgroup although Slurm gave them to the step; restart slurmd after gresgen apply", join(devices))
+                write!(
+                    f,
+                    "devices {}: all denied by the device cgroup although Slurm gave them to the step; restart slurmd after gresgen apply",
+                    join(devices)
+                )
             }
             Unresolved::Shared { task, devices } => {
-                write!(f, "task devices {}: not among the step's {}; Slurm's task sharing cannot be told apart without ConstrainDevices=yes", join(task), join(devices))
+                write!(
+                    f,
+                    "task devices {}: not among the step's {}; Slurm's task sharing cannot be told apart without ConstrainDevices=yes",
+                    join(task),
+                    join(devices)
+                )
             }
             Unresolved::NotEnforced { task } => {
-                write!(f, "task devices {}: Slurm's device limits are not in force on this node, so the tasks of the step cannot be told apart; see the size limit of Slurm 22.05 on cgroup v2", join(task))
+                write!(
+                    f,
+                    "task devices {}: Slurm's device limits are not in force on this node, so the tasks of the step cannot be told apart; see the size limit of Slurm 22.05 on cgroup v2",
+                    join(task)
+                )
             }
             Unresolved::Disagree { named, devices } => {
-                write!(f, "devices {}: Slurm set {}, which the device map does not confirm; restart slurmd after gresgen apply", join(devices), named.join(","))
+                write!(
+                    f,
+                    "devices {}: Slurm set {}, which the device map does not confirm; restart slurmd after gresgen apply",
+                    join(devices),
+                    named.join(",")
+                )
             }
         }
     }
@@ -269,3 +310,6 @@ impl std::error::Error for Unresolved {}
 fn join(indexes: &[usize]) -> String {
     indexes.iter().map(usize::to_string).collect::<Vec<_>>().join(",")
 }
+
+#[cfg(test)]
+mod tests;

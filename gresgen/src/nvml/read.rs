@@ -32,8 +32,13 @@ impl Driver {
         let capabilities = Capabilities::read(&self.root);
         let gpus: Result<Vec<Gpu>, DriverError> =
             (0..count).map(|index| self.gpu(index, &capabilities)).collect();
-        let topology = Topology::read(&self.root.path(Root::CPUS));
-        Ok(Inventory { node: node.to_owned(), boot: boot_id(&self.root)?, driver, topology, gpus: gpus? })
+        Ok(Inventory {
+            node: node.to_owned(),
+            boot: boot_id(&self.root)?,
+            driver,
+            topology: Topology::read(&self.root.kernel(Root::CPUS)),
+            gpus: gpus?,
+        })
     }
 
     fn gpu(&self, index: u32, capabilities: &Capabilities) -> Result<Gpu, DriverError> {

@@ -72,6 +72,12 @@ impl Release {
         KNOWN.contains(&(year, month)).then_some(Release { year, month, micro: None })
     }
 
+    /// The newest release this program knows, for files written where no Slurm is installed.
+    pub fn latest() -> Self {
+        let (year, month) = KNOWN[KNOWN.len() - 1];
+        Release { year, month, micro: None }
+    }
+
     fn from(self, year: u8, month: u8) -> bool {
         (self.year, self.month) >= (year, month)
     }

@@ -1,0 +1,272 @@
+//! The configuration file as it is written: the grammar of NVIDIA's mig-parted with additions.
+//!
+//! ```yaml
+//! version: v1
+//! layout: mixed                      # addition: the label used when none is asked for
+//! mig-configs:
+//!   mixed:
+//!     - device-filter: "0x20B010DE"  # PCI device id, or a list of them; absent: any
+//!       devices: all                 # or [0, 1]; addition: UUIDs, PCI addresses, models
+//!       mig-enabled: true
+//!       mig-devices:
+//!         1g.5gb: 2
+//!         3g.20gb: {count: 1, at: 4} # addition: places, as nvidia-smi mig -lgipp prints them
+//!     - devices: [6, 7]
+//!       mig-enabled: true
+//!       per: node                    # addition: counts over all of these GPUs together
+//!       mig-devices: {1g.5gb: 10, 3g.20gb: 1}
+//! slurm: {release: "24.11"}          # addition: see `Settings`
+//! ```
+//!
+//! Nothing here is `untagged` or flattened: serde would buffer the values and lose their places.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::Spanned;
+
+use crate::slurm::Settings;
+
+/// The whole document.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Document {
+    pub(super) version: Spanned<String>,
+    #[serde(default)]
+    pub(super) layout: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) mig_configs: Labels,
+    #[serde(default)]
+    pub(super) slurm: Settings,
+}
+
+/// `mig-configs`, in the order written.
+#[derive(Debug, Default)]
+pub(super) struct Labels(pub(super) Vec<(String, Spanned<Vec<Spanned<Entry>>>)>);
+
+/// One entry of a label.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Entry {
+    #[serde(default)]
+    pub(super) device_filter: Many<Filter>,
+    pub(super) devices: Many<Device>,
+    pub(super) mig_enabled: Spanned<bool>,
+    #[serde(default)]
+    pub(super) per: Per,
+    #[serde(default)]
+    pub(super) mig_devices: Option<Spanned<Counts>>,
+}
+
+/// What the counts of `mig-devices` are for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Per {
+    /// Each GPU of the entry: mig-parted's meaning.
+    #[default]
+    Gpu,
+    /// All of them together, anywhere.
+    Node,
+}
+
+/// One value or a list of them.
+#[derive(Debug)]
+pub(super) struct Many<T>(pub(super) Vec<Spanned<T>>);
+
+/// An element of `devices`, before it is understood.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Device {
+    Index(u32),
+    Text(String),
+}
+
+/// A PCI device id: device in the high half, vendor in the low one.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Filter(pub(super) u32);
+
+/// `mig-devices`, in the order written.
+#[derive(Debug)]
+pub(super) struct Counts(pub(super) Vec<(String, Spanned<Amount>)>);
+
+/// How many of a profile, and where.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Amount {
+    pub(super) count: Option<u32>,
+    pub(super) at: Vec<u8>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AmountFields {
+    count: Option<u32>,
+    #[serde(default)]
+    at: Option<Many<u8>>,
+}
+
+impl<T> Default for Many<T> {
+    fn default() -> Self {
+        Many(Vec::new())
+    }
+}
+
+impl<'de> Deserialize<'de> for Labels {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Labels(deserializer.deserialize_map(Pairs("a map of labels", std::marker::PhantomData))?))
+    }
+}
+
+impl<'de> Deserialize<'de> for Counts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let expected = "a map of profiles to counts";
+        Ok(Counts(deserializer.deserialize_map(Pairs(expected, std::marker::PhantomData))?))
+    }
+}
+
+/// Reads a map as the list of its pairs.
+struct Pairs<T>(&'static str, std::marker::PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Pairs<T> {
+    type Value = Vec<(String, T)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut pairs = Vec::new();
+        while let Some(pair) = map.next_entry()? {
+            pairs.push(pair);
+        }
+        Ok(pairs)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Many<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // `Spanned` first: it is what makes the deserializer tell where a lone value stands.
+        let either = Spanned::<OneOrMany<T>>::deserialize(deserializer)?;
+        Ok(Many(match either.value {
+            OneOrMany::One(value) => vec![Spanned::new(value, either.referenced, either.defined)],
+            OneOrMany::Many(values) => values,
+        }))
+    }
+}
+
+enum OneOrMany<T> {
+    One(T),
+    Many(Vec<Spanned<T>>),
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either<T>(std::marker::PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Either<T> {
+            type Value = OneOrMany<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value or a list of them")
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
+                T::deserialize(de::value::U64Deserializer::new(number)).map(OneOrMany::One)
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
+                T::deserialize(de::value::I64Deserializer::new(number)).map(OneOrMany::One)
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                T::deserialize(de::value::StrDeserializer::new(text)).map(OneOrMany::One)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut values = Vec::new();
+                while let Some(value) = list.next_element()? {
+                    values.push(value);
+                }
+                Ok(OneOrMany::Many(values))
+            }
+        }
+        deserializer.deserialize_any(Either(std::marker::PhantomData))
+    }
+}
+
+impl<'de> Deserialize<'de> for Device {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Selector;
+        impl Visitor<'_> for Selector {
+            type Value = Device;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a GPU index, UUID, PCI address, model or \"all\"")
+            }
+
+            fn visit_u64<E: de::Error>(self, index: u64) -> Result<Device, E> {
+                u32::try_from(index)
+                    .map(Device::Index)
+                    .map_err(|_| E::invalid_value(de::Unexpected::Unsigned(index), &self))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Device, E> {
+                Ok(text.parse().map_or_else(|_| Device::Text(text.to_owned()), Device::Index))
+            }
+        }
+        deserializer.deserialize_any(Selector)
+    }
+}
+
+impl<'de> Deserialize<'de> for Filter {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct DeviceId;
+        impl Visitor<'_> for DeviceId {
+            type Value = Filter;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a PCI device and vendor id such as \"0x20B010DE\"")
+            }
+
+            fn visit_u64<E: de::Error>(self, id: u64) -> Result<Filter, E> {
+                u32::try_from(id)
+                    .map(Filter)
+                    .map_err(|_| E::invalid_value(de::Unexpected::Unsigned(id), &self))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Filter, E> {
+                let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+                digits
+                    .and_then(|digits| u32::from_str_radix(digits, 16).ok())
+                    .map(Filter)
+                    .ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+            }
+        }
+        deserializer.deserialize_any(DeviceId)
+    }
+}
+
+impl<'de> Deserialize<'de> for Amount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct CountOrPlaces;
+        impl<'de> Visitor<'de> for CountOrPlaces {
+            type Value = Amount;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a count, or a map such as {count: 1, at: [4]}")
+            }
+
+            fn visit_u64<E: de::Error>(self, count: u64) -> Result<Amount, E> {
+                u32::try_from(count)
+                    .map(|count| Amount { count: Some(count), at: Vec::new() })
+                    .map_err(|_| E::invalid_value(de::Unexpected::Unsigned(count), &self))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Amount, A::Error> {
+                let fields = AmountFields::deserialize(MapAccessDeserializer::new(map))?;
+                let at = fields.at.unwrap_or_default().0;
+                Ok(Amount { count: fields.count, at: at.into_iter().map(|start| start.value).collect() })
+            }
+        }
+        deserializer.deserialize_any(CountOrPlaces)
+    }
+}

@@ -1,0 +1,196 @@
+//! From a label and the GPUs of a node to goals for the planner.
+
+use std::collections::BTreeMap;
+
+use mig::{Demand, Goal, Infeasible, Placed, Profile, Spec, Want};
+
+use super::cuts::Cuts;
+use super::error::{ConfigError, Problem};
+use super::file::Per;
+use super::select::GpuFacts;
+use super::snippet::Mark;
+use super::{Config, Entry, Item, cuts};
+
+/// What a label wants of a node.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// MIG mode of each GPU, in the order of the facts; `None` leaves a GPU alone in every respect.
+    pub modes: Vec<Option<bool>>,
+    /// Goals for the planner over GPUs with MIG on; indexes are positions in the facts.
+    pub goals: Vec<Goal>,
+    /// How the GPU instances of each goal are divided.
+    pub cuts: Vec<Cuts>,
+    /// Selectors that name no GPU of this node. Files may serve many nodes, so this is no error.
+    pub unmatched: Vec<String>,
+    /// Where each goal is written.
+    marks: Vec<Mark>,
+}
+
+impl Config {
+    /// What a label wants of these GPUs.
+    ///
+    /// # Errors
+    /// When there is no such label, it selects no GPU, or asks for profiles or places that a GPU lacks.
+    pub fn wanted(&self, label: &str, gpus: &[GpuFacts<'_>]) -> Result<Wanted, ConfigError> {
+        let label = self.find(label, Mark::default())?;
+        let mut wanted = Wanted { modes: vec![None; gpus.len()], ..Wanted::default() };
+        let mut owner: Vec<Option<&Entry>> = vec![None; gpus.len()];
+        for entry in &label.entries {
+            for selector in &entry.selectors {
+                let mut named = false;
+                for (owner, gpu) in owner.iter_mut().zip(gpus).filter(|(_, g)| selector.matches(g)) {
+                    named = true;
+                    // A filter narrows the selection; what it leaves out is not unmatched.
+                    if entry.filter.is_empty() || entry.filter.contains(&gpu.pci_device) {
+                        *owner = Some(entry);
+                    }
+                }
+                if !named {
+                    wanted.unmatched.push(selector.to_string());
+                }
+            }
+        }
+        if owner.iter().all(Option::is_none) {
+            let gpus = gpus.iter().map(ToString::to_string).collect();
+            return Err(self.error(label.mark, Problem::NoGpu { label: label.name.clone(), gpus }));
+        }
+        for entry in &label.entries {
+            let mine = |o: &Option<&Entry>| o.is_some_and(|o| std::ptr::eq(o, entry));
+            let members: Vec<usize> = (0..gpus.len()).filter(|&i| mine(&owner[i])).collect();
+            for &gpu in &members {
+                wanted.modes[gpu] = Some(entry.enabled);
+            }
+            if entry.enabled {
+                match entry.per {
+                    Per::Gpu => {
+                        members.iter().try_for_each(|&m| self.goal(&mut wanted, entry, gpus, &[m]))?
+                    }
+                    Per::Node if members.is_empty() => {}
+                    Per::Node => self.goal(&mut wanted, entry, gpus, &members)?,
+                }
+            }
+        }
+        Ok(wanted)
+    }
+
+    /// Adds the goal of one entry over some GPUs.
+    fn goal(
+        &self,
+        wanted: &mut Wanted,
+        entry: &Entry,
+        gpus: &[GpuFacts<'_>],
+        members: &[usize],
+    ) -> Result<(), ConfigError> {
+        let mut demand = Demand::new();
+        let mut parts: BTreeMap<Profile, (&Spec, Demand)> = BTreeMap::new();
+        let mut places = Vec::new();
+        for item in entry.items.iter().filter(|i| i.count > 0) {
+            let (gpu, spec) = self.offered(item, gpus, members)?;
+            self.check_compute(item, gpu, spec)?;
+            places.extend(self.places(item, gpu)?);
+            if item.profile.compute().is_some() {
+                let (_, counts) =
+                    parts.entry(item.profile.gpu_instance()).or_insert_with(|| (spec, Demand::new()));
+                *counts.entry(item.profile).or_default() += item.count;
+            } else {
+                *demand.entry(item.profile).or_default() += item.count;
+            }
+        }
+        let mut cuts = Cuts::new();
+        for (profile, (spec, counts)) in parts {
+            let divided = cuts::pack(spec, &counts, members.len());
+            *demand.entry(profile).or_default() += u32::try_from(divided.len()).unwrap_or(u32::MAX);
+            cuts.insert(profile, divided);
+        }
+        self.check_counts(entry, &demand)?;
+        let want = match places.is_empty() {
+            true => Want::Exactly(demand),
+            false => Want::Including { places, demand },
+        };
+        wanted.goals.push(Goal { gpus: members.to_vec(), want });
+        wanted.cuts.push(cuts);
+        wanted.marks.push(entry.mark);
+        Ok(())
+    }
+
+    /// The first of the GPUs that has the profile.
+    fn offered<'g, 'a>(
+        &self,
+        item: &Item,
+        gpus: &'g [GpuFacts<'a>],
+        members: &[usize],
+    ) -> Result<(&'g GpuFacts<'a>, &'a Spec), ConfigError> {
+        let spec = |gpu: &'g GpuFacts<'a>| {
+            gpu.geometry.find(item.profile).map(|i| (gpu, &gpu.geometry.specs[usize::from(i)]))
+        };
+        if let Some(found) = members.iter().find_map(|&m| spec(&gpus[m])) {
+            return Ok(found);
+        }
+        let names: Vec<String> = members.iter().map(|&m| gpus[m].to_string()).collect();
+        let gpu = names.join(", ");
+        let mut valid: Vec<Profile> =
+            members.iter().flat_map(|&m| gpus[m].geometry.specs.iter().map(|s| s.profile)).collect();
+        valid.sort_unstable();
+        valid.dedup();
+        Err(self.error(
+            item.mark,
+            match valid.is_empty() {
+                true => Problem::NoMig { gpu },
+                false => Problem::NoProfile { gpu, profile: item.profile, valid },
+            },
+        ))
+    }
+
+    /// Compute profiles are known only where the driver or the table tells them.
+    fn check_compute(&self, item: &Item, gpu: &GpuFacts<'_>, spec: &Spec) -> Result<(), ConfigError> {
+        let slices = item.profile.compute_slices();
+        if spec.compute.is_empty() || spec.compute.iter().any(|c| c.slices == slices) {
+            return Ok(());
+        }
+        let mut valid: Vec<Profile> =
+            spec.compute.iter().map(|c| spec.profile.with_compute(c.slices)).collect();
+        valid.sort_unstable_by_key(|p| p.compute_slices());
+        valid.dedup();
+        let problem = Problem::NoProfile { gpu: gpu.to_string(), profile: item.profile, valid };
+        Err(self.error(item.mark, problem))
+    }
+
+    fn places(&self, item: &Item, gpu: &GpuFacts<'_>) -> Result<Vec<Placed>, ConfigError> {
+        let Some(spec) = gpu.geometry.find(item.profile) else { return Ok(Vec::new()) };
+        let valid = &gpu.geometry.specs[usize::from(spec)].starts;
+        let placed = |&start: &u8| match valid.contains(&start) {
+            true => Ok(Placed { spec, start }),
+            false => Err(self.error(
+                item.mark,
+                Problem::NoPlace {
+                    gpu: gpu.to_string(),
+                    profile: item.profile.gpu_instance(),
+                    start,
+                    valid: valid.clone(),
+                },
+            )),
+        };
+        item.places.iter().map(placed).collect()
+    }
+
+    /// More places than GPU instances is a slip of the pen.
+    fn check_counts(&self, entry: &Entry, demand: &Demand) -> Result<(), ConfigError> {
+        for item in &entry.items {
+            let profile = item.profile.gpu_instance();
+            let count = usize::try_from(demand.get(&profile).copied().unwrap_or(0)).unwrap_or(usize::MAX);
+            let same = entry.items.iter().filter(|i| i.profile.gpu_instance() == profile);
+            let places = same.map(|i| i.places.len()).sum();
+            if places > count {
+                let problem = Problem::TooManyPlaces { profile: item.profile, places, count };
+                return Err(self.error(item.mark, problem));
+            }
+        }
+        Ok(())
+    }
+
+    /// The planner's refusal, shown at the entry that asked for it.
+    pub fn infeasible(&self, wanted: &Wanted, error: Box<Infeasible>) -> ConfigError {
+        let mark = wanted.marks.get(error.goal).copied().unwrap_or_default();
+        self.error(mark, Problem::Infeasible(error))
+    }
+}

@@ -1,0 +1,203 @@
+//! Which GPUs are meant: by index, UUID, PCI address, model, or all.
+
+use std::fmt;
+use std::str::FromStr;
+
+use mig::{BOARDS, Geometry};
+
+use crate::inventory::Gpu;
+
+/// What selecting and planning need to know of a GPU.
+#[derive(Clone, Debug)]
+pub struct GpuFacts<'a> {
+    /// NVML index.
+    pub index: u32,
+    /// `GPU-…`.
+    pub uuid: &'a str,
+    /// PCI address.
+    pub pci: &'a str,
+    /// PCI device id, high, and vendor id, low.
+    pub pci_device: u32,
+    /// Product name.
+    pub model: &'a str,
+    /// What it can be cut into.
+    pub geometry: &'a Geometry,
+}
+
+impl<'a> From<&'a Gpu> for GpuFacts<'a> {
+    fn from(gpu: &'a Gpu) -> Self {
+        GpuFacts {
+            index: gpu.index,
+            uuid: &gpu.uuid,
+            pci: &gpu.pci,
+            pci_device: gpu.pci_device,
+            model: &gpu.model,
+            geometry: &gpu.geometry,
+        }
+    }
+}
+
+impl fmt::Display for GpuFacts<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "GPU {} ({})", self.index, self.model)
+    }
+}
+
+/// One way to name GPUs, in configuration files and on the command line alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selector {
+    /// Every GPU.
+    All,
+    /// NVML index.
+    Index(u32),
+    /// `GPU-…`, in either case.
+    Uuid(String),
+    /// PCI address.
+    Pci(PciAddress),
+    /// Product name with or without `NVIDIA`, or a key of the board table such as `a100-40gb`.
+    Model(String),
+}
+
+impl FromStr for Selector {
+    type Err = std::convert::Infallible;
+
+    /// Every text selects something: what is nothing else is a model.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.trim();
+        Ok(if text == "all" {
+            Selector::All
+        } else if let Ok(index) = text.parse() {
+            Selector::Index(index)
+        } else if text.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("GPU-")) {
+            Selector::Uuid(text.to_owned())
+        } else if let Some(address) = PciAddress::parse(text) {
+            Selector::Pci(address)
+        } else {
+            Selector::Model(text.to_owned())
+        })
+    }
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Selector::All => f.write_str("all"),
+            Selector::Index(index) => index.fmt(f),
+            Selector::Uuid(text) | Selector::Model(text) => f.write_str(text),
+            Selector::Pci(address) => address.fmt(f),
+        }
+    }
+}
+
+impl Selector {
+    /// Whether this GPU is meant.
+    pub fn matches(&self, gpu: &GpuFacts<'_>) -> bool {
+        match self {
+            Selector::All => true,
+            Selector::Index(index) => *index == gpu.index,
+            Selector::Uuid(uuid) => uuid.eq_ignore_ascii_case(gpu.uuid),
+            Selector::Pci(address) => PciAddress::parse(gpu.pci) == Some(*address),
+            Selector::Model(model) => {
+                short(model).eq_ignore_ascii_case(short(gpu.model)) || is_board(model, gpu.model)
+            }
+        }
+    }
+}
+
+fn short(model: &str) -> &str {
+    match model.get(..7) {
+        Some(vendor) if vendor.eq_ignore_ascii_case("NVIDIA ") => &model[7..],
+        _ => model,
+    }
+}
+
+fn is_board(key: &str, model: &str) -> bool {
+    BOARDS.iter().any(|board| board.key.eq_ignore_ascii_case(key) && board.names.contains(&model))
+}
+
+/// Domain, bus, device and function: `0000:07:00.0`, with eight digits of domain as nvidia-smi prints it,
+/// without domain, or without function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PciAddress {
+    domain: u32,
+    bus: u8,
+    device: u8,
+    function: u8,
+}
+
+impl PciAddress {
+    /// `None` for any other text.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (rest, function) = text.split_once('.').unwrap_or((text, "0"));
+        let mut parts = rest.rsplit(':');
+        let (device, bus) = (hex(parts.next()?, 2)?, hex(parts.next()?, 2)?);
+        let domain = parts.next().map_or(Some(0), |domain| hex(domain, 8))?;
+        let narrow = |n: u32| u8::try_from(n).ok();
+        let address = PciAddress {
+            domain,
+            bus: narrow(bus)?,
+            device: narrow(device).filter(|&d| d < 32)?,
+            function: narrow(hex(function, 1)?).filter(|&f| f < 8)?,
+        };
+        parts.next().is_none().then_some(address)
+    }
+}
+
+impl fmt::Display for PciAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04x}:{:02x}:{:02x}.{:x}", self.domain, self.bus, self.device, self.function)
+    }
+}
+
+fn hex(digits: &str, most: usize) -> Option<u32> {
+    let right = (1..=most).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    right.then(|| u32::from_str_radix(digits, 16).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(geometry: &Geometry) -> GpuFacts<'_> {
+        GpuFacts {
+            index: 3,
+            uuid: "GPU-11111111-2222-5333-8444-555555555555",
+            pci: "0000:07:00.0",
+            pci_device: 0x20B0_10DE,
+            model: "NVIDIA A100-SXM4-40GB",
+            geometry,
+        }
+    }
+
+    #[test]
+    fn every_spelling_of_one_gpu() {
+        let geometry = Geometry { units: 0, slices: 0, specs: Vec::new() };
+        for text in [
+            "all",
+            "3",
+            "GPU-11111111-2222-5333-8444-555555555555",
+            "gpu-11111111-2222-5333-8444-555555555555",
+            "0000:07:00.0",
+            "00000000:07:00.0",
+            "07:00.0",
+            "7:0",
+            "NVIDIA A100-SXM4-40GB",
+            "a100-sxm4-40gb",
+            "a100-40gb",
+        ] {
+            let selector: Selector = text.parse().unwrap();
+            assert!(selector.matches(&facts(&geometry)), "{text} is {selector:?}");
+        }
+    }
+
+    #[test]
+    fn other_gpus_are_not_meant() {
+        let geometry = Geometry { units: 0, slices: 0, specs: Vec::new() };
+        for text in
+            ["0", "33", "GPU-11111111", "0001:07:00.0", "07:00.1", "A100", "a100-80gb", "ALL", "", "::"]
+        {
+            let selector: Selector = text.parse().unwrap();
+            assert!(!selector.matches(&facts(&geometry)), "{text} is {selector:?}");
+        }
+    }
+}
