@@ -188,7 +188,7 @@ impl Context {
     ) -> Result<Self, ContextError> {
         let mut weights = Weights::default();
         let node = node(inventory, table, settings, root, &mut weights)?;
-        Self::assemble(vec![node], weights, settings, release)
+        Self::assemble(vec![node], weights, settings, release, root)
     }
 
     /// The context of a cluster: alike nodes share an entry.
@@ -206,7 +206,7 @@ impl Context {
         for (inventory, table) in nodes {
             fold.add(node(inventory, table, settings, root, &mut weights)?)?;
         }
-        let context = Self::assemble(fold.finish(), weights, settings, release)?;
+        let context = Self::assemble(fold.finish(), weights, settings, release, root)?;
         let types = context.nodes.iter().flat_map(|n| &n.types).map(|t| t.name.as_str());
         match clashes(types).into_iter().next() {
             Some(clash) => Err(clash.into()),
@@ -219,6 +219,7 @@ impl Context {
         weights: Weights,
         settings: &Settings,
         release: Release,
+        root: &Root,
     ) -> Result<Self, ContextError> {
         let mut types: Vec<&str> = nodes.iter().flat_map(|n| &n.types).map(|t| t.name.as_str()).collect();
         types.sort_unstable();
@@ -233,16 +234,19 @@ impl Context {
             accounting_tres: if types.is_empty() { String::new() } else { tres.join(",") },
             billing_weights: weights.line(),
             cgroup: cgroup(settings, release)?,
-            plugin: plugin(settings),
+            plugin: plugin(settings, root),
             nodes,
         })
     }
 }
 
-fn plugin(settings: &Settings) -> PluginContext {
-    let arguments = settings.plugin.arguments.iter();
-    let arguments = arguments.map(|(key, value)| KeyValue { key: key.clone(), value: value.to_string() });
-    PluginContext { path: settings.plugin.path.clone(), arguments: arguments.collect() }
+/// Where everything lies below a prefix, the plugin is told so, unless the site tells it otherwise.
+fn plugin(settings: &Settings, root: &Root) -> PluginContext {
+    let said = &settings.plugin.arguments;
+    let map = root.path(Root::DEVICE_MAP).display().to_string();
+    let below = (!root.is_host() && !said.contains_key("map")).then(|| KeyValue { key: "map".to_owned(), value: map });
+    let said = said.iter().map(|(key, value)| KeyValue { key: key.clone(), value: value.to_string() });
+    PluginContext { path: settings.plugin.path.clone(), arguments: below.into_iter().chain(said).collect() }
 }
 
 fn cgroup(settings: &Settings, release: Release) -> Result<Vec<KeyValue>, ContextError> {

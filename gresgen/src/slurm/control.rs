@@ -143,7 +143,8 @@ pub fn installed_release() -> Result<Release, ControlError> {
 pub struct Config(BTreeMap<String, String>);
 
 impl Config {
-    fn parse(text: &str) -> Self {
+    /// Reads what `scontrol show config` prints.
+    pub fn parse(text: &str) -> Self {
         let lines = text.lines().filter_map(|line| line.split_once('='));
         Config(lines.map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned())).collect())
     }
