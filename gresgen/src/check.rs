@@ -137,3 +137,5 @@ fn few<T: std::fmt::Display>(items: &[T]) -> String {
     }
 }
 
+#[cfg(test)]
+mod tests;

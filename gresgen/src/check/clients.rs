@@ -21,8 +21,10 @@ pub(super) const COMMANDS: [(&str, &str); 5] = [
 ];
 
 /// The kernel module for displays.
-pub(super) const DRM: (&str, &str) =
-    ("kernel module nvidia_drm with modeset", "unload it around a change of MIG mode (modprobe -r nvidia_drm)");
+pub(super) const DRM: (&str, &str) = (
+    "kernel module nvidia_drm with modeset",
+    "unload it around a change of MIG mode (modprobe -r nvidia_drm)",
+);
 
 /// slurmd and srun look for OpenCL devices through hwloc where its plugin is installed.
 pub(super) const OPENCL: (&str, &str) = (

@@ -49,7 +49,9 @@ pub(super) fn judge(facts: &Facts, links: &mut Vec<Link>) {
 fn map(facts: &Facts) -> Option<Link> {
     const NAME: &str = "device map";
     let map = match facts.map.as_ref()? {
-        Err(error) => return Some(Link::fail(NAME, error, "gresgen apply writes it; jobs get no device without")),
+        Err(error) => {
+            return Some(Link::fail(NAME, error, "gresgen apply writes it; jobs get no device without"));
+        }
         Ok(map) => map,
     };
     if map.boot != facts.boot {
@@ -102,9 +104,11 @@ fn loaded(facts: &Facts, map: &DeviceMap) -> Option<Link> {
     Some(match facts.loaded.as_ref()? {
         None => Link::warn(NAME, "there is none", "start slurmd with the plugin in its plugstack.conf"),
         Some(Err(error)) => Link::fail(NAME, error, "restart slurmd"),
-        Some(Ok(loaded)) if loaded != map => {
-            Link::fail(NAME, "slurmd started before the last apply and works with an older map", "restart slurmd")
-        }
+        Some(Ok(loaded)) if loaded != map => Link::fail(
+            NAME,
+            "slurmd started before the last apply and works with an older map",
+            "restart slurmd",
+        ),
         Some(Ok(_)) => Link::pass(NAME, "is the present one"),
     })
 }
@@ -129,7 +133,11 @@ fn files(stale: &Result<Vec<PathBuf>, String>) -> Link {
         Ok(stale) if stale.is_empty() => Link::pass(NAME, "say what the driver and the configuration say"),
         Ok(stale) => {
             let paths: Vec<String> = stale.iter().map(|p| p.display().to_string()).collect();
-            Link::fail(NAME, format!("out of date: {}", few(&paths)), "gresgen render --diff shows it; gresgen apply")
+            Link::fail(
+                NAME,
+                format!("out of date: {}", few(&paths)),
+                "gresgen render --diff shows it; gresgen apply",
+            )
         }
     }
 }

@@ -9,7 +9,7 @@ use super::clients::{COMMANDS, Client, DRM, OPENCL};
 use super::{Facts, Node, Seen, SlurmFacts, plugstack};
 use crate::devices::boot_id;
 use crate::inventory::Inventory;
-use crate::publish::Publication;
+use crate::publish;
 use crate::render;
 use crate::root::Root;
 use crate::slurm::control::{Control, ControlError};
@@ -65,9 +65,9 @@ pub fn full(
 
 /// The table that the inventory makes, and the files that differ from it. Nothing is written.
 fn published(facts: &mut Facts, inventory: &Inventory, settings: &Settings, root: &Root) {
-    match Publication::stage(inventory, settings, root, false) {
-        Ok(Publication { table, staged }) => {
-            facts.stale_files = Some(Ok(staged.changed().map(Path::to_owned).collect()));
+    match publish::compare(inventory, settings, root, false) {
+        Ok((table, comparison)) => {
+            facts.stale_files = Some(Ok(comparison.changed().map(Path::to_owned).collect()));
             facts.bad_links = settings.stable_links.then(|| bad_links(&table, inventory, root));
             facts.table = Some(table);
         }
@@ -106,7 +106,12 @@ fn controller(node: &str) -> Result<SlurmFacts, ControlError> {
     let control = Control::connect()?;
     let config = control.config()?;
     let release = config.release();
-    Ok(SlurmFacts { node: control.node(node).map_err(|e| e.to_string()), types: control.all_types()?, release, config })
+    Ok(SlurmFacts {
+        node: control.node(node).map_err(|e| e.to_string()),
+        types: control.all_types()?,
+        release,
+        config,
+    })
 }
 
 /// The plugin's line, where slurmctld or the default says that plugstack.conf is.
@@ -114,7 +119,8 @@ fn plugin(facts: &mut Facts, settings: &Settings, root: &Root) {
     let config = facts.slurm.as_ref().and_then(|s| s.as_ref().ok()).map(|s| &s.config);
     let path = config.and_then(|c| c.get("PlugStackConfig")).unwrap_or("/etc/slurm/plugstack.conf");
     let lines = plugstack::read(&root.path(path));
-    let name = Path::new(&settings.plugin.path).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name =
+        Path::new(&settings.plugin.path).file_name().unwrap_or_default().to_string_lossy().into_owned();
     let line = lines.iter().find(|l| l.plugin.file_name().is_some_and(|n| *n == *name));
     let directories = config.and_then(|c| c.get("PluginDir")).unwrap_or_default();
     let there = line.is_some_and(|line| match line.plugin.is_absolute() {
@@ -133,7 +139,8 @@ fn clients(root: &Root) -> Vec<Client> {
         // The kernel cuts names to 15 characters.
         let known = COMMANDS.iter().find(|(command, _)| comm.trim_end() == *command);
         let pid = process.file_name().to_string_lossy().into_owned();
-        clients.extend(known.map(|(command, fix)| Client { name: format!("{command} (process {pid})"), fix }));
+        clients
+            .extend(known.map(|(command, fix)| Client { name: format!("{command} (process {pid})"), fix }));
         if comm.trim_end() == "slurmd" && has_opencl(&process.path()) {
             clients.push(Client { name: OPENCL.0.to_owned(), fix: OPENCL.1 });
         }

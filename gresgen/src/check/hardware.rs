@@ -13,7 +13,9 @@ pub(super) fn judge(facts: &Facts, links: &mut Vec<Link>) {
     };
     let count = inventory.gpus.len();
     links.push(match count {
-        0 => Link::fail("driver", "it knows no GPU", "see dmesg for NVRM messages, and lspci for the hardware"),
+        0 => {
+            Link::fail("driver", "it knows no GPU", "see dmesg for NVRM messages, and lspci for the hardware")
+        }
         _ => Link::pass("driver", format!("{} with {count} GPUs", inventory.driver)),
     });
     let pending: Vec<u32> = inventory.gpus.iter().filter(|g| g.mode.is_pending()).map(|g| g.index).collect();

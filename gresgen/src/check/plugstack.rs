@@ -54,7 +54,9 @@ fn read_into(path: &Path, lines: &mut Vec<Line>, depth: usize) {
 fn matches(pattern: &Path) -> Vec<PathBuf> {
     let name = pattern.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let Some((head, tail)) = name.split_once('*') else { return vec![pattern.to_owned()] };
-    let Ok(entries) = std::fs::read_dir(pattern.parent().unwrap_or(Path::new("/"))) else { return Vec::new() };
+    let Ok(entries) = std::fs::read_dir(pattern.parent().unwrap_or(Path::new("/"))) else {
+        return Vec::new();
+    };
     let mut found: Vec<PathBuf> = entries
         .flatten()
         .filter(|entry| {

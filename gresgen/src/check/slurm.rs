@@ -26,7 +26,11 @@ fn cgroup_conf(text: &str) -> Link {
     });
     match value.last().as_deref() {
         Some("yes") => Link::pass(NAME, "ConstrainDevices=yes"),
-        _ => Link::fail(NAME, "devices are not constrained: every job can open every slice", "ConstrainDevices=yes"),
+        _ => Link::fail(
+            NAME,
+            "devices are not constrained: every job can open every slice",
+            "ConstrainDevices=yes",
+        ),
     }
 }
 
@@ -34,11 +38,19 @@ fn controller(facts: &Facts, slurm: &SlurmFacts, links: &mut Vec<Link>) {
     let version = slurm.config.get("SLURM_VERSION").unwrap_or_default();
     links.push(match slurm.release {
         Some(release) => Link::pass("slurmctld", format!("runs Slurm {release}")),
-        None => Link::warn("slurmctld", format!("runs Slurm {version:?}, which gresgen does not know"), "update gresgen"),
+        None => Link::warn(
+            "slurmctld",
+            format!("runs Slurm {version:?}, which gresgen does not know"),
+            "update gresgen",
+        ),
     });
     links.push(match slurm.config.lists("TaskPlugin", "task/cgroup") {
         true => Link::pass("TaskPlugin", "has task/cgroup"),
-        false => Link::fail("TaskPlugin", "has no task/cgroup, so nothing is constrained", "TaskPlugin=task/cgroup in slurm.conf"),
+        false => Link::fail(
+            "TaskPlugin",
+            "has no task/cgroup, so nothing is constrained",
+            "TaskPlugin=task/cgroup in slurm.conf",
+        ),
     });
     links.push(match slurm.config.lists("GresTypes", "gpu") {
         true => Link::pass("GresTypes", "has gpu"),
@@ -47,7 +59,8 @@ fn controller(facts: &Facts, slurm: &SlurmFacts, links: &mut Vec<Link>) {
     node(facts, slurm, links);
     let clashes = clashes(slurm.types.iter().map(String::as_str));
     match clashes.is_empty() {
-        true => links.push(Link::pass("type names", format!("{} types, which Slurm tells apart", slurm.types.len()))),
+        true => links
+            .push(Link::pass("type names", format!("{} types, which Slurm tells apart", slurm.types.len()))),
         false => links.extend(clashes.iter().map(|clash| {
             Link::fail("type names", clash.to_string(), "rename one; all nodes and slurm.conf have to follow")
         })),
@@ -60,7 +73,8 @@ fn node(facts: &Facts, slurm: &SlurmFacts, links: &mut Vec<Link>) {
     let view = match &slurm.node {
         Ok(view) => view,
         Err(error) => {
-            let fix = "include gresgen-node.conf in slurm.conf, or set slurm.node to Slurm's name of this host";
+            let fix =
+                "include gresgen-node.conf in slurm.conf, or set slurm.node to Slurm's name of this host";
             links.push(Link::fail(NAME, error, fix));
             return;
         }
@@ -100,10 +114,15 @@ fn bugs(facts: &Facts, slurm: &SlurmFacts) -> Vec<Link> {
         let what = format!("Slurm {release} on cgroup v2 confines nothing on a node of {slices} devices");
         links.push(Link::fail(NAME, what, "update to 23.02.4 or later, use cgroup v1, or cut fewer slices"));
     }
-    let digit: Vec<&String> = slurm.types.iter().filter(|t| t.starts_with(|c: char| c.is_ascii_digit())).collect();
+    let digit: Vec<&String> =
+        slurm.types.iter().filter(|t| t.starts_with(|c: char| c.is_ascii_digit())).collect();
     if release.needs_count_in_requests() && !digit.is_empty() {
         let what = format!("Slurm {release} refuses requests for {} without a count", few(&digit));
-        links.push(Link::warn(NAME, what, "tell users to write --gres=gpu:TYPE:1, or choose types that begin with a letter"));
+        links.push(Link::warn(
+            NAME,
+            what,
+            "tell users to write --gres=gpu:TYPE:1, or choose types that begin with a letter",
+        ));
     }
     if !release.types_gpus_per_task() && !slurm.types.is_empty() {
         let what = "a typed --gpus-per-task gives tasks other devices than they ask for, without a word";

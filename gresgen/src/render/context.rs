@@ -244,7 +244,8 @@ impl Context {
 fn plugin(settings: &Settings, root: &Root) -> PluginContext {
     let said = &settings.plugin.arguments;
     let map = root.path(Root::DEVICE_MAP).display().to_string();
-    let below = (!root.is_host() && !said.contains_key("map")).then(|| KeyValue { key: "map".to_owned(), value: map });
+    let below = (!root.is_host() && !said.contains_key("map"))
+        .then(|| KeyValue { key: "map".to_owned(), value: map });
     let said = said.iter().map(|(key, value)| KeyValue { key: key.clone(), value: value.to_string() });
     PluginContext { path: settings.plugin.path.clone(), arguments: below.into_iter().chain(said).collect() }
 }
