@@ -257,9 +257,17 @@ impl Lab {
     /// When it does not come back.
     pub fn restart_slurmd(&self, node: &str) -> Result<(), LabError> {
         let starts = self.starts(node);
-        self.stop(&format!("/run/slurmd-{node}.pid"))?;
+        self.stop_slurmd(node)?;
         self.start_slurmd(node)?;
         self.wait_started(node, starts)
+    }
+
+    /// Stops the slurmd of a node; its jobs go on.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn stop_slurmd(&self, node: &str) -> Result<(), LabError> {
+        self.stop(&format!("/run/slurmd-{node}.pid"))
     }
 
     /// Stops and starts slurmctld, which keeps its state.
@@ -384,8 +392,12 @@ impl Lab {
         self.must(self.inside(&["sh"]).input(&script)).map(drop)
     }
 
-    /// Each slurmd has a mount namespace of its own, in which `/run/gresgen` is its node's folder.
-    fn start_slurmd(&self, node: &str) -> Result<(), LabError> {
+    /// Starts the slurmd of a node. Each has a mount namespace of its own, in which `/run/gresgen` is its node's
+    /// folder.
+    ///
+    /// # Errors
+    /// When it ends at once.
+    pub fn start_slurmd(&self, node: &str) -> Result<(), LabError> {
         const SCRIPT: &str = r#"mount --bind "$1" /run/gresgen && shift && exec env "$@""#;
         let folder = self.run_file(node, "");
         let group = format!("LAB_CGROUP={}", self.namespace.group());
