@@ -72,13 +72,21 @@ pub fn compare(
     Ok((table, Comparison::new(outputs, adopt)?))
 }
 
+/// What a node offers to Slurm, with the indexes its records have now kept.
+///
+/// # Errors
+/// [`PublishError::Gres`].
+pub fn table(inventory: &Inventory, settings: &Settings, root: &Root) -> Result<GresTable, PublishError> {
+    Ok(GresTable::new(inventory, settings, &previous(settings, root))?)
+}
+
 fn outputs(
     inventory: &Inventory,
     settings: &Settings,
     root: &Root,
 ) -> Result<(GresTable, Vec<Output>), PublishError> {
     let release = settings.release.or_else(|| installed_release().ok()).unwrap_or_else(Release::latest);
-    let table = GresTable::new(inventory, settings, &previous(settings, root))?;
+    let table = table(inventory, settings, root)?;
     let outputs = render::node(inventory, &table, settings, release, root)?;
     Ok((table, outputs))
 }
