@@ -1,14 +1,13 @@
 //! From the facts of a node to its files: one table, rendered, staged and committed together.
 
-use std::process::Command;
-
 use device_map::DeviceMap;
 use thiserror::Error;
 
-use crate::files::{self, Committed, FileError, Staged, state_directory};
+use crate::files::{self, Committed, Comparison, FileError, Output, Staged, state_directory};
 use crate::inventory::Inventory;
 use crate::render::{self, RenderError};
 use crate::root::Root;
+use crate::slurm::control::installed_release;
 use crate::slurm::gres::{GresError, Previous};
 use crate::slurm::{GresTable, Release, Settings};
 
@@ -45,9 +44,7 @@ impl Publication {
         root: &Root,
         adopt: bool,
     ) -> Result<Self, PublishError> {
-        let release = settings.release.or_else(installed).unwrap_or_else(Release::latest);
-        let table = GresTable::new(inventory, settings, &previous(settings, root))?;
-        let outputs = render::node(inventory, &table, settings, release, root)?;
+        let (table, outputs) = outputs(inventory, settings, root)?;
         let staged = files::stage(outputs, adopt, &state_directory(root))?;
         Ok(Publication { table, staged })
     }
@@ -59,6 +56,44 @@ impl Publication {
     pub fn commit(self) -> Result<Committed, FileError> {
         self.staged.commit()
     }
+}
+
+/// The table of a node, and its files beside what they should be. Nothing is written.
+///
+/// # Errors
+/// [`PublishError`] naming the object at fault.
+pub fn compare(
+    inventory: &Inventory,
+    settings: &Settings,
+    root: &Root,
+    adopt: bool,
+) -> Result<(GresTable, Comparison), PublishError> {
+    let (table, outputs) = outputs(inventory, settings, root)?;
+    Ok((table, Comparison::new(outputs, adopt)?))
+}
+
+/// The release files are for: the configuration's, the installed one, or where there is none the newest known.
+pub fn release(settings: &Settings) -> Release {
+    settings.release.or_else(|| installed_release().ok()).unwrap_or_else(Release::latest)
+}
+
+/// What a node offers to Slurm, with the indexes its records have now kept.
+///
+/// # Errors
+/// [`PublishError::Gres`].
+pub fn table(inventory: &Inventory, settings: &Settings, root: &Root) -> Result<GresTable, PublishError> {
+    Ok(GresTable::new(inventory, settings, &previous(settings, root))?)
+}
+
+fn outputs(
+    inventory: &Inventory,
+    settings: &Settings,
+    root: &Root,
+) -> Result<(GresTable, Vec<Output>), PublishError> {
+    let release = release(settings);
+    let table = table(inventory, settings, root)?;
+    let outputs = render::node(inventory, &table, settings, release, root)?;
+    Ok((table, outputs))
 }
 
 /// The device map in place, if there is one that can be believed.
@@ -75,11 +110,4 @@ fn previous(settings: &Settings, root: &Root) -> Previous {
             text.map(|text| Previous::of_gres_conf(&text)).unwrap_or_default()
         }
     }
-}
-
-/// The release of the Slurm commands on this host: `slurm 24.11.5`, on Debian `slurm-wlm 22.05.8`.
-fn installed() -> Option<Release> {
-    let output = Command::new("scontrol").arg("--version").output().ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    text.split_whitespace().last()?.parse().ok()
 }

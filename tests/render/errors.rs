@@ -47,6 +47,9 @@ fn settings_and_facts_that_slurm_would_misread() {
              {board: a100-80gb, slices: [1g.10gb@0]}]}]\nslurm: {billing: memory}",
         ),
         refusal(
+            "nodes: [{names: n1, gpus: [{board: b200-180gb, slices: [1g.23gb@0]}]}]\nslurm: {billing: sms}",
+        ),
+        refusal(
             "nodes: [{names: n1, gpus: [{board: h100-64gb-sxm, slices: [1g.8gb@0]}]}]\nslurm: {billing: sms}",
         ),
     ];

@@ -13,15 +13,15 @@ use serde::Deserialize;
 /// One file of the corpus.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Case {
+pub(crate) struct Case {
     /// Slurm release.
     #[serde(default = "release")]
-    pub release: Release,
+    pub(crate) release: Release,
     /// The `slurm:` section.
     #[serde(default)]
-    pub slurm: Settings,
+    pub(crate) slurm: Settings,
     /// Nodes.
-    pub nodes: Vec<Node>,
+    pub(crate) nodes: Vec<Node>,
 }
 
 fn release() -> Release {
@@ -31,7 +31,7 @@ fn release() -> Release {
 /// Nodes that differ by their names alone.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Node {
+pub(crate) struct Node {
     /// Host list.
     names: String,
     /// Sockets, cores per socket and threads per core; none leaves the topology unread.
@@ -42,7 +42,7 @@ pub struct Node {
 /// A GPU.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct GpuLine {
+pub(crate) struct GpuLine {
     board: String,
     /// Product name; the board's first when absent.
     model: Option<String>,
@@ -60,17 +60,17 @@ pub struct GpuLine {
 }
 
 impl Case {
-    pub fn read(path: &Path) -> Self {
+    pub(crate) fn read(path: &Path) -> Self {
         let text = std::fs::read_to_string(path).unwrap();
         Self::parse(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
     }
 
-    pub fn parse(text: &str) -> Result<Self, serde_saphyr::Error> {
+    pub(crate) fn parse(text: &str) -> Result<Self, serde_saphyr::Error> {
         serde_saphyr::from_str(text)
     }
 
     /// The nodes with their device files below `root`.
-    pub fn inventories(&self, root: &Root) -> Vec<Inventory> {
+    pub(crate) fn inventories(&self, root: &Root) -> Vec<Inventory> {
         let nodes = self.nodes.iter();
         nodes
             .flat_map(|node| {
@@ -81,12 +81,12 @@ impl Case {
     }
 
     /// Whether it invents the CPUs of its nodes.
-    pub fn has_cpus(&self) -> bool {
+    pub(crate) fn has_cpus(&self) -> bool {
         self.nodes.iter().any(|n| n.cpus.is_some())
     }
 
     /// Tables of new nodes.
-    pub fn tables(&self, inventories: &[Inventory]) -> Vec<GresTable> {
+    pub(crate) fn tables(&self, inventories: &[Inventory]) -> Vec<GresTable> {
         let table = |i| GresTable::new(i, &self.slurm, &Previous::default()).unwrap();
         inventories.iter().map(table).collect()
     }

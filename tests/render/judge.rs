@@ -14,26 +14,26 @@ use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 use crate::fixture::Case;
 
 /// The corpus.
-pub const NODES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/render/nodes");
+pub(crate) const NODES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/render/nodes");
 
 /// Release of the slurmd that judges.
 const JUDGE: &str = "22.05.8";
 
 /// A directory that stands for `/` of all nodes of a case: Slurm's files and device nodes.
-struct Host {
+pub(crate) struct Host {
     directory: tempfile::TempDir,
-    root: Root,
+    pub(crate) root: Root,
 }
 
 impl Host {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let root = Root::new(directory.path()).unwrap();
         Host { directory, root }
     }
 
     /// Makes device nodes, which takes root: slurmd looks at their type.
-    fn make_devices(&self, inventories: &[Inventory]) {
+    pub(crate) fn make_devices(&self, inventories: &[Inventory]) {
         for inventory in inventories {
             let files = inventory.devices().flat_map(|(_, _, c)| &c.files);
             for file in files.chain(inventory.gpus.iter().map(|g| &g.file)) {

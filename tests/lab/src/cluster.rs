@@ -53,7 +53,7 @@ impl Lab {
         Ok(lab)
     }
 
-    fn start_daemons(&self) -> Result<(), LabError> {
+    pub(crate) fn start_daemons(&self) -> Result<(), LabError> {
         self.run(&["slurmctld"])?;
         for node in &self.options.nodes {
             self.start_slurmd(&node.name)?;
@@ -62,7 +62,7 @@ impl Lab {
     }
 
     /// The namespaces and device nodes without Slurm's configuration and daemons.
-    fn empty(release: Release, options: Options) -> Result<Self, LabError> {
+    pub(crate) fn empty(release: Release, options: Options) -> Result<Self, LabError> {
         let root = rootfs::ensure(release)?;
         let namespace =
             Namespace::start(&root, &options.nodes[0].name, options.cgroup.hierarchy(), &options.binds)?;
@@ -122,7 +122,7 @@ impl Lab {
         self.write_file(&self.run_file(node, "devices"), map)
     }
 
-    fn put(&self, path: &str, mode: &str, content: &[u8]) -> Result<(), LabError> {
+    pub(crate) fn put(&self, path: &str, mode: &str, content: &[u8]) -> Result<(), LabError> {
         const SCRIPT: &str =
             r#"mkdir -p "${1%/*}" && cat >"$1.lab-new" && chmod "$2" "$1.lab-new" && mv "$1.lab-new" "$1""#;
         self.must(self.inside(&["sh", "-c", SCRIPT, "sh", path, mode]).input(content)).map(drop)
@@ -236,9 +236,17 @@ impl Lab {
     /// When it does not come back.
     pub fn restart_slurmd(&self, node: &str) -> Result<(), LabError> {
         let starts = self.starts(node);
-        self.stop(&format!("/run/slurmd-{node}.pid"))?;
+        self.stop_slurmd(node)?;
         self.start_slurmd(node)?;
         self.wait_started(node, starts)
+    }
+
+    /// Stops the slurmd of a node; its jobs go on.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn stop_slurmd(&self, node: &str) -> Result<(), LabError> {
+        self.stop(&format!("/run/slurmd-{node}.pid"))
     }
 
     /// Stops and starts slurmctld, which keeps its state.
@@ -333,7 +341,7 @@ impl Lab {
             .collect()
     }
 
-    fn configure(&self) -> Result<(), LabError> {
+    pub(crate) fn configure(&self) -> Result<(), LabError> {
         self.write_file("/etc/hosts", config::hosts(&self.options))?;
         self.write_file("/etc/slurm/slurm.conf", config::slurm_conf(&self.options))?;
         self.write_file("/etc/slurm/gres.conf", config::gres_conf(&self.options))?;
@@ -363,8 +371,12 @@ impl Lab {
         self.must(self.inside(&["sh"]).input(&script)).map(drop)
     }
 
-    /// Each slurmd has a mount namespace of its own, in which `/run/gresgen` is its node's folder.
-    fn start_slurmd(&self, node: &str) -> Result<(), LabError> {
+    /// Starts the slurmd of a node. Each has a mount namespace of its own, in which `/run/gresgen` is its node's
+    /// folder.
+    ///
+    /// # Errors
+    /// When it ends at once.
+    pub fn start_slurmd(&self, node: &str) -> Result<(), LabError> {
         const SCRIPT: &str = r#"mount --bind "$1" /run/gresgen && shift && exec env "$@""#;
         let folder = self.run_file(node, "");
         let group = format!("LAB_CGROUP={}", self.namespace.group());
@@ -406,7 +418,7 @@ impl Lab {
     }
 
     /// Says what the daemons had to say about a failed command.
-    fn with_logs(&self, error: LabError) -> LabError {
+    pub(crate) fn with_logs(&self, error: LabError) -> LabError {
         match error {
             LabError::Command { .. } => self.stuck(&error.to_string()),
             error => error,
