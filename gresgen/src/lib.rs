@@ -12,13 +12,17 @@
 
 pub mod apply;
 pub mod atomic;
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod devices;
+pub mod document;
 pub mod files;
 pub mod holders;
 pub mod inventory;
 pub mod nvml;
+pub mod publish;
 pub mod render;
 pub mod root;
+pub mod site;
 pub mod slurm;

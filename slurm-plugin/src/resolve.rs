@@ -43,8 +43,6 @@ use crate::step::{Sharing, StepView, Visible};
 /// The devices of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolution {
-    /// None, and nothing to set.
-    Nothing,
     /// What Slurm set names just these devices already.
     Keep(Devices),
     /// These.
@@ -94,14 +92,15 @@ pub enum Unresolved {
 pub fn resolve(
     map: &DeviceMap,
     step: &StepView,
-    access: impl FnMut(&Record) -> Access,
+    mut access: impl FnMut(usize, &Record) -> Access,
 ) -> Result<Resolution, Unresolved> {
     let given: BTreeSet<usize> = step.devices.iter().copied().collect();
     let rows = map.records.len();
     if let Some(index) = given.iter().copied().find(|index| *index >= rows) {
         return Err(Unresolved::Beyond { index, rows });
     }
-    let verdicts: Vec<Access> = map.records.iter().map(access).collect();
+    let verdicts: Vec<Access> =
+        map.records.iter().enumerate().map(|(index, record)| access(index, record)).collect();
     for index in &given {
         usable(*index, &map.records[*index], &verdicts[*index])?;
     }
@@ -312,3 +311,6 @@ impl std::error::Error for Unresolved {}
 fn join(indexes: &[usize]) -> String {
     indexes.iter().map(usize::to_string).collect::<Vec<_>>().join(",")
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,10 +4,13 @@
 //! GPUs shall be, and is asked again after every change of MIG mode and once more at the end: when it then
 //! wants nothing, the change is verified. Rolling back is the same engine with another wish.
 
+pub mod forecast;
 pub mod intent;
 pub mod lock;
+pub mod preview;
 pub mod steps;
 pub mod target;
+pub mod wish;
 
 use std::process::Command;
 use std::sync::Arc;
@@ -21,8 +24,9 @@ use crate::inventory::{Gpu, Holder, Inventory};
 use crate::nvml::{Activation, Code, Driver, DriverError};
 use crate::root::Root;
 use intent::{Intent, IntentError};
-use steps::{Step, disturbed, steps};
+use steps::{Step, disturbed, ready, steps};
 use target::{Slice, Target};
+use wish::WishError;
 
 /// What the GPUs of a node shall be, as a function of what they are.
 pub trait Wish {
@@ -30,16 +34,15 @@ pub trait Wish {
     ///
     /// # Errors
     /// Why the wish cannot be met; nothing has been changed for it.
-    fn targets(&self, inventory: &Inventory)
-    -> Result<Vec<Target>, Box<dyn std::error::Error + Send + Sync>>;
+    fn targets(&self, inventory: &Inventory) -> Result<Vec<Target>, WishError>;
 }
 
 /// Why an apply did not reach its end.
 #[derive(Debug, Error)]
 pub enum ApplyError {
     /// The wish cannot be met.
-    #[error("{0}")]
-    Wish(Box<dyn std::error::Error + Send + Sync>),
+    #[error(transparent)]
+    Wish(#[from] WishError),
     /// An instance that would have to go is in use. Nothing was changed.
     #[error("{}", busy(.0))]
     Busy(Vec<Held>),
@@ -200,7 +203,7 @@ impl Engine<'_> {
     /// # Errors
     /// Why it cannot be done.
     pub fn prepare(&self, inventory: &Inventory, wish: &dyn Wish) -> Result<Vec<Step>, ApplyError> {
-        let targets = wish.targets(inventory).map_err(ApplyError::Wish)?;
+        let targets = wish.targets(inventory)?;
         let steps = steps(inventory, &targets);
         for step in &steps {
             let gpu = &inventory.gpus[step.gpu()];
@@ -232,7 +235,7 @@ impl Engine<'_> {
             let waiting = pending(&inventory);
             // A GPU that waits for its reset cannot be brought further now.
             let blocked = |s: &Step| waiting.iter().any(|(uuid, _)| *uuid == inventory.gpus[s.gpu()].uuid);
-            let todo: Vec<Step> = todo.into_iter().filter(|s| done == 0 || !blocked(s)).collect();
+            let todo: Vec<Step> = ready(todo).into_iter().filter(|s| done == 0 || !blocked(s)).collect();
             if todo.is_empty() {
                 self.make_nodes(&inventory).map_err(|e| (done, e))?;
                 return Ok(Applied { inventory, steps: done, pending: waiting });
@@ -251,7 +254,6 @@ impl Engine<'_> {
         options: &Options<'_>,
         done: &mut usize,
     ) -> Result<(), ApplyError> {
-        // Creates on a GPU whose mode is switched in this round wait for the fresh read.
         for (number, step) in todo.iter().enumerate() {
             if self.stop.load(Ordering::Relaxed) {
                 return Err(ApplyError::Interrupted);
@@ -307,10 +309,7 @@ impl Engine<'_> {
 }
 
 impl Wish for Intent {
-    fn targets(
-        &self,
-        inventory: &Inventory,
-    ) -> Result<Vec<Target>, Box<dyn std::error::Error + Send + Sync>> {
+    fn targets(&self, inventory: &Inventory) -> Result<Vec<Target>, WishError> {
         Ok(Intent::targets(self, inventory))
     }
 }

@@ -50,9 +50,21 @@ impl Step {
     }
 }
 
+impl Step {
+    /// The slice it is about; a mode change has none.
+    pub fn slice(&self) -> Option<&Slice> {
+        match self {
+            Step::Mode { .. } => None,
+            Step::Destroy { slice, .. } | Step::Create { slice, .. } | Step::Recut { slice, .. } => {
+                Some(slice)
+            }
+        }
+    }
+}
+
 /// The steps that lead from `inventory` to `targets` (one per GPU). All destroys come before all creates, which
-/// is always a legal order because instances never move. A GPU whose mode changes is emptied and switched;
-/// what it shall hold is created only after a fresh read, since the switch may change what it offers.
+/// is always a legal order because instances never move. A GPU whose mode changes is emptied, switched and
+/// filled; see [`ready`].
 pub fn steps(inventory: &Inventory, targets: &[Target]) -> Vec<Step> {
     let mut destroys = Vec::new();
     let mut modes = Vec::new();
@@ -62,6 +74,8 @@ pub fn steps(inventory: &Inventory, targets: &[Target]) -> Vec<Step> {
             Some(on) if needs_switch(facts.mode, on) => {
                 destroys.extend(facts.instances.iter().map(|i| Step::Destroy { gpu, slice: Slice::of(i) }));
                 modes.push(Step::Mode { gpu, on });
+                let wanted = target.slices.iter().flatten();
+                creates.extend(wanted.map(|slice| Step::Create { gpu, slice: slice.clone() }));
             }
             _ => {
                 let Some(wanted) = &target.slices else { continue };
@@ -71,6 +85,15 @@ pub fn steps(inventory: &Inventory, targets: &[Target]) -> Vec<Step> {
         }
     }
     destroys.into_iter().chain(modes).chain(creates).collect()
+}
+
+/// The steps that can be carried out on the present facts. What a GPU shall hold after its mode changes waits for
+/// a fresh read, since the switch may change what it offers, or take effect only at the next reset.
+pub fn ready(steps: Vec<Step>) -> Vec<Step> {
+    let switched: Vec<usize> =
+        steps.iter().filter(|s| matches!(s, Step::Mode { .. })).map(Step::gpu).collect();
+    let waits = |s: &Step| matches!(s, Step::Create { .. }) && switched.contains(&s.gpu());
+    steps.into_iter().filter(|s| !waits(s)).collect()
 }
 
 /// Whether the GPU must be told: its mode differs, now or after the next reset.

@@ -1,9 +1,13 @@
 //! The command line. One file per verb; each reads, asks the library, prints, and says how the program ends.
 
+mod apply;
+mod change;
+mod clear;
 mod draw;
 mod env;
 mod export;
 mod out;
+mod plan;
 mod profiles;
 pub mod report;
 mod session;
@@ -62,6 +66,14 @@ enum Verb {
     Status,
     /// List the profiles of the GPUs present, or of any model
     Profiles(profiles::Args),
+    /// Show what apply would change, and why
+    Plan,
+    /// Make the node what the configuration says: GPUs, then Slurm's files
+    Apply(apply::Args),
+    /// Destroy all instances of GPUs
+    Clear(clear::ClearArgs),
+    /// Switch MIG mode
+    Mode(clear::ModeArgs),
     /// Print what the node has as a configuration file
     Export(export::Args),
     /// Print the variables for the devices this process can open, for a shell to read
@@ -77,6 +89,10 @@ pub fn run(cli: &Cli) -> Outcome {
     match &cli.verb {
         Verb::Status => status::run(&session, &cli.global),
         Verb::Profiles(args) => profiles::run(&session, &cli.global, args),
+        Verb::Plan => plan::run(&session, &cli.global),
+        Verb::Apply(args) => apply::run(&session, &cli.global, args),
+        Verb::Clear(args) => clear::clear(&session, &cli.global, args),
+        Verb::Mode(args) => clear::mode(&session, &cli.global, args),
         Verb::Export(args) => export::run(&session, args),
         Verb::Env => env::run(&session, &cli.global),
     }

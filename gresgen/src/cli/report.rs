@@ -6,7 +6,11 @@ use std::process::ExitCode;
 
 use crate::apply::ApplyError;
 use crate::apply::lock::LockError;
+use crate::apply::wish::WishError;
 use crate::nvml::{Code, DriverError};
+use crate::publish::PublishError;
+use crate::site::SiteError;
+use crate::slurm::transition::ActionError;
 
 /// How the program ends. The numbers are part of its interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +98,35 @@ impl From<DriverError> for Failure {
     }
 }
 
+impl From<WishError> for Failure {
+    fn from(error: WishError) -> Self {
+        let exit = if error.is_in_use() { Exit::InUse } else { Exit::Usage };
+        Failure::new(exit, error)
+    }
+}
+
+impl From<SiteError> for Failure {
+    fn from(error: SiteError) -> Self {
+        match error {
+            SiteError::Refused(_) | SiteError::Action(ActionError::Busy { .. }) => {
+                Failure::new(Exit::InUse, error)
+            }
+            SiteError::Unknown { .. } => {
+                Failure::new(Exit::InUse, error).hint("--offline says that no job of this node holds a slice")
+            }
+            SiteError::Publish(error) => error.into(),
+            SiteError::Action(ActionError::ByHand(_)) => Failure::new(Exit::SlurmPending, error),
+            error => Failure::new(Exit::Failure, error),
+        }
+    }
+}
+
+impl From<PublishError> for Failure {
+    fn from(error: PublishError) -> Self {
+        Failure::new(Exit::Failure, error)
+    }
+}
+
 impl From<LockError> for Failure {
     fn from(error: LockError) -> Self {
         match error {
@@ -109,6 +142,7 @@ impl From<ApplyError> for Failure {
     fn from(error: ApplyError) -> Self {
         match error {
             ApplyError::Driver(error) => error.into(),
+            ApplyError::Wish(error) => error.into(),
             ApplyError::Busy(_) => Failure::new(Exit::InUse, error)
                 .hint("end what uses it, or drain the node first: gresgen apply --drain"),
             ApplyError::NoMig { .. } | ApplyError::Guest(_) => Failure::new(Exit::Usage, error),

@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 
 use super::Global;
 use super::report::{Exit, Failure};
+use crate::apply::wish::{Layout, WishError};
+use crate::config::Config;
 use crate::nvml::{Driver, export};
 use crate::root::Root;
+use crate::slurm::Settings;
 
 /// File name of the simulator, as cargo and the packages have it.
 const SIMULATOR: &str = "libnvml_sim.so";
@@ -55,7 +58,56 @@ impl Session {
         Ok(Driver::open(self.library.as_deref(), &self.root)?)
     }
 
-    /// Slurm's name of this node: what slurmd was told, or the host name up to its first dot, which is what
+    /// The configuration.
+    ///
+    /// # Errors
+    /// When it is not there, or wrong: with its place in the file.
+    pub(super) fn config(&self, global: &Global) -> Result<Config, Failure> {
+        let path = self.config_path(global);
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(&path).map_err(|e| {
+            Failure::new(Exit::Usage, format!("{name}: {e}"))
+                .hint("gresgen export prints what the node has now, as a configuration to start from")
+        })?;
+        Ok(Config::parse(&name, &text).map_err(WishError::from)?)
+    }
+
+    /// The layout asked for, or the one the configuration names.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub(super) fn layout<'a>(&self, config: &'a Config, global: &Global) -> Result<Layout<'a>, Failure> {
+        let label = config.choose(global.layout.as_deref()).map_err(WishError::from)?;
+        Ok(Layout { config, label })
+    }
+
+    /// The `slurm:` section, for verbs that need no layout and hence no configuration.
+    ///
+    /// # Errors
+    /// When there is a configuration and it is wrong.
+    pub(super) fn settings(&self, global: &Global) -> Result<Settings, Failure> {
+        if global.config.is_none() && !self.config_path(global).exists() {
+            return Ok(Settings::default());
+        }
+        Ok(self.config(global)?.slurm)
+    }
+
+    fn config_path(&self, global: &Global) -> PathBuf {
+        global.config.clone().unwrap_or_else(|| self.root.path(Root::CONFIG))
+    }
+
+    /// Whether this node is one of a Slurm cluster: it has a slurm.conf, or one that slurmctld sent
+    /// (configless slurmd, `/run/slurm/conf`).
+    pub(super) fn runs_slurm(&self) -> bool {
+        ["/etc/slurm/slurm.conf", "/run/slurm/conf/slurm.conf"].iter().any(|p| self.root.path(p).exists())
+    }
+
+    /// Slurm's name of this node: the configuration's, else [`Session::node`].
+    pub(super) fn node_name(&self, settings: &Settings) -> String {
+        settings.node.clone().unwrap_or_else(|| self.node())
+    }
+
+    /// Slurm's name of this node where no configuration says it: what slurmd was told, or the host name up to its first dot, which is what
     /// slurmd takes by itself (slurm.conf(5), NodeName).
     pub(super) fn node(&self) -> String {
         let name = rustix::system::uname().nodename().to_string_lossy().into_owned();

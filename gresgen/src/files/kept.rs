@@ -71,9 +71,10 @@ fn keys(text: &str) -> Vec<String> {
     text.lines().flat_map(settings).map(|(key, _)| key).collect()
 }
 
-/// `key=value` words of a line, in lower case: Slurm's parser ignores case and comments.
+/// `key=value` words of a line, in lower case: Slurm's parser ignores case, comments, and blanks around `=`.
 fn settings(line: &str) -> Vec<(String, String)> {
     let code = line.split('#').next().unwrap_or_default().to_lowercase();
+    let code = code.split('=').map(str::trim).collect::<Vec<_>>().join("=");
     let words = code.split_whitespace().filter_map(|word| word.split_once('='));
     words.map(|(key, value)| (key.to_owned(), value.trim_matches('"').to_owned())).collect()
 }

@@ -107,7 +107,7 @@ pub struct DeviceContext {
     pub files: Vec<String>,
     /// Cores near it in Slurm's numbers, as `0-15`; empty when unknown for any device of the node.
     pub cores: String,
-    /// First placement unit of the GPU instance; null for a whole GPU.
+    /// First placement unit of the GPU instance; null for a whole GPU, and where alike nodes are one entry.
     pub start: Option<u32>,
     /// Streaming multiprocessors of the compute instance, or of the largest GPU instance for a whole GPU.
     pub sms: Option<u32>,
@@ -166,7 +166,10 @@ pub enum ContextError {
 fn cgroup_phrase(verdict: CgroupKey, release: Release) -> String {
     match verdict {
         CgroupKey::Gone => format!("Slurm {release} does not read it; remove it"),
-        CgroupKey::Unknown => "cgroup.conf has no such key".to_owned(),
+        CgroupKey::Unknown => {
+            "no release reads it that gresgen knows; it may stand below the kept line of cgroup.conf"
+                .to_owned()
+        }
         CgroupKey::Read => "the renderer writes it".to_owned(),
     }
 }
@@ -185,7 +188,7 @@ impl Context {
     ) -> Result<Self, ContextError> {
         let mut weights = Weights::default();
         let node = node(inventory, table, settings, root, &mut weights)?;
-        Self::assemble(vec![node], weights, settings, release)
+        Self::assemble(vec![node], weights, settings, release, root)
     }
 
     /// The context of a cluster: alike nodes share an entry.
@@ -203,7 +206,7 @@ impl Context {
         for (inventory, table) in nodes {
             fold.add(node(inventory, table, settings, root, &mut weights)?)?;
         }
-        let context = Self::assemble(fold.finish(), weights, settings, release)?;
+        let context = Self::assemble(fold.finish(), weights, settings, release, root)?;
         let types = context.nodes.iter().flat_map(|n| &n.types).map(|t| t.name.as_str());
         match clashes(types).into_iter().next() {
             Some(clash) => Err(clash.into()),
@@ -216,6 +219,7 @@ impl Context {
         weights: Weights,
         settings: &Settings,
         release: Release,
+        root: &Root,
     ) -> Result<Self, ContextError> {
         let mut types: Vec<&str> = nodes.iter().flat_map(|n| &n.types).map(|t| t.name.as_str()).collect();
         types.sort_unstable();
@@ -230,16 +234,20 @@ impl Context {
             accounting_tres: if types.is_empty() { String::new() } else { tres.join(",") },
             billing_weights: weights.line(),
             cgroup: cgroup(settings, release)?,
-            plugin: plugin(settings),
+            plugin: plugin(settings, root),
             nodes,
         })
     }
 }
 
-fn plugin(settings: &Settings) -> PluginContext {
-    let arguments = settings.plugin.arguments.iter();
-    let arguments = arguments.map(|(key, value)| KeyValue { key: key.clone(), value: value.to_string() });
-    PluginContext { path: settings.plugin.path.clone(), arguments: arguments.collect() }
+/// Where everything lies below a prefix, the plugin is told so, unless the site tells it otherwise.
+fn plugin(settings: &Settings, root: &Root) -> PluginContext {
+    let said = &settings.plugin.arguments;
+    let map = root.path(Root::DEVICE_MAP).display().to_string();
+    let below = (!root.is_host() && !said.contains_key("map"))
+        .then(|| KeyValue { key: "map".to_owned(), value: map });
+    let said = said.iter().map(|(key, value)| KeyValue { key: key.clone(), value: value.to_string() });
+    PluginContext { path: settings.plugin.path.clone(), arguments: below.into_iter().chain(said).collect() }
 }
 
 fn cgroup(settings: &Settings, release: Release) -> Result<Vec<KeyValue>, ContextError> {
@@ -390,6 +398,7 @@ impl Fold {
         for device in &mut node.devices {
             device.uuid.clear();
             device.parent.clear();
+            device.start = None;
         }
         let at = *self.by_content.entry(node.clone()).or_insert(self.order.len());
         match self.order.get_mut(at) {

@@ -29,6 +29,16 @@ impl Topology {
         Topology(cores.flat_map(|(cpus, core)| cpus.into_iter().map(move |cpu| (cpu, core))).collect())
     }
 
+    /// From `(CPU, Slurm's core)`.
+    pub fn of_cores(pairs: impl IntoIterator<Item = (u32, u32)>) -> Self {
+        Topology(pairs.into_iter().collect())
+    }
+
+    /// CPUs with their cores, by CPU.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        self.0.iter().map(|(cpu, core)| (*cpu, *core))
+    }
+
     /// Reads `/sys/devices/system/cpu` at `sys_cpu`; empty when it cannot be read.
     pub fn read(sys_cpu: &Path) -> Self {
         let Ok(entries) = std::fs::read_dir(sys_cpu) else { return Topology::default() };

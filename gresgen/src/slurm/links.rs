@@ -42,6 +42,18 @@ impl Links {
         self.names.get(target).map(|name| Path::new(DIRECTORY).join(name))
     }
 
+    /// Links that are missing or point elsewhere.
+    pub fn wrong(&self, root: &Root) -> Vec<PathBuf> {
+        let directory = root.path(DIRECTORY);
+        let link = |(target, name): (&PathBuf, &String)| {
+            let link = directory.join(name);
+            (!is_link_to(&link, target)).then_some(link)
+        };
+        let mut wrong: Vec<PathBuf> = self.names.iter().filter_map(link).collect();
+        wrong.sort();
+        wrong
+    }
+
     /// Makes the links, and removes others in their directory. A link that is right is left alone; a wrong one
     /// is replaced by rename, so that there is one at any moment.
     ///
@@ -52,7 +64,7 @@ impl Links {
         std::fs::create_dir_all(&directory).map_err(|e| (directory.clone(), e))?;
         for (target, name) in &self.names {
             let link = directory.join(name);
-            if std::fs::read_link(&link).is_ok_and(|t| t == *target) {
+            if is_link_to(&link, target) {
                 continue;
             }
             let fresh = directory.join(format!(".{name}.new"));
@@ -68,4 +80,8 @@ impl Links {
         }
         Ok(())
     }
+}
+
+fn is_link_to(link: &Path, target: &Path) -> bool {
+    std::fs::read_link(link).is_ok_and(|found| found == target)
 }

@@ -35,34 +35,34 @@ pub enum CgroupKey {
     Unknown,
 }
 
-/// Keys of cgroup.conf(5) with the first and the first release again that does not read them (Slurm
-/// src/interfaces/cgroup.c, `_load_slurm_cgroup_conf`, before 23.02 src/common/cgroup.c).
+/// Keys of cgroup.conf(5) with the first release that reads them and the first one after that does not: from
+/// cgroup.conf(5) and the release notes, and all of them tried on 22.05.8. The daemons end at a key that they
+/// do not know ("Parsing error at unrecognized key").
 const CGROUP_KEYS: &[(&str, (u8, u8), (u8, u8))] = &[
     ("AllowedRAMSpace", (0, 0), (99, 0)),
     ("AllowedSwapSpace", (0, 0), (99, 0)),
     ("CgroupAutomount", (0, 0), (23, 11)),
     ("CgroupMountpoint", (0, 0), (99, 0)),
     ("CgroupPlugin", (21, 8), (99, 0)),
-    ("CgroupSlice", (25, 5), (99, 0)),
     ("ConstrainCores", (0, 0), (99, 0)),
     ("ConstrainDevices", (0, 0), (99, 0)),
     ("ConstrainRAMSpace", (0, 0), (99, 0)),
     ("ConstrainSwapSpace", (0, 0), (99, 0)),
     ("EnableControllers", (23, 2), (99, 0)),
-    ("EnableExtraControllers", (24, 11), (99, 0)),
+    ("EnableExtraControllers", (25, 5), (99, 0)),
     ("IgnoreSystemd", (22, 5), (99, 0)),
     ("IgnoreSystemdOnFailure", (22, 5), (99, 0)),
     ("MaxRAMPercent", (0, 0), (99, 0)),
     ("MaxSwapPercent", (0, 0), (99, 0)),
     ("MemorySwappiness", (0, 0), (99, 0)),
     ("MinRAMSpace", (0, 0), (99, 0)),
-    ("SignalChildrenProcesses", (22, 5), (99, 0)),
+    ("SignalChildrenProcesses", (23, 2), (99, 0)),
     ("SystemdTimeout", (23, 11), (99, 0)),
     ("AllowedDevicesFile", (0, 0), (22, 5)),
-    ("AllowedKmemSpace", (0, 0), (22, 5)),
-    ("ConstrainKmemSpace", (0, 0), (22, 5)),
-    ("MaxKmemPercent", (0, 0), (22, 5)),
-    ("MinKmemSpace", (0, 0), (22, 5)),
+    ("AllowedKmemSpace", (0, 0), (23, 11)),
+    ("ConstrainKmemSpace", (0, 0), (23, 11)),
+    ("MaxKmemPercent", (0, 0), (23, 11)),
+    ("MinKmemSpace", (0, 0), (23, 11)),
     ("TaskAffinity", (0, 0), (22, 5)),
 ];
 
@@ -70,6 +70,12 @@ impl Release {
     /// A release without its maintenance level; `None` when this program does not know it.
     pub fn new(year: u8, month: u8) -> Option<Self> {
         KNOWN.contains(&(year, month)).then_some(Release { year, month, micro: None })
+    }
+
+    /// The newest release this program knows, for files written where no Slurm is installed.
+    pub fn latest() -> Self {
+        let (year, month) = KNOWN[KNOWN.len() - 1];
+        Release { year, month, micro: None }
     }
 
     fn from(self, year: u8, month: u8) -> bool {

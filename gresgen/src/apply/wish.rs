@@ -1,0 +1,131 @@
+//! Wishes: a layout of the configuration, no instances at all, another MIG mode.
+
+use mig::{Goal, GpuState, Placed, Plan, plan};
+use thiserror::Error;
+
+use super::Wish;
+use super::target::{Slice, Target};
+use crate::config::{Config, ConfigError, Cuts, GpuFacts, Held, Problem, Selector, divide};
+use crate::inventory::{Gpu, Inventory};
+
+/// Why a wish cannot be met.
+#[derive(Debug, Error)]
+pub enum WishError {
+    /// The configuration is wrong or asks for what cannot be.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A selector that names nothing on this node.
+    #[error("{selector}: no such GPU on this node, which has {present}")]
+    NoGpu {
+        /// As given.
+        selector: String,
+        /// What there is.
+        present: String,
+    },
+}
+
+impl WishError {
+    /// Whether instances in use are all that stands in the way.
+    pub fn is_in_use(&self) -> bool {
+        let WishError::Config(ConfigError { problem: Problem::Infeasible(error), .. }) = self else {
+            return false;
+        };
+        matches!(error.reason, mig::Reason::Blocked | mig::Reason::Unwanted)
+    }
+}
+
+/// A layout of the configuration.
+pub struct Layout<'a> {
+    /// The file.
+    pub config: &'a Config,
+    /// The label.
+    pub label: &'a str,
+}
+
+impl Wish for Layout<'_> {
+    fn targets(&self, inventory: &Inventory) -> Result<Vec<Target>, WishError> {
+        let facts: Vec<GpuFacts<'_>> = inventory.gpus.iter().map(GpuFacts::from).collect();
+        let wanted = self.config.wanted(self.label, &facts)?;
+        let states: Vec<GpuState<'_>> = inventory.gpus.iter().map(state).collect();
+        let plan = plan(&states, &wanted.goals).map_err(|error| self.config.infeasible(&wanted, error))?;
+        let mut targets: Vec<Target> =
+            wanted.modes.iter().map(|&mode| Target { mode, slices: None }).collect();
+        for (goal, cuts) in wanted.goals.iter().zip(&wanted.cuts) {
+            for &gpu in &goal.gpus {
+                targets[gpu].slices = Some(Vec::new());
+            }
+            for (gpu, slice) in slices(inventory, &plan, goal, cuts) {
+                targets[gpu].slices.get_or_insert_default().push(slice);
+            }
+        }
+        Ok(targets)
+    }
+}
+
+/// The GPU instances of a goal, each with its division into compute instances.
+fn slices(inventory: &Inventory, plan: &Plan, goal: &Goal, cuts: &Cuts) -> Vec<(usize, Slice)> {
+    let placed = goal.gpus.iter().flat_map(|&gpu| plan.layouts[gpu].iter().map(move |&p| (gpu, p)));
+    let placed: Vec<(usize, Placed)> = placed.collect();
+    let held = placed.iter().map(|&(gpu, placed)| {
+        let gpu = &inventory.gpus[gpu];
+        let present = gpu.instances.iter().find(|i| i.placed == placed);
+        let compute = present.map(|i| i.compute.iter().map(|c| c.profile).collect());
+        Held { profile: gpu.geometry.spec(placed).profile, compute }
+    });
+    let divisions = divide(cuts, &held.collect::<Vec<_>>());
+    placed
+        .into_iter()
+        .zip(divisions)
+        .map(|((gpu, placed), compute)| (gpu, Slice { placed, compute }))
+        .collect()
+}
+
+/// No instances on the selected GPUs.
+pub struct Clear<'a>(pub &'a [Selector]);
+
+impl Wish for Clear<'_> {
+    fn targets(&self, inventory: &Inventory) -> Result<Vec<Target>, WishError> {
+        let cleared = |gpu: &Gpu| Target { mode: None, slices: gpu.mode.is_on().then(Vec::new) };
+        selected(inventory, self.0, cleared)
+    }
+}
+
+/// MIG mode of the selected GPUs. Switching it on leaves instances that are there; switching it off ends them.
+pub struct SetMode<'a> {
+    /// Which GPUs.
+    pub gpus: &'a [Selector],
+    /// On or off.
+    pub on: bool,
+}
+
+impl Wish for SetMode<'_> {
+    fn targets(&self, inventory: &Inventory) -> Result<Vec<Target>, WishError> {
+        selected(inventory, self.gpus, |_| Target { mode: Some(self.on), slices: None })
+    }
+}
+
+/// The target of each selected GPU; the others stay as they are.
+fn selected(
+    inventory: &Inventory,
+    selectors: &[Selector],
+    target: impl Fn(&Gpu) -> Target,
+) -> Result<Vec<Target>, WishError> {
+    let facts: Vec<GpuFacts<'_>> = inventory.gpus.iter().map(GpuFacts::from).collect();
+    for selector in selectors {
+        if !facts.iter().any(|gpu| selector.matches(gpu)) {
+            let present: Vec<String> = facts.iter().map(ToString::to_string).collect();
+            let present = if present.is_empty() { "none".to_owned() } else { present.join(", ") };
+            return Err(WishError::NoGpu { selector: selector.to_string(), present });
+        }
+    }
+    let meant = |facts: &GpuFacts<'_>| selectors.iter().any(|s| s.matches(facts));
+    let each = inventory.gpus.iter().zip(&facts);
+    Ok(each.map(|(gpu, facts)| if meant(facts) { target(gpu) } else { Target::default() }).collect())
+}
+
+/// A GPU for the planner: instances with holders stay.
+pub fn state(gpu: &Gpu) -> GpuState<'_> {
+    let (busy, idle): (Vec<_>, Vec<_>) = gpu.instances.iter().partition(|i| !i.holders.is_empty());
+    let places = |list: Vec<&crate::inventory::Instance>| list.into_iter().map(|i| i.placed).collect();
+    GpuState { geometry: &gpu.geometry, busy: places(busy), idle: places(idle) }
+}

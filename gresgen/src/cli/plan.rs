@@ -1,0 +1,65 @@
+//! `gresgen plan`, and the table `apply` shows too.
+
+use std::fmt::Write;
+
+use super::change::Change;
+use super::report::{Exit, Outcome};
+use super::session::Session;
+use super::{Global, draw, out};
+use crate::apply::preview::{Action, GpuPreview, Preview};
+use crate::inventory::{Gpu, Inventory};
+
+pub(super) fn run(session: &Session, global: &Global) -> Outcome {
+    let config = session.config(global)?;
+    let layout = session.layout(&config, global)?;
+    let (inventory, steps) = Change::new(session, &config.slurm)?.prepare(&layout)?;
+    let preview = Preview::new(&inventory, &steps);
+    if global.json {
+        out::json(&preview)?
+    } else {
+        out::text(&text(&inventory, &preview))?
+    }
+    Ok(Exit::Ok)
+}
+
+/// The change for a person: each GPU now and then, and a line per instance with its reason.
+pub(super) fn text(inventory: &Inventory, preview: &Preview) -> String {
+    let mut out = String::new();
+    for change in &preview.gpus {
+        if let Some(gpu) = inventory.gpus.iter().find(|gpu| gpu.uuid == change.uuid) {
+            text_gpu(&mut out, gpu, change);
+        }
+    }
+    let [create, destroy, recut] =
+        [Action::Create, Action::Destroy, Action::Recut].map(|action| preview.count(action));
+    let modes = preview.gpus.iter().filter(|g| g.mode.is_some()).count();
+    if !preview.changed {
+        out.push_str("nothing to change\n");
+        return out;
+    }
+    let mut parts = Vec::new();
+    for (count, what) in [(modes, "MIG mode"), (destroy, "destroy"), (create, "create"), (recut, "recut")] {
+        if count > 0 {
+            parts.push(format!("{count} x {what}"));
+        }
+    }
+    let _ = writeln!(out, "{}", parts.join(", "));
+    out
+}
+
+fn text_gpu(out: &mut String, gpu: &Gpu, change: &GpuPreview) {
+    let _ = writeln!(out, "GPU {}  {}", gpu.index, gpu.model);
+    if let Some(on) = change.mode {
+        let word = |on| if on { "on" } else { "off" };
+        let _ = writeln!(out, "  MIG {} -> {}", word(!on), word(on));
+    }
+    let _ = writeln!(out, "  now   {}", draw::slices(&gpu.geometry, &change.before()));
+    let _ = writeln!(out, "  then  {}", draw::slices(&gpu.geometry, &change.after()));
+    for row in &change.slices {
+        let compute =
+            if row.compute.is_empty() { String::new() } else { format!(" as {}", row.compute.join(", ")) };
+        let what = format!("{} at {}{compute}", row.profile, row.start);
+        let _ = writeln!(out, "  {:<8}{what:<20}  {}", row.action.word(), row.why);
+    }
+    out.push('\n');
+}

@@ -1,0 +1,108 @@
+//! From the facts of a node to its files: one table, rendered, staged and committed together.
+
+use device_map::DeviceMap;
+use thiserror::Error;
+
+use crate::files::{self, Committed, Comparison, FileError, Output, Staged, state_directory};
+use crate::inventory::Inventory;
+use crate::render::{self, RenderError};
+use crate::root::Root;
+use crate::slurm::control::installed_release;
+use crate::slurm::gres::{GresError, Previous};
+use crate::slurm::{GresTable, Release, Settings};
+
+/// Why a node's files cannot be written.
+#[derive(Debug, Error)]
+pub enum PublishError {
+    /// The facts make no table.
+    #[error(transparent)]
+    Gres(#[from] GresError),
+    /// The table makes no text.
+    #[error(transparent)]
+    Render(#[from] RenderError),
+    /// The text finds no place.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// Files that are ready to be committed, with the table they come from.
+pub struct Publication {
+    /// What the node offers to Slurm.
+    pub table: GresTable,
+    /// Its files.
+    pub staged: Staged,
+}
+
+impl Publication {
+    /// Renders and stages; nothing that exists is touched. Indexes are kept from the present device map.
+    ///
+    /// # Errors
+    /// [`PublishError`] naming the object at fault.
+    pub fn stage(
+        inventory: &Inventory,
+        settings: &Settings,
+        root: &Root,
+        adopt: bool,
+    ) -> Result<Self, PublishError> {
+        let (table, outputs) = outputs(inventory, settings, root)?;
+        let staged = files::stage(outputs, adopt, &state_directory(root))?;
+        Ok(Publication { table, staged })
+    }
+
+    /// Puts the files in their places.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn commit(self) -> Result<Committed, FileError> {
+        self.staged.commit()
+    }
+}
+
+/// The table of a node, and its files beside what they should be. Nothing is written.
+///
+/// # Errors
+/// [`PublishError`] naming the object at fault.
+pub fn compare(
+    inventory: &Inventory,
+    settings: &Settings,
+    root: &Root,
+    adopt: bool,
+) -> Result<(GresTable, Comparison), PublishError> {
+    let (table, outputs) = outputs(inventory, settings, root)?;
+    Ok((table, Comparison::new(outputs, adopt)?))
+}
+
+/// What a node offers to Slurm, with the indexes its records have now kept.
+///
+/// # Errors
+/// [`PublishError::Gres`].
+pub fn table(inventory: &Inventory, settings: &Settings, root: &Root) -> Result<GresTable, PublishError> {
+    Ok(GresTable::new(inventory, settings, &previous(settings, root))?)
+}
+
+fn outputs(
+    inventory: &Inventory,
+    settings: &Settings,
+    root: &Root,
+) -> Result<(GresTable, Vec<Output>), PublishError> {
+    let release = settings.release.or_else(|| installed_release().ok()).unwrap_or_else(Release::latest);
+    let table = table(inventory, settings, root)?;
+    let outputs = render::node(inventory, &table, settings, release, root)?;
+    Ok((table, outputs))
+}
+
+/// The device map in place, if there is one that can be believed.
+pub fn present_map(root: &Root) -> Option<DeviceMap> {
+    device_map::load(&root.path(Root::DEVICE_MAP)).ok()
+}
+
+/// The order records have now: that of the map, or after a reboot that of gres.conf.
+fn previous(settings: &Settings, root: &Root) -> Previous {
+    match present_map(root) {
+        Some(map) => Previous::of(&map),
+        None => {
+            let text = std::fs::read_to_string(root.path(settings.paths.gres_conf()));
+            text.map(|text| Previous::of_gres_conf(&text)).unwrap_or_default()
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Judges that this project did not write: NVIDIA's Python bindings and Slurm's NVML plugin, as clients of
+//! the simulator.
+//!
+//! They need root, and the network once: `nvidia-ml-py` comes by pip, the plugin by apt from Debian's component
+//! contrib. Both are kept in Cargo's directory for test files. Where that is not to be had,
+//! `NVML_SIM_SKIP_JUDGES=1` passes them over; nothing else does.
+
+mod faults;
+mod hammer;
+mod life;
+mod slurm;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use nvml_sim::library_path;
+
+fn scripts() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/judges").canonicalize().unwrap()
+}
+
+fn skipped() -> bool {
+    let skip = std::env::var_os("NVML_SIM_SKIP_JUDGES").is_some_and(|v| v == "1");
+    if skip {
+        eprintln!("skipped, as NVML_SIM_SKIP_JUDGES=1 asks");
+    }
+    skip
+}
+
+/// A directory that holds what `fetch` puts there; fetched once.
+fn kept(name: &str, fetch: impl FnOnce(&Path)) -> PathBuf {
+    let all = Path::new(env!("CARGO_TARGET_TMPDIR")).join("judges");
+    fs::create_dir_all(&all).unwrap();
+    // Tests run side by side, in one process or in several.
+    let lock = fs::File::create(all.join(format!("{name}.lock"))).unwrap();
+    lock.lock().unwrap();
+    let directory = all.join(name);
+    if !directory.exists() {
+        fetch(&directory);
+    }
+    directory
+}
+
+/// The output of a command that must succeed; `need` says what to do if it does not.
+fn must(command: &mut Command, need: &str) -> String {
+    let Output { status, stdout, stderr } =
+        command.output().unwrap_or_else(|e| panic!("{:?}: {e}; {need}", command.get_program()));
+    let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    assert!(status.success(), "{:?}: {status}; {need}\n{stdout}{stderr}", command.get_program());
+    stdout.into_owned() + &stderr
+}
+
+/// A simulated machine, and the directory from which the loader takes the simulator for NVML.
+struct Bench {
+    directory: tempfile::TempDir,
+    spec: String,
+}
+
+impl Bench {
+    fn new(spec: &str) -> Bench {
+        let directory = tempfile::tempdir().unwrap();
+        let lib = directory.path().join("lib");
+        fs::create_dir(&lib).unwrap();
+        symlink(library_path().unwrap(), lib.join("libnvidia-ml.so.1")).unwrap();
+        // slurmd looks for NVML by its development name before it loads the plugin.
+        symlink("libnvidia-ml.so.1", lib.join("libnvidia-ml.so")).unwrap();
+        Bench { directory, spec: spec.to_owned() }
+    }
+
+    fn root(&self) -> PathBuf {
+        self.directory.path().join("root")
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command
+            .env("LD_LIBRARY_PATH", self.directory.path().join("lib"))
+            .env("NVML_SIM_ROOT", self.root())
+            .env("NVML_SIM_GPUS", &self.spec);
+        command
+    }
+}
+
+/// The directory to name in PYTHONPATH.
+fn nvidia_ml_py() -> PathBuf {
+    kept("nvidia-ml-py", |directory| {
+        let part = directory.with_extension("part");
+        let _ = fs::remove_dir_all(&part);
+        let mut pip = Command::new("python3");
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"]);
+        pip.arg(&part).arg("nvidia-ml-py>=13,<14");
+        must(&mut pip, "install python3-pip and allow the network, or set NVML_SIM_SKIP_JUDGES=1");
+        fs::rename(&part, directory).unwrap();
+    })
+}
+
+impl Bench {
+    /// A script of this directory, with nvidia-ml-py at hand.
+    fn python(&self, script: &str) -> Command {
+        let mut python = self.command("python3");
+        python.env("PYTHONPATH", nvidia_ml_py()).env("PYTHONDONTWRITEBYTECODE", "1");
+        python.arg(scripts().join(script));
+        python
+    }
+}
