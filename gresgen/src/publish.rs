@@ -9,6 +9,7 @@ use crate::render::{self, RenderError};
 use crate::root::Root;
 use crate::slurm::control::installed_release;
 use crate::slurm::gres::{GresError, Previous};
+use crate::slurm::links::LinkError;
 use crate::slurm::{GresTable, Release, Settings};
 
 /// Why a node's files cannot be written.
@@ -23,6 +24,9 @@ pub enum PublishError {
     /// The text finds no place.
     #[error(transparent)]
     File(#[from] FileError),
+    /// A stable link cannot be made.
+    #[error(transparent)]
+    Link(#[from] LinkError),
 }
 
 /// Files that are ready to be committed, with the table they come from.
@@ -72,7 +76,11 @@ pub fn compare(
     Ok((table, Comparison::new(outputs, adopt)?))
 }
 
-fn outputs(
+/// The table of a node and its files, rendered.
+///
+/// # Errors
+/// [`PublishError`] naming the object at fault.
+pub fn outputs(
     inventory: &Inventory,
     settings: &Settings,
     root: &Root,
