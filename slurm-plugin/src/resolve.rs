@@ -92,14 +92,15 @@ pub enum Unresolved {
 pub fn resolve(
     map: &DeviceMap,
     step: &StepView,
-    access: impl FnMut(&Record) -> Access,
+    mut access: impl FnMut(usize, &Record) -> Access,
 ) -> Result<Resolution, Unresolved> {
     let given: BTreeSet<usize> = step.devices.iter().copied().collect();
     let rows = map.records.len();
     if let Some(index) = given.iter().copied().find(|index| *index >= rows) {
         return Err(Unresolved::Beyond { index, rows });
     }
-    let verdicts: Vec<Access> = map.records.iter().map(access).collect();
+    let verdicts: Vec<Access> =
+        map.records.iter().enumerate().map(|(index, record)| access(index, record)).collect();
     for index in &given {
         usable(*index, &map.records[*index], &verdicts[*index])?;
     }

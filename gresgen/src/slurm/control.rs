@@ -130,12 +130,17 @@ fn run(command: &str, arguments: &[&str]) -> Result<String, ControlError> {
     }
 }
 
-/// Release of the Slurm installed here (`scontrol --version`); slurmctld is not asked.
+/// Release of the Slurm installed here: `slurm 24.11.5`, on Debian `slurm-wlm 22.05.8`. The daemons are asked where
+/// they are, because the commands read slurm.conf first and wait a minute for a file it includes that is not there
+/// yet (seen on 22.05.8); slurmctld is not asked.
 ///
 /// # Errors
 /// [`ControlError::Missing`], [`ControlError::Release`].
 pub fn installed_release() -> Result<Release, ControlError> {
-    Ok(run("scontrol", &["--version"])?.parse::<Release>()?)
+    let text = run("slurmd", &["-V"])
+        .or_else(|_| run("slurmctld", &["-V"]))
+        .or_else(|_| run("scontrol", &["--version"]))?;
+    Ok(text.parse::<Release>()?)
 }
 
 /// `scontrol show config` as keys and values.

@@ -50,10 +50,7 @@ fn batch(devices: &[usize]) -> StepView {
 
 /// Resolves on a node of six devices of which the cgroup opens `open`.
 fn on_six(view: &StepView, open: &[usize]) -> Result<Resolution, Unresolved> {
-    resolve(&map(6), view, |record| {
-        let index = record.files[0].minor as usize;
-        if open.contains(&index) { Access::Allowed } else { Access::Denied }
-    })
+    resolve(&map(6), view, |index, _| if open.contains(&index) { Access::Allowed } else { Access::Denied })
 }
 
 const ALL: [usize; 6] = [0, 1, 2, 3, 4, 5];
@@ -177,8 +174,7 @@ fn a_map_that_is_not_slurmds_is_noticed() {
 
 /// Resolves on six devices of which the first is the step's and open, and the others as given.
 fn with(verdicts: &[(usize, Access)], view: &StepView) -> Result<Resolution, Unresolved> {
-    resolve(&map(6), view, |record| {
-        let index = record.files[0].minor as usize;
+    resolve(&map(6), view, |index, _| {
         let given = verdicts.iter().find(|(at, _)| *at == index).map(|(_, access)| access.clone());
         given.unwrap_or(if view.devices.contains(&index) { Access::Allowed } else { Access::Denied })
     })

@@ -1,15 +1,16 @@
 # Pid 1 of a lab: builds its root, then waits for the end of standard input.
 #
-# usage: init GROUP ROOT HOSTNAME [SOURCE TARGET]...
+# usage: init GROUP ROOT HOSTNAME HIERARCHY [SOURCE TARGET]...
 #   GROUP     name of the lab's cgroup, made in every hierarchy Slurm uses
 #   ROOT      the root filesystem to put an overlay on
 #   HOSTNAME  of the lab
+#   HIERARCHY that limits devices: devices or unified, below /sys/fs/cgroup
 #   SOURCE    a path of the host, bound at TARGET inside
 #
 # Answers "pid N" (pid 1 as the host numbers it) and "ready", or "unavailable REASON".
 set -eu
-group=$1 lower=$2 name=$3
-shift 3
+group=$1 lower=$2 name=$3 hierarchy=$4
+shift 4
 
 unavailable() {
     echo "unavailable $*"
@@ -30,13 +31,15 @@ mount -t overlay -o "lowerdir=$lower,upperdir=/mnt/upper,workdir=/mnt/work" lab 
     unavailable "no overlay can be mounted over $lower"
 root=/mnt/root
 
+[ -d "/sys/fs/cgroup/$hierarchy" ] || unavailable "there is no cgroup hierarchy /sys/fs/cgroup/$hierarchy to limit devices"
+
 # A cgroup of its own, bound where Slurm looks for the top of the hierarchy: labs with equal node names
 # do not meet. (A cgroup namespace would do as well, were it not that srun hangs in one.)
 mount --rbind /sys "$root/sys"
-for hierarchy in devices freezer unified; do
-    [ -d "/sys/fs/cgroup/$hierarchy" ] || continue
-    mkdir "/sys/fs/cgroup/$hierarchy/$group"
-    mount --bind "/sys/fs/cgroup/$hierarchy/$group" "$root/sys/fs/cgroup/$hierarchy"
+for top in devices freezer unified; do
+    [ -d "/sys/fs/cgroup/$top" ] || continue
+    mkdir "/sys/fs/cgroup/$top/$group"
+    mount --bind "/sys/fs/cgroup/$top/$group" "$root/sys/fs/cgroup/$top"
 done
 # With IgnoreSystemd, Slurm's cgroup/v2 makes its scope here and expects the slice that systemd would have made.
 [ ! -d /sys/fs/cgroup/unified ] || mkdir "/sys/fs/cgroup/unified/$group/system.slice"
@@ -52,6 +55,21 @@ random 1 8
 urandom 1 9
 tty 5 0
 EOF
+
+# The judge tells devices apart by EPERM. A container that denies this node denies them all.
+node=$root/dev/lab-check
+mknod "$node" c 254 255
+denied() { [[ $( (: <"$node") 2>&1) == *'Operation not permitted'* ]]; }
+! denied || unavailable "this container denies every device node, so no judge can tell them apart"
+if [ "$hierarchy" = devices ]; then
+    check=/sys/fs/cgroup/devices/$group/check
+    mkdir "$check"
+    echo 'c 254:255 rwm' >"$check/devices.deny"
+    (echo "$BASHPID" >"$check/cgroup.procs" && denied) || unavailable "the device controller does not deny anything"
+    rmdir "$check"
+fi
+rm "$node"
+
 ln -s /proc/self/fd "$root/dev/fd"
 ln -s fd/0 "$root/dev/stdin"
 ln -s fd/1 "$root/dev/stdout"

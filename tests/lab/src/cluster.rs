@@ -63,7 +63,7 @@ impl Lab {
         Ok(lab)
     }
 
-    fn start_daemons(&self) -> Result<(), LabError> {
+    pub(crate) fn start_daemons(&self) -> Result<(), LabError> {
         self.run(&["slurmctld"])?;
         for node in &self.options.nodes {
             self.start_slurmd(&node.name)?;
@@ -72,9 +72,10 @@ impl Lab {
     }
 
     /// The namespaces and device nodes without Slurm's configuration and daemons.
-    fn empty(release: Release, options: Options) -> Result<Self, LabError> {
+    pub(crate) fn empty(release: Release, options: Options) -> Result<Self, LabError> {
         let root = rootfs::ensure(release)?;
-        let namespace = Namespace::start(&root, &options.nodes[0].name, &options.binds)?;
+        let namespace =
+            Namespace::start(&root, &options.nodes[0].name, options.cgroup.hierarchy(), &options.binds)?;
         let lab = Self { namespace, release, options };
         lab.install(&build::probe()?, "/var/lab/bin/lab-probe")?;
         lab.make_devices()?;
@@ -131,7 +132,7 @@ impl Lab {
         self.write_file(&self.run_file(node, "devices"), map)
     }
 
-    fn put(&self, path: &str, mode: &str, content: &[u8]) -> Result<(), LabError> {
+    pub(crate) fn put(&self, path: &str, mode: &str, content: &[u8]) -> Result<(), LabError> {
         const SCRIPT: &str =
             r#"mkdir -p "${1%/*}" && cat >"$1.lab-new" && chmod "$2" "$1.lab-new" && mv "$1.lab-new" "$1""#;
         let mut invocation = self.inside(&["sh", "-c", SCRIPT, "sh", path, mode]);
@@ -178,12 +179,22 @@ impl Lab {
     /// # Errors
     /// When Slurm refuses it.
     pub fn sbatch(&self, user: User, arguments: &[&str], script: &str) -> Result<JobId, LabError> {
+        self.submit(self.submission(arguments, script).user(user))
+    }
+
+    /// The command that submits a batch script, for [`Self::submit`].
+    pub fn submission(&self, arguments: &[&str], script: &str) -> Invocation {
         let output = format!("--output={OUT}/%j");
-        let submit = self
-            .inside(&[&["sbatch", "--parsable", &output], arguments].concat())
-            .user(user)
-            .input(&format!("#!/bin/bash\n{script}\n"));
-        let answer = self.must(submit)?;
+        let command = [&["sbatch", "--parsable", &output], arguments].concat();
+        self.inside(&command).input(&format!("#!/bin/bash\n{script}\n"))
+    }
+
+    /// Submits a batch script and returns the number of the job.
+    ///
+    /// # Errors
+    /// When Slurm refuses it.
+    pub fn submit(&self, submission: Invocation) -> Result<JobId, LabError> {
+        let answer = self.must(submission)?;
         let number = answer.stdout.trim().split(';').next().unwrap_or_default();
         number.parse().map_err(|_| self.stuck(&format!("sbatch answered {:?}", answer.stdout)))
     }
@@ -351,7 +362,7 @@ impl Lab {
             .collect()
     }
 
-    fn configure(&self) -> Result<(), LabError> {
+    pub(crate) fn configure(&self) -> Result<(), LabError> {
         self.write_file("/etc/hosts", config::hosts(&self.options))?;
         self.write_file("/etc/slurm/slurm.conf", config::slurm_conf(&self.options))?;
         self.write_file("/etc/slurm/gres.conf", config::gres_conf(&self.options))?;
@@ -428,7 +439,7 @@ impl Lab {
     }
 
     /// Says what the daemons had to say about a failed command.
-    fn with_logs(&self, error: LabError) -> LabError {
+    pub(crate) fn with_logs(&self, error: LabError) -> LabError {
         match error {
             LabError::Command { .. } => self.stuck(&error.to_string()),
             error => error,

@@ -24,6 +24,7 @@
 mod build;
 mod cluster;
 mod config;
+pub mod demo;
 mod error;
 mod gpus;
 mod job;
@@ -32,6 +33,7 @@ mod options;
 mod output;
 mod release;
 pub mod rootfs;
+mod simulated;
 
 pub use cluster::{Invocation, Lab, User};
 pub use error::LabError;
@@ -40,6 +42,7 @@ pub use job::{Job, JobId};
 pub use options::{Cgroup, Node, Options};
 pub use output::{Output, Probe};
 pub use release::Release;
+pub use simulated::Simulated;
 
 /// The lab, or `None` where no judge can work and the caller asked, with `LAB_SKIP=1`, to skip such tests.
 ///

@@ -6,13 +6,15 @@ use std::process::ExitCode;
 use lab::{FakeGpus, Lab, LabError, Node, Options, Release, rootfs};
 
 const USAGE: &str = "\
-usage: lab rootfs SUITE...   make and cache the root filesystems of Debian suites (bookworm, trixie, sid)
+usage: lab demo              a real Slurm job receives its MIG UUID on simulated GPUs
+       lab rootfs SUITE...   make and cache the root filesystems of Debian suites (bookworm, trixie, sid)
        lab shell SUITE       a shell beside a running Slurm with two fake MIG devices of type 1g.5gb";
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let words: Vec<_> = arguments.iter().map(String::as_str).collect();
     let done = match words[..] {
+        ["demo"] => lab::demo::run().map_err(Into::into),
         ["rootfs", ref suites @ ..] if !suites.is_empty() => each(suites, make_rootfs),
         ["shell", suite] => each(&[suite], shell),
         _ => {

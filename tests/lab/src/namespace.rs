@@ -31,13 +31,19 @@ pub(crate) struct Namespace {
 }
 
 impl Namespace {
-    /// Builds the namespaces over `root`. `binds` are (path of the host, path inside).
-    pub(crate) fn start(root: &Path, hostname: &str, binds: &[(PathBuf, String)]) -> Result<Self, LabError> {
+    /// Builds the namespaces over `root`, for limits by the cgroups in `hierarchy`. `binds` are (path of the host,
+    /// path inside).
+    pub(crate) fn start(
+        root: &Path,
+        hostname: &str,
+        hierarchy: &str,
+        binds: &[(PathBuf, String)],
+    ) -> Result<Self, LabError> {
         preflight()?;
         sweep();
         let mut command = Command::new("sh");
         let group = group();
-        command.args(["-c", KEEPER, "keeper", INIT, &group]).arg(root).arg(hostname);
+        command.args(["-c", KEEPER, "keeper", INIT, &group]).arg(root).args([hostname, hierarchy]);
         for (source, target) in binds {
             command.arg(source).arg(target);
         }
@@ -66,7 +72,7 @@ impl Namespace {
             .args(["--target", &self.pid.to_string(), "--mount", "--uts", "--net", "--pid", "--root", "--wd"])
             .arg("--")
             .env_clear()
-            .envs([("PATH", PATH), ("HOME", "/tmp"), ("LC_ALL", "C.UTF-8")])
+            .envs([("PATH", PATH), ("HOME", "/tmp"), ("SHELL", "/bin/bash"), ("LC_ALL", "C.UTF-8")])
             .stdin(Stdio::null());
         command
     }

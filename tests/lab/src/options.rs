@@ -15,6 +15,16 @@ pub enum Cgroup {
     V2,
 }
 
+impl Cgroup {
+    /// The folder of `/sys/fs/cgroup` whose groups limit devices.
+    pub(crate) fn hierarchy(self) -> &'static str {
+        match self {
+            Self::V1 => "devices",
+            Self::V2 => "unified",
+        }
+    }
+}
+
 /// One compute node: a slurmd of its own.
 #[derive(Clone, Debug)]
 pub struct Node {
@@ -92,6 +102,12 @@ impl Options {
             binds: Vec::new(),
             devices: Vec::new(),
         }
+    }
+
+    /// Another first node.
+    pub fn first_node(mut self, node: Node) -> Self {
+        self.nodes[0] = node;
+        self
     }
 
     /// One more node.

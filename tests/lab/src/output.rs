@@ -67,7 +67,7 @@ impl Probe {
 
     fn parse(line: &str) -> Option<Self> {
         // `srun -l` and the like put a label before the line.
-        let fields = &line[line.find("probe begin=")?..];
+        let fields = line[line.find("probe begin=")?..].trim_end();
         let mut probe = Self::default();
         for (key, value) in fields.split(' ').filter_map(|field| field.split_once('=')) {
             let text = || variable(value).unwrap_or_default();

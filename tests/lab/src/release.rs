@@ -26,6 +26,11 @@ impl Release {
         }
     }
 
+    /// Where Debian's Slurm looks for plugins named without a path, on every suite.
+    pub fn plugin_directory(self) -> String {
+        format!("/usr/lib/{}-linux-gnu/slurm-wlm", std::env::consts::ARCH)
+    }
+
     /// The releases named in `LAB_RELEASES` (`all`, or suites between commas); 22.05 where it is not set.
     ///
     /// # Panics

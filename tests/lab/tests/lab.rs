@@ -139,6 +139,38 @@ fn a_killed_owner_leaves_nothing_behind() {
     assert_eq!(left(), Default::default(), "processes, processes, cgroups");
 }
 
+#[test]
+fn without_root_it_says_so() {
+    let shell = Command::new("setpriv")
+        .args(["--reuid=65534", "--clear-groups"])
+        // The binary may lie where only root may look.
+        .args(["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"])
+        .args([env!("CARGO_BIN_EXE_lab"), "shell", "bookworm"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&shell.stderr);
+    assert_eq!(said, "error: lab: unavailable on this machine: a lab needs root; run it with sudo\n");
+    assert_eq!(shell.status.code(), Some(1));
+}
+
+#[test]
+fn where_every_device_is_denied_it_says_so() {
+    let group = PathBuf::from(format!("/sys/fs/cgroup/devices/gresgen-lab-{}-denied", std::process::id()));
+    fs::create_dir(&group).unwrap();
+    // The major of the node that the lab checks with.
+    fs::write(group.join("devices.deny"), "c 254:* rw").unwrap();
+    let enter = r#"echo $$ >"$1/cgroup.procs" && exec "$2" shell bookworm"#;
+    let shell = Command::new("sh")
+        .args(["-c", enter, "sh"])
+        .arg(&group)
+        .arg(env!("CARGO_BIN_EXE_lab"))
+        .output()
+        .unwrap();
+    fs::remove_dir(&group).unwrap();
+    let said = String::from_utf8_lossy(&shell.stderr);
+    assert!(said.contains("unavailable on this machine: this container denies every device node"), "{said}");
+}
+
 /// Every process of this machine in a namespace, which also means in its mounts.
 fn members(kind: &str, namespace: &str) -> Vec<PathBuf> {
     let inside = |process: &PathBuf| {
