@@ -85,10 +85,14 @@ pub fn outputs(
     settings: &Settings,
     root: &Root,
 ) -> Result<(GresTable, Vec<Output>), PublishError> {
-    let release = settings.release.or_else(|| installed_release().ok()).unwrap_or_else(Release::latest);
     let table = GresTable::new(inventory, settings, &previous(settings, root))?;
-    let outputs = render::node(inventory, &table, settings, release, root)?;
+    let outputs = render::node(inventory, &table, settings, release(settings), root)?;
     Ok((table, outputs))
+}
+
+/// The release files are for: what the settings say, else what is installed, else the latest one known.
+pub fn release(settings: &Settings) -> Release {
+    settings.release.or_else(|| installed_release().ok()).unwrap_or_else(Release::latest)
 }
 
 /// The device map in place, if there is one that can be believed.

@@ -2,6 +2,7 @@
 
 mod apply;
 mod change;
+mod check;
 mod clear;
 mod draw;
 mod env;
@@ -9,6 +10,7 @@ mod export;
 mod out;
 mod plan;
 mod profiles;
+mod render;
 pub mod report;
 mod session;
 mod status;
@@ -74,6 +76,10 @@ enum Verb {
     Clear(clear::ClearArgs),
     /// Switch MIG mode
     Mode(clear::ModeArgs),
+    /// Write Slurm's files from what the GPUs are now, or from the inventories of many nodes
+    Render(render::Args),
+    /// Check the whole chain from the driver to a job, and say what to do where it does not hold
+    Check(check::Args),
     /// Print what the node has as a configuration file
     Export(export::Args),
     /// Print the variables for the devices this process can open, for a shell to read
@@ -93,6 +99,8 @@ pub fn run(cli: &Cli) -> Outcome {
         Verb::Apply(args) => apply::run(&session, &cli.global, args),
         Verb::Clear(args) => clear::clear(&session, &cli.global, args),
         Verb::Mode(args) => clear::mode(&session, &cli.global, args),
+        Verb::Render(args) => render::run(&session, &cli.global, args),
+        Verb::Check(args) => check::run(&session, &cli.global, args),
         Verb::Export(args) => export::run(&session, args),
         Verb::Env => env::run(&session, &cli.global),
     }

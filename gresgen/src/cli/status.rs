@@ -7,13 +7,17 @@ use mig::{Demand, Placed, Profile, room};
 use super::report::{Exit, Outcome};
 use super::session::Session;
 use super::{Global, draw, out};
+use crate::document::Document;
 use crate::holders;
 use crate::inventory::{Compute, Gpu, Instance, Inventory, Mode};
 
-pub(super) fn run(session: &Session, _global: &Global) -> Outcome {
-    let mut inventory = session.driver()?.inventory(&session.node())?;
+pub(super) fn run(session: &Session, global: &Global) -> Outcome {
+    let mut inventory = session.driver()?.inventory(&session.node_name(&session.settings(global)?))?;
     holders::annotate(&mut inventory, &session.root);
-    out::text(&text(&inventory))?;
+    match global.json {
+        true => out::json(&Document::from(&inventory))?,
+        false => out::text(&text(&inventory))?,
+    }
     Ok(Exit::Ok)
 }
 
