@@ -113,20 +113,20 @@ fn device(
     }
 }
 
-/// Cores on all devices or none: with some missing, Slurm reports an error and gives those all cores.
+/// Cores on all devices or none: with some missing, Slurm reports an error and gives those all cores. Where every
+/// GPU is near every core there is nothing to say.
 fn add_cores(devices: &mut [DeviceContext], inventory: &Inventory) {
-    let of_gpu: Option<HashMap<u32, String>> = inventory
-        .gpus
-        .iter()
-        .map(|gpu| {
-            let cores = inventory.topology.cores(&gpu.cpus).filter(|cores| !cores.is_empty())?;
-            Some((gpu.index, ranges(&cores)))
-        })
-        .collect();
-    if let Some(of_gpu) = of_gpu {
-        for device in devices {
-            device.cores = of_gpu[&device.gpu].clone();
-        }
+    let near = |gpu: &Gpu| {
+        let cores = inventory.topology.cores(&gpu.cpus).filter(|cores| !cores.is_empty())?;
+        Some((gpu.index, cores))
+    };
+    let Some(near) = inventory.gpus.iter().map(near).collect::<Option<HashMap<u32, _>>>() else { return };
+    let all = inventory.topology.count();
+    if near.values().all(|cores| cores.len() == all) {
+        return;
+    }
+    for device in devices {
+        device.cores = ranges(&near[&device.gpu]);
     }
 }
 
