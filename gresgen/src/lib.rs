@@ -12,6 +12,7 @@
 
 pub mod apply;
 pub mod atomic;
+pub mod boot;
 pub mod check;
 pub mod cli;
 pub mod config;

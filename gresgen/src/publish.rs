@@ -9,6 +9,7 @@ use crate::render::{self, RenderError};
 use crate::root::Root;
 use crate::slurm::control::installed_release;
 use crate::slurm::gres::{GresError, Previous};
+use crate::slurm::links::LinkError;
 use crate::slurm::{GresTable, Release, Settings};
 
 /// Why a node's files cannot be written.
@@ -23,6 +24,9 @@ pub enum PublishError {
     /// The text finds no place.
     #[error(transparent)]
     File(#[from] FileError),
+    /// A stable link cannot be made.
+    #[error(transparent)]
+    Link(#[from] LinkError),
 }
 
 /// Files that are ready to be committed, with the table they come from.
@@ -72,11 +76,6 @@ pub fn compare(
     Ok((table, Comparison::new(outputs, adopt)?))
 }
 
-/// The release files are for: the configuration's, the installed one, or where there is none the newest known.
-pub fn release(settings: &Settings) -> Release {
-    settings.release.or_else(|| installed_release().ok()).unwrap_or_else(Release::latest)
-}
-
 /// What a node offers to Slurm, with the indexes its records have now kept.
 ///
 /// # Errors
@@ -85,15 +84,23 @@ pub fn table(inventory: &Inventory, settings: &Settings, root: &Root) -> Result<
     Ok(GresTable::new(inventory, settings, &previous(settings, root))?)
 }
 
-fn outputs(
+/// The table of a node and its files, rendered.
+///
+/// # Errors
+/// [`PublishError`] naming the object at fault.
+pub fn outputs(
     inventory: &Inventory,
     settings: &Settings,
     root: &Root,
 ) -> Result<(GresTable, Vec<Output>), PublishError> {
-    let release = release(settings);
     let table = table(inventory, settings, root)?;
-    let outputs = render::node(inventory, &table, settings, release, root)?;
+    let outputs = render::node(inventory, &table, settings, release(settings), root)?;
     Ok((table, outputs))
+}
+
+/// The release files are for: what the settings say, else what is installed, else the latest one known.
+pub fn release(settings: &Settings) -> Release {
+    settings.release.or_else(|| installed_release().ok()).unwrap_or_else(Release::latest)
 }
 
 /// The device map in place, if there is one that can be believed.

@@ -1,6 +1,6 @@
 //! Inventories from a few lines of YAML.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use device_map::DeviceFile;
 use gresgen::inventory::{Compute, Gpu, Instance, Inventory, Mode};
@@ -185,5 +185,5 @@ fn gi(geometry: &Geometry, placed: Placed, mirrored: bool) -> u32 {
 }
 
 fn file(root: &Root, path: String, major: u32, minor: u32) -> DeviceFile {
-    DeviceFile { path: PathBuf::from(root.path(path)), major, minor }
+    DeviceFile { path: root.path(path), major, minor }
 }

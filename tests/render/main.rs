@@ -3,6 +3,7 @@
 //! `nodes/*.yaml` describes nodes from the tables of boards; `fixture` builds their inventories. The judges are
 //! the slurmd of this host, and whole clusters of the releases in `LAB_RELEASES`.
 
+mod cli;
 mod corpus;
 mod document;
 mod errors;

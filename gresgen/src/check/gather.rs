@@ -27,7 +27,7 @@ pub fn quick(settings: &Settings, root: &Root) -> Facts {
     let gres_conf = std::fs::read_to_string(root.path(settings.paths.gres_conf()));
     Facts {
         boot: boot_id(root).unwrap_or_default(),
-        nodes: map.as_ref().map(|map| nodes(map)).unwrap_or_default(),
+        nodes: map.as_ref().map(nodes).unwrap_or_default(),
         loaded: Some(loaded.exists().then(|| device_map::load(&loaded).map_err(|e| e.to_string()))),
         gres_digest: Some(gres_conf.ok().map(|text| render::digest(&text))),
         map: Some(map),

@@ -19,12 +19,12 @@ pub(super) fn judge(facts: &Facts, links: &mut Vec<Link>) {
 
 fn cgroup_conf(text: &str) -> Link {
     const NAME: &str = "cgroup.conf";
-    let value = text.lines().filter_map(|line| {
+    let mut value = text.lines().filter_map(|line| {
         let line = line.split('#').next()?;
         let (key, value) = line.split_once('=')?;
         key.trim().eq_ignore_ascii_case("ConstrainDevices").then(|| value.trim().to_lowercase())
     });
-    match value.last().as_deref() {
+    match value.next_back().as_deref() {
         Some("yes") => Link::pass(NAME, "ConstrainDevices=yes"),
         _ => Link::fail(
             NAME,

@@ -77,12 +77,12 @@ enum Verb {
     Clear(clear::ClearArgs),
     /// Switch MIG mode
     Mode(clear::ModeArgs),
+    /// Write Slurm's files from what the GPUs are now, or from the inventories of many nodes
+    Render(render::Args),
+    /// Check the whole chain from the driver to a job, and say what to do where it does not hold
+    Check(check::Args),
     /// Print what the node has as a configuration file
     Export(export::Args),
-    /// Write Slurm's files as apply does, without touching the GPUs; or those of a cluster
-    Render(render::Args),
-    /// Walk the chain from the driver to a job: what holds, what does not, and how to mend it
-    Check(check::Args),
     /// Run a command on a free slice
     Run(run::Args),
     /// Print the variables for the devices this process can open, for a shell to read

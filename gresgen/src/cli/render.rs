@@ -1,113 +1,122 @@
-//! `gresgen render`: Slurm's files, of this node or of a whole cluster.
+//! `gresgen render`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
 
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, out};
 use crate::apply::lock::Lock;
 use crate::document::Document;
-use crate::files::{Comparison, Output, stage, state_directory};
+use crate::files::{self, Comparison, Output, state_directory};
 use crate::inventory::Inventory;
 use crate::publish;
-use crate::render::{Context, ContextError, RenderError, Templates, device_map, digest, slurm_files};
+use crate::render::{self, Context, Templates};
 use crate::root::Root;
-use crate::slurm::links::Links;
-use crate::slurm::{GresTable, Settings};
+use crate::slurm::{GresTable, Previous, Settings};
 
 /// Options of the verb.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Inventories of nodes, as `gresgen status --json` prints them; without any, this node's GPUs are read
+    /// Render for these nodes instead of this one: files that `gresgen status --json` wrote on each
     #[arg(long, value_name = "FILE", num_args = 1..)]
     inventory: Vec<PathBuf>,
-    /// Show what would change, and write nothing
-    #[arg(long)]
+    /// Show what would change in which file, and change nothing
+    #[arg(long, conflicts_with = "context")]
     diff: bool,
-    /// Print what templates see, as JSON, and write nothing
-    #[arg(long, conflicts_with = "diff")]
+    /// Print what templates see, as JSON, and change nothing
+    #[arg(long)]
     context: bool,
-    /// Make the links below /dev/gresgen that gres.conf names with `stable-links`
-    #[arg(long, conflicts_with_all = ["diff", "context", "inventory"])]
-    links: bool,
     /// Take over files that gresgen did not write; a backup is kept
     #[arg(long)]
     adopt: bool,
 }
 
+/// What `--json` says of a render.
+#[derive(Serialize)]
+struct Report {
+    changed: bool,
+    files: Vec<PathBuf>,
+    backups: Vec<PathBuf>,
+}
+
 pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let settings = session.settings(global)?;
     let root = &session.root;
-    let nodes = match args.inventory.is_empty() {
-        true => vec![session.driver()?.inventory(&session.node_name(&settings))?],
-        false => args.inventory.iter().map(read).collect::<Result<_, _>>()?,
+    let (context, outputs) = match args.inventory.is_empty() {
+        true => this_node(session, &settings)?,
+        false => cluster(&args.inventory, &settings, root)?,
     };
-    let (context, tables) = context(&nodes, &settings, root).map_err(usage)?;
     if args.context {
-        out::json(&context)?;
-        return Ok(Exit::Ok);
+        return out::json(&context).map(|()| Exit::Ok);
     }
-    if args.links {
-        let made = Links::new(&tables[0], &nodes[0]).make(root);
-        made.map_err(|(path, error)| Failure::new(Exit::Failure, format!("{}: {error}", path.display())))?;
-    }
-    let outputs = outputs(&nodes, &tables, &context, &settings, args, root).map_err(usage)?;
     if args.diff {
         let comparison = Comparison::new(outputs, args.adopt).map_err(publish::PublishError::from)?;
-        out::text(&comparison.diff())?;
-        return Ok(Exit::Ok);
+        return out::text(&comparison.diff()).map(|()| Exit::Ok);
     }
     let _lock = Lock::node(root)?;
-    let staged = stage(outputs, args.adopt, &state_directory(root)).map_err(publish::PublishError::from)?;
+    let staged =
+        files::stage(outputs, args.adopt, &state_directory(root)).map_err(publish::PublishError::from)?;
     let committed = staged.commit().map_err(publish::PublishError::from)?;
-    let written = committed.written.iter().map(|path| format!("wrote {}\n", path.display()));
-    let text: String = written.collect();
-    out::text(if text.is_empty() { "nothing to change\n" } else { &text })?;
-    Ok(Exit::Ok)
-}
-
-/// The facts given were wrong, not this node.
-fn usage(error: impl Into<publish::PublishError>) -> Failure {
-    Failure { exit: Exit::Usage, ..Failure::from(error.into()) }
-}
-
-fn read(path: &PathBuf) -> Result<Inventory, Failure> {
-    let fail = |what: String| Failure::new(Exit::Usage, format!("{}: {what}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|e| fail(e.to_string()))?;
-    Document::read(&text).map_err(|e| fail(e.to_string()))
-}
-
-/// What templates see of these nodes, and the table of each. Indexes of this node are kept; those of nodes read
-/// from files are whatever their inventories make.
-fn context(
-    nodes: &[Inventory],
-    settings: &Settings,
-    root: &Root,
-) -> Result<(Context, Vec<GresTable>), publish::PublishError> {
-    let release = publish::release(settings);
-    let tables: Result<Vec<GresTable>, _> = nodes.iter().map(|n| publish::table(n, settings, root)).collect();
-    let tables = tables?;
-    let context = match nodes {
-        [node] => Context::of_node(node, &tables[0], settings, release, root),
-        nodes => Context::of_cluster(nodes.iter().zip(&tables), settings, release, root),
+    let report = Report {
+        changed: !committed.written.is_empty(),
+        files: committed.written,
+        backups: committed.backups,
     };
-    Ok((context.map_err(|e: ContextError| RenderError::from(e))?, tables))
+    print(&report, global)?;
+    Ok(if report.changed && session.runs_slurm() { Exit::SlurmPending } else { Exit::Ok })
 }
 
-/// Slurm's files, and the device map where they are this node's own.
-fn outputs(
-    nodes: &[Inventory],
-    tables: &[GresTable],
-    context: &Context,
-    settings: &Settings,
-    args: &Args,
-    root: &Root,
-) -> Result<Vec<Output>, publish::PublishError> {
-    let templates = Templates::load(&root.path(Root::TEMPLATES)).map_err(RenderError::from)?;
-    let mut outputs = slurm_files(&templates, context, settings, root).map_err(RenderError::from)?;
-    if args.inventory.is_empty() {
-        let map = tables[0].map(&nodes[0], digest(&outputs[0].text));
-        outputs.push(device_map(&map, root));
+fn this_node(session: &Session, settings: &Settings) -> Result<(Context, Vec<Output>), Failure> {
+    let inventory = session.driver()?.inventory(&session.node_name(settings))?;
+    let (table, outputs) = publish::outputs(&inventory, settings, &session.root)?;
+    let release = publish::release(settings);
+    let context = Context::of_node(&inventory, &table, settings, release, &session.root)
+        .map_err(|error| Failure::new(Exit::Usage, error))?;
+    Ok((context, outputs))
+}
+
+fn cluster(files: &[PathBuf], settings: &Settings, root: &Root) -> Result<(Context, Vec<Output>), Failure> {
+    let usage = |error: String| Failure::new(Exit::Usage, error);
+    let mut nodes: Vec<(Inventory, GresTable)> = Vec::new();
+    for file in files {
+        let inventory = read(file).map_err(usage)?;
+        let table = GresTable::new(&inventory, settings, &Previous::default())
+            .map_err(|error| usage(format!("{}: {error}", file.display())))?;
+        nodes.push((inventory, table));
     }
-    Ok(outputs)
+    let nodes = nodes.iter().map(|(inventory, table)| (inventory, table));
+    let context = Context::of_cluster(nodes, settings, publish::release(settings), root)
+        .map_err(|error| usage(error.to_string()))?;
+    let templates = Templates::load(&root.path(Root::TEMPLATES)).map_err(|error| usage(error.to_string()))?;
+    let outputs = render::slurm_files(&templates, &context, settings, root)
+        .map_err(|error| usage(error.to_string()))?;
+    Ok((context, outputs))
+}
+
+fn read(file: &Path) -> Result<Inventory, String> {
+    let name = file.display();
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{name}: {error}"))?;
+    Document::read(&text).map_err(|error| format!("{name}: {error}"))
+}
+
+fn print(report: &Report, global: &Global) -> Result<(), Failure> {
+    if global.json {
+        return out::json(report);
+    }
+    let mut text = String::new();
+    if !report.changed {
+        text.push_str("nothing to change\n");
+    }
+    for file in &report.files {
+        text.push_str(&format!("wrote {}\n", file.display()));
+    }
+    for backup in &report.backups {
+        text.push_str(&format!("kept the previous one as {}\n", backup.display()));
+    }
+    match global.quiet {
+        true => Ok(()),
+        false => out::text(&text),
+    }
 }

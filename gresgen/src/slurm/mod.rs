@@ -12,6 +12,7 @@ pub mod links;
 pub mod names;
 pub mod release;
 pub mod settings;
+pub mod shortfall;
 pub mod transition;
 
 pub use gres::{GresError, GresTable, Previous};

@@ -22,10 +22,18 @@ pub struct NodeView {
 impl NodeView {
     /// Reads one line of `scontrol -d -o show node`.
     pub fn parse(line: &str) -> Option<Self> {
+        value(line, "State")?;
+        Self::parse_line(line)
+    }
+
+    /// Reads a NodeName line of slurm.conf, whose words look alike; the name may be a host list.
+    pub fn parse_line(line: &str) -> Option<Self> {
         let value = |key: &str| value(line, key);
         // A `*` is a node that does not answer; `-`, `~` and the like are power states.
-        let state =
-            value("State")?.split('+').map(|word| word.trim_end_matches(|c: char| !c.is_ascii_alphabetic()));
+        let state = value("State")
+            .unwrap_or_default()
+            .split('+')
+            .map(|word| word.trim_end_matches(|c: char| !c.is_ascii_alphabetic()));
         let reason = line.split_once(" Reason=").map(|(_, reason)| reason.trim().to_owned());
         let gpu = |entry: &str| {
             let (type_name, count) = gpu(entry)?;
