@@ -52,13 +52,18 @@ pub struct Booted {
     pub shortfalls: Vec<Shortfall>,
 }
 
+/// Whether a boot writes files of this kind.
+pub fn writes(kind: Kind) -> bool {
+    matches!(kind, Kind::GresConf | Kind::DeviceMap)
+}
+
 /// Writes what is there: gres.conf, the device map, and the links where they are used.
 ///
 /// # Errors
 /// [`PublishError`] naming the object at fault.
 pub fn publish(inventory: &Inventory, settings: &Settings, root: &Root) -> Result<Booted, PublishError> {
     let (table, mut outputs) = publish::outputs(inventory, settings, root)?;
-    outputs.retain(|output| matches!(output.kind, Kind::GresConf | Kind::DeviceMap));
+    outputs.retain(|output| writes(output.kind));
     let staged = files::stage(outputs, false, &state_directory(root))?;
     if settings.stable_links {
         Links::new(&table, inventory).make(root)?;

@@ -3,7 +3,7 @@
 use device_map::DeviceMap;
 use thiserror::Error;
 
-use crate::files::{self, Committed, Comparison, FileError, Output, Staged, state_directory};
+use crate::files::{self, Committed, Comparison, FileError, Kind, Output, Staged, state_directory};
 use crate::inventory::Inventory;
 use crate::render::{self, RenderError};
 use crate::root::Root;
@@ -48,7 +48,22 @@ impl Publication {
         root: &Root,
         adopt: bool,
     ) -> Result<Self, PublishError> {
-        let (table, outputs) = outputs(inventory, settings, root)?;
+        Self::stage_where(inventory, settings, root, adopt, |_| true)
+    }
+
+    /// The same for some kinds of files.
+    ///
+    /// # Errors
+    /// As [`Publication::stage`].
+    pub fn stage_where(
+        inventory: &Inventory,
+        settings: &Settings,
+        root: &Root,
+        adopt: bool,
+        kind: impl Fn(Kind) -> bool,
+    ) -> Result<Self, PublishError> {
+        let (table, mut outputs) = outputs(inventory, settings, root)?;
+        outputs.retain(|output| kind(output.kind));
         let staged = files::stage(outputs, adopt, &state_directory(root))?;
         Ok(Publication { table, staged })
     }

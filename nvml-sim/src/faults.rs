@@ -1,7 +1,8 @@
 //! Faults on order: `NVML_SIM_FAULTS` and `NVML_SIM_LATENCY`.
 //!
-//! `Call@n=CODE` makes the n-th call of that name in this process give CODE, `Call@*=CODE` every one;
-//! `kill@n` ends the process before its n-th changing call. With a trailing `!` the effect comes first.
+//! `Call@n=CODE` makes the n-th call of that name in this process give CODE, `Call@*=CODE` every one and
+//! `Call@n+=CODE` the n-th and all that follow; `*` for the call is any call, as of a GPU that falls off the
+//! bus. `kill@n` ends the process before its n-th changing call. With a trailing `!` the effect comes first.
 //! Several are separated by commas. Latency is `Call=ms,...`.
 
 use std::collections::HashMap;
@@ -17,16 +18,25 @@ pub struct Faults {
     calls: Vec<CallFault>,
     kills: Vec<(u64, When)>,
     seen: HashMap<String, u64>,
+    all: u64,
     changes: u64,
 }
 
 #[derive(Debug)]
 struct CallFault {
-    call: String,
-    /// Which one; none is every one.
-    number: Option<u64>,
+    /// Its name; none is any call.
+    call: Option<String>,
+    which: Which,
     code: Code,
     when: When,
+}
+
+/// Which calls of a name a fault is for.
+#[derive(Clone, Copy, Debug)]
+enum Which {
+    Every,
+    Only(u64),
+    From(u64),
 }
 
 /// Whether a fault keeps the call from doing its work.
@@ -63,19 +73,41 @@ impl Faults {
         let seen = self.seen.entry(call.to_owned()).or_default();
         *seen += 1;
         let seen = *seen;
+        self.all += 1;
         if changes {
             self.changes += 1;
             if let Some(&(_, when)) = self.kills.iter().find(|(n, _)| *n == self.changes) {
                 return Fate::Die(when);
             }
         }
-        let hit = |f: &&CallFault| f.call == call && f.number.is_none_or(|n| n == seen);
+        let hit = |f: &&CallFault| match &f.call {
+            Some(name) => name == call && f.which.is_for(seen),
+            None => f.which.is_for(self.all),
+        };
         self.calls.iter().find(hit).map_or(Fate::Proceed, |f| Fate::Fail(f.code, f.when))
     }
 
     /// A call that is named and that `known` does not hold for: its fault could never happen.
     pub fn unknown_call(&self, known: impl Fn(&str) -> bool) -> Option<FaultError> {
-        unknown(self.calls.iter().map(|f| f.call.as_str()), known)
+        unknown(self.calls.iter().filter_map(|f| f.call.as_deref()), known)
+    }
+}
+
+impl Which {
+    fn is_for(self, number: u64) -> bool {
+        match self {
+            Which::Every => true,
+            Which::Only(n) => n == number,
+            Which::From(n) => n <= number,
+        }
+    }
+
+    fn parse(text: &str) -> Option<Which> {
+        match text.strip_suffix('+') {
+            _ if text == "*" => Some(Which::Every),
+            Some(text) => count(text).map(Which::From),
+            None => count(text).map(Which::Only),
+        }
     }
 }
 
@@ -102,8 +134,11 @@ impl FromStr for Faults {
     fn from_str(text: &str) -> Result<Self, FaultError> {
         let mut faults = Faults::default();
         for part in parts(text) {
-            let malformed =
-                || FaultError(format!("{part:?}: not of the form Call@n=CODE, Call@*=CODE or kill@n"));
+            let malformed = || {
+                FaultError(format!(
+                    "{part:?}: not of the form Call@n=CODE, Call@n+=CODE, Call@*=CODE or kill@n"
+                ))
+            };
             let (body, when) = match part.strip_suffix('!') {
                 Some(body) => (body, When::After),
                 None => (part, When::Instead),
@@ -114,10 +149,11 @@ impl FromStr for Faults {
                 continue;
             }
             let (number, code) = rest.split_once('=').ok_or_else(malformed)?;
-            let number = if number == "*" { None } else { Some(count(number).ok_or_else(malformed)?) };
+            let which = Which::parse(number).ok_or_else(malformed)?;
             let code =
                 code.parse().map_err(|()| FaultError(format!("{part:?}: {code:?} is no NVML error")))?;
-            faults.calls.push(CallFault { call: call.to_owned(), number, code, when });
+            let call = (call != "*").then(|| call.to_owned());
+            faults.calls.push(CallFault { call, which, code, when });
         }
         Ok(faults)
     }
@@ -167,6 +203,16 @@ mod tests {
     }
 
     #[test]
+    fn a_driver_vanishes_from_a_call_on() {
+        let mut faults: Faults = "*@3+=GPU_IS_LOST,A@2+=IN_USE".parse().unwrap();
+        let mut fates = |calls: [&str; 4]| calls.map(|call| faults.meet(call, false) != Fate::Proceed);
+        assert_eq!(fates(["A", "B", "B", "A"]), [false, false, true, true]);
+        let mut faults: Faults = "A@2+=IN_USE".parse().unwrap();
+        let mut fates = |calls: [&str; 4]| calls.map(|call| faults.meet(call, false) != Fate::Proceed);
+        assert_eq!(fates(["A", "B", "A", "A"]), [false, false, true, true]);
+    }
+
+    #[test]
     fn kill_counts_changing_calls_of_any_name() {
         let mut faults: Faults = "kill@2,kill@3!".parse().unwrap();
         let fates = [("A", true), ("R", false), ("B", true), ("A", true)].map(|(c, m)| faults.meet(c, m));
@@ -175,8 +221,18 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_named() {
-        for text in ["A", "A@1", "A@0=IN_USE", "A@x=IN_USE", "A@1=BUSY", "A@1=0", "kill@", "kill@*", "kill@0"]
-        {
+        for text in [
+            "A",
+            "A@1",
+            "A@0=IN_USE",
+            "A@x=IN_USE",
+            "A@1=BUSY",
+            "A@1=0",
+            "A@+=IN_USE",
+            "kill@",
+            "kill@*",
+            "kill@0",
+        ] {
             let error = text.parse::<Faults>().unwrap_err().to_string();
             assert!(error.contains(&format!("{text:?}")), "{error}");
         }

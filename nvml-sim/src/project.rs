@@ -7,6 +7,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 
@@ -133,6 +134,12 @@ fn version() -> String {
 
 /// All capabilities the driver can ever have, whether or not their instance exists.
 fn mig_minors() -> String {
+    // The same for every machine, and long.
+    static TEXT: LazyLock<String> = LazyLock::new(all_minors);
+    TEXT.clone()
+}
+
+fn all_minors() -> String {
     let mut text = format!("config {}\nmonitor {}\n", minors::CONFIG, minors::MONITOR);
     for gpu in 0..minors::GPUS {
         for gi in 0..minors::INSTANCES {

@@ -1,8 +1,9 @@
-//! Carrying out a change: read, plan, check, journal, change, verify; and back, when something fails.
+//! Carrying out a change: plan, check, journal, change, verify, write the files; and back, when something fails.
 //!
 //! The engine knows no configuration and no verb. A [`Wish`] turns a fresh picture of the node into what its
 //! GPUs shall be, and is asked again after every change of MIG mode and once more at the end: when it then
-//! wants nothing, the change is verified. Rolling back is the same engine with another wish.
+//! wants nothing, the change is verified. Rolling back is the same engine with another wish. The journal goes last,
+//! so that GPUs and files which do not belong together are never taken for finished.
 
 pub mod forecast;
 pub mod intent;
@@ -19,9 +20,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use thiserror::Error;
 
 use crate::devices::{self, DeviceError};
+use crate::files::{Committed, FileError};
 use crate::holders;
 use crate::inventory::{Gpu, Holder, Inventory};
 use crate::nvml::{Activation, Code, Driver, DriverError};
+use crate::publish::{Publication, PublishError};
 use crate::root::Root;
 use intent::{Intent, IntentError};
 use steps::{Step, disturbed, ready, steps};
@@ -66,6 +69,12 @@ pub enum ApplyError {
     /// The journal could not be kept.
     #[error(transparent)]
     Intent(#[from] IntentError),
+    /// The files that belong to the GPUs cannot be made ready; none was replaced.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// The GPUs are as they shall be, the files are not all there. The journal stays.
+    #[error("the GPUs are done, but not the files: {0}")]
+    Unpublished(#[source] FileError),
     /// Resetting a GPU failed.
     #[error("GPU {gpu}: nvidia-smi --gpu-reset: {reason}")]
     Reset {
@@ -118,6 +127,8 @@ pub struct Options<'a> {
     pub reset: bool,
     /// Adds who Slurm says holds an instance; the driver cannot know.
     pub annotate: &'a dyn Fn(&mut Inventory),
+    /// Makes the files ready that belong to GPUs as they were read.
+    pub publish: &'a dyn Fn(&Inventory) -> Result<Publication, PublishError>,
 }
 
 /// What happens, for a progress display.
@@ -140,6 +151,8 @@ pub struct Applied {
     pub steps: usize,
     /// GPUs whose MIG mode waits for a reset or reboot, with the driver's reason.
     pub pending: Vec<(String, Code)>,
+    /// Files written for them.
+    pub files: Committed,
 }
 
 /// Carries out wishes on one node.
@@ -170,32 +183,47 @@ impl Engine<'_> {
         Ok(inventory)
     }
 
-    /// Makes the node what the wish says and verifies it, or puts back what was.
+    /// Makes the node, which was just read as `before`, what the wish says, verifies it and writes its files; or
+    /// puts back what was.
     ///
     /// # Errors
-    /// [`ApplyError`]. All but [`ApplyError::RolledBack`] mean that nothing was changed.
-    pub fn apply(&mut self, wish: &dyn Wish, options: &Options<'_>) -> Result<Applied, ApplyError> {
-        let before = self.read(options)?;
+    /// [`ApplyError`]. All but [`ApplyError::RolledBack`] and [`ApplyError::Unpublished`] mean that nothing was
+    /// changed.
+    pub fn apply(
+        &mut self,
+        before: Inventory,
+        wish: &dyn Wish,
+        options: &Options<'_>,
+    ) -> Result<Applied, ApplyError> {
         let first = self.prepare(&before, wish)?;
+        // What would refuse the files afterwards must refuse the change beforehand.
+        let current = (options.publish)(&before)?.staged.comparison.changed().next().is_none();
         let interrupted = Intent::load(self.root)?;
-        if first.is_empty() && interrupted.is_none() {
+        if first.is_empty() && current && interrupted.is_none() {
             let pending = pending(&before);
-            return Ok(Applied { inventory: before, steps: 0, pending });
+            return Ok(Applied { inventory: before, steps: 0, pending, files: Committed::default() });
         }
         // An apply that was cut off keeps its journal: what was before it is what an undo means.
+        let resumes = interrupted.is_some();
         let intent = interrupted.unwrap_or_else(|| Intent::new(options.what, &before));
         intent.save(self.root)?;
         match self.reach(before, wish, options) {
-            Ok(applied) => {
-                Intent::clear(self.root)?;
-                Ok(applied)
-            }
+            Ok((applied, publication)) => self.finish(applied, publication),
             Err((0, error)) => {
-                Intent::clear(self.root)?;
+                if !resumes {
+                    Intent::clear(self.root)?;
+                }
                 Err(error)
             }
             Err((_, error)) => Err(self.roll_back(error, &intent, options)),
         }
+    }
+
+    /// Writes the files and ends the journal.
+    fn finish(&self, applied: Applied, publication: Publication) -> Result<Applied, ApplyError> {
+        let files = publication.commit().map_err(ApplyError::Unpublished)?;
+        Intent::clear(self.root)?;
+        Ok(Applied { files, ..applied })
     }
 
     /// What would be done, with everything checked that can be checked before the first change.
@@ -222,8 +250,24 @@ impl Engine<'_> {
         if held.is_empty() { Ok(steps) } else { Err(ApplyError::Busy(held)) }
     }
 
-    /// Runs steps until the wish wants nothing more. The error carries how many steps were done.
+    /// Runs steps until the wish wants nothing more, and makes the files ready. The error carries how many steps
+    /// were done.
     fn reach(
+        &mut self,
+        inventory: Inventory,
+        wish: &dyn Wish,
+        options: &Options<'_>,
+    ) -> Result<(Applied, Publication), (usize, ApplyError)> {
+        let applied = self.change(inventory, wish, options)?;
+        let ready =
+            self.make_nodes(&applied.inventory).and_then(|()| Ok((options.publish)(&applied.inventory)?));
+        match ready {
+            Ok(publication) => Ok((applied, publication)),
+            Err(error) => Err((applied.steps, error)),
+        }
+    }
+
+    fn change(
         &mut self,
         mut inventory: Inventory,
         wish: &dyn Wish,
@@ -237,8 +281,7 @@ impl Engine<'_> {
             let blocked = |s: &Step| waiting.iter().any(|(uuid, _)| *uuid == inventory.gpus[s.gpu()].uuid);
             let todo: Vec<Step> = ready(todo).into_iter().filter(|s| done == 0 || !blocked(s)).collect();
             if todo.is_empty() {
-                self.make_nodes(&inventory).map_err(|e| (done, e))?;
-                return Ok(Applied { inventory, steps: done, pending: waiting });
+                return Ok(Applied { inventory, steps: done, pending: waiting, files: Committed::default() });
             }
             self.run(&inventory, &todo, options, &mut done).map_err(|e| (done, e))?;
             inventory = self.read(options).map_err(|e| (done, e))?;
@@ -294,16 +337,17 @@ impl Engine<'_> {
         Ok(())
     }
 
+    /// Brings back what was, files included: those of an apply that was cut off may be new already.
     fn roll_back(&mut self, error: ApplyError, intent: &Intent, options: &Options<'_>) -> ApplyError {
         (self.events)(Event::RollingBack(&error));
-        // The signal that stopped the apply must not stop its undoing.
-        self.stop.store(false, Ordering::Relaxed);
+        // No signal stops the undoing, neither the one that stopped the apply nor an impatient second one.
+        self.stop = Arc::default();
         let undone = self
             .read(options)
             .map_err(|e| (0, e))
             .and_then(|now| self.reach(now, intent, options))
             .map_err(|(_, e)| e)
-            .and_then(|_| Ok(Intent::clear(self.root)?));
+            .and_then(|(applied, publication)| self.finish(applied, publication));
         ApplyError::RolledBack { error: Box::new(error), undo: undone.err().map(Box::new) }
     }
 }

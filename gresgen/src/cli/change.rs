@@ -16,9 +16,10 @@ use crate::apply::lock::Lock;
 use crate::apply::preview::Preview;
 use crate::apply::steps::Step;
 use crate::apply::{Applied, Engine, Event, Options, Wish, name};
+use crate::boot;
 use crate::inventory::Inventory;
 use crate::nvml::Driver;
-use crate::publish::{Publication, PublishError};
+use crate::publish::{Publication, table};
 use crate::site::{Site, SiteError};
 use crate::slurm::Settings;
 use crate::slurm::transition::Action;
@@ -39,6 +40,12 @@ pub(super) struct ChangeArgs {
     /// What to do to Slurm's daemons afterwards
     #[arg(long, value_name = "WHAT", default_value = "print")]
     slurm: SlurmMode,
+    /// Leave out a GPU, by index, UUID or PCI address: a dead one, say
+    #[arg(long, value_name = "GPU")]
+    without: Vec<String>,
+    /// Set by `apply --boot`: slurmctld is not asked, and the files are those a boot writes.
+    #[arg(skip)]
+    pub(super) boot: bool,
     /// Do not ask slurmctld who holds slices: no job runs on this node
     #[arg(long, conflicts_with = "drain")]
     offline: bool,
@@ -76,19 +83,32 @@ struct Report {
 
 impl<'a> Change<'a> {
     pub(super) fn new(session: &'a Session, settings: &'a Settings) -> Result<Self, Failure> {
+        Ok(Self::with(session, settings, session.driver()?))
+    }
+
+    /// The same on a driver that is open.
+    pub(super) fn with(session: &'a Session, settings: &'a Settings, driver: Driver) -> Self {
         let site = Site {
             root: &session.root,
             settings,
             node: session.node_name(settings),
             asked: session.runs_slurm(),
         };
-        Ok(Change { session, settings, driver: session.driver()?, site })
+        Change { session, settings, driver, site }
     }
 
     /// What a wish comes to, without doing it.
     pub(super) fn prepare(mut self, wish: &dyn Wish) -> Result<(Inventory, Vec<Step>), Failure> {
         let annotate = |inventory: &mut Inventory| self.site.annotate(inventory);
-        let options = Options { node: &self.site.node, what: "plan", reset: false, annotate: &annotate };
+        let root = &self.session.root;
+        let publish = |inventory: &Inventory| Publication::stage(inventory, self.settings, root, false);
+        let options = Options {
+            node: &self.site.node,
+            what: "plan",
+            reset: false,
+            annotate: &annotate,
+            publish: &publish,
+        };
         let mut silent = |_: Event<'_>| {};
         let engine = engine(&mut self.driver, self.session, &mut silent)?;
         let inventory = engine.read(&options)?;
@@ -100,10 +120,18 @@ impl<'a> Change<'a> {
     pub(super) fn run(mut self, wish: &dyn Wish, what: &str, args: &ChangeArgs, global: &Global) -> Outcome {
         let root = &self.session.root;
         let _lock = Lock::node(root)?;
-        self.site.asked &= !args.offline;
+        self.site.asked &= !args.offline && !args.boot;
         let site = &self.site;
-        let annotate = |inventory: &mut Inventory| site.annotate(inventory);
-        let options = Options { node: &site.node, what, reset: args.reset, annotate: &annotate };
+        let annotate = |inventory: &mut Inventory| {
+            boot::without(inventory, &args.without);
+            site.annotate(inventory);
+        };
+        let written = |kind| !args.boot || boot::writes(kind);
+        let publish = |inventory: &Inventory| {
+            Publication::stage_where(inventory, self.settings, root, args.adopt, written)
+        };
+        let options =
+            Options { node: &site.node, what, reset: args.reset, annotate: &annotate, publish: &publish };
         let mut progress = progress(global.quiet);
         let mut engine = engine(&mut self.driver, self.session, &mut progress)?;
 
@@ -117,19 +145,15 @@ impl<'a> Change<'a> {
         }
         let steps = steps?;
         site.allow(&before, &steps)?;
-        // What would refuse the files afterwards must refuse the change beforehand.
-        Publication::stage(&before, self.settings, root, args.adopt)?;
         let loaded = site.loaded();
-        let applied = engine.apply(wish, &options)?;
+        let applied = engine.apply(before.clone(), wish, &options)?;
 
-        let publication = Publication::stage(&applied.inventory, self.settings, root, args.adopt)?;
-        let actions = site.transition(&loaded, &publication.table).after;
-        let committed = publication.commit().map_err(PublishError::from)?;
+        let actions = site.transition(&loaded, &table(&applied.inventory, self.settings, root)?).after;
         let mut report = Report {
-            changed: applied.steps > 0 || !committed.written.is_empty(),
+            changed: applied.steps > 0 || !applied.files.written.is_empty(),
             preview: Preview::new(&before, &steps),
-            files: committed.written,
-            backups: committed.backups,
+            files: applied.files.written.clone(),
+            backups: applied.files.backups.clone(),
             reset_pending: applied.pending.iter().map(|(gpu, _)| gpu.clone()).collect(),
             slurm_pending: actions.iter().map(ToString::to_string).collect(),
         };

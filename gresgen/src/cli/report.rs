@@ -156,6 +156,9 @@ impl From<ApplyError> for Failure {
                      finish or gresgen apply --undo to go back"
                 ))
             }
+            ApplyError::Unpublished(_) => Failure::new(Exit::Failure, error).hint(
+                "gresgen apply, once the cause is gone, writes the rest; until then gresgen status shows it",
+            ),
             error => Failure::new(Exit::Failure, error),
         }
     }

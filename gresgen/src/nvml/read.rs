@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use mig::{Geometry, Placed, Profile};
+use mig::{Architecture, Geometry, Placed, Profile};
 use nvml_wrapper::Device;
 use nvml_wrapper::enum_wrappers::device::GpuVirtualizationMode;
 use nvml_wrapper::error::NvmlError;
@@ -63,10 +63,12 @@ impl Driver {
             pci: pci_address(&pci.bus_id),
             pci_device: pci.pci_device_id,
             memory_mib,
-            architecture: device.architecture().ok().and_then(|a| architecture(a.as_c())),
+            architecture: generation(&device).map_err(failed(&uuid, "nvmlDeviceGetArchitecture"))?,
             mode,
-            guest: matches!(device.virtualization_mode(), Ok(GpuVirtualizationMode::Vgpu)),
-            cpus: cpus(&device),
+            guest: told(device.virtualization_mode())
+                .map_err(failed(&uuid, "nvmlDeviceGetVirtualizationMode"))?
+                .is_some_and(|mode| mode == GpuVirtualizationMode::Vgpu),
+            cpus: cpus(&device).map_err(failed(&uuid, "nvmlDeviceGetCpuAffinity"))?,
             file: gpu_file(&self.root, minor)?,
             instances: Vec::new(),
             geometry,
@@ -200,12 +202,30 @@ fn pci_address(bus_id: &str) -> String {
     }
 }
 
-fn cpus(device: &Device<'_>) -> Vec<u32> {
-    let words = device.cpu_affinity(CPU_WORDS).unwrap_or_default();
+/// What not every driver tells of every GPU. Any other failure is one: files must not silently say less than
+/// they did.
+fn told<T>(result: Result<T, NvmlError>) -> Result<Option<T>, NvmlError> {
+    match result {
+        Err(NvmlError::NotSupported | NvmlError::FailedToLoadSymbol(_)) => Ok(None),
+        result => result.map(Some),
+    }
+}
+
+/// A generation newer than the bindings comes as the number they did not expect; return codes that they did not
+/// expect come the same way, but begin after 22.
+fn generation(device: &Device<'_>) -> Result<Option<Architecture>, NvmlError> {
+    match device.architecture() {
+        Err(NvmlError::UnexpectedVariant(number @ ..=22)) => Ok(architecture(number)),
+        result => Ok(told(result)?.and_then(|known| architecture(known.as_c()))),
+    }
+}
+
+fn cpus(device: &Device<'_>) -> Result<Vec<u32>, NvmlError> {
+    let words = told(device.cpu_affinity(CPU_WORDS))?.unwrap_or_default();
     let bits = words.iter().zip(0u32..).flat_map(|(&word, index)| {
         (0..u64::BITS).filter(move |bit| word >> bit & 1 == 1).map(move |bit| index * u64::BITS + bit)
     });
-    bits.collect()
+    Ok(bits.collect())
 }
 
 #[cfg(test)]

@@ -1,0 +1,172 @@
+//! What must hold after a disturbed apply, and after one more.
+
+use std::fs;
+use std::path::Path;
+
+use device_map::DeviceMap;
+
+use crate::faults::Case;
+use crate::node::{Bench, Ended, JOURNAL, Node, PUBLISHED};
+use crate::picture::{Picture, devices};
+
+/// What became of a case that went well.
+pub(crate) struct Verdict {
+    /// Whether it took another apply to reach the wanted layout.
+    pub(crate) rescued: bool,
+}
+
+/// Exit codes of an apply: done, failed, bad input, in use, reset pending.
+const EXITS: [i32; 5] = [0, 1, 2, 4, 5];
+
+/// Runs a case from the scenario's first state and checks everything.
+pub(crate) fn case(bench: &Bench, case: &Case) -> Result<Verdict, String> {
+    bench.node.restore(&bench.template);
+    let ended = Ended::of(case.apply(bench).output().unwrap());
+    disturbed(bench, case, &ended).map_err(|what| format!("{what}; it said: {}", ended.stderr.trim()))?;
+    let done = ended.code == Some(bench.scenario.exit);
+    if done && !matches!(case, Case::Answer(_)) {
+        return complete(bench).map(|()| Verdict { rescued: false }).map_err(|what| {
+            format!("exit {}, but {what}; it said: {}", bench.scenario.exit, ended.stderr.trim())
+        });
+    }
+    let again = bench.node.run(&["-q", "apply"]);
+    if again.code != Some(bench.scenario.exit) {
+        return Err(format!("one more apply: exit {:?}: {}", again.code, again.stderr.trim()));
+    }
+    complete(bench).map_err(|what| format!("after one more apply: {what}"))?;
+    Ok(Verdict { rescued: true })
+}
+
+/// The node right after the fault.
+fn disturbed(bench: &Bench, case: &Case, ended: &Ended) -> Result<(), String> {
+    untouched(bench)?;
+    match ended.code {
+        None if case.kills() => {}
+        Some(code) if EXITS.contains(&code) => {}
+        code => return Err(format!("exit {code:?}")),
+    }
+    if ended.code == Some(1) && !ended.stderr.contains("error: ") {
+        return Err("failed without a word".into());
+    }
+    let picture = Picture::of(&bench.node.machine());
+    let files = old_or_new(bench, matches!(case, Case::Answer(_)))?;
+    let journal = journal(&bench.node)?;
+    let as_before = picture == bench.before && files.iter().all(|f| f.old);
+    let as_after = picture == bench.after && files.iter().all(|f| f.new);
+    if journal {
+        return reported(&bench.node, &picture);
+    }
+    let settled = match ended.code {
+        Some(0 | 5) => true, // judged by what the scenario wants
+        _ => as_before || as_after,
+    };
+    if !settled {
+        let files: Vec<&str> = files.iter().filter(|f| !f.old).map(|f| f.name).collect();
+        return Err(format!(
+            "neither done nor undone, and no journal says so: new {files:?}, GPUs {picture:?}, before {:?}",
+            bench.before
+        ));
+    }
+    Ok(())
+}
+
+fn untouched(bench: &Bench) -> Result<(), String> {
+    let machine = bench.node.machine();
+    match bench.busy.iter().find(|busy| !busy.is_untouched(&machine)) {
+        Some(busy) => Err(format!("an instance in use was touched: {busy:?}")),
+        None => Ok(()),
+    }
+}
+
+/// A published file after a fault.
+struct File {
+    name: &'static str,
+    old: bool,
+    new: bool,
+}
+
+/// Every published file, which must be the old one or the new one. After an answer that is not the truth a file
+/// may say something else, but must be whole.
+fn old_or_new(bench: &Bench, lied_to: bool) -> Result<Vec<File>, String> {
+    let now = bench.node.published();
+    let file = |i: usize| {
+        let name = PUBLISHED[i];
+        let (old, new) = (now[i] == bench.before_files[i], now[i] == bench.after_files[i]);
+        let text = now[i].as_deref().unwrap_or_default();
+        let whole = match name.ends_with("devices") {
+            true => text.parse::<DeviceMap>().map_err(|e| e.to_string()).map(drop),
+            false if text.ends_with('\n') && text.starts_with("# Written by gresgen") => Ok(()),
+            false => Err("is cut off".into()),
+        };
+        match whole {
+            _ if old || new => Ok(File { name, old, new }),
+            Ok(()) if lied_to => Ok(File { name, old, new }),
+            Ok(()) => Err(format!("{name} is neither the old nor the new one:\n{text}")),
+            Err(what) => Err(format!("{name} is torn: {what}:\n{text}")),
+        }
+    };
+    (0..PUBLISHED.len()).map(file).collect()
+}
+
+/// Whether there is a journal; it must be whole.
+fn journal(node: &Node) -> Result<bool, String> {
+    let path = node.path(JOURNAL);
+    let Ok(text) = fs::read_to_string(path) else { return Ok(false) };
+    serde_json::from_str::<serde_json::Value>(&text).map_err(|e| format!("the journal is torn: {e}"))?;
+    Ok(true)
+}
+
+/// An interrupted apply and orphans must be seen by `status`.
+fn reported(node: &Node, picture: &Picture) -> Result<(), String> {
+    let status = node.run(&["status"]);
+    if status.code != Some(0) {
+        return Err(format!("status: exit {:?}: {}", status.code, status.stderr.trim()));
+    }
+    let orphans = status.stdout.matches("no compute instance").count();
+    if orphans != picture.orphans() {
+        return Err(format!("{} orphans, but status shows {orphans}:\n{}", picture.orphans(), status.stdout));
+    }
+    Ok(())
+}
+
+/// The node as the scenario wants it, with files that say the same.
+pub(crate) fn complete(bench: &Bench) -> Result<(), String> {
+    untouched(bench)?;
+    if bench.node.path(JOURNAL).exists() {
+        return Err("the journal is still there".into());
+    }
+    let machine = bench.node.machine();
+    let picture = Picture::of(&machine);
+    if bench.scenario.exit == 4 {
+        return if picture == bench.before {
+            Ok(())
+        } else {
+            Err("a refused apply changed something".into())
+        };
+    }
+    if let Some(what) = picture.lacks(bench.scenario) {
+        return Err(what);
+    }
+    agree(&bench.node, &devices(&machine))
+}
+
+/// Map and gres.conf list exactly these devices.
+pub(crate) fn agree(node: &Node, devices: &[String]) -> Result<(), String> {
+    let text =
+        fs::read_to_string(node.path("run/gresgen/devices")).map_err(|e| format!("device map: {e}"))?;
+    let map: DeviceMap = text.parse().map_err(|e| format!("device map: {e}"))?;
+    let mut listed: Vec<&str> = map.records.iter().map(|r| r.uuid.as_str()).collect();
+    listed.sort_unstable();
+    if listed != devices {
+        return Err(format!("the map lists {listed:?}, the GPUs have {devices:?}"));
+    }
+    let gres = fs::read_to_string(node.path("etc/slurm/gres.conf")).map_err(|e| format!("gres.conf: {e}"))?;
+    let lines: Vec<&str> = gres.lines().filter(|l| l.contains("Name=gpu")).collect();
+    let same = |(line, record): (&&str, &device_map::Record)| {
+        record.files.iter().all(|f| line.contains(f.path.to_str().unwrap()) && Path::new(&f.path).exists())
+    };
+    match lines.len() == map.records.len() && lines.iter().zip(&map.records).all(same) {
+        true => Ok(()),
+        false => Err(format!("gres.conf and the map differ, or name what is not there:\n{gres}\n{text}")),
+    }
+}
