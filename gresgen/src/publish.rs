@@ -72,6 +72,11 @@ pub fn compare(
     Ok((table, Comparison::new(outputs, adopt)?))
 }
 
+/// The release files are for: the configuration's, the installed one, or where there is none the newest known.
+pub fn release(settings: &Settings) -> Release {
+    settings.release.or_else(|| installed_release().ok()).unwrap_or_else(Release::latest)
+}
+
 /// What a node offers to Slurm, with the indexes its records have now kept.
 ///
 /// # Errors
@@ -85,7 +90,7 @@ fn outputs(
     settings: &Settings,
     root: &Root,
 ) -> Result<(GresTable, Vec<Output>), PublishError> {
-    let release = settings.release.or_else(|| installed_release().ok()).unwrap_or_else(Release::latest);
+    let release = release(settings);
     let table = table(inventory, settings, root)?;
     let outputs = render::node(inventory, &table, settings, release, root)?;
     Ok((table, outputs))

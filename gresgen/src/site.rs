@@ -9,11 +9,11 @@ use thiserror::Error;
 use crate::apply::forecast::forecast;
 use crate::apply::steps::Step;
 use crate::inventory::Inventory;
-use crate::publish::{PublishError, present_map, table};
+use crate::publish::{PublishError, present_map, release, table};
 use crate::root::Root;
-use crate::slurm::control::{Control, ControlError, JobGres, NodeView, installed_release};
+use crate::slurm::control::{Control, ControlError, JobGres, NodeView};
 use crate::slurm::transition::{Action, ActionError, Change, Node, Refused, Transition, allow, transition};
-use crate::slurm::{GresTable, Release, Settings, jobs};
+use crate::slurm::{GresTable, Settings, jobs};
 
 /// Why a change stops before it begins, or is not completed, because of Slurm.
 #[derive(Debug, Error)]
@@ -113,13 +113,11 @@ impl Site<'_> {
             let change = Change::between(before, &after.records);
             return Transition { change, before: Vec::new(), after: Vec::new() };
         }
-        let release =
-            self.settings.release.or_else(|| installed_release().ok()).unwrap_or_else(Release::latest);
         let dynamic = self.view().is_ok_and(|view| view.is_dynamic());
         let entry = |names: &str| crate::slurm::hostlist::expand(names).is_ok_and(|n| n.contains(&self.node));
         let attributes = self.settings.nodes.iter().find(|n| entry(&n.names)).map(|n| n.attributes.clone());
         let node = Node { name: self.node.clone(), dynamic, attributes: attributes.unwrap_or_default() };
-        transition(&node, before, after, release, false)
+        transition(&node, before, after, release(self.settings), false)
     }
 
     /// What Slurm's indexes mean now: what slurmd loaded, or before it ever loaded a map, what is in place.

@@ -2,6 +2,7 @@
 
 mod apply;
 mod change;
+mod check;
 mod clear;
 mod draw;
 mod env;
@@ -9,7 +10,9 @@ mod export;
 mod out;
 mod plan;
 mod profiles;
+mod render;
 pub mod report;
+mod run;
 mod session;
 mod status;
 
@@ -76,8 +79,21 @@ enum Verb {
     Mode(clear::ModeArgs),
     /// Print what the node has as a configuration file
     Export(export::Args),
+    /// Write Slurm's files as apply does, without touching the GPUs; or those of a cluster
+    Render(render::Args),
+    /// Walk the chain from the driver to a job: what holds, what does not, and how to mend it
+    Check(check::Args),
+    /// Run a command on a free slice
+    Run(run::Args),
     /// Print the variables for the devices this process can open, for a shell to read
     Env,
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
 }
 
 /// Runs the program.
@@ -94,6 +110,11 @@ pub fn run(cli: &Cli) -> Outcome {
         Verb::Clear(args) => clear::clear(&session, &cli.global, args),
         Verb::Mode(args) => clear::mode(&session, &cli.global, args),
         Verb::Export(args) => export::run(&session, args),
+        Verb::Render(args) => render::run(&session, &cli.global, args),
+        Verb::Check(args) => check::run(&session, &cli.global, args),
+        Verb::Run(args) => run::run(&session, &cli.global, args),
+        Verb::Completions { shell } => out::completions(*shell),
+        Verb::Man => out::man(),
         Verb::Env => env::run(&session, &cli.global),
     }
 }
