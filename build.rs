@@ -56,7 +56,10 @@ fn bind(include: &Path) -> Result<(), String> {
         .layout_tests(false);
     let bindings = quietly(|| builder.generate())
         .ok_or("libclang is not installed: install libclang-dev (Debian, Ubuntu) or clang-devel (RHEL), which bindgen needs")?
-        .map_err(|error| format!("slurm/spank.h in {}: {}", include.display(), one_line(&error.to_string())))?;
+        .map_err(|error| {
+            let error = one_line(&error.to_string());
+            format!("slurm/spank.h in {} (libclang-dev brings clang's own headers): {error}", include.display())
+        })?;
     bindings.write_to_file(&out).map_err(|error| format!("{}: {error}", out.display()))
 }
 

@@ -28,6 +28,9 @@ HOLDS(S_CTX_JOB_SCRIPT == 5);
 HOLDS(ESPANK_SUCCESS == 0);
 HOLDS(ESPANK_ENV_NOEXIST == 3004);
 HOLDS(ESPANK_NOSPACE == 3005);
+#if SLURM_VERSION_NUMBER >= SLURM_VERSION_NUM(25, 5, 0)
+HOLDS(ESPANK_JOB_FAILURE == 3012);
+#endif
 
 HOLDS(sizeof(struct spank_option) == 3 * sizeof(char *) + 2 * sizeof(int) + sizeof(spank_opt_cb_f));
 HOLDS(offsetof(struct spank_option, has_arg) == 3 * sizeof(char *));

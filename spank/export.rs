@@ -31,6 +31,9 @@ macro_rules! plugin {
         #[allow(non_upper_case_globals)]
         pub static plugin_version: ::std::sync::atomic::AtomicU32 =
             ::std::sync::atomic::AtomicU32::new($crate::export::BUILT_FOR);
+        #[unsafe(no_mangle)]
+        #[allow(non_upper_case_globals)]
+        pub static slurm_spank_init_failure_mode: ::std::ffi::c_int = $crate::export::JOB_FAILURE;
         /// Slurm reads `plugin_version` after the constructors of the object have run.
         #[used]
         #[unsafe(link_section = ".init_array")]
@@ -61,6 +64,10 @@ pub type Handle = *mut sys::spank_handle;
 
 /// `SLURM_VERSION_NUMBER` of the headers of the build.
 pub const BUILT_FOR: u32 = sys::SLURM_VERSION_NUMBER;
+
+/// `ESPANK_JOB_FAILURE` of 25.05 and later: should `slurm_spank_init` fail in a plugin loaded as `required`, that
+/// costs the job and not the node. Earlier releases do not look for the symbol.
+pub const JOB_FAILURE: c_int = 3012;
 
 /// `text` with its NUL, as the array a C `char name[]` is.
 pub const fn c_array<const N: usize>(text: &str) -> [u8; N] {
@@ -128,4 +135,54 @@ unsafe fn strings(count: c_int, arguments: *mut *mut c_char) -> Vec<String> {
 fn log_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| panic::set_hook(Box::new(|panic| log::error(&format!("spank plugin: {panic}")))));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake;
+    use std::ptr;
+
+    fn run(name: &str, hook: Hook) -> c_int {
+        // SAFETY: the hooks of these tests do not use the handle, and there are no arguments.
+        unsafe { gate(name, hook, ptr::null_mut(), 0, ptr::null_mut()) }
+    }
+
+    #[test]
+    fn a_hook_that_returns_is_a_success() {
+        assert_eq!(run("slurm_spank_task_init", |_, _| ()), 0);
+        assert!(fake::errors().is_empty());
+    }
+
+    #[test]
+    fn a_panic_is_logged_and_ends_at_the_gate() {
+        assert_eq!(run("slurm_spank_task_init", |_, _| panic!("out of cheese")), -1);
+        let errors = fake::errors();
+        assert_eq!(errors.len(), 1);
+        assert!(errors[0].starts_with("spank plugin: panicked at"), "{errors:?}");
+        assert!(errors[0].ends_with("out of cheese"), "{errors:?}");
+    }
+
+    #[test]
+    fn a_panic_in_init_does_not_drain_the_node() {
+        assert_eq!(run("slurm_spank_init", |_, _| panic!("out of cheese")), 0);
+        assert_eq!(fake::errors().len(), 1);
+    }
+
+    #[test]
+    fn arguments_are_taken_as_they_come() {
+        let mut words = [c"map=/x".as_ptr().cast_mut(), ptr::null_mut(), c"\xff".as_ptr().cast_mut()];
+        // SAFETY: three pointers, each null or a C string.
+        let arguments = unsafe { strings(3, words.as_mut_ptr()) };
+        assert_eq!(arguments, ["map=/x", "\u{fffd}"]);
+        // SAFETY: nothing is read.
+        assert!(unsafe { strings(-1, words.as_mut_ptr()) }.is_empty());
+        // SAFETY: nothing is read.
+        assert!(unsafe { strings(2, ptr::null_mut()) }.is_empty());
+    }
+
+    #[test]
+    fn names_are_c_arrays() {
+        assert_eq!(&c_array::<6>("spank"), b"spank\0");
+    }
 }

@@ -5,6 +5,8 @@
 //! claims the version of the Slurm it is loaded by (see [`release`]), and nothing is linked but libc.
 
 pub mod export;
+#[cfg(test)]
+mod fake;
 pub mod log;
 pub mod options;
 pub mod release;

@@ -60,3 +60,6 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     }
     written
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,8 @@
 //! Loading a map only when nobody but root can have written it.
 //!
 //! The map decides which device a job uses, so it is opened without following a link, checked on the open
-//! descriptor, and every directory above it must be one that only root can change.
+//! descriptor, and every directory above it must be one that only root can change: those of the path as it is
+//! written, and those it leads to where a directory is a link (`/var/run`).
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::Read;
@@ -51,7 +52,13 @@ pub fn load(path: &Path) -> Result<DeviceMap, LoadError> {
 /// The text of `path`, when only `owner` can have written it.
 fn read(path: &Path, owner: u32) -> Result<String, LoadError> {
     let io = |error| LoadError::Io(path.to_owned(), error);
-    for directory in path.ancestors().skip(1).filter(|d| !d.as_os_str().is_empty()) {
+    if !path.is_absolute() {
+        return Err(LoadError::Untrusted(path.to_owned(), "is not an absolute path".into()));
+    }
+    let parent = path.parent().unwrap_or(path);
+    let target = parent.canonicalize().map_err(io)?;
+    let linked = if target == parent { None } else { Some(target.ancestors()) };
+    for directory in parent.ancestors().chain(linked.into_iter().flatten()) {
         let metadata = directory.metadata().map_err(io)?;
         // In a sticky directory (/tmp) others can add names but neither rename nor remove ours.
         check(directory, &metadata, owner, metadata.mode() & STICKY != 0)?;
@@ -76,6 +83,7 @@ fn read(path: &Path, owner: u32) -> Result<String, LoadError> {
     text(file).map_err(io)
 }
 
+/// What stands in `file`, which may have grown since its size was checked.
 fn text(file: File) -> io::Result<String> {
     let mut text = String::new();
     file.take(MAX_BYTES).read_to_string(&mut text)?;
@@ -93,3 +101,6 @@ fn check(path: &Path, metadata: &Metadata, owner: u32, sticky: bool) -> Result<(
     };
     Err(LoadError::Untrusted(path.to_owned(), what))
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,7 +58,7 @@ pub struct Output {
 impl Output {
     /// First line of every file of ours.
     pub const MARKER: &'static str =
-        "# Written by gresgen, which replaces what is above a line of kept lines.";
+        "# Written by gresgen from its configuration and the GPUs of the node; edits are lost.";
 }
 
 /// Why a file is not written.
@@ -93,21 +93,57 @@ fn io_error(path: &Path, what: &'static str) -> impl FnOnce(io::Error) -> FileEr
     move |error| FileError::Io { path: path.to_owned(), what, error }
 }
 
+/// Files as they are beside what they shall be. Making one only reads.
+#[derive(Debug)]
+pub struct Comparison {
+    files: Vec<Texts>,
+}
+
+/// What a file says now and shall say.
+#[derive(Debug)]
+struct Texts {
+    path: PathBuf,
+    old: Option<String>,
+    new: String,
+    adopted: bool,
+}
+
+impl Comparison {
+    /// Reads what is there and decides about ownership.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn new(outputs: Vec<Output>, adopt: bool) -> Result<Self, FileError> {
+        let files: Result<Vec<_>, FileError> = outputs.into_iter().map(|o| Texts::read(o, adopt)).collect();
+        Ok(Comparison { files: files? })
+    }
+
+    /// Paths whose text changes.
+    pub fn changed(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().filter(|f| f.changes()).map(|f| f.path.as_path())
+    }
+
+    /// What changes, as a unified diff; empty when nothing does.
+    pub fn diff(&self) -> String {
+        self.files.iter().filter(|f| f.changes()).map(Texts::diff).collect()
+    }
+}
+
 /// Files that are ready: everything that can be refused was checked and all text is on disk beside its place.
 /// Dropping it removes that again.
 #[derive(Debug)]
 pub struct Staged {
-    files: Vec<StagedFile>,
+    /// What changes.
+    pub comparison: Comparison,
+    /// One for every file that changes, in order.
+    ready: Vec<Ready>,
 }
 
 /// One file that is ready.
 #[derive(Debug)]
-struct StagedFile {
+struct Ready {
     path: PathBuf,
-    old: Option<String>,
-    new: String,
-    /// Present when the file changes.
-    temp: Option<NamedTempFile>,
+    temp: NamedTempFile,
     /// The old text and where it is kept.
     backup: Option<(NamedTempFile, PathBuf)>,
 }
@@ -119,9 +155,10 @@ struct StagedFile {
 /// # Errors
 /// [`FileError`]; nothing was replaced.
 pub fn stage(outputs: Vec<Output>, adopt: bool, state: &Path) -> Result<Staged, FileError> {
-    let texts: Result<Vec<_>, FileError> = outputs.into_iter().map(|o| text(o, adopt)).collect();
-    let files: Result<Vec<_>, FileError> = texts?.into_iter().map(|t| stage_one(t, state)).collect();
-    Ok(Staged { files: files? })
+    let comparison = Comparison::new(outputs, adopt)?;
+    let changing = comparison.files.iter().filter(|f| f.changes());
+    let ready: Result<Vec<_>, FileError> = changing.map(|f| Ready::write(f, state)).collect();
+    Ok(Staged { ready: ready?, comparison })
 }
 
 /// Where old versions go, on the node.
@@ -129,58 +166,61 @@ pub fn state_directory(root: &Root) -> PathBuf {
     root.path("/var/lib/gresgen/previous")
 }
 
-/// What a file says now and shall say.
-struct Texts {
-    path: PathBuf,
-    old: Option<String>,
-    new: String,
-    adopted: bool,
-}
-
-/// Reads what is there and decides about ownership.
-fn text(output: Output, adopt: bool) -> Result<Texts, FileError> {
-    let Output { kind, path, text: head } = output;
-    // A link, as of a shared /etc, stays a link: its target is replaced.
-    let path = match kind {
-        Kind::DeviceMap => path,
-        _ => fs::canonicalize(&path).unwrap_or(path),
-    };
-    let old = match fs::read_to_string(&path) {
-        Ok(old) => Some(old),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(io_error(&path, "cannot be read")(error)),
-    };
-    let adopted = old.as_ref().is_some_and(|old| !old.starts_with(kind.marker()));
-    if adopted && !adopt {
-        return Err(FileError::Foreign(path));
-    }
-    let kept = match &old {
-        Some(old) if adopted => kept::foreign(kind, old, &head),
-        Some(old) => kept::own(kind, old, &head).map_err(|(line, text)| FileError::Kept {
-            path: path.clone(),
-            line,
-            text,
-        })?,
-        None => String::new(),
-    };
-    Ok(Texts { path, old, new: head + &kept, adopted })
-}
-
-fn stage_one(texts: Texts, state: &Path) -> Result<StagedFile, FileError> {
-    let Texts { path, old, new, adopted } = texts;
-    if old.as_ref() == Some(&new) {
-        return Ok(StagedFile { path, old, new, temp: None, backup: None });
-    }
-    let mode = fs::metadata(&path).map_or(0o644, |m| m.permissions().mode() & 0o7777);
-    let temp = write_beside(&path, &new, mode)?;
-    let backup = match &old {
-        Some(old) => {
-            let place = backup_place(state, &path, adopted);
-            Some((write_beside(&place, old, mode)?, place))
+impl Texts {
+    fn read(output: Output, adopt: bool) -> Result<Self, FileError> {
+        let Output { kind, path, text: head } = output;
+        // A link, as of a shared /etc, stays a link: its target is replaced.
+        let path = match kind {
+            Kind::DeviceMap => path,
+            _ => fs::canonicalize(&path).unwrap_or(path),
+        };
+        let old = match fs::read_to_string(&path) {
+            Ok(old) => Some(old),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(io_error(&path, "cannot be read")(error)),
+        };
+        let adopted = old.as_ref().is_some_and(|old| !old.starts_with(kind.marker()));
+        if adopted && !adopt {
+            return Err(FileError::Foreign(path));
         }
-        None => None,
-    };
-    Ok(StagedFile { path, old, new, temp: Some(temp), backup })
+        let kept = match &old {
+            Some(old) if adopted => kept::foreign(kind, old, &head),
+            Some(old) => kept::own(kind, old, &head).map_err(|(line, text)| FileError::Kept {
+                path: path.clone(),
+                line,
+                text,
+            })?,
+            None => String::new(),
+        };
+        Ok(Texts { path, old, new: head + &kept, adopted })
+    }
+
+    fn changes(&self) -> bool {
+        self.old.as_ref() != Some(&self.new)
+    }
+
+    fn diff(&self) -> String {
+        let name = self.path.display().to_string();
+        let old_name = if self.old.is_none() { "/dev/null" } else { &name };
+        let old = self.old.as_deref().unwrap_or_default();
+        TextDiff::from_lines(old, &self.new).unified_diff().header(old_name, &name).to_string()
+    }
+}
+
+impl Ready {
+    fn write(texts: &Texts, state: &Path) -> Result<Self, FileError> {
+        let Texts { path, old, new, adopted } = texts;
+        let mode = fs::metadata(path).map_or(0o644, |m| m.permissions().mode() & 0o7777);
+        let temp = write_beside(path, new, mode)?;
+        let backup = match old {
+            Some(old) => {
+                let place = backup_place(state, path, *adopted);
+                Some((write_beside(&place, old, mode)?, place))
+            }
+            None => None,
+        };
+        Ok(Ready { path: path.clone(), temp, backup })
+    }
 }
 
 /// A backup of an adopted file never takes the place of another one.
@@ -201,17 +241,6 @@ fn write_beside(path: &Path, text: &str, mode: u32) -> Result<NamedTempFile, Fil
 }
 
 impl Staged {
-    /// Paths that a commit changes.
-    pub fn changed(&self) -> impl Iterator<Item = &Path> {
-        self.files.iter().filter(|f| f.temp.is_some()).map(|f| f.path.as_path())
-    }
-
-    /// What a commit changes, as a unified diff; empty when nothing does.
-    pub fn diff(&self) -> String {
-        let changed = self.files.iter().filter(|f| f.temp.is_some());
-        changed.map(|f| diff(&f.path, f.old.as_deref().unwrap_or_default(), &f.new)).collect()
-    }
-
     /// Replaces the files. Unchanged ones are not touched.
     ///
     /// # Errors
@@ -219,13 +248,12 @@ impl Staged {
     /// committing the same again completes it.
     pub fn commit(self) -> Result<Committed, FileError> {
         let mut committed = Committed::default();
-        for file in self.files {
-            let Some(temp) = file.temp else { continue };
+        for file in self.ready {
             if let Some((backup, place)) = file.backup {
                 persist(backup, &place)?;
                 committed.backups.push(place);
             }
-            persist(temp, &file.path)?;
+            persist(file.temp, &file.path)?;
             committed.written.push(file.path);
         }
         Ok(committed)
@@ -243,12 +271,6 @@ pub struct Committed {
 
 fn persist(temp: NamedTempFile, path: &Path) -> Result<(), FileError> {
     atomic::commit(temp, path).map_err(io_error(path, "cannot be replaced"))
-}
-
-fn diff(path: &Path, old: &str, new: &str) -> String {
-    let name = path.display().to_string();
-    let old_name = if old.is_empty() { "/dev/null" } else { &name };
-    TextDiff::from_lines(old, new).unified_diff().header(old_name, &name).to_string()
 }
 
 #[cfg(test)]

@@ -12,6 +12,8 @@
 
 pub mod apply;
 pub mod atomic;
+pub mod boot;
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod devices;
@@ -23,4 +25,5 @@ pub mod nvml;
 pub mod publish;
 pub mod render;
 pub mod root;
+pub mod site;
 pub mod slurm;

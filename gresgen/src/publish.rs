@@ -1,15 +1,15 @@
 //! From the facts of a node to its files: one table, rendered, staged and committed together.
 
-use std::process::Command;
-
 use device_map::DeviceMap;
 use thiserror::Error;
 
-use crate::files::{self, Committed, FileError, Staged, state_directory};
+use crate::files::{self, Committed, Comparison, FileError, Kind, Output, Staged, state_directory};
 use crate::inventory::Inventory;
 use crate::render::{self, RenderError};
 use crate::root::Root;
+use crate::slurm::control::installed_release;
 use crate::slurm::gres::{GresError, Previous};
+use crate::slurm::links::LinkError;
 use crate::slurm::{GresTable, Release, Settings};
 
 /// Why a node's files cannot be written.
@@ -24,6 +24,9 @@ pub enum PublishError {
     /// The text finds no place.
     #[error(transparent)]
     File(#[from] FileError),
+    /// A stable link cannot be made.
+    #[error(transparent)]
+    Link(#[from] LinkError),
 }
 
 /// Files that are ready to be committed, with the table they come from.
@@ -45,9 +48,22 @@ impl Publication {
         root: &Root,
         adopt: bool,
     ) -> Result<Self, PublishError> {
-        let release = settings.release.or_else(installed).unwrap_or_else(Release::latest);
-        let table = GresTable::new(inventory, settings, &previous(settings, root))?;
-        let outputs = render::node(inventory, &table, settings, release, root)?;
+        Self::stage_where(inventory, settings, root, adopt, |_| true)
+    }
+
+    /// The same for some kinds of files.
+    ///
+    /// # Errors
+    /// As [`Publication::stage`].
+    pub fn stage_where(
+        inventory: &Inventory,
+        settings: &Settings,
+        root: &Root,
+        adopt: bool,
+        kind: impl Fn(Kind) -> bool,
+    ) -> Result<Self, PublishError> {
+        let (table, mut outputs) = outputs(inventory, settings, root)?;
+        outputs.retain(|output| kind(output.kind));
         let staged = files::stage(outputs, adopt, &state_directory(root))?;
         Ok(Publication { table, staged })
     }
@@ -59,6 +75,47 @@ impl Publication {
     pub fn commit(self) -> Result<Committed, FileError> {
         self.staged.commit()
     }
+}
+
+/// The table of a node, and its files beside what they should be. Nothing is written.
+///
+/// # Errors
+/// [`PublishError`] naming the object at fault.
+pub fn compare(
+    inventory: &Inventory,
+    settings: &Settings,
+    root: &Root,
+    adopt: bool,
+) -> Result<(GresTable, Comparison), PublishError> {
+    let (table, outputs) = outputs(inventory, settings, root)?;
+    Ok((table, Comparison::new(outputs, adopt)?))
+}
+
+/// What a node offers to Slurm, with the indexes its records have now kept.
+///
+/// # Errors
+/// [`PublishError::Gres`].
+pub fn table(inventory: &Inventory, settings: &Settings, root: &Root) -> Result<GresTable, PublishError> {
+    Ok(GresTable::new(inventory, settings, &previous(settings, root))?)
+}
+
+/// The table of a node and its files, rendered.
+///
+/// # Errors
+/// [`PublishError`] naming the object at fault.
+pub fn outputs(
+    inventory: &Inventory,
+    settings: &Settings,
+    root: &Root,
+) -> Result<(GresTable, Vec<Output>), PublishError> {
+    let table = table(inventory, settings, root)?;
+    let outputs = render::node(inventory, &table, settings, release(settings), root)?;
+    Ok((table, outputs))
+}
+
+/// The release files are for: what the settings say, else what is installed, else the latest one known.
+pub fn release(settings: &Settings) -> Release {
+    settings.release.or_else(|| installed_release().ok()).unwrap_or_else(Release::latest)
 }
 
 /// The device map in place, if there is one that can be believed.
@@ -75,11 +132,4 @@ fn previous(settings: &Settings, root: &Root) -> Previous {
             text.map(|text| Previous::of_gres_conf(&text)).unwrap_or_default()
         }
     }
-}
-
-/// The release of the Slurm commands on this host: `slurm 24.11.5`, on Debian `slurm-wlm 22.05.8`.
-fn installed() -> Option<Release> {
-    let output = Command::new("scontrol").arg("--version").output().ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    text.split_whitespace().last()?.parse().ok()
 }

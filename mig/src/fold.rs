@@ -5,9 +5,7 @@
 //! sum of least costs and the fold is exact. States from which the remaining GPUs can no longer provide
 //! exactly the rest are dropped.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
-
+use crate::counts_map::{CountsMap, CountsSet};
 use crate::geometry::{Geometry, Placed};
 use crate::options::{Scale, Table};
 use crate::plan::{Demand, Goal, GpuState, Want};
@@ -19,8 +17,24 @@ use crate::shortage::{Infeasible, Reason};
 pub(crate) struct Problem {
     scale: Scale,
     tables: Vec<Table>,
-    /// GPUs of the goal in the order of the fold: position in the goal, and table.
-    order: Vec<(usize, usize)>,
+    /// GPUs of the goal, equal ones side by side.
+    order: Vec<Member>,
+}
+
+/// What is asked of a problem.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// The best layouts.
+    Solve,
+    /// Only whether there are any.
+    Check,
+}
+
+/// A GPU of the goal: its position there, and its table.
+#[derive(Clone, Copy)]
+struct Member {
+    gpu: usize,
+    table: usize,
 }
 
 /// One state of the fold.
@@ -44,7 +58,7 @@ struct Reach {
 impl Problem {
     /// # Errors
     /// What is wrong with the goal whatever the GPUs hold: profiles they lack, places that cannot be.
-    pub(crate) fn new(gpus: &[GpuState<'_>], goal: &Goal) -> Result<Self, Box<Infeasible>> {
+    pub(crate) fn new(gpus: &[GpuState<'_>], goal: &Goal, purpose: Purpose) -> Result<Self, Box<Infeasible>> {
         let members: Vec<&GpuState<'_>> = goal.gpus.iter().map(|&g| &gpus[g]).collect();
         let (demand, fixed) = wanted(&members, &goal.want);
         if let Some(&gpu) = goal.gpus.iter().find(|&&g| !places_exist(gpus[g].geometry, fixed)) {
@@ -58,42 +72,107 @@ impl Problem {
             valid.dedup();
             return Err(Infeasible::plain(goal, Reason::Unknown { profiles: unknown, valid }));
         }
-        Self::build(&members, &demand, fixed).ok_or_else(|| Infeasible::plain(goal, Reason::TooManyProfiles))
+        Self::build(&members, &demand, fixed, purpose)
+            .ok_or_else(|| Infeasible::plain(goal, Reason::TooManyProfiles))
     }
 
-    fn build(members: &[&GpuState<'_>], demand: &Demand, fixed: &[Placed]) -> Option<Self> {
-        let scale = Scale::new(members, demand)?;
+    fn build(members: &[&GpuState<'_>], demand: &Demand, fixed: &[Placed], purpose: Purpose) -> Option<Self> {
+        let scale = Scale::new(members, demand, purpose == Purpose::Solve)?;
         let mut sorted: Vec<(usize, Key<'_>)> = members.iter().map(|g| Key::of(g)).enumerate().collect();
         // Stable: equal GPUs keep the order of the goal.
         sorted.sort_by(|a, b| a.1.cmp(&b.1));
         let mut tables = Vec::new();
-        let mut order: Vec<(usize, usize)> = Vec::new();
+        let mut order = Vec::new();
         for (i, (gpu, key)) in sorted.iter().enumerate() {
             if i == 0 || sorted[i - 1].1 != *key {
                 tables.push(Table::new(members[*gpu], fixed, &scale)?);
             }
-            order.push((*gpu, tables.len() - 1));
+            order.push(Member { gpu: *gpu, table: tables.len() - 1 });
         }
         Some(Problem { scale, tables, order })
     }
 
     /// The best layouts, in the order of the goal's GPUs.
+    ///
+    /// Both halves of the GPUs are folded by themselves and then joined, which spares the stages in the
+    /// middle with the most states.
     pub(crate) fn solve(&self) -> Option<Vec<Vec<Placed>>> {
-        let reach = self.reach()?;
-        let start = State { counts: 0, weight: 0, cost: 0, from: 0, choice: 0 };
-        let mut stages = vec![vec![start]];
-        for (&(_, table), reach) in self.order.iter().zip(&reach[1..]) {
-            stages.push(self.advance(stages.last()?, &self.tables[table], reach));
-        }
-        // The last reach is zero, so what is left is the target alone.
-        let mut at = 0;
+        let (left, right) = self.halves();
+        let tables = |half: &[Member]| half.iter().map(|m| m.table).collect::<Vec<_>>();
+        let first = self.stages(&left, &right)?;
+        let second = match tables(&left) == tables(&right) {
+            true => None,
+            false => Some(self.stages(&right, &left)?),
+        };
+        let second = second.as_ref().unwrap_or(&first);
+        let by_counts: CountsMap<usize> = second.last()?.iter().map(|s| s.counts).zip(0..).collect();
+        let joined = first.last()?.iter().enumerate().filter_map(|(at, state)| {
+            let other = *by_counts.get(&(self.scale.target - state.counts))?;
+            Some((state.cost + second.last()?[other].cost, at, other))
+        });
+        let (_, at, other) = joined.min()?;
         let mut layouts = vec![Vec::new(); self.order.len()];
-        for (stage, &(gpu, table)) in stages[1..].iter().zip(&self.order).rev() {
-            let state = stage.get(at)?;
-            layouts[gpu] = self.tables[table].layout(state.choice);
-            at = state.from;
+        for (half, stages, mut at) in [(&left, &first, at), (&right, second, other)] {
+            for (stage, member) in stages[1..].iter().zip(half).rev() {
+                layouts[member.gpu] = self.tables[member.table].layout(stage[at].choice);
+                at = stage[at].from;
+            }
         }
         Some(layouts)
+    }
+
+    /// Every other GPU, so that equal ones are spread evenly.
+    fn halves(&self) -> (Vec<Member>, Vec<Member>) {
+        let (left, right): (Vec<_>, Vec<_>) = self.order.iter().enumerate().partition(|(i, _)| i % 2 == 0);
+        let strip = |half: Vec<(usize, &Member)>| half.into_iter().map(|(_, m)| *m).collect();
+        (strip(left), strip(right))
+    }
+
+    /// The states before and after each GPU of one half; `None` when a GPU can provide nothing at all.
+    fn stages(&self, half: &[Member], other: &[Member]) -> Option<Vec<Vec<State>>> {
+        let reach = self.reach(&[half, other].concat())?;
+        let mut stages = vec![vec![State { counts: 0, weight: 0, cost: 0, from: 0, choice: 0 }]];
+        for (member, reach) in half.iter().zip(&reach[1..]) {
+            stages.push(self.advance(stages.last()?, &self.tables[member.table], reach));
+        }
+        Some(stages)
+    }
+
+    /// Whether the problem's own demand can be met, whatever it costs.
+    pub(crate) fn is_feasible(&self) -> bool {
+        self.reaches(self.scale.target)
+    }
+
+    /// Whether a demand can be met, whatever it costs. It may ask for less than the problem's own, but
+    /// for no other profiles.
+    ///
+    /// Instances beyond the demand could be left out again, so the fullest choices suffice and counts
+    /// beyond the target are as good as the target.
+    pub(crate) fn feasible(&self, demand: &Demand) -> bool {
+        self.scale.pack(demand).is_some_and(|target| self.reaches(target))
+    }
+
+    fn reaches(&self, target: u128) -> bool {
+        let Some(reach) = self.reach(&self.order) else { return false };
+        let counts = &self.scale.counts;
+        if !counts.within(reach[0].least, target) {
+            return false;
+        }
+        let fullest: Vec<Vec<u128>> = self.tables.iter().map(|t| self.fullest(t)).collect();
+        let mut states = CountsSet::from_iter([0]);
+        for (member, reach) in self.order.iter().zip(&reach[1..]) {
+            let sums = states.iter().flat_map(|&state| fullest[member.table].iter().map(move |c| state + c));
+            let clipped = sums.map(|sum| counts.least(sum, target));
+            states = clipped.filter(|&sum| counts.within(target - sum, reach.most)).collect();
+            states.retain(|&sum| self.scale.weigh(target - sum) <= reach.most_weight);
+        }
+        states.contains(&target)
+    }
+
+    /// Counts to which no other choice adds anything.
+    fn fullest(&self, table: &Table) -> Vec<u128> {
+        let all = || table.choices.iter().map(|c| c.counts);
+        all().filter(|&a| !all().any(|b| a != b && self.scale.counts.within(a, b))).collect()
     }
 
     /// The states after one more GPU.
@@ -101,7 +180,7 @@ impl Problem {
         let counts = &self.scale.counts;
         let target = self.scale.target;
         let mut next: Vec<State> = Vec::new();
-        let mut known: HashMap<u128, usize, BuildHasherDefault<CountsHasher>> = HashMap::default();
+        let mut known: CountsMap<usize> = CountsMap::default();
         for (from, state) in states.iter().enumerate() {
             for (choice, option) in table.choices.iter().enumerate() {
                 let sum = state.counts + option.counts;
@@ -129,16 +208,17 @@ impl Problem {
         next
     }
 
-    /// What the GPUs from each position on can provide; `None` when some GPU can provide nothing at all.
-    fn reach(&self) -> Option<Vec<Reach>> {
+    /// What the GPUs from each position on can provide; `None` when one can provide nothing at all, or all
+    /// together hold more than the target.
+    fn reach(&self, order: &[Member]) -> Option<Vec<Reach>> {
         let lanes = self.scale.counts.len();
         let limits: Vec<u32> = (0..lanes).map(|l| self.scale.counts.get(self.scale.target, l)).collect();
         let (mut least, mut most) = (vec![0u32; lanes], vec![0u32; lanes]);
         let (mut least_weight, mut most_weight) = (0, 0);
         let mut reach = Vec::new();
-        for position in (0..=self.order.len()).rev() {
-            if let Some(&(_, table)) = self.order.get(position) {
-                let choices = &self.tables[table].choices;
+        for position in (0..=order.len()).rev() {
+            if let Some(member) = order.get(position) {
+                let choices = &self.tables[member.table].choices;
                 for lane in 0..lanes {
                     let range = choices.iter().map(|c| self.scale.counts.get(c.counts, lane));
                     least[lane] += range.clone().min()?;
@@ -212,27 +292,5 @@ impl<'a> Key<'a> {
             busy: sorted(&gpu.busy),
             idle: sorted(&gpu.idle),
         }
-    }
-}
-
-/// Packed counts need no defence against chosen keys, and the default hasher costs more than the fold.
-#[derive(Default)]
-struct CountsHasher(u64);
-
-impl Hasher for CountsHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_u128(u128::from(byte));
-        }
-    }
-
-    /// Multiplication by 2^64 over the golden ratio spreads the low bits; the fold brings the high ones down.
-    fn write_u128(&mut self, value: u128) {
-        let mixed = (self.0 ^ (value as u64) ^ (value >> 64) as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        self.0 = mixed ^ mixed >> 32;
     }
 }

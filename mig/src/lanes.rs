@@ -8,18 +8,20 @@
 pub(crate) struct Lanes {
     shifts: Vec<u32>,
     guards: u128,
+    lowest: u128,
 }
 
 impl Lanes {
     /// Lanes for components that never exceed `limits`; as many leading ones as 128 bits hold.
     pub(crate) fn new(limits: impl IntoIterator<Item = u32>) -> Self {
-        let mut lanes = Lanes { shifts: Vec::new(), guards: 0 };
+        let mut lanes = Lanes { shifts: Vec::new(), guards: 0, lowest: 0 };
         let mut free = u128::BITS;
         for limit in limits {
             let value = u32::BITS - limit.leading_zeros();
             let Some(shift) = free.checked_sub(value + 1) else { break };
             lanes.shifts.push(shift);
             lanes.guards |= 1 << (shift + value);
+            lanes.lowest |= 1 << shift;
             free = shift;
         }
         lanes
@@ -45,7 +47,22 @@ impl Lanes {
         ((large | self.guards) - small) & self.guards == self.guards
     }
 
-    /// One component.
+    /// The smaller of each component. Those of `sum` may exceed the limits the lanes were made for, up to
+    /// twice.
+    pub(crate) fn least(&self, mut sum: u128, limit: u128) -> u128 {
+        let mut above = !((limit | self.guards) - sum) & self.guards;
+        while above != 0 {
+            // From the guard bit down to the lowest bit of its lane.
+            let guard = above & above.wrapping_neg();
+            let below = self.lowest & (guard | (guard - 1));
+            let lane = (guard << 1).wrapping_sub(1 << (u128::BITS - 1 - below.leading_zeros()));
+            sum = sum & !lane | limit & lane;
+            above ^= guard;
+        }
+        sum
+    }
+
+    /// One component, which is no sum beyond its limit.
     pub(crate) fn get(&self, packed: u128, lane: usize) -> u32 {
         let above = if lane == 0 { u128::BITS } else { self.shifts[lane - 1] };
         let value = (packed & !self.guards) >> self.shifts[lane];
@@ -72,6 +89,7 @@ mod tests {
             prop_assert_eq!(lanes.within(x, y), a.iter().zip(&b).all(|(a, b)| a <= b));
             for lane in 0..rows.len() {
                 prop_assert_eq!(lanes.get(x + y, lane), a[lane] + b[lane]);
+                prop_assert_eq!(lanes.get(lanes.least(x, y), lane), a[lane].min(b[lane]));
             }
         }
     }

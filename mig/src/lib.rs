@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod boards;
+mod counts_map;
 mod fold;
 pub mod geometry;
 mod lanes;

@@ -1,13 +1,11 @@
 //! What one GPU can provide: for every combination of counts the cheapest layout with the instances that
 //! must stay.
 
-use std::collections::HashMap;
-
-use crate::geometry::{Geometry, Placed, Spec};
+use crate::counts_map::CountsMap;
+use crate::geometry::{Placed, Spec};
 use crate::lanes::Lanes;
 use crate::plan::{Demand, GpuState};
 use crate::profile::Profile;
-use crate::room;
 
 /// How counts and costs of one goal are packed. Both are sums over its GPUs, so lanes are wide enough for
 /// the largest sum.
@@ -30,8 +28,9 @@ pub(crate) struct Scale {
 }
 
 impl Scale {
-    /// `None` when the demand names more profiles than can be packed, which takes dozens.
-    pub(crate) fn new(gpus: &[&GpuState<'_>], demand: &Demand) -> Option<Self> {
+    /// `None` when the demand names more profiles than can be packed, which takes dozens. Room is not
+    /// measured where it does not matter.
+    pub(crate) fn new(gpus: &[&GpuState<'_>], demand: &Demand, measure_room: bool) -> Option<Self> {
         let mut most = Demand::new();
         for spec in gpus.iter().flat_map(|g| &g.geometry.specs) {
             *most.entry(spec.profile).or_default() += u32::from(spec.max);
@@ -53,6 +52,9 @@ impl Scale {
         };
         let weights: Vec<u32> = profiles.iter().map(|p| u32::from(smallest(p).unwrap_or(0))).collect();
         let costs = Lanes::new([held, wanted.iter().sum()].into_iter().chain(most.values().rev().copied()));
+        if !measure_room {
+            most.clear();
+        }
         Some(Scale {
             target: counts.pack(wanted.iter().copied()),
             weight: wanted.iter().zip(&weights).map(|(n, w)| n * w).sum(),
@@ -62,6 +64,19 @@ impl Scale {
             counts,
             profiles,
         })
+    }
+
+    /// A demand for no other profiles, packed; `None` when it asks for more than the scale is made for.
+    pub(crate) fn pack(&self, demand: &Demand) -> Option<u128> {
+        let count = |p: &Profile| demand.get(p).copied().unwrap_or(0);
+        let mut numbered = self.profiles.iter().enumerate();
+        let within = numbered.all(|(lane, p)| count(p) <= self.counts.get(self.target, lane));
+        within.then(|| self.counts.pack(self.profiles.iter().map(count)))
+    }
+
+    /// Packed counts weighed by [`Scale::weights`].
+    pub(crate) fn weigh(&self, counts: u128) -> u32 {
+        self.weights.iter().enumerate().map(|(lane, weight)| weight * self.counts.get(counts, lane)).sum()
     }
 
     fn lane(&self, profile: Profile) -> Option<usize> {
@@ -117,7 +132,6 @@ impl Table {
 
 /// Depth-first search over sets of places; a set is a mask with one bit per place.
 struct Search<'a> {
-    geometry: &'a Geometry,
     scale: &'a Scale,
     places: Vec<Step>,
     required: u128,
@@ -127,7 +141,7 @@ struct Search<'a> {
     doomed: u32,
     /// By spec: its places, and what it takes to measure its room.
     specs: Vec<SpecMasks>,
-    best: HashMap<u128, usize>,
+    best: CountsMap<usize>,
     choices: Vec<Choice>,
 }
 
@@ -140,8 +154,9 @@ struct Step {
 
 struct SpecMasks {
     places: u128,
-    /// For each start of the spec, the places that stand in its way.
-    starts: Vec<u128>,
+    /// For each start of the spec, where it ends, or where the next one can begin, and the places that stand
+    /// in its way.
+    starts: Vec<(u8, u8, u128)>,
     /// Lane of the profile in the cost, if it has one, and the most that fit on an empty GPU.
     lane: Option<usize>,
     most: u8,
@@ -166,7 +181,11 @@ impl<'a> Search<'a> {
             starts: s
                 .starts
                 .iter()
-                .map(|&start| mask(&|p| geometry.conflict(p, Placed { spec, start })))
+                .map(|&start| {
+                    let place = Placed { spec, start };
+                    let end = if s.profile.is_alone() { u8::MAX } else { start + s.size };
+                    (start, end, mask(&|p| geometry.conflict(p, place)))
+                })
                 .collect(),
             lane: scale
                 .room
@@ -179,7 +198,6 @@ impl<'a> Search<'a> {
         let held = mask(&|p| gpu.busy.contains(&p) || gpu.idle.contains(&p));
         let doomed = gpu.idle.iter().filter(|p| !places.contains(p)).count();
         Search {
-            geometry,
             scale,
             places: places.iter().map(step).collect(),
             required: mask(&|p| required.contains(&p)),
@@ -187,7 +205,7 @@ impl<'a> Search<'a> {
             idle: mask(&|p| gpu.idle.contains(&p)),
             doomed: u32::try_from(doomed).unwrap_or(u32::MAX),
             specs: (0u8..).zip(&geometry.specs).map(spec_masks).collect(),
-            best: HashMap::new(),
+            best: CountsMap::default(),
             choices: Vec::new(),
         }
     }
@@ -249,16 +267,28 @@ impl<'a> Search<'a> {
 
     /// How many fewer of each profile fit than on an empty GPU, packed as the low lanes of a cost.
     fn lost(&self, layout: u128) -> u128 {
-        let lost = (0u8..).zip(&self.specs).filter_map(|(index, spec)| {
-            let starts = &self.geometry.specs[usize::from(index)].starts;
-            let free = |p: Placed| {
-                starts.iter().position(|&s| s == p.start).is_some_and(|i| spec.starts[i] & layout == 0)
-            };
+        let lost = self.specs.iter().filter_map(|spec| {
+            let lane = spec.lane?;
             let present = (spec.places & layout).count_ones();
-            let room = room::more(self.geometry, index, usize::try_from(present).unwrap_or(usize::MAX), free);
-            spec.lane.map(|lane| self.scale.costs.at(lane, u32::from(spec.most - room)))
+            let room = spec.room(layout).min(u32::from(spec.most).saturating_sub(present));
+            Some(self.scale.costs.at(lane, u32::from(spec.most) - room))
         });
         lost.sum()
+    }
+}
+
+impl SpecMasks {
+    /// How many more fit beside the layout: the first free start again and again.
+    fn room(&self, layout: u128) -> u32 {
+        let mut count = 0;
+        let mut end = 0;
+        for &(start, after, blockers) in &self.starts {
+            if start >= end && blockers & layout == 0 {
+                count += 1;
+                end = after;
+            }
+        }
+        count
     }
 }
 

@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
-use crate::fold::Problem;
+use crate::fold::{Problem, Purpose};
 use crate::geometry::{Geometry, Placed};
 use crate::profile::Profile;
 use crate::room;
@@ -165,7 +165,7 @@ pub fn cost(gpu: &GpuState<'_>, layout: &[Placed]) -> Cost {
 pub fn plan(gpus: &[GpuState<'_>], goals: &[Goal]) -> Result<Plan, Box<Infeasible>> {
     let mut plan = Plan { layouts: gpus.iter().map(GpuState::placed).collect(), cost: Cost::default() };
     for (index, goal) in goals.iter().enumerate() {
-        let layouts = Problem::new(gpus, goal)
+        let layouts = Problem::new(gpus, goal, Purpose::Solve)
             .and_then(|problem| problem.solve().ok_or_else(|| shortage::explain(gpus, goal)))
             .map_err(|shortage| shortage.of(index))?;
         for (&gpu, layout) in goal.gpus.iter().zip(layouts) {

@@ -76,6 +76,11 @@ impl Profile {
         self.compute
     }
 
+    /// Whether a GPU holds one instance of this profile at most, because it takes the media engines.
+    pub const fn is_alone(self) -> bool {
+        matches!(self.attribute, Attribute::Me | Attribute::MeAll)
+    }
+
     /// Compute slices this names: those of the compute instance, or of the whole GPU instance.
     pub const fn compute_slices(self) -> u8 {
         match self.compute {

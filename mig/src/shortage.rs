@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::fold::{Problem, wanted};
+use crate::fold::{Problem, Purpose, wanted};
 use crate::geometry::Placed;
 use crate::plan::{Demand, Goal, GpuState, Want};
 use crate::profile::{Attribute, Profile};
@@ -184,32 +184,47 @@ fn unwanted(members: &[&GpuState<'_>], want: &Want) -> bool {
 /// releasing all does.
 fn blockers(gpus: &[GpuState<'_>], goal: &Goal) -> Option<Vec<Blocker>> {
     let mut gpus = gpus.to_vec();
-    let mut released: Vec<(usize, Placed)> = Vec::new();
+    let mut busy: Vec<(usize, Placed)> = Vec::new();
     for &gpu in &goal.gpus {
-        let mut busy = std::mem::take(&mut gpus[gpu].busy);
-        busy.sort_unstable();
-        released.extend(busy.iter().map(|&p| (gpu, p)));
-        gpus[gpu].idle.extend(busy);
+        let mut released = std::mem::take(&mut gpus[gpu].busy);
+        released.sort_unstable();
+        busy.extend(released.iter().map(|&p| (gpu, p)));
+        gpus[gpu].idle.extend(released);
     }
     if !possible(&gpus, goal) {
         return None;
     }
-    released.retain(|&(gpu, placed)| {
+    let mut found = Vec::new();
+    hold(&mut gpus, goal, &busy, &mut found);
+    Some(found)
+}
+
+/// Puts instances back into use as far as the goal stays possible, in order; the others are blockers.
+/// Few of many are, so a whole run is tried before its halves.
+fn hold(gpus: &mut [GpuState<'_>], goal: &Goal, run: &[(usize, Placed)], found: &mut Vec<Blocker>) {
+    for &(gpu, placed) in run {
         gpus[gpu].busy.push(placed);
         gpus[gpu].idle.retain(|&p| p != placed);
-        let stays = possible(&gpus, goal);
-        if !stays {
-            gpus[gpu].busy.pop();
-            gpus[gpu].idle.push(placed);
+    }
+    if possible(gpus, goal) {
+        return;
+    }
+    for &(gpu, placed) in run {
+        gpus[gpu].busy.retain(|&p| p != placed);
+        gpus[gpu].idle.push(placed);
+    }
+    match run {
+        [] => {}
+        &[(gpu, placed)] => {
+            let profile = gpus[gpu].geometry.spec(placed).profile;
+            found.push(Blocker { gpu, placed, profile });
         }
-        !stays
-    });
-    let blocker = |(gpu, placed): (usize, Placed)| Blocker {
-        gpu,
-        placed,
-        profile: gpus[gpu].geometry.spec(placed).profile,
-    };
-    Some(released.into_iter().map(blocker).collect())
+        _ => {
+            let (first, second) = run.split_at(run.len() / 2);
+            hold(gpus, goal, first, found);
+            hold(gpus, goal, second, found);
+        }
+    }
 }
 
 /// The most that can be had of a goal beside what is in use: the fewest instances given up, and among
@@ -233,10 +248,17 @@ fn nearest(gpus: &[GpuState<'_>], goal: &Goal) -> Demand {
         add(&mut floor, room::counts(gpu.geometry, &stay));
         demand = minus(&demand, &room::counts(gpu.geometry, &given_up));
     }
-    let fits = |demand: &Demand| {
-        let want = Want::Including { places: places.clone(), demand: demand.clone() };
-        possible(gpus, &Goal { gpus: goal.gpus.clone(), want })
+    let mut most = demand.clone();
+    for (&profile, &count) in &floor {
+        let wanted = most.entry(profile).or_default();
+        *wanted = (*wanted).max(count);
+    }
+    let want = Want::Including { places, demand: most };
+    // Right in itself, as the goal it comes from is.
+    let Ok(problem) = Problem::new(gpus, &Goal { gpus: goal.gpus.clone(), want }, Purpose::Check) else {
+        return floor;
     };
+    let fits = |demand: &Demand| problem.feasible(demand);
     let mut order: Vec<Profile> = demand.keys().copied().collect();
     order.sort_unstable_by_key(|p| (p.slices(), p.memory_gb(), exclusive(p.attribute()), *p));
     let mut holds = floor.clone();
@@ -284,7 +306,7 @@ fn exclusive(attribute: Attribute) -> u8 {
 }
 
 fn possible(gpus: &[GpuState<'_>], goal: &Goal) -> bool {
-    Problem::new(gpus, goal).is_ok_and(|problem| problem.solve().is_some())
+    Problem::new(gpus, goal, Purpose::Check).is_ok_and(|problem| problem.is_feasible())
 }
 
 fn busy(members: &[&GpuState<'_>]) -> Demand {

@@ -134,8 +134,11 @@ impl FromStr for Faults {
     fn from_str(text: &str) -> Result<Self, FaultError> {
         let mut faults = Faults::default();
         for part in parts(text) {
-            let malformed =
-                || FaultError(format!("{part:?}: not of the form Call@n=CODE, Call@n+=CODE, Call@*=CODE or kill@n"));
+            let malformed = || {
+                FaultError(format!(
+                    "{part:?}: not of the form Call@n=CODE, Call@n+=CODE, Call@*=CODE or kill@n"
+                ))
+            };
             let (body, when) = match part.strip_suffix('!') {
                 Some(body) => (body, When::After),
                 None => (part, When::Instead),
@@ -218,8 +221,18 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_named() {
-        for text in ["A", "A@1", "A@0=IN_USE", "A@x=IN_USE", "A@1=BUSY", "A@1=0", "A@+=IN_USE", "kill@", "kill@*", "kill@0"]
-        {
+        for text in [
+            "A",
+            "A@1",
+            "A@0=IN_USE",
+            "A@x=IN_USE",
+            "A@1=BUSY",
+            "A@1=0",
+            "A@+=IN_USE",
+            "kill@",
+            "kill@*",
+            "kill@0",
+        ] {
             let error = text.parse::<Faults>().unwrap_err().to_string();
             assert!(error.contains(&format!("{text:?}")), "{error}");
         }

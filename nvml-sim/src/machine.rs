@@ -202,6 +202,13 @@ impl Gpu {
         self.board.architecture > Architecture::Ampere
     }
 
+    /// Whether the versioned profile queries answer while MIG mode is off. nvml.h has a field for it
+    /// (`NVML_FI_DEV_IS_MIG_MODE_INDEPENDENT_MIG_QUERY_CAPABLE`); that it goes with the architecture is
+    /// inferred.
+    pub fn answers_with_mig_off(&self) -> bool {
+        self.resetless()
+    }
+
     /// Profile of an instance of this GPU.
     ///
     /// # Panics
@@ -243,12 +250,10 @@ impl Gpu {
             let before = &self.instances[..at];
             let ids_rise = before.last().is_none_or(|last| last.id < instance.id);
             let apart = || before.iter().all(|i| !rules::conflict((self.row(i), i.id), (row, instance.id)));
-            let known = |c: &ComputeInstance| row.compute.iter().any(|r| r.id == c.profile);
             ids_rise
                 && rules::places(self, row).contains(&(instance.id, instance.start))
                 && apart()
-                && instance.compute.iter().all(known)
-                && instance.compute.is_sorted_by(|a, b| a.id < b.id)
+                && rules::compute_is_legal(self, row, &instance.compute)
         };
         if !self.current && !self.instances.is_empty() {
             return Some(format!("GPU {} has instances with MIG mode off", self.index));

@@ -127,6 +127,13 @@ fn a_state_reads_back_and_a_changed_one_is_found_out() {
         defect(|j| j["gpus"][0]["instances"][0]["start"] = 0.into()),
         defect(|j| j["gpus"][0]["instances"][0]["profile"] = 77.into()),
         defect(|j| j["gpus"][0]["instances"][0]["compute"][0]["profile"] = 4.into()),
+        defect(|j| j["gpus"][0]["instances"][0]["compute"][0]["start"] = 1.into()),
+        defect(|j| {
+            let list = j["gpus"][0]["instances"][0]["compute"].as_array_mut().unwrap();
+            let mut twin = list[0].clone();
+            twin["id"] = 1.into();
+            list.push(twin);
+        }),
     ];
     let texts: Vec<String> = defects.into_iter().map(|d| d.expect("a defect")).collect();
     insta::assert_snapshot!(texts.join("\n"));

@@ -104,3 +104,66 @@ fn an_allowed_open_of_a_node_reaches_no_driver() {
         assert_eq!(error.raw_os_error(), Some(rustix::io::Errno::NXIO.raw_os_error()), "{path}");
     }
 }
+
+/// Every file below a directory, by its path under `root`.
+fn found(root: &Path, directory: &Path, into: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found(root, &path, into),
+            false => into.push(path.strip_prefix(root).unwrap().to_owned()),
+        }
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(24))]
+
+    /// A process may die anywhere on the way from one tree to the next. Whatever mixture it leaves, its
+    /// successor makes exactly the tree of the state.
+    #[test]
+    fn any_mixture_of_two_trees_becomes_the_second(
+        before in proptest::collection::vec(0usize..7, 0..5),
+        after in proptest::collection::vec(0usize..7, 0..5),
+        chance in proptest::collection::vec(proptest::bool::ANY, 64),
+    ) {
+        let cut = |rows: &[usize]| {
+            let nobody = Clients::default();
+            let mut machine = Machine::new(&"a100-40gb".parse().unwrap(), None);
+            machine.set_mode(0, true, &nobody).unwrap().unwrap();
+            for &row in rows {
+                let row = &machine.gpus[0].board.rows[row];
+                if let Ok(id) = machine.create_instance(0, row.id, None, &nobody) {
+                    machine.create_compute(0, id, row.default_compute, None).unwrap();
+                }
+            }
+            machine
+        };
+        let (before, after) = (cut(&before), cut(&after));
+        let root = tempfile::tempdir().unwrap();
+        apply(root.path(), &before).unwrap();
+        let mut chance = chance.iter().cycle();
+        for (path, node) in tree(&after) {
+            if *chance.next().unwrap() {
+                make(&root.path().join(&path), &node).unwrap();
+            }
+        }
+        for path in tree(&before).into_keys().filter(|p| root.path().join(p).is_file()) {
+            if *chance.next().unwrap() {
+                fs::remove_file(root.path().join(&path)).unwrap();
+            }
+        }
+        fs::write(root.path().join(CAPS).join(".next-nvidia-cap66"), "").unwrap();
+
+        apply(root.path(), &after).unwrap();
+        let mut files = Vec::new();
+        found(root.path(), root.path(), &mut files);
+        files.sort();
+        let wanted: Vec<PathBuf> =
+            tree(&after).into_iter().filter(|(_, n)| *n != Node::Directory).map(|(p, _)| p).collect();
+        proptest::prop_assert_eq!(files, wanted);
+        for (path, node) in tree(&after) {
+            proptest::prop_assert!(is_already(&root.path().join(&path), &node), "{}", path.display());
+        }
+    }
+}

@@ -7,7 +7,7 @@
 use mig::boards::{Architecture, ComputeRow, Row};
 
 use crate::code::{Answer, Code};
-use crate::machine::{Gpu, GpuInstance};
+use crate::machine::{ComputeInstance, Gpu, GpuInstance};
 use crate::sheet;
 
 /// Ids that own each slot. Full: 0, halves: 1-2, quarters: 3-6, eighths: 7-14.
@@ -85,9 +85,9 @@ pub fn conflict(a: (&Row, u32), b: (&Row, u32)) -> bool {
     slots(a.1) & slots(b.1) != 0 || Media::of(a.0).excludes(Media::of(b.0))
 }
 
-/// Places of a profile that are free, given the GPU's instances and `more` on top.
-fn free_places(gpu: &Gpu, row: &Row, more: Option<(&Row, u32)>) -> Vec<(u32, u32)> {
-    let present = || gpu.instances.iter().map(|i| (gpu.row(i), i.id)).chain(more);
+/// Places of a profile that are free; none once its maximum is reached.
+fn free_places(gpu: &Gpu, row: &Row) -> Vec<(u32, u32)> {
+    let present = || gpu.instances.iter().map(|i| (gpu.row(i), i.id));
     if present().filter(|(r, _)| r.id == row.id).count() >= usize::from(row.max) {
         return Vec::new();
     }
@@ -100,7 +100,7 @@ fn free_places(gpu: &Gpu, row: &Row, more: Option<(&Row, u32)>) -> Vec<(u32, u32
 pub fn remaining(gpu: &Gpu, row: &Row) -> u32 {
     // Places of one profile are disjoint, so that all free ones can be had together up to the maximum.
     let present = gpu.instances.iter().filter(|i| i.profile == row.id).count();
-    let free = free_places(gpu, row, None).len().min(usize::from(row.max).saturating_sub(present));
+    let free = free_places(gpu, row).len().min(usize::from(row.max).saturating_sub(present));
     free as u32
 }
 
@@ -111,7 +111,7 @@ pub fn remaining(gpu: &Gpu, row: &Row) -> u32 {
 /// and of equals the lowest id. The open driver places compute instances by the same idea
 /// (`kmigmgrGetFreeCTSId`) and likens it to that of GPU instances.
 pub fn place(gpu: &Gpu, row: &Row, start: Option<(u32, u32)>) -> Answer<(u32, u32)> {
-    let mut free = free_places(gpu, row, None);
+    let mut free = free_places(gpu, row);
     if let Some((start, size)) = start {
         let listed = places(gpu, row).iter().any(|&(_, s)| s == start) && size == u32::from(row.size);
         if !listed {
@@ -119,17 +119,15 @@ pub fn place(gpu: &Gpu, row: &Row, start: Option<(u32, u32)>) -> Answer<(u32, u3
         }
         free.retain(|&(_, s)| s == start);
     }
-    let left = |id: u32| -> usize {
-        let base = gpu.board.rows.iter().filter(|r| matches!(r.nvml_enum, 0..=6 | 9));
-        base.map(|r| pairs_left(gpu, r, (row, id))).sum()
-    };
+    let base = || gpu.board.rows.iter().filter(|r| matches!(r.nvml_enum, 0..=6 | 9));
+    let left = |id: u32| -> usize { base().map(|r| places_left(gpu, r, id)).sum() };
     let best = free.into_iter().min_by_key(|&(id, _)| (std::cmp::Reverse(left(id)), id));
     best.ok_or(Code::INSUFFICIENT_RESOURCES)
 }
 
-/// Ids of `row` that stay creatable next to the GPU's instances and `taken`; maxima do not count here.
-fn pairs_left(gpu: &Gpu, row: &Row, taken: (&Row, u32)) -> usize {
-    let present = gpu.instances.iter().fold(slots(taken.1), |mask, i| mask | slots(i.id));
+/// Places of `row` that stay free next to the GPU's instances and the id `taken`; maxima do not count here.
+fn places_left(gpu: &Gpu, row: &Row, taken: u32) -> usize {
+    let present = gpu.instances.iter().fold(slots(taken), |mask, i| mask | slots(i.id));
     places(gpu, row).iter().filter(|(id, _)| slots(*id) & present == 0).count()
 }
 
@@ -151,7 +149,7 @@ pub fn compute_remaining(gpu: &Gpu, instance: &GpuInstance, compute: &ComputeRow
     let mut filled = instance.clone();
     let mut count = 0;
     while let Ok((id, start)) = compute_place(gpu, &filled, compute, None) {
-        filled.compute.push(crate::machine::ComputeInstance { id, profile: compute.id, start, birth: 0 });
+        filled.compute.push(ComputeInstance { id, profile: compute.id, start, birth: 0 });
         count += 1;
     }
     count
@@ -178,24 +176,38 @@ pub fn compute_place(
     let taken = taken_slices(row, instance);
     starts.retain(|&s| run(s, compute) & taken == 0);
     let present = instance.compute.iter().filter(|c| c.profile == compute.id).count();
+    let full = present >= sheet::compute_max(compute) as usize;
+    if full || !sms_suffice(gpu, instance, compute) {
+        starts.clear();
+    }
     let id = (0..COMPUTE_IDS).find(|id| instance.compute.iter().all(|c| c.id != *id));
-    let (Some(id), true) =
-        (id, (present as u32) < sheet::compute_max(compute) && sms_suffice(gpu, instance, compute))
-    else {
-        return Err(Code::INSUFFICIENT_RESOURCES);
-    };
-    let left = |start: u32| -> usize {
-        if gpu.board.architecture == Architecture::Ampere {
-            return 0;
-        }
-        let taken = taken | run(start, compute);
-        row.compute
-            .iter()
-            .map(|c| compute_places(gpu, row, c).iter().filter(|&&s| run(s, c) & taken == 0).count())
-            .sum()
+    let left = |start: u32| match gpu.board.architecture {
+        Architecture::Ampere => 0,
+        Architecture::Hopper | Architecture::Blackwell => starts_left(gpu, row, taken | run(start, compute)),
     };
     let best = starts.into_iter().min_by_key(|&s| (std::cmp::Reverse(left(s)), s));
-    best.map(|start| (id, start)).ok_or(Code::INSUFFICIENT_RESOURCES)
+    id.zip(best).ok_or(Code::INSUFFICIENT_RESOURCES)
+}
+
+/// Starts of all compute profiles of `row` that stay free next to the `taken` slices.
+fn starts_left(gpu: &Gpu, row: &Row, taken: u32) -> usize {
+    let free =
+        |c: &ComputeRow| compute_places(gpu, row, c).iter().filter(|&&s| run(s, c) & taken == 0).count();
+    row.compute.iter().map(free).sum()
+}
+
+/// Whether a GPU instance can hold these compute instances: known profiles at their places, no slice twice,
+/// ids ascending.
+pub fn compute_is_legal(gpu: &Gpu, row: &Row, all: &[ComputeInstance]) -> bool {
+    let mut taken = 0;
+    let fits = |instance: &ComputeInstance| {
+        let Some(compute) = row.compute.iter().find(|c| c.id == instance.profile) else { return false };
+        let slices = run(instance.start, compute);
+        let free = taken & slices == 0;
+        taken |= slices;
+        free && compute_places(gpu, row, compute).contains(&instance.start)
+    };
+    all.is_sorted_by(|a, b| a.id < b.id) && all.iter().all(fits)
 }
 
 /// The `1_SLICE_REV1` profile takes more multiprocessors than its one slice: what is left must do for

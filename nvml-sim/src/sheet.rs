@@ -44,14 +44,16 @@ pub fn memory(board: &Board, row: &Row) -> u64 {
 
 /// Streaming multiprocessors of a GPU instance; unknown: as many times those of one slice.
 pub fn sms(board: &Board, row: &Row) -> u32 {
-    let slice = || board.rows.iter().find_map(|r| (slices(r) == 1).then_some(r.sms).flatten()).unwrap_or(14);
+    let known = |r: &Row| (slices(r) == 1).then_some(r.sms).flatten();
+    let slice = || board.rows.iter().find_map(known).expect("boards with numbers have those of a slice");
     row.sms.unwrap_or_else(|| slice() * slices(row))
 }
 
 /// Streaming multiprocessors of a compute instance; unknown: those of the GPU instance it fills, or as
 /// many times those of one slice.
 pub fn compute_sms(board: &Board, row: &Row, compute: &ComputeRow) -> u32 {
-    let slice = || row.compute.iter().find_map(|c| (c.slices == 1).then_some(c.sms).flatten()).unwrap_or(14);
+    let known = |c: &ComputeRow| (c.slices == 1).then_some(c.sms).flatten();
+    let slice = || row.compute.iter().find_map(known).expect("boards with numbers have those of a slice");
     match compute.sms {
         Some(sms) => sms,
         None if compute.id == row.default_compute => sms(board, row),
@@ -106,6 +108,18 @@ mod tests {
                 let eighths = (memory(board, row) as f64 / total as f64 * 8.0).ceil();
                 let figure = (eighths / 8.0 * (total as f64 / 1024.0).ceil()).round();
                 assert_eq!(f64::from(name_of(row).memory_gb()), figure, "{} {}", board.key, row.name);
+            }
+        }
+    }
+
+    #[test]
+    fn larger_profiles_have_no_fewer_multiprocessors_than_their_parts() {
+        for board in Spec::keys().map(|k| Board::by_key(k).unwrap()) {
+            for row in board.rows {
+                let whole = sms(board, row);
+                let parts = row.compute.iter().map(|c| compute_sms(board, row, c));
+                assert_eq!(parts.max(), Some(whole), "{} {}", board.key, row.name);
+                assert!(engines(board, row).copy >= 1);
             }
         }
     }

@@ -6,11 +6,11 @@
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::process::geteuid;
 
 use crate::clients::Clients;
 use crate::machine::Machine;
@@ -21,17 +21,12 @@ use crate::spec::Spec;
 const DIRECTORY: &str = "var/lib/nvml-sim";
 
 /// A simulated machine on disk.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Store {
     root: PathBuf,
-    /// What was read last: most calls only look, and find the file as it was.
-    last: Arc<Mutex<Option<(Stamp, Machine)>>>,
+    /// The state as last read, so that an unchanged file is not parsed again.
+    last: Mutex<Option<(String, Machine)>>,
 }
-
-/// A file by its number, time of change and length. A later one can have the same stamp only if there was another
-/// between them, which the tree shows by its revision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp(u64, i64, i64, u64);
 
 /// A machine at one moment.
 #[derive(Clone, Debug)]
@@ -68,7 +63,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`]; in particular when `spec` is not what the machine was made of.
     pub fn open(root: &Path, spec: Option<&Spec>) -> Result<Store, StoreError> {
-        let store = Store { root: root.to_owned(), last: Arc::default() };
+        let store = Store { root: root.to_owned(), last: Mutex::default() };
         if !store.state_file().exists() {
             let spec = spec.ok_or_else(|| StoreError::Absent(store.state_file()))?;
             store.create(spec)?;
@@ -109,7 +104,11 @@ impl Store {
         // A process died between its commit and the tree.
         let _lock = self.lock(FlockOperation::LockExclusive)?;
         let snapshot = self.load()?;
-        self.project(&snapshot.machine)?;
+        match self.project(&snapshot.machine) {
+            // The state is right all the same; the tree waits for somebody who may mend it.
+            Err(_) if !geteuid().is_root() => {}
+            result => result?,
+        }
         Ok(snapshot)
     }
 
@@ -147,32 +146,19 @@ impl Store {
     }
 
     fn load(&self) -> Result<Snapshot, StoreError> {
-        let machine = self.load_machine()?;
+        let path = self.state_file();
+        let text = fs::read_to_string(&path).map_err(|e| StoreError::Io(path.clone(), e))?;
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let machine = match &*last {
+            Some((known, machine)) if *known == text => machine.clone(),
+            _ => {
+                let machine = parse(&text).map_err(|what| StoreError::Damaged(path, what))?;
+                last.insert((text, machine)).1.clone()
+            }
+        };
         let processes = self.processes_file();
         let clients = Clients::read(&processes).map_err(|e| StoreError::Io(processes, e))?;
         Ok(Snapshot { machine, clients })
-    }
-
-    fn load_machine(&self) -> Result<Machine, StoreError> {
-        let path = self.state_file();
-        let io = |e| StoreError::Io(path.clone(), e);
-        let found = fs::metadata(&path).map_err(io)?;
-        let stamp = Stamp(found.ino(), found.mtime(), found.mtime_nsec(), found.len());
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((seen, machine)) = &*last
-            && *seen == stamp
-            && self.projected() == Some(machine.revision)
-        {
-            return Ok(machine.clone());
-        }
-        let text = fs::read_to_string(&path).map_err(io)?;
-        let machine: Machine =
-            serde_json::from_str(&text).map_err(|e| StoreError::Damaged(path.clone(), e.to_string()))?;
-        if let Some(defect) = machine.defect() {
-            return Err(StoreError::Damaged(path.clone(), defect));
-        }
-        *last = Some((stamp, machine.clone()));
-        Ok(machine)
     }
 
     fn commit(&self, machine: &Machine) -> Result<(), StoreError> {
@@ -222,6 +208,12 @@ impl Store {
     fn file(&self, name: &str) -> PathBuf {
         self.root.join(DIRECTORY).join(name)
     }
+}
+
+/// Reads a state, or says what is wrong with it.
+fn parse(text: &str) -> Result<Machine, String> {
+    let machine: Machine = serde_json::from_str(text).map_err(|e| e.to_string())?;
+    machine.defect().map_or(Ok(machine), Err)
 }
 
 impl fmt::Display for StoreError {

@@ -59,7 +59,7 @@ fn errors_name_the_object_and_the_way_out() {
     Store::open(&at("other"), Some(&spec("a100-40gb:2"))).unwrap();
     errors.push(open("other", Some("a100-40gb:1")));
 
-    let state = |name: &str| Store { root: at(name), last: Arc::default() }.state_file();
+    let state = |name: &str| at(name).join(DIRECTORY).join("state.json");
     for (name, content) in [("half", "{\"format\": 1, \"spec\": \"a100"), ("empty", ""), ("alien", "{}")] {
         Store::open(&at(name), Some(&spec("a100-40gb"))).unwrap();
         fs::write(state(name), content).unwrap();

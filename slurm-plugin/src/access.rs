@@ -29,28 +29,31 @@ pub enum Access {
 
 /// Asks about the node that belongs to `record` alone.
 pub fn ask(record: &Record) -> Access {
-    match record.own_file() {
-        Some(file) => ask_file(file),
-        None => Access::Missing,
-    }
-}
-
-fn ask_file(file: &DeviceFile) -> Access {
-    let metadata = match file.path.metadata() {
-        Ok(metadata) => metadata,
-        Err(error) => return verdict(Errno::from_io_error(&error)),
-    };
-    let number = metadata.rdev();
-    if !metadata.file_type().is_char_device() {
-        return Access::Changed("no character device".into());
-    }
-    if (major(number), minor(number)) != (file.major, file.minor) {
-        return Access::Changed(format!("{}:{}", major(number), minor(number)));
-    }
+    let Some(file) = record.own_file() else { return Access::Missing };
     match accessat(CWD, &file.path, Want::READ_OK, AtFlags::EACCESS) {
         Ok(()) => Access::Allowed,
         Err(error) => verdict(Some(error)),
     }
+}
+
+/// As [`ask`], and sees to it that the node is the device the map means: the path may be a link that was made anew.
+pub fn ask_and_compare(record: &Record) -> Access {
+    let Some(file) = record.own_file() else { return Access::Missing };
+    match identity(file) {
+        Ok(()) => ask(record),
+        Err(access) => access,
+    }
+}
+
+fn identity(file: &DeviceFile) -> Result<(), Access> {
+    let metadata = file.path.metadata().map_err(|error| verdict(Errno::from_io_error(&error)))?;
+    let number = metadata.rdev();
+    if !metadata.file_type().is_char_device() {
+        return Err(Access::Changed("no character device".into()));
+    }
+    let found = (major(number), minor(number));
+    let same = found == (file.major, file.minor);
+    same.then_some(()).ok_or_else(|| Access::Changed(format!("{}:{}", found.0, found.1)))
 }
 
 fn verdict(error: Option<Errno>) -> Access {

@@ -150,7 +150,7 @@ mod tests {
             "verbose",
         ]);
         assert_eq!(args, Args::default());
-        insta::assert_snapshot!(complaints.join("\n"), @"");
+        insta::assert_snapshot!(complaints.join("\n"));
     }
 
     proptest! {

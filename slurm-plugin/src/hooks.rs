@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use device_map::DeviceMap;
+use device_map::{DeviceMap, Record};
 use spank::{Context, Spank, log};
 
 use crate::access;
@@ -39,14 +39,21 @@ pub fn init(spank: &mut Spank<'_>, arguments: &[String]) {
 /// `slurm_spank_task_init`: runs in the forked task, as its user, in its final cgroup.
 pub fn task_init(spank: &mut Spank<'_>, arguments: &[String]) {
     let (args, _) = Args::parse(arguments);
-    let outcome = match PREPARED.get() {
-        Some(Ok(None)) => Ok(()),
-        Some(Ok(Some(prepared))) => give(spank, prepared, &args),
-        Some(Err(why)) => Err(why.clone()),
-        None => Err("the plugin failed when the step started; see slurmd's log".to_owned()),
-    };
-    if let Err(why) = outcome {
-        refuse(spank, &args, &why);
+    let first = spank.local_task() == Ok(0);
+    match PREPARED.get() {
+        Some(Ok(None)) => {}
+        Some(Ok(Some(prepared))) => {
+            if let Err(why) = give(spank, prepared, &args) {
+                refuse(spank, &args, Some(&why));
+            }
+        }
+        // The same for every task on the node, so one of them says it.
+        Some(Err(why)) => refuse(spank, &args, first.then_some(why.as_str())),
+        None => refuse(
+            spank,
+            &args,
+            first.then_some("the plugin failed at the start of the step, see slurmd's log"),
+        ),
     }
 }
 
@@ -74,7 +81,12 @@ fn prepare(spank: &Spank<'_>, args: &Args) -> Result<Option<Prepared>, String> {
 fn give(spank: &mut Spank<'_>, prepared: &Prepared, args: &Args) -> Result<(), String> {
     let Prepared { step, map } = prepared;
     let view = step.view(spank)?;
-    let resolution = resolve(map, &view, access::ask).map_err(|error| error.to_string())?;
+    let ours = &view.devices;
+    let access = |index: usize, record: &Record| match ours.contains(&index) {
+        true => access::ask_and_compare(record),
+        false => access::ask(record),
+    };
+    let resolution = resolve(map, &view, access).map_err(|error| error.to_string())?;
     let (wishes, complaints) = options::wishes(spank);
     let task = spank.local_task().map_or(0, |task| task as usize);
     let changes = publish::changes(map, &resolution, wishes, task, &args.set);
@@ -91,7 +103,7 @@ fn give(spank: &mut Spank<'_>, prepared: &Prepared, args: &Args) -> Result<(), S
 }
 
 fn limits(resolution: &Resolution) -> Option<String> {
-    let (Resolution::Set(devices) | Resolution::Keep(devices)) = resolution else { return None };
+    let (Resolution::Set(devices) | Resolution::Keep(devices)) = resolution;
     let Devices { limits_not_in_force, .. } = devices;
     limits_not_in_force.then(|| {
         "cgroup.conf has ConstrainDevices=yes but this task can open devices of other jobs; tell your administrator".to_owned()
@@ -99,8 +111,10 @@ fn limits(resolution: &Resolution) -> Option<String> {
 }
 
 /// Says why, then ends the task or lets it run as Slurm set it up.
-fn refuse(spank: &Spank<'_>, args: &Args, why: &str) {
-    log::user(&format!("[mig] {why}"));
+fn refuse(spank: &Spank<'_>, args: &Args, why: Option<&str>) {
+    if let Some(why) = why {
+        log::user(&format!("[mig] {why}"));
+    }
     if args.on_unresolved == OnUnresolved::Fail {
         spank.abandon_task(1);
     }

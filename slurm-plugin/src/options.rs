@@ -84,7 +84,8 @@ const OPTIONS: [CommandOption; 2] = [
         value: c"uuid|index|none",
         usage: c"[mig] name MIG devices in CUDA_VISIBLE_DEVICES by UUID (default), by Slurm's index, or not at all",
         accept: |text| {
-            *NAMING.lock().unwrap_or_else(PoisonError::into_inner) = Some(Naming::parse(text)?);
+            let naming = Naming::parse(text).map_err(|what| format!("[mig] --mig-devices: {what}"))?;
+            *NAMING.lock().unwrap_or_else(PoisonError::into_inner) = Some(naming);
             Ok(())
         },
     },
@@ -93,7 +94,8 @@ const OPTIONS: [CommandOption; 2] = [
         value: c"all|one",
         usage: c"[mig] show each task all of its MIG devices (default), or one, in turn",
         accept: |text| {
-            *SHARE.lock().unwrap_or_else(PoisonError::into_inner) = Some(Share::parse(text)?);
+            let share = Share::parse(text).map_err(|what| format!("[mig] --mig-per-task: {what}"))?;
+            *SHARE.lock().unwrap_or_else(PoisonError::into_inner) = Some(share);
             Ok(())
         },
     },

@@ -37,7 +37,6 @@ pub fn changes(
     variables: &[Variable],
 ) -> Vec<Change> {
     let (devices, kept) = match resolution {
-        Resolution::Nothing => return Vec::new(),
         Resolution::Keep(devices) => (devices, true),
         Resolution::Set(devices) => (devices, false),
     };
@@ -91,4 +90,71 @@ pub fn apply(spank: &mut Spank<'_>, changes: &[Change]) -> Result<(), String> {
         outcome.map_err(|error| format!("{}: {error}", variable.name().to_string_lossy()))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map() -> DeviceMap {
+        let record = |uuid: &str, instance| Record {
+            gres_type: "t".into(),
+            uuid: uuid.into(),
+            parent: "GPU-p".into(),
+            instance,
+            files: Vec::new(),
+        };
+        let (gi, none) = (Some((1, 0)), None);
+        let records =
+            vec![record("MIG-a", gi), record("MIG-b", gi), record("GPU-c", none), record("GPU-d", none)];
+        DeviceMap { records, ..DeviceMap::default() }
+    }
+
+    fn devices(indexes: &[usize]) -> Devices {
+        Devices { indexes: indexes.to_vec(), limits_not_in_force: false }
+    }
+
+    fn changes_for(resolution: &Resolution, naming: Naming, share: Share, task: usize) -> Vec<Change> {
+        let both = [Variable::Cuda, Variable::Nvidia];
+        changes(&map(), resolution, Wishes { naming, share }, task, &both)
+    }
+
+    fn cuda(value: &str) -> Change {
+        Change::Set(Variable::Cuda, value.into())
+    }
+
+    fn nvidia(value: &str) -> Change {
+        Change::Set(Variable::Nvidia, value.into())
+    }
+
+    #[test]
+    fn all_devices_by_uuid_unless_asked_otherwise() {
+        let set = Resolution::Set(devices(&[0, 1]));
+        let changes = |naming, share, task| changes_for(&set, naming, share, task);
+        assert_eq!(changes(Naming::Uuid, Share::All, 1), [cuda("MIG-a,MIG-b"), nvidia("MIG-a,MIG-b")]);
+        assert_eq!(changes(Naming::Uuid, Share::One, 0), [cuda("MIG-a"), nvidia("MIG-a")]);
+        assert_eq!(changes(Naming::Uuid, Share::One, 1), [cuda("MIG-b"), nvidia("MIG-b")]);
+        assert_eq!(changes(Naming::Uuid, Share::One, 2), [cuda("MIG-a"), nvidia("MIG-a")]);
+        // A container is given devices by UUID whatever CUDA is to see.
+        assert_eq!(changes(Naming::Index, Share::All, 0), [nvidia("MIG-a,MIG-b")]);
+        let gone = [Change::Unset(Variable::Cuda), Change::Unset(Variable::Nvidia)];
+        assert_eq!(changes(Naming::None, Share::All, 0), gone);
+    }
+
+    #[test]
+    fn what_slurm_named_right_stays_as_it_is() {
+        let keep = Resolution::Keep(devices(&[0, 1]));
+        assert_eq!(changes_for(&keep, Naming::Uuid, Share::All, 0), [nvidia("MIG-a,MIG-b")]);
+        assert_eq!(changes_for(&keep, Naming::Uuid, Share::One, 1), [cuda("MIG-b"), nvidia("MIG-b")]);
+    }
+
+    #[test]
+    fn several_mig_devices_are_worth_a_notice() {
+        let notice = |value: &str| notice(&map(), &[cuda(value)]);
+        assert_eq!(notice("MIG-a"), None);
+        assert_eq!(notice("MIG-a,GPU-c"), None);
+        assert_eq!(notice("GPU-c,GPU-d"), None);
+        assert!(notice("MIG-a,MIG-b").unwrap().starts_with("this task has 2 MIG devices; "));
+        assert_eq!(super::notice(&map(), &[nvidia("MIG-a,MIG-b")]), None, "CUDA does not read it");
+    }
 }

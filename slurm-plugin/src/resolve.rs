@@ -43,8 +43,6 @@ use crate::step::{Sharing, StepView, Visible};
 /// The devices of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolution {
-    /// None, and nothing to set.
-    Nothing,
     /// What Slurm set names just these devices already.
     Keep(Devices),
     /// These.
@@ -94,14 +92,15 @@ pub enum Unresolved {
 pub fn resolve(
     map: &DeviceMap,
     step: &StepView,
-    access: impl FnMut(&Record) -> Access,
+    mut access: impl FnMut(usize, &Record) -> Access,
 ) -> Result<Resolution, Unresolved> {
     let given: BTreeSet<usize> = step.devices.iter().copied().collect();
     let rows = map.records.len();
     if let Some(index) = given.iter().copied().find(|index| *index >= rows) {
         return Err(Unresolved::Beyond { index, rows });
     }
-    let verdicts: Vec<Access> = map.records.iter().map(access).collect();
+    let verdicts: Vec<Access> =
+        map.records.iter().enumerate().map(|(index, record)| access(index, record)).collect();
     for index in &given {
         usable(*index, &map.records[*index], &verdicts[*index])?;
     }
@@ -114,13 +113,13 @@ pub fn resolve(
         let indexes = by_variables(step, &given, reaches_others)?;
         let limits_not_in_force = step.constrained && reaches_others;
         let devices = Devices { indexes, limits_not_in_force };
-        match compared(map, step, devices) {
+        let resolution = compared(map, step, devices);
+        match (&resolution, uuids(&step.cuda)) {
             // Nothing but Slurm's word on either side.
-            Resolution::Set(devices) if names_devices(&step.cuda) => {
-                let Visible::Names(named) = step.cuda.clone() else { unreachable!("names_devices") };
-                Err(Unresolved::Disagree { named, devices: devices.indexes })
+            (Resolution::Set(devices), Some(named)) => {
+                Err(Unresolved::Disagree { named: named.to_vec(), devices: devices.indexes.clone() })
             }
-            resolution => Ok(resolution),
+            _ => Ok(resolution),
         }
     }
 }
@@ -221,10 +220,13 @@ fn is_name_of(name: &str, record: &Record) -> bool {
     name == record.uuid || older.is_some_and(|older| name == older)
 }
 
-/// Whether a variable holds what NVML calls devices.
-fn names_devices(cuda: &Visible) -> bool {
+/// What a variable holds, where all of it is what NVML calls devices.
+fn uuids(cuda: &Visible) -> Option<&[String]> {
     let is_uuid = |name: &String| name.starts_with("MIG-") || name.starts_with("GPU-");
-    matches!(cuda, Visible::Names(names) if !names.is_empty() && names.iter().all(is_uuid))
+    match cuda {
+        Visible::Names(names) if names.iter().all(is_uuid) => Some(names),
+        _ => None,
+    }
 }
 
 impl fmt::Display for Unresolved {
@@ -312,3 +314,6 @@ impl std::error::Error for Unresolved {}
 fn join(indexes: &[usize]) -> String {
     indexes.iter().map(usize::to_string).collect::<Vec<_>>().join(",")
 }
+
+#[cfg(test)]
+mod tests;

@@ -76,6 +76,9 @@ def identity(gpu):
     assert nvml.nvmlDeviceGetArchitecture(gpu) in (
         nvml.NVML_DEVICE_ARCH_AMPERE, nvml.NVML_DEVICE_ARCH_HOPPER, nvml.NVML_DEVICE_ARCH_BLACKWELL)
     assert nvml.nvmlSystemGetDriverVersion() in nvml.nvmlSystemGetNVMLVersion()
+    for call in ("nvmlDeviceGetUUID", "nvmlDeviceGetName"):
+        code = nvml._nvmlGetFunctionPointer(call)(gpu, ctypes.create_string_buffer(8), 8)
+        assert code == nvml.NVML_ERROR_INSUFFICIENT_SIZE, f"{call}: {code}"
     with refused(nvml.NVML_ERROR_NOT_FOUND, "an unknown UUID"):
         nvml.nvmlDeviceGetHandleByUUID("GPU-00000000-0000-0000-0000-000000000000")
     with refused(nvml.NVML_ERROR_INVALID_ARGUMENT, "an index past the last"):
@@ -161,6 +164,11 @@ def every_place(gpu, all_profiles):
             with refused(nvml.NVML_ERROR_NOT_FOUND, "the id of what is gone"):
                 nvml.nvmlDeviceGetGpuInstanceById(gpu, info.id)
             made += 1
+        successor = nvml.nvmlDeviceCreateGpuInstanceWithPlacement(gpu, profile.id, place)
+        assert nvml.nvmlGpuInstanceGetInfo(successor).id == info.id
+        with refused(nvml.NVML_ERROR_INVALID_ARGUMENT, "a handle to the one that had the id before"):
+            nvml.nvmlGpuInstanceGetInfo(instance)
+        nvml.nvmlGpuInstanceDestroy(successor)
         with refused(nvml.NVML_ERROR_INVALID_ARGUMENT, "a place that is not listed"):
             nvml.nvmlDeviceCreateGpuInstanceWithPlacement(
                 gpu, profile.id, ctypes.byref(nvml.c_nvmlGpuInstancePlacement_t(start, size + 1)))

@@ -14,12 +14,8 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::Mutex;
 
 use nvml_sim::library_path;
-
-/// Two judges that fetch at once would fetch into one directory.
-static FETCHING: Mutex<()> = Mutex::new(());
 
 fn scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/judges").canonicalize().unwrap()
@@ -35,10 +31,13 @@ fn skipped() -> bool {
 
 /// A directory that holds what `fetch` puts there; fetched once.
 fn kept(name: &str, fetch: impl FnOnce(&Path)) -> PathBuf {
-    let _alone = FETCHING.lock().unwrap_or_else(|e| e.into_inner());
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("judges").join(name);
+    let all = Path::new(env!("CARGO_TARGET_TMPDIR")).join("judges");
+    fs::create_dir_all(&all).unwrap();
+    // Tests run side by side, in one process or in several.
+    let lock = fs::File::create(all.join(format!("{name}.lock"))).unwrap();
+    lock.lock().unwrap();
+    let directory = all.join(name);
     if !directory.exists() {
-        fs::create_dir_all(directory.parent().unwrap()).unwrap();
         fetch(&directory);
     }
     directory

@@ -138,7 +138,11 @@ pub(crate) fn complete(bench: &Bench) -> Result<(), String> {
     let machine = bench.node.machine();
     let picture = Picture::of(&machine);
     if bench.scenario.exit == 4 {
-        return if picture == bench.before { Ok(()) } else { Err("a refused apply changed something".into()) };
+        return if picture == bench.before {
+            Ok(())
+        } else {
+            Err("a refused apply changed something".into())
+        };
     }
     if let Some(what) = picture.lacks(bench.scenario) {
         return Err(what);
@@ -148,7 +152,8 @@ pub(crate) fn complete(bench: &Bench) -> Result<(), String> {
 
 /// Map and gres.conf list exactly these devices.
 pub(crate) fn agree(node: &Node, devices: &[String]) -> Result<(), String> {
-    let text = fs::read_to_string(node.path("run/gresgen/devices")).map_err(|e| format!("device map: {e}"))?;
+    let text =
+        fs::read_to_string(node.path("run/gresgen/devices")).map_err(|e| format!("device map: {e}"))?;
     let map: DeviceMap = text.parse().map_err(|e| format!("device map: {e}"))?;
     let mut listed: Vec<&str> = map.records.iter().map(|r| r.uuid.as_str()).collect();
     listed.sort_unstable();

@@ -35,7 +35,8 @@ impl Fault {
     pub(crate) fn wrapper(&self) -> Vec<String> {
         let Fault { call, number, what, .. } = self;
         let words = ["strace", "-f", "--seccomp-bpf", "-o", "/dev/null", "-e"];
-        let inject = [format!("trace={call}"), "-e".to_owned(), format!("inject={call}:{what}:when={number}")];
+        let inject =
+            [format!("trace={call}"), "-e".to_owned(), format!("inject={call}:{what}:when={number}")];
         words.iter().map(|w| (*w).to_owned()).chain(inject).collect()
     }
 
@@ -92,7 +93,8 @@ fn trace(bench: &Bench) -> Vec<(String, usize, String)> {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     let mut found = Vec::new();
     for line in text.lines() {
-        let Some((call, rest)) = line.split_once(' ').and_then(|(_, l)| l.trim_start().split_once('(')) else {
+        let Some((call, rest)) = line.split_once(' ').and_then(|(_, l)| l.trim_start().split_once('('))
+        else {
             continue;
         };
         let number = seen.entry(call.to_owned()).and_modify(|n| *n += 1).or_insert(1);

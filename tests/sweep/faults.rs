@@ -75,7 +75,9 @@ pub(crate) fn full() -> bool {
 /// All cases of a scenario, or a spread of them.
 pub(crate) fn cases(bench: &Bench) -> Vec<Case> {
     let mut cases = calls(bench);
-    cases.extend((1..=bench.changes).flat_map(|n| [format!("kill@{n}"), format!("kill@{n}!")]).map(Case::Nvml));
+    cases.extend(
+        (1..=bench.changes).flat_map(|n| [format!("kill@{n}"), format!("kill@{n}!")]).map(Case::Nvml),
+    );
     let losses: Vec<usize> = (1..=bench.calls.len()).collect();
     cases.extend(spread(&losses, LOSSES).map(|n| Case::Nvml(format!("*@{n}+=GPU_IS_LOST"))));
     cases.extend(disk::faults(bench).into_iter().map(Case::System));

@@ -102,7 +102,8 @@ impl Busy {
     /// The instance of a GPU that begins at a placement unit, with the UUID of its first compute instance.
     pub(crate) fn find(machine: &Machine, gpu: usize, start: u32) -> (Busy, String) {
         let facts = &machine.gpus[gpu];
-        let device = facts.mig_devices().find(|d| d.instance.start == start).expect("a busy instance is there");
+        let device =
+            facts.mig_devices().find(|d| d.instance.start == start).expect("a busy instance is there");
         let compute = device.instance.compute.iter().map(|c| c.birth).collect();
         (Busy { gpu, instance: device.instance.birth, compute }, device.uuid())
     }

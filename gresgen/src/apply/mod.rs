@@ -5,6 +5,7 @@
 //! wants nothing, the change is verified. Rolling back is the same engine with another wish. The journal goes last,
 //! so that GPUs and files which do not belong together are never taken for finished.
 
+pub mod forecast;
 pub mod intent;
 pub mod lock;
 pub mod preview;
@@ -196,7 +197,7 @@ impl Engine<'_> {
     ) -> Result<Applied, ApplyError> {
         let first = self.prepare(&before, wish)?;
         // What would refuse the files afterwards must refuse the change beforehand.
-        let current = (options.publish)(&before)?.staged.changed().next().is_none();
+        let current = (options.publish)(&before)?.staged.comparison.changed().next().is_none();
         let interrupted = Intent::load(self.root)?;
         if first.is_empty() && current && interrupted.is_none() {
             let pending = pending(&before);
@@ -258,7 +259,8 @@ impl Engine<'_> {
         options: &Options<'_>,
     ) -> Result<(Applied, Publication), (usize, ApplyError)> {
         let applied = self.change(inventory, wish, options)?;
-        let ready = self.make_nodes(&applied.inventory).and_then(|()| Ok((options.publish)(&applied.inventory)?));
+        let ready =
+            self.make_nodes(&applied.inventory).and_then(|()| Ok((options.publish)(&applied.inventory)?));
         match ready {
             Ok(publication) => Ok((applied, publication)),
             Err(error) => Err((applied.steps, error)),

@@ -2,6 +2,7 @@
 
 mod apply;
 mod change;
+mod check;
 mod clear;
 mod draw;
 mod env;
@@ -9,7 +10,9 @@ mod export;
 mod out;
 mod plan;
 mod profiles;
+mod render;
 pub mod report;
+mod run;
 mod session;
 mod status;
 
@@ -74,10 +77,23 @@ enum Verb {
     Clear(clear::ClearArgs),
     /// Switch MIG mode
     Mode(clear::ModeArgs),
+    /// Write Slurm's files from what the GPUs are now, or from the inventories of many nodes
+    Render(render::Args),
+    /// Check the whole chain from the driver to a job, and say what to do where it does not hold
+    Check(check::Args),
     /// Print what the node has as a configuration file
     Export(export::Args),
+    /// Run a command on a free slice
+    Run(run::Args),
     /// Print the variables for the devices this process can open, for a shell to read
     Env,
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
 }
 
 /// Runs the program.
@@ -94,6 +110,11 @@ pub fn run(cli: &Cli) -> Outcome {
         Verb::Clear(args) => clear::clear(&session, &cli.global, args),
         Verb::Mode(args) => clear::mode(&session, &cli.global, args),
         Verb::Export(args) => export::run(&session, args),
+        Verb::Render(args) => render::run(&session, &cli.global, args),
+        Verb::Check(args) => check::run(&session, &cli.global, args),
+        Verb::Run(args) => run::run(&session, &cli.global, args),
+        Verb::Completions { shell } => out::completions(*shell),
+        Verb::Man => out::man(),
         Verb::Env => env::run(&session, &cli.global),
     }
 }

@@ -12,7 +12,7 @@ use crate::inventory::{Gpu, Inventory};
 pub(super) fn run(session: &Session, global: &Global) -> Outcome {
     let config = session.config(global)?;
     let layout = session.layout(&config, global)?;
-    let (inventory, steps) = Change::new(session, config.slurm())?.prepare(&layout)?;
+    let (inventory, steps) = Change::new(session, &config.slurm)?.prepare(&layout)?;
     let preview = Preview::new(&inventory, &steps);
     if global.json {
         out::json(&preview)?

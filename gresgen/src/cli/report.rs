@@ -9,6 +9,8 @@ use crate::apply::lock::LockError;
 use crate::apply::wish::WishError;
 use crate::nvml::{Code, DriverError};
 use crate::publish::PublishError;
+use crate::site::SiteError;
+use crate::slurm::transition::ActionError;
 
 /// How the program ends. The numbers are part of its interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +105,22 @@ impl From<WishError> for Failure {
     }
 }
 
+impl From<SiteError> for Failure {
+    fn from(error: SiteError) -> Self {
+        match error {
+            SiteError::Refused(_) | SiteError::Action(ActionError::Busy { .. }) => {
+                Failure::new(Exit::InUse, error)
+            }
+            SiteError::Unknown { .. } => {
+                Failure::new(Exit::InUse, error).hint("--offline says that no job of this node holds a slice")
+            }
+            SiteError::Publish(error) => error.into(),
+            SiteError::Action(ActionError::ByHand(_)) => Failure::new(Exit::SlurmPending, error),
+            error => Failure::new(Exit::Failure, error),
+        }
+    }
+}
+
 impl From<PublishError> for Failure {
     fn from(error: PublishError) -> Self {
         Failure::new(Exit::Failure, error)
@@ -138,8 +156,9 @@ impl From<ApplyError> for Failure {
                      finish or gresgen apply --undo to go back"
                 ))
             }
-            ApplyError::Unpublished(_) => Failure::new(Exit::Failure, error)
-                .hint("gresgen apply, once the cause is gone, writes the rest; until then gresgen status shows it"),
+            ApplyError::Unpublished(_) => Failure::new(Exit::Failure, error).hint(
+                "gresgen apply, once the cause is gone, writes the rest; until then gresgen status shows it",
+            ),
             error => Failure::new(Exit::Failure, error),
         }
     }

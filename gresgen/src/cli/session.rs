@@ -89,7 +89,7 @@ impl Session {
         if global.config.is_none() && !self.config_path(global).exists() {
             return Ok(Settings::default());
         }
-        Ok(self.config(global)?.slurm().clone())
+        Ok(self.config(global)?.slurm)
     }
 
     fn config_path(&self, global: &Global) -> PathBuf {

@@ -15,7 +15,7 @@
 //!       mig-enabled: true
 //!       per: node                    # addition: counts over all of these GPUs together
 //!       mig-devices: {1g.5gb: 10, 3g.20gb: 1}
-//! slurm: {release: "24.11"}           # addition: see slurm::Settings
+//! slurm: {release: "24.11"}          # addition: see `Settings`
 //! ```
 //!
 //! Nothing here is `untagged` or flattened: serde would buffer the values and lose their places.

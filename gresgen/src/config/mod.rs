@@ -15,8 +15,6 @@ pub mod snippet;
 
 use mig::Profile;
 
-use crate::slurm::Settings;
-
 pub use cuts::{Cuts, Held, divide};
 pub use error::{ConfigError, Problem};
 pub use file::Per;
@@ -25,13 +23,16 @@ pub use goals::Wanted;
 pub use select::{GpuFacts, PciAddress, Selector};
 use snippet::{Mark, Source};
 
+use crate::slurm::Settings;
+
 /// A configuration file, checked as far as that goes without a node.
 #[derive(Clone, Debug)]
 pub struct Config {
     source: Source,
     layout: Option<(String, Mark)>,
     labels: Vec<Label>,
-    slurm: Settings,
+    /// The `slurm:` section.
+    pub slurm: Settings,
 }
 
 /// One label of `mig-configs`.
@@ -90,11 +91,6 @@ impl Config {
             config.find(layout, *mark)?;
         }
         Ok(config)
-    }
-
-    /// The `slurm:` section.
-    pub fn slurm(&self) -> &Settings {
-        &self.slurm
     }
 
     /// Every label, in the order of the file.

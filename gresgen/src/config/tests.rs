@@ -229,6 +229,15 @@ fn the_label_is_the_one_asked_for_or_the_default_or_the_only_one() {
     );
 }
 
+#[test]
+fn the_slurm_section_is_read() {
+    let config = Config::parse("c", "version: v1\nslurm:\n  node: gpu1\n  billing: memory\n").unwrap();
+    assert_eq!(config.slurm.node.as_deref(), Some("gpu1"));
+    assert_eq!(Config::parse("c", &one("{}")).unwrap().slurm, Settings::default());
+    let error = Config::parse("c", "version: v1\nslurm:\n  release: '19.05'\n").unwrap_err().to_string();
+    assert!(error.starts_with("c:3:12: "), "{error}");
+}
+
 /// Every mistake, with what is said about it.
 #[test]
 fn mistakes_are_shown_where_they_are() {

@@ -51,7 +51,7 @@ fn files_are_written_once_and_old_versions_kept() {
     assert_eq!((first.written.len(), first.backups.len()), (1, 0));
     assert_eq!(fs::metadata(place.path("etc/gres.conf")).unwrap().permissions().mode() & 0o777, 0o644);
     let staged = place.stage(outputs("a\n"), false).unwrap();
-    assert_eq!((staged.changed().count(), staged.diff()), (0, String::new()));
+    assert_eq!((staged.comparison.changed().count(), staged.comparison.diff()), (0, String::new()));
     assert_eq!(staged.commit().unwrap(), Committed::default());
     place.write(outputs("b\n"), false);
     assert!(
@@ -65,7 +65,7 @@ fn staging_alone_changes_nothing() {
     let place = Place::new();
     place.write(vec![place.output(Kind::GresConf, "gres.conf", "a\n")], false);
     let staged = place.stage(vec![place.output(Kind::GresConf, "gres.conf", "b\n")], false).unwrap();
-    let diff = staged.diff().replace(&place.0.path().display().to_string(), "ROOT");
+    let diff = staged.comparison.diff().replace(&place.0.path().display().to_string(), "ROOT");
     insta::assert_snapshot!(diff);
     drop(staged);
     assert!(place.read("gres.conf").ends_with("\na\n"));

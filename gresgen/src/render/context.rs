@@ -1,21 +1,18 @@
 //! What templates see. This is a public interface: strings and integers only, and fields are added, never
 //! renamed or given another meaning. `gresgen render --context` prints it as JSON.
 
-use std::collections::HashMap;
-use std::path::Path;
+mod build;
 
-use device_map::Record;
 use serde::Serialize;
 
-use crate::inventory::{Compute, Gpu, Instance, Inventory};
+use crate::inventory::Inventory;
 use crate::root::Root;
-use crate::slurm::billing::{self, BillingError, Weights};
-use crate::slurm::cores::ranges;
+use crate::slurm::billing::{BillingError, Weights};
 use crate::slurm::hostlist;
-use crate::slurm::links::Links;
 use crate::slurm::names::{Clash, clashes};
 use crate::slurm::release::CgroupKey;
 use crate::slurm::{GresTable, Release, Settings};
+use build::{Fold, cgroup, node, plugin};
 
 /// Version of [`Context`]: it changes when a template written for an older one would render something else.
 pub const SCHEMA: u32 = 1;
@@ -107,7 +104,7 @@ pub struct DeviceContext {
     pub files: Vec<String>,
     /// Cores near it in Slurm's numbers, as `0-15`; empty when unknown for any device of the node.
     pub cores: String,
-    /// First placement unit of the GPU instance; null for a whole GPU.
+    /// First placement unit of the GPU instance; null for a whole GPU, and where alike nodes are one entry.
     pub start: Option<u32>,
     /// Streaming multiprocessors of the compute instance, or of the largest GPU instance for a whole GPU.
     pub sms: Option<u32>,
@@ -166,7 +163,10 @@ pub enum ContextError {
 fn cgroup_phrase(verdict: CgroupKey, release: Release) -> String {
     match verdict {
         CgroupKey::Gone => format!("Slurm {release} does not read it; remove it"),
-        CgroupKey::Unknown => "cgroup.conf has no such key".to_owned(),
+        CgroupKey::Unknown => {
+            "no release reads it that gresgen knows; it may stand below the kept line of cgroup.conf"
+                .to_owned()
+        }
         CgroupKey::Read => "the renderer writes it".to_owned(),
     }
 }
@@ -185,7 +185,7 @@ impl Context {
     ) -> Result<Self, ContextError> {
         let mut weights = Weights::default();
         let node = node(inventory, table, settings, root, &mut weights)?;
-        Self::assemble(vec![node], weights, settings, release)
+        Self::assemble(vec![node], weights, settings, release, root)
     }
 
     /// The context of a cluster: alike nodes share an entry.
@@ -203,7 +203,7 @@ impl Context {
         for (inventory, table) in nodes {
             fold.add(node(inventory, table, settings, root, &mut weights)?)?;
         }
-        let context = Self::assemble(fold.finish(), weights, settings, release)?;
+        let context = Self::assemble(fold.finish(), weights, settings, release, root)?;
         let types = context.nodes.iter().flat_map(|n| &n.types).map(|t| t.name.as_str());
         match clashes(types).into_iter().next() {
             Some(clash) => Err(clash.into()),
@@ -216,6 +216,7 @@ impl Context {
         weights: Weights,
         settings: &Settings,
         release: Release,
+        root: &Root,
     ) -> Result<Self, ContextError> {
         let mut types: Vec<&str> = nodes.iter().flat_map(|n| &n.types).map(|t| t.name.as_str()).collect();
         types.sort_unstable();
@@ -230,177 +231,8 @@ impl Context {
             accounting_tres: if types.is_empty() { String::new() } else { tres.join(",") },
             billing_weights: weights.line(),
             cgroup: cgroup(settings, release)?,
-            plugin: plugin(settings),
+            plugin: plugin(settings, root),
             nodes,
         })
-    }
-}
-
-fn plugin(settings: &Settings) -> PluginContext {
-    let arguments = settings.plugin.arguments.iter();
-    let arguments = arguments.map(|(key, value)| KeyValue { key: key.clone(), value: value.to_string() });
-    PluginContext { path: settings.plugin.path.clone(), arguments: arguments.collect() }
-}
-
-fn cgroup(settings: &Settings, release: Release) -> Result<Vec<KeyValue>, ContextError> {
-    let mut lines = vec![KeyValue { key: "ConstrainDevices".to_owned(), value: "yes".to_owned() }];
-    for (key, value) in &settings.cgroup {
-        let verdict = release.cgroup_key(key);
-        if verdict != CgroupKey::Read || key.eq_ignore_ascii_case("ConstrainDevices") {
-            return Err(ContextError::Cgroup { key: key.clone(), verdict, release });
-        }
-        lines.push(KeyValue { key: key.clone(), value: value.to_string() });
-    }
-    Ok(lines)
-}
-
-fn node(
-    inventory: &Inventory,
-    table: &GresTable,
-    settings: &Settings,
-    root: &Root,
-    weights: &mut Weights,
-) -> Result<NodeContext, ContextError> {
-    let name = &inventory.node;
-    if !hostlist::is_name(name) {
-        return Err(ContextError::Node(name.clone()));
-    }
-    let (attributes, other_gres) = attributes(name, settings)?;
-    let found: HashMap<&str, (&Gpu, Option<(&Instance, &Compute)>)> = inventory
-        .devices()
-        .map(|(gpu, instance, compute)| (compute.uuid.as_str(), (gpu, Some((instance, compute)))))
-        .chain(inventory.gpus.iter().map(|gpu| (gpu.uuid.as_str(), (gpu, None))))
-        .collect();
-    let links = settings.stable_links.then(|| Links::new(table, inventory));
-    let path = |file: &Path| match links.as_ref().and_then(|l| l.path(file)) {
-        Some(link) => root.path(link).display().to_string(),
-        None => file.display().to_string(),
-    };
-    let mut devices = Vec::with_capacity(table.records.len());
-    for (record, index) in table.records.iter().zip(0..) {
-        // A table made from this inventory names nothing else.
-        let Some(&(gpu, slice)) = found.get(record.uuid.as_str()) else { continue };
-        if let Some(by) = settings.billing {
-            weights.add(&record.gres_type, billing::share(&record.gres_type, by, gpu, slice)?)?;
-        }
-        let files = record.files.iter().map(|f| path(&f.path)).collect();
-        devices.push(device(index, record, gpu, slice, files));
-    }
-    if settings.cores.unwrap_or(true) {
-        add_cores(&mut devices, inventory);
-    }
-    let gres = [table.gres(), other_gres].into_iter().filter(|g| !g.is_empty()).collect::<Vec<_>>().join(",");
-    let types = table.types.iter().map(|(name, count)| TypeContext { name: name.to_string(), count: *count });
-    Ok(NodeContext { names: name.clone(), attributes, gres, types: types.collect(), devices })
-}
-
-fn device(
-    index: u32,
-    record: &Record,
-    gpu: &Gpu,
-    slice: Option<(&Instance, &Compute)>,
-    files: Vec<String>,
-) -> DeviceContext {
-    let spec = slice.map(|(instance, _)| gpu.geometry.spec(instance.placed));
-    let engines = spec.map(|s| s.engines).unwrap_or_default();
-    DeviceContext {
-        index,
-        r#type: record.gres_type.clone(),
-        profile: slice.map(|(_, compute)| compute.profile.to_string()).unwrap_or_default(),
-        model: gpu.model.clone(),
-        gpu: gpu.index,
-        uuid: record.uuid.clone(),
-        parent: record.parent.clone(),
-        files,
-        cores: String::new(),
-        start: slice.map(|(instance, _)| instance.placed.start.into()),
-        sms: match slice {
-            Some((instance, compute)) => billing::sms(gpu, instance, compute),
-            None => gpu.geometry.specs.iter().filter_map(|s| s.sms).max(),
-        },
-        memory_mib: spec.map_or(Some(gpu.memory_mib), |s| s.memory_mib),
-        copy_engines: engines.copy.map(u32::from),
-        decoders: engines.decoder.map(u32::from),
-        encoders: engines.encoder.map(u32::from),
-        jpeg_decoders: engines.jpeg.map(u32::from),
-        optical_flow: engines.ofa.map(u32::from),
-    }
-}
-
-/// Cores on all devices or none: with some missing, Slurm reports an error and gives those all cores.
-fn add_cores(devices: &mut [DeviceContext], inventory: &Inventory) {
-    let of_gpu: Option<HashMap<u32, String>> = inventory
-        .gpus
-        .iter()
-        .map(|gpu| {
-            let cores = inventory.topology.cores(&gpu.cpus).filter(|cores| !cores.is_empty())?;
-            Some((gpu.index, ranges(&cores)))
-        })
-        .collect();
-    if let Some(of_gpu) = of_gpu {
-        for device in devices {
-            device.cores = of_gpu[&device.gpu].clone();
-        }
-    }
-}
-
-/// Attributes of a node's line, and the GRES among them, which are joined with ours.
-fn attributes(name: &str, settings: &Settings) -> Result<(String, String), ContextError> {
-    for entry in &settings.nodes {
-        let fail = |what: String| ContextError::Attribute { names: entry.names.clone(), what };
-        if !hostlist::expand(&entry.names)?.iter().any(|n| n == name) {
-            continue;
-        }
-        if entry.attributes.contains(|c: char| c.is_control() || c == '#') {
-            return Err(fail("attributes stand on one line and hold no '#'".to_owned()));
-        }
-        let mut rest: Vec<&str> = Vec::new();
-        let mut gres = "";
-        for word in entry.attributes.split_whitespace() {
-            match word.split_once('=') {
-                Some((key, _)) if key.eq_ignore_ascii_case("NodeName") => {
-                    return Err(fail("NodeName= is written from names; remove it".to_owned()));
-                }
-                Some((key, value)) if key.eq_ignore_ascii_case("Gres") => gres = value,
-                _ => rest.push(word),
-            }
-        }
-        if gres.split(',').any(|g| g == "gpu" || g.starts_with("gpu:")) {
-            return Err(fail("Gres=gpu is written from the hardware; remove it".to_owned()));
-        }
-        return Ok((rest.join(" "), gres.to_owned()));
-    }
-    Ok((String::new(), String::new()))
-}
-
-/// Nodes by what they are apart from their names.
-#[derive(Default)]
-struct Fold {
-    order: Vec<(NodeContext, Vec<String>)>,
-    by_content: HashMap<NodeContext, usize>,
-    names: std::collections::HashSet<String>,
-}
-
-impl Fold {
-    fn add(&mut self, mut node: NodeContext) -> Result<(), ContextError> {
-        let name = std::mem::take(&mut node.names);
-        if !self.names.insert(name.clone()) {
-            return Err(ContextError::Duplicate(name));
-        }
-        for device in &mut node.devices {
-            device.uuid.clear();
-            device.parent.clear();
-        }
-        let at = *self.by_content.entry(node.clone()).or_insert(self.order.len());
-        match self.order.get_mut(at) {
-            Some((_, names)) => names.push(name),
-            None => self.order.push((node, vec![name])),
-        }
-        Ok(())
-    }
-
-    fn finish(self) -> Vec<NodeContext> {
-        let fold = |names: &[String]| hostlist::fold(names.iter().map(String::as_str));
-        self.order.into_iter().map(|(node, names)| NodeContext { names: fold(&names), ..node }).collect()
     }
 }

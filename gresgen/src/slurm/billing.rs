@@ -10,7 +10,7 @@ use crate::inventory::{Compute, Gpu, Instance};
 pub enum BillingError {
     /// The driver, or the table of the board, gives no figure.
     #[error(
-        "GRES type {gres_type}: the driver gives no {what} of it; set slurm.billing to the other one, or leave it out"
+        "GRES type {gres_type}: the driver gives no {what} of it or of its whole GPU; set slurm.billing to the other one, or leave it out"
     )]
     Unknown {
         /// The type.
@@ -70,21 +70,18 @@ pub fn share(
 ) -> Result<u32, BillingError> {
     let Some((instance, compute)) = device else { return Ok(1000) };
     let spec = gpu.geometry.spec(instance.placed);
-    let specs = gpu.geometry.specs.iter();
+    let largest = gpu.geometry.specs.iter().max_by_key(|s| s.size);
     let (part, whole, what) = match by {
-        Billing::Sms => (
-            sms(gpu, instance, compute).map(u64::from),
-            specs.filter_map(|s| s.sms).max().map(u64::from),
-            "SM count",
-        ),
+        Billing::Sms => {
+            let whole = largest.and_then(|s| s.sms).map(u64::from);
+            (sms(gpu, instance, compute).map(u64::from), whole, "SM count")
+        }
         // Compute instances share the memory of their GPU instance: each is billed its compute share of it.
-        Billing::Memory => (
-            spec.memory_mib.map(|mib| {
-                mib * u64::from(compute.profile.compute_slices()) / u64::from(spec.profile.slices())
-            }),
-            specs.filter_map(|s| s.memory_mib).max(),
-            "memory size",
-        ),
+        Billing::Memory => {
+            let (slices, of) = (compute.profile.compute_slices(), spec.profile.slices());
+            let part = spec.memory_mib.map(|mib| mib * u64::from(slices) / u64::from(of));
+            (part, largest.and_then(|s| s.memory_mib), "memory size")
+        }
     };
     let (part, whole) =
         part.zip(whole).ok_or(BillingError::Unknown { gres_type: gres_type.to_owned(), what })?;

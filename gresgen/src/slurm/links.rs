@@ -16,6 +16,16 @@ use crate::root::Root;
 /// Where links are, on the node.
 pub const DIRECTORY: &str = "/dev/gresgen";
 
+/// A link that cannot be made, or one of others that cannot be removed.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: cannot be linked: {error}", path.display())]
+pub struct LinkError {
+    /// Its path.
+    pub path: PathBuf,
+    /// Why.
+    pub error: io::Error,
+}
+
 /// Links of a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Links {
@@ -42,30 +52,50 @@ impl Links {
         self.names.get(target).map(|name| Path::new(DIRECTORY).join(name))
     }
 
+    /// Links that are missing or point elsewhere.
+    pub fn wrong(&self, root: &Root) -> Vec<PathBuf> {
+        let directory = root.path(DIRECTORY);
+        let link = |(target, name): (&PathBuf, &String)| {
+            let link = directory.join(name);
+            (!is_link_to(&link, target)).then_some(link)
+        };
+        let mut wrong: Vec<PathBuf> = self.names.iter().filter_map(link).collect();
+        wrong.sort();
+        wrong
+    }
+
     /// Makes the links, and removes others in their directory. A link that is right is left alone; a wrong one
     /// is replaced by rename, so that there is one at any moment.
     ///
     /// # Errors
-    /// The path at fault and why.
-    pub fn make(&self, root: &Root) -> Result<(), (PathBuf, io::Error)> {
+    /// [`LinkError`].
+    pub fn make(&self, root: &Root) -> Result<(), LinkError> {
         let directory = root.path(DIRECTORY);
-        std::fs::create_dir_all(&directory).map_err(|e| (directory.clone(), e))?;
+        let fail = |path: &Path| {
+            let path = path.to_owned();
+            move |error| LinkError { path, error }
+        };
+        std::fs::create_dir_all(&directory).map_err(fail(&directory))?;
         for (target, name) in &self.names {
             let link = directory.join(name);
-            if std::fs::read_link(&link).is_ok_and(|t| t == *target) {
+            if is_link_to(&link, target) {
                 continue;
             }
             let fresh = directory.join(format!(".{name}.new"));
             let _ = std::fs::remove_file(&fresh);
-            symlink(target, &fresh).and_then(|()| std::fs::rename(&fresh, &link)).map_err(|e| (link, e))?;
+            symlink(target, &fresh).and_then(|()| std::fs::rename(&fresh, &link)).map_err(fail(&link))?;
         }
-        let entries = std::fs::read_dir(&directory).map_err(|e| (directory, e))?;
+        let entries = std::fs::read_dir(&directory).map_err(fail(&directory))?;
         for entry in entries.flatten() {
             let ours = entry.file_name().to_str().is_some_and(|n| self.names.values().any(|name| name == n));
             if !ours {
-                std::fs::remove_file(entry.path()).map_err(|e| (entry.path(), e))?;
+                std::fs::remove_file(entry.path()).map_err(fail(&entry.path()))?;
             }
         }
         Ok(())
     }
+}
+
+fn is_link_to(link: &Path, target: &Path) -> bool {
+    std::fs::read_link(link).is_ok_and(|found| found == target)
 }

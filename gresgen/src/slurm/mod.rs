@@ -3,13 +3,17 @@
 //! [`gres`] is the only place that orders records; everything written and every index comes from its table.
 
 pub mod billing;
+pub mod control;
 pub mod cores;
 pub mod gres;
 pub mod hostlist;
+pub mod jobs;
 pub mod links;
 pub mod names;
 pub mod release;
 pub mod settings;
+pub mod shortfall;
+pub mod transition;
 
 pub use gres::{GresError, GresTable, Previous};
 pub use names::{Names, TypeName, type_hash};

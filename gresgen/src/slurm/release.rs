@@ -35,34 +35,37 @@ pub enum CgroupKey {
     Unknown,
 }
 
-/// Keys of cgroup.conf(5) with the first and the first release again that does not read them (Slurm
-/// src/interfaces/cgroup.c, `_load_slurm_cgroup_conf`, before 23.02 src/common/cgroup.c).
-const CGROUP_KEYS: &[(&str, (u8, u8), (u8, u8))] = &[
+/// Year and month of a release.
+type Month = (u8, u8);
+
+/// Keys of cgroup.conf(5) with the first release that reads them and the first one after that does not: from
+/// cgroup.conf(5) and the release notes, and all of them tried on 22.05.8. The daemons end at a key that they
+/// do not know ("Parsing error at unrecognized key").
+const CGROUP_KEYS: &[(&str, Month, Month)] = &[
     ("AllowedRAMSpace", (0, 0), (99, 0)),
     ("AllowedSwapSpace", (0, 0), (99, 0)),
     ("CgroupAutomount", (0, 0), (23, 11)),
     ("CgroupMountpoint", (0, 0), (99, 0)),
     ("CgroupPlugin", (21, 8), (99, 0)),
-    ("CgroupSlice", (25, 5), (99, 0)),
     ("ConstrainCores", (0, 0), (99, 0)),
     ("ConstrainDevices", (0, 0), (99, 0)),
     ("ConstrainRAMSpace", (0, 0), (99, 0)),
     ("ConstrainSwapSpace", (0, 0), (99, 0)),
     ("EnableControllers", (23, 2), (99, 0)),
-    ("EnableExtraControllers", (24, 11), (99, 0)),
+    ("EnableExtraControllers", (25, 5), (99, 0)),
     ("IgnoreSystemd", (22, 5), (99, 0)),
     ("IgnoreSystemdOnFailure", (22, 5), (99, 0)),
     ("MaxRAMPercent", (0, 0), (99, 0)),
     ("MaxSwapPercent", (0, 0), (99, 0)),
     ("MemorySwappiness", (0, 0), (99, 0)),
     ("MinRAMSpace", (0, 0), (99, 0)),
-    ("SignalChildrenProcesses", (22, 5), (99, 0)),
+    ("SignalChildrenProcesses", (23, 2), (99, 0)),
     ("SystemdTimeout", (23, 11), (99, 0)),
     ("AllowedDevicesFile", (0, 0), (22, 5)),
-    ("AllowedKmemSpace", (0, 0), (22, 5)),
-    ("ConstrainKmemSpace", (0, 0), (22, 5)),
-    ("MaxKmemPercent", (0, 0), (22, 5)),
-    ("MinKmemSpace", (0, 0), (22, 5)),
+    ("AllowedKmemSpace", (0, 0), (23, 11)),
+    ("ConstrainKmemSpace", (0, 0), (23, 11)),
+    ("MaxKmemPercent", (0, 0), (23, 11)),
+    ("MinKmemSpace", (0, 0), (23, 11)),
     ("TaskAffinity", (0, 0), (22, 5)),
 ];
 
@@ -78,12 +81,12 @@ impl Release {
         Release { year, month, micro: None }
     }
 
-    fn from(self, year: u8, month: u8) -> bool {
+    fn since(self, year: u8, month: u8) -> bool {
         (self.year, self.month) >= (year, month)
     }
 
     /// Whether it is `year.month` from `micro` on, or any later release. An unknown level counts as the oldest.
-    fn from_micro(self, year: u8, month: u8, micro: u8) -> bool {
+    fn since_micro(self, year: u8, month: u8, micro: u8) -> bool {
         match (self.year, self.month).cmp(&(year, month)) {
             std::cmp::Ordering::Equal => self.micro.is_some_and(|m| m >= micro),
             order => order.is_gt(),
@@ -93,30 +96,30 @@ impl Release {
     /// Whether `scontrol reconfigure` gives idle static nodes another set of types. Before 23.11 slurmctld keeps
     /// the old one ("gres/gpu:2g.10gb count too low (0 < 2)") until it is restarted.
     pub fn retypes_on_reconfigure(self) -> bool {
-        self.from(23, 11)
+        self.since(23, 11)
     }
 
     /// Whether slurmd starts anew on reconfigure, so that plugins and the device map are loaded again. Up to
     /// 23.02 it re-reads its files within the running process.
     pub fn reconfigure_restarts_slurmd(self) -> bool {
-        self.from(23, 11)
+        self.since(23, 11)
     }
 
     /// Whether a job request for a type that begins with a digit needs its count (`--gres=gpu:1g.5gb:1`): 22.05
     /// refuses it without ("Invalid Trackable RESource").
     pub fn needs_count_in_requests(self) -> bool {
-        !self.from(23, 2)
+        !self.since(23, 2)
     }
 
     /// Whether device confinement under cgroup v2 holds on nodes with many devices. Up to 23.02.3 the program
     /// does not load from 11 MIG devices up and Slurm ignores that: every job can open every device.
     pub fn confines_many_devices_on_v2(self) -> bool {
-        self.from_micro(23, 2, 4)
+        self.since_micro(23, 2, 4)
     }
 
     /// Whether a `Flags=` that differs from an earlier line's ends slurmd.
     pub fn refuses_mixed_flags(self) -> bool {
-        self.from(23, 2) && !self.from(26, 5)
+        self.since(23, 2) && !self.since(26, 5)
     }
 
     /// Whether a typed `--gpus-per-task` gives each task what it asks for. None seen does: it takes other
@@ -127,14 +130,14 @@ impl Release {
 
     /// Whether a plugin that is not installed on a login node costs an error line at every `srun`.
     pub fn complains_about_missing_plugin(self) -> bool {
-        !self.from(25, 11)
+        !self.since(25, 11)
     }
 
     /// What it does with a key of cgroup.conf. Slurm ignores the case of keys.
     pub fn cgroup_key(self, key: &str) -> CgroupKey {
         match CGROUP_KEYS.iter().find(|(name, ..)| name.eq_ignore_ascii_case(key)) {
             None => CgroupKey::Unknown,
-            Some((_, first, gone)) if self.from(first.0, first.1) && !self.from(gone.0, gone.1) => {
+            Some((_, first, gone)) if self.since(first.0, first.1) && !self.since(gone.0, gone.1) => {
                 CgroupKey::Read
             }
             Some(_) => CgroupKey::Gone,

@@ -1,12 +1,15 @@
 //! The C side: what clients of `libnvidia-ml.so.1` link to. All `unsafe` of this crate is below here.
 //!
-//! [`pointer`] wraps the raw pointers of C callers, [`handle`] packs handles into numbers, [`structs`]
-//! fills the versioned structs, [`gate`] is what every call passes through, [`exports`] are the calls.
+//! [`mod@pointer`] wraps the raw pointers of C callers, [`handle`] packs handles into numbers, [`structs`]
+//! fills the versioned structs, [`gate`] is what every call passes through, [`exports`] are the calls, and
+//! [`device`], [`instance`] and [`compute`] what they do where it takes more than a line.
 #![allow(unsafe_code)]
 
-mod calls;
+mod compute;
+mod device;
 mod exports;
 mod gate;
 mod handle;
+mod instance;
 mod pointer;
 mod structs;

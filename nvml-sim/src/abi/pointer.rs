@@ -40,6 +40,20 @@ impl<T> Out<T> {
         }
         Ok(())
     }
+
+    /// Answers a list that may be asked for its length first, with a null array. A count of 0 next to an
+    /// array is taken as "not said": drivers before 12 did not read it (go-nvml notes the change).
+    pub(super) fn list(&self, values: Vec<T>, count: &Out<u32>) -> Answer {
+        let room = count.get()?;
+        count.set(values.len() as u32)?;
+        if self.is_null() {
+            return Ok(());
+        }
+        if room != 0 && (room as usize) < values.len() {
+            return Err(Code::INSUFFICIENT_SIZE);
+        }
+        self.fill(values)
+    }
 }
 
 impl<T: Copy> Out<T> {

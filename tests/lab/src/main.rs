@@ -1,1 +1,53 @@
-fn main() {}
+//! `lab`: root filesystems for the labs, and a shell in one.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use lab::{FakeGpus, Lab, LabError, Node, Options, Release, rootfs};
+
+const USAGE: &str = "\
+usage: lab demo              a real Slurm job receives its MIG UUID on simulated GPUs
+       lab rootfs SUITE...   make and cache the root filesystems of Debian suites (bookworm, trixie, sid)
+       lab shell SUITE       a shell beside a running Slurm with two fake MIG devices of type 1g.5gb";
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let words: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let done = match words[..] {
+        ["demo"] => lab::demo::run().map_err(Into::into),
+        ["rootfs", ref suites @ ..] if !suites.is_empty() => each(suites, make_rootfs),
+        ["shell", suite] => each(&[suite], shell),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn each(suites: &[&str], run: fn(Release) -> Result<(), LabError>) -> Result<(), Box<dyn std::error::Error>> {
+    for suite in suites {
+        run(suite.parse()?)?;
+    }
+    Ok(())
+}
+
+fn make_rootfs(release: Release) -> Result<(), LabError> {
+    println!("{}", rootfs::ensure(release)?.display());
+    Ok(())
+}
+
+fn shell(release: Release) -> Result<(), LabError> {
+    let gpus = FakeGpus::new(&[(0, 7, 0), (0, 8, 0)]);
+    let gres_conf = gpus.gres_conf("n1", &["1g.5gb", "1g.5gb"]);
+    let node = Node::new("n1").gres("gpu:1g.5gb:2").gres_conf(&gres_conf);
+    let lab = Lab::start(release, Options::new(node).gpus(&gpus))?;
+    eprintln!("lab: node n1 has gpu:1g.5gb:2; try: srun --gres=gpu:1g.5gb:1 lab-probe");
+    lab.interactive(&["bash"]).map(drop)
+}

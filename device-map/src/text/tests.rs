@@ -1,0 +1,86 @@
+//! The text form: what is written is read, and nothing else.
+
+use super::*;
+use proptest::prelude::*;
+
+fn record() -> impl Strategy<Value = Record> {
+    let file = ("/[a-z0-9/_.-]{1,20}", any::<u32>(), any::<u32>())
+        .prop_map(|(path, major, minor)| DeviceFile { path: PathBuf::from(path), major, minor });
+    (
+        "[a-z0-9.+_-]{1,12}",
+        "(MIG|GPU)-[0-9a-f-]{1,36}",
+        "GPU-[0-9a-f-]{1,36}",
+        proptest::option::of((any::<u32>(), any::<u32>())),
+        proptest::collection::vec(file, 1..4),
+    )
+        .prop_map(|(gres_type, uuid, parent, instance, files)| Record {
+            gres_type,
+            uuid,
+            parent,
+            instance,
+            files,
+        })
+}
+
+fn map() -> impl Strategy<Value = DeviceMap> {
+    proptest::collection::vec(record(), 0..12).prop_map(|mut records| {
+        for (index, record) in records.iter_mut().enumerate() {
+            record.uuid.push_str(&format!("-{index}"));
+        }
+        DeviceMap { node: "n1".into(), boot: "b".into(), digest: "d".into(), records }
+    })
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read(map in map()) {
+        prop_assert_eq!(map.to_string().parse::<DeviceMap>().unwrap(), map);
+    }
+
+    #[test]
+    fn a_cut_map_is_never_believed(map in map(), cut in any::<prop::sample::Index>()) {
+        let text = map.to_string();
+        let cut = cut.index(text.len());
+        prop_assert!(text[..cut].parse::<DeviceMap>().is_err());
+    }
+
+    #[test]
+    fn no_text_panics(text in "(\\PC|\n| ){0,80}") {
+        let _ = text.parse::<DeviceMap>();
+    }
+}
+
+const MAP: &str = "gresgen-devices 1\nnode n1\nboot b\ngres-conf d\ncolumns index type uuid parent gi ci files\n\
+    0 1g.5gb MIG-a GPU-a 7 0 /dev/nvidia0=195:0,/dev/c66=238:66\n1 a100 GPU-b GPU-b - - /dev/nvidia1=195:1\nend 2\n";
+
+#[test]
+fn later_versions_may_add_headers_and_columns() {
+    let newer = MAP
+        .replace("boot b\n", "boot b\nweather fine\n")
+        .replace("uuid parent", "uuid colour parent")
+        .replace("MIG-a GPU-a", "MIG-a red GPU-a")
+        .replace("GPU-b GPU-b", "GPU-b blue GPU-b");
+    assert_eq!(newer.parse::<DeviceMap>(), MAP.parse::<DeviceMap>());
+}
+
+#[test]
+fn every_defect_is_named_with_its_line() {
+    let defects = [
+        ("gresgen-devices 1", "gresgen-devices 2", "line 1: format \"2\" is not 1"),
+        ("gresgen-devices 1", "nothing", "line 1: not a device map: no \"gresgen-devices\" line"),
+        ("columns index", "columns position", "line 5: column \"index\" is missing"),
+        ("1 a100", "2 a100", "line 7: index \"2\" where 1 is due"),
+        ("MIG-a", "GPU-b", "line 7: UUID GPU-b stands twice"),
+        ("7 0 ", "7 x ", "line 6: ci \"x\" is not a number"),
+        ("=238:66", "", "line 6: \"/dev/c66\" is not a device such as /dev/nvidia0=195:0"),
+        (" 7 0 ", " 7 ", "line 6: 6 columns instead of 7"),
+        ("end 2", "end 3", "line 8: end says \"3\", rows are 2"),
+        ("end 2\n", "", "line 8: the end line is missing"),
+        ("end 2\n", "end 2", "line 8: the line is cut off"),
+        ("end 2\n", "end 2\nmore\n", "line 9: text after the end line"),
+    ];
+    for (good, bad, message) in defects {
+        let error = MAP.replace(good, bad).parse::<DeviceMap>().unwrap_err();
+        assert_eq!(error.to_string(), message);
+    }
+}

@@ -1,0 +1,129 @@
+//! After a reboot: instances are gone, and slurmd ends when a device file of its gres.conf is missing.
+//!
+//! A boot writes gres.conf, the device map and the links, never the node line: what slurmctld is told changes by
+//! an apply alone. When less is there than slurmctld was told, it drains the node and says why.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::files::{self, Committed, Kind, state_directory};
+use crate::inventory::Inventory;
+use crate::publish::{self, PublishError};
+use crate::root::Root;
+use crate::slurm::links::Links;
+use crate::slurm::shortfall::{Shortfall, configured, shortfalls};
+use crate::slurm::transition::{Action, ActionError};
+use crate::slurm::{GresTable, Settings};
+
+/// Tries until it works or `limit` has passed: at boot the driver may not be loaded yet.
+///
+/// # Errors
+/// That of the last attempt.
+pub fn wait<T, E>(limit: Duration, mut attempt: impl FnMut() -> Result<T, E>) -> Result<T, E> {
+    const PAUSE: Duration = Duration::from_millis(500);
+    let start = Instant::now();
+    loop {
+        match attempt() {
+            Err(_) if start.elapsed() + PAUSE < limit => sleep(PAUSE),
+            result => return result,
+        }
+    }
+}
+
+/// Leaves out GPUs that are not to be used (`--without`), by index, UUID or PCI address; the names that match none.
+pub fn without(inventory: &mut Inventory, names: &[String]) -> Vec<String> {
+    let is = |gpu: &crate::inventory::Gpu, name: &String| {
+        *name == gpu.index.to_string() || *name == gpu.uuid || name.eq_ignore_ascii_case(&gpu.pci)
+    };
+    let unknown = names.iter().filter(|name| !inventory.gpus.iter().any(|gpu| is(gpu, name)));
+    let unknown = unknown.cloned().collect();
+    inventory.gpus.retain(|gpu| !names.iter().any(|name| is(gpu, name)));
+    unknown
+}
+
+/// What a boot wrote.
+#[derive(Debug)]
+pub struct Booted {
+    /// What the node offers.
+    pub table: GresTable,
+    /// Files that were written.
+    pub committed: Committed,
+    /// What slurmctld will refuse.
+    pub shortfalls: Vec<Shortfall>,
+}
+
+/// Whether a boot writes files of this kind.
+pub fn writes(kind: Kind) -> bool {
+    matches!(kind, Kind::GresConf | Kind::DeviceMap)
+}
+
+/// Writes what is there: gres.conf, the device map, and the links where they are used.
+///
+/// # Errors
+/// [`PublishError`] naming the object at fault.
+pub fn publish(inventory: &Inventory, settings: &Settings, root: &Root) -> Result<Booted, PublishError> {
+    let (table, mut outputs) = publish::outputs(inventory, settings, root)?;
+    outputs.retain(|output| writes(output.kind));
+    let staged = files::stage(outputs, false, &state_directory(root))?;
+    if settings.stable_links {
+        Links::new(&table, inventory).make(root)?;
+    }
+    let node_conf = std::fs::read_to_string(root.path(settings.paths.node_conf())).unwrap_or_default();
+    let shortfalls = shortfalls(&configured(&node_conf, &inventory.node), &table);
+    Ok(Booted { committed: staged.commit()?, shortfalls, table })
+}
+
+/// When the GPUs cannot be restored: writes files without them, so that slurmd starts, and drains the node.
+///
+/// # Errors
+/// The files'. That slurmctld cannot be told yet is no error: it drains the node by itself when slurmd registers
+/// with fewer devices than configured; what it said comes back beside what was written.
+pub fn give_up(
+    node: &str,
+    boot: &str,
+    settings: &Settings,
+    root: &Root,
+    reason: &str,
+) -> Result<(Booted, Option<ActionError>), PublishError> {
+    let nothing = Inventory {
+        node: node.to_owned(),
+        boot: boot.to_owned(),
+        driver: String::new(),
+        topology: Default::default(),
+        gpus: Vec::new(),
+    };
+    let booted = publish(&nothing, settings, root)?;
+    let drain = Action::Drain { node: node.to_owned(), reason: format!("gresgen: {reason}") };
+    Ok((booted, drain.run(Duration::ZERO).err()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_ends_with_success_or_with_the_limit() {
+        let mut tries = 0;
+        let third = wait(Duration::from_secs(30), || {
+            tries += 1;
+            if tries == 3 { Ok(tries) } else { Err("not yet") }
+        });
+        assert_eq!(third, Ok(3));
+        assert_eq!(wait::<(), _>(Duration::ZERO, || Err("never")), Err("never"));
+    }
+
+    #[test]
+    fn a_node_without_gpus_gets_files_that_slurmd_can_load() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::new(directory.path()).unwrap();
+        let node_conf = root.path(Root::NODE_CONF);
+        std::fs::create_dir_all(node_conf.parent().unwrap()).unwrap();
+        std::fs::write(&node_conf, "NodeName=n1 Gres=gpu:1g.5gb:2\n").unwrap();
+        let (booted, _) = give_up("n1", "b", &Settings::default(), &root, "no driver").unwrap();
+        assert_eq!(booted.committed.written, [root.path(Root::GRES_CONF), root.path(Root::DEVICE_MAP)]);
+        assert_eq!((booted.shortfalls[0].configured, booted.shortfalls[0].present), (2, 0));
+        let text = std::fs::read_to_string(root.path(Root::GRES_CONF)).unwrap();
+        assert!(text.lines().all(|line| line.starts_with('#')), "{text}");
+        assert_eq!(std::fs::read_to_string(&node_conf).unwrap(), "NodeName=n1 Gres=gpu:1g.5gb:2\n");
+    }
+}

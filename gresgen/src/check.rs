@@ -1,0 +1,141 @@
+//! Drift, and the whole chain from the driver to a job, link by link.
+//!
+//! [`gather`] reads the world into [`Facts`]; [`evaluate`] judges them and touches nothing. What was not
+//! gathered is not judged: `--quick` gathers what can be known without the driver and slurmctld.
+
+mod clients;
+mod device;
+pub mod gather;
+mod hardware;
+pub mod plugstack;
+mod slurm;
+
+use std::path::PathBuf;
+
+use device_map::DeviceMap;
+use serde::Serialize;
+
+pub use clients::Client;
+pub use device::{Node, Seen};
+pub use plugstack::Line;
+
+use crate::inventory::Inventory;
+use crate::slurm::control::{Config, NodeView};
+use crate::slurm::{GresTable, Release};
+
+/// How a link is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// It holds.
+    Pass,
+    /// It holds, and something may hurt.
+    Warn,
+    /// It does not hold: jobs get no device, a wrong one, or the node is out of service.
+    Fail,
+}
+
+/// One link of the chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Link {
+    /// What it is about, as `device map`.
+    pub name: &'static str,
+    /// How it is.
+    pub verdict: Verdict,
+    /// What was seen, as a phrase.
+    pub what: String,
+    /// What to do; empty when nothing is.
+    pub fix: String,
+}
+
+impl Link {
+    fn pass(name: &'static str, what: impl Into<String>) -> Self {
+        Link { name, verdict: Verdict::Pass, what: what.into(), fix: String::new() }
+    }
+
+    fn warn(name: &'static str, what: impl Into<String>, fix: impl Into<String>) -> Self {
+        Link { name, verdict: Verdict::Warn, what: what.into(), fix: fix.into() }
+    }
+
+    fn fail(name: &'static str, what: impl Into<String>, fix: impl Into<String>) -> Self {
+        Link { name, verdict: Verdict::Fail, what: what.into(), fix: fix.into() }
+    }
+}
+
+/// What is known of a node. `None` is not gathered; an error is what the reader said.
+#[derive(Debug, Default)]
+pub struct Facts {
+    /// The driver's picture.
+    pub inventory: Option<Result<Inventory, String>>,
+    /// Steps that an apply would take, in words; an error is a layout that cannot be.
+    pub drift: Option<Result<Vec<String>, String>>,
+    /// What the node should offer to Slurm, from the driver's picture.
+    pub table: Option<GresTable>,
+    /// Boot id now.
+    pub boot: String,
+    /// The device map.
+    pub map: Option<Result<DeviceMap, String>>,
+    /// The copy slurmd made when it started; `None` inside when there is none.
+    pub loaded: Option<Option<Result<DeviceMap, String>>>,
+    /// Digest of the gres.conf on disk; `None` inside when there is no such file.
+    pub gres_digest: Option<Option<String>>,
+    /// What the map's device files are.
+    pub nodes: Vec<Node>,
+    /// Stable links that are missing or point elsewhere; `None` when they are not used.
+    pub bad_links: Option<Vec<PathBuf>>,
+    /// Files that an apply would write, or why they cannot be rendered.
+    pub stale_files: Option<Result<Vec<PathBuf>, String>>,
+    /// Text of cgroup.conf; empty without one.
+    pub cgroup_conf: Option<String>,
+    /// Lines of plugstack.conf with those it includes.
+    pub plugstack: Option<Vec<Line>>,
+    /// File name of the plugin, and whether it is where its line says.
+    pub plugin: Option<(String, bool)>,
+    /// What slurmctld says.
+    pub slurm: Option<Result<SlurmFacts, String>>,
+    /// Whether cgroup v2 is the only hierarchy.
+    pub unified_cgroup: bool,
+    /// Processes and modules that are known to block repartitioning.
+    pub clients: Option<Vec<Client>>,
+}
+
+/// What slurmctld says.
+#[derive(Debug)]
+pub struct SlurmFacts {
+    /// Its configuration.
+    pub config: Config,
+    /// Its picture of this node, or why there is none.
+    pub node: Result<NodeView, String>,
+    /// GPU types of all nodes.
+    pub types: Vec<String>,
+    /// Its release; `None` for one this program does not know.
+    pub release: Option<Release>,
+}
+
+/// Judges what was gathered, from the driver to the job.
+pub fn evaluate(facts: &Facts) -> Vec<Link> {
+    let mut links = Vec::new();
+    hardware::judge(facts, &mut links);
+    device::judge(facts, &mut links);
+    slurm::judge(facts, &mut links);
+    clients::judge(facts, &mut links);
+    links
+}
+
+/// The worst of all; a chain of no links holds.
+pub fn worst(links: &[Link]) -> Verdict {
+    links.iter().map(|link| link.verdict).max().unwrap_or(Verdict::Pass)
+}
+
+/// A few of many, for a phrase.
+fn few<T: std::fmt::Display>(items: &[T]) -> String {
+    const SHOWN: usize = 3;
+    let shown: Vec<String> = items.iter().take(SHOWN).map(T::to_string).collect();
+    match items.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,46 @@
+//! Who is known to hold GPUs so that they cannot be partitioned.
+
+use super::{Facts, Link, few};
+
+/// A process, module or setting that keeps a GPU busy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// Its name, as `nv-hostengine (process 812)`.
+    pub name: String,
+    /// What to do before MIG mode or instances change.
+    pub fix: &'static str,
+}
+
+/// Commands that open GPUs and stay, with what lets go of them.
+pub(super) const COMMANDS: [(&str, &str); 5] = [
+    ("nvidia-persiste", "systemctl stop nvidia-persistenced around a change of MIG mode"),
+    ("nv-hostengine", "stop DCGM (nvidia-dcgm) around a change: it holds GPU instances it has seen"),
+    ("dcgm-exporter", "stop it around a change"),
+    ("nvidia-smi", "end it: a looping nvidia-smi is a client"),
+    ("Xorg", "end it: a display keeps MIG mode from changing"),
+];
+
+/// The kernel module for displays.
+pub(super) const DRM: (&str, &str) = (
+    "kernel module nvidia_drm with modeset",
+    "unload it around a change of MIG mode (modprobe -r nvidia_drm)",
+);
+
+/// slurmd and srun look for OpenCL devices through hwloc where its plugin is installed.
+pub(super) const OPENCL: (&str, &str) = (
+    "hwloc's OpenCL plugin in slurmd",
+    "HWLOC_COMPONENTS=-opencl in the environment of slurmd (Slurm FAQ): it holds GPUs open",
+);
+
+pub(super) fn judge(facts: &Facts, links: &mut Vec<Link>) {
+    const NAME: &str = "clients";
+    let Some(clients) = &facts.clients else { return };
+    if clients.is_empty() {
+        links.push(Link::pass(NAME, "none that blocks repartitioning"));
+        return;
+    }
+    let names: Vec<&str> = clients.iter().map(|c| c.name.as_str()).collect();
+    let mut fixes: Vec<&str> = clients.iter().map(|c| c.fix).collect();
+    fixes.dedup();
+    links.push(Link::warn(NAME, format!("may block repartitioning: {}", few(&names)), fixes.join("; ")));
+}

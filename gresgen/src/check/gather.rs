@@ -1,0 +1,158 @@
+//! Reading the world into [`Facts`].
+
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use device_map::{DeviceFile, DeviceMap};
+
+use super::clients::{COMMANDS, Client, DRM, OPENCL};
+use super::{Facts, Node, Seen, SlurmFacts, plugstack};
+use crate::devices::boot_id;
+use crate::inventory::Inventory;
+use crate::publish;
+use crate::render;
+use crate::root::Root;
+use crate::slurm::control::{Control, ControlError};
+use crate::slurm::links::Links;
+use crate::slurm::{GresTable, Settings};
+
+/// The copy of the map that slurmd made when it started; the plugin writes it.
+const LOADED: &str = "/run/gresgen/devices.slurmd";
+
+/// What can be known without driver and slurmctld, in milliseconds: for Prolog and HealthCheckProgram, which every
+/// node runs at once.
+pub fn quick(settings: &Settings, root: &Root) -> Facts {
+    let map = device_map::load(&root.path(Root::DEVICE_MAP)).map_err(|e| e.to_string());
+    let loaded = root.path(LOADED);
+    let gres_conf = std::fs::read_to_string(root.path(settings.paths.gres_conf()));
+    Facts {
+        boot: boot_id(root).unwrap_or_default(),
+        nodes: map.as_ref().map(nodes).unwrap_or_default(),
+        loaded: Some(loaded.exists().then(|| device_map::load(&loaded).map_err(|e| e.to_string()))),
+        gres_digest: Some(gres_conf.ok().map(|text| render::digest(&text))),
+        map: Some(map),
+        ..Facts::default()
+    }
+}
+
+/// Everything. `inventory` is the driver's picture and `drift` what an apply would do, both as far as they could
+/// be had. slurmctld is asked where `slurm` says that this node has one.
+pub fn full(
+    inventory: Result<Inventory, String>,
+    drift: Option<Result<Vec<String>, String>>,
+    settings: &Settings,
+    root: &Root,
+    slurm: bool,
+) -> Facts {
+    let mut facts = quick(settings, root);
+    facts.drift = drift;
+    if let Ok(inventory) = &inventory {
+        published(&mut facts, inventory, settings, root);
+    }
+    let node = inventory.as_ref().map(|i| i.node.clone()).ok();
+    facts.cgroup_conf =
+        Some(std::fs::read_to_string(root.path(settings.paths.cgroup_conf())).unwrap_or_default());
+    facts.unified_cgroup = root.path("/sys/fs/cgroup/cgroup.controllers").exists();
+    facts.clients = Some(clients(root));
+    facts.inventory = Some(inventory);
+    if slurm {
+        let node = node.or_else(|| settings.node.clone()).unwrap_or_default();
+        facts.slurm = Some(controller(&node).map_err(|e| e.to_string()));
+        plugin(&mut facts, settings, root);
+    }
+    facts
+}
+
+/// The table that the inventory makes, and the files that differ from it. Nothing is written.
+fn published(facts: &mut Facts, inventory: &Inventory, settings: &Settings, root: &Root) {
+    match publish::compare(inventory, settings, root, false) {
+        Ok((table, comparison)) => {
+            facts.stale_files = Some(Ok(comparison.changed().map(Path::to_owned).collect()));
+            facts.bad_links = settings.stable_links.then(|| bad_links(&table, inventory, root));
+            facts.table = Some(table);
+        }
+        Err(error) => facts.stale_files = Some(Err(error.to_string())),
+    }
+}
+
+fn bad_links(table: &GresTable, inventory: &Inventory, root: &Root) -> Vec<std::path::PathBuf> {
+    Links::new(table, inventory).wrong(root)
+}
+
+fn nodes(map: &DeviceMap) -> Vec<Node> {
+    let mut files: Vec<&DeviceFile> = map.records.iter().flat_map(|r| &r.files).collect();
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    files.dedup();
+    let node = |file: &DeviceFile| Node {
+        path: file.path.clone(),
+        numbers: (file.major, file.minor),
+        seen: seen(&file.path),
+    };
+    files.into_iter().map(node).collect()
+}
+
+fn seen(path: &Path) -> Seen {
+    match path.metadata() {
+        Err(_) => Seen::Missing,
+        Ok(metadata) if !metadata.file_type().is_char_device() => Seen::Other,
+        Ok(metadata) => Seen::Device {
+            numbers: (rustix::fs::major(metadata.rdev()), rustix::fs::minor(metadata.rdev())),
+            readable: metadata.permissions().mode() & 0o004 != 0,
+        },
+    }
+}
+
+fn controller(node: &str) -> Result<SlurmFacts, ControlError> {
+    let control = Control::connect()?;
+    let config = control.config()?;
+    let release = config.release();
+    Ok(SlurmFacts {
+        node: control.node(node).map_err(|e| e.to_string()),
+        types: control.all_types()?,
+        release,
+        config,
+    })
+}
+
+/// The plugin's line, where slurmctld or the default says that plugstack.conf is.
+fn plugin(facts: &mut Facts, settings: &Settings, root: &Root) {
+    let config = facts.slurm.as_ref().and_then(|s| s.as_ref().ok()).map(|s| &s.config);
+    let path = config.and_then(|c| c.get("PlugStackConfig")).unwrap_or("/etc/slurm/plugstack.conf");
+    let lines = plugstack::read(&root.path(path));
+    let name =
+        Path::new(&settings.plugin.path).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let line = lines.iter().find(|l| l.plugin.file_name().is_some_and(|n| *n == *name));
+    let directories = config.and_then(|c| c.get("PluginDir")).unwrap_or_default();
+    let there = line.is_some_and(|line| match line.plugin.is_absolute() {
+        true => root.path(&line.plugin).exists(),
+        false => directories.split(':').any(|d| root.path(d).join(&line.plugin).exists()),
+    });
+    facts.plugin = Some((name, there));
+    facts.plugstack = Some(lines);
+}
+
+fn clients(root: &Root) -> Vec<Client> {
+    let mut clients = Vec::new();
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    for process in processes {
+        let Ok(comm) = std::fs::read_to_string(process.path().join("comm")) else { continue };
+        // The kernel cuts names to 15 characters.
+        let known = COMMANDS.iter().find(|(command, _)| comm.trim_end() == *command);
+        let pid = process.file_name().to_string_lossy().into_owned();
+        clients
+            .extend(known.map(|(command, fix)| Client { name: format!("{command} (process {pid})"), fix }));
+        if comm.trim_end() == "slurmd" && has_opencl(&process.path()) {
+            clients.push(Client { name: OPENCL.0.to_owned(), fix: OPENCL.1 });
+        }
+    }
+    let modeset = std::fs::read_to_string(root.path("/sys/module/nvidia_drm/parameters/modeset"));
+    if modeset.is_ok_and(|value| value.trim() == "Y") {
+        clients.push(Client { name: DRM.0.to_owned(), fix: DRM.1 });
+    }
+    clients
+}
+
+/// Whether a process has hwloc's OpenCL plugin mapped.
+fn has_opencl(process: &Path) -> bool {
+    std::fs::read_to_string(process.join("maps")).is_ok_and(|maps| maps.contains("hwloc_opencl"))
+}

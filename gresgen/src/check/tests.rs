@@ -1,0 +1,289 @@
+//! Every failure is provoked: each case breaks one fact of a node that is well.
+
+use device_map::{DeviceFile, Record};
+use mig::{Board, Placed};
+
+use super::*;
+use crate::inventory::{Compute, Gpu, Instance, Mode};
+use crate::slurm::{Previous, Settings};
+
+fn file(path: &str, minor: u32) -> DeviceFile {
+    DeviceFile { path: path.into(), major: 238, minor }
+}
+
+fn inventory() -> Inventory {
+    let geometry = Board::by_key("a100-40gb").unwrap().geometry();
+    let placed = Placed { spec: 0, start: 0 };
+    let files = vec![
+        file("/dev/nvidia0", 0),
+        file("/dev/nvidia-caps/nvidia-cap66", 66),
+        file("/dev/nvidia-caps/nvidia-cap67", 67),
+    ];
+    let compute = Compute {
+        ci: 0,
+        profile: "1g.5gb".parse().unwrap(),
+        start: 0,
+        uuid: "MIG-a".into(),
+        files: files.clone(),
+    };
+    let gpu = Gpu {
+        index: 0,
+        minor: 0,
+        uuid: "GPU-a".into(),
+        pci: "0000:07:00.0".into(),
+        pci_device: 0,
+        model: "NVIDIA A100-SXM4-40GB".into(),
+        memory_mib: 40960,
+        architecture: None,
+        mode: Mode::Known { current: true, pending: true },
+        guest: false,
+        cpus: vec![],
+        geometry,
+        file: files[0].clone(),
+        instances: vec![Instance { gi: 7, placed, compute: vec![compute], holders: vec![] }],
+    };
+    Inventory {
+        node: "n1".into(),
+        boot: "b".into(),
+        driver: "580".into(),
+        topology: Default::default(),
+        gpus: vec![gpu],
+    }
+}
+
+fn slurm(release: &str) -> SlurmFacts {
+    let text = format!(
+        "SLURM_VERSION = {release}\nTaskPlugin = task/cgroup,task/affinity\nGresTypes = gpu\nPluginDir = /usr/lib/slurm\n"
+    );
+    let node = NodeView::parse("NodeName=n1 Gres=gpu:1g.5gb:1 State=IDLE").unwrap();
+    SlurmFacts {
+        config: Config::parse(&text),
+        node: Ok(node),
+        types: vec!["1g.5gb".into()],
+        release: release.parse().ok(),
+    }
+}
+
+fn line(plugin: &str) -> Line {
+    Line {
+        file: "/etc/slurm/plugstack.conf".into(),
+        optional: true,
+        plugin: plugin.into(),
+        arguments: vec![],
+    }
+}
+
+/// A node on which every link holds.
+fn well() -> Facts {
+    let inventory = inventory();
+    let table = GresTable::new(&inventory, &Settings::default(), &Previous::default()).unwrap();
+    let map = table.map(&inventory, "d".into());
+    let node = |f: &DeviceFile| Node {
+        path: f.path.clone(),
+        numbers: (f.major, f.minor),
+        seen: Seen::Device { numbers: (f.major, f.minor), readable: true },
+    };
+    Facts {
+        drift: Some(Ok(vec![])),
+        boot: "b".into(),
+        loaded: Some(Some(Ok(map.clone()))),
+        gres_digest: Some(Some("d".into())),
+        nodes: map.records[0].files.iter().map(node).collect(),
+        bad_links: Some(vec![]),
+        stale_files: Some(Ok(vec![])),
+        cgroup_conf: Some("constraindevices = Yes # x\n".into()),
+        plugstack: Some(vec![line("spank_mig.so"), line("spank_pyxis.so")]),
+        plugin: Some(("spank_mig.so".into(), true)),
+        slurm: Some(Ok(slurm("24.11.5"))),
+        unified_cgroup: true,
+        clients: Some(vec![]),
+        map: Some(Ok(map)),
+        table: Some(table),
+        inventory: Some(Ok(inventory)),
+    }
+}
+
+fn show(links: &[Link]) -> String {
+    let line = |l: &Link| {
+        format!(
+            "{:?} {}: {}{}{}\n",
+            l.verdict,
+            l.name,
+            l.what,
+            if l.fix.is_empty() { "" } else { " -> " },
+            l.fix
+        )
+    };
+    links.iter().map(line).collect()
+}
+
+/// Links that do not hold once a fact is broken, and that held before.
+fn broken(name: &str, change: impl FnOnce(&mut Facts)) -> String {
+    let mut facts = well();
+    change(&mut facts);
+    let before = evaluate(&well());
+    let news: Vec<Link> =
+        evaluate(&facts).into_iter().filter(|l| l.verdict != Verdict::Pass && !before.contains(l)).collect();
+    assert!(!news.is_empty(), "{name}: nothing noticed");
+    format!("## {name}\n{}", show(&news))
+}
+
+fn gpu(facts: &mut Facts) -> &mut Gpu {
+    let Some(Ok(inventory)) = &mut facts.inventory else { panic!() };
+    &mut inventory.gpus[0]
+}
+
+fn map(facts: &mut Facts) -> &mut DeviceMap {
+    let Some(Ok(map)) = &mut facts.map else { panic!() };
+    map
+}
+
+fn view(facts: &mut Facts) -> &mut NodeView {
+    let Some(Ok(slurm)) = &mut facts.slurm else { panic!() };
+    slurm.node.as_mut().unwrap()
+}
+
+fn lines(facts: &mut Facts) -> &mut Vec<Line> {
+    facts.plugstack.as_mut().unwrap()
+}
+
+fn with_slurm(facts: &mut Facts, change: impl FnOnce(&mut SlurmFacts)) {
+    let Some(Ok(slurm)) = &mut facts.slurm else { panic!() };
+    change(slurm);
+}
+
+#[test]
+fn a_node_that_is_well_passes() {
+    let links = evaluate(&well());
+    assert_eq!(links.iter().filter(|l| l.verdict == Verdict::Fail).count(), 0, "{}", show(&links));
+    insta::assert_snapshot!(show(&links));
+}
+
+#[test]
+fn quick_judges_what_it_has() {
+    let facts = Facts { boot: "b".into(), map: well().map, nodes: well().nodes, ..Facts::default() };
+    let links = evaluate(&facts);
+    assert_eq!(links.iter().map(|l| l.name).collect::<Vec<_>>(), ["device map", "device nodes"]);
+    assert_eq!(worst(&links), Verdict::Pass);
+}
+
+#[test]
+fn every_hardware_failure_is_noticed() {
+    let text = [
+        broken("no driver", |f| f.inventory = Some(Err("libnvidia-ml.so.1: cannot be loaded".into()))),
+        broken("no GPU", |f| f.inventory.as_mut().unwrap().as_mut().unwrap().gpus.clear()),
+        broken("mode pending", |f| gpu(f).mode = Mode::Known { current: true, pending: false }),
+        broken("orphan", |f| gpu(f).instances[0].compute.clear()),
+        broken("drift", |f| f.drift = Some(Ok(vec!["create 3g.20gb".into(); 5]))),
+        broken("impossible layout", |f| f.drift = Some(Err("layout a: 8 times 1g.5gb do not fit".into()))),
+        broken("clients", |f| {
+            f.clients = Some(vec![Client { name: "nv-hostengine (process 8)".into(), fix: "stop it" }]);
+        }),
+    ];
+    insta::assert_snapshot!(text.concat());
+}
+
+#[test]
+fn every_device_failure_is_noticed() {
+    let text = [
+        broken("no map", |f| f.map = Some(Err("/run/gresgen/devices: No such file or directory".into()))),
+        broken("map of an earlier boot", |f| map(f).boot = "a".into()),
+        broken("map of another layout", |f| map(f).records[0].uuid = "MIG-b".into()),
+        broken("node missing", |f| f.nodes[2].seen = Seen::Missing),
+        broken("node is a file", |f| f.nodes[1].seen = Seen::Other),
+        broken("node of another device", |f| {
+            f.nodes[1].seen = Seen::Device { numbers: (238, 9), readable: true };
+        }),
+        broken("node closed to users", |f| {
+            f.nodes[1].seen = Seen::Device { numbers: (238, 66), readable: false };
+        }),
+        broken("no gres.conf", |f| f.gres_digest = Some(None)),
+        broken("another gres.conf", |f| f.gres_digest = Some(Some("e".into()))),
+        broken("no map of slurmd", |f| f.loaded = Some(None)),
+        broken("unreadable map of slurmd", |f| f.loaded = Some(Some(Err("line 1: not a device map".into())))),
+        broken("older map of slurmd", |f| {
+            let Some(Some(Ok(map))) = &mut f.loaded else { panic!() };
+            map.records.push(Record { uuid: "MIG-c".into(), ..map.records[0].clone() });
+        }),
+        broken("links", |f| f.bad_links = Some(vec!["/dev/gresgen/ci0".into()])),
+        broken("stale files", |f| f.stale_files = Some(Ok(vec!["/etc/slurm/gres.conf".into()]))),
+        broken("foreign file", |f| {
+            f.stale_files = Some(Err("/etc/slurm/cgroup.conf: not written by gresgen".into()))
+        }),
+    ];
+    insta::assert_snapshot!(text.concat());
+}
+
+#[test]
+fn every_slurm_failure_is_noticed() {
+    let text = [
+        broken("no cgroup.conf", |f| f.cgroup_conf = Some(String::new())),
+        broken("not constrained", |f| {
+            f.cgroup_conf = Some("ConstrainDevices=yes\nConstrainDevices=no\n".into())
+        }),
+        broken("slurmctld gone", |f| f.slurm = Some(Err("slurmctld unreachable: n0 is DOWN".into()))),
+        broken("unknown release", |f| with_slurm(f, |s| s.release = None)),
+        broken("no task/cgroup", |f| {
+            with_slurm(f, |s| s.config = Config::parse("TaskPlugin = task/none\nGresTypes = gpu\n"))
+        }),
+        broken("no gpu in GresTypes", |f| {
+            with_slurm(f, |s| s.config = Config::parse("TaskPlugin = task/cgroup\n"))
+        }),
+        broken("unknown node", |f| with_slurm(f, |s| s.node = Err("Node n1 not found".into()))),
+        broken("another node line", |f| view(f).gpus[0].1 = 7),
+        broken("invalid", |f| {
+            view(f).state = vec!["IDLE".into(), "DRAIN".into(), "INVALID_REG".into()];
+            view(f).reason = "gres/gpu count reported lower than configured (1 < 7)".into();
+        }),
+        broken("clash", |f| with_slurm(f, |s| s.types = vec!["4g.20gb".into(), "1g.23gb".into()])),
+        broken("cgroup v2 on 22.05", |f| {
+            with_slurm(f, |s| s.release = "22.05.8".parse().ok());
+            let table = f.table.as_mut().unwrap();
+            table.records = vec![table.records[0].clone(); 11];
+        }),
+    ];
+    insta::assert_snapshot!(text.concat());
+}
+
+#[test]
+fn every_plugstack_failure_is_noticed() {
+    let argument = |text: &'static str| move |f: &mut Facts| lines(f)[0].arguments = vec![text.to_owned()];
+    let text = [
+        broken("no line", |f| lines(f).clear()),
+        broken("two lines", |f| lines(f).push(line("/usr/lib/slurm/spank_mig.so"))),
+        broken("no plugin", |f| f.plugin = Some(("spank_mig.so".into(), false))),
+        broken("required", |f| lines(f)[0].optional = false),
+        broken("after pyxis", |f| lines(f).reverse()),
+        broken("unknown argument", argument("mpa=/x")),
+        broken("wrong value", argument("on_unresolved=die")),
+        broken("relative path", argument("map=devices")),
+    ];
+    insta::assert_snapshot!(text.concat());
+    let mut facts = well();
+    lines(&mut facts)[0].arguments =
+        ["map=/x", "on_unresolved=warn", "notices=off", "set=cuda,nvidia"].map(str::to_owned).to_vec();
+    assert_ne!(worst(&evaluate(&facts)), Verdict::Fail);
+}
+
+#[test]
+fn plugstack_is_read_with_what_it_includes() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    std::fs::create_dir(path("plugstack.conf.d")).unwrap();
+    for (name, text) in [
+        (
+            "plugstack.conf",
+            "# first\ninclude plugstack.conf.d/*.conf\nrequired spank_last.so\ninclude nowhere.conf\ninclude plugstack.conf\n",
+        ),
+        ("plugstack.conf.d/b.conf", "optional b.so\n"),
+        ("plugstack.conf.d/a.conf", "optional /lib/a.so x=1 y # z\n"),
+        ("plugstack.conf.d/.hidden.conf", "optional hidden.so\n"),
+        ("plugstack.conf.d/c.txt", "optional c.so\n"),
+    ] {
+        std::fs::write(path(name), text).unwrap();
+    }
+    let lines = plugstack::read(&path("plugstack.conf"));
+    let first: Vec<(PathBuf, bool)> = lines.iter().take(3).map(|l| (l.plugin.clone(), l.optional)).collect();
+    assert_eq!(first, [("/lib/a.so".into(), true), ("b.so".into(), true), ("spank_last.so".into(), false)]);
+    assert_eq!(lines[0].arguments, ["x=1", "y"]);
+}

@@ -1,0 +1,81 @@
+//! `gresgen check`
+
+use super::change::Change;
+use super::report::{Exit, Failure, Outcome};
+use super::session::Session;
+use super::{Global, out};
+use crate::apply::preview::{Action, Preview};
+use crate::check::{self, Facts, Link, Verdict, gather};
+use crate::slurm::Settings;
+
+/// Options of the verb.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Look at the device map, its files and gres.conf alone, in milliseconds: for Prolog and HealthCheckProgram
+    #[arg(long)]
+    quick: bool,
+}
+
+pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
+    let settings = session.settings(global)?;
+    let facts = match args.quick {
+        true => gather::quick(&settings, &session.root),
+        false => full(session, global, &settings),
+    };
+    let links = check::evaluate(&facts);
+    match global.json {
+        true => out::json(&links)?,
+        false => out::text(&text(&links, global.quiet))?,
+    }
+    Ok(match check::worst(&links) {
+        Verdict::Fail => Exit::Drift,
+        Verdict::Pass | Verdict::Warn => Exit::Ok,
+    })
+}
+
+fn full(session: &Session, global: &Global, settings: &Settings) -> Facts {
+    let read = || Ok(session.driver()?.inventory(&session.node_name(settings))?);
+    let inventory = read().map_err(|failure: Failure| failure.error.to_string());
+    let drift = inventory.is_ok().then(|| drift(session, global).map_err(|f| f.error.to_string()));
+    gather::full(inventory, drift, settings, &session.root, session.runs_slurm())
+}
+
+/// What an apply would do, in words.
+fn drift(session: &Session, global: &Global) -> Result<Vec<String>, Failure> {
+    let config = session.config(global)?;
+    let layout = session.layout(&config, global)?;
+    let (inventory, steps) = Change::new(session, &config.slurm)?.prepare(&layout)?;
+    let mut words = Vec::new();
+    for gpu in Preview::new(&inventory, &steps).gpus {
+        let index = gpu.gpu;
+        words.extend(gpu.mode.map(|on| format!("GPU {index} MIG mode {}", if on { "on" } else { "off" })));
+        for row in gpu.slices {
+            let verb = match row.action {
+                Action::Keep => continue,
+                Action::Destroy => "destroy",
+                Action::Create => "create",
+                Action::Recut => "divide",
+            };
+            words.push(format!("{verb} GPU {index} {}@{}", row.profile, row.start));
+        }
+    }
+    Ok(words)
+}
+
+/// A line per link, and what to do about those that do not hold. Quiet leaves the good ones out.
+fn text(links: &[Link], quiet: bool) -> String {
+    let width = links.iter().map(|link| link.name.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for link in links.iter().filter(|link| !quiet || link.verdict == Verdict::Fail) {
+        let word = match link.verdict {
+            Verdict::Pass => "pass",
+            Verdict::Warn => "WARN",
+            Verdict::Fail => "FAIL",
+        };
+        text.push_str(&format!("{word}  {:width$}  {}\n", link.name, link.what));
+        if !link.fix.is_empty() {
+            text.push_str(&format!("      {:width$}  -> {}\n", "", link.fix));
+        }
+    }
+    text
+}

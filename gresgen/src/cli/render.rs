@@ -1,0 +1,122 @@
+//! `gresgen render`
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::report::{Exit, Failure, Outcome};
+use super::session::Session;
+use super::{Global, out};
+use crate::apply::lock::Lock;
+use crate::document::Document;
+use crate::files::{self, Comparison, Output, state_directory};
+use crate::inventory::Inventory;
+use crate::publish;
+use crate::render::{self, Context, Templates};
+use crate::root::Root;
+use crate::slurm::{GresTable, Previous, Settings};
+
+/// Options of the verb.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Render for these nodes instead of this one: files that `gresgen status --json` wrote on each
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    inventory: Vec<PathBuf>,
+    /// Show what would change in which file, and change nothing
+    #[arg(long, conflicts_with = "context")]
+    diff: bool,
+    /// Print what templates see, as JSON, and change nothing
+    #[arg(long)]
+    context: bool,
+    /// Take over files that gresgen did not write; a backup is kept
+    #[arg(long)]
+    adopt: bool,
+}
+
+/// What `--json` says of a render.
+#[derive(Serialize)]
+struct Report {
+    changed: bool,
+    files: Vec<PathBuf>,
+    backups: Vec<PathBuf>,
+}
+
+pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
+    let settings = session.settings(global)?;
+    let root = &session.root;
+    let (context, outputs) = match args.inventory.is_empty() {
+        true => this_node(session, &settings)?,
+        false => cluster(&args.inventory, &settings, root)?,
+    };
+    if args.context {
+        return out::json(&context).map(|()| Exit::Ok);
+    }
+    if args.diff {
+        let comparison = Comparison::new(outputs, args.adopt).map_err(publish::PublishError::from)?;
+        return out::text(&comparison.diff()).map(|()| Exit::Ok);
+    }
+    let _lock = Lock::node(root)?;
+    let staged =
+        files::stage(outputs, args.adopt, &state_directory(root)).map_err(publish::PublishError::from)?;
+    let committed = staged.commit().map_err(publish::PublishError::from)?;
+    let report = Report {
+        changed: !committed.written.is_empty(),
+        files: committed.written,
+        backups: committed.backups,
+    };
+    print(&report, global)?;
+    Ok(if report.changed && session.runs_slurm() { Exit::SlurmPending } else { Exit::Ok })
+}
+
+fn this_node(session: &Session, settings: &Settings) -> Result<(Context, Vec<Output>), Failure> {
+    let inventory = session.driver()?.inventory(&session.node_name(settings))?;
+    let (table, outputs) = publish::outputs(&inventory, settings, &session.root)?;
+    let release = publish::release(settings);
+    let context = Context::of_node(&inventory, &table, settings, release, &session.root)
+        .map_err(|error| Failure::new(Exit::Usage, error))?;
+    Ok((context, outputs))
+}
+
+fn cluster(files: &[PathBuf], settings: &Settings, root: &Root) -> Result<(Context, Vec<Output>), Failure> {
+    let usage = |error: String| Failure::new(Exit::Usage, error);
+    let mut nodes: Vec<(Inventory, GresTable)> = Vec::new();
+    for file in files {
+        let inventory = read(file).map_err(usage)?;
+        let table = GresTable::new(&inventory, settings, &Previous::default())
+            .map_err(|error| usage(format!("{}: {error}", file.display())))?;
+        nodes.push((inventory, table));
+    }
+    let nodes = nodes.iter().map(|(inventory, table)| (inventory, table));
+    let context = Context::of_cluster(nodes, settings, publish::release(settings), root)
+        .map_err(|error| usage(error.to_string()))?;
+    let templates = Templates::load(&root.path(Root::TEMPLATES)).map_err(|error| usage(error.to_string()))?;
+    let outputs = render::slurm_files(&templates, &context, settings, root)
+        .map_err(|error| usage(error.to_string()))?;
+    Ok((context, outputs))
+}
+
+fn read(file: &Path) -> Result<Inventory, String> {
+    let name = file.display();
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{name}: {error}"))?;
+    Document::read(&text).map_err(|error| format!("{name}: {error}"))
+}
+
+fn print(report: &Report, global: &Global) -> Result<(), Failure> {
+    if global.json {
+        return out::json(report);
+    }
+    let mut text = String::new();
+    if !report.changed {
+        text.push_str("nothing to change\n");
+    }
+    for file in &report.files {
+        text.push_str(&format!("wrote {}\n", file.display()));
+    }
+    for backup in &report.backups {
+        text.push_str(&format!("kept the previous one as {}\n", backup.display()));
+    }
+    match global.quiet {
+        true => Ok(()),
+        false => out::text(&text),
+    }
+}

@@ -1,0 +1,184 @@
+//! What a new layout asks of Slurm's daemons, as data: printed, or run on request.
+
+mod action;
+
+use std::collections::BTreeSet;
+
+use device_map::Record;
+
+pub use action::{Action, ActionError};
+
+use super::control::JobGres;
+use super::gres::GresTable;
+use super::release::Release;
+
+/// How far two lists of records are apart, by what it means to Slurm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Change {
+    /// Not at all.
+    None,
+    /// Types, counts and order are the same; some record is another device. Slurm's controller sees no
+    /// difference, slurmd has to look at the device files again.
+    Devices,
+    /// The number of records is the same; types, their order or their counts are not.
+    Types,
+    /// The number of records is another one.
+    Count,
+}
+
+/// What has to be done to make Slurm know a new table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transition {
+    /// What changed.
+    pub change: Change,
+    /// What to do before the GPUs are touched, in order.
+    pub before: Vec<Action>,
+    /// What to do when GPUs and files are as they shall be, in order.
+    pub after: Vec<Action>,
+}
+
+/// Why jobs that run now forbid a change. Nothing was done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Slurm would kill or requeue every GPU job of the node.
+    #[error(
+        "node {node}: {before} devices would become {after}, and Slurm ends every GPU job of a node whose number of \
+         devices changes; {} on it: drain the node (--drain) and wait for them", named(.jobs)
+    )]
+    Count {
+        /// The node.
+        node: String,
+        /// Records now.
+        before: usize,
+        /// Records then.
+        after: usize,
+        /// Ids of the jobs.
+        jobs: Vec<u32>,
+    },
+    /// A job's next step would open another slice than the job was given.
+    #[error(
+        "node {node}: device {index} ({uuid}) is held by {} and would lose its index; \
+         drain the node (--drain) and wait for them", named(.jobs)
+    )]
+    Index {
+        /// The node.
+        node: String,
+        /// Its index now.
+        index: usize,
+        /// Its UUID.
+        uuid: String,
+        /// Ids of the jobs.
+        jobs: Vec<u32>,
+    },
+}
+
+fn named(ids: &[u32]) -> String {
+    let list: Vec<String> = ids.iter().map(u32::to_string).collect();
+    format!("{} {}", if ids.len() == 1 { "job" } else { "jobs" }, list.join(", "))
+}
+
+/// What the node is to Slurm.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// Whether it registered with `slurmd -Z`, without a line in slurm.conf.
+    pub dynamic: bool,
+    /// What its line says beside `Gres=`, for a dynamic node's `--conf`.
+    pub attributes: String,
+}
+
+impl Change {
+    /// From the records slurmd works with to those of a new table.
+    pub fn between(before: &[Record], after: &[Record]) -> Self {
+        let types = |records: &[Record]| records.iter().map(|r| r.gres_type.clone()).collect::<Vec<_>>();
+        if before.len() != after.len() {
+            Change::Count
+        } else if types(before) != types(after) {
+            Change::Types
+        } else if before != after {
+            Change::Devices
+        } else {
+            Change::None
+        }
+    }
+}
+
+/// Whether a change may happen beside these jobs: on every release seen, a job keeps running when the number of
+/// records stays and each of its devices keeps its index.
+///
+/// # Errors
+/// [`Refused`].
+pub fn allow(node: &str, before: &[Record], after: &[Record], jobs: &[JobGres]) -> Result<(), Refused> {
+    let holding: Vec<&JobGres> = jobs.iter().filter(|job| !job.devices.is_empty()).collect();
+    if before.len() != after.len() && !holding.is_empty() {
+        return Err(Refused::Count {
+            node: node.to_owned(),
+            before: before.len(),
+            after: after.len(),
+            jobs: holding.iter().map(|job| job.id).collect(),
+        });
+    }
+    let held: BTreeSet<usize> = holding.iter().flat_map(|job| &job.devices).copied().collect();
+    for index in held {
+        let (Some(old), Some(new)) = (before.get(index), after.get(index)) else { continue };
+        if (&old.uuid, &old.files, &old.gres_type) != (&new.uuid, &new.files, &new.gres_type) {
+            let jobs = holding.iter().filter(|job| job.devices.contains(&index)).map(|job| job.id).collect();
+            return Err(Refused::Index { node: node.to_owned(), index, uuid: old.uuid.clone(), jobs });
+        }
+    }
+    Ok(())
+}
+
+/// What a change asks for on a release. `drain` takes the node out of scheduling around it.
+///
+/// A node registers by itself when slurmctld or slurmd starts, and a registration that does not fit what
+/// slurmctld has read marks it INVALID and drains it. So slurmd stands still where slurmctld has to be restarted.
+pub fn transition(
+    node: &Node,
+    before: &[Record],
+    after: &GresTable,
+    release: Release,
+    drain: bool,
+) -> Transition {
+    let change = Change::between(before, &after.records);
+    let name = || node.name.clone();
+    let mut transition = Transition { change, before: Vec::new(), after: Vec::new() };
+    transition.after = match change {
+        Change::None => return transition,
+        Change::Devices => vec![Action::RestartSlurmd(name())],
+        // The types of a dynamic node are what it registers with, so it registers anew.
+        Change::Types | Change::Count if node.dynamic => vec![
+            Action::StopSlurmd(name()),
+            Action::Delete(name()),
+            Action::StartDynamic { node: name(), conf: conf(node, after) },
+        ],
+        Change::Types | Change::Count if release.retypes_on_reconfigure() => {
+            vec![Action::CarryNodeLine, Action::Reconfigure]
+        }
+        Change::Types | Change::Count => vec![
+            Action::StopSlurmd(name()),
+            Action::CarryNodeLine,
+            Action::RestartSlurmctld,
+            Action::StartSlurmd(name()),
+        ],
+    };
+    if drain {
+        let reason = "gresgen: another MIG layout".to_owned();
+        transition.before = vec![Action::Drain { node: name(), reason }, Action::WaitIdle(name())];
+        transition.after.push(Action::Resume(name()));
+    }
+    transition
+}
+
+fn conf(node: &Node, after: &GresTable) -> String {
+    let gres = format!("Gres={}", after.gres());
+    [node.attributes.as_str(), gres.as_str()]
+        .into_iter()
+        .filter(|s| !s.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+//! One thing to do to Slurm.
+
+use std::fmt;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::slurm::control::{Control, ControlError};
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Take the node out of scheduling.
+    Drain {
+        /// The node.
+        node: String,
+        /// Why, for `sinfo -R`.
+        reason: String,
+    },
+    /// Wait until no job is on the node.
+    WaitIdle(String),
+    /// Bring the new node line to slurmctld's slurm.conf, where that is another file than this node's.
+    CarryNodeLine,
+    /// Make all daemons read their files again.
+    Reconfigure,
+    /// Restart slurmctld, on its host. Jobs go on.
+    RestartSlurmctld,
+    /// Restart slurmd, on the node. Jobs go on.
+    RestartSlurmd(String),
+    /// Stop slurmd, on the node.
+    StopSlurmd(String),
+    /// Start slurmd, on the node.
+    StartSlurmd(String),
+    /// Forget a dynamic node. Slurm drops its reservations with it.
+    Delete(String),
+    /// Start slurmd as a dynamic node with these attributes.
+    StartDynamic {
+        /// The node.
+        node: String,
+        /// Value of `--conf`.
+        conf: String,
+    },
+    /// Put the node back into scheduling.
+    Resume(String),
+}
+
+/// Why an action was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum ActionError {
+    /// It is for a person, or for another host.
+    #[error("{0}: has to be done by hand")]
+    ByHand(Action),
+    /// slurmctld.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// Jobs are still there.
+    #[error("node {node}: still busy after {seconds} s: {jobs} jobs")]
+    Busy {
+        /// The node.
+        node: String,
+        /// How long it was waited.
+        seconds: u64,
+        /// Jobs on it.
+        jobs: usize,
+    },
+    /// The command failed.
+    #[error("{command}: {what}")]
+    Failed {
+        /// The command line.
+        command: String,
+        /// What it said.
+        what: String,
+    },
+}
+
+impl Action {
+    /// The command that does it; `None` where it takes more than one.
+    pub fn command(&self) -> Option<Vec<String>> {
+        let words = |words: &[&str]| Some(words.iter().map(|w| (*w).to_owned()).collect());
+        match self {
+            Action::Drain { node, reason } => {
+                let (node, reason) = (format!("NodeName={node}"), format!("Reason={reason}"));
+                words(&["scontrol", "update", &node, "State=DRAIN", &reason])
+            }
+            Action::Resume(node) => {
+                words(&["scontrol", "update", &format!("NodeName={node}"), "State=RESUME"])
+            }
+            Action::Reconfigure => words(&["scontrol", "reconfigure"]),
+            Action::Delete(node) => words(&["scontrol", "delete", &format!("NodeName={node}")]),
+            Action::RestartSlurmctld => words(&["systemctl", "restart", "slurmctld"]),
+            Action::RestartSlurmd(_) => words(&["systemctl", "restart", "slurmd"]),
+            Action::StartSlurmd(_) => words(&["systemctl", "start", "slurmd"]),
+            Action::StopSlurmd(_) => words(&["systemctl", "stop", "slurmd"]),
+            Action::StartDynamic { node, conf } => words(&["slurmd", "-N", node, "-Z", "--conf", conf]),
+            Action::WaitIdle(_) | Action::CarryNodeLine => None,
+        }
+    }
+
+    /// Carries it out on this host. `limit` bounds the wait for jobs to end.
+    ///
+    /// # Errors
+    /// [`ActionError`].
+    pub fn run(&self, limit: Duration) -> Result<(), ActionError> {
+        if let Action::WaitIdle(node) = self {
+            return wait_idle(node, limit);
+        }
+        let Some(words) = self.command() else { return Err(ActionError::ByHand(self.clone())) };
+        let fail = |what: String| ActionError::Failed { command: words.join(" "), what };
+        let output = Command::new(&words[0]).args(&words[1..]).output().map_err(|e| fail(e.to_string()))?;
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(fail(String::from_utf8_lossy(&output.stderr).trim().to_owned())),
+        }
+    }
+}
+
+fn wait_idle(node: &str, limit: Duration) -> Result<(), ActionError> {
+    const PAUSE: Duration = Duration::from_secs(2);
+    let start = Instant::now();
+    loop {
+        let jobs = Control::connect()?.jobs(node)?.len();
+        if jobs == 0 {
+            return Ok(());
+        }
+        if start.elapsed() + PAUSE > limit {
+            return Err(ActionError::Busy { node: node.to_owned(), seconds: limit.as_secs(), jobs });
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+impl fmt::Display for Action {
+    /// As a line for a shell.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Action::WaitIdle(node) => write!(f, "while squeue -h -w {node} | grep -q .; do sleep 5; done"),
+            Action::CarryNodeLine => {
+                f.write_str("# slurmctld's slurm.conf needs the new NodeName line first")
+            }
+            _ => {
+                let words = self.command().unwrap_or_default();
+                f.write_str(&words.iter().map(|w| quoted(w)).collect::<Vec<_>>().join(" "))?;
+                match self {
+                    Action::RestartSlurmctld => f.write_str("  # on the host of slurmctld"),
+                    Action::RestartSlurmd(node) | Action::StopSlurmd(node) | Action::StartSlurmd(node) => {
+                        write!(f, "  # on {node}")
+                    }
+                    Action::StartDynamic { node, .. } => write!(f, "  # on {node}, as your unit starts it"),
+                    Action::Delete(_) => {
+                        f.write_str("  # drops reservations, weight and comment of the node")
+                    }
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+fn quoted(word: &str) -> String {
+    match word.contains(|c: char| c.is_whitespace() || "'\"$;&|<>()*?[]#~".contains(c)) {
+        true => format!("'{}'", word.replace('\'', "'\\''")),
+        false => word.to_owned(),
+    }
+}

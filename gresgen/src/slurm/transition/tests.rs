@@ -1,0 +1,86 @@
+use std::path::PathBuf;
+
+use device_map::DeviceFile;
+
+use super::*;
+use crate::slurm::names::TypeName;
+
+fn record(gres_type: &str, n: u32) -> Record {
+    let file = DeviceFile { path: PathBuf::from(format!("/dev/{n}")), major: 238, minor: n };
+    Record {
+        gres_type: gres_type.into(),
+        uuid: format!("MIG-{n}"),
+        parent: "GPU-0".into(),
+        instance: Some((n, 0)),
+        files: vec![file],
+    }
+}
+
+fn table(records: &[Record]) -> GresTable {
+    let mut types: Vec<(TypeName, u32)> = Vec::new();
+    for record in records {
+        match types.last_mut() {
+            Some((name, count)) if name.as_str() == record.gres_type => *count += 1,
+            _ => types.push((TypeName::new(&record.gres_type).unwrap(), 1)),
+        }
+    }
+    GresTable { types, records: records.to_vec() }
+}
+
+fn old() -> Vec<Record> {
+    vec![record("1g.5gb", 0), record("1g.5gb", 1), record("3g.20gb", 2)]
+}
+
+fn moved() -> Vec<Record> {
+    vec![record("1g.5gb", 0), record("1g.5gb", 7), record("3g.20gb", 2)]
+}
+
+fn retyped() -> Vec<Record> {
+    vec![record("1g.5gb", 0), record("2g.10gb", 8), record("3g.20gb", 2)]
+}
+
+fn longer() -> Vec<Record> {
+    [old(), vec![record("4g.20gb", 9)]].concat()
+}
+
+fn node() -> Node {
+    Node { name: "n1".into(), dynamic: false, attributes: "CPUs=8".into() }
+}
+
+fn lines(node: &Node, after: &[Record], release: &str, drain: bool) -> String {
+    let t = transition(node, &old(), &table(after), release.parse().unwrap(), drain);
+    let list = |actions: &[Action]| actions.iter().map(|a| format!("  {a}\n")).collect::<String>();
+    format!("{release} {:?}\n before\n{} after\n{}", t.change, list(&t.before), list(&t.after))
+}
+
+#[test]
+fn each_release_gets_what_it_needs() {
+    let mut text = String::new();
+    for release in ["22.05.8", "23.02", "23.11", "24.11", "26.05"] {
+        for after in [old(), moved(), retyped(), longer()] {
+            text.push_str(&lines(&node(), &after, release, false));
+        }
+    }
+    text.push_str(&lines(&node(), &longer(), "24.11", true));
+    text.push_str(&lines(&Node { dynamic: true, ..node() }, &longer(), "24.11", true));
+    text.push_str(&lines(&Node { dynamic: true, ..node() }, &moved(), "24.11", false));
+    insta::assert_snapshot!(text);
+}
+
+fn job(devices: &[usize]) -> JobGres {
+    JobGres { id: 7, user: "ada".into(), devices: devices.iter().copied().collect() }
+}
+
+#[test]
+fn jobs_forbid_what_would_hurt_them() {
+    let allow = |after: &[Record], jobs: &[JobGres]| allow("n1", &old(), after, jobs);
+    assert_eq!(allow(&longer(), &[]), Ok(()));
+    assert_eq!(allow(&longer(), &[job(&[])]), Ok(()), "a job without GPUs");
+    assert_eq!(allow(&moved(), &[job(&[0, 2])]), Ok(()), "its devices keep their index");
+    assert_eq!(allow(&retyped(), &[job(&[0])]), Ok(()));
+    let refused = [
+        allow(&longer(), &[job(&[0]), JobGres { id: 9, ..job(&[1]) }]).unwrap_err().to_string(),
+        allow(&moved(), &[job(&[1])]).unwrap_err().to_string(),
+    ];
+    insta::assert_snapshot!(refused.join("\n"));
+}

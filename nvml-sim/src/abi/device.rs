@@ -1,0 +1,198 @@
+//! Library, GPUs and MIG devices: who they are and what they report.
+
+use std::ffi::{c_char, c_int, c_ulong};
+
+use mig::boards::Architecture;
+use nvml_wrapper_sys::bindings::field_id::{
+    NVML_FI_DEV_IS_MIG_MODE_INDEPENDENT_MIG_QUERY_CAPABLE, NVML_FI_DEV_IS_RESETLESS_MIG_SUPPORTED,
+};
+use nvml_wrapper_sys::bindings::*;
+
+use super::handle::{Device, Target};
+use super::pointer::{Out, Text};
+use super::structs;
+use crate::code::{Answer, Code};
+use crate::machine::{DRIVER_VERSION, Gpu, MigDevice};
+use crate::sheet;
+use crate::store::Snapshot;
+
+/// CUDA 13.0, as the driver of [`DRIVER_VERSION`] gives it.
+pub(super) const CUDA_VERSION: c_int = 13000;
+
+/// NVML's version: the API's major number before that of the driver.
+pub(super) fn nvml_version() -> String {
+    format!("13.{DRIVER_VERSION}")
+}
+
+pub(super) fn process_name(pid: u32, name: &Out<c_char>, length: u32) -> Answer {
+    let command = std::fs::read_to_string(format!("/proc/{pid}/comm")).map_err(|_| Code::NOT_FOUND)?;
+    name.set_text(length, command.trim_end())
+}
+
+pub(super) fn by_index(s: &Snapshot, index: u32, device: &Out<Device>) -> Answer {
+    device.set(Device::of_gpu(s.machine.gpus.get(index as usize).ok_or(Code::INVALID_ARGUMENT)?))
+}
+
+pub(super) fn by_uuid(s: &Snapshot, uuid: &str, device: &Out<Device>) -> Answer {
+    let gpu = s.machine.gpus.iter().find(|g| g.uuid() == uuid).map(Device::of_gpu);
+    let found = gpu.or_else(|| s.machine.mig_by_uuid(uuid).map(|d| Device::of_mig(&d)));
+    device.set(found.ok_or(Code::NOT_FOUND)?)
+}
+
+pub(super) fn by_pci(s: &Snapshot, bus: &Text, device: &Out<Device>) -> Answer {
+    device.set(Device::of_gpu(s.machine.by_pci(bus.get()?).ok_or(Code::NOT_FOUND)?))
+}
+
+pub(super) fn by_serial(s: &Snapshot, wanted: &Text, device: &Out<Device>) -> Answer {
+    let wanted = wanted.get()?;
+    let found = s.machine.gpus.iter().find(|g| serial(g) == wanted);
+    device.set(Device::of_gpu(found.ok_or(Code::NOT_FOUND)?))
+}
+
+/// Serial number of the board, invented.
+pub(super) fn serial(gpu: &Gpu) -> String {
+    format!("{:013}", gpu.pdi % 10_u64.pow(13))
+}
+
+pub(super) fn index(s: &Snapshot, device: Device) -> Answer<u32> {
+    match device.target(&s.machine)? {
+        Target::Gpu(gpu) => Ok(gpu.index),
+        Target::Mig(wanted) => {
+            let at =
+                |&index: &u32| wanted.gpu.mig_device_at(index).is_some_and(|d| d.uuid() == wanted.uuid());
+            (0..wanted.gpu.max_mig_devices()).find(at).ok_or(Code::NOT_FOUND)
+        }
+    }
+}
+
+pub(super) fn name(s: &Snapshot, device: Device) -> Answer<String> {
+    Ok(match device.target(&s.machine)? {
+        Target::Gpu(gpu) => gpu.name().to_owned(),
+        Target::Mig(device) => device.name(),
+    })
+}
+
+pub(super) fn uuid(s: &Snapshot, device: Device) -> Answer<String> {
+    Ok(match device.target(&s.machine)? {
+        Target::Gpu(gpu) => gpu.uuid(),
+        Target::Mig(device) => device.uuid(),
+    })
+}
+
+pub(super) fn architecture(gpu: &Gpu) -> u32 {
+    match gpu.board.architecture {
+        Architecture::Ampere => NVML_DEVICE_ARCH_AMPERE,
+        Architecture::Hopper => NVML_DEVICE_ARCH_HOPPER,
+        Architecture::Blackwell => NVML_DEVICE_ARCH_BLACKWELL,
+    }
+}
+
+/// CUDA compute capability (CUDA C++ Programming Guide): 8.0, 9.0, 10.0, and 12.0 for RTX PRO.
+pub(super) fn capability(s: &Snapshot, device: Device, major: &Out<c_int>, minor: &Out<c_int>) -> Answer {
+    let board = device.target(&s.machine)?.physical().board;
+    major.set(match board.architecture {
+        Architecture::Ampere => 8,
+        Architecture::Hopper => 9,
+        Architecture::Blackwell if board.units == 12 => 12,
+        Architecture::Blackwell => 10,
+    })?;
+    minor.set(0)
+}
+
+pub(super) fn pdi(s: &Snapshot, device: Device, pdi: &Out<nvmlPdi_t>) -> Answer {
+    structs::fill::<u64, nvmlPdi_t, nvmlPdi_t>(pdi, &device.gpu(&s.machine)?.pdi)
+}
+
+pub(super) fn pci_info(s: &Snapshot, device: Device, pci: &Out<nvmlPciInfo_t>) -> Answer {
+    pci.set(structs::pci_info(device.target(&s.machine)?.physical()))
+}
+
+/// Total memory, in MiB.
+pub(super) fn memory(s: &Snapshot, device: Device) -> Answer<u64> {
+    Ok(match device.target(&s.machine)? {
+        Target::Gpu(gpu) => sheet::total_memory(gpu.board),
+        Target::Mig(device) => device.memory(),
+    })
+}
+
+/// Every GPU is near every CPU of the host.
+pub(super) fn cpu_affinity(s: &Snapshot, device: Device, size: u32, set: &Out<c_ulong>) -> Answer {
+    device.target(&s.machine)?;
+    if size == 0 {
+        return Err(Code::INVALID_ARGUMENT);
+    }
+    let cpus = std::fs::read_to_string("/proc/cpuinfo").map_err(|_| Code::OPERATING_SYSTEM)?;
+    let count = cpus.lines().filter(|l| l.starts_with("processor")).count() as u32;
+    let word = |at: u32| match count.saturating_sub(at * c_ulong::BITS) {
+        0 => 0,
+        left if left >= c_ulong::BITS => c_ulong::MAX,
+        left => (1 << left) - 1,
+    };
+    set.fill((0..size).map(word))
+}
+
+pub(super) fn virtualization(gpu: &Gpu) -> u32 {
+    if gpu.traits.vgpu {
+        nvmlGpuVirtualizationMode_NVML_GPU_VIRTUALIZATION_MODE_VGPU
+    } else {
+        nvmlGpuVirtualizationMode_NVML_GPU_VIRTUALIZATION_MODE_NONE
+    }
+}
+
+/// The two MIG fields; any other is not supported, which each value says for itself.
+pub(super) fn field_values(
+    s: &Snapshot,
+    device: Device,
+    count: c_int,
+    values: &Out<nvmlFieldValue_t>,
+) -> Answer {
+    let gpu = device.target(&s.machine)?.physical();
+    for at in 0..usize::try_from(count).map_err(|_| Code::INVALID_ARGUMENT)? {
+        let mut value = values.get_at(at)?;
+        let flag = match value.fieldId {
+            NVML_FI_DEV_IS_RESETLESS_MIG_SUPPORTED => Ok(gpu.resetless()),
+            NVML_FI_DEV_IS_MIG_MODE_INDEPENDENT_MIG_QUERY_CAPABLE => Ok(gpu.answers_with_mig_off()),
+            _ => Err(Code::NOT_SUPPORTED),
+        };
+        value.valueType = nvmlValueType_enum_NVML_VALUE_TYPE_UNSIGNED_INT;
+        value.value = nvmlValue_t { ullVal: u64::from(flag == Ok(true)) };
+        value.nvmlReturn = flag.map_or_else(Code::number, |_| 0);
+        values.set_at(at, value)?;
+    }
+    Ok(())
+}
+
+/// Clocks, links and sensors: no simulated GPU has them.
+pub(super) fn not_offered(s: &Snapshot, device: Device) -> Answer {
+    device.target(&s.machine).and(Err(Code::NOT_SUPPORTED))
+}
+
+/// Processes that compute on a device; on a GPU those on its MIG devices too.
+pub(super) fn processes<T>(
+    s: &Snapshot,
+    device: Device,
+    count: &Out<u32>,
+    list: &Out<T>,
+    entry: fn(u32, Option<&MigDevice<'_>>) -> T,
+) -> Answer {
+    let room = count.get()?;
+    let on_mig =
+        |d: &MigDevice<'_>| s.clients.on(&d.uuid()).map(|pid| entry(pid, Some(d))).collect::<Vec<_>>();
+    let found: Vec<T> = match device.target(&s.machine)? {
+        Target::Mig(device) => on_mig(&device),
+        Target::Gpu(gpu) => {
+            let own = s.clients.on(&gpu.uuid()).map(|pid| entry(pid, None)).collect::<Vec<_>>();
+            own.into_iter().chain(gpu.mig_devices().flat_map(|d| on_mig(&d))).collect()
+        }
+    };
+    count.set(found.len() as u32)?;
+    if found.len() > room as usize {
+        return Err(Code::INSUFFICIENT_SIZE);
+    }
+    if found.is_empty() { Ok(()) } else { list.fill(found) }
+}
+
+pub(super) fn no_processes(s: &Snapshot, device: Device, count: &Out<u32>) -> Answer {
+    device.target(&s.machine)?;
+    count.set(0)
+}

@@ -1,0 +1,93 @@
+//! A node as its admin sees it: simulated GPUs under their real paths, `gresgen` on the PATH, and a Slurm that
+//! runs on the files `gresgen` wrote.
+
+use std::path::PathBuf;
+
+use crate::{Lab, LabError, Options, Output, Release, options::Node};
+
+/// What a simulated node is made of.
+#[derive(Clone, Debug)]
+pub struct Simulated {
+    /// The `gresgen` program.
+    pub gresgen: PathBuf,
+    /// The simulator, which stands for the driver's library.
+    pub simulator: PathBuf,
+    /// The SPANK plugin.
+    pub plugin: PathBuf,
+    /// Which GPUs, in the simulator's grammar.
+    pub gpus: String,
+    /// `/etc/gresgen/config.yaml`; [`Simulated::NODE`] tells Slurm about the node.
+    pub config: String,
+}
+
+/// Where the simulator keeps its state and its tree.
+const TREE: &str = "/var/lab/sim";
+
+/// Puts the simulator's device nodes and proc files where the driver has them. Directories are bound, because
+/// what is in them changes with every instance; the rest is fixed once the GPUs are there.
+const SHOW: &str = "\
+set -e
+mkdir -p /dev/nvidia-caps /run/gresgen
+mount --bind $1/dev/nvidia-caps /dev/nvidia-caps
+cp -a $1/dev/nvidia[0-9]* $1/dev/nvidiactl $1/dev/nvidia-uvm* /dev/
+mount --bind $1/proc/driver /proc/driver
+mount --bind $1/proc/devices /proc/devices
+mount --bind $2 /run/gresgen
+";
+
+impl Simulated {
+    /// The `slurm:` section for the lab's node `n1`.
+    pub const NODE: &str = "\
+slurm:
+  nodes:
+    - names: n1
+      attributes: NodeHostname=n1 NodeAddr=10.0.0.1 Port=6818 CPUs=32 RealMemory=4000
+";
+
+    /// Sets up the node with everything but Slurm's daemons: the admin has installed things and not yet run
+    /// `gresgen apply`.
+    ///
+    /// # Errors
+    /// As [`Lab::start`].
+    pub fn node(&self, release: Release) -> Result<Lab, LabError> {
+        let options = Options::new(Node::new("n1").line("include /etc/slurm/gresgen-node.conf"))
+            .text("/etc/slurm/plugstack.conf", "include /etc/slurm/plugstack.conf.d/*\n")
+            .text("/etc/gresgen/config.yaml", &self.config)
+            .file(&self.gresgen, "/usr/local/libexec/gresgen")
+            .file(&self.simulator, "/usr/local/lib/gresgen/libnvml_sim.so")
+            .file(&self.plugin, &format!("{}/spank_mig.so", release.plugin_directory()));
+        let lab = Lab::empty(release, options)?;
+        lab.configure()?;
+        // The files gresgen will write must not be there already.
+        lab.run(&["rm", "/etc/slurm/gres.conf", "/etc/slurm/cgroup.conf"])?;
+        let program = format!(
+            "#!/bin/sh\nNVML_SIM_ROOT={TREE} NVML_SIM_GPUS={} GRESGEN_NVML_LIB=/usr/local/lib/gresgen/libnvml_sim.so \
+             exec /usr/local/libexec/gresgen \"$@\"\n",
+            self.gpus
+        );
+        lab.put("/usr/local/bin/gresgen", "755", program.as_bytes())?;
+        lab.run(&["mkdir", "-p", TREE])?;
+        // The first call makes the tree; it need not succeed before the tree is in its place.
+        lab.command(&["gresgen", "status"]).output()?;
+        lab.run(&["sh", "-c", SHOW, "sh", TREE, &lab.run_file("n1", "")])?;
+        Ok(lab)
+    }
+}
+
+impl Lab {
+    /// `gresgen` as root in a [`Simulated`] node; its exit code is for the caller to judge.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn gresgen(&self, arguments: &[&str]) -> Result<Output, LabError> {
+        self.command(&[&["gresgen"], arguments].concat()).output()
+    }
+
+    /// Starts slurmctld and slurmd on the files that are in place.
+    ///
+    /// # Errors
+    /// What failed, with the logs.
+    pub fn start_slurm(&self) -> Result<(), LabError> {
+        self.start_daemons().map_err(|error| self.with_logs(error))
+    }
+}

@@ -1,0 +1,12 @@
+//! The plugin inside real Slurm daemons: every way a job can start, and every way a node can be broken.
+//!
+//! The judge is `lab-probe`, run as the task: it opens the device nodes. Releases: `LAB_RELEASES`, 22.05 by default.
+#![forbid(unsafe_code)]
+
+mod faults;
+mod fixture;
+mod limits;
+mod soak;
+mod table;
+mod window;
+mod wishes;

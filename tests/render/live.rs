@@ -1,0 +1,228 @@
+//! What is rendered, on a running cluster: nodes register, jobs open what the table says, layouts change.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use device_map::DeviceMap;
+use gresgen::files::{Kind, Output};
+use gresgen::inventory::Inventory;
+use gresgen::render::{self, Context, Templates};
+use gresgen::root::Root;
+use gresgen::slurm::control::NodeView;
+use gresgen::slurm::transition::{Action, Change, Node, transition};
+use gresgen::slurm::{GresTable, Previous};
+use lab::{FakeGpus, Lab, Options, Release, User};
+
+use crate::fixture::Case;
+use crate::judge::Host;
+
+/// slurm.conf of the lab knows two nodes on one host.
+const SETTINGS: &str = "
+slurm:
+  gres-types: []
+  nodes:
+    - {names: n1, attributes: NodeHostname=n1 NodeAddr=10.0.0.1 Port=6818 CPUs=32 RealMemory=4000}
+    - {names: n2, attributes: NodeHostname=n1 NodeAddr=10.0.0.1 Port=6819 CPUs=32 RealMemory=4000}
+";
+
+/// Nodes as they shall be in a cluster.
+struct Layout {
+    case: Case,
+    inventories: Vec<Inventory>,
+    tables: Vec<GresTable>,
+}
+
+impl Layout {
+    /// Two nodes, `gpus` on the first; `before` is what the first had.
+    fn new(gpus: &str, before: Option<&Layout>) -> Self {
+        let text = format!(
+            "nodes:\n  - {{names: n1, gpus: [{gpus}]}}\n  - {{names: n2, gpus: [{{board: a100-40gb, slices: [1g.5gb@0]}}]}}\n{SETTINGS}"
+        );
+        let case = Case::parse(&text).unwrap();
+        let inventories = case.inventories(&Root::host());
+        let tables = inventories.iter().zip(0..).map(|(inventory, i)| {
+            let previous = before.map(|b| Previous::of(&b.map(i))).unwrap_or_default();
+            GresTable::new(inventory, &case.slurm, &previous).unwrap()
+        });
+        Layout { tables: tables.collect(), inventories, case }
+    }
+
+    fn map(&self, node: usize) -> DeviceMap {
+        self.tables[node].map(&self.inventories[node], String::new())
+    }
+
+    fn file(&self, kind: Kind) -> String {
+        let nodes = self.inventories.iter().zip(&self.tables);
+        let context = Context::of_cluster(nodes, &self.case.slurm, self.case.release, &Root::host()).unwrap();
+        let templates = Templates::load(&PathBuf::from("/nonexistent")).unwrap();
+        let files = render::slurm_files(&templates, &context, &self.case.slurm, &Root::host()).unwrap();
+        files.into_iter().find(|f: &Output| f.kind == kind).unwrap().text
+    }
+
+    /// Files of device `index` of the first node.
+    fn files(&self, index: usize) -> BTreeSet<PathBuf> {
+        self.tables[0].records[index].files.iter().map(|f| f.path.clone()).collect()
+    }
+
+    /// Files of the first node among those that a task opened. Slurm leaves devices open that no gres.conf names,
+    /// and the lab has the devices of all layouts at once.
+    fn of(&self, open: &BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
+        let all = (0..self.tables[0].records.len()).flat_map(|index| self.files(index));
+        all.filter(|file| open.contains(file)).collect()
+    }
+}
+
+/// A cluster that has just registered with a layout, with the devices of all `layouts` in place.
+fn cluster(release: Release, layouts: &[&Layout]) -> Option<Lab> {
+    let host = Host::new();
+    for layout in layouts {
+        host.make_devices(&layout.case.inventories(&host.root));
+    }
+    let gpus = FakeGpus::from_tree(host.root.prefix()).unwrap();
+    let first = layouts[0];
+    let n1 = lab::Node::new("n1").line(&first.file(Kind::NodeConf)).gres_conf(&first.file(Kind::GresConf));
+    let options = Options::new(n1).node(lab::Node::new("n2").line("")).gpus(&gpus);
+    lab::require(Lab::start(release, options))
+}
+
+fn view(lab: &Lab, node: &str) -> NodeView {
+    let text = lab.run(&["scontrol", "-d", "-o", "show", "node", node]).unwrap().stdout;
+    NodeView::parse(&text).unwrap()
+}
+
+/// What of a layout a job with this GRES opens.
+fn opened(lab: &Lab, layout: &Layout, gres: &str) -> BTreeSet<PathBuf> {
+    let output = lab.srun(&["-w", "n1", &format!("--gres=gpu:{gres}"), "lab-probe"]).unwrap();
+    layout.of(&output.probes()[0].open)
+}
+
+/// Whether a node takes jobs, and nothing holds it back.
+fn is_well(view: &NodeView) -> bool {
+    !["DRAIN", "INVAL", "INVALID_REG", "DOWN", "NOT_RESPONDING"].iter().any(|state| view.is(state))
+}
+
+#[test]
+fn nodes_register_and_jobs_open_what_the_table_says() {
+    let node = "{board: a100-40gb, minor: 2, slices: [1g.5gb@0, 1g.5gb+me@1, 3g.20gb@4]}, \
+                {board: h100-80gb-sxm, minor: 1, mirrored: true, slices: [1c.3g.40gb@4, 2c.3g.40gb@4+1]}, \
+                {board: a100-80gb, minor: 0, slices: null}";
+    let layout = Layout::new(node, None);
+    for release in Release::selected() {
+        let Some(lab) = cluster(release, &[&layout]) else { return };
+        let table = &layout.tables[0];
+        let view = view(&lab, "n1");
+        assert!(is_well(&view), "{release}: {view:?}");
+        assert_eq!(view.gres(), table.gres(), "{release}");
+        for (index, record) in table.records.iter().enumerate() {
+            let open = opened(&lab, &layout, &format!("{}:1", record.gres_type));
+            assert_eq!(open, layout.files(index), "{release}: {}", record.gres_type);
+        }
+    }
+}
+
+/// How often the two slurmds have started.
+fn starts(lab: &Lab) -> usize {
+    ["n1", "n2"].iter().map(|node| lab.slurmd_log(node).matches("slurmd started on").count()).sum()
+}
+
+/// Does on a cluster what a transition says.
+fn act(lab: &Lab, action: &Action, layout: &Layout, old: &Layout) {
+    match action {
+        Action::CarryNodeLine => {
+            let conf = lab.read_file("/etc/slurm/slurm.conf").unwrap();
+            let (was, is) = (old.file(Kind::NodeConf), layout.file(Kind::NodeConf));
+            assert!(conf.contains(&was), "{conf}");
+            lab.write_file("/etc/slurm/slurm.conf", conf.replace(&was, &is)).unwrap();
+        }
+        // Not the lab's own ways, which wait for nodes that take jobs: this one may be drained.
+        Action::Reconfigure => {
+            let before = starts(lab);
+            lab.run(&["scontrol", "reconfigure"]).unwrap();
+            lab.wait("every slurmd to start again", || Ok((starts(lab) >= before + 2).then_some(())))
+                .unwrap();
+        }
+        Action::RestartSlurmctld => {
+            let stop = "pid=$(cat /run/slurmctld.pid); kill $pid; while kill -0 $pid 2>/dev/null; do sleep 0.02; done";
+            lab.run(&["sh", "-c", &format!("{stop}; slurmctld")]).unwrap();
+            let up =
+                || Ok(lab.command(&["scontrol", "ping"]).output()?.stdout.contains(" is UP").then_some(()));
+            lab.wait("slurmctld to answer", up).unwrap();
+        }
+        Action::RestartSlurmd(node) => lab.restart_slurmd(node).unwrap(),
+        Action::StopSlurmd(node) => lab.stop_slurmd(node).unwrap(),
+        Action::StartSlurmd(node) => lab.start_slurmd(node).unwrap(),
+        Action::WaitIdle(node) => {
+            let busy = || Ok(lab.run(&["squeue", "-h", "-w", node])?.stdout.is_empty().then_some(()));
+            lab.wait("the node to be idle", busy).unwrap();
+        }
+        Action::Drain { .. } | Action::Resume(_) | Action::Delete(_) | Action::StartDynamic { .. } => {
+            let words = action.command().unwrap();
+            lab.run(&words.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+        }
+    }
+}
+
+/// Takes the first node from one layout to another as a transition says, and gives what changed.
+fn change(lab: &Lab, old: &Layout, new: &Layout, drain: bool) -> Change {
+    let node = Node { name: "n1".into(), ..Node::default() };
+    let release = lab.run(&["scontrol", "--version"]).unwrap().stdout.parse().unwrap();
+    let plan = transition(&node, &old.tables[0].records, &new.tables[0], release, drain);
+    plan.before.iter().for_each(|action| act(lab, action, new, old));
+    lab.write_file("/etc/slurm/gres.conf", new.file(Kind::GresConf)).unwrap();
+    plan.after.iter().for_each(|action| act(lab, action, new, old));
+    lab.wait_nodes().unwrap();
+    plan.change
+}
+
+#[test]
+fn a_node_goes_from_one_layout_to_another() {
+    let old = Layout::new("{board: a100-40gb, slices: [1g.5gb@0, 1g.5gb@1, 3g.20gb@4]}", None);
+    let fewer = Layout::new("{board: a100-40gb, slices: [2g.10gb@0, 3g.20gb@4]}", Some(&old));
+    let more =
+        Layout::new("{board: a100-40gb, slices: [1g.5gb@0, 1g.5gb@1, 2g.10gb@2, 1g.10gb@6]}", Some(&fewer));
+    for release in Release::selected() {
+        let Some(lab) = cluster(release, &[&old, &fewer, &more]) else { return };
+        let other = lab.sbatch(User::Root, &["-w", "n2", "--gres=gpu:1g.5gb:1"], "sleep 600").unwrap();
+        assert_eq!(opened(&lab, &old, "3g.20gb:1"), old.files(2), "{release}");
+        for (old, new, gres) in [(&old, &fewer, "2g.10gb:1"), (&fewer, &more, "1g.10gb:1")] {
+            assert_eq!(change(&lab, old, new, true), Change::Count);
+            let view = view(&lab, "n1");
+            assert!(is_well(&view), "{release}: {view:?}");
+            assert_eq!(view.gres(), new.tables[0].gres(), "{release}");
+            let name = gres.trim_end_matches(":1");
+            let index = new.tables[0].records.iter().position(|r| r.gres_type == name).unwrap();
+            assert_eq!(opened(&lab, new, gres), new.files(index), "{release}: {gres}");
+        }
+        let job = lab.run(&["scontrol", "-o", "show", "job", &other.to_string()]).unwrap().stdout;
+        assert!(job.contains("JobState=RUNNING") && job.contains("Restarts=0"), "{release}: {job}");
+    }
+}
+
+#[test]
+fn a_change_that_keeps_count_and_indexes_leaves_a_live_job_its_slice() {
+    let old = Layout::new("{board: a100-40gb, slices: [1g.5gb@0, 1g.5gb@1, 3g.20gb@4]}", None);
+    let moved = Layout::new("{board: a100-40gb, slices: [1g.5gb@0, 1g.5gb@2, 3g.20gb@4]}", Some(&old));
+    let retyped = Layout::new("{board: a100-40gb, slices: [1g.5gb@0, 2g.10gb@2, 3g.20gb@4]}", Some(&moved));
+    for release in Release::selected() {
+        let Some(lab) = cluster(release, &[&old, &moved, &retyped]) else { return };
+        let script = "for i in 1 2 3; do until [ -e /tmp/go$i ]; do sleep 0.1; done; srun lab-probe; touch /tmp/did$i; done";
+        let job = lab.sbatch(User::Root, &["-w", "n1", "--gres=gpu:3g.20gb:1"], script).unwrap();
+        let step = |number: &str| {
+            lab.write_file(&format!("/tmp/go{number}"), "").unwrap();
+            let did = format!("/tmp/did{number}");
+            let done = || Ok(lab.command(&["test", "-e", &did]).output()?.success().then_some(()));
+            lab.wait("a step", done).unwrap();
+        };
+        step("1");
+        assert_eq!(change(&lab, &old, &moved, false), Change::Devices);
+        step("2");
+        assert_eq!(change(&lab, &moved, &retyped, false), Change::Types);
+        step("3");
+        let job = lab.wait_job(job).unwrap();
+        let probes = lab::Probe::parse_all(&job.output);
+        let opened: Vec<_> =
+            [&old, &moved, &retyped].iter().zip(&probes).map(|(l, p)| l.of(&p.open)).collect();
+        assert_eq!(opened, vec![old.files(2); 3], "{release}: {job:?}");
+        assert_eq!(self::opened(&lab, &retyped, "2g.10gb:1"), retyped.files(1), "{release}");
+    }
+}
