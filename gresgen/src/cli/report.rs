@@ -94,7 +94,8 @@ impl From<DriverError> for Failure {
             ),
             other => other.code().and_then(Code::hint),
         };
-        Failure { exit: Exit::Failure, hint: hint.map(str::to_owned), error: error.into() }
+        let exit = if error.code() == Some(Code::IN_USE) { Exit::InUse } else { Exit::Failure };
+        Failure { exit, hint: hint.map(str::to_owned), error: error.into() }
     }
 }
 
