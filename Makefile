@@ -33,3 +33,10 @@ test: setup
 
 demo: setup release
 	target/release/lab demo
+
+# Method and results: docs/benchmarks.md.
+bench: setup
+	$(CARGO) build --locked --release -p gresgen -p nvml-sim
+	$(CARGO) bench --locked -p mig --bench planner
+	$(CARGO) bench --locked -p mig --bench acceptance
+	benches/calls.py

@@ -121,7 +121,7 @@ def growth():
         node.run("-q", "apply")
         node.configure({"1g.5gb": count})
         totals["apply"].append(sum(node.calls("-q", "apply").values()))
-        totals["clear"].append(sum(node.calls("-q", "clear").values()))
+        totals["clear"].append(sum(node.calls("-q", "clear", "all").values()))
     print("\n| instances | " + " | ".join(str(8 * count) for count in range(8)) + " |")
     print("|---" * 9 + "|")
     for verb, row in totals.items():
