@@ -151,6 +151,9 @@ fn act(lab: &Lab, action: &Action, layout: &Layout, old: &Layout) {
         Action::RestartSlurmd(node) => lab.restart_slurmd(node).unwrap(),
         Action::StopSlurmd(node) => lab.stop_slurmd(node).unwrap(),
         Action::StartSlurmd(node) => lab.start_slurmd(node).unwrap(),
+        Action::WaitRegistered(node) => {
+            lab.wait("the node to register", || Ok((!view(lab, node).is("UNKNOWN")).then_some(()))).unwrap();
+        }
         Action::WaitIdle(node) => {
             let busy = || Ok(lab.run(&["squeue", "-h", "-w", node])?.stdout.is_empty().then_some(()));
             lab.wait("the node to be idle", busy).unwrap();
