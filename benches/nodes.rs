@@ -54,13 +54,6 @@ impl Random {
         }
         spec
     }
-
-    pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
-        for i in (1..items.len()).rev() {
-            let other = self.below(u32::try_from(i + 1).unwrap_or(1)) as usize;
-            items.swap(i, other);
-        }
-    }
 }
 
 /// How a node looks after a while of jobs coming and going.

@@ -12,9 +12,9 @@ use mig::{Goal, GpuState, Infeasible, Placed, Plan, Want, plan};
 use nodes::{Churn, EMPTY, MIXES, PACKED, Random, SPREAD};
 
 /// Nodes for each mix and load.
-const NODES: usize = 40;
+const NODES: usize = 200;
 /// Of these, so many go to the file of instances.
-const WRITTEN: usize = 30;
+const WRITTEN: usize = 10;
 
 fn main() {
     let mut arguments = std::env::args().skip_while(|a| a != "--instances");
@@ -36,9 +36,7 @@ fn main() {
                         gpus: (0..gpus.len()).collect(),
                         want: Want::Exactly(nodes::demand(&gpus, &new)),
                     };
-                    let start = Instant::now();
-                    let outcome = plan(&gpus, std::slice::from_ref(&goal));
-                    let took = start.elapsed();
+                    let (outcome, took) = timed(&gpus, &goal);
                     if number < WRITTEN {
                         write_instance(&mut instances, churn, &gpus, &goal, &outcome, took);
                     }
@@ -51,6 +49,19 @@ fn main() {
     if let Some(file) = file {
         std::fs::write(&file, instances).unwrap_or_else(|e| panic!("{file}: {e}"));
     }
+}
+
+/// Plans three times and takes the fastest: on a shared machine the others measure its neighbours.
+fn timed(gpus: &[GpuState<'_>], goal: &Goal) -> (Result<Plan, Box<Infeasible>>, Duration) {
+    let once = |_| {
+        let start = Instant::now();
+        let outcome = plan(gpus, std::slice::from_ref(goal));
+        (start.elapsed(), outcome)
+    };
+    let mut runs: Vec<_> = (0..3).map(once).collect();
+    runs.sort_by_key(|(took, _)| *took);
+    let (took, outcome) = runs.swap_remove(0);
+    (outcome, took)
 }
 
 /// Count, median, 99th percentile and maximum.

@@ -25,4 +25,5 @@ pub mod nvml;
 pub mod publish;
 pub mod render;
 pub mod root;
+pub mod site;
 pub mod slurm;

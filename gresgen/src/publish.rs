@@ -76,6 +76,14 @@ pub fn compare(
     Ok((table, Comparison::new(outputs, adopt)?))
 }
 
+/// What a node offers to Slurm, with the indexes its records have now kept.
+///
+/// # Errors
+/// [`PublishError::Gres`].
+pub fn table(inventory: &Inventory, settings: &Settings, root: &Root) -> Result<GresTable, PublishError> {
+    Ok(GresTable::new(inventory, settings, &previous(settings, root))?)
+}
+
 /// The table of a node and its files, rendered.
 ///
 /// # Errors
@@ -85,7 +93,7 @@ pub fn outputs(
     settings: &Settings,
     root: &Root,
 ) -> Result<(GresTable, Vec<Output>), PublishError> {
-    let table = GresTable::new(inventory, settings, &previous(settings, root))?;
+    let table = table(inventory, settings, root)?;
     let outputs = render::node(inventory, &table, settings, release(settings), root)?;
     Ok((table, outputs))
 }

@@ -24,9 +24,12 @@ impl Hasher for CountsHasher {
         }
     }
 
-    /// Multiplication by 2^64 over the golden ratio spreads the low bits; the fold brings the high ones down.
+    /// A folded multiplication, as in wyhash: counts lie in the high bits, a plain multiplication would leave
+    /// them there, and tables are indexed by the low ones. The constants are odd and have no pattern.
     fn write_u128(&mut self, value: u128) {
-        let mixed = (self.0 ^ (value as u64) ^ (value >> 64) as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        self.0 = mixed ^ mixed >> 32;
+        let low = value as u64 ^ self.0 ^ 0x9E37_79B9_7F4A_7C15;
+        let high = (value >> 64) as u64 ^ 0xD1B5_4A32_D192_ED03;
+        let product = u128::from(low) * u128::from(high);
+        self.0 = product as u64 ^ (product >> 64) as u64;
     }
 }

@@ -113,13 +113,13 @@ pub fn resolve(
         let indexes = by_variables(step, &given, reaches_others)?;
         let limits_not_in_force = step.constrained && reaches_others;
         let devices = Devices { indexes, limits_not_in_force };
-        match compared(map, step, devices) {
+        let resolution = compared(map, step, devices);
+        match (&resolution, uuids(&step.cuda)) {
             // Nothing but Slurm's word on either side.
-            Resolution::Set(devices) if names_devices(&step.cuda) => {
-                let Visible::Names(named) = step.cuda.clone() else { unreachable!("names_devices") };
-                Err(Unresolved::Disagree { named, devices: devices.indexes })
+            (Resolution::Set(devices), Some(named)) => {
+                Err(Unresolved::Disagree { named: named.to_vec(), devices: devices.indexes.clone() })
             }
-            resolution => Ok(resolution),
+            _ => Ok(resolution),
         }
     }
 }
@@ -220,10 +220,13 @@ fn is_name_of(name: &str, record: &Record) -> bool {
     name == record.uuid || older.is_some_and(|older| name == older)
 }
 
-/// Whether a variable holds what NVML calls devices.
-fn names_devices(cuda: &Visible) -> bool {
+/// What a variable holds, where all of it is what NVML calls devices.
+fn uuids(cuda: &Visible) -> Option<&[String]> {
     let is_uuid = |name: &String| name.starts_with("MIG-") || name.starts_with("GPU-");
-    matches!(cuda, Visible::Names(names) if !names.is_empty() && names.iter().all(is_uuid))
+    match cuda {
+        Visible::Names(names) if names.iter().all(is_uuid) => Some(names),
+        _ => None,
+    }
 }
 
 impl fmt::Display for Unresolved {

@@ -9,3 +9,4 @@ mod limits;
 mod soak;
 mod table;
 mod window;
+mod wishes;

@@ -223,7 +223,7 @@ fn launch(lab: &Lab, case: &Case, user: User) -> Result<String, LabError> {
         }
         Salloc(typed) => {
             let salloc = format!("salloc {}", arguments.join(" "));
-            run(lab.command(&["script", "-qec", &salloc, "/dev/null"]).input(&format!("{typed}\nexit\n")))
+            run(lab.command(&["script", "-qec", &salloc, "/dev/null"]).input(format!("{typed}\nexit\n")))
         }
     }
 }
@@ -288,6 +288,7 @@ fn slurm_list(probe: &Probe) -> Vec<usize> {
 }
 
 fn is_job_step(probe: &Probe) -> bool {
-    // Slurm's numbers of the batch and the interactive step (slurm.h, SLURM_BATCH_SCRIPT and SLURM_INTERACTIVE_STEP).
-    ["", "4294967291", "4294967290"].contains(&probe.step.as_str())
+    // Slurm's numbers of the batch and the interactive step (slurm.h, SLURM_BATCH_SCRIPT and
+    // SLURM_INTERACTIVE_STEP), which 26.05 writes with a sign; 22.05 has none in a batch script.
+    ["", "4294967291", "4294967290", "-5", "-6"].contains(&probe.step.as_str())
 }

@@ -4,6 +4,7 @@
 //! GPUs shall be, and is asked again after every change of MIG mode and once more at the end: when it then
 //! wants nothing, the change is verified. Rolling back is the same engine with another wish.
 
+pub mod forecast;
 pub mod intent;
 pub mod lock;
 pub mod preview;

@@ -4,6 +4,7 @@ use std::io::{IsTerminal, stderr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use serde::Serialize;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -17,8 +18,10 @@ use crate::apply::steps::Step;
 use crate::apply::{Applied, Engine, Event, Options, Wish, name};
 use crate::inventory::Inventory;
 use crate::nvml::Driver;
-use crate::publish::Publication;
+use crate::publish::{Publication, PublishError};
+use crate::site::{Site, SiteError};
 use crate::slurm::Settings;
+use crate::slurm::transition::Action;
 
 /// Options of every verb that changes GPUs.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -29,6 +32,25 @@ pub(super) struct ChangeArgs {
     /// Take over files that gresgen did not write; a backup is kept
     #[arg(long)]
     adopt: bool,
+    /// Drain the node first and wait for its jobs, at most this long; resume it when all went well
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "1h",
+          value_parser = humantime::parse_duration)]
+    drain: Option<Duration>,
+    /// What to do to Slurm's daemons afterwards
+    #[arg(long, value_name = "WHAT", default_value = "print")]
+    slurm: SlurmMode,
+    /// Do not ask slurmctld who holds slices: no job runs on this node
+    #[arg(long, conflicts_with = "drain")]
+    offline: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum SlurmMode {
+    /// Say what is left to do
+    #[default]
+    Print,
+    /// Do it
+    Apply,
 }
 
 /// One change of the node.
@@ -36,6 +58,7 @@ pub(super) struct Change<'a> {
     session: &'a Session,
     settings: &'a Settings,
     driver: Driver,
+    site: Site<'a>,
 }
 
 /// What `--json` says of a change.
@@ -47,17 +70,25 @@ struct Report {
     backups: Vec<PathBuf>,
     /// UUIDs of GPUs whose MIG mode waits for a reset or reboot.
     reset_pending: Vec<String>,
+    /// What is left to do to Slurm, as shell lines in order.
+    slurm_pending: Vec<String>,
 }
 
 impl<'a> Change<'a> {
     pub(super) fn new(session: &'a Session, settings: &'a Settings) -> Result<Self, Failure> {
-        Ok(Change { session, settings, driver: session.driver()? })
+        let site = Site {
+            root: &session.root,
+            settings,
+            node: session.node_name(settings),
+            asked: session.runs_slurm(),
+        };
+        Ok(Change { session, settings, driver: session.driver()?, site })
     }
 
     /// What a wish comes to, without doing it.
     pub(super) fn prepare(mut self, wish: &dyn Wish) -> Result<(Inventory, Vec<Step>), Failure> {
-        let node = self.session.node_name(self.settings);
-        let options = Options { node: &node, what: "plan", reset: false, annotate: &|_| {} };
+        let annotate = |inventory: &mut Inventory| self.site.annotate(inventory);
+        let options = Options { node: &self.site.node, what: "plan", reset: false, annotate: &annotate };
         let mut silent = |_: Event<'_>| {};
         let engine = engine(&mut self.driver, self.session, &mut silent)?;
         let inventory = engine.read(&options)?;
@@ -65,46 +96,70 @@ impl<'a> Change<'a> {
         Ok((inventory, steps))
     }
 
-    /// Does it: hardware, then files.
+    /// Does it: Slurm is asked, the hardware changed, files written, Slurm told.
     pub(super) fn run(mut self, wish: &dyn Wish, what: &str, args: &ChangeArgs, global: &Global) -> Outcome {
         let root = &self.session.root;
         let _lock = Lock::node(root)?;
-        let node = self.session.node_name(self.settings);
-        let options = Options { node: &node, what, reset: args.reset, annotate: &|_| {} };
+        self.site.asked &= !args.offline;
+        let site = &self.site;
+        let annotate = |inventory: &mut Inventory| site.annotate(inventory);
+        let options = Options { node: &site.node, what, reset: args.reset, annotate: &annotate };
         let mut progress = progress(global.quiet);
         let mut engine = engine(&mut self.driver, self.session, &mut progress)?;
 
-        let before = engine.read(&options)?;
-        let preview = Preview::new(&before, &engine.prepare(&before, wish)?);
+        let mut before = engine.read(&options)?;
+        let mut steps = engine.prepare(&before, wish).map_err(Failure::from);
+        let mut drained = false;
+        if let Some(limit) = args.drain.filter(|_| site.asked && !matches!(&steps, Ok(s) if s.is_empty())) {
+            drained = site.drain(what, limit)?;
+            before = engine.read(&options)?;
+            steps = engine.prepare(&before, wish).map_err(Failure::from);
+        }
+        let steps = steps?;
+        site.allow(&before, &steps)?;
         // What would refuse the files afterwards must refuse the change beforehand.
         Publication::stage(&before, self.settings, root, args.adopt)?;
+        let loaded = site.loaded();
         let applied = engine.apply(wish, &options)?;
 
         let publication = Publication::stage(&applied.inventory, self.settings, root, args.adopt)?;
-        let committed = publication.commit().map_err(crate::publish::PublishError::from)?;
-        let report = Report {
+        let actions = site.transition(&loaded, &publication.table).after;
+        let committed = publication.commit().map_err(PublishError::from)?;
+        let mut report = Report {
             changed: applied.steps > 0 || !committed.written.is_empty(),
-            preview,
+            preview: Preview::new(&before, &steps),
             files: committed.written,
             backups: committed.backups,
             reset_pending: applied.pending.iter().map(|(gpu, _)| gpu.clone()).collect(),
+            slurm_pending: actions.iter().map(ToString::to_string).collect(),
         };
+        if args.slurm == SlurmMode::Apply {
+            for action in &actions {
+                action.run(args.drain.unwrap_or_default()).map_err(SiteError::from)?;
+            }
+            report.slurm_pending.clear();
+        }
+        if drained && report.slurm_pending.is_empty() {
+            site.resume()?;
+        } else if drained {
+            report.slurm_pending.push(Action::Resume(site.node.clone()).to_string());
+        }
         report.print(&before, &applied, global)?;
-        Ok(self.exit(&report))
+        Ok(report.exit())
     }
+}
 
-    fn exit(&self, report: &Report) -> Exit {
-        if !report.reset_pending.is_empty() {
+impl Report {
+    fn exit(&self) -> Exit {
+        if !self.reset_pending.is_empty() {
             Exit::ResetPending
-        } else if !report.files.is_empty() && self.session.runs_slurm() {
+        } else if !self.slurm_pending.is_empty() {
             Exit::SlurmPending
         } else {
             Exit::Ok
         }
     }
-}
 
-impl Report {
     fn print(&self, before: &Inventory, applied: &Applied, global: &Global) -> Result<(), Failure> {
         if global.json {
             return out::json(self);
@@ -112,10 +167,10 @@ impl Report {
         if global.quiet {
             return Ok(());
         }
-        if !self.changed {
-            return out::text("nothing to change\n");
-        }
         let mut text = String::new();
+        if !self.changed {
+            text.push_str("nothing to change\n");
+        }
         if self.preview.changed {
             text.push_str(&plan::text(before, &self.preview));
         }
@@ -127,6 +182,10 @@ impl Report {
         }
         for (gpu, code) in &applied.pending {
             text.push_str(&format!("{gpu}: MIG mode is pending: {code}\n"));
+        }
+        if !self.slurm_pending.is_empty() {
+            text.push_str("left to do in Slurm:\n");
+            self.slurm_pending.iter().for_each(|action| text.push_str(&format!("  {action}\n")));
         }
         out::text(&text)
     }

@@ -12,6 +12,7 @@ mod plan;
 mod profiles;
 mod render;
 pub mod report;
+mod run;
 mod session;
 mod status;
 
@@ -82,8 +83,17 @@ enum Verb {
     Check(check::Args),
     /// Print what the node has as a configuration file
     Export(export::Args),
+    /// Run a command on a free slice
+    Run(run::Args),
     /// Print the variables for the devices this process can open, for a shell to read
     Env,
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
 }
 
 /// Runs the program.
@@ -99,9 +109,12 @@ pub fn run(cli: &Cli) -> Outcome {
         Verb::Apply(args) => apply::run(&session, &cli.global, args),
         Verb::Clear(args) => clear::clear(&session, &cli.global, args),
         Verb::Mode(args) => clear::mode(&session, &cli.global, args),
+        Verb::Export(args) => export::run(&session, args),
         Verb::Render(args) => render::run(&session, &cli.global, args),
         Verb::Check(args) => check::run(&session, &cli.global, args),
-        Verb::Export(args) => export::run(&session, args),
+        Verb::Run(args) => run::run(&session, &cli.global, args),
+        Verb::Completions { shell } => out::completions(*shell),
+        Verb::Man => out::man(),
         Verb::Env => env::run(&session, &cli.global),
     }
 }

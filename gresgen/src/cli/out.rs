@@ -2,9 +2,11 @@
 
 use std::io::{self, ErrorKind, Write};
 
+use clap::CommandFactory;
 use serde::Serialize;
 
-use super::report::{Exit, Failure};
+use super::Cli;
+use super::report::{Exit, Failure, Outcome};
 
 /// Prints text as it is.
 pub(super) fn text(text: &str) -> Result<(), Failure> {
@@ -18,6 +20,22 @@ pub(super) fn text(text: &str) -> Result<(), Failure> {
 pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
     let document = serde_json::to_string_pretty(value).map_err(|e| Failure::new(Exit::Failure, e))?;
     text(&format!("{document}\n"))
+}
+
+/// The completion script of a shell, from the command line's own definition.
+pub(super) fn completions(shell: clap_complete::Shell) -> Outcome {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "gresgen", &mut script);
+    text(&String::from_utf8_lossy(&script))?;
+    Ok(Exit::Ok)
+}
+
+/// The manual page, from the command line's own definition.
+pub(super) fn man() -> Outcome {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(|e| Failure::new(Exit::Failure, e))?;
+    text(&String::from_utf8_lossy(&page))?;
+    Ok(Exit::Ok)
 }
 
 /// Rows in columns as wide as their widest cell, two spaces apart; the last column is not padded.

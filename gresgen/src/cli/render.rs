@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, out};
+use crate::apply::lock::Lock;
 use crate::document::Document;
 use crate::files::{self, Comparison, Output, state_directory};
 use crate::inventory::Inventory;
@@ -54,6 +55,7 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
         let comparison = Comparison::new(outputs, args.adopt).map_err(publish::PublishError::from)?;
         return out::text(&comparison.diff()).map(|()| Exit::Ok);
     }
+    let _lock = Lock::node(root)?;
     let staged =
         files::stage(outputs, args.adopt, &state_directory(root)).map_err(publish::PublishError::from)?;
     let committed = staged.commit().map_err(publish::PublishError::from)?;

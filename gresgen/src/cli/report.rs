@@ -9,6 +9,8 @@ use crate::apply::lock::LockError;
 use crate::apply::wish::WishError;
 use crate::nvml::{Code, DriverError};
 use crate::publish::PublishError;
+use crate::site::SiteError;
+use crate::slurm::transition::ActionError;
 
 /// How the program ends. The numbers are part of its interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +102,22 @@ impl From<WishError> for Failure {
     fn from(error: WishError) -> Self {
         let exit = if error.is_in_use() { Exit::InUse } else { Exit::Usage };
         Failure::new(exit, error)
+    }
+}
+
+impl From<SiteError> for Failure {
+    fn from(error: SiteError) -> Self {
+        match error {
+            SiteError::Refused(_) | SiteError::Action(ActionError::Busy { .. }) => {
+                Failure::new(Exit::InUse, error)
+            }
+            SiteError::Unknown { .. } => {
+                Failure::new(Exit::InUse, error).hint("--offline says that no job of this node holds a slice")
+            }
+            SiteError::Publish(error) => error.into(),
+            SiteError::Action(ActionError::ByHand(_)) => Failure::new(Exit::SlurmPending, error),
+            error => Failure::new(Exit::Failure, error),
+        }
     }
 }
 

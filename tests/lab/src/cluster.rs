@@ -3,15 +3,15 @@
 use std::{
     fmt::Write as _,
     fs,
-    io::Write as _,
     path::Path,
-    process::{Command, Stdio},
+    process::Stdio,
     thread::sleep,
     time::{Duration, Instant},
 };
 
 use crate::{
-    Cgroup, Job, JobId, LabError, Output, Release, build, config,
+    Cgroup, Invocation, Job, JobId, LabError, Output, Release, User, build, config,
+    invocation::exit_code,
     job::{self, Part},
     namespace::Namespace,
     options::{Node, Options},
@@ -32,16 +32,6 @@ const NODES: &str = "/var/lab/node";
 
 /// The shim that hides cgroup v1 from the daemons.
 const SHIM: &str = "/var/lab/bin/cgroup2_shim.so";
-
-/// Who runs a command.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum User {
-    /// The super-user, which is also Slurm's user here.
-    #[default]
-    Root,
-    /// An ordinary user.
-    Alice,
-}
 
 /// A running cluster. Dropping it ends all of it; its end needs no cooperation from anything inside.
 #[derive(Debug)]
@@ -135,9 +125,7 @@ impl Lab {
     pub(crate) fn put(&self, path: &str, mode: &str, content: &[u8]) -> Result<(), LabError> {
         const SCRIPT: &str =
             r#"mkdir -p "${1%/*}" && cat >"$1.lab-new" && chmod "$2" "$1.lab-new" && mv "$1.lab-new" "$1""#;
-        let mut invocation = self.inside(&["sh", "-c", SCRIPT, "sh", path, mode]);
-        invocation.input = content.to_vec();
-        self.must(invocation).map(drop)
+        self.must(self.inside(&["sh", "-c", SCRIPT, "sh", path, mode]).input(content)).map(drop)
     }
 
     // --- commands ---
@@ -186,7 +174,7 @@ impl Lab {
     pub fn submission(&self, arguments: &[&str], script: &str) -> Invocation {
         let output = format!("--output={OUT}/%j");
         let command = [&["sbatch", "--parsable", &output], arguments].concat();
-        self.inside(&command).input(&format!("#!/bin/bash\n{script}\n"))
+        self.inside(&command).input(format!("#!/bin/bash\n{script}\n"))
     }
 
     /// Submits a batch script and returns the number of the job.
@@ -227,20 +215,11 @@ impl Lab {
     }
 
     fn inside(&self, command: &[&str]) -> Invocation {
-        let mut inner = self.namespace.command();
-        // Nothing in a lab may hang its test; --foreground keeps the command in nsenter's process group.
-        inner.args(["timeout", "--foreground", "--signal=KILL", &PATIENCE.as_secs().to_string()]);
-        Invocation {
-            line: command.join(" "),
-            words: command.iter().map(|word| (*word).into()).collect(),
-            inner,
-            user: User::Root,
-            input: Vec::new(),
-        }
+        Invocation::new(self.namespace.command(), command, PATIENCE)
     }
 
     fn must(&self, invocation: Invocation) -> Result<Output, LabError> {
-        let line = invocation.line.clone();
+        let line = invocation.line().to_owned();
         let output = invocation.output()?;
         if output.success() {
             return Ok(output);
@@ -457,68 +436,4 @@ impl Drop for Lab {
             eprintln!("{}", self.logs());
         }
     }
-}
-
-/// A command that is about to run in a lab, for at most a minute.
-#[derive(Debug)]
-pub struct Invocation {
-    line: String,
-    words: Vec<String>,
-    inner: Command,
-    user: User,
-    input: Vec<u8>,
-}
-
-impl Invocation {
-    /// Runs it as this user.
-    pub fn user(mut self, user: User) -> Self {
-        self.user = user;
-        self
-    }
-
-    /// Sets a variable of its environment, which is bare otherwise.
-    pub fn env(mut self, name: &str, value: &str) -> Self {
-        self.inner.env(name, value);
-        self
-    }
-
-    /// What it reads from standard input.
-    pub fn input(mut self, text: &str) -> Self {
-        self.input = text.into();
-        self
-    }
-
-    /// Runs it to its end, whatever that is.
-    ///
-    /// # Errors
-    /// When it cannot be started.
-    pub fn output(mut self) -> Result<Output, LabError> {
-        let failed =
-            |error: std::io::Error| LabError::Command { command: self.line.clone(), what: error.to_string() };
-        if self.user == User::Alice {
-            self.inner.args(["setpriv", "--reuid=alice", "--regid=alice", "--clear-groups"]);
-        }
-        self.inner.args(&self.words).stdout(Stdio::piped()).stderr(Stdio::piped());
-        if !self.input.is_empty() {
-            self.inner.stdin(Stdio::piped());
-        }
-        let mut child = self.inner.spawn().map_err(failed)?;
-        let stdin = child.stdin.take();
-        let output = std::thread::scope(|scope| {
-            // A child that does not read its input ends the pipe: its exit code says more than the write.
-            scope.spawn(|| stdin.map(|mut stdin| stdin.write_all(&self.input)));
-            child.wait_with_output()
-        })
-        .map_err(failed)?;
-        Ok(Output {
-            code: exit_code(output.status),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        })
-    }
-}
-
-fn exit_code(status: std::process::ExitStatus) -> i32 {
-    use std::os::unix::process::ExitStatusExt;
-    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
 }

@@ -1,0 +1,48 @@
+//! What a node will look like after a change, as far as that is known beforehand: places, profiles and counts.
+//!
+//! Instances that stay are themselves. Those to come have no ids, UUIDs or device nodes yet and are given
+//! invented ones, so that Slurm's table can be made of the forecast and its indexes compared.
+
+use device_map::DeviceFile;
+
+use super::steps::Step;
+use super::target::Slice;
+use crate::inventory::{Compute, Gpu, Instance, Inventory, Mode};
+
+/// The node after `steps`.
+pub fn forecast(inventory: &Inventory, steps: &[Step]) -> Inventory {
+    let mut after = inventory.clone();
+    for step in steps {
+        let gpu = &mut after.gpus[step.gpu()];
+        match step {
+            Step::Mode { on, .. } => gpu.mode = Mode::Known { current: *on, pending: *on },
+            Step::Destroy { slice, .. } => gpu.instances.retain(|i| i.placed != slice.placed),
+            Step::Create { slice, .. } => {
+                let instance = planned(gpu, slice);
+                gpu.instances.push(instance);
+            }
+            Step::Recut { slice, .. } => {
+                let instance = planned(gpu, slice);
+                gpu.instances.retain(|i| i.placed != slice.placed);
+                gpu.instances.push(instance);
+            }
+        }
+    }
+    after
+}
+
+fn planned(gpu: &Gpu, slice: &Slice) -> Instance {
+    let mut start = 0;
+    let compute = slice.compute.iter().zip(0..).map(|(profile, ci)| {
+        let name = format!("planned-{}-{}-{}-{ci}", gpu.uuid, slice.placed.spec, slice.placed.start);
+        let own = DeviceFile { path: format!("/{name}").into(), major: 0, minor: 0 };
+        let compute =
+            Compute { ci, profile: *profile, start, uuid: name, files: vec![gpu.file.clone(), own] };
+        start += u32::from(profile.compute_slices());
+        compute
+    });
+    let compute = compute.collect();
+    // No GPU instance of this number exists: the driver's ids are below 15 (nv-caps.c).
+    let gi = u32::MAX - u32::from(slice.placed.start);
+    Instance { gi, placed: slice.placed, compute, holders: Vec::new() }
+}
