@@ -106,7 +106,7 @@ impl Action {
     pub fn run(&self, limit: Duration) -> Result<(), ActionError> {
         match self {
             Action::WaitIdle(node) => return wait_idle(node, limit),
-            Action::WaitRegistered(node) => return Ok(boot::wait(limit, || registered(node))?),
+            Action::WaitRegistered(node) => return Ok(boot::wait(limit.max(REGISTER), || registered(node))?),
             _ => {}
         }
         let Some(words) = self.command() else { return Err(ActionError::ByHand(self.clone())) };
@@ -118,6 +118,9 @@ impl Action {
         }
     }
 }
+
+/// Least time a slurmd is given to register: it takes seconds, or more while it waits for device files.
+const REGISTER: Duration = Duration::from_secs(60);
 
 /// Whether slurmctld has heard from a node.
 fn registered(node: &str) -> Result<(), ControlError> {
