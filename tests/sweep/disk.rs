@@ -122,7 +122,9 @@ impl Mount {
         let (place, kept) = (place.display(), node.beside("mounted"));
         let kept = kept.display();
         let script = match self.pages {
-            None => format!("mkdir -p {place}; mount --bind {place} {place}; mount -o remount,bind,ro {place}; \"$@\""),
+            None => format!(
+                "mkdir -p {place}; mount --bind {place} {place}; mount -o remount,bind,ro {place}; \"$@\""
+            ),
             // What is there already has room; then the rest is filled up but for so many pages.
             Some(pages) => format!(
                 "mkdir -p {place}; rm -rf {kept}; cp -a {place} {kept}

@@ -82,7 +82,10 @@ fn of_many_applies_each_wins_or_is_refused() {
         let picture = Picture::of(&machine);
         let is_after = picture.lacks(scenario()).is_none();
         let is_before = picture.same_counts(&before);
-        assert!(is_after && winners.contains(&"after") || is_before && winners.contains(&"before"), "{winners:?}");
+        assert!(
+            is_after && winners.contains(&"after") || is_before && winners.contains(&"before"),
+            "{winners:?}"
+        );
         assert!(!node.path(JOURNAL).exists());
         agree(&node, &devices(&machine)).unwrap();
     }

@@ -23,8 +23,8 @@ use crate::root::Root;
 
 pub use code::Code;
 pub use execute::Activation;
-use raw::{ComputeProfile, GpuInstance, MigCalls};
 pub use raw::export;
+use raw::{ComputeProfile, GpuInstance, MigCalls};
 
 /// Name the dynamic loader finds on every node with an NVIDIA driver.
 const LIBRARY: &str = "libnvidia-ml.so.1";
