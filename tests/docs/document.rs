@@ -51,7 +51,7 @@ pub(crate) fn steps(markdown: &str) -> Result<Vec<Step>, String> {
     let mut steps = Vec::new();
     let mut blocks = blocks(markdown)?.into_iter().peekable();
     while let Some(block) = blocks.next() {
-        let comment = block.comment.as_deref().and_then(|comment| comment.split_once(": "));
+        let comment = block.comment.as_deref().map(|comment| comment.split_once(": ").unwrap_or((comment, "")));
         steps.push(match (block.language.as_str(), comment) {
             (_, Some(("file", path))) => Step::Write { path: path.to_owned(), text: block.text },
             ("sh", Some(("not run", why))) => Step::Excused { line: block.line, why: why.to_owned() },

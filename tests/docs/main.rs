@@ -45,6 +45,7 @@ fn every_document_works_as_written() {
         let start = if FROM_NOTHING.contains(&name.as_str()) { Start::FromNothing } else { Start::Installed };
         let Some(node) = DocNode::new(start) else { return };
         if let Err(error) = steps.iter().try_for_each(|step| node.take(step)) {
+            eprintln!("{name}: {error}");
             failures.push(format!("{name}: {error}"));
         }
     }

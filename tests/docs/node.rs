@@ -43,7 +43,7 @@ impl DocNode {
             simulator: file("libnvml_sim.so"),
             plugin: file("libspank_mig.so"),
             gpus: GPUS.to_owned(),
-            config: String::new(),
+            config: "version: v1\n".to_owned(),
         };
         let place = build.path().to_owned();
         let lab = simulated.node_with(Release::Bookworm, |options| {
