@@ -26,10 +26,13 @@ lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 
-# The plugin is tested as it is shipped: the launch tests load the release build.
+# The plugin is tested as it is shipped: the launch tests load the release build. Cargo sums up each test program;
+# the last line here sums up all of them.
 test: setup
 	$(CARGO) build --locked --release -p slurm-plugin
-	$(CARGO) test --locked --workspace
+	@set -o pipefail; SPANK_MIG_SO=$(CURDIR)/target/release/libspank_mig.so \
+	  $(CARGO) test --locked --workspace --no-fail-fast 2>&1 | tee target/test.log
+	@awk '/^test result:/ { passed += $$4; failed += $$6 } END { print passed " passed, " failed " failed" }' target/test.log
 
 demo: setup release
 	target/release/lab demo

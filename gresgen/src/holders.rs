@@ -24,6 +24,9 @@ impl fmt::Display for Holder {
 /// Adds processes with an open capability node and slices held by `gresgen run`. What NVML reports is there
 /// already; a process counts once.
 pub fn annotate(inventory: &mut Inventory, root: &Root) {
+    if inventory.devices().next().is_none() {
+        return;
+    }
     let open = open_devices();
     for gpu in &mut inventory.gpus {
         for instance in &mut gpu.instances {

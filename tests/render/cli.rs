@@ -92,7 +92,7 @@ fn check_follows_the_node() {
     assert_eq!(node.ends(0, &["render"]), "nothing to change\n");
     // A capability node goes away.
     let map = std::fs::read_to_string(node.path(Root::DEVICE_MAP)).unwrap();
-    let cap = map.split(['=', ',', ' ']).filter(|w| w.contains("nvidia-cap")).next_back().unwrap();
+    let cap = map.split(['=', ',', ' ']).rfind(|w| w.contains("nvidia-cap")).unwrap();
     std::fs::remove_file(cap).unwrap();
     assert_eq!(verdict(&node.ends(3, &["--json", "check", "--quick"]), "device nodes"), "fail");
     node.write(Root::DEVICE_MAP, &map[..map.len() / 2]);

@@ -151,6 +151,9 @@ fn act(lab: &Lab, action: &Action, layout: &Layout, old: &Layout) {
         Action::RestartSlurmd(node) => lab.restart_slurmd(node).unwrap(),
         Action::StopSlurmd(node) => lab.stop_slurmd(node).unwrap(),
         Action::StartSlurmd(node) => lab.start_slurmd(node).unwrap(),
+        Action::WaitRegistered(node) => {
+            lab.wait("the node to register", || Ok((!view(lab, node).is("UNKNOWN")).then_some(()))).unwrap();
+        }
         Action::WaitIdle(node) => {
             let busy = || Ok(lab.run(&["squeue", "-h", "-w", node])?.stdout.is_empty().then_some(()));
             lab.wait("the node to be idle", busy).unwrap();
@@ -224,5 +227,60 @@ fn a_change_that_keeps_count_and_indexes_leaves_a_live_job_its_slice() {
             [&old, &moved, &retyped].iter().zip(&probes).map(|(l, p)| l.of(&p.open)).collect();
         assert_eq!(opened, vec![old.files(2); 3], "{release}: {job:?}");
         assert_eq!(self::opened(&lab, &retyped, "2g.10gb:1"), retyped.files(1), "{release}");
+    }
+}
+
+/// A dynamic node has no line in slurm.conf: it goes and comes back as another.
+#[test]
+fn a_dynamic_node_goes_from_one_layout_to_another() {
+    const CONF: &str = "CPUs=2 RealMemory=1000";
+    // Slurm's own port is the dynamic node's, which cannot be given one.
+    const STATIC: &str = "NodeName=n1 NodeHostname=n1 NodeAddr=10.0.0.1 Port=6830 CPUs=2 RealMemory=1000";
+    let old = Layout::new("{board: a100-40gb, slices: [1g.5gb@0, 1g.5gb@1]}", None);
+    let new = Layout::new("{board: a100-40gb, slices: [1g.5gb@0, 1g.5gb@1, 3g.20gb@4]}", Some(&old));
+    for release in Release::selected() {
+        let gres_conf = |layout: &Layout| layout.file(Kind::GresConf).replace("NodeName=n1", "NodeName=dyn1");
+        let host = Host::new();
+        host.make_devices(&new.case.inventories(&host.root));
+        let gpus = FakeGpus::from_tree(host.root.prefix()).unwrap();
+        let options = Options::new(lab::Node::new("n1").line(STATIC).gres_conf(&gres_conf(&old)))
+            .slurm_conf("MaxNodeCount=8")
+            .text("/etc/hosts", "127.0.0.1 localhost\n10.0.0.1 n1 dyn1\n")
+            .gpus(&gpus);
+        let Some(lab) = lab::require(Lab::start(release, options)) else { return };
+        let node = Node { name: "dyn1".into(), dynamic: true, attributes: CONF.into() };
+        let registered = |lab: &Lab| {
+            let known = || {
+                Ok(lab
+                    .command(&["scontrol", "-o", "show", "node", "dyn1"])
+                    .output()?
+                    .stdout
+                    .contains("State=IDLE")
+                    .then_some(()))
+            };
+            lab.wait("the dynamic node to register", known).unwrap();
+            let view = view(lab, "dyn1");
+            assert!(view.is_dynamic() && is_well(&view), "{release}: {view:?}");
+        };
+        let start = |layout: &Layout| {
+            let conf = format!("{CONF} Gres={}", layout.tables[0].gres());
+            lab.run(&["slurmd", "-N", "dyn1", "-Z", "--conf", &conf]).unwrap();
+        };
+        start(&old);
+        registered(&lab);
+        let release_now = lab.run(&["scontrol", "--version"]).unwrap().stdout.parse().unwrap();
+        let plan = transition(&node, &old.tables[0].records, &new.tables[0], release_now, false);
+        lab.write_file("/etc/slurm/gres.conf", gres_conf(&new)).unwrap();
+        for action in &plan.after {
+            match action {
+                Action::WaitRegistered(_) => registered(&lab),
+                action => act(&lab, action, &new, &old),
+            }
+        }
+        assert_eq!(view(&lab, "dyn1").gres(), new.tables[0].gres(), "{release}");
+        // A batch script, because srun on a dynamic node wants addresses signed, which auth/none cannot do.
+        let job = lab.batch(&["-w", "dyn1", "--gres=gpu:3g.20gb:1"], "lab-probe").unwrap();
+        let probes = lab::Probe::parse_all(&job.output);
+        assert_eq!(new.of(&probes[0].open), new.files(2), "{release}: {job:?}");
     }
 }

@@ -10,7 +10,7 @@ use crate::node::{Bench, Ended, Node};
 /// System calls that put a file in its place, and those before and after them.
 const TRACED: &str = "rename,renameat,renameat2,fsync,write,fchmod,unlink,mkdir";
 /// How many kills and errors the default run takes of each system call.
-const TAKEN: usize = 8;
+const TAKEN: usize = 4;
 
 /// A fault at the n-th call of a kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub(crate) struct Fault {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mount {
     directory: &'static str,
-    /// Pages there are on it; none when it is read-only.
+    /// Pages left on it; none when it is read-only.
     pages: Option<usize>,
 }
 
@@ -111,7 +111,7 @@ fn trace(bench: &Bench) -> Vec<(String, usize, String)> {
 /// Full and read-only file systems under each directory that gresgen writes to.
 pub(crate) fn mounts(_: &Bench) -> Vec<Mount> {
     let directories = ["etc/slurm", "run/gresgen", "var/lib/gresgen"];
-    let sizes = (1..=6).map(Some).chain([None]);
+    let sizes = (0..6).map(Some).chain([None]);
     sizes.flat_map(|pages| directories.map(|directory| Mount { directory, pages })).collect()
 }
 
@@ -122,12 +122,16 @@ impl Mount {
         let (place, kept) = (place.display(), node.beside("mounted"));
         let kept = kept.display();
         let script = match self.pages {
-            None => format!("mkdir -p {place}; mount --bind {place} {place}; mount -o remount,bind,ro {place}; \"$@\""),
-            // A file and a directory need a page or an inode each; inodes are not limited here.
+            None => format!(
+                "mkdir -p {place}; mount --bind {place} {place}; mount -o remount,bind,ro {place}; \"$@\""
+            ),
+            // What is there already has room; then the rest is filled up but for so many pages.
             Some(pages) => format!(
                 "mkdir -p {place}; rm -rf {kept}; cp -a {place} {kept}
-                mount -t tmpfs -o size={}k,mode=755 full {place}; cp -a {kept}/. {place}; \"$@\"; end=$?
-                rm -rf {kept}; cp -a {place} {kept}; umount {place}; rm -rf {place}; cp -a {kept} {place}; exit $end",
+                mount -t tmpfs -o size=256k,mode=755 full {place}; cp -a {kept}/. {place}
+                cat /dev/zero >{place}/filler 2>/dev/null; truncate -s -{}k {place}/filler; \"$@\"; end=$?
+                rm -rf {kept} {place}/filler; cp -a {place} {kept}
+                umount {place}; rm -rf {place}; cp -a {kept} {place}; exit $end",
                 pages * 4
             ),
         };
@@ -139,7 +143,7 @@ impl fmt::Display for Mount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.pages {
             None => write!(f, "{} is read-only", self.directory),
-            Some(pages) => write!(f, "{} has {pages} pages", self.directory),
+            Some(pages) => write!(f, "{} has {pages} pages left", self.directory),
         }
     }
 }

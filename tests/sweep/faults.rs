@@ -62,10 +62,10 @@ const ANSWERS: &[(&str, &[&str])] = &[
 ];
 
 /// How many calls of one name, and codes of one changing call, the default run takes.
-const READS: usize = 6;
-const CHANGE_CODES: usize = 3;
+const READS: usize = 3;
+const CHANGE_CODES: usize = 2;
 /// How many points the default run lets the driver vanish at.
-const LOSSES: usize = 10;
+const LOSSES: usize = 6;
 
 /// Whether every fault is wanted.
 pub(crate) fn full() -> bool {

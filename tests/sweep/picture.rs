@@ -79,6 +79,11 @@ impl Picture {
         )
     }
 
+    /// Whether each GPU holds as many of each profile, wherever they stand.
+    pub(crate) fn same_counts(&self, other: &Picture) -> bool {
+        (0..self.0.len()).all(|gpu| self.counts(&[gpu]) == other.counts(&[gpu]))
+    }
+
     fn counts(&self, gpus: &[usize]) -> Counts {
         let mut counts = Counts::new();
         for (name, .., compute) in gpus.iter().flat_map(|&gpu| &self.0[gpu].slices) {

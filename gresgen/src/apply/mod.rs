@@ -215,7 +215,7 @@ impl Engine<'_> {
                 }
                 Err(error)
             }
-            Err((_, error)) => Err(self.roll_back(error, &intent, options)),
+            Err((_, error)) => Err(self.roll_back(error, &intent, resumes, options)),
         }
     }
 
@@ -337,18 +337,33 @@ impl Engine<'_> {
         Ok(())
     }
 
-    /// Brings back what was, files included: those of an apply that was cut off may be new already.
-    fn roll_back(&mut self, error: ApplyError, intent: &Intent, options: &Options<'_>) -> ApplyError {
+    /// Brings back what was. The files are those of before still, unless an earlier apply was cut off while it
+    /// wrote them.
+    fn roll_back(
+        &mut self,
+        error: ApplyError,
+        intent: &Intent,
+        resumes: bool,
+        options: &Options<'_>,
+    ) -> ApplyError {
         (self.events)(Event::RollingBack(&error));
         // No signal stops the undoing, neither the one that stopped the apply nor an impatient second one.
         self.stop = Arc::default();
-        let undone = self
-            .read(options)
-            .map_err(|e| (0, e))
-            .and_then(|now| self.reach(now, intent, options))
-            .map_err(|(_, e)| e)
-            .and_then(|(applied, publication)| self.finish(applied, publication));
-        ApplyError::RolledBack { error: Box::new(error), undo: undone.err().map(Box::new) }
+        let undone = self.undo(intent, resumes, options).err();
+        ApplyError::RolledBack { error: Box::new(error), undo: undone.map(Box::new) }
+    }
+
+    fn undo(&mut self, intent: &Intent, files: bool, options: &Options<'_>) -> Result<(), ApplyError> {
+        let now = self.read(options)?;
+        if files {
+            let (applied, publication) = self.reach(now, intent, options).map_err(|(_, e)| e)?;
+            self.finish(applied, publication)?;
+        } else {
+            let applied = self.change(now, intent, options).map_err(|(_, e)| e)?;
+            self.make_nodes(&applied.inventory)?;
+            Intent::clear(self.root)?;
+        }
+        Ok(())
     }
 }
 

@@ -38,10 +38,10 @@ pub struct Cli {
 #[command(next_help_heading = "Global options")]
 pub struct Global {
     /// Prefix of every path read or written
-    #[arg(long, global = true, value_name = "DIR", env = "GRESGEN_ROOT")]
+    #[arg(long, global = true, value_name = "DIR", env = "GRESGEN_ROOT", hide_env_values = true)]
     pub root: Option<PathBuf>,
     /// NVML library to load instead of libnvidia-ml.so.1
-    #[arg(long, global = true, value_name = "PATH", env = "GRESGEN_NVML_LIB")]
+    #[arg(long, global = true, value_name = "PATH", env = "GRESGEN_NVML_LIB", hide_env_values = true)]
     pub nvml_lib: Option<PathBuf>,
     /// Use simulated GPUs, kept below --root: a100-40gb:2,h100-80gb-sxm:1
     #[arg(long, global = true, value_name = "SPEC")]

@@ -12,6 +12,7 @@ use crate::document::Document;
 use crate::files::{self, Comparison, Output, state_directory};
 use crate::inventory::Inventory;
 use crate::publish;
+use crate::render::context::Cluster;
 use crate::render::{self, Context, Templates};
 use crate::root::Root;
 use crate::slurm::{GresTable, Previous, Settings};
@@ -79,16 +80,15 @@ fn this_node(session: &Session, settings: &Settings) -> Result<(Context, Vec<Out
 
 fn cluster(files: &[PathBuf], settings: &Settings, root: &Root) -> Result<(Context, Vec<Output>), Failure> {
     let usage = |error: String| Failure::new(Exit::Usage, error);
-    let mut nodes: Vec<(Inventory, GresTable)> = Vec::new();
+    let mut cluster = Cluster::new(settings, root);
     for file in files {
+        let named = |error: String| usage(format!("{}: {error}", file.display()));
         let inventory = read(file).map_err(usage)?;
-        let table = GresTable::new(&inventory, settings, &Previous::default())
-            .map_err(|error| usage(format!("{}: {error}", file.display())))?;
-        nodes.push((inventory, table));
+        let table =
+            GresTable::new(&inventory, settings, &Previous::default()).map_err(|e| named(e.to_string()))?;
+        cluster.add(&inventory, &table).map_err(|e| named(e.to_string()))?;
     }
-    let nodes = nodes.iter().map(|(inventory, table)| (inventory, table));
-    let context = Context::of_cluster(nodes, settings, publish::release(settings), root)
-        .map_err(|error| usage(error.to_string()))?;
+    let context = cluster.finish(publish::release(settings)).map_err(|error| usage(error.to_string()))?;
     let templates = Templates::load(&root.path(Root::TEMPLATES)).map_err(|error| usage(error.to_string()))?;
     let outputs = render::slurm_files(&templates, &context, settings, root)
         .map_err(|error| usage(error.to_string()))?;

@@ -25,7 +25,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
-    let settings = session.settings(global)?;
+    let settings = session.settings_if_sound(global);
     let mut inventory = session.driver()?.inventory(&session.node_name(&settings))?;
     holders::annotate(&mut inventory, &session.root);
     let lock = Lock::node(&session.root)?;

@@ -7,7 +7,7 @@ use super::Global;
 use super::report::{Exit, Failure};
 use crate::apply::wish::{Layout, WishError};
 use crate::config::Config;
-use crate::nvml::{Driver, export};
+use crate::nvml::{Code, Driver, export};
 use crate::root::Root;
 use crate::slurm::Settings;
 
@@ -19,6 +19,7 @@ pub(super) struct Session {
     /// Prefix of every path.
     pub(super) root: Root,
     library: Option<PathBuf>,
+    simulated: bool,
 }
 
 impl Session {
@@ -32,7 +33,7 @@ impl Session {
             None => Root::host(),
         };
         let Some(spec) = &global.simulate else {
-            return Ok(Session { root, library: global.nvml_lib.clone() });
+            return Ok(Session { root, library: global.nvml_lib.clone(), simulated: false });
         };
         if root.is_host() {
             return Err(Failure::new(
@@ -47,7 +48,7 @@ impl Session {
             Some(library) => library.clone(),
             None => simulator()?,
         };
-        Ok(Session { root, library: Some(library) })
+        Ok(Session { root, library: Some(library), simulated: true })
     }
 
     /// Opens the driver.
@@ -55,7 +56,15 @@ impl Session {
     /// # Errors
     /// When there is none, with a hint towards `--simulate`.
     pub(super) fn driver(&self) -> Result<Driver, Failure> {
-        Ok(Driver::open(self.library.as_deref(), &self.root)?)
+        let driver = Driver::open(self.library.as_deref(), &self.root);
+        driver.map_err(|error| match error.code() {
+            // The simulator has said on standard error what is wrong with the SPEC or the directory.
+            Some(Code::DRIVER_NOT_LOADED) if self.simulated => {
+                Failure::new(Exit::Usage, "--simulate: the simulator did not start")
+                    .hint("the line above says why")
+            }
+            _ => error.into(),
+        })
     }
 
     /// The configuration.
@@ -90,6 +99,17 @@ impl Session {
             return Ok(Settings::default());
         }
         Ok(self.config(global)?.slurm)
+    }
+
+    /// The `slurm:` section, or its defaults with a warning when the configuration is wrong: looking at a node must
+    /// not depend on what is wanted of it.
+    pub(super) fn settings_if_sound(&self, global: &Global) -> Settings {
+        self.settings(global).unwrap_or_else(|failure| {
+            if !global.quiet {
+                eprintln!("warning: {}", failure.error);
+            }
+            Settings::default()
+        })
     }
 
     fn config_path(&self, global: &Global) -> PathBuf {

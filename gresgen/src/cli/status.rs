@@ -40,7 +40,7 @@ struct Status {
 }
 
 pub(super) fn run(session: &Session, global: &Global) -> Outcome {
-    let settings = session.settings(global)?;
+    let settings = session.settings_if_sound(global);
     let node = session.node_name(&settings);
     let mut inventory = session.driver()?.inventory(&node)?;
     holders::annotate(&mut inventory, &session.root);

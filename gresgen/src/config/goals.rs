@@ -9,7 +9,7 @@ use super::error::{ConfigError, Problem};
 use super::file::Per;
 use super::select::GpuFacts;
 use super::snippet::Mark;
-use super::{Config, Entry, Item, cuts};
+use super::{Config, Entry, Item, Label, cuts};
 
 /// What a label wants of a node.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +26,26 @@ pub struct Wanted {
     marks: Vec<Mark>,
 }
 
+impl Label {
+    /// Which entry each GPU falls to: the last that selects it.
+    fn owners(&self, gpus: &[GpuFacts<'_>]) -> Vec<Option<usize>> {
+        gpus.iter().map(|gpu| self.entries.iter().rposition(|entry| entry.selects(gpu))).collect()
+    }
+
+    /// Selectors that name no GPU. A filter narrows a selection; what it leaves out is named all the same.
+    fn unmatched(&self, gpus: &[GpuFacts<'_>]) -> Vec<String> {
+        let selectors = self.entries.iter().flat_map(|entry| &entry.selectors);
+        selectors.filter(|s| !gpus.iter().any(|gpu| s.matches(gpu))).map(ToString::to_string).collect()
+    }
+}
+
+impl Entry {
+    fn selects(&self, gpu: &GpuFacts<'_>) -> bool {
+        (self.filter.is_empty() || self.filter.contains(&gpu.pci_device))
+            && self.selectors.iter().any(|selector| selector.matches(gpu))
+    }
+}
+
 impl Config {
     /// What a label wants of these GPUs.
     ///
@@ -33,41 +53,24 @@ impl Config {
     /// When there is no such label, it selects no GPU, or asks for profiles or places that a GPU lacks.
     pub fn wanted(&self, label: &str, gpus: &[GpuFacts<'_>]) -> Result<Wanted, ConfigError> {
         let label = self.find(label, Mark::default())?;
-        let mut wanted = Wanted { modes: vec![None; gpus.len()], ..Wanted::default() };
-        let mut owner: Vec<Option<&Entry>> = vec![None; gpus.len()];
-        for entry in &label.entries {
-            for selector in &entry.selectors {
-                let mut named = false;
-                for (owner, gpu) in owner.iter_mut().zip(gpus).filter(|(_, g)| selector.matches(g)) {
-                    named = true;
-                    // A filter narrows the selection; what it leaves out is not unmatched.
-                    if entry.filter.is_empty() || entry.filter.contains(&gpu.pci_device) {
-                        *owner = Some(entry);
-                    }
-                }
-                if !named {
-                    wanted.unmatched.push(selector.to_string());
-                }
-            }
-        }
-        if owner.iter().all(Option::is_none) {
+        let owners = label.owners(gpus);
+        if owners.iter().all(Option::is_none) {
             let gpus = gpus.iter().map(ToString::to_string).collect();
             return Err(self.error(label.mark, Problem::NoGpu { label: label.name.clone(), gpus }));
         }
-        for entry in &label.entries {
-            let mine = |o: &Option<&Entry>| o.is_some_and(|o| std::ptr::eq(o, entry));
-            let members: Vec<usize> = (0..gpus.len()).filter(|&i| mine(&owner[i])).collect();
-            for &gpu in &members {
-                wanted.modes[gpu] = Some(entry.enabled);
-            }
-            if entry.enabled {
-                match entry.per {
-                    Per::Gpu => {
-                        members.iter().try_for_each(|&m| self.goal(&mut wanted, entry, gpus, &[m]))?
-                    }
-                    Per::Node if members.is_empty() => {}
-                    Per::Node => self.goal(&mut wanted, entry, gpus, &members)?,
-                }
+        let mut wanted = Wanted {
+            modes: owners.iter().map(|owner| owner.map(|entry| label.entries[entry].enabled)).collect(),
+            unmatched: label.unmatched(gpus),
+            ..Wanted::default()
+        };
+        for (number, entry) in label.entries.iter().enumerate().filter(|(_, e)| e.enabled) {
+            let members: Vec<usize> = (0..gpus.len()).filter(|&gpu| owners[gpu] == Some(number)).collect();
+            let goals = match entry.per {
+                Per::Gpu => members.chunks(1),
+                Per::Node => members.chunks(members.len().max(1)),
+            };
+            for members in goals {
+                self.goal(&mut wanted, entry, gpus, members)?;
             }
         }
         Ok(wanted)

@@ -1,11 +1,12 @@
 //! The four things the driver can be told: MIG mode, destroy, create, and another division into compute
 //! instances.
 
+use std::rc::Rc;
+
 use mig::{Geometry, Placed, Profile};
 use nvml_wrapper::Device;
 
 use super::code::Code;
-use super::geometry::compute_profiles;
 use super::raw::{ComputeInstance, ComputeProfile, GpuInstance, MigCalls};
 use super::{Driver, DriverError, failed};
 
@@ -26,6 +27,7 @@ impl Driver {
     /// The call's; an accepted change that did not take effect is [`Activation::Pending`], not an error.
     pub fn set_mode(&self, gpu: &str, on: bool) -> Result<Activation, DriverError> {
         let device = self.device(gpu)?;
+        self.compute.borrow_mut().retain(|(uuid, _), _| uuid != gpu);
         let status = device.set_mig_mode(on).map_err(failed(gpu, "nvmlDeviceSetMigMode"))?;
         Ok(if status == 0 { Activation::Active } else { Activation::Pending(Code(status)) })
     }
@@ -43,7 +45,7 @@ impl Driver {
         compute: &[Profile],
     ) -> Result<(), DriverError> {
         let device = self.device(gpu)?;
-        let target = Target::new(&device, gpu, geometry, placed);
+        let target = Target::new(self, &device, gpu, geometry, placed);
         let spec = geometry.spec(placed);
         let call = "nvmlDeviceCreateGpuInstanceWithPlacement";
         let gi = target
@@ -64,7 +66,7 @@ impl Driver {
     /// The first call that fails, with [`Code::IN_USE`] when a process uses it.
     pub fn destroy(&self, gpu: &str, geometry: &Geometry, placed: Placed) -> Result<(), DriverError> {
         let device = self.device(gpu)?;
-        let target = Target::new(&device, gpu, geometry, placed);
+        let target = Target::new(self, &device, gpu, geometry, placed);
         let Some(gi) = target.find()? else { return Ok(()) };
         target.clear(gi)?;
         target.calls.destroy_gpu_instance(gi).map_err(failed(&target.name, "nvmlGpuInstanceDestroy"))
@@ -82,7 +84,7 @@ impl Driver {
         compute: &[Profile],
     ) -> Result<(), DriverError> {
         let device = self.device(gpu)?;
-        let target = Target::new(&device, gpu, geometry, placed);
+        let target = Target::new(self, &device, gpu, geometry, placed);
         let gi = target.find()?.ok_or_else(|| DriverError::NoInstance(target.name.clone()))?;
         target.clear(gi)?;
         target.divide(gi, compute)
@@ -91,6 +93,7 @@ impl Driver {
 
 /// One place on one GPU.
 struct Target<'a> {
+    driver: &'a Driver,
     calls: MigCalls<'a>,
     gpu: &'a str,
     name: String,
@@ -99,15 +102,26 @@ struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    fn new(device: &'a Device<'_>, gpu: &'a str, geometry: &Geometry, placed: Placed) -> Self {
+    fn new(
+        driver: &'a Driver,
+        device: &Device<'a>,
+        gpu: &'a str,
+        geometry: &Geometry,
+        placed: Placed,
+    ) -> Self {
         let spec = geometry.spec(placed);
         Target {
+            driver,
             calls: MigCalls::new(device),
             gpu,
             name: format!("{gpu} {} at {}", spec.profile, placed.start),
             profile: spec.id,
             start: placed.start.into(),
         }
+    }
+
+    fn compute_profiles(&self, gi: GpuInstance) -> Result<Rc<[ComputeProfile]>, DriverError> {
+        self.driver.compute_profiles(self.calls, self.gpu, gi, &self.name)
     }
 
     fn find(&self) -> Result<Option<GpuInstance>, DriverError> {
@@ -117,7 +131,7 @@ impl<'a> Target<'a> {
     }
 
     fn clear(&self, gi: GpuInstance) -> Result<(), DriverError> {
-        for profile in compute_profiles(self.calls, gi, &self.name)? {
+        for profile in self.compute_profiles(gi)?.iter() {
             let call = "nvmlGpuInstanceGetComputeInstances";
             let list: Vec<ComputeInstance> =
                 self.calls.compute_instances(gi, profile.id).map_err(failed(&self.name, call))?;
@@ -130,7 +144,7 @@ impl<'a> Target<'a> {
     }
 
     fn divide(&self, gi: GpuInstance, compute: &[Profile]) -> Result<(), DriverError> {
-        let offered = compute_profiles(self.calls, gi, &self.name)?;
+        let offered = self.compute_profiles(gi)?;
         // Largest first: the driver takes the lowest free run of slices for each.
         let mut wanted: Vec<u8> = compute.iter().map(|p| p.compute_slices()).collect();
         wanted.sort_unstable_by(|a, b| b.cmp(a));

@@ -9,18 +9,22 @@ mod geometry;
 mod raw;
 mod read;
 
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::{Device, Nvml};
 use thiserror::Error;
 
-use crate::devices::DeviceError;
+use crate::devices::{Capabilities, DeviceError};
 use crate::root::Root;
 
 pub use code::Code;
 pub use execute::Activation;
 pub use raw::export;
+use raw::{ComputeProfile, GpuInstance, MigCalls};
 
 /// Name the dynamic loader finds on every node with an NVIDIA driver.
 const LIBRARY: &str = "libnvidia-ml.so.1";
@@ -89,6 +93,11 @@ pub struct Driver {
     session: Option<Nvml>,
     library: PathBuf,
     root: Root,
+    /// Fixed while the driver is loaded.
+    capabilities: OnceCell<Capabilities>,
+    /// What the instances of a GPU (UUID) and GPU instance profile (id) can be divided into. It does not change while
+    /// the GPU's MIG mode does not, and takes ten calls to ask.
+    compute: RefCell<BTreeMap<(String, u32), Rc<[ComputeProfile]>>>,
 }
 
 impl Driver {
@@ -98,7 +107,13 @@ impl Driver {
     /// [`DriverError::NoLibrary`] without a driver; [`DriverError::Call`] when it does not start.
     pub fn open(library: Option<&Path>, root: &Root) -> Result<Self, DriverError> {
         let library = library.unwrap_or(Path::new(LIBRARY));
-        Ok(Driver { session: Some(session(library)?), library: library.to_owned(), root: root.clone() })
+        Ok(Driver {
+            session: Some(session(library)?),
+            library: library.to_owned(),
+            root: root.clone(),
+            capabilities: OnceCell::new(),
+            compute: RefCell::default(),
+        })
     }
 
     /// Does something while this program holds no NVML session, which would count as a client of the GPU, and
@@ -108,9 +123,32 @@ impl Driver {
     /// As [`Driver::open`].
     pub fn closed<T>(&mut self, work: impl FnOnce() -> T) -> Result<T, DriverError> {
         self.session = None;
+        self.capabilities.take();
+        self.compute.take();
         let result = work();
         self.session = Some(session(&self.library)?);
         Ok(result)
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        self.capabilities.get_or_init(|| Capabilities::read(&self.root))
+    }
+
+    /// Compute instance profiles of a GPU instance on `gpu`.
+    fn compute_profiles(
+        &self,
+        calls: MigCalls<'_>,
+        gpu: &str,
+        gi: GpuInstance,
+        object: &str,
+    ) -> Result<Rc<[ComputeProfile]>, DriverError> {
+        let key = (gpu.to_owned(), gi.profile);
+        if let Some(known) = self.compute.borrow().get(&key) {
+            return Ok(Rc::clone(known));
+        }
+        let profiles: Rc<[ComputeProfile]> = geometry::compute_profiles(calls, gi, object)?.into();
+        self.compute.borrow_mut().insert(key, Rc::clone(&profiles));
+        Ok(profiles)
     }
 
     fn nvml(&self) -> Result<&Nvml, DriverError> {

@@ -95,7 +95,7 @@ impl<'a> MigCalls<'a> {
     /// The profile of that `NVML_GPU_INSTANCE_PROFILE_*` number.
     pub(super) fn gpu_profile(&self, number: u32) -> Result<GpuProfile, Code> {
         match self.gpu_profile_v2(number) {
-            // A driver before R520 has no versioned call.
+            // An older driver has only the first version of the call.
             Err(Code::FUNCTION_NOT_FOUND) => Ok(self.gpu_profile_v1(number)?),
             result => result,
         }

@@ -1,18 +1,15 @@
 //! Reading a whole node.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-
 use mig::{Architecture, Geometry, Placed, Profile};
 use nvml_wrapper::Device;
 use nvml_wrapper::enum_wrappers::device::GpuVirtualizationMode;
 use nvml_wrapper::error::NvmlError;
 
 use super::code::Code;
-use super::geometry::{architecture, compute_profiles, geometry};
+use super::geometry::{architecture, geometry};
 use super::raw::{ComputeInstance, ComputeProfile, GpuInstance, MigCalls, mig_device};
 use super::{Driver, DriverError, failed};
-use crate::devices::{Capabilities, boot_id, gpu_file};
+use crate::devices::{boot_id, gpu_file};
 use crate::inventory::{Compute, Gpu, Holder, Instance, Inventory, Mode};
 use crate::root::Root;
 use crate::slurm::cores::Topology;
@@ -29,9 +26,7 @@ impl Driver {
         let driver =
             self.nvml()?.sys_driver_version().map_err(failed("driver", "nvmlSystemGetDriverVersion"))?;
         let count = self.nvml()?.device_count().map_err(failed("driver", "nvmlDeviceGetCount_v2"))?;
-        let capabilities = Capabilities::read(&self.root);
-        let gpus: Result<Vec<Gpu>, DriverError> =
-            (0..count).map(|index| self.gpu(index, &capabilities)).collect();
+        let gpus: Result<Vec<Gpu>, DriverError> = (0..count).map(|index| self.gpu(index)).collect();
         Ok(Inventory {
             node: node.to_owned(),
             boot: boot_id(&self.root)?,
@@ -41,7 +36,7 @@ impl Driver {
         })
     }
 
-    fn gpu(&self, index: u32, capabilities: &Capabilities) -> Result<Gpu, DriverError> {
+    fn gpu(&self, index: u32) -> Result<Gpu, DriverError> {
         let object = format!("GPU {index}");
         let device =
             self.nvml()?.device_by_index(index).map_err(failed(&object, "nvmlDeviceGetHandleByIndex_v2"))?;
@@ -76,7 +71,7 @@ impl Driver {
             uuid,
         };
         if mode.is_on() {
-            gpu.instances = Reader { device: &device, calls, gpu: &gpu, capabilities }.instances()?;
+            gpu.instances = Reader { driver: self, device: &device, calls, gpu: &gpu }.instances()?;
         }
         Ok(gpu)
     }
@@ -84,28 +79,26 @@ impl Driver {
 
 /// Reads the instances of one GPU.
 struct Reader<'a, 'nvml> {
+    driver: &'a Driver,
     device: &'a Device<'nvml>,
     calls: MigCalls<'nvml>,
     gpu: &'a Gpu,
-    capabilities: &'a Capabilities,
 }
 
 impl Reader<'_, '_> {
     fn instances(&self) -> Result<Vec<Instance>, DriverError> {
         let processes = self.processes()?;
-        let mut profiles = BTreeMap::new();
         let mut instances = Vec::new();
         for (spec, index) in self.gpu.geometry.specs.iter().zip(0u8..) {
             let call = "nvmlDeviceGetGpuInstances";
             for gi in self.calls.gpu_instances(spec.id).map_err(failed(&self.gpu.uuid, call))? {
                 let placed = self.placed(gi, index)?;
-                if let Entry::Vacant(unread) = profiles.entry(spec.id) {
-                    unread.insert(compute_profiles(self.calls, gi, &self.name(gi))?);
-                }
+                let name = self.name(gi);
+                let profiles = self.driver.compute_profiles(self.calls, &self.gpu.uuid, gi, &name)?;
                 instances.push(Instance {
                     gi: gi.id,
                     placed,
-                    compute: self.compute(gi, spec.profile, &profiles[&spec.id])?,
+                    compute: self.compute(gi, spec.profile, &profiles)?,
                     holders: processes
                         .iter()
                         .filter(|(id, _)| *id == gi.id)
@@ -161,8 +154,8 @@ impl Reader<'_, '_> {
         let minor = self.gpu.minor;
         let files = vec![
             self.gpu.file.clone(),
-            self.capabilities.gpu_instance(minor, gi.id)?,
-            self.capabilities.compute_instance(minor, gi.id, ci.id)?,
+            self.driver.capabilities().gpu_instance(minor, gi.id)?,
+            self.driver.capabilities().compute_instance(minor, gi.id, ci.id)?,
         ];
         Ok(Compute { ci: ci.id, profile, start: ci.start, uuid, files })
     }

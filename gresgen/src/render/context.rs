@@ -191,24 +191,16 @@ impl Context {
     /// The context of a cluster: alike nodes share an entry.
     ///
     /// # Errors
-    /// [`ContextError`]; beside those of one node, a node that stands twice and types that clash.
+    /// As [`Cluster`].
     pub fn of_cluster<'a>(
         nodes: impl IntoIterator<Item = (&'a Inventory, &'a GresTable)>,
         settings: &Settings,
         release: Release,
         root: &Root,
     ) -> Result<Self, ContextError> {
-        let mut weights = Weights::default();
-        let mut fold = Fold::default();
-        for (inventory, table) in nodes {
-            fold.add(node(inventory, table, settings, root, &mut weights)?)?;
-        }
-        let context = Self::assemble(fold.finish(), weights, settings, release, root)?;
-        let types = context.nodes.iter().flat_map(|n| &n.types).map(|t| t.name.as_str());
-        match clashes(types).into_iter().next() {
-            Some(clash) => Err(clash.into()),
-            None => Ok(context),
-        }
+        let mut cluster = Cluster::new(settings, root);
+        nodes.into_iter().try_for_each(|(inventory, table)| cluster.add(inventory, table))?;
+        cluster.finish(release)
     }
 
     fn assemble(
@@ -234,5 +226,41 @@ impl Context {
             plugin: plugin(settings, root),
             nodes,
         })
+    }
+}
+
+/// A cluster's context, node by node: alike nodes share an entry at once, so that thousands fit in memory.
+pub struct Cluster<'a> {
+    settings: &'a Settings,
+    root: &'a Root,
+    weights: Weights,
+    fold: Fold,
+}
+
+impl<'a> Cluster<'a> {
+    /// A cluster without nodes.
+    pub fn new(settings: &'a Settings, root: &'a Root) -> Self {
+        Cluster { settings, root, weights: Weights::default(), fold: Fold::default() }
+    }
+
+    /// One more node.
+    ///
+    /// # Errors
+    /// [`ContextError`]: those of one node, and one that stands twice.
+    pub fn add(&mut self, inventory: &Inventory, table: &GresTable) -> Result<(), ContextError> {
+        self.fold.add(node(inventory, table, self.settings, self.root, &mut self.weights)?)
+    }
+
+    /// All of them.
+    ///
+    /// # Errors
+    /// [`ContextError::Clash`] for two types of the cluster that Slurm takes for one.
+    pub fn finish(self, release: Release) -> Result<Context, ContextError> {
+        let context = Context::assemble(self.fold.finish(), self.weights, self.settings, release, self.root)?;
+        let types = context.nodes.iter().flat_map(|n| &n.types).map(|t| t.name.as_str());
+        match clashes(types).into_iter().next() {
+            Some(clash) => Err(clash.into()),
+            None => Ok(context),
+        }
     }
 }

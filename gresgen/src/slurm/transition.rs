@@ -152,6 +152,7 @@ pub fn transition(
             Action::StopSlurmd(name()),
             Action::Delete(name()),
             Action::StartDynamic { node: name(), conf: conf(node, after) },
+            Action::WaitRegistered(name()),
         ],
         Change::Types | Change::Count if release.retypes_on_reconfigure() => {
             vec![Action::CarryNodeLine, Action::Reconfigure]
@@ -161,6 +162,7 @@ pub fn transition(
             Action::CarryNodeLine,
             Action::RestartSlurmctld,
             Action::StartSlurmd(name()),
+            Action::WaitRegistered(name()),
         ],
     };
     if drain {

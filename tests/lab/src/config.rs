@@ -13,6 +13,10 @@ const ADDRESS: &str = "10.0.0.1";
 /// slurmd of the first node; the others follow.
 const SLURMD_PORT: usize = 6818;
 
+/// No waiting for more to schedule. Heterogeneous jobs are started by the backfill scheduler alone, every 30 s
+/// by default (slurm.conf(5), bf_interval).
+const SCHEDULER: &str = "batch_sched_delay=0,sched_min_interval=1,bf_interval=1";
+
 pub(crate) fn slurm_conf(options: &Options) -> String {
     let mut text = format!(
         "\
@@ -37,7 +41,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 SlurmdParameters=config_overrides
 LaunchParameters=use_interactive_step
-SchedulerParameters=batch_sched_delay=0,sched_min_interval=1
+SchedulerParameters={SCHEDULER}
 ReturnToService=2
 KillWait=2
 GresTypes=gpu

@@ -41,9 +41,10 @@ pub struct FakeGpus {
     pub(crate) nodes: Vec<DeviceNode>,
 }
 
-/// Capability minors are dealt out per GPU in blocks of this size, as the NVIDIA driver does:
-/// 14 GPU instances and 8 compute instances in each, and two for the GPU itself.
-const CAPS_PER_GPU: u32 = 135;
+/// Capability minors are dealt out per GPU as the NVIDIA driver does: fifteen GPU instances, each with a minor of
+/// its own and eight for its compute instances. Minors 1 and 2 are `config` and `monitor`.
+const CAPS_PER_GPU: u32 = 15 * CAPS_PER_INSTANCE;
+const CAPS_PER_INSTANCE: u32 = 9;
 
 impl FakeGpus {
     /// MIG devices, each given as (minor of the GPU, GPU instance, compute instance).
@@ -57,7 +58,7 @@ impl FakeGpus {
 
     /// Adds a MIG device.
     pub fn add_instance(&mut self, gpu: u32, gi: u32, ci: u32) -> &mut Self {
-        let gi_cap = gpu * CAPS_PER_GPU + gi * 9 + 3;
+        let gi_cap = gpu * CAPS_PER_GPU + gi * CAPS_PER_INSTANCE + 3;
         let files = vec![self.gpu_node(gpu), self.cap_node(gi_cap), self.cap_node(gi_cap + 1 + ci)];
         self.gpus.push(FakeGpu {
             uuid: format!("MIG-{gpu:08x}-0000-5000-8000-{gi:06x}{ci:06x}"),

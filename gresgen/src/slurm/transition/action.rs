@@ -4,6 +4,7 @@ use std::fmt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::boot;
 use crate::slurm::control::{Control, ControlError};
 
 /// One thing to do.
@@ -18,6 +19,9 @@ pub enum Action {
     },
     /// Wait until no job is on the node.
     WaitIdle(String),
+    /// Wait until slurmctld has heard from the node: after its start it knows no state, and refuses RESUME
+    /// ("Invalid node state specified").
+    WaitRegistered(String),
     /// Bring the new node line to slurmctld's slurm.conf, where that is another file than this node's.
     CarryNodeLine,
     /// Make all daemons read their files again.
@@ -91,17 +95,19 @@ impl Action {
             Action::StartSlurmd(_) => words(&["systemctl", "start", "slurmd"]),
             Action::StopSlurmd(_) => words(&["systemctl", "stop", "slurmd"]),
             Action::StartDynamic { node, conf } => words(&["slurmd", "-N", node, "-Z", "--conf", conf]),
-            Action::WaitIdle(_) | Action::CarryNodeLine => None,
+            Action::WaitIdle(_) | Action::WaitRegistered(_) | Action::CarryNodeLine => None,
         }
     }
 
-    /// Carries it out on this host. `limit` bounds the wait for jobs to end.
+    /// Carries it out on this host. `limit` bounds each wait.
     ///
     /// # Errors
     /// [`ActionError`].
     pub fn run(&self, limit: Duration) -> Result<(), ActionError> {
-        if let Action::WaitIdle(node) = self {
-            return wait_idle(node, limit);
+        match self {
+            Action::WaitIdle(node) => return wait_idle(node, limit),
+            Action::WaitRegistered(node) => return Ok(boot::wait(limit.max(REGISTER), || registered(node))?),
+            _ => {}
         }
         let Some(words) = self.command() else { return Err(ActionError::ByHand(self.clone())) };
         let fail = |what: String| ActionError::Failed { command: words.join(" "), what };
@@ -110,6 +116,20 @@ impl Action {
             true => Ok(()),
             false => Err(fail(String::from_utf8_lossy(&output.stderr).trim().to_owned())),
         }
+    }
+}
+
+/// Least time a slurmd is given to register: it takes seconds, or more while it waits for device files.
+const REGISTER: Duration = Duration::from_secs(60);
+
+/// Whether slurmctld has heard from a node.
+fn registered(node: &str) -> Result<(), ControlError> {
+    match Control::connect()?.node(node)?.is("UNKNOWN") {
+        true => Err(ControlError::Refused {
+            command: format!("scontrol show node {node}"),
+            what: "slurmd has not registered yet".to_owned(),
+        }),
+        false => Ok(()),
     }
 }
 
@@ -133,6 +153,10 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Action::WaitIdle(node) => write!(f, "while squeue -h -w {node} | grep -q .; do sleep 5; done"),
+            Action::WaitRegistered(node) => write!(
+                f,
+                "until scontrol -o show node {node} | grep State= | grep -qv State=UNKNOWN; do sleep 1; done"
+            ),
             Action::CarryNodeLine => {
                 f.write_str("# slurmctld's slurm.conf needs the new NodeName line first")
             }

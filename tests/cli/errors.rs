@@ -1,0 +1,157 @@
+//! Bad input: a clear error that names the object, and nothing changed.
+
+use std::fs;
+use std::process::Command;
+
+use crate::node::{Node, simulator, snapshot, tree};
+
+const SEVEN: &str = "devices: all, mig-enabled: true, mig-devices: {1g.5gb: 7}";
+
+#[test]
+fn what_cannot_be_is_refused_before_anything_changes() {
+    let node = Node::with_layout("a100-40gb", &[SEVEN]);
+    node.ok(&["apply", "-q"]);
+    let state = || (tree(&node.path("etc/slurm")), node.read("run/gresgen/devices"), node.uuids());
+    let before = state();
+    let layouts = [
+        ("unknown profile", "devices: all, mig-enabled: true, mig-devices: {1g.10gb+me: 1}"),
+        ("no profile at all", "devices: all, mig-enabled: true, mig-devices: {banana: 1}"),
+        ("does not fit", "devices: all, mig-enabled: true, mig-devices: {3g.20gb: 2, 1g.5gb: 1}"),
+        ("no such GPU", "devices: [5], mig-enabled: true, mig-devices: {1g.5gb: 7}"),
+        ("unknown field", "devices: all, mig-enabeld: true, mig-devices: {}"),
+        ("no such place", "devices: all, mig-enabled: true, mig-devices: {3g.20gb: {at: 2}}"),
+    ];
+    for (name, layout) in layouts {
+        node.layout(&[layout]);
+        let run = node.run(&["apply"]);
+        assert_eq!(run.code, 2, "{name}");
+        snapshot(name, &run.snapshot());
+        assert!(state() == before, "{name}: something was changed");
+    }
+}
+
+#[test]
+fn arguments_that_name_nothing_are_refused() {
+    let node = Node::with_layout("a100-40gb", &[SEVEN]);
+    for (name, arguments) in [
+        ("layout that is not there", &["--layout", "nope", "apply"][..]),
+        ("GPU that is not there", &["clear", "GPU-nope"]),
+        ("model that is not known", &["profiles", "--model", "voodoo2"]),
+        ("slice that is not there", &["run", "3g.20gb", "true"]),
+        ("nothing to undo", &["apply", "--undo"]),
+        ("configuration that is not there", &["--config", "/nonexistent/config.yaml", "plan"]),
+    ] {
+        let run = node.run(arguments);
+        assert_eq!(run.code, 2, "{name}: {}", run.stderr);
+        snapshot(name, &run.snapshot());
+    }
+}
+
+#[test]
+fn files_that_are_not_ours_stay_until_they_are_adopted() {
+    let node = Node::with_layout("a100-40gb", &[SEVEN]);
+    node.write("etc/slurm/gres.conf", "NodeName=n1 Name=license Count=4\n");
+    let refused = node.run(&["apply"]);
+    assert_eq!(refused.code, 1);
+    snapshot("file of the site", &refused.snapshot());
+    assert!(node.uuids().is_empty(), "the GPUs were not touched");
+    assert_eq!(node.read("etc/slurm/gres.conf"), "NodeName=n1 Name=license Count=4\n");
+    node.ok(&["apply", "--adopt", "-q"]);
+    assert!(node.read("etc/slurm/gres.conf").contains("Name=license Count=4"), "other GRES survive");
+    assert!(
+        tree(&node.path("var/lib/gresgen/previous"))
+            .iter()
+            .any(|(_, text)| text.starts_with("NodeName=n1 Name=license"))
+    );
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_found_before_the_gpus_are_touched() {
+    let node = Node::with_layout("a100-40gb", &[SEVEN]);
+    // Root may write anywhere, but not below a file.
+    node.write("etc/slurm", "not a directory\n");
+    let run = node.run(&["apply"]);
+    assert_eq!(run.code, 1);
+    snapshot("unwritable output", &run.snapshot());
+    assert!(node.uuids().is_empty());
+}
+
+#[test]
+fn a_damaged_journal_is_named() {
+    let node = Node::with_layout("a100-40gb", &[SEVEN]);
+    node.write("var/lib/gresgen/intent.json", "{\"version\": 1, \"wh");
+    let run = node.run(&["status"]);
+    assert_eq!(run.code, 1);
+    snapshot("damaged journal", &run.snapshot());
+}
+
+#[test]
+fn a_damaged_device_map_is_replaced_and_never_believed() {
+    let node = Node::with_layout("a100-40gb", &[SEVEN]);
+    node.ok(&["apply", "-q"]);
+    let whole = node.read("run/gresgen/devices");
+    node.write("run/gresgen/devices", &whole[..whole.len() / 2]);
+    let check = node.run(&["check", "--quick"]);
+    assert_eq!(check.code, 3, "{}", check.stdout);
+    node.ok(&["render", "-q"]);
+    assert_eq!(node.read("run/gresgen/devices"), whole);
+}
+
+#[test]
+fn one_change_at_a_time() {
+    let node = Node::with_layout("a100-40gb", &[SEVEN]);
+    let mut slow = node.command(&["apply", "-q"]);
+    let mut first =
+        slow.env("NVML_SIM_LATENCY", "nvmlDeviceCreateGpuInstanceWithPlacement=300").spawn().unwrap();
+    while fs::read_to_string(node.path("run/gresgen/lock")).unwrap_or_default().is_empty() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let second = node.run(&["apply"]);
+    let pid = first.id();
+    assert!(first.wait().unwrap().success());
+    assert_eq!(second.code, 4);
+    assert_eq!(
+        second.stderr,
+        format!(
+            "error: [ROOT]/run/gresgen/lock: held by process {pid}\nhint: wait until it is done, then try again\n"
+        )
+    );
+}
+
+#[test]
+fn without_a_driver_there_is_one_error_and_a_way_on() {
+    let bare = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gresgen"));
+        let root = tempfile::tempdir().unwrap();
+        let output = command.arg("--root").arg(root.path()).args(arguments).output().unwrap();
+        let stderr =
+            String::from_utf8(output.stderr).unwrap().replace(root.path().to_str().unwrap(), "[ROOT]");
+        format!("exit code {}\n{stderr}", output.status.code().unwrap())
+    };
+    snapshot("no driver", &bare(&["--nvml-lib", "/nonexistent/libnvidia-ml.so.1", "status"]));
+    let library = simulator();
+    snapshot(
+        "driver not loaded",
+        &bare(&["--nvml-lib", library.to_str().unwrap(), "status"])
+            .replace(library.to_str().unwrap(), "[SIMULATOR]"),
+    );
+}
+
+#[test]
+fn simulated_gpus_need_a_place_and_keep_to_it() {
+    let run = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_gresgen")).args(arguments).output().unwrap();
+        format!("exit code {}\n{}", output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    snapshot("no place", &run(&["--simulate", "a100-40gb", "status"]));
+    let root = tempfile::tempdir().unwrap();
+    let (place, library) = (root.path().to_str().unwrap(), simulator());
+    let at = |spec: &str| {
+        run(&["--simulate", spec, "--root", place, "--nvml-lib", library.to_str().unwrap(), "status", "-q"])
+            .replace(place, "[ROOT]")
+            .replace(library.to_str().unwrap(), "[SIMULATOR]")
+    };
+    at("a100-40gb");
+    snapshot("other GPUs", &at("h100-80gb-sxm"));
+    snapshot("no such model", &at("voodoo2"));
+}

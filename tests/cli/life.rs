@@ -1,0 +1,197 @@
+//! The life of a partition, verb by verb.
+
+use std::process::Command;
+
+use crate::node::{Node, file, snapshot};
+
+const MIXED: [&str; 2] = [
+    "devices: [0], mig-enabled: true, mig-devices: {1g.5gb: 4}",
+    "devices: [1], mig-enabled: true, mig-devices: {3g.20gb: 1, 2g.10gb: 1, 1g.5gb: 1}",
+];
+
+/// Boot ids and device majors are the host's, and a digest is of text that names the root.
+fn steady(text: &str) -> String {
+    let mut filtered = Vec::new();
+    for line in text.lines() {
+        let line = match line.split_once(' ') {
+            Some((key @ ("boot" | "gres-conf"), _)) => format!("{key} [OF THE HOST]"),
+            _ => line.to_owned(),
+        };
+        let mut words = line.split('=');
+        let mut out = words.next().unwrap_or_default().to_owned();
+        for word in words {
+            match word.split_once(':') {
+                Some((major, rest)) if !major.is_empty() && major.bytes().all(|b| b.is_ascii_digit()) => {
+                    out.push_str(&format!("=[MAJOR]:{rest}"));
+                }
+                _ => out.push_str(&format!("={word}")),
+            }
+        }
+        filtered.push(out);
+    }
+    filtered.join("\n")
+}
+
+#[test]
+fn an_apply_is_planned_done_verified_and_not_repeated() {
+    let node = Node::with_layout("a100-40gb:2", &MIXED);
+    snapshot("plan", &node.run(&["plan"]).snapshot());
+    snapshot("apply", &node.run(&["apply"]).snapshot());
+    snapshot("apply again", &node.run(&["apply"]).snapshot());
+    snapshot("status", &node.run(&["status"]).snapshot());
+    snapshot("export", &node.run(&["export"]).snapshot());
+    for (name, path) in [
+        ("gres.conf", "etc/slurm/gres.conf"),
+        ("gresgen-node.conf", "etc/slurm/gresgen-node.conf"),
+        ("cgroup.conf", "etc/slurm/cgroup.conf"),
+        ("mig.conf", "etc/slurm/plugstack.conf.d/mig.conf"),
+        ("devices", "run/gresgen/devices"),
+    ] {
+        snapshot(name, &steady(&file(&node, path)));
+    }
+}
+
+#[test]
+fn a_change_keeps_what_fits_and_names_why() {
+    let node = Node::with_layout("a100-40gb", &["devices: all, mig-enabled: true, mig-devices: {1g.5gb: 7}"]);
+    node.ok(&["apply", "-q"]);
+    let before = node.uuids();
+    node.layout(&["devices: all, mig-enabled: true, mig-devices: {3g.20gb: 1, 1g.5gb: 3}"]);
+    snapshot("change", &node.run(&["apply"]).snapshot());
+    let after = node.uuids();
+    assert_eq!(after.iter().filter(|uuid| before.contains(uuid)).count(), 3, "three slices were kept");
+    let report = node.json(&["apply"]);
+    assert_eq!(report["changed"], false);
+}
+
+#[test]
+fn clear_and_mode_reach_only_the_gpus_named() {
+    let node = Node::with_layout("a100-40gb:2", &MIXED);
+    node.ok(&["apply", "-q"]);
+    node.ok(&["clear", "1", "-q"]);
+    assert_eq!(node.uuids().len(), 4);
+    let second = node.json(&["status"])["gpus"][1]["uuid"].as_str().unwrap().to_owned();
+    node.ok(&["mode", "off", &second, "-q"]);
+    let status = node.json(&["status"]);
+    assert_eq!(status["gpus"][0]["mode"]["current"], true);
+    assert_eq!(status["gpus"][1]["mode"]["current"], false);
+    // A GPU without MIG is a whole GRES.
+    assert!(node.read("etc/slurm/gres.conf").contains("File="));
+}
+
+#[test]
+fn partial_compute_instances_are_devices_of_their_own() {
+    let node = Node::with_layout(
+        "a100-40gb",
+        &["devices: all, mig-enabled: true, mig-devices: {1c.3g.20gb: 3, 3g.20gb: 1}"],
+    );
+    node.ok(&["apply", "-q"]);
+    snapshot("partial", &node.run(&["status"]).snapshot());
+    assert_eq!(node.ok(&["apply"]), "nothing to change\n");
+    node.layout(&[
+        "devices: all, mig-enabled: true, mig-devices: {2c.3g.20gb: 1, 1c.3g.20gb: 1, 3g.20gb: 1}",
+    ]);
+    let run = node.run(&["apply"]);
+    assert!(run.stdout.contains("recut"), "{}", run.stdout);
+    assert_eq!(node.uuids().len(), 3);
+}
+
+#[test]
+fn a_slice_in_use_is_left_alone_and_its_user_named() {
+    let node = Node::with_layout("a100-40gb:2", &MIXED);
+    node.ok(&["apply", "-q"]);
+    let mut sleeper = Command::new("sleep").arg("60").spawn().unwrap();
+    let busy = node.uuids()[4].clone();
+    node.occupy(&busy, sleeper.id());
+    let refused = node.run(&["clear", "1"]);
+    let kept = node.uuids();
+    // What is not in use may still change: GPU 0 is emptied.
+    let other = node.run(&["clear", "0", "-q"]);
+    sleeper.kill().unwrap();
+    sleeper.wait().unwrap();
+    assert_eq!((refused.code, other.code), (4, 0), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains(&format!("process {} (sleep, user root)", sleeper.id())),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(kept.len(), 7, "nothing was touched");
+    assert_eq!(node.uuids().len(), 3);
+    assert_eq!(node.run(&["clear", "1", "-q"]).code, 0, "the process has ended");
+}
+
+#[test]
+fn a_command_runs_on_a_slice_that_stays_its_own() {
+    let node = Node::with_layout("a100-40gb:2", &MIXED);
+    node.ok(&["apply", "-q"]);
+    let seen = node.ok(&["run", "3g.20gb", "sh", "-c", "echo $CUDA_VISIBLE_DEVICES"]);
+    assert!(node.uuids().contains(&seen.trim().to_owned()));
+    let mut running = node.command(&["run", seen.trim(), "sleep", "60"]).spawn().unwrap();
+    let holds = || node.run(&["status"]).stdout.contains("gresgen run");
+    while !holds() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let refused = node.run(&["clear", "1"]);
+    let taken = node.run(&["run", "3g.20gb", "true"]);
+    running.kill().unwrap();
+    running.wait().unwrap();
+    assert_eq!((refused.code, taken.code), (4, 4), "{}{}", refused.stderr, taken.stderr);
+    assert!(!holds());
+    assert_eq!(node.run(&["run", "3g.20gb", "sh", "-c", "exit 7"]).code, 7);
+}
+
+#[test]
+fn an_ampere_gpu_in_use_waits_for_its_reset_and_gets_it_on_request() {
+    let node =
+        Node::with_layout("a100-40gb:1:held", &["devices: all, mig-enabled: true, mig-devices: {1g.5gb: 7}"]);
+    let waiting = node.run(&["apply"]);
+    assert_eq!(waiting.code, 5, "{}{}", waiting.stdout, waiting.stderr);
+    assert!(waiting.stdout.contains("MIG mode is pending"), "{}", waiting.stdout);
+    assert!(node.run(&["status"]).stdout.contains("MIG off, on after a GPU reset"));
+    // nvidia-smi is found on PATH; the simulator brings one.
+    let tools = node.path("tools");
+    std::fs::create_dir_all(&tools).unwrap();
+    let smi = crate::node::simulator().with_file_name("nvml-sim-smi");
+    let smi = if smi.exists() {
+        smi
+    } else {
+        std::path::Path::new(env!("CARGO_BIN_EXE_gresgen")).with_file_name("nvml-sim-smi")
+    };
+    std::os::unix::fs::symlink(smi, tools.join("nvidia-smi")).unwrap();
+    let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
+    let run = node.finish(node.command(&["apply", "--reset"]).env("PATH", path));
+    assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
+    assert_eq!(node.uuids().len(), 7);
+}
+
+#[test]
+fn an_apply_that_was_killed_is_seen_finished_or_undone() {
+    for verb in [&["apply"][..], &["apply", "--undo"]] {
+        let node = Node::with_layout(
+            "h100-80gb-sxm",
+            &["devices: all, mig-enabled: true, mig-devices: {1g.10gb: 7}"],
+        );
+        node.ok(&["apply", "-q"]);
+        let before = node.uuids();
+        node.layout(&["devices: all, mig-enabled: true, mig-devices: {7g.80gb: 1}"]);
+        let killed = node.finish(node.command(&["apply"]).env("NVML_SIM_FAULTS", "kill@5"));
+        assert_eq!(killed.code, -1, "{}", killed.stderr);
+        let status = node.run(&["status"]).stdout;
+        assert!(status.contains("interrupted: layout test"), "{status}");
+        node.ok(&[verb, &["-q"]].concat());
+        assert!(!node.run(&["status"]).stdout.contains("interrupted"));
+        match verb.len() {
+            1 => assert_eq!(node.uuids().len(), 1),
+            _ => assert_eq!(node.uuids(), before),
+        }
+    }
+}
+
+#[test]
+fn the_command_line_describes_itself() {
+    let node = Node::new("a30-24gb");
+    snapshot("help", &node.run(&["--help"]).snapshot());
+    assert!(node.ok(&["completions", "bash"]).contains("_gresgen"));
+    assert!(node.ok(&["man"]).contains(".TH gresgen 1"));
+    snapshot("profiles", &node.run(&["profiles", "--model", "rtx-pro-6000-blackwell-96gb"]).snapshot());
+}

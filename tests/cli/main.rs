@@ -1,0 +1,6 @@
+//! `gresgen` as a process on simulated GPUs: what it does, what it says, how it ends.
+
+mod errors;
+mod life;
+mod models;
+mod node;

@@ -1,0 +1,74 @@
+//! The same life on every kind of GPU, canonical and mirrored: the steps of a first day with MIG, one line each.
+
+use crate::node::Node;
+
+/// Simulated GPU, its smallest profile and how many fit.
+const MODELS: [(&str, &str, usize); 10] = [
+    ("a30-24gb", "1g.6gb", 4),
+    ("a100-40gb", "1g.5gb", 7),
+    ("a100-40gb:1:mirrored", "1g.5gb", 7),
+    ("a100-80gb:2:shuffled", "1g.10gb", 7),
+    ("h100-80gb-sxm", "1g.10gb", 7),
+    ("h100-80gb-sxm:1:mirrored", "1g.10gb", 7),
+    ("h200-141gb", "1g.18gb", 7),
+    ("h200-141gb:1:mirrored", "1g.18gb", 7),
+    ("b200-180gb", "1g.23gb", 7),
+    ("rtx-pro-6000-blackwell-96gb", "1g.24gb", 4),
+];
+
+#[test]
+fn a_first_day_with_mig() {
+    for (gpus, profile, count) in MODELS {
+        let demand = format!("devices: all, mig-enabled: true, mig-devices: {{{profile}: {count}}}");
+        let node = Node::with_layout(gpus, &[&demand]);
+        assert!(node.ok(&["status"]).contains("MIG off"), "{gpus}");
+        node.ok(&["mode", "on", "-q"]);
+        assert!(node.ok(&["status"]).contains("MIG on"), "{gpus}");
+        assert!(node.ok(&["profiles"]).contains(profile), "{gpus}");
+        node.ok(&["apply", "-q"]);
+        let uuids = node.uuids();
+        let boards = node.json(&["status"])["gpus"].as_array().unwrap().len();
+        assert_eq!(uuids.len(), count * boards, "{gpus}");
+        let seen = node.ok(&["run", profile, "printenv", "CUDA_VISIBLE_DEVICES"]);
+        assert!(uuids.contains(&seen.trim().to_owned()), "{gpus}: {seen}");
+        node.ok(&["clear", "all", "-q"]);
+        assert!(node.uuids().is_empty(), "{gpus}");
+        node.ok(&["mode", "off", "-q"]);
+        assert!(node.ok(&["status"]).contains("MIG off"), "{gpus}");
+    }
+}
+
+#[test]
+fn what_is_exported_is_what_is_there() {
+    for (gpus, profile, count) in MODELS {
+        let demand = format!("devices: all, mig-enabled: true, mig-devices: {{{profile}: {}}}", count - 1);
+        let node = Node::with_layout(gpus, &[&demand]);
+        node.ok(&["apply", "-q"]);
+        node.write("etc/gresgen/config.yaml", &node.ok(&["export"]));
+        assert_eq!(node.ok(&["apply"]), "nothing to change\n", "{gpus}");
+    }
+}
+
+/// Every profile of every model can be made, alone, by its name.
+#[test]
+fn every_profile_of_every_model_is_created_as_named() {
+    for gpus in
+        ["a30-24gb", "a100-40gb:1:mirrored", "h100-94gb-nvl", "gh200-96gb", "rtx-pro-6000-blackwell-96gb"]
+    {
+        let node = Node::new(gpus);
+        let profiles: Vec<String> = node.json(&["profiles"])[0]["profiles"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|p| p["profile"].as_str().unwrap().to_owned())
+            .collect();
+        assert!(profiles.len() >= 5, "{gpus}");
+        for profile in profiles {
+            node.layout(&[&format!("devices: all, mig-enabled: true, mig-devices: {{\"{profile}\": 1}}")]);
+            node.ok(&["apply", "-q"]);
+            let gpu = node.json(&["status"])["gpus"][0].clone();
+            assert_eq!(gpu["instances"].as_array().unwrap().len(), 1, "{gpus} {profile}");
+            assert_eq!(gpu["instances"][0]["profile"], profile, "{gpus}");
+        }
+    }
+}
