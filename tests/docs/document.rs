@@ -51,7 +51,8 @@ pub(crate) fn steps(markdown: &str) -> Result<Vec<Step>, String> {
     let mut steps = Vec::new();
     let mut blocks = blocks(markdown)?.into_iter().peekable();
     while let Some(block) = blocks.next() {
-        let comment = block.comment.as_deref().map(|comment| comment.split_once(": ").unwrap_or((comment, "")));
+        let comment =
+            block.comment.as_deref().map(|comment| comment.split_once(": ").unwrap_or((comment, "")));
         steps.push(match (block.language.as_str(), comment) {
             (_, Some(("file", path))) => Step::Write { path: path.to_owned(), text: block.text },
             ("sh", Some(("not run", why))) => Step::Excused { line: block.line, why: why.to_owned() },
@@ -153,9 +154,9 @@ fn lines_agree(expected: &[String], actual: &[String]) -> bool {
         Some((any, rest)) if any.trim() == "..." => {
             (0..=actual.len()).any(|skipped| lines_agree(rest, &actual[skipped..]))
         }
-        Some((line, rest)) => {
-            actual.split_first().is_some_and(|(first, others)| line_agrees(line, first) && lines_agree(rest, others))
-        }
+        Some((line, rest)) => actual
+            .split_first()
+            .is_some_and(|(first, others)| line_agrees(line, first) && lines_agree(rest, others)),
     }
 }
 

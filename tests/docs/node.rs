@@ -46,9 +46,8 @@ impl DocNode {
             config: "version: v1\n".to_owned(),
         };
         let place = build.path().to_owned();
-        let lab = simulated.node_with(Release::Bookworm, |options| {
-            options.bind(&checkout(), CHECKOUT).bind(&place, BUILD)
-        });
+        let lab = simulated
+            .node_with(Release::Bookworm, |options| options.bind(&checkout(), CHECKOUT).bind(&place, BUILD));
         let node = DocNode { lab: lab::require(lab)?, _build: build };
         node.prepare(start).unwrap();
         Some(node)
@@ -60,15 +59,19 @@ impl DocNode {
         let systemctl = include_str!("systemctl.sh");
         self.lab.write_file("/usr/local/bin/systemctl", systemctl)?;
         let plugin = format!("{}/spank_mig.so", Release::Bookworm.plugin_directory());
-        self.lab.write_file("/usr/local/bin/ssh", "#!/bin/sh\nexport SLURMD_NODENAME=$1\nshift\nexec \"$@\"\n")?;
+        self.lab
+            .write_file("/usr/local/bin/ssh", "#!/bin/sh\nexport SLURMD_NODENAME=$1\nshift\nexec \"$@\"\n")?;
         self.must("chmod 755 /usr/local/bin/systemctl /usr/local/bin/ssh")?;
-        self.must(&format!("rm -rf {plugin} /etc/gresgen /usr/local/bin/gresgen /usr/local/libexec/gresgen"))?;
+        self.must(&format!(
+            "rm -rf {plugin} /etc/gresgen /usr/local/bin/gresgen /usr/local/libexec/gresgen"
+        ))?;
         self.must("rm -rf /usr/share/doc/gresgen /run/gresgen/*")?;
         match start {
             Start::FromNothing => {
                 self.must("rm /etc/slurm/plugstack.conf")?;
                 self.must(&format!("sed -i 's|^include .*|{BEFORE}|' /etc/slurm/slurm.conf"))?;
-                self.lab.write_file("/etc/slurm/cgroup.conf", "CgroupPlugin=cgroup/v1\nConstrainCores=yes\n")?;
+                self.lab
+                    .write_file("/etc/slurm/cgroup.conf", "CgroupPlugin=cgroup/v1\nConstrainCores=yes\n")?;
             }
             Start::Installed => {
                 self.must("make --silent install")?;
@@ -90,7 +93,8 @@ impl DocNode {
             Step::Excused { .. } => Ok(()),
             Step::Write { path, text } => self.lab.write_file(path, text).map_err(|error| error.to_string()),
             Step::Run { line, commands, expected } => {
-                let said = commands.iter().map(|command| self.type_in(command)).collect::<Result<String, _>>()?;
+                let said =
+                    commands.iter().map(|command| self.type_in(command)).collect::<Result<String, _>>()?;
                 match expected {
                     Some(expected) if !agrees(expected, &said) => {
                         Err(format!("line {line}: shown is\n{expected}\nbut what comes out is\n{said}"))

@@ -37,7 +37,8 @@ fn help(arguments: &[&str]) -> String {
 /// Long options in a part of a help text.
 fn options(help: &str) -> BTreeSet<String> {
     // Descriptions, which may be wrapped before an option they mention, are indented further.
-    let is_option = |line: &&str| line.len() - line.trim_start().len() <= 6 && line.trim_start().starts_with('-');
+    let is_option =
+        |line: &&str| line.len() - line.trim_start().len() <= 6 && line.trim_start().starts_with('-');
     let lines = help.lines().filter(is_option);
     let long = lines.filter_map(|line| line.split([' ', '=', '[', ',']).find(|word| word.starts_with("--")));
     long.filter(|option| *option != "--help").map(str::to_owned).collect()

@@ -75,7 +75,8 @@ slurm:
         let program = format!(
             "#!/bin/sh\nNVML_SIM_ROOT={} NVML_SIM_GPUS={} GRESGEN_NVML_LIB=/usr/local/lib/gresgen/libnvml_sim.so \
              exec /usr/local/libexec/gresgen \"$@\"\n",
-            Self::TREE, self.gpus
+            Self::TREE,
+            self.gpus
         );
         lab.put("/usr/local/bin/gresgen", "755", program.as_bytes())?;
         lab.run(&["mkdir", "-p", Self::TREE])?;
