@@ -6,7 +6,7 @@ CARGO ?= cargo
 # Build: libslurm-dev has slurm/spank.h, libclang-dev is bindgen's. Run: a real Slurm to test in.
 PACKAGES := libslurm-dev libclang-dev gcc pkg-config slurmctld slurmd slurm-client iproute2 strace lua5.4 python3 python3-venv debootstrap
 
-.PHONY: setup build release test lint demo bench soak fuzz test-slurm-matrix install uninstall
+.PHONY: setup build release test lint demo bench soak sweep fuzz test-slurm-matrix install uninstall
 
 # Only what is missing is installed, so that a prepared machine needs neither network nor root.
 setup:
@@ -36,6 +36,28 @@ test: setup
 
 demo: setup release
 	target/release/lab demo
+
+# Beyond `make test`, because they take minutes or hours; docs/testing.md says what each shows.
+
+# Slurm 22.05, 24.11 and 26.05, the newer two from Debian's archive (debootstrap, once).
+test-slurm-matrix: setup
+	$(CARGO) build --locked --release -p slurm-plugin
+	LAB_RELEASES=all SPANK_MIG_SO=$(CURDIR)/target/release/libspank_mig.so $(CARGO) test --locked -p slurm-plugin --test launch
+	LAB_RELEASES=all $(CARGO) test --locked -p gresgen --test render
+
+soak: setup
+	$(CARGO) build --locked --release -p slurm-plugin
+	SPANK_MIG_SO=$(CURDIR)/target/release/libspank_mig.so \
+	  $(CARGO) test --locked -p slurm-plugin --test launch -- --ignored --nocapture soak
+
+sweep:
+	GRESGEN_SWEEP=full $(CARGO) test --locked --release -p gresgen --test sweep -- --nocapture
+
+fuzz:
+	$(CARGO) run --locked --release -p slurm-plugin --example fuzz
+
+bench:
+	$(CARGO) bench --locked -p mig
 
 # `make install` copies what `make release` built, as root or below DESTDIR.
 DESTDIR ?=
