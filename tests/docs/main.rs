@@ -6,6 +6,7 @@ mod document;
 mod install;
 mod node;
 mod reference;
+mod watch;
 
 use std::path::{Path, PathBuf};
 

@@ -107,7 +107,9 @@ impl DocNode {
 
     fn type_in(&self, command: &Command) -> Result<String, String> {
         let output = self.shell(&command.text).map_err(|error| error.to_string())?;
-        let said = format!("{}{}", output.stdout, output.stderr);
+        // Whether srun has to wait for a node that has just restarted, and says so, is chance.
+        let told = output.stderr.lines().filter(|line| !line.starts_with("srun: "));
+        let said: String = output.stdout.lines().chain(told).flat_map(|line| [line, "\n"]).collect();
         if output.code == command.code {
             return Ok(said);
         }
@@ -125,6 +127,13 @@ impl DocNode {
             .env("GRESGEN_NVML_LIB", "/usr/local/lib/gresgen/libnvml_sim.so")
             .env("BUILD", BUILD)
             .output()
+    }
+
+    /// Output of a command that ends with `code`.
+    pub(crate) fn ends(&self, code: i32, text: &str) -> String {
+        let output = self.shell(text).unwrap();
+        assert_eq!(output.code, code, "{text}\n{}{}", output.stdout, output.stderr);
+        output.stdout
     }
 
     fn must(&self, text: &str) -> Result<(), LabError> {
