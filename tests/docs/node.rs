@@ -144,13 +144,15 @@ impl DocNode {
     }
 }
 
-/// The three programs under the names that `make release` gives them.
+/// The programs under the names that `make release` gives them.
 pub(crate) fn build() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let gresgen = PathBuf::from(env!("CARGO_BIN_EXE_gresgen"));
     let deps = gresgen.with_file_name("deps");
-    let files: [(&Path, &str); 3] = [
+    let files: [(&Path, &str); 4] = [
         (&gresgen, "gresgen"),
+        // Built with the workspace: cargo builds no programs of a dependency.
+        (&gresgen.with_file_name("nvml-sim-smi"), "nvml-sim-smi"),
         (&deps.join("libnvml_sim.so"), "libnvml_sim.so"),
         (&deps.join("libspank_mig.so"), "libspank_mig.so"),
     ];
