@@ -84,12 +84,15 @@ impl Node {
         self
     }
 
+    /// What `slurmd -G` says.
+    pub(crate) fn slurmd_lists(&self) -> String {
+        let output = self.lab.run(&["slurmd", "-G", "-N", "n1"]).unwrap();
+        output.stdout + &output.stderr
+    }
+
     /// Type and files of the records of `slurmd -G`, in Slurm's index order.
     pub(crate) fn detected(&self) -> Vec<(String, String)> {
-        let output = self.lab.command(&["slurmd", "-G", "-N", "n1"]).output().unwrap();
-        assert!(output.success(), "{output:?}");
-        let text = output.stdout + &output.stderr;
-        text.lines().filter(|line| line.contains("Gres Name=gpu")).map(record).collect()
+        self.slurmd_lists().lines().filter(|line| line.contains("Gres Name=gpu")).map(record).collect()
     }
 
     /// Type and files of the records as gresgen predicts them.
