@@ -21,15 +21,21 @@ fn a_drained_node_is_changed_and_resumed() {
         assert_eq!(node.picture(), before, "{release}");
         assert_eq!(node.lab.node_state("n1").unwrap(), "MIXED+DRAIN", "{release}");
 
-        // The node was drained by somebody else: now by the gresgen before.
+        // Again, and the job ends in time: the drain was gresgen's, so the node is resumed.
         node.go();
         node.reports(job);
-        let answer = node.gresgen(&["--layout", "more", "apply", "--drain=30s", "--slurm=apply"]).must_be(0);
-        assert!(answer.stdout.contains("drained"), "{}", answer.stdout);
+        node.gresgen(&["--layout", "more", "apply", "--drain=30s", "--slurm=apply"]).must_be(0);
+        assert_eq!(node.lab.node_state("n1").unwrap(), "IDLE", "{release}");
+        assert_eq!(node.devices().len(), 6);
+
+        // Drained by somebody else.
+        let drain = ["scontrol", "update", "NodeName=n1", "State=DRAIN", "Reason=a broken fan"];
+        node.lab.run(&drain).unwrap();
+        let answer =
+            node.gresgen(&["--layout", "without-1g", "apply", "--drain=30s", "--slurm=apply"]).must_be(0);
+        assert!(answer.stdout.contains("n1: was drained before (a broken fan"), "{}", answer.stdout);
         assert_eq!(node.lab.node_state("n1").unwrap(), "IDLE+DRAIN", "{release}");
         node.lab.run(&["scontrol", "update", "NodeName=n1", "State=RESUME"]).unwrap();
-        node.settled();
-        assert_eq!(node.devices().len(), 6);
 
         // A job that ends in time.
         node.lab.run(&["rm", "/var/lab/out/go"]).unwrap();
@@ -37,9 +43,7 @@ fn a_drained_node_is_changed_and_resumed() {
         std::thread::scope(|scope| {
             let change = scope.spawn(|| node.gresgen(&["apply", "--drain=30s", "--slurm=apply"]));
             node.lab
-                .wait("the node to drain", || {
-                    Ok(node.lab.node_state("n1")?.contains("DRAIN").then_some(()))
-                })
+                .wait("the node to drain", || Ok(node.lab.node_state("n1")?.contains("DRAIN").then_some(())))
                 .unwrap();
             node.go();
             change.join().unwrap().must_be(0);

@@ -35,11 +35,13 @@ fn a_node_is_brought_into_service() {
 
         // A GRES of a node in service is Slurm's to give.
         node.gresgen(&["run", "1g.5gb", "true"]).must_be(4).must_say(&["srun --gres"]);
-        let step = ["-w", "n1", "--gres=gpu:2g.10gb:1", "sh", "-c", "gresgen env; echo $CUDA_VISIBLE_DEVICES"];
+        let step =
+            ["-w", "n1", "--gres=gpu:2g.10gb:1", "sh", "-c", "gresgen env; echo $CUDA_VISIBLE_DEVICES"];
         let output = node.lab.srun(&step).unwrap().stdout;
         let uuid = output.lines().last().unwrap();
         assert_eq!(uuid, node.devices()[&2].uuid);
-        let wanted = format!("export CUDA_VISIBLE_DEVICES={uuid}\nexport NVIDIA_VISIBLE_DEVICES={uuid}\n{uuid}\n");
+        let wanted =
+            format!("export CUDA_VISIBLE_DEVICES={uuid}\nexport NVIDIA_VISIBLE_DEVICES={uuid}\n{uuid}\n");
         assert_eq!(output, wanted, "{release}");
     }
 }
@@ -55,7 +57,11 @@ fn an_idle_node_takes_another_layout() {
         let answer = node.gresgen(&["--layout", "without-1g", "apply"]).must_be(6);
         let left = answer.left().join("\n");
         assert_eq!(left.contains("scontrol reconfigure"), release.reconfigure_restarts_slurmd(), "{left}");
-        assert_eq!(left.contains("systemctl restart slurmctld"), !release.reconfigure_restarts_slurmd(), "{left}");
+        assert_eq!(
+            left.contains("systemctl restart slurmctld"),
+            !release.reconfigure_restarts_slurmd(),
+            "{left}"
+        );
         // What is left is said until it is done.
         let again = node.gresgen(&["--layout", "without-1g", "apply"]).must_be(6);
         assert_eq!(again.left(), answer.left());

@@ -7,6 +7,7 @@ use std::{
 };
 
 use lab::{JobId, Lab, Output, Probe, Release, Simulated, User};
+use nvml_sim::Store;
 
 /// Two A100. Slurm's order on `day` is 1g 1g 2g 3g 3g, so a change of GPU 1 can leave the first three in place.
 const GPUS: &str = "a100-40gb:2";
@@ -105,14 +106,16 @@ impl Node {
 
     /// Waits until both daemons work with the files that are in place and the node takes jobs.
     pub(crate) fn settled(&self) {
-        self.lab.wait("slurmctld and slurmd to have the new table", || {
-            let line = self.lab.read_file("/etc/slurm/gresgen-node.conf")?;
-            let wanted = line.split_whitespace().find(|word| word.starts_with("Gres=")).unwrap_or_default();
-            let node = self.lab.command(&["scontrol", "-o", "show", "node", "n1"]).output()?.stdout;
-            let read = self.map("devices") == self.map("devices.slurmd");
-            Ok((read && node.split_whitespace().any(|word| word == wanted)).then_some(()))
-        })
-        .unwrap();
+        self.lab
+            .wait("slurmctld and slurmd to have the new table", || {
+                let line = self.lab.read_file("/etc/slurm/gresgen-node.conf")?;
+                let wanted =
+                    line.split_whitespace().find(|word| word.starts_with("Gres=")).unwrap_or_default();
+                let node = self.lab.command(&["scontrol", "-o", "show", "node", "n1"]).output()?.stdout;
+                let read = self.map("devices") == self.map("devices.slurmd");
+                Ok((read && node.split_whitespace().any(|word| word == wanted)).then_some(()))
+            })
+            .unwrap();
         self.lab.wait_nodes().unwrap();
     }
 
@@ -120,6 +123,19 @@ impl Node {
         let path = format!("/run/gresgen/{file}");
         let text = self.lab.command(&["cat", &path]).output().unwrap().stdout;
         text.lines().map(str::to_owned).collect()
+    }
+
+    /// A reboot, up to where `gresgen apply --boot` comes: no instances, nothing below `/run`, no slurmd. slurmctld is
+    /// on another host as far as this is concerned.
+    pub(crate) fn reboot(&self) {
+        self.lab.stop_slurmd("n1").unwrap();
+        let simulator = format!("/proc/{}/root{}", self.lab.pid(), Simulated::TREE);
+        let store = Store::open(Path::new(&simulator), None).unwrap();
+        store.change(|machine| Ok::<_, ()>(machine.machine.reboot())).unwrap().unwrap();
+        self.lab.run(&["sh", "-c", "rm -rf /run/gresgen/*"]).unwrap();
+        let id = "/proc/sys/kernel/random/boot_id";
+        self.lab.write_file("/var/lab/boot_id", "6d2f5b1e-0000-4000-8000-000000000002\n").unwrap();
+        self.lab.run(&["mount", "--bind", "/var/lab/boot_id", id]).unwrap();
     }
 
     // --- jobs ---

@@ -61,6 +61,12 @@ impl Failure {
     pub fn hint(self, hint: impl Into<String>) -> Self {
         Failure { hint: Some(hint.into()), ..self }
     }
+
+    /// Adds something further to do, or to know.
+    pub fn also(self, what: &str) -> Self {
+        let hint = self.hint.map_or_else(|| what.to_owned(), |hint| format!("{hint}; {what}"));
+        Failure { hint: Some(hint), ..self }
+    }
 }
 
 impl fmt::Display for Failure {
@@ -100,16 +106,19 @@ impl From<DriverError> for Failure {
 
 impl From<WishError> for Failure {
     fn from(error: WishError) -> Self {
-        let exit = if error.is_in_use() { Exit::InUse } else { Exit::Usage };
-        Failure::new(exit, error)
+        Failure::new(Exit::Usage, error)
     }
 }
 
 impl From<SiteError> for Failure {
     fn from(error: SiteError) -> Self {
         match error {
-            SiteError::Refused(_) | SiteError::Action(ActionError::Busy { .. }) => {
+            SiteError::Refused(_) => Failure::new(Exit::InUse, error),
+            SiteError::NotIdle(ActionError::Busy { ref node, .. }) => {
+                let stays = stays_drained(node);
                 Failure::new(Exit::InUse, error)
+                    .hint("nothing was changed; the same command waits again and resumes the node")
+                    .also(&stays)
             }
             SiteError::Unknown { .. } => {
                 Failure::new(Exit::InUse, error).hint("--offline says that no job of this node holds a slice")
@@ -119,6 +128,11 @@ impl From<SiteError> for Failure {
             error => Failure::new(Exit::Failure, error),
         }
     }
+}
+
+/// What a failure after a drain has to say.
+pub fn stays_drained(node: &str) -> String {
+    format!("{node} stays drained until: scontrol update NodeName={node} State=RESUME")
 }
 
 impl From<PublishError> for Failure {
@@ -143,7 +157,7 @@ impl From<ApplyError> for Failure {
         match error {
             ApplyError::Driver(error) => error.into(),
             ApplyError::Wish(error) => error.into(),
-            ApplyError::Busy(_) => Failure::new(Exit::InUse, error)
+            ApplyError::Busy(_) | ApplyError::InTheWay { .. } => Failure::new(Exit::InUse, error)
                 .hint("end what uses it, or drain the node first: gresgen apply --drain"),
             ApplyError::NoMig { .. } | ApplyError::Guest(_) => Failure::new(Exit::Usage, error),
             ApplyError::RolledBack { undo: None, error } => {

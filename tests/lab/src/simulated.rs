@@ -20,9 +20,6 @@ pub struct Simulated {
     pub config: String,
 }
 
-/// Where the simulator keeps its state and its tree.
-const TREE: &str = "/var/lab/sim";
-
 /// The `systemctl` of a lab, which has no systemd: the units `slurmctld` and `slurmd`, the latter on `n1`, as far
 /// as `gresgen` names them.
 const SYSTEMCTL: &str = r#"#!/bin/sh
@@ -55,6 +52,9 @@ mount --bind $2 /run/gresgen
 ";
 
 impl Simulated {
+    /// Where the simulator keeps its state and its tree.
+    pub const TREE: &str = "/var/lab/sim";
+
     /// The `slurm:` section for the lab's node `n1`.
     pub const NODE: &str = "\
 slurm:
@@ -91,16 +91,17 @@ slurm:
         // The files gresgen will write must not be there already.
         lab.run(&["rm", "/etc/slurm/gres.conf", "/etc/slurm/cgroup.conf"])?;
         let program = format!(
-            "#!/bin/sh\nNVML_SIM_ROOT={TREE} NVML_SIM_GPUS={} GRESGEN_NVML_LIB=/usr/local/lib/gresgen/libnvml_sim.so \
+            "#!/bin/sh\nNVML_SIM_ROOT={} NVML_SIM_GPUS={} GRESGEN_NVML_LIB=/usr/local/lib/gresgen/libnvml_sim.so \
              exec /usr/local/libexec/gresgen \"$@\"\n",
+            Self::TREE,
             self.gpus
         );
         lab.put("/usr/local/bin/gresgen", "755", program.as_bytes())?;
         lab.put("/usr/local/bin/systemctl", "755", SYSTEMCTL.as_bytes())?;
-        lab.run(&["mkdir", "-p", TREE])?;
+        lab.run(&["mkdir", "-p", Self::TREE])?;
         // The first call makes the tree; it need not succeed before the tree is in its place.
         lab.command(&["gresgen", "status"]).output()?;
-        lab.run(&["sh", "-c", SHOW, "sh", TREE, &lab.run_file("n1", "")])?;
+        lab.run(&["sh", "-c", SHOW, "sh", Self::TREE, &lab.run_file("n1", "")])?;
         Ok(lab)
     }
 }
