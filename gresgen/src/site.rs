@@ -212,7 +212,9 @@ impl Site<'_> {
     /// What keeps the node from being registered with a table. Without the plugin in slurmd there is no word of
     /// what slurmd loaded.
     fn fault(&self, view: &NodeView, table: &GresTable) -> Option<String> {
-        let unwell = ["INVAL", "INVALID_REG", "NOT_RESPONDING", "DOWN"].iter().any(|state| view.is(state));
+        // UNKNOWN is a node whose slurmd slurmctld has not heard since it started itself; it cannot be resumed.
+        let unwell = ["UNKNOWN", "INVAL", "INVALID_REG", "NOT_RESPONDING", "DOWN"];
+        let unwell = unwell.iter().any(|state| view.is(state));
         let loaded = self.root.path(Root::LOADED_MAP);
         if unwell {
             Some(format!("{}: {}", view.state.join("+").to_lowercase(), view.reason))

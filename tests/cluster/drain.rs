@@ -25,7 +25,8 @@ fn a_drained_node_is_changed_and_resumed() {
         node.go();
         node.reports(job);
         node.gresgen(&["--layout", "more", "apply", "--drain=30s", "--slurm=apply"]).must_be(0);
-        assert_eq!(node.lab.node_state("n1").unwrap(), "IDLE", "{release}");
+        // Slurm asks a resumed node whether it is there.
+        node.lab.wait_nodes().unwrap();
         assert_eq!(node.devices().len(), 6);
 
         // Drained by somebody else.

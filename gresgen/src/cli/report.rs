@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use crate::apply::ApplyError;
 use crate::apply::lock::LockError;
 use crate::apply::wish::WishError;
+use crate::inventory::Holder;
 use crate::nvml::{Code, DriverError};
 use crate::publish::PublishError;
 use crate::site::SiteError;
@@ -47,6 +48,9 @@ pub struct Failure {
     /// What to do about it.
     pub hint: Option<String>,
 }
+
+const END_OR_DRAIN: &str = "end what uses it, or drain the node first: gresgen apply --drain";
+const OFFLINE: &str = "start slurmctld; --offline says that no job of this node holds a slice";
 
 /// What every verb returns.
 pub type Outcome = Result<Exit, Failure>;
@@ -120,9 +124,7 @@ impl From<SiteError> for Failure {
                     .hint("nothing was changed; the same command waits again and resumes the node")
                     .also(&stays)
             }
-            SiteError::Unknown { .. } => {
-                Failure::new(Exit::InUse, error).hint("--offline says that no job of this node holds a slice")
-            }
+            SiteError::Unknown { .. } => Failure::new(Exit::InUse, error).hint(OFFLINE),
             SiteError::Publish(error) => error.into(),
             SiteError::Action(ActionError::ByHand(_)) => Failure::new(Exit::SlurmPending, error),
             error => Failure::new(Exit::Failure, error),
@@ -157,8 +159,11 @@ impl From<ApplyError> for Failure {
         match error {
             ApplyError::Driver(error) => error.into(),
             ApplyError::Wish(error) => error.into(),
-            ApplyError::Busy(_) | ApplyError::InTheWay { .. } => Failure::new(Exit::InUse, error)
-                .hint("end what uses it, or drain the node first: gresgen apply --drain"),
+            ApplyError::Busy(ref held) | ApplyError::InTheWay { ref held, .. } => {
+                let asked = held.iter().flat_map(|h| &h.holders).all(|holder| *holder != Holder::Unknown);
+                let hint = if asked { END_OR_DRAIN } else { OFFLINE };
+                Failure::new(Exit::InUse, error).hint(hint)
+            }
             ApplyError::NoMig { .. } | ApplyError::Guest(_) => Failure::new(Exit::Usage, error),
             ApplyError::RolledBack { undo: None, error } => {
                 Failure::from(*error).hint("the previous layout is back")
