@@ -47,6 +47,14 @@ pub enum ApplyError {
     /// The wish cannot be met.
     #[error(transparent)]
     Wish(#[from] WishError),
+    /// The wish would have instances go that are in use. Nothing was changed.
+    #[error("{wish}\n{}", busy(.held))]
+    InTheWay {
+        /// What cannot be.
+        wish: WishError,
+        /// Who is in the way.
+        held: Vec<Held>,
+    },
     /// An instance that would have to go is in use. Nothing was changed.
     #[error("{}", busy(.0))]
     Busy(Vec<Held>),
@@ -232,7 +240,7 @@ impl Engine<'_> {
     /// # Errors
     /// Why it cannot be done.
     pub fn prepare(&self, inventory: &Inventory, wish: &dyn Wish) -> Result<Vec<Step>, ApplyError> {
-        let targets = wish.targets(inventory)?;
+        let targets = wish.targets(inventory).map_err(|error| in_the_way(inventory, error))?;
         let steps = steps(inventory, &targets);
         for step in &steps {
             let gpu = &inventory.gpus[step.gpu()];
@@ -377,6 +385,17 @@ impl Wish for Intent {
     fn targets(&self, inventory: &Inventory) -> Result<Vec<Target>, WishError> {
         Ok(Intent::targets(self, inventory))
     }
+}
+
+/// Names who holds the instances that a wish cannot be met beside.
+fn in_the_way(inventory: &Inventory, wish: WishError) -> ApplyError {
+    let instance = |b: &mig::Blocker| {
+        let gpu = inventory.gpus.get(b.gpu)?;
+        let instance = gpu.instances.iter().find(|i| i.placed == b.placed)?;
+        Some(Held { name: name(gpu, &Slice::of(instance)), holders: instance.holders.clone() })
+    };
+    let held: Vec<Held> = wish.blockers().iter().filter_map(instance).collect();
+    if held.is_empty() { ApplyError::Wish(wish) } else { ApplyError::InTheWay { wish, held } }
 }
 
 /// A slice for a person: `GPU 0 3g.20gb at 4`.
