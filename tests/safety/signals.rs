@@ -13,15 +13,15 @@ const HOLD: &str = "inject=faccessat,faccessat2:delay_enter=1s";
 /// A way to end a job whose task is in the hook.
 struct End {
     command: &'static str,
-    /// Whether its script may run all the same.
+    /// Whether the task may still come to its program: slurmstepd's own matter unless the task itself is killed.
     runs: bool,
     /// Whether Slurm has to be told that the job is over.
     orphaned: bool,
 }
 
 const ENDS: &[End] = &[
-    End { command: "scancel $job", runs: false, orphaned: false },
-    End { command: "scancel --full --signal=KILL $job", runs: false, orphaned: false },
+    End { command: "scancel $job", runs: true, orphaned: false },
+    End { command: "scancel --full --signal=KILL $job", runs: true, orphaned: false },
     // slurmstepd blocks it.
     End { command: "kill -TERM $stepd", runs: true, orphaned: false },
     // Its task is nobody's now and goes on; slurmctld hears of it when it next asks the node.
