@@ -56,8 +56,12 @@ sweep:
 fuzz:
 	$(CARGO) run --locked --release -p slurm-plugin --example fuzz
 
-bench:
-	$(CARGO) bench --locked -p mig
+# Method and results: docs/benchmarks.md.
+bench: setup
+	$(CARGO) build --locked --release -p gresgen -p nvml-sim
+	$(CARGO) bench --locked -p mig --bench planner
+	$(CARGO) bench --locked -p mig --bench acceptance
+	benches/calls.py
 
 # `make install` copies what `make release` built, as root or below DESTDIR.
 DESTDIR ?=

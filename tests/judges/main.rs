@@ -6,51 +6,18 @@
 //! `NVML_SIM_SKIP_JUDGES=1` passes them over; nothing else does.
 
 mod faults;
+mod fetched;
 mod hammer;
 mod life;
 mod slurm;
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::PathBuf;
+use std::process::Command;
 
+use fetched::{kept, must, scripts, skipped};
 use nvml_sim::library_path;
-
-fn scripts() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/judges").canonicalize().unwrap()
-}
-
-fn skipped() -> bool {
-    let skip = std::env::var_os("NVML_SIM_SKIP_JUDGES").is_some_and(|v| v == "1");
-    if skip {
-        eprintln!("skipped, as NVML_SIM_SKIP_JUDGES=1 asks");
-    }
-    skip
-}
-
-/// A directory that holds what `fetch` puts there; fetched once.
-fn kept(name: &str, fetch: impl FnOnce(&Path)) -> PathBuf {
-    let all = Path::new(env!("CARGO_TARGET_TMPDIR")).join("judges");
-    fs::create_dir_all(&all).unwrap();
-    // Tests run side by side, in one process or in several.
-    let lock = fs::File::create(all.join(format!("{name}.lock"))).unwrap();
-    lock.lock().unwrap();
-    let directory = all.join(name);
-    if !directory.exists() {
-        fetch(&directory);
-    }
-    directory
-}
-
-/// The output of a command that must succeed; `need` says what to do if it does not.
-fn must(command: &mut Command, need: &str) -> String {
-    let Output { status, stdout, stderr } =
-        command.output().unwrap_or_else(|e| panic!("{:?}: {e}; {need}", command.get_program()));
-    let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
-    assert!(status.success(), "{:?}: {status}; {need}\n{stdout}{stderr}", command.get_program());
-    stdout.into_owned() + &stderr
-}
 
 /// A simulated machine, and the directory from which the loader takes the simulator for NVML.
 struct Bench {

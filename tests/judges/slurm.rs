@@ -1,15 +1,15 @@
 //! Slurm's own NVML plugin lists what the simulator holds.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use nvml_sim::Store;
 use nvml_sim::clients::Clients;
 use nvml_sim::code::Answer;
 use nvml_sim::machine::{Machine, MigDevice};
 
-use crate::{Bench, kept, must, scripts, skipped};
+use crate::Bench;
+use crate::fetched::{must, nvml_plugin, scripts, skipped};
 
 /// Makes three layouts, one of them with a GPU instance in parts.
 fn cut(bench: &Bench) -> Machine {
@@ -32,14 +32,6 @@ fn cut(bench: &Bench) -> Machine {
         }
     }
     store.read().unwrap().machine
-}
-
-fn nvml_plugin() -> PathBuf {
-    kept("slurm-nvml-plugin", |directory| {
-        let mut fetch = Command::new("sh");
-        fetch.arg(scripts().join("fetch-plugin.sh")).arg(directory);
-        must(&mut fetch, "allow the network, or set NVML_SIM_SKIP_JUDGES=1");
-    })
 }
 
 /// Where the distribution's own Slurm plugins are, and below `tree` the fetched one.

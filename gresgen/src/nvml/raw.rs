@@ -171,15 +171,18 @@ impl<'a> MigCalls<'a> {
         Ok(list.into_iter().map(|p| (p.start, p.size)).collect())
     }
 
-    /// The GPU instances of one profile id.
-    pub(super) fn gpu_instances(&self, profile: u32) -> Result<Vec<GpuInstance>, NvmlError> {
+    /// The GPU instances of one profile id. Each is looked at when its turn comes.
+    pub(super) fn gpu_instances(
+        &self,
+        profile: u32,
+    ) -> Result<impl Iterator<Item = Result<GpuInstance, NvmlError>>, NvmlError> {
         let mut handles: [nvmlGpuInstance_t; MAX_LISTED] = [null_mut(); MAX_LISTED];
         let mut count: c_uint = MAX_LISTED as c_uint;
         call!(
             self.lib,
             nvmlDeviceGetGpuInstances(self.device, profile, handles.as_mut_ptr(), &raw mut count)
         )?;
-        handles.iter().take(count as usize).map(|&handle| self.gpu_instance_info(handle)).collect()
+        Ok(handles.into_iter().take(count as usize).map(|handle| self.gpu_instance_info(handle)))
     }
 
     fn gpu_instance_info(&self, handle: nvmlGpuInstance_t) -> Result<GpuInstance, NvmlError> {

@@ -20,6 +20,25 @@ pub struct Simulated {
     pub config: String,
 }
 
+/// The `systemctl` of a lab, which has no systemd: the units `slurmctld` and `slurmd`, the latter on `n1`, as far
+/// as `gresgen` names them.
+const SYSTEMCTL: &str = r#"#!/bin/sh
+case $2 in
+slurmctld) set -- "$1" /run/slurmctld.pid slurmctld ;;
+slurmd) set -- "$1" /run/slurmd-n1.pid slurmd -N n1 ;;
+*) echo "Unit $2.service not found." >&2; exit 5 ;;
+esac
+verb=$1 file=$2
+shift 2
+stop() { pid=$(cat "$file") && kill "$pid" && while kill -0 "$pid" 2>/dev/null; do sleep 0.02; done; }
+case $verb in
+stop) stop ;;
+start) exec "$@" ;;
+restart) stop; exec "$@" ;;
+*) echo "Unknown command verb $verb." >&2; exit 1 ;;
+esac
+"#;
+
 /// Puts the simulator's device nodes and proc files where the driver has them. Directories are bound, because
 /// what is in them changes with every instance; the rest is fixed once the GPUs are there.
 const SHOW: &str = "\
@@ -53,6 +72,16 @@ slurm:
         self.node_with(release, |options| options)
     }
 
+    /// The same with further nodes, which have no GPUs.
+    ///
+    /// # Errors
+    /// As [`Lab::start`].
+    pub fn among(&self, release: Release, others: &[&str]) -> Result<Lab, LabError> {
+        self.node_with(release, |options| {
+            others.iter().fold(options, |options, other| options.node(Node::new(other)))
+        })
+    }
+
     /// [`Simulated::node`] of a lab with `more` to it.
     ///
     /// # Errors
@@ -79,6 +108,7 @@ slurm:
             self.gpus
         );
         lab.put("/usr/local/bin/gresgen", "755", program.as_bytes())?;
+        lab.put("/usr/local/bin/systemctl", "755", SYSTEMCTL.as_bytes())?;
         lab.run(&["mkdir", "-p", Self::TREE])?;
         // The first call makes the tree; it need not succeed before the tree is in its place.
         lab.command(&["gresgen", "status"]).output()?;

@@ -1,0 +1,17 @@
+//! Slurm's own ways to learn the UUIDs of MIG devices, beside gresgen's device map and plugin.
+//!
+//! Up to 25.05 there are two: its NVML plugin (`AutoDetect=nvml`), which asks the driver's library, here the
+//! simulator; and `fake_gpus.conf`, a file of its own tests that takes the place of detection. Both name the
+//! devices of a job in `CUDA_VISIBLE_DEVICES`, so both say, without any code of this project, what a job must see.
+//!
+//! Slurm is 22.05 of Debian 12, for which alone the NVML plugin is packaged. It comes by network once;
+//! `NVML_SIM_SKIP_JUDGES=1` passes over what needs it.
+#![forbid(unsafe_code)]
+
+#[path = "../fetched.rs"]
+mod fetched;
+
+mod both;
+mod fake;
+mod node;
+mod nvml;

@@ -1,0 +1,51 @@
+# The timed part of the launch benchmark, run as a batch script inside an allocation.
+#
+# usage: launches ROUNDS FOLDER
+#   FOLDER holds one plugstack file per variant and the prologs. srun and slurmstepd read plugstack.conf anew for
+#   each step, so a link chooses between variants without a restart.
+#
+# Writes a line "VARIANT MICROSECONDS" per launch and, where a step tells of its slurmstepd, "memory VARIANT KIB
+# MAPPED_KIB DIRTY_KIB".
+rounds=$1 folder=$2
+
+choose() {
+    ln -sfn "$folder/$1.conf" /etc/slurm/plugstack.conf
+}
+
+# The variant, then srun's own arguments. The clock is bash's, read without a fork.
+launch() {
+    variant=$1
+    shift
+    begin=${EPOCHREALTIME/./}
+    srun -n1 --overlap "$@" /bin/true || echo "failed $variant"
+    echo "$variant $((${EPOCHREALTIME/./} - begin))"
+}
+
+memory() {
+    choose "$1"
+    srun -n1 --overlap "$folder/memory" "$1"
+}
+
+choose plugin
+echo "given plugin $(srun -n1 --overlap printenv CUDA_VISIBLE_DEVICES)"
+choose none
+echo "given none $(srun -n1 --overlap printenv CUDA_VISIBLE_DEVICES)"
+echo "given lookup $(srun -n1 --overlap --task-prolog="$folder/lookup" printenv CUDA_VISIBLE_DEVICES)"
+
+for ((round = 0; round < rounds; round++)); do
+    choose none
+    launch none
+    choose plugin
+    launch plugin
+    choose none
+    launch empty --task-prolog="$folder/empty"
+    launch lookup --task-prolog="$folder/lookup"
+    # Not compared with the others: the timer writes a file.
+    choose timer
+    srun -n1 --overlap /bin/true || echo "failed timer"
+    if ((round % 10 == 0)); then
+        memory none
+        memory plugin
+    fi
+done
+choose plugin
