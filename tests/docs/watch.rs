@@ -42,12 +42,27 @@ fn a_prolog_keeps_jobs_off_a_broken_node() {
 #[test]
 fn the_boot_unit_brings_the_layout_back() {
     let Some(node) = node() else { return };
+    node.ends(0, r"sed -i 's/^slurm:/&\n  stable-links: true/' /etc/gresgen/config.yaml");
+    node.ends(0, "gresgen --quiet apply");
     let before = node.ends(0, "gresgen status");
     node.ends(0, "systemctl stop slurmd");
-    node.ends(0, "/root/build/nvml-sim-smi --sim-reboot");
+    node.ends(0, "/root/build/nvml-sim-smi --sim-reboot && rm -r /dev/gresgen");
     assert!(!node.ends(0, "gresgen status").contains("MIG-"));
     node.ends(0, "systemctl start gresgen-boot");
     assert_eq!(node.ends(0, "gresgen status"), before);
     node.ends(0, "systemctl start slurmd");
+    // slurmd ends when a file of its gres.conf is missing, and that names links now.
+    assert!(node.ends(0, "cat /etc/slurm/gres.conf").contains("/dev/gresgen/ci6"));
     node.ends(0, "srun --gres=gpu:3g.20gb:1 true");
+}
+
+#[test]
+fn a_boot_that_fails_lets_slurmd_start_and_the_node_drain() {
+    let Some(node) = node() else { return };
+    node.ends(0, "systemctl stop slurmd");
+    node.ends(0, "/root/build/nvml-sim-smi --sim-reboot");
+    node.ends(1, "NVML_SIM_FAULTS=nvmlInit_v2@*=UNKNOWN gresgen apply --boot --wait 1s");
+    node.ends(0, "systemctl start slurmd");
+    let drained = node.ends(0, "scontrol --oneliner show node n1");
+    assert!(drained.contains("DRAIN") && drained.contains("Reason=gresgen: "), "{drained}");
 }

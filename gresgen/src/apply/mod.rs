@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use thiserror::Error;
 
 use crate::devices::{self, DeviceError};
-use crate::files::{Committed, FileError};
+use crate::files::Committed;
 use crate::holders;
 use crate::inventory::{Gpu, Holder, Inventory};
 use crate::nvml::{Activation, Code, Driver, DriverError};
@@ -83,7 +83,7 @@ pub enum ApplyError {
     Publish(#[from] PublishError),
     /// The GPUs are as they shall be, the files are not all there. The journal stays.
     #[error("the GPUs are done, but not the files: {0}")]
-    Unpublished(#[source] FileError),
+    Unpublished(#[source] PublishError),
     /// Resetting a GPU failed.
     #[error("GPU {gpu}: nvidia-smi --gpu-reset: {reason}")]
     Reset {
@@ -206,7 +206,7 @@ impl Engine<'_> {
     ) -> Result<Applied, ApplyError> {
         let first = self.prepare(&before, wish)?;
         // What would refuse the files afterwards must refuse the change beforehand.
-        let current = (options.publish)(&before)?.staged.comparison.changed().next().is_none();
+        let current = (options.publish)(&before)?.is_current();
         let interrupted = Intent::load(self.root)?;
         if first.is_empty() && current && interrupted.is_none() {
             let pending = pending(&before, &Refusals::new());
