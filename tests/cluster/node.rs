@@ -4,10 +4,11 @@ use std::{
     collections::BTreeMap,
     env,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use lab::{JobId, Lab, Output, Probe, Release, Simulated, User};
-use nvml_sim::Store;
+use nvml_sim::{Snapshot, Store};
 
 /// Two A100. Slurm's order on `day` is 1g 1g 2g 3g 3g, so a change of GPU 1 can leave the first three in place.
 const GPUS: &str = "a100-40gb:2";
@@ -131,7 +132,11 @@ impl Node {
         self.lab.stop_slurmd("n1").unwrap();
         let simulator = format!("/proc/{}/root{}", self.lab.pid(), Simulated::TREE);
         let store = Store::open(Path::new(&simulator), None).unwrap();
-        store.change(|machine| Ok::<_, ()>(machine.machine.reboot())).unwrap().unwrap();
+        let reboot = |snapshot: &mut Snapshot| {
+            Arc::make_mut(&mut snapshot.machine).reboot();
+            Ok::<(), ()>(())
+        };
+        store.change(reboot).unwrap().unwrap();
         self.lab.run(&["sh", "-c", "rm -rf /run/gresgen/*"]).unwrap();
         let id = "/proc/sys/kernel/random/boot_id";
         self.lab.write_file("/var/lab/boot_id", "6d2f5b1e-0000-4000-8000-000000000002\n").unwrap();
