@@ -6,7 +6,7 @@ CARGO ?= cargo
 # Build: libslurm-dev has slurm/spank.h, libclang-dev is bindgen's. Run: a real Slurm to test in.
 PACKAGES := libslurm-dev libclang-dev gcc pkg-config slurmctld slurmd slurm-client iproute2 strace lua5.4 python3 python3-venv debootstrap
 
-.PHONY: setup build release test lint demo bench soak sweep fuzz test-slurm-matrix install uninstall
+.PHONY: setup build release test lint demo bench soak sweep fuzz valgrind test-slurm-matrix install uninstall
 
 # Only what is missing is installed, so that a prepared machine needs neither network nor root.
 setup:
@@ -43,7 +43,7 @@ demo: setup release
 test-slurm-matrix: setup
 	$(CARGO) build --locked --release -p slurm-plugin
 	LAB_RELEASES=all SPANK_MIG_SO=$(CURDIR)/target/release/libspank_mig.so $(CARGO) test --locked -p slurm-plugin --test launch
-	LAB_RELEASES=all $(CARGO) test --locked -p gresgen --test render
+	LAB_RELEASES=all $(CARGO) test --locked -p lab -p gresgen --test lab --test render --test cluster
 
 soak: setup
 	$(CARGO) build --locked --release -p slurm-plugin
@@ -56,12 +56,17 @@ sweep:
 fuzz:
 	$(CARGO) run --locked --release -p slurm-plugin --example fuzz
 
+# The hooks of the plugin as it is shipped, under valgrind.
+valgrind:
+	@command -v valgrind >/dev/null || { echo "valgrind is missing: apt-get install valgrind" >&2; exit 1; }
+	ABI_VALGRIND=1 $(CARGO) test --locked --release -p slurm-plugin --test abi
+
 # Method and results: docs/benchmarks.md.
-bench: setup
-	$(CARGO) build --locked --release -p gresgen -p nvml-sim
+bench: setup release
 	$(CARGO) bench --locked -p mig --bench planner
 	$(CARGO) bench --locked -p mig --bench acceptance
 	benches/calls.py
+	target/release/lab bench
 
 # `make install` copies what `make release` built, as root or below DESTDIR.
 DESTDIR ?=
@@ -93,7 +98,6 @@ install:
 	$(call put,$(BUILD)/libnvml_sim.so,$(DESTDIR)$(PREFIX)/lib/gresgen/libnvml_sim.so,644)
 	$(call put,$(BUILD)/libspank_mig.so,$(DESTDIR)$(PLUGIN_DIR)/spank_mig.so,644)
 	$(call put,packaging/systemd/gresgen-boot.service,$(DESTDIR)$(UNIT_DIR)/gresgen-boot.service,644)
-	$(call put,packaging/slurm/prolog,$(DESTDIR)$(PREFIX)/libexec/gresgen/prolog,755)
 	$(call put,packaging/slurm/health-check,$(DESTDIR)$(PREFIX)/libexec/gresgen/health-check,755)
 	$(call generate,man,$(SHARE)/man/man1/gresgen.1)
 	$(call generate,completions bash,$(SHARE)/bash-completion/completions/gresgen)

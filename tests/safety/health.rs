@@ -1,4 +1,4 @@
-//! `packaging/health/gresgen-health.sh` as Prolog and as HealthCheckProgram of a real Slurm: a node with a broken
+//! `packaging/slurm/health-check` as Prolog and as HealthCheckProgram of a real Slurm: a node with a broken
 //! device map is drained with a readable reason before queued jobs fall into it one after the other.
 #![forbid(unsafe_code)]
 
@@ -18,7 +18,7 @@ mig-configs:
 ";
 
 /// Where the script lies in the lab.
-const SCRIPT: &str = "/usr/local/libexec/gresgen-health.sh";
+const SCRIPT: &str = "/usr/local/libexec/health-check";
 
 const JOB: &[&str] = &["--gres=gpu:1g.5gb:1", "--requeue"];
 
@@ -44,7 +44,7 @@ fn cluster(release: Release, lines: &str) -> Option<Lab> {
     let lab = lab::require(node.node(release))?;
     let apply = lab.gresgen(&["apply"]).unwrap();
     assert!([0, 6].contains(&apply.code), "{apply:?}");
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/health/gresgen-health.sh");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/slurm/health-check");
     lab.install(&script, SCRIPT).unwrap();
     let conf = lab.read_file("/etc/slurm/slurm.conf").unwrap();
     lab.write_file("/etc/slurm/slurm.conf", format!("{conf}{lines}\n")).unwrap();
@@ -112,6 +112,8 @@ fn a_failing_prolog_requeues_the_job_and_drains_the_node() {
         lab.run(&["scontrol", "update", "nodename=n1", "state=resume"]).unwrap();
         for job in jobs {
             lab.command(&["scontrol", "release", &job.to_string()]).output().unwrap();
+            // Slurm starts a requeued job two minutes later otherwise.
+            lab.run(&["scontrol", "update", &format!("jobid={job}"), "starttime=now"]).unwrap();
             let job = lab.wait_job(job).unwrap();
             assert_eq!((job.state.as_str(), job.output.as_str()), ("COMPLETED", "ran\n"), "{release}");
         }

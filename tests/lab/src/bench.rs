@@ -164,8 +164,9 @@ fn print_launches(said: &str) {
             (_, Some(added)) => format!("{:+.2} | {:+.2} to {:+.2} |", added.median, added.low, added.high),
         };
         println!(
-            "| {title} | {} | {:.2} | {:.2} to {:.2} | {:.2} | {:.2} | {added}",
+            "| {title} | {} | {:.2} | {:.2} | {:.2} to {:.2} | {:.2} | {:.2} | {added}",
             figures.count,
+            figures.p10,
             figures.median,
             figures.quartiles.0,
             figures.quartiles.1,
