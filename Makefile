@@ -6,7 +6,7 @@ CARGO ?= cargo
 # Build: libslurm-dev has slurm/spank.h, libclang-dev is bindgen's. Run: a real Slurm to test in.
 PACKAGES := libslurm-dev libclang-dev gcc pkg-config slurmctld slurmd slurm-client iproute2 strace lua5.4 python3 python3-venv debootstrap
 
-.PHONY: setup build release test lint demo bench soak fuzz test-slurm-matrix install
+.PHONY: setup build release test lint demo bench soak sweep fuzz test-slurm-matrix install uninstall
 
 # Only what is missing is installed, so that a prepared machine needs neither network nor root.
 setup:
@@ -26,10 +26,85 @@ lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 
-# The plugin is tested as it is shipped: the launch tests load the release build.
+# The plugin is tested as it is shipped: the launch tests load the release build. Cargo sums up each test program;
+# the last line here sums up all of them.
 test: setup
 	$(CARGO) build --locked --release -p slurm-plugin
-	$(CARGO) test --locked --workspace
+	@set -o pipefail; SPANK_MIG_SO=$(CURDIR)/target/release/libspank_mig.so \
+	  $(CARGO) test --locked --workspace --no-fail-fast 2>&1 | tee target/test.log
+	@awk '/^test result:/ { passed += $$4; failed += $$6 } END { print passed " passed, " failed " failed" }' target/test.log
 
 demo: setup release
 	target/release/lab demo
+
+# Beyond `make test`, because they take minutes or hours; docs/testing.md says what each shows.
+
+# Slurm 22.05, 24.11 and 26.05, the newer two from Debian's archive (debootstrap, once).
+test-slurm-matrix: setup
+	$(CARGO) build --locked --release -p slurm-plugin
+	LAB_RELEASES=all SPANK_MIG_SO=$(CURDIR)/target/release/libspank_mig.so $(CARGO) test --locked -p slurm-plugin --test launch
+	LAB_RELEASES=all $(CARGO) test --locked -p gresgen --test render
+
+soak: setup
+	$(CARGO) build --locked --release -p slurm-plugin
+	SPANK_MIG_SO=$(CURDIR)/target/release/libspank_mig.so \
+	  $(CARGO) test --locked -p slurm-plugin --test launch -- --ignored --nocapture soak
+
+sweep:
+	GRESGEN_SWEEP=full $(CARGO) test --locked --release -p gresgen --test sweep -- --nocapture
+
+fuzz:
+	$(CARGO) run --locked --release -p slurm-plugin --example fuzz
+
+# Method and results: docs/benchmarks.md.
+bench: setup
+	$(CARGO) build --locked --release -p gresgen -p nvml-sim
+	$(CARGO) bench --locked -p mig --bench planner
+	$(CARGO) bench --locked -p mig --bench acceptance
+	benches/calls.py
+
+# `make install` copies what `make release` built, as root or below DESTDIR.
+DESTDIR ?=
+PREFIX ?= /usr
+BUILD ?= target/release
+UNIT_DIR ?= $(PREFIX)/lib/systemd/system
+# Where the installed Slurm looks for plugins: the folder of one that every Slurm has.
+PLUGIN_DIR ?= $(firstword $(patsubst %/select_cons_tres.so,%,$(wildcard \
+  /usr/lib/*/slurm-wlm/select_cons_tres.so /usr/lib64/slurm/select_cons_tres.so /usr/lib/slurm/select_cons_tres.so \
+  /usr/lib/*/slurm/select_cons_tres.so /usr/local/lib/slurm/select_cons_tres.so /opt/slurm/lib/slurm/select_cons_tres.so)))
+SHARE = $(DESTDIR)$(PREFIX)/share
+DOC = $(SHARE)/doc/gresgen
+
+# install FILE TO MODE: by rename, because install(1) leaves a moment without the file, and writing in place
+# would change a library that a daemon has mapped.
+define put
+install -D -m $(3) $(1) $(2).new && mv -f $(2).new $(2)
+endef
+# generate ARGUMENTS TO: what the program prints, as a file.
+define generate
+install -d $(dir $(2)) && $(BUILD)/gresgen $(1) > $(2).new && chmod 644 $(2).new && mv -f $(2).new $(2)
+endef
+
+install:
+	@for f in gresgen libnvml_sim.so libspank_mig.so; do \
+	  test -e $(BUILD)/$$f || { echo "$(BUILD)/$$f: not built; run make release first" >&2; exit 1; }; done
+	@test -n "$(PLUGIN_DIR)" || { echo "no Slurm found; say PLUGIN_DIR=... (scontrol show config | grep PluginDir)" >&2; exit 1; }
+	$(call put,$(BUILD)/gresgen,$(DESTDIR)$(PREFIX)/bin/gresgen,755)
+	$(call put,$(BUILD)/libnvml_sim.so,$(DESTDIR)$(PREFIX)/lib/gresgen/libnvml_sim.so,644)
+	$(call put,$(BUILD)/libspank_mig.so,$(DESTDIR)$(PLUGIN_DIR)/spank_mig.so,644)
+	$(call put,packaging/systemd/gresgen-boot.service,$(DESTDIR)$(UNIT_DIR)/gresgen-boot.service,644)
+	$(call put,packaging/slurm/prolog,$(DESTDIR)$(PREFIX)/libexec/gresgen/prolog,755)
+	$(call put,packaging/slurm/health-check,$(DESTDIR)$(PREFIX)/libexec/gresgen/health-check,755)
+	$(call generate,man,$(SHARE)/man/man1/gresgen.1)
+	$(call generate,completions bash,$(SHARE)/bash-completion/completions/gresgen)
+	$(call generate,completions zsh,$(SHARE)/zsh/site-functions/_gresgen)
+	$(call generate,completions fish,$(SHARE)/fish/vendor_completions.d/gresgen.fish)
+	for f in README.md docs/*.md examples/* templates/* packaging/guard/*; do \
+	  install -D -m 644 $$f $(DOC)/$$f || exit 1; done
+	install -d $(DESTDIR)/etc/gresgen
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/gresgen $(DESTDIR)$(PLUGIN_DIR)/spank_mig.so $(DESTDIR)$(UNIT_DIR)/gresgen-boot.service \
+	  $(SHARE)/man/man1/gresgen.1 $(SHARE)/bash-completion/completions/gresgen \
+	  $(SHARE)/zsh/site-functions/_gresgen $(SHARE)/fish/vendor_completions.d/gresgen.fish
+	rm -rf $(DESTDIR)$(PREFIX)/lib/gresgen $(DESTDIR)$(PREFIX)/libexec/gresgen $(DOC)

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use tempfile::NamedTempFile;
+use tempfile::{Builder, NamedTempFile};
 
 /// A new content of `path`, written and synced beside it but not yet in its place.
 ///
@@ -14,7 +14,8 @@ use tempfile::NamedTempFile;
 pub fn stage(path: &Path, content: &[u8], mode: u32) -> io::Result<NamedTempFile> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     std::fs::create_dir_all(directory)?;
-    let mut file = NamedTempFile::new_in(directory)?;
+    // A process that is killed leaves it behind: hidden, so that no include reads it, and named after its maker.
+    let mut file = Builder::new().prefix(".gresgen-").tempfile_in(directory)?;
     file.write_all(content)?;
     file.as_file().set_permissions(Permissions::from_mode(mode))?;
     file.as_file().sync_all()?;

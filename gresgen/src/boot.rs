@@ -6,11 +6,10 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::files::{self, Committed, Kind, state_directory};
+use crate::files::{Committed, Kind};
 use crate::inventory::Inventory;
-use crate::publish::{self, PublishError};
+use crate::publish::{Publication, PublishError};
 use crate::root::Root;
-use crate::slurm::links::Links;
 use crate::slurm::shortfall::{Shortfall, configured, shortfalls};
 use crate::slurm::transition::{Action, ActionError};
 use crate::slurm::{GresTable, Settings};
@@ -62,15 +61,11 @@ pub fn writes(kind: Kind) -> bool {
 /// # Errors
 /// [`PublishError`] naming the object at fault.
 pub fn publish(inventory: &Inventory, settings: &Settings, root: &Root) -> Result<Booted, PublishError> {
-    let (table, mut outputs) = publish::outputs(inventory, settings, root)?;
-    outputs.retain(|output| writes(output.kind));
-    let staged = files::stage(outputs, false, &state_directory(root))?;
-    if settings.stable_links {
-        Links::new(&table, inventory).make(root)?;
-    }
+    let publication = Publication::stage_where(inventory, settings, root, false, writes)?;
     let node_conf = std::fs::read_to_string(root.path(settings.paths.node_conf())).unwrap_or_default();
-    let shortfalls = shortfalls(&configured(&node_conf, &inventory.node), &table);
-    Ok(Booted { committed: staged.commit()?, shortfalls, table })
+    let shortfalls = shortfalls(&configured(&node_conf, &inventory.node), &publication.table);
+    let table = publication.table.clone();
+    Ok(Booted { committed: publication.commit()?, shortfalls, table })
 }
 
 /// When the GPUs cannot be restored: writes files without them, so that slurmd starts, and drains the node.

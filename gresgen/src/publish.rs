@@ -1,5 +1,7 @@
 //! From the facts of a node to its files: one table, rendered, staged and committed together.
 
+use std::path::PathBuf;
+
 use device_map::DeviceMap;
 use thiserror::Error;
 
@@ -9,7 +11,7 @@ use crate::render::{self, RenderError};
 use crate::root::Root;
 use crate::slurm::control::installed_release;
 use crate::slurm::gres::{GresError, Previous};
-use crate::slurm::links::LinkError;
+use crate::slurm::links::{self, LinkError, Links};
 use crate::slurm::{GresTable, Release, Settings};
 
 /// Why a node's files cannot be written.
@@ -35,6 +37,9 @@ pub struct Publication {
     pub table: GresTable,
     /// Its files.
     pub staged: Staged,
+    /// What gres.conf names instead of device nodes, where the site wants that.
+    links: Option<Links>,
+    root: Root,
 }
 
 impl Publication {
@@ -65,16 +70,41 @@ impl Publication {
         let (table, mut outputs) = outputs(inventory, settings, root)?;
         outputs.retain(|output| kind(output.kind));
         let staged = files::stage(outputs, adopt, &state_directory(root))?;
-        Ok(Publication { table, staged })
+        let links = stable_links(inventory, &table, settings);
+        Ok(Publication { table, staged, links, root: root.clone() })
     }
 
-    /// Puts the files in their places.
+    /// Whether everything is in its place already.
+    pub fn is_current(&self) -> bool {
+        self.staged.comparison.changed().next().is_none()
+            && self.links.as_ref().is_none_or(|links| links.wrong(&self.root).is_empty())
+    }
+
+    /// Puts the files in their places, after the links that they name.
     ///
     /// # Errors
-    /// [`FileError`].
-    pub fn commit(self) -> Result<Committed, FileError> {
-        self.staged.commit()
+    /// [`PublishError::Link`] or [`PublishError::File`].
+    pub fn commit(self) -> Result<Committed, PublishError> {
+        let linked = self.links.map(|links| make_links(&links, &self.root)).transpose()?;
+        let mut committed = self.staged.commit()?;
+        committed.written.extend(linked.flatten());
+        Ok(committed)
     }
+}
+
+/// The links that gres.conf names, where the settings want them.
+pub fn stable_links(inventory: &Inventory, table: &GresTable, settings: &Settings) -> Option<Links> {
+    settings.stable_links.then(|| Links::new(table, inventory))
+}
+
+/// Makes links; their directory when anything in it changed.
+///
+/// # Errors
+/// [`LinkError`].
+pub fn make_links(links: &Links, root: &Root) -> Result<Option<PathBuf>, LinkError> {
+    let wrong = !links.wrong(root).is_empty();
+    links.make(root)?;
+    Ok(wrong.then(|| root.path(links::DIRECTORY)))
 }
 
 /// The table of a node, and its files beside what they should be. Nothing is written.

@@ -1,7 +1,9 @@
 //! This node as part of a Slurm cluster: who holds its slices, what a change means to running jobs, and what is left
 //! to do when it is made.
 
-use std::time::Duration;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use device_map::{DeviceMap, Record};
 use thiserror::Error;
@@ -11,8 +13,8 @@ use crate::apply::steps::Step;
 use crate::inventory::Inventory;
 use crate::publish::{PublishError, present_map, release, table};
 use crate::root::Root;
-use crate::slurm::control::{Control, ControlError, JobGres, NodeView};
-use crate::slurm::transition::{Action, ActionError, Change, Node, Refused, Transition, allow, transition};
+use crate::slurm::control::{Config, Control, ControlError, JobGres, NodeView};
+use crate::slurm::transition::{Action, ActionError, Node, Refused, allow, transition};
 use crate::slurm::{GresTable, Settings, jobs};
 
 /// Why a change stops before it begins, or is not completed, because of Slurm.
@@ -35,9 +37,45 @@ pub enum SiteError {
     /// An action failed.
     #[error(transparent)]
     Action(#[from] ActionError),
+    /// Jobs did not end in time.
+    #[error(transparent)]
+    NotIdle(ActionError),
+    /// The daemons were told, and the node is not in service.
+    #[error("node {node}: has not registered with its devices after {} s: {what}", REGISTERED.as_secs())]
+    Unregistered {
+        /// The node.
+        node: String,
+        /// What slurmctld says of it.
+        what: String,
+    },
     /// The new layout makes no table.
     #[error(transparent)]
     Publish(#[from] PublishError),
+}
+
+/// How long daemons may take from their start until the node is registered. slurmctld itself gives a slurmd
+/// SlurmdTimeout, 300 s by default; one that starts well needs a few seconds.
+const REGISTERED: Duration = Duration::from_secs(60);
+
+/// Begins the reason of every drain of ours, which is how it is known again.
+const OURS: &str = "gresgen: ";
+
+/// What taking a node out of scheduling came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// It is ours to resume.
+    Ours,
+    /// Somebody else had drained it before, for this reason.
+    Theirs(String),
+}
+
+/// What is left to do to Slurm's daemons.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// In order.
+    pub actions: Vec<Action>,
+    /// Whether all of it can be done on this host.
+    pub here: bool,
 }
 
 /// What Slurm is asked and told about one node. Of a node that is in no cluster, nothing.
@@ -67,12 +105,26 @@ impl Site<'_> {
     /// [`SiteError::Refused`] when Slurm would end jobs or hand their next step another slice;
     /// [`SiteError::Unknown`] when that cannot be known.
     pub fn allow(&self, inventory: &Inventory, steps: &[Step]) -> Result<(), SiteError> {
-        if !self.asked || steps.is_empty() || !jobs::any() {
+        if !self.asked || !jobs::any() {
             return Ok(());
         }
-        let jobs = self.jobs()?;
-        let after = table(&forecast(inventory, steps), self.settings, self.root)?;
-        Ok(allow(&self.node, &self.loaded(), &after.records, &jobs)?)
+        let (before, after) = (self.loaded(), self.forecast(inventory, steps)?);
+        if before == after {
+            return Ok(());
+        }
+        Ok(allow(&self.node, &before, &after, &self.jobs()?)?)
+    }
+
+    /// Whether slurmd would have other records after the steps than it has now.
+    ///
+    /// # Errors
+    /// [`SiteError::Publish`].
+    pub fn differs(&self, inventory: &Inventory, steps: &[Step]) -> Result<bool, SiteError> {
+        Ok(self.loaded() != self.forecast(inventory, steps)?)
+    }
+
+    fn forecast(&self, inventory: &Inventory, steps: &[Step]) -> Result<Vec<Record>, SiteError> {
+        Ok(table(&forecast(inventory, steps), self.settings, self.root)?.records)
     }
 
     fn jobs(&self) -> Result<Vec<JobGres>, SiteError> {
@@ -80,19 +132,21 @@ impl Site<'_> {
         jobs.map_err(|error| SiteError::Unknown { node: self.node.clone(), error })
     }
 
-    /// Takes the node out of scheduling and waits until its jobs have ended. `false` when somebody else has
-    /// drained it already: then it is not ours to resume.
+    /// Takes the node out of scheduling and waits until its jobs have ended.
     ///
     /// # Errors
-    /// [`SiteError`]; the node stays drained when jobs do not end in time.
-    pub fn drain(&self, reason: &str, limit: Duration) -> Result<bool, SiteError> {
-        let drained = self.view()?.is("DRAIN");
-        if !drained {
-            let reason = format!("gresgen: {reason}");
-            Action::Drain { node: self.node.clone(), reason }.run(limit)?;
+    /// [`SiteError`]; the node stays drained when jobs do not end in time ([`SiteError::NotIdle`]).
+    pub fn drain(&self, reason: &str, limit: Duration) -> Result<Drained, SiteError> {
+        let view = self.view()?;
+        let before = view.is("DRAIN");
+        if !before {
+            Action::Drain { node: self.node.clone(), reason: format!("{OURS}{reason}") }.run(limit)?;
         }
-        Action::WaitIdle(self.node.clone()).run(limit)?;
-        Ok(!drained)
+        Action::WaitIdle(self.node.clone()).run(limit).map_err(SiteError::NotIdle)?;
+        Ok(match before && !view.reason.starts_with(OURS) {
+            true => Drained::Theirs(view.reason),
+            false => Drained::Ours,
+        })
     }
 
     /// Puts the node back into scheduling.
@@ -107,17 +161,81 @@ impl Site<'_> {
         Control::connect()?.node(&self.node)
     }
 
-    /// What Slurm's daemons need to know the new table: nothing, when it is the one slurmd loaded.
-    pub fn transition(&self, before: &[Record], after: &GresTable) -> Transition {
+    /// What Slurm's daemons need to know a new table: nothing, when it is the one slurmd loaded.
+    pub fn left(&self, before: &[Record], after: &GresTable) -> Left {
         if !self.asked {
-            let change = Change::between(before, &after.records);
-            return Transition { change, before: Vec::new(), after: Vec::new() };
+            return Left { actions: Vec::new(), here: true };
         }
         let dynamic = self.view().is_ok_and(|view| view.is_dynamic());
         let entry = |names: &str| crate::slurm::hostlist::expand(names).is_ok_and(|n| n.contains(&self.node));
         let attributes = self.settings.nodes.iter().find(|n| entry(&n.names)).map(|n| n.attributes.clone());
         let node = Node { name: self.node.clone(), dynamic, attributes: attributes.unwrap_or_default() };
-        transition(&node, before, after, release(self.settings), false)
+        let mut actions = transition(&node, before, after, release(self.settings), false).after;
+        let config = Control::connect().and_then(Control::config).unwrap_or_default();
+        let controller = controls(&config);
+        if controller && self.is_included(&config) {
+            actions.retain(|action| *action != Action::CarryNodeLine);
+        }
+        Left { here: actions.iter().all(|action| action.is_local(controller)), actions }
+    }
+
+    /// Does what is left, and waits until the node has registered with its new table. `limit` bounds the wait
+    /// for jobs.
+    ///
+    /// # Errors
+    /// [`SiteError::Action`], [`SiteError::Unregistered`].
+    pub fn carry_out(&self, left: &Left, table: &GresTable, limit: Duration) -> Result<(), SiteError> {
+        for action in &left.actions {
+            action.run(limit)?;
+        }
+        if left.actions.is_empty() { Ok(()) } else { self.registered(table) }
+    }
+
+    fn registered(&self, table: &GresTable) -> Result<(), SiteError> {
+        const PAUSE: Duration = Duration::from_millis(200);
+        let start = Instant::now();
+        loop {
+            let what = match self.view() {
+                Ok(view) => match self.fault(&view, table) {
+                    None => return Ok(()),
+                    Some(fault) => fault,
+                },
+                Err(error) => error.to_string(),
+            };
+            if start.elapsed() > REGISTERED {
+                return Err(SiteError::Unregistered { node: self.node.clone(), what });
+            }
+            sleep(PAUSE);
+        }
+    }
+
+    /// What keeps the node from being registered with a table. Without the plugin in slurmd there is no word of
+    /// what slurmd loaded.
+    fn fault(&self, view: &NodeView, table: &GresTable) -> Option<String> {
+        // UNKNOWN is a node whose slurmd slurmctld has not heard since it started itself; it cannot be resumed.
+        let unwell = ["UNKNOWN", "INVAL", "INVALID_REG", "NOT_RESPONDING", "DOWN"];
+        let unwell = unwell.iter().any(|state| view.is(state));
+        let loaded = self.root.path(Root::LOADED_MAP);
+        if unwell {
+            Some(format!("{}: {}", view.state.join("+").to_lowercase(), view.reason))
+        } else if view.gres() != table.gres() {
+            Some(format!("slurmctld has Gres={}, the node has {}", view.gres(), table.gres()))
+        } else if loaded.exists() && self.loaded() != table.records {
+            Some("slurmd has not loaded the new device map".to_owned())
+        } else {
+            None
+        }
+    }
+
+    /// Whether slurmctld's slurm.conf, read on this host, includes the node line that is written here.
+    fn is_included(&self, config: &Config) -> bool {
+        let Some(path) = config.get("SLURM_CONF").map(Path::new) else { return false };
+        let text = std::fs::read_to_string(self.root.path(path)).unwrap_or_default();
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        text.lines().filter_map(|line| line.trim().split_once(char::is_whitespace)).any(|(word, file)| {
+            word.eq_ignore_ascii_case("include")
+                && folder.join(file.trim()) == Path::new(self.settings.paths.node_conf())
+        })
     }
 
     /// What Slurm's indexes mean now: what slurmd loaded, or before it ever loaded a map, what is in place.
@@ -128,4 +246,12 @@ impl Site<'_> {
     fn loaded_map(&self) -> Option<DeviceMap> {
         device_map::load(&self.root.path(Root::LOADED_MAP)).ok().or_else(|| present_map(self.root))
     }
+}
+
+/// Whether this host runs the only slurmctld. What a backup reads is not known here.
+fn controls(config: &Config) -> bool {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let short = |name: &str| name.split('.').next().unwrap_or(name).to_owned();
+    let hosts: Vec<String> = config.controllers().map(short).collect();
+    hosts == [short(&host)]
 }

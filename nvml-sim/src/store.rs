@@ -7,7 +7,7 @@ use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::geteuid;
@@ -25,14 +25,14 @@ const DIRECTORY: &str = "var/lib/nvml-sim";
 pub struct Store {
     root: PathBuf,
     /// The state as last read, so that an unchanged file is not parsed again.
-    last: Mutex<Option<(String, Machine)>>,
+    last: Mutex<Option<(String, Arc<Machine>)>>,
 }
 
 /// A machine at one moment.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// The machine.
-    pub machine: Machine,
+    /// The machine, shared with the copy that spares reading an unchanged file again.
+    pub machine: Arc<Machine>,
     /// Processes on it.
     pub clients: Clients,
 }
@@ -72,7 +72,7 @@ impl Store {
         match spec {
             Some(spec) if *spec != machine.spec => Err(StoreError::OtherMachine {
                 root: root.to_owned(),
-                present: machine.spec,
+                present: machine.spec.clone(),
                 asked: spec.clone(),
             }),
             _ => Ok(store),
@@ -127,7 +127,7 @@ impl Store {
             Ok(value) => value,
             Err(error) => return Ok(Err(error)),
         };
-        snapshot.machine.revision += 1;
+        Arc::make_mut(&mut snapshot.machine).revision += 1;
         self.commit(&snapshot.machine)?;
         self.project(&snapshot.machine)?;
         Ok(Ok(value))
@@ -150,10 +150,10 @@ impl Store {
         let text = fs::read_to_string(&path).map_err(|e| StoreError::Io(path.clone(), e))?;
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let machine = match &*last {
-            Some((known, machine)) if *known == text => machine.clone(),
+            Some((known, machine)) if *known == text => Arc::clone(machine),
             _ => {
                 let machine = parse(&text).map_err(|what| StoreError::Damaged(path, what))?;
-                last.insert((text, machine)).1.clone()
+                Arc::clone(&last.insert((text, Arc::new(machine))).1)
             }
         };
         let processes = self.processes_file();

@@ -14,7 +14,7 @@ fn root() -> tempfile::TempDir {
 /// Switches MIG on and makes one 1g.
 fn make_instance(store: &Store) -> u32 {
     let made = store.change(|s| {
-        let (machine, clients) = (&mut s.machine, &s.clients);
+        let (machine, clients) = (Arc::make_mut(&mut s.machine), &s.clients);
         machine.set_mode(0, true, clients)??;
         machine.create_instance(0, 19, None, clients)
     });
@@ -37,7 +37,7 @@ fn a_refused_change_leaves_everything_as_it_was() {
     make_instance(&store);
     let before = fs::read(store.state_file()).unwrap();
     let refused = store.change(|s| {
-        s.machine.reboot();
+        Arc::make_mut(&mut s.machine).reboot();
         Err::<(), _>(Code::IN_USE)
     });
     assert_eq!(refused.unwrap(), Err(Code::IN_USE));
@@ -85,7 +85,7 @@ fn a_tree_that_is_behind_the_state_is_mended_by_the_next_reader() {
     let access = root.path().join(format!("proc/driver/nvidia/capabilities/gpu0/mig/gi{id}/access"));
     assert!(access.exists());
 
-    let mut machine = store.read().unwrap().machine;
+    let mut machine = Machine::clone(&store.read().unwrap().machine);
     machine.gpus[0].instances.clear();
     machine.revision += 1;
     store.commit(&machine).unwrap();

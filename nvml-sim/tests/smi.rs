@@ -21,11 +21,11 @@ fn said(root: &Path, arguments: &[&str]) -> String {
 }
 
 fn machine(store: &Store) -> Machine {
-    store.read().unwrap().machine
+    store.read().unwrap().machine.as_ref().clone()
 }
 
 fn change<T>(store: &Store, change: impl FnOnce(&mut Machine, &Clients) -> Answer<T>) -> T {
-    store.change(|s| change(&mut s.machine, &s.clients)).unwrap().unwrap()
+    store.change(|s| change(std::sync::Arc::make_mut(&mut s.machine), &s.clients)).unwrap().unwrap()
 }
 
 /// A held A100 with MIG mode pending, and an H100 with a 3g in two parts and a bare 1g.

@@ -17,7 +17,11 @@ fn concurrent_and_killed_clients_leave_a_consistent_machine_and_tree() {
     let bench = Bench::new("a100-40gb:1,h100-80gb-sxm:1:mirrored");
     let store = prepare(&bench.root(), &bench.spec.parse().unwrap()).unwrap();
     for gpu in 0..2 {
-        store.change(|s| s.machine.set_mode(gpu, true, &s.clients)).unwrap().unwrap().unwrap();
+        store
+            .change(|s| std::sync::Arc::make_mut(&mut s.machine).set_mode(gpu, true, &s.clients))
+            .unwrap()
+            .unwrap()
+            .unwrap();
     }
     let start = |number: usize| -> Child {
         let mut client = bench.python("client.py");

@@ -21,7 +21,7 @@ fn cut(bench: &Bench) -> Machine {
     let store = Store::open(&bench.root(), Some(&bench.spec.parse().unwrap())).unwrap();
     for (gpu, layout) in (0..).zip(layouts) {
         let change = |f: &mut dyn FnMut(&mut Machine, &Clients) -> Answer<u32>| {
-            store.change(|s| f(&mut s.machine, &s.clients)).unwrap().unwrap()
+            store.change(|s| f(std::sync::Arc::make_mut(&mut s.machine), &s.clients)).unwrap().unwrap()
         };
         change(&mut |m, clients| m.set_mode(gpu, true, clients)?.map(|()| 0));
         for &(profile, parts) in layout {
@@ -31,7 +31,7 @@ fn cut(bench: &Bench) -> Machine {
             }
         }
     }
-    store.read().unwrap().machine
+    store.read().unwrap().machine.as_ref().clone()
 }
 
 /// Where the distribution's own Slurm plugins are, and below `tree` the fetched one.

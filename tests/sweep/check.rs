@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use device_map::DeviceMap;
+use serde_json::Value;
 
 use crate::faults::Case;
 use crate::node::{Bench, Ended, JOURNAL, Node, PUBLISHED};
@@ -112,19 +113,37 @@ fn old_or_new(bench: &Bench, lied_to: bool) -> Result<Vec<File>, String> {
 fn journal(node: &Node) -> Result<bool, String> {
     let path = node.path(JOURNAL);
     let Ok(text) = fs::read_to_string(path) else { return Ok(false) };
-    serde_json::from_str::<serde_json::Value>(&text).map_err(|e| format!("the journal is torn: {e}"))?;
+    serde_json::from_str::<Value>(&text).map_err(|e| format!("the journal is torn: {e}"))?;
     Ok(true)
 }
 
-/// An interrupted apply and orphans must be seen by `status`.
+/// An apply that was cut off and orphans must be seen by `status`, by people and by scripts.
 fn reported(node: &Node, picture: &Picture) -> Result<(), String> {
-    let status = node.run(&["status"]);
-    if status.code != Some(0) {
-        return Err(format!("status: exit {:?}: {}", status.code, status.stderr.trim()));
+    let status = |arguments: &[&str]| {
+        let ended = node.run(arguments);
+        match ended.code {
+            Some(0) => Ok(ended.stdout),
+            code => Err(format!("status: exit {code:?}: {}", ended.stderr.trim())),
+        }
+    };
+    let json: Value = serde_json::from_str(&status(&["--json", "status"])?).map_err(|e| e.to_string())?;
+    if json["interrupted"] != "layout after" {
+        return Err(format!("there is a journal, but status says interrupted: {}", json["interrupted"]));
     }
-    let orphans = status.stdout.matches("no compute instance").count();
+    let instances = |gpu: &Value| gpu["instances"].as_array().cloned().unwrap_or_default();
+    let gpus = json["gpus"].as_array().ok_or("status shows no GPUs")?;
+    let empty = |i: &Value| i["compute"].as_array().is_some_and(Vec::is_empty);
+    let orphans = gpus.iter().flat_map(instances).filter(empty).count();
     if orphans != picture.orphans() {
-        return Err(format!("{} orphans, but status shows {orphans}:\n{}", picture.orphans(), status.stdout));
+        return Err(format!("{} orphans, but status shows {orphans}: {json}", picture.orphans()));
+    }
+    if orphans > 0 {
+        let text = status(&["status"])?;
+        if text.matches("no compute instance").count() != orphans
+            || !text.contains("interrupted: layout after")
+        {
+            return Err(format!("{orphans} orphans and a journal, but status says:\n{text}"));
+        }
     }
     Ok(())
 }

@@ -85,7 +85,7 @@ impl Node {
 
     /// The machine as the simulator has it.
     pub(crate) fn machine(&self) -> Machine {
-        self.store().read().unwrap().machine
+        self.store().read().unwrap().machine.as_ref().clone()
     }
 
     pub(crate) fn store(&self) -> Store {
@@ -154,7 +154,12 @@ impl Bench {
         assert_eq!(ended.code, Some(0), "{}: {}", scenario.name, ended.stderr);
         if let Some((gpu, profile, start)) = scenario.orphan {
             let make = |s: &mut nvml_sim::Snapshot| {
-                s.machine.create_instance(gpu, profile, Some((start, 2)), &s.clients)
+                std::sync::Arc::make_mut(&mut s.machine).create_instance(
+                    gpu,
+                    profile,
+                    Some((start, 2)),
+                    &s.clients,
+                )
             };
             node.store().change(make).unwrap().unwrap();
         }

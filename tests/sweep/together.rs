@@ -1,4 +1,4 @@
-//! More than one at a time: two applies, and signals in the middle of one.
+//! More than one at a time: two applies, signals in the middle of one, somebody else's hold on a GPU.
 
 use std::fs;
 use std::path::Path;
@@ -130,4 +130,20 @@ fn what_an_apply_that_was_cut_off_set_out_from_can_be_brought_back() {
     assert_eq!(node.published(), files);
     let again = node.run(&["-q", "apply", "--undo"]);
     assert_eq!(again.code, Some(2), "{}", again.stderr);
+}
+
+#[test]
+fn a_mode_that_somebody_keeps_from_changing_is_refused_in_the_drivers_words() {
+    let wanted = "- devices: [0]\n      mig-enabled: true\n      mig-devices: {7g.80gb: 1}";
+    let node = Node::new("h100-80gb-sxm:1", &format!("version: v1\nmig-configs:\n  x:\n    {wanted}\n"));
+    assert_eq!(node.run(&["status"]).code, Some(0));
+    let (before, gpu) = (Picture::of(&node.machine()), node.machine().gpus[0].uuid());
+    fs::write(node.store().processes_file(), format!("{gpu} {}\n", std::process::id())).unwrap();
+    let ended = node.run(&["-q", "apply"]);
+    assert_eq!(ended.code, Some(4), "{}", ended.stderr);
+    assert!(ended.stderr.contains("nvmlDeviceSetMigMode: In use by another client"), "{}", ended.stderr);
+    assert_eq!(Picture::of(&node.machine()), before);
+    assert!(!node.path(JOURNAL).exists() && node.published().iter().all(Option::is_none));
+    fs::remove_file(node.store().processes_file()).unwrap();
+    assert_eq!(node.run(&["-q", "apply"]).code, Some(0));
 }

@@ -13,6 +13,7 @@ pub mod steps;
 pub mod target;
 pub mod wish;
 
+use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use thiserror::Error;
 
 use crate::devices::{self, DeviceError};
-use crate::files::{Committed, FileError};
+use crate::files::Committed;
 use crate::holders;
 use crate::inventory::{Gpu, Holder, Inventory};
 use crate::nvml::{Activation, Code, Driver, DriverError};
@@ -46,6 +47,14 @@ pub enum ApplyError {
     /// The wish cannot be met.
     #[error(transparent)]
     Wish(#[from] WishError),
+    /// The wish would have instances go that are in use. Nothing was changed.
+    #[error("{wish}\n{}", busy(.held))]
+    InTheWay {
+        /// What cannot be.
+        wish: WishError,
+        /// Who is in the way.
+        held: Vec<Held>,
+    },
     /// An instance that would have to go is in use. Nothing was changed.
     #[error("{}", busy(.0))]
     Busy(Vec<Held>),
@@ -74,7 +83,7 @@ pub enum ApplyError {
     Publish(#[from] PublishError),
     /// The GPUs are as they shall be, the files are not all there. The journal stays.
     #[error("the GPUs are done, but not the files: {0}")]
-    Unpublished(#[source] FileError),
+    Unpublished(#[source] PublishError),
     /// Resetting a GPU failed.
     #[error("GPU {gpu}: nvidia-smi --gpu-reset: {reason}")]
     Reset {
@@ -197,10 +206,10 @@ impl Engine<'_> {
     ) -> Result<Applied, ApplyError> {
         let first = self.prepare(&before, wish)?;
         // What would refuse the files afterwards must refuse the change beforehand.
-        let current = (options.publish)(&before)?.staged.comparison.changed().next().is_none();
+        let current = (options.publish)(&before)?.is_current();
         let interrupted = Intent::load(self.root)?;
         if first.is_empty() && current && interrupted.is_none() {
-            let pending = pending(&before);
+            let pending = pending(&before, &Refusals::new());
             return Ok(Applied { inventory: before, steps: 0, pending, files: Committed::default() });
         }
         // An apply that was cut off keeps its journal: what was before it is what an undo means.
@@ -231,7 +240,7 @@ impl Engine<'_> {
     /// # Errors
     /// Why it cannot be done.
     pub fn prepare(&self, inventory: &Inventory, wish: &dyn Wish) -> Result<Vec<Step>, ApplyError> {
-        let targets = wish.targets(inventory)?;
+        let targets = wish.targets(inventory).map_err(|error| in_the_way(inventory, error))?;
         let steps = steps(inventory, &targets);
         for step in &steps {
             let gpu = &inventory.gpus[step.gpu()];
@@ -274,17 +283,19 @@ impl Engine<'_> {
         options: &Options<'_>,
     ) -> Result<Applied, (usize, ApplyError)> {
         let mut done = 0;
+        let mut refusals = Refusals::new();
         for _ in 0..ROUNDS {
             let todo = self.prepare(&inventory, wish).map_err(|e| (done, e))?;
-            let waiting = pending(&inventory);
+            let waiting = pending(&inventory, &refusals);
             // A GPU that waits for its reset cannot be brought further now.
             let blocked = |s: &Step| waiting.iter().any(|(uuid, _)| *uuid == inventory.gpus[s.gpu()].uuid);
             let todo: Vec<Step> = ready(todo).into_iter().filter(|s| done == 0 || !blocked(s)).collect();
             if todo.is_empty() {
                 return Ok(Applied { inventory, steps: done, pending: waiting, files: Committed::default() });
             }
-            self.run(&inventory, &todo, options, &mut done).map_err(|e| (done, e))?;
+            refusals.extend(self.run(&inventory, &todo, options, &mut done).map_err(|e| (done, e))?);
             inventory = self.read(options).map_err(|e| (done, e))?;
+            refused(&inventory, &refusals).map_err(|e| (done, e.into()))?;
         }
         let left = self.prepare(&inventory, wish).map_err(|e| (done, e))?;
         Err((done, ApplyError::Unverified(left.len())))
@@ -296,7 +307,8 @@ impl Engine<'_> {
         todo: &[Step],
         options: &Options<'_>,
         done: &mut usize,
-    ) -> Result<(), ApplyError> {
+    ) -> Result<Refusals, ApplyError> {
+        let mut refusals = Refusals::new();
         for (number, step) in todo.iter().enumerate() {
             if self.stop.load(Ordering::Relaxed) {
                 return Err(ApplyError::Interrupted);
@@ -305,26 +317,28 @@ impl Engine<'_> {
             (self.events)(Event::Begin(number + 1, todo.len(), step, gpu));
             // Counted before it is tried: a step that fails may still have changed something.
             *done += 1;
-            self.step(gpu, step, options)?;
+            let refusal = self.step(gpu, step, options)?;
+            refusals.extend(refusal.map(|refusal| (gpu.uuid.clone(), refusal)));
         }
-        Ok(())
+        Ok(refusals)
     }
 
-    fn step(&mut self, gpu: &Gpu, step: &Step, options: &Options<'_>) -> Result<(), ApplyError> {
+    fn step(&mut self, gpu: &Gpu, step: &Step, options: &Options<'_>) -> Result<Option<Refusal>, ApplyError> {
         let (uuid, geometry) = (&gpu.uuid, &gpu.geometry);
         match step {
-            Step::Mode { on, .. } => {
-                let activation = self.driver.set_mode(uuid, *on)?;
-                if activation != Activation::Active && options.reset {
+            Step::Mode { on, .. } => match self.driver.set_mode(uuid, *on)? {
+                Activation::Active => {}
+                Activation::Pending(_) if options.reset => {
                     (self.events)(Event::Reset(gpu));
                     self.driver.closed(|| reset(uuid))??;
                 }
-            }
+                Activation::Pending(code) => return Ok(Some(Refusal { on: *on, code })),
+            },
             Step::Destroy { slice, .. } => self.driver.destroy(uuid, geometry, slice.placed)?,
             Step::Create { slice, .. } => self.driver.create(uuid, geometry, slice.placed, &slice.compute)?,
             Step::Recut { slice, .. } => self.driver.recut(uuid, geometry, slice.placed, &slice.compute)?,
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Capability nodes are made by whoever needs them, not by the kernel, and slurmd dies of a missing one.
@@ -373,14 +387,49 @@ impl Wish for Intent {
     }
 }
 
+/// Names who holds the instances that a wish cannot be met beside.
+fn in_the_way(inventory: &Inventory, wish: WishError) -> ApplyError {
+    let instance = |b: &mig::Blocker| {
+        let gpu = inventory.gpus.get(b.gpu)?;
+        let instance = gpu.instances.iter().find(|i| i.placed == b.placed)?;
+        Some(Held { name: name(gpu, &Slice::of(instance)), holders: instance.holders.clone() })
+    };
+    let held: Vec<Held> = wish.blockers().iter().filter_map(instance).collect();
+    if held.is_empty() { ApplyError::Wish(wish) } else { ApplyError::InTheWay { wish, held } }
+}
+
 /// A slice for a person: `GPU 0 3g.20gb at 4`.
 pub fn name(gpu: &Gpu, slice: &Slice) -> String {
     format!("GPU {} {} at {}", gpu.index, gpu.geometry.spec(slice.placed).profile, slice.placed.start)
 }
 
-fn pending(inventory: &Inventory) -> Vec<(String, Code)> {
+/// MIG modes that NVML accepted without activating them, by GPU.
+type Refusals = BTreeMap<String, Refusal>;
+
+/// A mode that was not activated, and why.
+struct Refusal {
+    on: bool,
+    code: Code,
+}
+
+/// GPUs whose mode waits, with the driver's reason where it gave one just now.
+fn pending(inventory: &Inventory, refusals: &Refusals) -> Vec<(String, Code)> {
+    let reason = |gpu: &Gpu| refusals.get(&gpu.uuid).map_or(Code::RESET_REQUIRED, |refusal| refusal.code);
     let waiting = inventory.gpus.iter().filter(|gpu| gpu.mode.is_pending());
-    waiting.map(|gpu| (gpu.uuid.clone(), Code::RESET_REQUIRED)).collect()
+    waiting.map(|gpu| (gpu.uuid.clone(), reason(gpu))).collect()
+}
+
+/// A mode that was not activated and does not wait either: from Hopper on there is nothing to wait for, somebody
+/// holds the GPU.
+fn refused(inventory: &Inventory, refusals: &Refusals) -> Result<(), DriverError> {
+    let holds = |gpu: &&Gpu| {
+        let refusal = refusals.get(&gpu.uuid);
+        refusal.is_some_and(|refusal| gpu.mode.is_on() != refusal.on) && !gpu.mode.is_pending()
+    };
+    inventory.gpus.iter().find(holds).map_or(Ok(()), |gpu| {
+        let (object, code) = (gpu.uuid.clone(), refusals[&gpu.uuid].code);
+        Err(DriverError::Call { object, call: "nvmlDeviceSetMigMode", code })
+    })
 }
 
 /// Resets one GPU. NVML has no call for it.

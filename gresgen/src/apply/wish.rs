@@ -25,12 +25,16 @@ pub enum WishError {
 }
 
 impl WishError {
-    /// Whether instances in use are all that stands in the way.
-    pub fn is_in_use(&self) -> bool {
-        let WishError::Config(ConfigError { problem: Problem::Infeasible(error), .. }) = self else {
-            return false;
-        };
-        matches!(error.reason, mig::Reason::Blocked | mig::Reason::Unwanted)
+    /// The instances in use where they are all that stands in the way; else none.
+    pub fn blockers(&self) -> &[mig::Blocker] {
+        match self {
+            WishError::Config(ConfigError { problem: Problem::Infeasible(error), .. })
+                if matches!(error.reason, mig::Reason::Blocked | mig::Reason::Unwanted) =>
+            {
+                &error.blockers
+            }
+            _ => &[],
+        }
     }
 }
 

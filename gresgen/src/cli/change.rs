@@ -9,19 +9,21 @@ use std::time::Duration;
 use serde::Serialize;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::report::{Exit, Failure, Outcome};
+use super::report::{Exit, Failure, Outcome, stays_drained};
 use super::session::Session;
 use super::{Global, out, plan};
 use crate::apply::lock::Lock;
 use crate::apply::preview::Preview;
 use crate::apply::steps::Step;
-use crate::apply::{Applied, Engine, Event, Options, Wish, name};
+use crate::apply::{Applied, ApplyError, Engine, Event, Options, Wish, name};
 use crate::boot;
 use crate::inventory::Inventory;
 use crate::nvml::Driver;
-use crate::publish::{Publication, table};
-use crate::site::{Site, SiteError};
+use crate::publish::{Publication, PublishError, table};
+use crate::site::{Drained, Site};
 use crate::slurm::Settings;
+use crate::slurm::links::Links;
+use crate::slurm::shortfall::refused;
 use crate::slurm::transition::Action;
 
 /// Options of every verb that changes GPUs.
@@ -79,6 +81,10 @@ struct Report {
     reset_pending: Vec<String>,
     /// What is left to do to Slurm, as shell lines in order.
     slurm_pending: Vec<String>,
+    /// What slurmctld will not accept of what the node has.
+    slurm_refuses: Vec<String>,
+    /// Why somebody drained the node before: it is not resumed.
+    stays_drained: Option<String>,
 }
 
 impl<'a> Change<'a> {
@@ -134,46 +140,83 @@ impl<'a> Change<'a> {
             Options { node: &site.node, what, reset: args.reset, annotate: &annotate, publish: &publish };
         let mut progress = progress(global.quiet);
         let mut engine = engine(&mut self.driver, self.session, &mut progress)?;
-
-        let mut before = engine.read(&options)?;
-        let mut steps = engine.prepare(&before, wish).map_err(Failure::from);
-        let mut drained = false;
-        if let Some(limit) = args.drain.filter(|_| site.asked && !matches!(&steps, Ok(s) if s.is_empty())) {
-            drained = site.drain(what, limit)?;
-            before = engine.read(&options)?;
-            steps = engine.prepare(&before, wish).map_err(Failure::from);
-        }
-        let steps = steps?;
-        site.allow(&before, &steps)?;
-        let loaded = site.loaded();
-        let applied = engine.apply(before.clone(), wish, &options)?;
-
-        let actions = site.transition(&loaded, &table(&applied.inventory, self.settings, root)?).after;
-        let mut report = Report {
-            changed: applied.steps > 0 || !applied.files.written.is_empty(),
-            preview: Preview::new(&before, &steps),
-            files: applied.files.written.clone(),
-            backups: applied.files.backups.clone(),
-            reset_pending: applied.pending.iter().map(|(gpu, _)| gpu.clone()).collect(),
-            slurm_pending: actions.iter().map(ToString::to_string).collect(),
-        };
-        if args.slurm == SlurmMode::Apply {
-            for action in &actions {
-                action.run(args.drain.unwrap_or_default()).map_err(SiteError::from)?;
+        let before = engine.read(&options)?;
+        let drained = match args.drain {
+            Some(limit) if site.asked && wants_drain(&engine, &before, wish, &options, site)? => {
+                Some(site.drain(what, limit)?)
             }
-            report.slurm_pending.clear();
+            _ => None,
+        };
+        let carry = || {
+            let before = if drained.is_some() { engine.read(&options)? } else { before };
+            let steps = engine.prepare(&before, wish)?;
+            site.allow(&before, &steps)?;
+            let loaded = site.loaded();
+            let applied = engine.apply(before.clone(), wish, &options)?;
+            let table = table(&applied.inventory, self.settings, root)?;
+            if self.settings.stable_links {
+                Links::new(&table, &applied.inventory).make(root).map_err(PublishError::from)?;
+            }
+            let left = site.left(&loaded, &table);
+            let mut report = Report::new(&before, &steps, &applied);
+            report.slurm_refuses =
+                if args.boot { refused(self.settings, root, &site.node, &table) } else { Vec::new() };
+            let done = args.slurm == SlurmMode::Apply && left.here;
+            if done {
+                site.carry_out(&left, &table, args.drain.unwrap_or_default())?;
+            } else {
+                report.slurm_pending = left.actions.iter().map(ToString::to_string).collect();
+            }
+            match &drained {
+                Some(Drained::Theirs(reason)) => report.stays_drained = Some(reason.clone()),
+                Some(Drained::Ours) if report.slurm_pending.is_empty() => site.resume()?,
+                Some(Drained::Ours) => {
+                    report.slurm_pending.push(Action::Resume(site.node.clone()).to_string())
+                }
+                None => {}
+            }
+            report.print(&before, &applied, global)?;
+            Ok(report.exit())
+        };
+        let outcome: Outcome = carry();
+        match drained {
+            Some(Drained::Ours) => outcome.map_err(|failure| failure.also(&stays_drained(&site.node))),
+            _ => outcome,
         }
-        if drained && report.slurm_pending.is_empty() {
-            site.resume()?;
-        } else if drained {
-            report.slurm_pending.push(Action::Resume(site.node.clone()).to_string());
-        }
-        report.print(&before, &applied, global)?;
-        Ok(report.exit())
+    }
+}
+
+/// Whether the change takes an empty node. What is not possible on an empty node either drains nothing, and
+/// neither do files that cannot be written.
+fn wants_drain(
+    engine: &Engine<'_>,
+    before: &Inventory,
+    wish: &dyn Wish,
+    options: &Options<'_>,
+    site: &Site<'_>,
+) -> Result<bool, Failure> {
+    (options.publish)(before).map_err(Failure::from)?;
+    match engine.prepare(before, wish) {
+        Ok(steps) => Ok(!steps.is_empty() || site.differs(before, &steps)?),
+        Err(ApplyError::Busy(_) | ApplyError::InTheWay { .. }) => Ok(true),
+        Err(error) => Err(error.into()),
     }
 }
 
 impl Report {
+    fn new(before: &Inventory, steps: &[Step], applied: &Applied) -> Self {
+        Report {
+            changed: applied.steps > 0 || !applied.files.written.is_empty(),
+            preview: Preview::new(before, steps),
+            files: applied.files.written.clone(),
+            backups: applied.files.backups.clone(),
+            reset_pending: applied.pending.iter().map(|(gpu, _)| gpu.clone()).collect(),
+            slurm_pending: Vec::new(),
+            slurm_refuses: Vec::new(),
+            stays_drained: None,
+        }
+    }
+
     fn exit(&self) -> Exit {
         if !self.reset_pending.is_empty() {
             Exit::ResetPending
@@ -206,6 +249,12 @@ impl Report {
         }
         for (gpu, code) in &applied.pending {
             text.push_str(&format!("{gpu}: MIG mode is pending: {code}\n"));
+        }
+        for refused in &self.slurm_refuses {
+            text.push_str(&format!("{}: {refused}\n", before.node));
+        }
+        if let Some(reason) = &self.stays_drained {
+            text.push_str(&format!("{}: was drained before ({reason}) and stays so\n", before.node));
         }
         if !self.slurm_pending.is_empty() {
             text.push_str("left to do in Slurm:\n");

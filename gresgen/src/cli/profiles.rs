@@ -86,7 +86,10 @@ impl Listing {
     fn new(gpu: Option<u32>, model: &str, geometry: &Geometry, placed: &[Placed]) -> Self {
         let free = room::room(geometry, placed);
         let row = |spec: &Spec| Row::new(spec, free.get(&spec.profile).copied().unwrap_or(0));
-        Listing { gpu, model: model.to_owned(), profiles: geometry.specs.iter().map(row).collect() }
+        // The driver's order differs from the table's, which stands in for it where MIG is off.
+        let mut specs: Vec<&Spec> = geometry.specs.iter().collect();
+        specs.sort_by_key(|spec| spec.profile);
+        Listing { gpu, model: model.to_owned(), profiles: specs.into_iter().map(row).collect() }
     }
 }
 

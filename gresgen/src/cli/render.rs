@@ -15,6 +15,7 @@ use crate::publish;
 use crate::render::context::Cluster;
 use crate::render::{self, Context, Templates};
 use crate::root::Root;
+use crate::slurm::links::Links;
 use crate::slurm::{GresTable, Previous, Settings};
 
 /// Options of the verb.
@@ -45,7 +46,7 @@ struct Report {
 pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let settings = session.settings(global)?;
     let root = &session.root;
-    let (context, outputs) = match args.inventory.is_empty() {
+    let Rendered { context, outputs, links } = match args.inventory.is_empty() {
         true => this_node(session, &settings)?,
         false => cluster(&args.inventory, &settings, root)?,
     };
@@ -59,7 +60,10 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let _lock = Lock::node(root)?;
     let staged =
         files::stage(outputs, args.adopt, &state_directory(root)).map_err(publish::PublishError::from)?;
-    let committed = staged.commit().map_err(publish::PublishError::from)?;
+    let linked = links.map(|links| publish::make_links(&links, root)).transpose();
+    let linked = linked.map_err(publish::PublishError::from)?;
+    let mut committed = staged.commit().map_err(publish::PublishError::from)?;
+    committed.written.extend(linked.flatten());
     let report = Report {
         changed: !committed.written.is_empty(),
         files: committed.written,
@@ -69,16 +73,25 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     Ok(if report.changed && session.runs_slurm() { Exit::SlurmPending } else { Exit::Ok })
 }
 
-fn this_node(session: &Session, settings: &Settings) -> Result<(Context, Vec<Output>), Failure> {
+/// Files, and what they were rendered from.
+struct Rendered {
+    context: Context,
+    outputs: Vec<Output>,
+    /// Links of this node that the files name; those of other nodes are made there.
+    links: Option<Links>,
+}
+
+fn this_node(session: &Session, settings: &Settings) -> Result<Rendered, Failure> {
     let inventory = session.driver()?.inventory(&session.node_name(settings))?;
     let (table, outputs) = publish::outputs(&inventory, settings, &session.root)?;
     let release = publish::release(settings);
     let context = Context::of_node(&inventory, &table, settings, release, &session.root)
         .map_err(|error| Failure::new(Exit::Usage, error))?;
-    Ok((context, outputs))
+    let links = publish::stable_links(&inventory, &table, settings);
+    Ok(Rendered { context, outputs, links })
 }
 
-fn cluster(files: &[PathBuf], settings: &Settings, root: &Root) -> Result<(Context, Vec<Output>), Failure> {
+fn cluster(files: &[PathBuf], settings: &Settings, root: &Root) -> Result<Rendered, Failure> {
     let usage = |error: String| Failure::new(Exit::Usage, error);
     let mut cluster = Cluster::new(settings, root);
     for file in files {
@@ -92,7 +105,7 @@ fn cluster(files: &[PathBuf], settings: &Settings, root: &Root) -> Result<(Conte
     let templates = Templates::load(&root.path(Root::TEMPLATES)).map_err(|error| usage(error.to_string()))?;
     let outputs = render::slurm_files(&templates, &context, settings, root)
         .map_err(|error| usage(error.to_string()))?;
-    Ok((context, outputs))
+    Ok(Rendered { context, outputs, links: None })
 }
 
 fn read(file: &Path) -> Result<Inventory, String> {

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use crate::apply::ApplyError;
 use crate::apply::lock::LockError;
 use crate::apply::wish::WishError;
+use crate::inventory::Holder;
 use crate::nvml::{Code, DriverError};
 use crate::publish::PublishError;
 use crate::site::SiteError;
@@ -48,6 +49,9 @@ pub struct Failure {
     pub hint: Option<String>,
 }
 
+const END_OR_DRAIN: &str = "end what uses it, or drain the node first: gresgen apply --drain";
+const OFFLINE: &str = "start slurmctld; --offline says that no job of this node holds a slice";
+
 /// What every verb returns.
 pub type Outcome = Result<Exit, Failure>;
 
@@ -60,6 +64,12 @@ impl Failure {
     /// Adds what to do about it.
     pub fn hint(self, hint: impl Into<String>) -> Self {
         Failure { hint: Some(hint.into()), ..self }
+    }
+
+    /// Adds something further to do, or to know.
+    pub fn also(self, what: &str) -> Self {
+        let hint = self.hint.map_or_else(|| what.to_owned(), |hint| format!("{hint}; {what}"));
+        Failure { hint: Some(hint), ..self }
     }
 }
 
@@ -94,31 +104,38 @@ impl From<DriverError> for Failure {
             ),
             other => other.code().and_then(Code::hint),
         };
-        Failure { exit: Exit::Failure, hint: hint.map(str::to_owned), error: error.into() }
+        let exit = if error.code() == Some(Code::IN_USE) { Exit::InUse } else { Exit::Failure };
+        Failure { exit, hint: hint.map(str::to_owned), error: error.into() }
     }
 }
 
 impl From<WishError> for Failure {
     fn from(error: WishError) -> Self {
-        let exit = if error.is_in_use() { Exit::InUse } else { Exit::Usage };
-        Failure::new(exit, error)
+        Failure::new(Exit::Usage, error)
     }
 }
 
 impl From<SiteError> for Failure {
     fn from(error: SiteError) -> Self {
         match error {
-            SiteError::Refused(_) | SiteError::Action(ActionError::Busy { .. }) => {
+            SiteError::Refused(_) => Failure::new(Exit::InUse, error),
+            SiteError::NotIdle(ActionError::Busy { ref node, .. }) => {
+                let stays = stays_drained(node);
                 Failure::new(Exit::InUse, error)
+                    .hint("nothing was changed; the same command waits again and resumes the node")
+                    .also(&stays)
             }
-            SiteError::Unknown { .. } => {
-                Failure::new(Exit::InUse, error).hint("--offline says that no job of this node holds a slice")
-            }
+            SiteError::Unknown { .. } => Failure::new(Exit::InUse, error).hint(OFFLINE),
             SiteError::Publish(error) => error.into(),
             SiteError::Action(ActionError::ByHand(_)) => Failure::new(Exit::SlurmPending, error),
             error => Failure::new(Exit::Failure, error),
         }
     }
+}
+
+/// What a failure after a drain has to say.
+pub fn stays_drained(node: &str) -> String {
+    format!("{node} stays drained until: scontrol update NodeName={node} State=RESUME")
 }
 
 impl From<PublishError> for Failure {
@@ -143,8 +160,11 @@ impl From<ApplyError> for Failure {
         match error {
             ApplyError::Driver(error) => error.into(),
             ApplyError::Wish(error) => error.into(),
-            ApplyError::Busy(_) => Failure::new(Exit::InUse, error)
-                .hint("end what uses it, or drain the node first: gresgen apply --drain"),
+            ApplyError::Busy(ref held) | ApplyError::InTheWay { ref held, .. } => {
+                let asked = held.iter().flat_map(|h| &h.holders).all(|holder| *holder != Holder::Unknown);
+                let hint = if asked { END_OR_DRAIN } else { OFFLINE };
+                Failure::new(Exit::InUse, error).hint(hint)
+            }
             ApplyError::NoMig { .. } | ApplyError::Guest(_) => Failure::new(Exit::Usage, error),
             ApplyError::RolledBack { undo: None, error } => {
                 Failure::from(*error).hint("the previous layout is back")

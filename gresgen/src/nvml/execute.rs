@@ -126,8 +126,9 @@ impl<'a> Target<'a> {
 
     fn find(&self) -> Result<Option<GpuInstance>, DriverError> {
         let call = "nvmlDeviceGetGpuInstances";
-        let list = self.calls.gpu_instances(self.profile).map_err(failed(self.gpu, call))?;
-        Ok(list.into_iter().find(|gi| gi.start == self.start))
+        let mut list = self.calls.gpu_instances(self.profile).map_err(failed(self.gpu, call))?;
+        let here = |gi: &Result<GpuInstance, _>| gi.as_ref().map_or(true, |gi| gi.start == self.start);
+        list.find(here).transpose().map_err(failed(self.gpu, "nvmlGpuInstanceGetInfo"))
     }
 
     fn clear(&self, gi: GpuInstance) -> Result<(), DriverError> {

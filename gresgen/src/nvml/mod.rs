@@ -87,6 +87,9 @@ impl DriverError {
     }
 }
 
+/// Compute instance profiles by GPU (UUID) and GPU instance profile (id).
+type ComputeProfiles = BTreeMap<(String, u32), Rc<[ComputeProfile]>>;
+
 /// An open NVML session on this node.
 pub struct Driver {
     /// `None` only inside [`Driver::closed`].
@@ -95,9 +98,9 @@ pub struct Driver {
     root: Root,
     /// Fixed while the driver is loaded.
     capabilities: OnceCell<Capabilities>,
-    /// What the instances of a GPU (UUID) and GPU instance profile (id) can be divided into. It does not change while
-    /// the GPU's MIG mode does not, and takes ten calls to ask.
-    compute: RefCell<BTreeMap<(String, u32), Rc<[ComputeProfile]>>>,
+    /// What instances can be divided into. It does not change while the GPU's MIG mode does not, and takes ten
+    /// calls to ask.
+    compute: RefCell<ComputeProfiles>,
 }
 
 impl Driver {

@@ -95,7 +95,7 @@ impl<'a> MigCalls<'a> {
     /// The profile of that `NVML_GPU_INSTANCE_PROFILE_*` number.
     pub(super) fn gpu_profile(&self, number: u32) -> Result<GpuProfile, Code> {
         match self.gpu_profile_v2(number) {
-            // A driver before R520 has no versioned call.
+            // An older driver has only the first version of the call.
             Err(Code::FUNCTION_NOT_FOUND) => Ok(self.gpu_profile_v1(number)?),
             result => result,
         }
@@ -171,15 +171,18 @@ impl<'a> MigCalls<'a> {
         Ok(list.into_iter().map(|p| (p.start, p.size)).collect())
     }
 
-    /// The GPU instances of one profile id.
-    pub(super) fn gpu_instances(&self, profile: u32) -> Result<Vec<GpuInstance>, NvmlError> {
+    /// The GPU instances of one profile id. Each is looked at when its turn comes.
+    pub(super) fn gpu_instances(
+        &self,
+        profile: u32,
+    ) -> Result<impl Iterator<Item = Result<GpuInstance, NvmlError>>, NvmlError> {
         let mut handles: [nvmlGpuInstance_t; MAX_LISTED] = [null_mut(); MAX_LISTED];
         let mut count: c_uint = MAX_LISTED as c_uint;
         call!(
             self.lib,
             nvmlDeviceGetGpuInstances(self.device, profile, handles.as_mut_ptr(), &raw mut count)
         )?;
-        handles.iter().take(count as usize).map(|&handle| self.gpu_instance_info(handle)).collect()
+        Ok(handles.into_iter().take(count as usize).map(|handle| self.gpu_instance_info(handle)))
     }
 
     fn gpu_instance_info(&self, handle: nvmlGpuInstance_t) -> Result<GpuInstance, NvmlError> {

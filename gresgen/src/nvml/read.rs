@@ -92,6 +92,7 @@ impl Reader<'_, '_> {
         for (spec, index) in self.gpu.geometry.specs.iter().zip(0u8..) {
             let call = "nvmlDeviceGetGpuInstances";
             for gi in self.calls.gpu_instances(spec.id).map_err(failed(&self.gpu.uuid, call))? {
+                let gi = gi.map_err(failed(&self.gpu.uuid, "nvmlGpuInstanceGetInfo"))?;
                 let placed = self.placed(gi, index)?;
                 let name = self.name(gi);
                 let profiles = self.driver.compute_profiles(self.calls, &self.gpu.uuid, gi, &name)?;

@@ -164,6 +164,12 @@ impl Config {
         self.get("SLURM_VERSION")?.parse().ok()
     }
 
+    /// Hosts of slurmctld: the first and its backups (slurm.conf(5), SlurmctldHost).
+    pub fn controllers(&self) -> impl Iterator<Item = &str> {
+        let hosts = self.0.iter().filter(|(key, _)| key.starts_with("SlurmctldHost["));
+        hosts.map(|(_, host)| host.split('(').next().unwrap_or(host))
+    }
+
     /// Whether a list such as TaskPlugin has this entry.
     pub fn lists(&self, key: &str, entry: &str) -> bool {
         self.get(key).is_some_and(|list| list.split(',').any(|word| word.trim() == entry))

@@ -5,6 +5,8 @@ use std::fmt;
 use super::control::NodeView;
 use super::gres::GresTable;
 use super::hostlist;
+use super::settings::Settings;
+use crate::root::Root;
 
 /// A type of which the node has another number than slurmctld was told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +40,12 @@ pub fn configured(node_conf: &str, node: &str) -> Vec<(String, u32)> {
     let mut of_node =
         lines.filter(|view| hostlist::expand(&view.name).is_ok_and(|names| names.iter().any(|n| n == node)));
     of_node.next().map(|view| view.gpus).unwrap_or_default()
+}
+
+/// What slurmctld was told about a node by the line on disk and will refuse of a table, for a person.
+pub fn refused(settings: &Settings, root: &Root, node: &str, table: &GresTable) -> Vec<String> {
+    let told = std::fs::read_to_string(root.path(settings.paths.node_conf())).unwrap_or_default();
+    shortfalls(&configured(&told, node), table).iter().map(ToString::to_string).collect()
 }
 
 /// Types whose counts differ.

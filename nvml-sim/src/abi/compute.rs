@@ -2,6 +2,7 @@
 
 use mig::boards::{ComputeRow, Row};
 use nvml_wrapper_sys::bindings::*;
+use std::sync::Arc;
 
 use super::handle::{ComputeHandle, InstanceHandle};
 use super::pointer::{In, Out};
@@ -96,7 +97,7 @@ pub(super) fn create_compute(
     if made.is_null() {
         return Err(Code::INVALID_ARGUMENT);
     }
-    let id = s.machine.create_compute(gpu, instance, id, at)?;
+    let id = Arc::make_mut(&mut s.machine).create_compute(gpu, instance, id, at)?;
     let gpu = &s.machine.gpus[gpu as usize];
     let device = gpu.mig_devices().find(|d| (d.instance.id, d.compute.id) == (instance, id));
     made.set(structs::compute_handle(&device.ok_or(Code::UNKNOWN)?))
@@ -104,7 +105,7 @@ pub(super) fn create_compute(
 
 pub(super) fn destroy_compute(s: &mut Snapshot, compute: ComputeHandle) -> Answer {
     let (gpu, instance, id) = compute.get(&s.machine).map(|d| (d.gpu.index, d.instance.id, d.compute.id))?;
-    s.machine.destroy_compute(gpu, instance, id, &s.clients)
+    Arc::make_mut(&mut s.machine).destroy_compute(gpu, instance, id, &s.clients)
 }
 
 pub(super) fn compute_instances(

@@ -2,6 +2,7 @@
 
 use mig::boards::Row;
 use nvml_wrapper_sys::bindings::*;
+use std::sync::Arc;
 
 use super::handle::{Device, InstanceHandle, Target};
 use super::pointer::{In, Out};
@@ -35,7 +36,7 @@ pub(super) fn set_mig_mode(
     if activation.is_null() {
         return Err(Code::INVALID_ARGUMENT);
     }
-    let status = s.machine.set_mode(gpu, on, &s.clients)?;
+    let status = Arc::make_mut(&mut s.machine).set_mode(gpu, on, &s.clients)?;
     activation.set(status.map_or_else(Code::number, |()| 0))
 }
 
@@ -146,14 +147,14 @@ pub(super) fn create_instance(
     if made.is_null() {
         return Err(Code::INVALID_ARGUMENT);
     }
-    let id = s.machine.create_instance(gpu, id, at, &s.clients)?;
+    let id = Arc::make_mut(&mut s.machine).create_instance(gpu, id, at, &s.clients)?;
     let gpu = &s.machine.gpus[gpu as usize];
     made.set(InstanceHandle::of(gpu, gpu.instance(id).ok_or(Code::UNKNOWN)?))
 }
 
 pub(super) fn destroy_instance(s: &mut Snapshot, instance: InstanceHandle) -> Answer {
     let (gpu, id) = instance.get(&s.machine).map(|(gpu, instance)| (gpu.index, instance.id))?;
-    s.machine.destroy_instance(gpu, id)
+    Arc::make_mut(&mut s.machine).destroy_instance(gpu, id)
 }
 
 /// Only the count is an out-parameter here: the caller sizes the array by the profile's maximum.

@@ -68,7 +68,7 @@ fn reset(store: &Store, which: &str) -> Result<String, String> {
         for name in names {
             let gpu = find(&s.machine, name).ok_or_else(|| format!("{name}: no such GPU"))?;
             let (index, bdf) = (gpu.index, gpu.bdf().to_uppercase());
-            s.machine.reset(index, &s.clients).map_err(|_| {
+            std::sync::Arc::make_mut(&mut s.machine).reset(index, &s.clients).map_err(|_| {
                 format!(
                     "GPU 0000{bdf} is currently in use by one or more other processes\n1 device did not reset"
                 )
@@ -82,7 +82,7 @@ fn reset(store: &Store, which: &str) -> Result<String, String> {
 
 fn reboot(store: &Store) -> Result<String, String> {
     let done: Result<Result<(), ()>, _> = store.change(|s| {
-        s.machine.reboot();
+        std::sync::Arc::make_mut(&mut s.machine).reboot();
         Ok(())
     });
     done.map(|_| String::new()).map_err(|e| e.to_string())

@@ -1,4 +1,4 @@
-//! The two C programs of a lab, compiled where it runs: the probe and the cgroup shim.
+//! The C programs of a lab, compiled where it runs: the probe, the cgroup shim and the hook timer.
 
 use std::{
     collections::hash_map::DefaultHasher,
@@ -18,6 +18,11 @@ pub(crate) fn probe() -> Result<PathBuf, LabError> {
 /// Loaded into the daemons, so it is linked like any library of the host they run on.
 pub(crate) fn cgroup2_shim() -> Result<PathBuf, LabError> {
     compile("cgroup2-shim", include_str!("../assets/cgroup2_shim.c"), &["-O1", "-shared", "-fPIC"])
+}
+
+/// A SPANK plugin that times another one in Slurm's own processes; built for the Slurm of this machine.
+pub(crate) fn hook_timer() -> Result<PathBuf, LabError> {
+    compile("hook-timer", include_str!("../assets/hook_timer.c"), &["-O1", "-shared", "-fPIC"])
 }
 
 /// Compiles `source` into the cache, under a name that tells its content, and returns the file.

@@ -7,14 +7,20 @@ use lab::{FakeGpus, Lab, LabError, Node, Options, Release, rootfs};
 
 const USAGE: &str = "\
 usage: lab demo              a real Slurm job receives its MIG UUID on simulated GPUs
+       lab bench [ROUNDS]    what the plugin adds to a task launch (300 rounds, some minutes)
        lab rootfs SUITE...   make and cache the root filesystems of Debian suites (bookworm, trixie, sid)
        lab shell SUITE       a shell beside a running Slurm with two fake MIG devices of type 1g.5gb";
+
+/// Rounds of the launch benchmark.
+const ROUNDS: usize = 300;
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let words: Vec<_> = arguments.iter().map(String::as_str).collect();
     let done = match words[..] {
         ["demo"] => lab::demo::run().map_err(Into::into),
+        ["bench"] => lab::bench::run(ROUNDS).map_err(Into::into),
+        ["bench", rounds] => bench(rounds),
         ["rootfs", ref suites @ ..] if !suites.is_empty() => each(suites, make_rootfs),
         ["shell", suite] => each(&[suite], shell),
         _ => {
@@ -29,6 +35,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn bench(rounds: &str) -> Result<(), Box<dyn std::error::Error>> {
+    let rounds = rounds.parse().map_err(|_| format!("{rounds}: not a number of rounds"))?;
+    Ok(lab::bench::run(rounds)?)
 }
 
 fn each(suites: &[&str], run: fn(Release) -> Result<(), LabError>) -> Result<(), Box<dyn std::error::Error>> {

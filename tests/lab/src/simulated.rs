@@ -20,8 +20,24 @@ pub struct Simulated {
     pub config: String,
 }
 
-/// Where the simulator keeps its state and its tree.
-const TREE: &str = "/var/lab/sim";
+/// The `systemctl` of a lab, which has no systemd: the units `slurmctld` and `slurmd`, the latter on `n1`, as far
+/// as `gresgen` names them.
+const SYSTEMCTL: &str = r#"#!/bin/sh
+case $2 in
+slurmctld) set -- "$1" /run/slurmctld.pid slurmctld ;;
+slurmd) set -- "$1" /run/slurmd-n1.pid slurmd -N n1 ;;
+*) echo "Unit $2.service not found." >&2; exit 5 ;;
+esac
+verb=$1 file=$2
+shift 2
+stop() { pid=$(cat "$file") && kill "$pid" && while kill -0 "$pid" 2>/dev/null; do sleep 0.02; done; }
+case $verb in
+stop) stop ;;
+start) exec "$@" ;;
+restart) stop; exec "$@" ;;
+*) echo "Unknown command verb $verb." >&2; exit 1 ;;
+esac
+"#;
 
 /// Puts the simulator's device nodes and proc files where the driver has them. Directories are bound, because
 /// what is in them changes with every instance; the rest is fixed once the GPUs are there.
@@ -36,6 +52,9 @@ mount --bind $2 /run/gresgen
 ";
 
 impl Simulated {
+    /// Where the simulator keeps its state and its tree, in the lab.
+    pub const TREE: &str = "/var/lab/sim";
+
     /// The `slurm:` section for the lab's node `n1`.
     pub const NODE: &str = "\
 slurm:
@@ -50,26 +69,50 @@ slurm:
     /// # Errors
     /// As [`Lab::start`].
     pub fn node(&self, release: Release) -> Result<Lab, LabError> {
+        self.node_with(release, |options| options)
+    }
+
+    /// The same with further nodes, which have no GPUs.
+    ///
+    /// # Errors
+    /// As [`Lab::start`].
+    pub fn among(&self, release: Release, others: &[&str]) -> Result<Lab, LabError> {
+        self.node_with(release, |options| {
+            others.iter().fold(options, |options, other| options.node(Node::new(other)))
+        })
+    }
+
+    /// [`Simulated::node`] of a lab with `more` to it.
+    ///
+    /// # Errors
+    /// As [`Lab::start`].
+    pub fn node_with(
+        &self,
+        release: Release,
+        more: impl FnOnce(Options) -> Options,
+    ) -> Result<Lab, LabError> {
         let options = Options::new(Node::new("n1").line("include /etc/slurm/gresgen-node.conf"))
             .text("/etc/slurm/plugstack.conf", "include /etc/slurm/plugstack.conf.d/*\n")
             .text("/etc/gresgen/config.yaml", &self.config)
             .file(&self.gresgen, "/usr/local/libexec/gresgen")
             .file(&self.simulator, "/usr/local/lib/gresgen/libnvml_sim.so")
             .file(&self.plugin, &format!("{}/spank_mig.so", release.plugin_directory()));
-        let lab = Lab::empty(release, options)?;
+        let lab = Lab::empty(release, more(options))?;
         lab.configure()?;
         // The files gresgen will write must not be there already.
         lab.run(&["rm", "/etc/slurm/gres.conf", "/etc/slurm/cgroup.conf"])?;
         let program = format!(
-            "#!/bin/sh\nNVML_SIM_ROOT={TREE} NVML_SIM_GPUS={} GRESGEN_NVML_LIB=/usr/local/lib/gresgen/libnvml_sim.so \
+            "#!/bin/sh\nNVML_SIM_ROOT={} NVML_SIM_GPUS={} GRESGEN_NVML_LIB=/usr/local/lib/gresgen/libnvml_sim.so \
              exec /usr/local/libexec/gresgen \"$@\"\n",
+            Self::TREE,
             self.gpus
         );
         lab.put("/usr/local/bin/gresgen", "755", program.as_bytes())?;
-        lab.run(&["mkdir", "-p", TREE])?;
+        lab.put("/usr/local/bin/systemctl", "755", SYSTEMCTL.as_bytes())?;
+        lab.run(&["mkdir", "-p", Self::TREE])?;
         // The first call makes the tree; it need not succeed before the tree is in its place.
         lab.command(&["gresgen", "status"]).output()?;
-        lab.run(&["sh", "-c", SHOW, "sh", TREE, &lab.run_file("n1", "")])?;
+        lab.run(&["sh", "-c", SHOW, "sh", Self::TREE, &lab.run_file("n1", "")])?;
         Ok(lab)
     }
 }

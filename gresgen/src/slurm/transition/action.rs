@@ -99,6 +99,15 @@ impl Action {
         }
     }
 
+    /// Whether it can be carried out on the node itself. `controller` says whether slurmctld runs there too.
+    pub fn is_local(&self, controller: bool) -> bool {
+        match self {
+            Action::CarryNodeLine => false,
+            Action::RestartSlurmctld => controller,
+            _ => true,
+        }
+    }
+
     /// Carries it out on this host. `limit` bounds each wait.
     ///
     /// # Errors

@@ -1,0 +1,11 @@
+//! `gresgen` beside real Slurm daemons: what it refuses, what it leaves to do, and that doing it does no harm.
+//!
+//! A node with simulated GPUs runs the Slurm of `LAB_RELEASES` (22.05 where it is not set) on the files `gresgen`
+//! wrote. The judge of a job is the devices its cgroup lets it open beside the UUIDs it was given.
+#![forbid(unsafe_code)]
+
+mod boot;
+mod drain;
+mod jobs;
+mod life;
+mod node;

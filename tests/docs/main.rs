@@ -1,0 +1,74 @@
+//! The documents, done: what a reader is told to type is typed on a simulated node, in order, and what the
+//! reader is shown is what comes out.
+#![forbid(unsafe_code)]
+
+mod document;
+mod install;
+mod node;
+mod reference;
+mod watch;
+
+use std::path::{Path, PathBuf};
+
+use document::{Step, steps};
+use node::{DocNode, Start};
+
+/// The checkout.
+fn checkout() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+}
+
+/// README and what it leads to.
+fn documents() -> Vec<PathBuf> {
+    let docs = std::fs::read_dir(checkout().join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let mut found: Vec<_> = docs.filter(|path| path.extension().is_some_and(|e| e == "md")).collect();
+    found.sort();
+    found.insert(0, checkout().join("README.md"));
+    found
+}
+
+/// Documents that begin on a node without this project; the others follow them.
+const FROM_NOTHING: [&str; 1] = ["install.md"];
+
+#[test]
+fn every_document_works_as_written() {
+    let mut failures = Vec::new();
+    for path in documents() {
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let steps = steps(&std::fs::read_to_string(&path).unwrap());
+        let steps = steps.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let runs = steps.iter().filter(|step| matches!(step, Step::Run { .. })).count();
+        let excused: Vec<_> = steps.iter().filter_map(excuse).collect();
+        println!("{name}: {runs} blocks run, {} excused {excused:?}", excused.len());
+        if runs == 0 {
+            continue;
+        }
+        let start = if FROM_NOTHING.contains(&name.as_str()) { Start::FromNothing } else { Start::Installed };
+        let Some(node) = DocNode::new(start) else { return };
+        if let Err(error) = steps.iter().try_for_each(|step| node.take(step)) {
+            eprintln!("{name}: {error}");
+            failures.push(format!("{name}: {error}"));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}
+
+fn excuse(step: &Step) -> Option<String> {
+    match step {
+        Step::Excused { line, why } => Some(format!("line {line}: {why}")),
+        _ => None,
+    }
+}
+
+/// Links between documents lead somewhere.
+#[test]
+fn links_lead_to_files() {
+    for path in documents() {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for target in targets.filter(|target| !target.contains("://") && !target.starts_with('#')) {
+            let file = path.with_file_name(target.split('#').next().unwrap());
+            assert!(file.exists(), "{}: {target}: no such file", path.display());
+        }
+    }
+}

@@ -1,0 +1,54 @@
+# The timed part of the launch benchmark, run as a batch script inside an allocation.
+#
+# usage: launches ROUNDS FOLDER
+#   FOLDER holds one plugstack file per variant and the prologs. srun and slurmstepd read plugstack.conf anew for
+#   each step, so a link chooses between variants without a restart.
+#
+# Writes a line "VARIANT MICROSECONDS" per launch and, where a step tells of its slurmstepd, "memory VARIANT KIB
+# MAPPED_KIB DIRTY_KIB".
+rounds=$1 folder=$2
+
+choose() {
+    ln -sfn "$folder/$1.conf" /etc/slurm/plugstack.conf
+}
+
+# The variant, then srun's own arguments. The clock is bash's, read without a fork.
+launch() {
+    local variant=$1
+    shift
+    begin=${EPOCHREALTIME/./}
+    srun -n1 --overlap "$@" /bin/true || echo "failed $variant"
+    echo "$variant $((${EPOCHREALTIME/./} - begin))"
+}
+
+memory() {
+    choose "$1"
+    srun -n1 --overlap "$folder/memory" "$1"
+}
+
+choose plugin
+echo "given plugin $(srun -n1 --overlap printenv CUDA_VISIBLE_DEVICES)"
+choose none
+echo "given none $(srun -n1 --overlap printenv CUDA_VISIBLE_DEVICES)"
+echo "given lookup $(srun -n1 --overlap --task-prolog="$folder/lookup" printenv CUDA_VISIBLE_DEVICES)"
+
+variants=(none plugin empty lookup)
+for ((round = 0; round < rounds; round++)); do
+    # Each round begins with another one, since the end of a step overlaps with the next.
+    for ((position = 0; position < 4; position++)); do
+        variant=${variants[(round + position) % 4]}
+        case $variant in
+        plugin) choose plugin; launch plugin ;;
+        none) choose none; launch none ;;
+        *) choose none; launch "$variant" --task-prolog="$folder/$variant" ;;
+        esac
+    done
+    # Not compared with the others: the timer writes a file.
+    choose timer
+    srun -n1 --overlap /bin/true || echo "failed timer"
+    if ((round % 10 == 0)); then
+        memory none
+        memory plugin
+    fi
+done
+choose plugin
