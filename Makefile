@@ -43,7 +43,7 @@ demo: setup release
 test-slurm-matrix: setup
 	$(CARGO) build --locked --release -p slurm-plugin
 	LAB_RELEASES=all SPANK_MIG_SO=$(CURDIR)/target/release/libspank_mig.so $(CARGO) test --locked -p slurm-plugin --test launch
-	LAB_RELEASES=all $(CARGO) test --locked -p gresgen --test render
+	LAB_RELEASES=all $(CARGO) test --locked -p gresgen --test render --test cluster
 
 soak: setup
 	$(CARGO) build --locked --release -p slurm-plugin

@@ -131,7 +131,13 @@ impl Node {
         self.lab.stop_slurmd("n1").unwrap();
         let simulator = format!("/proc/{}/root{}", self.lab.pid(), Simulated::TREE);
         let store = Store::open(Path::new(&simulator), None).unwrap();
-        store.change(|machine| Ok::<_, ()>(machine.machine.reboot())).unwrap().unwrap();
+        store
+            .change(|machine| {
+                machine.machine.reboot();
+                Ok::<_, ()>(())
+            })
+            .unwrap()
+            .unwrap();
         self.lab.run(&["sh", "-c", "rm -rf /run/gresgen/*"]).unwrap();
         let id = "/proc/sys/kernel/random/boot_id";
         self.lab.write_file("/var/lab/boot_id", "6d2f5b1e-0000-4000-8000-000000000002\n").unwrap();
