@@ -34,6 +34,9 @@ fn host(flags: &[&str]) -> PathBuf {
     host
 }
 
+/// Exit code of a process in which valgrind found an error. That of a forked task shows in the host's output.
+const MEMORY_ERROR: i32 = 99;
+
 /// A node: a directory with the map and its copy, and how Slurm is to behave.
 pub(crate) struct Node {
     directory: TempDir,
@@ -80,7 +83,8 @@ impl Node {
 
     /// Runs the hooks with `environment` and the plugin arguments `arguments`.
     pub(crate) fn run(&self, environment: &[(&str, &str)], arguments: &[&str]) -> Run {
-        let Output { stdout, stderr, .. } = self.command(environment, arguments).output().unwrap();
+        let Output { stdout, stderr, status } = self.command(environment, arguments).output().unwrap();
+        assert_ne!(status.code(), Some(MEMORY_ERROR), "{}", self.memory_errors());
         let place = self.directory.path().display().to_string();
         let lines = |bytes: Vec<u8>| {
             let text = String::from_utf8(bytes).unwrap().replace(&place, "DIR");
@@ -90,10 +94,35 @@ impl Node {
     }
 
     fn command(&self, environment: &[(&str, &str)], arguments: &[&str]) -> Command {
-        let mut command = Command::new(host(self.flags));
+        let mut command = self.watched(host(self.flags));
         command.env_clear().env("FAKE_CONSTRAINED", "0").envs(environment.iter().copied());
         command.arg(plugin()).arg(format!("map={}", self.map().display())).args(arguments);
         command
+    }
+}
+
+/// Under valgrind where `ABI_VALGRIND=1` asks for it; `make valgrind` does.
+impl Node {
+    fn watched(&self, host: PathBuf) -> Command {
+        if std::env::var_os("ABI_VALGRIND").is_none() {
+            return Command::new(host);
+        }
+        let mut command = Command::new("valgrind");
+        command.args(["--quiet", "--leak-check=full", "--errors-for-leak-kinds=definite,indirect,possible"]);
+        command.arg(format!("--error-exitcode={MEMORY_ERROR}"));
+        command.arg(format!("--log-file={}", self.valgrind_log("%p")));
+        command.arg(host);
+        command
+    }
+
+    fn valgrind_log(&self, pid: &str) -> String {
+        self.directory.path().join(format!("valgrind.{pid}")).display().to_string()
+    }
+
+    fn memory_errors(&self) -> String {
+        let entries = fs::read_dir(self.directory.path()).unwrap().flatten().map(|entry| entry.path());
+        let logs = entries.filter(|path| path.display().to_string().starts_with(&self.valgrind_log("")));
+        logs.map(|path| fs::read_to_string(path).unwrap()).collect()
     }
 }
 

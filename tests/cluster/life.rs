@@ -83,3 +83,17 @@ fn an_idle_node_takes_another_layout() {
         assert_eq!(node.lab.wait_job(other).unwrap().output, "undisturbed\n", "{release}");
     }
 }
+
+#[test]
+fn types_that_slurm_cannot_tell_apart_are_found_across_the_cluster() {
+    let Some(node) = Node::fresh(Release::Bookworm) else { return };
+    let other = "NodeName=n3 NodeAddr=10.0.0.1 Port=7000 State=DOWN Gres=gpu:1g.23gb:1";
+    node.lab.run(&["sh", "-c", &format!("echo {other} >>/etc/slurm/slurm.conf")]).unwrap();
+    node.gresgen(&["apply"]).must_be(6);
+    node.lab.start_slurm().unwrap();
+    node.gresgen(&["check"]).must_be(0);
+    node.gresgen(&["--layout", "elsewhere", "apply", "--slurm=apply"]).must_be(0);
+    let check = node.gresgen(&["--layout", "elsewhere", "check"]).must_be(3);
+    let clash = check.stdout.lines().find(|line| line.starts_with("FAIL")).unwrap();
+    assert!(clash.contains("1g.23gb") && clash.contains("4g.20gb"), "{}", check.stdout);
+}

@@ -14,7 +14,7 @@ choose() {
 
 # The variant, then srun's own arguments. The clock is bash's, read without a fork.
 launch() {
-    variant=$1
+    local variant=$1
     shift
     begin=${EPOCHREALTIME/./}
     srun -n1 --overlap "$@" /bin/true || echo "failed $variant"
@@ -32,14 +32,17 @@ choose none
 echo "given none $(srun -n1 --overlap printenv CUDA_VISIBLE_DEVICES)"
 echo "given lookup $(srun -n1 --overlap --task-prolog="$folder/lookup" printenv CUDA_VISIBLE_DEVICES)"
 
+variants=(none plugin empty lookup)
 for ((round = 0; round < rounds; round++)); do
-    choose none
-    launch none
-    choose plugin
-    launch plugin
-    choose none
-    launch empty --task-prolog="$folder/empty"
-    launch lookup --task-prolog="$folder/lookup"
+    # Each round begins with another one, since the end of a step overlaps with the next.
+    for ((position = 0; position < 4; position++)); do
+        variant=${variants[(round + position) % 4]}
+        case $variant in
+        plugin) choose plugin; launch plugin ;;
+        none) choose none; launch none ;;
+        *) choose none; launch "$variant" --task-prolog="$folder/$variant" ;;
+        esac
+    done
     # Not compared with the others: the timer writes a file.
     choose timer
     srun -n1 --overlap /bin/true || echo "failed timer"

@@ -151,8 +151,10 @@ fn print_launches(said: &str) {
         })
         .collect();
     println!("srun -n1 --overlap /bin/true in an allocation of one device; milliseconds");
-    println!("| variant | n | median | quartiles | mean | SEM | added, median of pairs | 95 % interval |");
-    println!("|---|---|---|---|---|---|---|---|");
+    println!(
+        "| variant | n | p10 | median | quartiles | mean | SEM | added, median of pairs | 95 % interval |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|");
     for (variant, title) in VARIANTS {
         let Some(figures) = Figures::of(&times[variant]) else { continue };
         let pairs: Vec<f64> =

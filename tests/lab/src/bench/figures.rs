@@ -10,6 +10,8 @@ pub(super) struct Figures {
     pub(super) median: f64,
     /// First and third.
     pub(super) quartiles: (f64, f64),
+    /// What a quiet moment gives: the tenth percentile.
+    pub(super) p10: f64,
     pub(super) p99: f64,
     pub(super) mean: f64,
     /// Standard error of the mean.
@@ -38,6 +40,7 @@ impl Figures {
             count,
             median: (at((size - 1.0) / 2.0) + at(size / 2.0)) / 2.0,
             quartiles: (at(size / 4.0), at(size * 3.0 / 4.0)),
+            p10: at(size * 0.10),
             p99: at(size * 0.99),
             mean,
             sem: if count > 1 { (squares / (size - 1.0) / size).sqrt() } else { 0.0 },
