@@ -99,7 +99,10 @@ fn a_failing_prolog_requeues_the_job_and_drains_the_node() {
                 })
                 .unwrap();
             let said = output(&lab, job).unwrap();
-            assert!(!said.lines().any(|line| line == "ran"), "{release}: ran on a broken node: {state}\n{said}");
+            assert!(
+                !said.lines().any(|line| line == "ran"),
+                "{release}: ran on a broken node: {state}\n{said}"
+            );
         }
         let held =
             jobs.iter().filter(|job| field(&show(&lab, "job", &job.to_string()), "Priority=") == "0").count();
