@@ -98,7 +98,7 @@ install:
 	$(call put,$(BUILD)/libnvml_sim.so,$(DESTDIR)$(PREFIX)/lib/gresgen/libnvml_sim.so,644)
 	$(call put,$(BUILD)/libspank_mig.so,$(DESTDIR)$(PLUGIN_DIR)/spank_mig.so,644)
 	$(call put,packaging/systemd/gresgen-boot.service,$(DESTDIR)$(UNIT_DIR)/gresgen-boot.service,644)
-	$(call put,packaging/slurm/health-check,$(DESTDIR)$(PREFIX)/libexec/gresgen/health-check,755)
+	$(call put,packaging/health/gresgen-health.sh,$(DESTDIR)$(PREFIX)/libexec/gresgen/gresgen-health.sh,755)
 	$(call generate,man,$(SHARE)/man/man1/gresgen.1)
 	$(call generate,completions bash,$(SHARE)/bash-completion/completions/gresgen)
 	$(call generate,completions zsh,$(SHARE)/zsh/site-functions/_gresgen)

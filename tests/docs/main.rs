@@ -2,11 +2,11 @@
 //! reader is shown is what comes out.
 #![forbid(unsafe_code)]
 
+mod boot;
 mod document;
 mod install;
 mod node;
 mod reference;
-mod watch;
 
 use std::path::{Path, PathBuf};
 

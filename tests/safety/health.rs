@@ -1,4 +1,4 @@
-//! `packaging/slurm/health-check` as Prolog and as HealthCheckProgram of a real Slurm: a node with a broken
+//! `packaging/health/gresgen-health.sh` as Prolog and as HealthCheckProgram of a real Slurm: a node with a broken
 //! device map is drained with a readable reason before queued jobs fall into it one after the other.
 #![forbid(unsafe_code)]
 
@@ -18,7 +18,7 @@ mig-configs:
 ";
 
 /// Where the script lies in the lab.
-const SCRIPT: &str = "/usr/local/libexec/health-check";
+const SCRIPT: &str = "/usr/local/libexec/gresgen-health.sh";
 
 const JOB: &[&str] = &["--gres=gpu:1g.5gb:1", "--requeue"];
 
@@ -44,7 +44,7 @@ fn cluster(release: Release, lines: &str) -> Option<Lab> {
     let lab = lab::require(node.node(release))?;
     let apply = lab.gresgen(&["apply"]).unwrap();
     assert!([0, 6].contains(&apply.code), "{apply:?}");
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/slurm/health-check");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/health/gresgen-health.sh");
     lab.install(&script, SCRIPT).unwrap();
     let conf = lab.read_file("/etc/slurm/slurm.conf").unwrap();
     lab.write_file("/etc/slurm/slurm.conf", format!("{conf}{lines}\n")).unwrap();

@@ -1,42 +1,14 @@
-//! What keeps watch over a node notices that it is broken, and does what docs/install.md says of it.
+//! A node after a reboot, as docs/install.md says of it.
 
 use crate::node::{DocNode, Start};
 
-/// A node with a prolog, whose slices are cut and known to Slurm.
+/// A node whose slices are cut and known to Slurm.
 fn node() -> Option<DocNode> {
     let node = DocNode::new(Start::Installed)?;
-    node.ends(0, "echo Prolog=/usr/libexec/gresgen/prolog >> /etc/slurm/slurm.conf");
     node.ends(6, "gresgen --quiet apply");
     node.ends(0, "systemctl stop slurmd && systemctl restart slurmctld && systemctl start slurmd");
     node.ends(0, "srun --gres=gpu:1g.5gb:1 true");
     Some(node)
-}
-
-#[test]
-fn a_node_whose_devices_are_gone_is_drained_with_the_reason() {
-    let Some(node) = node() else { return };
-    node.ends(0, "/usr/libexec/gresgen/health-check");
-    assert!(!node.ends(0, "scontrol --oneliner show node n1").contains("DRAIN"));
-
-    node.ends(0, "mv /run/gresgen/devices /run/gresgen/aside");
-    node.ends(0, "/usr/libexec/gresgen/health-check");
-    let drained = node.ends(0, "scontrol --oneliner show node n1");
-    assert!(drained.contains("DRAIN") && drained.contains("Reason=gresgen: FAIL device map"), "{drained}");
-
-    // Another run keeps the reason an admin may have put there since.
-    node.ends(0, "scontrol update nodename=n1 state=drain reason=mine");
-    node.ends(0, "/usr/libexec/gresgen/health-check");
-    assert!(node.ends(0, "scontrol --oneliner show node n1").contains("Reason=mine"));
-}
-
-#[test]
-fn a_prolog_keeps_jobs_off_a_broken_node() {
-    let Some(node) = node() else { return };
-    node.ends(0, "mv /run/gresgen/devices /run/gresgen/aside");
-    node.ends(0, "sbatch --gres=gpu:1g.5gb:1 --output=/tmp/out --wrap 'touch /tmp/ran'");
-    // The job waits, and the node says why.
-    node.ends(0, "timeout 30 sh -c 'until sinfo -h -R | grep -i prolog; do sleep 0.1; done'");
-    node.ends(1, "test -e /tmp/ran");
 }
 
 #[test]

@@ -2,8 +2,8 @@
 # Takes a node out of service when its MIG devices cannot be given to jobs, with a reason that a person can read.
 # One script for both places in slurm.conf; use both:
 #
-#   Prolog=/usr/libexec/gresgen/health-check               a job that meets a broken node is requeued
-#   HealthCheckProgram=/usr/libexec/gresgen/health-check   a broken node is noticed before a job meets it
+#   Prolog=/usr/libexec/gresgen/gresgen-health.sh               a job that meets a broken node is requeued
+#   HealthCheckProgram=/usr/libexec/gresgen/gresgen-health.sh   a broken node is noticed before a job meets it
 #   HealthCheckInterval=60
 #
 # slurmd ignores how a HealthCheckProgram ends, so the script drains the node itself. The reason an admin gave is
