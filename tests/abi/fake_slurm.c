@@ -179,6 +179,8 @@ static int repeat(long runs, spank_f *init, spank_f *task_init, int count, char 
 	qsort(tasks, runs, sizeof(long), ascending);
 	printf("init_ns median %ld p99 %ld\n", inits[runs / 2], inits[runs * 99 / 100]);
 	printf("task_init_ns median %ld p99 %ld\n", tasks[runs / 2], tasks[runs * 99 / 100]);
+	free(inits);
+	free(tasks);
 	return 0;
 }
 
