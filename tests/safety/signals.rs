@@ -73,8 +73,10 @@ fn what_is_killed_in_the_hook_leaves_nothing_behind() {
         let script = format!("job=$1 task=$2 stepd=$3; {}", end.command);
         let stepd = stepds(&lab, "root");
         lab.run(&["sh", "-c", &script, "sh", &job.to_string(), &task, &stepd]).unwrap();
-        lab.wait("slurmstepd to end", || Ok((stepds(&lab, "root") + &stepds(&lab, "alice")).is_empty().then_some(())))
-            .unwrap();
+        lab.wait("slurmstepd to end", || {
+            Ok((stepds(&lab, "root") + &stepds(&lab, "alice")).is_empty().then_some(()))
+        })
+        .unwrap();
         if end.orphaned {
             lab.command(&["scancel", &job.to_string()]).output().unwrap();
         }
