@@ -66,6 +66,7 @@ bench: setup release
 	$(CARGO) bench --locked -p mig --bench planner
 	$(CARGO) bench --locked -p mig --bench acceptance
 	benches/calls.py
+	benches/render.py
 	target/release/lab bench
 
 # `make install` copies what `make release` built, as root or below DESTDIR.

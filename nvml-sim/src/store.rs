@@ -7,6 +7,7 @@ use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{FlockOperation, flock};
@@ -26,7 +27,12 @@ pub struct Store {
     root: PathBuf,
     /// The state as last read, so that an unchanged file is not parsed again.
     last: Mutex<Option<(String, Arc<Machine>)>>,
+    /// Revision that the tree was last seen to show. It never goes back, so a state seen again needs no look.
+    shown: AtomicU64,
 }
+
+/// No revision: they count from 0.
+const NONE: u64 = u64::MAX;
 
 /// A machine at one moment.
 #[derive(Clone, Debug)]
@@ -63,7 +69,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`]; in particular when `spec` is not what the machine was made of.
     pub fn open(root: &Path, spec: Option<&Spec>) -> Result<Store, StoreError> {
-        let store = Store { root: root.to_owned(), last: Mutex::default() };
+        let store = Store { root: root.to_owned(), last: Mutex::default(), shown: AtomicU64::new(NONE) };
         if !store.state_file().exists() {
             let spec = spec.ok_or_else(|| StoreError::Absent(store.state_file()))?;
             store.create(spec)?;
@@ -97,7 +103,7 @@ impl Store {
         {
             let _lock = self.lock(FlockOperation::LockShared)?;
             let snapshot = self.load()?;
-            if self.projected() == Some(snapshot.machine.revision) {
+            if self.shows(snapshot.machine.revision) {
                 return Ok(snapshot);
             }
         }
@@ -178,6 +184,14 @@ impl Store {
         project::apply(&self.root, machine)?;
         let stamp = self.file("projected");
         fs::write(&stamp, machine.revision.to_string()).map_err(|e| StoreError::Io(stamp, e))
+    }
+
+    /// Whether the tree shows this revision.
+    fn shows(&self, revision: u64) -> bool {
+        if self.shown.load(Ordering::Relaxed) != revision && self.projected() == Some(revision) {
+            self.shown.store(revision, Ordering::Relaxed);
+        }
+        self.shown.load(Ordering::Relaxed) == revision
     }
 
     /// Revision that the tree shows, if it is known.

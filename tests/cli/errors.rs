@@ -107,9 +107,12 @@ fn one_change_at_a_time() {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     let second = node.run(&["apply"]);
+    let status = node.run(&["status"]).stdout;
     let pid = first.id();
     assert!(first.wait().unwrap().success());
     assert_eq!(second.code, 4);
+    assert!(status.contains(&format!("being changed by process {pid}\n")), "{status}");
+    assert!(!status.contains("interrupted"), "{status}");
     assert_eq!(
         second.stderr,
         format!(

@@ -58,9 +58,18 @@ impl Lock {
     }
 }
 
+/// Process id of whoever is changing GPUs or files now.
+pub fn node_holder(root: &Root) -> Option<u32> {
+    held_by(&root.path(Root::LOCK))
+}
+
 /// Process id of the `gresgen run` that holds a slice.
 pub fn slice_holder(root: &Root, uuid: &str) -> Option<u32> {
-    let mut file = File::open(slice_path(root, uuid)).ok()?;
+    held_by(&slice_path(root, uuid))
+}
+
+fn held_by(path: &Path) -> Option<u32> {
+    let mut file = File::open(path).ok()?;
     match file.try_lock_shared() {
         Err(TryLockError::WouldBlock) => holder(&mut file).parse().ok(),
         _ => None,
@@ -111,7 +120,9 @@ mod tests {
         let first = Lock::node(&root).unwrap();
         let error = Lock::node(&root).unwrap_err().to_string();
         assert!(error.ends_with(&format!("held by process {}", std::process::id())), "{error}");
+        assert_eq!(node_holder(&root), Some(std::process::id()));
         drop(first);
+        assert_eq!(node_holder(&root), None);
         Lock::node(&root).unwrap();
     }
 

@@ -93,7 +93,7 @@ fn this_node(session: &Session, settings: &Settings) -> Result<Rendered, Failure
 
 fn cluster(files: &[PathBuf], settings: &Settings, root: &Root) -> Result<Rendered, Failure> {
     let usage = |error: String| Failure::new(Exit::Usage, error);
-    let mut cluster = Cluster::new(settings, root);
+    let mut cluster = Cluster::new(settings, root).map_err(|error| usage(error.to_string()))?;
     for file in files {
         let named = |error: String| usage(format!("{}: {error}", file.display()));
         let inventory = read(file).map_err(usage)?;

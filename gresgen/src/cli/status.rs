@@ -12,6 +12,7 @@ use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, draw, out};
 use crate::apply::intent::Intent;
+use crate::apply::lock::node_holder;
 use crate::document::Document;
 use crate::holders;
 use crate::inventory::{Compute, Gpu, Instance, Inventory, Mode};
@@ -26,6 +27,8 @@ struct Report<'a> {
     inventory: Document,
     /// What an apply that was cut off had set out to do.
     interrupted: Option<&'a str>,
+    /// Process that changes the node now.
+    running: Option<u32>,
     /// Slurm's device index of each MIG device and whole GPU, by UUID.
     gres_index: BTreeMap<&'a str, usize>,
     /// What could still be created on each GPU with MIG on, each profile taken alone, by UUID.
@@ -36,6 +39,8 @@ struct Report<'a> {
 struct Status {
     inventory: Inventory,
     interrupted: Option<String>,
+    /// Process that changes the node now: what it has set out to do is not cut off.
+    running: Option<u32>,
     map: Option<DeviceMap>,
 }
 
@@ -46,8 +51,10 @@ pub(super) fn run(session: &Session, global: &Global) -> Outcome {
     holders::annotate(&mut inventory, &session.root);
     let site = Site { root: &session.root, settings: &settings, node, asked: session.runs_slurm() };
     site.annotate(&mut inventory);
+    let running = node_holder(&session.root);
     let intent = Intent::load(&session.root).map_err(|e| Failure::new(Exit::Failure, e))?;
-    let status = Status { inventory, interrupted: intent.map(|i| i.what), map: present_map(&session.root) };
+    let interrupted = intent.map(|i| i.what).filter(|_| running.is_none());
+    let status = Status { inventory, interrupted, running, map: present_map(&session.root) };
     if global.json {
         out::json(&status.report())?
     } else {
@@ -64,6 +71,7 @@ impl Status {
         Report {
             inventory: Document::from(&self.inventory),
             interrupted: self.interrupted.as_deref(),
+            running: self.running,
             gres_index: records.map(|(index, record)| (record.uuid.as_str(), index)).collect(),
             room: on.map(|gpu| (gpu.uuid.as_str(), names(free(gpu)))).collect(),
         }
@@ -75,6 +83,9 @@ impl Status {
         let count = gpus.len();
         let plural = if count == 1 { "" } else { "s" };
         let mut out = format!("{node}: {count} GPU{plural}, driver {driver}\n");
+        if let Some(pid) = self.running {
+            let _ = writeln!(out, "being changed by process {pid}");
+        }
         if let Some(what) = &self.interrupted {
             let _ = writeln!(
                 out,

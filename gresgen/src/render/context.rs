@@ -12,7 +12,7 @@ use crate::slurm::hostlist;
 use crate::slurm::names::{Clash, clashes};
 use crate::slurm::release::CgroupKey;
 use crate::slurm::{GresTable, Release, Settings};
-use build::{Fold, cgroup, node, plugin};
+use build::{Fold, NodeLines, cgroup, node, plugin};
 
 /// Version of [`Context`]: it changes when a template written for an older one would render something else.
 pub const SCHEMA: u32 = 1;
@@ -184,7 +184,7 @@ impl Context {
         root: &Root,
     ) -> Result<Self, ContextError> {
         let mut weights = Weights::default();
-        let node = node(inventory, table, settings, root, &mut weights)?;
+        let node = node(inventory, table, settings, &NodeLines::new(settings)?, root, &mut weights)?;
         Self::assemble(vec![node], weights, settings, release, root)
     }
 
@@ -198,7 +198,7 @@ impl Context {
         release: Release,
         root: &Root,
     ) -> Result<Self, ContextError> {
-        let mut cluster = Cluster::new(settings, root);
+        let mut cluster = Cluster::new(settings, root)?;
         nodes.into_iter().try_for_each(|(inventory, table)| cluster.add(inventory, table))?;
         cluster.finish(release)
     }
@@ -232,6 +232,7 @@ impl Context {
 /// A cluster's context, node by node: alike nodes share an entry at once, so that thousands fit in memory.
 pub struct Cluster<'a> {
     settings: &'a Settings,
+    lines: NodeLines<'a>,
     root: &'a Root,
     weights: Weights,
     fold: Fold,
@@ -239,8 +240,12 @@ pub struct Cluster<'a> {
 
 impl<'a> Cluster<'a> {
     /// A cluster without nodes.
-    pub fn new(settings: &'a Settings, root: &'a Root) -> Self {
-        Cluster { settings, root, weights: Weights::default(), fold: Fold::default() }
+    ///
+    /// # Errors
+    /// [`ContextError::Hostlist`] for nodes in the settings that are no host list.
+    pub fn new(settings: &'a Settings, root: &'a Root) -> Result<Self, ContextError> {
+        let lines = NodeLines::new(settings)?;
+        Ok(Cluster { settings, lines, root, weights: Weights::default(), fold: Fold::default() })
     }
 
     /// One more node.
@@ -248,7 +253,8 @@ impl<'a> Cluster<'a> {
     /// # Errors
     /// [`ContextError`]: those of one node, and one that stands twice.
     pub fn add(&mut self, inventory: &Inventory, table: &GresTable) -> Result<(), ContextError> {
-        self.fold.add(node(inventory, table, self.settings, self.root, &mut self.weights)?)
+        let node = node(inventory, table, self.settings, &self.lines, self.root, &mut self.weights)?;
+        self.fold.add(node)
     }
 
     /// All of them.

@@ -13,6 +13,7 @@ use crate::slurm::cores::ranges;
 use crate::slurm::hostlist;
 use crate::slurm::links::Links;
 use crate::slurm::release::CgroupKey;
+use crate::slurm::settings::NodeEntry;
 use crate::slurm::{GresTable, Release, Settings};
 
 /// A MIG device: its compute instance, in its GPU instance.
@@ -44,6 +45,7 @@ pub(super) fn node(
     inventory: &Inventory,
     table: &GresTable,
     settings: &Settings,
+    lines: &NodeLines<'_>,
     root: &Root,
     weights: &mut Weights,
 ) -> Result<NodeContext, ContextError> {
@@ -51,7 +53,7 @@ pub(super) fn node(
     if !hostlist::is_name(name) {
         return Err(ContextError::Node(name.clone()));
     }
-    let (attributes, other_gres) = attributes(name, settings)?;
+    let (attributes, other_gres) = lines.of(name)?;
     let found: HashMap<&str, (&Gpu, Option<Slice<'_>>)> = inventory
         .devices()
         .map(|(gpu, instance, compute)| (compute.uuid.as_str(), (gpu, Some((instance, compute)))))
@@ -130,13 +132,27 @@ fn add_cores(devices: &mut [DeviceContext], inventory: &Inventory) {
     }
 }
 
-/// Attributes of a node's line, and the GRES among them, which are joined with ours.
-fn attributes(name: &str, settings: &Settings) -> Result<(String, String), ContextError> {
-    for entry in &settings.nodes {
-        let fail = |what: String| ContextError::Attribute { names: entry.names.clone(), what };
-        if !hostlist::expand(&entry.names)?.iter().any(|n| n == name) {
-            continue;
+/// What the settings say about nodes beside their GPUs: host lists are written out once, however many nodes follow.
+pub(super) struct NodeLines<'a> {
+    entries: HashMap<String, &'a NodeEntry>,
+}
+
+impl<'a> NodeLines<'a> {
+    pub(super) fn new(settings: &'a Settings) -> Result<Self, ContextError> {
+        let mut entries = HashMap::new();
+        for entry in &settings.nodes {
+            for name in hostlist::expand(&entry.names)? {
+                // The first entry that names a node applies.
+                entries.entry(name).or_insert(entry);
+            }
         }
+        Ok(NodeLines { entries })
+    }
+
+    /// Attributes of a node's line, and the GRES among them, which are joined with ours.
+    fn of(&self, name: &str) -> Result<(String, String), ContextError> {
+        let Some(entry) = self.entries.get(name) else { return Ok((String::new(), String::new())) };
+        let fail = |what: String| ContextError::Attribute { names: entry.names.clone(), what };
         if entry.attributes.contains(|c: char| c.is_control() || c == '#') {
             return Err(fail("attributes stand on one line and hold no '#'".to_owned()));
         }
@@ -154,9 +170,8 @@ fn attributes(name: &str, settings: &Settings) -> Result<(String, String), Conte
         if gres.split(',').any(|g| g == "gpu" || g.starts_with("gpu:")) {
             return Err(fail("Gres=gpu is written from the hardware; remove it".to_owned()));
         }
-        return Ok((rest.join(" "), gres.to_owned()));
+        Ok((rest.join(" "), gres.to_owned()))
     }
-    Ok((String::new(), String::new()))
 }
 
 /// Nodes by what they are apart from their names.
