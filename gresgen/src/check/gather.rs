@@ -16,14 +16,11 @@ use crate::slurm::control::{Control, ControlError};
 use crate::slurm::links::Links;
 use crate::slurm::{GresTable, Settings};
 
-/// The copy of the map that slurmd made when it started; the plugin writes it.
-const LOADED: &str = "/run/gresgen/devices.slurmd";
-
 /// What can be known without driver and slurmctld, in milliseconds: for Prolog and HealthCheckProgram, which every
 /// node runs at once.
 pub fn quick(settings: &Settings, root: &Root) -> Facts {
     let map = device_map::load(&root.path(Root::DEVICE_MAP)).map_err(|e| e.to_string());
-    let loaded = root.path(LOADED);
+    let loaded = root.path(Root::LOADED_MAP);
     let gres_conf = std::fs::read_to_string(root.path(settings.paths.gres_conf()));
     Facts {
         boot: boot_id(root).unwrap_or_default(),
