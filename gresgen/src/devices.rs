@@ -5,7 +5,7 @@
 //! Nodes are not made by the kernel: `nvidia-modprobe` or whoever needs them makes them
 //! (NVIDIA open-gpu-kernel-modules nv-caps.c, nvidia-modprobe).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -143,6 +143,22 @@ impl Capabilities {
     }
 }
 
+/// Compute instance ids by GPU instance id.
+pub type InstanceIds = BTreeMap<u32, BTreeSet<u32>>;
+
+/// The instances that the kernel module itself has on a GPU: their directories exist just as long as they do.
+/// Empty where the module's tree is not to be seen, as in a container. `gpu` is the device minor.
+pub fn existing(root: &Root, gpu: u32) -> InstanceIds {
+    let numbered = |directory: &Path, prefix: &str| -> Vec<(u32, PathBuf)> {
+        let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+        let number = |name: &std::ffi::OsStr| name.to_str()?.strip_prefix(prefix)?.parse().ok();
+        entries.filter_map(|entry| Some((number(&entry.file_name())?, entry.path()))).collect()
+    };
+    let instances = numbered(&root.path(Root::CAPABILITIES).join(format!("gpu{gpu}/mig")), "gi");
+    let compute = |path: &Path| numbered(path, "ci").into_iter().map(|(ci, _)| ci).collect();
+    instances.into_iter().map(|(gi, path)| (gi, compute(&path))).collect()
+}
+
 /// The capabilities' major in the text of `/proc/devices`.
 fn major(devices: &str) -> Option<u32> {
     let lines = devices.lines().filter_map(|line| line.trim().split_once(' '));
@@ -214,6 +230,18 @@ mod tests {
         assert_eq!(file.path, root.path("/dev/nvidia-caps/nvidia-cap67"));
         let missing = caps.gpu_instance(1, 0).unwrap_err().to_string();
         assert!(missing.ends_with("no line \"gpu1/gi0/access\""), "{missing}");
+    }
+
+    #[test]
+    fn instances_that_exist_are_directories_of_the_kernel_module() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::new(directory.path()).unwrap();
+        assert_eq!(existing(&root, 0), InstanceIds::new());
+        for path in ["gpu0/mig/gi7/ci0", "gpu0/mig/gi7/ci1", "gpu0/mig/gi9", "gpu1/mig", "mig"] {
+            std::fs::create_dir_all(root.path(Root::CAPABILITIES).join(path)).unwrap();
+        }
+        assert_eq!(existing(&root, 0), InstanceIds::from([(7, [0, 1].into()), (9, [].into())]));
+        assert_eq!(existing(&root, 1), InstanceIds::new());
     }
 
     #[test]
