@@ -4,6 +4,7 @@
 //! the slurmd, and whole clusters, of the releases in `LAB_RELEASES`.
 
 mod cgroup;
+mod check;
 mod cli;
 mod corpus;
 mod document;
@@ -13,3 +14,4 @@ mod host;
 mod hostlist;
 mod judge;
 mod live;
+mod node;
