@@ -63,10 +63,13 @@ fn are(lines: &[String], due: &[&str]) -> bool {
     lines.len() == due.len() && lines.iter().zip(due).all(|(line, due)| line.starts_with(due))
 }
 
+/// What breaks a node.
+type Provoke = fn(&Node);
+
 /// One thing that breaks a node.
 struct Case {
     name: &'static str,
-    provoke: fn(&Node),
+    provoke: Provoke,
     /// What a check says of it.
     full: &'static [&'static str],
     /// What `check --quick` says of it.
@@ -243,7 +246,7 @@ fn every_fault_is_noticed_and_mended_by_an_apply() {
 #[test]
 fn what_slurmd_loaded_is_compared() {
     let node = well();
-    let due: [(fn(&Node), &str); 3] = [
+    let due: [(Provoke, &str); 3] = [
         (|n| fs::remove_file(n.path(Root::LOADED_MAP)).unwrap(), "warn map of slurmd: there is none"),
         (
             |n| fs::write(n.path(Root::LOADED_MAP), "x\n").unwrap(),
