@@ -6,6 +6,7 @@
 
 mod kept;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -150,12 +151,18 @@ struct Ready {
 
 /// Stages files. Missing directories are made; nothing else that exists is touched. Old versions will be kept in
 /// `state` (a directory), one per file, and those of adopted files under names of their own: never beside the
-/// file, where plugstack.conf's `include plugstack.conf.d/*` would read them.
+/// file, where plugstack.conf's `include plugstack.conf.d/*` would read them. What an earlier process that was killed
+/// had staged in these directories is removed.
 ///
 /// # Errors
 /// [`FileError`]; nothing was replaced.
 pub fn stage(outputs: Vec<Output>, adopt: bool, state: &Path) -> Result<Staged, FileError> {
     let comparison = Comparison::new(outputs, adopt)?;
+    let directories =
+        comparison.files.iter().filter_map(|f| f.path.parent()).chain([state]).chain(state.parent());
+    for directory in directories.collect::<BTreeSet<_>>() {
+        atomic::sweep(directory);
+    }
     let changing = comparison.files.iter().filter(|f| f.changes());
     let ready: Result<Vec<_>, FileError> = changing.map(|f| Ready::write(f, state)).collect();
     Ok(Staged { ready: ready?, comparison })
