@@ -45,12 +45,12 @@ pub(super) struct ChangeArgs {
     /// Leave out a GPU, by index, UUID or PCI address: a dead one, say
     #[arg(long, value_name = "GPU")]
     without: Vec<String>,
-    /// Set by `apply --boot`: slurmctld is not asked, and the files are those a boot writes.
+    /// Set by `apply --boot`: the files are those a boot writes.
     #[arg(skip)]
     pub(super) boot: bool,
     /// Do not ask slurmctld who holds slices: no job runs on this node
     #[arg(long, conflicts_with = "drain")]
-    offline: bool,
+    pub(super) offline: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -126,7 +126,7 @@ impl<'a> Change<'a> {
     pub(super) fn run(mut self, wish: &dyn Wish, what: &str, args: &ChangeArgs, global: &Global) -> Outcome {
         let root = &self.session.root;
         let _lock = Lock::node(root)?;
-        self.site.asked &= !args.offline && !args.boot;
+        self.site.asked &= !args.offline;
         let site = &self.site;
         let annotate = |inventory: &mut Inventory| {
             boot::without(inventory, &args.without);
