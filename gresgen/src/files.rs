@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use similar::TextDiff;
 use tempfile::NamedTempFile;
 
+pub(crate) use kept::settings;
 pub use kept::{KEEP, head};
 
 use crate::atomic;

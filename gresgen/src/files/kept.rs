@@ -72,7 +72,7 @@ fn keys(text: &str) -> Vec<String> {
 }
 
 /// `key=value` words of a line, in lower case: Slurm's parser ignores case, comments, and blanks around `=`.
-fn settings(line: &str) -> Vec<(String, String)> {
+pub(crate) fn settings(line: &str) -> Vec<(String, String)> {
     let code = line.split('#').next().unwrap_or_default().to_lowercase();
     let code = code.split('=').map(str::trim).collect::<Vec<_>>().join("=");
     let words = code.split_whitespace().filter_map(|word| word.split_once('='));
