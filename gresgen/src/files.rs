@@ -55,6 +55,8 @@ pub struct Output {
     pub path: PathBuf,
     /// Its text, first line included.
     pub text: String,
+    /// Keys that end, or annoy, the daemons that read the file, in lower case: not even the site's lines may have them.
+    pub unread: Vec<String>,
 }
 
 impl Output {
@@ -69,8 +71,11 @@ pub enum FileError {
     /// Somebody else's file.
     #[error("{}: not written by gresgen; --adopt takes it over and keeps a backup", .0.display())]
     Foreign(PathBuf),
-    /// A kept line that says what we say.
-    #[error("{}:{line}: this kept line contradicts what gresgen writes; remove it: {text}", path.display())]
+    /// A kept line that says what we say, or what the daemons do not read.
+    #[error(
+        "{}:{line}: this kept line contradicts what gresgen writes, or has a key that the release does not read; remove it: \
+         {text}", path.display()
+    )]
     Kept {
         /// The file.
         path: PathBuf,
@@ -176,7 +181,7 @@ pub fn state_directory(root: &Root) -> PathBuf {
 
 impl Texts {
     fn read(output: Output, adopt: bool) -> Result<Self, FileError> {
-        let Output { kind, path, text: head } = output;
+        let Output { kind, path, text: head, unread } = output;
         // A link, as of a shared /etc, stays a link: its target is replaced.
         let path = match kind {
             Kind::DeviceMap => path,
@@ -191,15 +196,13 @@ impl Texts {
         if adopted && !adopt {
             return Err(FileError::Foreign(path));
         }
-        let kept = match &old {
-            Some(old) if adopted => kept::foreign(kind, old, &head),
-            Some(old) => kept::own(kind, old, &head).map_err(|(line, text)| FileError::Kept {
-                path: path.clone(),
-                line,
-                text,
-            })?,
-            None => String::new(),
-        };
+        let kept =
+            match &old {
+                Some(old) if adopted => kept::foreign(kind, old, &head, &unread),
+                Some(old) => kept::own(kind, old, &head, &unread)
+                    .map_err(|(line, text)| FileError::Kept { path: path.clone(), line, text })?,
+                None => String::new(),
+            };
         Ok(Texts { path, old, new: head + &kept, adopted })
     }
 
