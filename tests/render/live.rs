@@ -304,6 +304,7 @@ fn slurmctld_ends_at_weights_of_types_it_does_not_account_for() {
     let weights = rendered.lines().find_map(|line| line.strip_prefix("# TRESBillingWeights=")).unwrap();
     for release in Release::selected() {
         let Some(lab) = lab::require(Lab::empty(release, Options::new(lab::Node::new("n1")))) else { return };
+        lab.write_file("/etc/hosts", "127.0.0.1 localhost\n10.0.0.1 n1\n").unwrap();
         let configure = |partition: &str| {
             let conf = format!(
                 "ClusterName=lab\nSlurmctldHost=n1(10.0.0.1)\nAuthType=auth/none\nCredType=cred/none\nSlurmUser=root\n\
