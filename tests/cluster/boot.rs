@@ -102,7 +102,7 @@ fn on_a_node_in_service_a_boot_hurts_no_job() {
         for layout in ["without-1g", "more", "impossible"] {
             let answer = node.gresgen(&[&["--layout", layout], &BOOT[..]].concat());
             assert!([2, 4].contains(&answer.code), "{release}: {layout}: {answer:?}");
-            answer.must_say(&["has been in service since its boot, and is left as it is"]);
+            answer.must_say(&["the node is in service, and is left as it is"]);
             assert_eq!(node.picture(), before, "{release}: {layout}");
         }
         node.gresgen(&BOOT).must_be(0);

@@ -12,6 +12,7 @@ use crate::boot;
 use crate::config::Config;
 use crate::devices::boot_id;
 use crate::publish::present_map;
+use crate::slurm::jobs;
 
 /// Options of the verb.
 #[derive(Debug, clap::Args)]
@@ -47,11 +48,12 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
 }
 
 /// A node must come up, with what it has: slurmd ends when its gres.conf names a device that is not there. One that
-/// has been in service since its boot is changed as by any apply, and left as it is where that fails.
+/// is in service already is changed as by any apply, and left as it is where that fails.
 fn boot(session: &Session, global: &Global, args: &Args, config: &Config) -> Outcome {
     let root = &session.root;
     let id = boot_id(root).unwrap_or_default();
-    let in_service = present_map(root).is_some_and(|map| map.boot == id);
+    let booted = present_map(root).is_some_and(|map| map.boot == id);
+    let in_service = booted && session.runs_slurm() && jobs::in_service();
     let restore = || {
         // Somebody else may be at it; the change itself takes the lock again.
         boot::wait(args.wait, || Lock::node(root).map(drop))?;
@@ -64,7 +66,7 @@ fn boot(session: &Session, global: &Global, args: &Args, config: &Config) -> Out
     };
     restore().or_else(|failure| {
         if in_service {
-            return Err(failure.also("the node has been in service since its boot, and is left as it is"));
+            return Err(failure.also("the node is in service, and is left as it is"));
         }
         let Ok(_lock) = Lock::node(root) else { return Err(failure) };
         let node = session.node_name(&config.slurm);

@@ -10,11 +10,20 @@ use crate::inventory::{Holder, Inventory};
 
 /// Whether a slurmstepd runs on this node.
 pub fn any() -> bool {
+    runs(&["slurmstepd"])
+}
+
+/// Whether this node is in service: its slurmd runs, or a job of one that was stopped.
+pub fn in_service() -> bool {
+    runs(&["slurmd", "slurmstepd"])
+}
+
+fn runs(commands: &[&str]) -> bool {
     let Ok(processes) = std::fs::read_dir("/proc") else { return false };
     processes
         .flatten()
         .filter_map(|entry| std::fs::read_to_string(entry.path().join("comm")).ok())
-        .any(|comm| comm.trim_end() == "slurmstepd")
+        .any(|comm| commands.contains(&comm.trim_end()))
 }
 
 /// Adds jobs to the instances they hold, by the map that slurmd loaded. Where slurmctld cannot be asked, or a
