@@ -1,7 +1,7 @@
 //! Bad input: a clear error that names the object, and nothing changed.
 
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::node::{Node, simulator, snapshot, tree};
 
@@ -74,6 +74,29 @@ fn an_output_that_cannot_be_written_is_found_before_the_gpus_are_touched() {
     assert_eq!(run.code, 1);
     snapshot("unwritable output", &run.snapshot());
     assert!(node.uuids().is_empty());
+}
+
+/// `gresgen apply 2>&1 | head -1`, or a connection that is gone: the change goes on.
+#[test]
+fn an_apply_that_nobody_listens_to_is_carried_through() {
+    let node = Node::with_layout("a100-40gb", &[SEVEN]);
+    let mut apply = node.command(&["apply"]);
+    let mut apply = apply.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop((apply.stdout.take(), apply.stderr.take()));
+    assert_eq!(apply.wait().unwrap().code(), Some(0));
+    assert_eq!(node.uuids().len(), 7);
+    assert!(!node.path("var/lib/gresgen/intent.json").exists());
+}
+
+#[test]
+fn data_that_cannot_be_written_is_an_error_with_a_name() {
+    let node = Node::new("a100-40gb");
+    let full = fs::File::create("/dev/full").unwrap();
+    let mut status = node.command(&["status"]);
+    let output = status.stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(stderr, "error: standard output: No space left on device (os error 28)\n");
 }
 
 #[test]

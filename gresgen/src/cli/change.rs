@@ -1,6 +1,5 @@
 //! What `apply`, `clear` and `mode` share: the lock, the engine, progress, files, the exit code.
 
-use std::io::{IsTerminal, stderr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -9,13 +8,14 @@ use std::time::Duration;
 use serde::Serialize;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use super::progress::Progress;
 use super::report::{Exit, Failure, Outcome, stays_drained};
 use super::session::Session;
 use super::{Global, out, plan};
 use crate::apply::lock::Lock;
 use crate::apply::preview::Preview;
 use crate::apply::steps::Step;
-use crate::apply::{Applied, ApplyError, Engine, Event, Options, Wish, name};
+use crate::apply::{Applied, ApplyError, Engine, Event, Options, Wish};
 use crate::boot;
 use crate::inventory::Inventory;
 use crate::nvml::Driver;
@@ -138,8 +138,9 @@ impl<'a> Change<'a> {
         };
         let options =
             Options { node: &site.node, what, reset: args.reset, annotate: &annotate, publish: &publish };
-        let mut progress = progress(global.quiet);
-        let mut engine = engine(&mut self.driver, self.session, &mut progress)?;
+        let mut progress = Progress::new(global.quiet);
+        let mut show = |event: Event<'_>| progress.show(&event);
+        let mut engine = engine(&mut self.driver, self.session, &mut show)?;
         let before = engine.read(&options)?;
         let drained = match args.drain {
             Some(limit) if site.asked && wants_drain(&engine, &before, wish, &options, site)? => {
@@ -274,35 +275,4 @@ fn engine<'a>(
         signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(|e| Failure::new(Exit::Failure, e))?;
     }
     Ok(Engine { driver, root: &session.root, events, stop })
-}
-
-/// A line on standard error per step; on a terminal the next step takes the place of the one before.
-fn progress(quiet: bool) -> impl FnMut(Event<'_>) {
-    let terminal = stderr().is_terminal();
-    move |event| {
-        if quiet {
-            return;
-        }
-        match event {
-            Event::Begin(number, of, step, gpu) => {
-                let what = match step {
-                    Step::Mode { on, .. } => {
-                        format!("GPU {} MIG mode {}", gpu.index, if *on { "on" } else { "off" })
-                    }
-                    Step::Destroy { slice, .. } => format!("destroy {}", name(gpu, slice)),
-                    Step::Create { slice, .. } => format!("create {}", name(gpu, slice)),
-                    Step::Recut { slice, .. } => format!("divide {}", name(gpu, slice)),
-                };
-                match terminal {
-                    true => eprint!(
-                        "\r\x1b[K[{number}/{of}] {what}{}",
-                        if number == of { "\r\x1b[K" } else { "" }
-                    ),
-                    false => eprintln!("[{number}/{of}] {what}"),
-                }
-            }
-            Event::Reset(gpu) => eprintln!("resetting GPU {}", gpu.index),
-            Event::RollingBack(error) => eprintln!("{error}; putting back what was"),
-        }
-    }
 }

@@ -10,6 +10,7 @@ mod export;
 mod out;
 mod plan;
 mod profiles;
+pub mod progress;
 mod render;
 pub mod report;
 mod run;
