@@ -138,7 +138,7 @@ impl<'a> Change<'a> {
         };
         let options =
             Options { node: &site.node, what, reset: args.reset, annotate: &annotate, publish: &publish };
-        let mut progress = Progress::new(global.quiet);
+        let progress = Progress::new(global.quiet);
         let mut show = |event: Event<'_>| progress.show(&event);
         let mut engine = engine(&mut self.driver, self.session, &mut show)?;
         let before = engine.read(&options)?;
@@ -176,6 +176,7 @@ impl<'a> Change<'a> {
                 }
                 None => {}
             }
+            progress.clear();
             report.print(&before, &applied, global)?;
             Ok(report.exit())
         };

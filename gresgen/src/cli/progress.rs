@@ -1,5 +1,6 @@
 //! What an apply is doing, on standard error: a line per step; on a terminal each takes the place of the one before.
 
+use std::cell::Cell;
 use std::env;
 use std::fmt::Display;
 use std::io::{IsTerminal, Write, stderr};
@@ -20,16 +21,16 @@ pub(super) struct Progress {
     quiet: bool,
     terminal: bool,
     /// A step stands on the terminal's current line.
-    shown: bool,
+    shown: Cell<bool>,
 }
 
 impl Progress {
     pub(super) fn new(quiet: bool) -> Self {
         let dumb = env::var_os("TERM").is_none_or(|term| term == "dumb");
-        Progress { quiet, terminal: stderr().is_terminal() && !dumb, shown: false }
+        Progress { quiet, terminal: stderr().is_terminal() && !dumb, shown: Cell::new(false) }
     }
 
-    pub(super) fn show(&mut self, event: &Event<'_>) {
+    pub(super) fn show(&self, event: &Event<'_>) {
         if self.quiet {
             return;
         }
@@ -47,7 +48,7 @@ impl Progress {
                 match self.terminal {
                     true => {
                         let _ = write!(stderr(), "{REWIND}{line}");
-                        self.shown = true;
+                        self.shown.set(true);
                     }
                     false => message(line),
                 }
@@ -57,13 +58,14 @@ impl Progress {
         }
     }
 
-    fn line(&mut self, text: impl Display) {
+    fn line(&self, text: impl Display) {
         self.clear();
         message(text);
     }
 
-    fn clear(&mut self) {
-        if std::mem::take(&mut self.shown) {
+    /// Clears the line, for whoever writes to the terminal next.
+    pub(super) fn clear(&self) {
+        if self.shown.take() {
             let _ = write!(stderr(), "{REWIND}");
         }
     }
