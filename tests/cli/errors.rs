@@ -30,6 +30,33 @@ fn what_cannot_be_is_refused_before_anything_changes() {
     }
 }
 
+/// A GPU keeps its index when another one is left out.
+#[test]
+fn what_does_not_fit_is_told_of_the_gpu_it_does_not_fit_on() {
+    let node = Node::with_layout(
+        "a30-24gb:1,a100-40gb",
+        &["devices: [a100-40gb, 7], mig-enabled: true, mig-devices: {3g.20gb: 3}"],
+    );
+    for left_out in ["0", "a30-24gb", "NVIDIA A30", "03:00.0"] {
+        for verb in ["plan", "apply"] {
+            let run = node.run(&[verb, "--without", left_out]);
+            assert_eq!(run.code, 2);
+            assert!(run.stderr.contains(": GPU 1: the layout does not fit"), "{}", run.stderr);
+            assert!(
+                run.stderr.starts_with("warning: devices: 7: no such GPU on this node\n"),
+                "{}",
+                run.stderr
+            );
+        }
+    }
+    let unknown = node.run(&["plan", "--without", "a31"]);
+    assert!(
+        unknown.stderr.starts_with("warning: --without a31: no such GPU on this node\n"),
+        "{}",
+        unknown.stderr
+    );
+}
+
 #[test]
 fn arguments_that_name_nothing_are_refused() {
     let node = Node::with_layout("a100-40gb", &[SEVEN]);
