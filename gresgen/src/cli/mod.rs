@@ -67,7 +67,7 @@ pub struct Global {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Show GPUs, their slices, who uses them and what could still be created
-    Status,
+    Status(status::Args),
     /// List the profiles of the GPUs present, or of any model
     Profiles(profiles::Args),
     /// Show what apply would change, and why
@@ -104,13 +104,13 @@ enum Verb {
 pub fn run(cli: &Cli) -> Outcome {
     let session = Session::new(&cli.global)?;
     match &cli.verb {
-        Verb::Status => status::run(&session, &cli.global),
+        Verb::Status(args) => status::run(&session, &cli.global, args),
         Verb::Profiles(args) => profiles::run(&session, &cli.global, args),
         Verb::Plan(args) => plan::run(&session, &cli.global, args),
         Verb::Apply(args) => apply::run(&session, &cli.global, args),
         Verb::Clear(args) => clear::clear(&session, &cli.global, args),
         Verb::Mode(args) => clear::mode(&session, &cli.global, args),
-        Verb::Export(args) => export::run(&session, args),
+        Verb::Export(args) => export::run(&session, &cli.global, args),
         Verb::Render(args) => render::run(&session, &cli.global, args),
         Verb::Check(args) => check::run(&session, &cli.global, args),
         Verb::Run(args) => run::run(&session, &cli.global, args),
