@@ -97,7 +97,8 @@ fn write_variants(lab: &Lab) -> Result<(), LabError> {
     let write = |name: &str, text: &str| lab.write_file(&format!("{FOLDER}/{name}"), text);
     write("none.conf", "")?;
     write("blank.conf", &format!("optional {FOLDER}/empty_plugin.so\n"))?;
-    write("plugin.conf", &format!("optional {plugin}\n"))?;
+    // As a site has it: named without a path.
+    write("plugin.conf", &lab.read_file("/etc/slurm/plugstack.conf.d/mig.conf")?)?;
     write("timer.conf", &format!("optional {FOLDER}/hook_timer.so {plugin}\n"))?;
     lab.install(&build::hook_timer()?, &format!("{FOLDER}/hook_timer.so"))?;
     lab.install(&build::empty_plugin()?, &format!("{FOLDER}/empty_plugin.so"))?;
