@@ -11,22 +11,6 @@ use crate::{Lab, LabError, Release, Simulated, User, build};
 mod figures;
 use figures::{Figures, Samples};
 
-/// Seven slices on two GPUs; the job has one of them.
-const GPUS: &str = "a100-40gb:2";
-
-const LAYOUT: &str = "\
-version: v1
-layout: bench
-mig-configs:
-  bench:
-    - devices: [0]
-      mig-enabled: true
-      mig-devices: {1g.5gb: 4}
-    - devices: [1]
-      mig-enabled: true
-      mig-devices: {3g.20gb: 1, 2g.10gb: 1, 1g.5gb: 1}
-";
-
 /// Rounds in one batch job: a lab gives a job a minute.
 const CHUNK: usize = 20;
 
@@ -78,8 +62,8 @@ fn start() -> Result<Lab, LabError> {
         gresgen: programs.join("gresgen"),
         simulator: programs.join("libnvml_sim.so"),
         plugin: programs.join("libspank_mig.so"),
-        gpus: GPUS.to_owned(),
-        config: format!("{LAYOUT}{}", Simulated::NODE),
+        gpus: Simulated::SEVEN_GPUS.to_owned(),
+        config: format!("{}{}", Simulated::SEVEN, Simulated::NODE),
     };
     let lab = simulated.node(Release::Bookworm)?;
     let apply = lab.gresgen(&["apply"])?;
