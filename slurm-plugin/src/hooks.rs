@@ -10,7 +10,7 @@ use crate::args::{Args, OnUnresolved};
 use crate::node;
 use crate::options;
 use crate::publish;
-use crate::resolve::{Devices, Resolution, resolve};
+use crate::resolve::{Devices, Resolution, named_rows, resolve};
 use crate::step::Step;
 
 /// What the hook in slurmstepd found, for the tasks forked from it. Unset when that hook did not end well.
@@ -79,8 +79,9 @@ fn prepare(spank: &Spank<'_>, args: &Args) -> Result<Option<Prepared>, String> {
 fn give(spank: &mut Spank<'_>, prepared: &Prepared, args: &Args) -> Result<(), String> {
     let Prepared { step, map } = prepared;
     let view = step.view(spank)?;
-    let ours = &view.devices;
-    let access = |index: usize, record: &Record| match ours.contains(&index) {
+    let named = named_rows(map, &view).unwrap_or_default();
+    let access = |index: usize, record: &Record| match view.devices.contains(&index) || named.contains(&index)
+    {
         true => access::ask_and_compare(record),
         false => access::ask(record),
     };
