@@ -40,6 +40,11 @@ pub trait Wish {
     /// # Errors
     /// Why the wish cannot be met; nothing has been changed for it.
     fn targets(&self, inventory: &Inventory) -> Result<Vec<Target>, WishError>;
+
+    /// GPUs it names that the node does not have, where that is no error.
+    fn unmatched(&self, _inventory: &Inventory) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Why an apply did not reach its end.

@@ -74,6 +74,7 @@ impl Driver {
             minor,
             pci: pci_address(&pci.bus_id),
             pci_device: pci.pci_device_id,
+            pci_subsystem: pci.pci_sub_system_id,
             memory_mib,
             architecture: generation(&device).map_err(failed(&uuid, "nvmlDeviceGetArchitecture"))?,
             mode,
