@@ -57,7 +57,7 @@ pub enum ApplyError {
     #[error("{wish}\n{}", busy(.held))]
     InTheWay {
         /// What cannot be.
-        wish: WishError,
+        wish: Box<WishError>,
         /// Who is in the way.
         held: Vec<Held>,
     },
@@ -408,7 +408,7 @@ fn in_the_way(inventory: &Inventory, wish: WishError) -> ApplyError {
         Some(Held { name: name(gpu, &Slice::of(instance)), holders: instance.holders.clone() })
     };
     let held: Vec<Held> = wish.blockers().iter().filter_map(instance).collect();
-    if held.is_empty() { ApplyError::Wish(wish) } else { ApplyError::InTheWay { wish, held } }
+    if held.is_empty() { ApplyError::Wish(wish) } else { ApplyError::InTheWay { wish: wish.into(), held } }
 }
 
 /// A slice for a person: `GPU 0 3g.20gb at 4`.
