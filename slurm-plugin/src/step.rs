@@ -21,7 +21,10 @@ pub struct StepView {
     pub devices: Vec<usize>,
     /// The same variable as the task sees it, which is where Slurm writes a binding; `None` where it is unset.
     pub task: Option<Vec<usize>>,
-    /// The task's `CUDA_VISIBLE_DEVICES`.
+    /// `CUDA_VISIBLE_DEVICES` of the step, in which Slurm, where it names devices, names the step's in the order
+    /// of `devices`.
+    pub step_cuda: Visible,
+    /// The task's own `CUDA_VISIBLE_DEVICES`.
     pub cuda: Visible,
     /// Whether Slurm takes the devices for constrained (task/cgroup with `ConstrainDevices=yes`).
     pub constrained: bool,
@@ -101,6 +104,7 @@ pub fn variable(kind: StepKind) -> Option<&'static CStr> {
 pub struct Step {
     kind: StepKind,
     devices: Vec<usize>,
+    cuda: Visible,
     constrained: bool,
     sharing: Sharing,
 }
@@ -118,7 +122,7 @@ impl Step {
         // Without Slurm's own word: a list that starts at 0 beside one that does not counts devices of the step.
         let counted = matches!(&cuda, Visible::Positions(positions) if *positions != devices);
         let constrained = spank::counts_devices_of_the_step().unwrap_or(counted);
-        Ok(Some(Step { kind, devices, constrained, sharing: Sharing::of(spank.version()) }))
+        Ok(Some(Step { kind, devices, cuda, constrained, sharing: Sharing::of(spank.version()) }))
     }
 
     /// What can be said in a task of the step.
@@ -134,6 +138,7 @@ impl Step {
             binds_tasks: matches!(self.kind, StepKind::Numbered(_)),
             devices: self.devices.clone(),
             task,
+            step_cuda: self.cuda.clone(),
             cuda: Visible::parse(env(spank, c"CUDA_VISIBLE_DEVICES")?.as_deref()),
             constrained: self.constrained,
             sharing: self.sharing,

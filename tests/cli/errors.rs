@@ -191,6 +191,19 @@ fn without_a_driver_there_is_one_error_and_a_way_on() {
 }
 
 #[test]
+fn an_instance_that_nvml_leaves_out_is_asked_for_again_then_reported() {
+    let node = Node::with_layout("a100-40gb", &[SEVEN]);
+    node.ok(&["apply", "-q"]);
+    let status = |faults: &str| node.finish(node.command(&["status"]).env("NVML_SIM_FAULTS", faults));
+    let peaceful = node.ok(&["status"]);
+    // The profile of all seven is denied once, in passing.
+    assert_eq!(status("nvmlDeviceGetGpuInstanceProfileInfoV@1=NOT_SUPPORTED").stdout, peaceful);
+    let lasting = status("nvmlGpuInstanceGetComputeInstanceProfileInfo@*=INVALID_ARGUMENT");
+    assert_eq!((lasting.code, lasting.stdout.as_str()), (1, ""));
+    snapshot("instance not listed", &lasting.snapshot());
+}
+
+#[test]
 fn simulated_gpus_need_a_place_and_keep_to_it() {
     let run = |arguments: &[&str]| {
         let output = Command::new(env!("CARGO_BIN_EXE_gresgen")).args(arguments).output().unwrap();

@@ -230,7 +230,7 @@ fn launch(lab: &Lab, case: &Case, user: User) -> Result<String, LabError> {
 
 fn check(case: &Case, setup: Setup, layouts: &[&Layout], said: &str) -> Result<(), String> {
     if case.judge == Judge::ShareOfStep && !setup.constrain {
-        return ambiguous(said);
+        return ambiguous(case, said);
     }
     let probes = Probe::parse_all(said);
     if probes.is_empty() {
@@ -266,9 +266,20 @@ fn check(case: &Case, setup: Setup, layouts: &[&Layout], said: &str) -> Result<(
     Ok(())
 }
 
-/// Without constraint nothing tells Slurm's step-relative lists from node-wide ones: the step is refused.
-fn ambiguous(said: &str) -> Result<(), String> {
-    if said.contains("[mig]") && said.contains("task sharing") { Ok(()) } else { Err("not refused".into()) }
+/// Without constraint nothing tells Slurm's step-relative lists from node-wide ones: the step fails, and whoever ran
+/// in it had a device to itself.
+fn ambiguous(case: &Case, said: &str) -> Result<(), String> {
+    if !(said.contains("[mig]") && said.contains("task sharing")) {
+        return Err("not refused".into());
+    }
+    let probes = Probe::parse_all(said);
+    let told: Vec<_> = probes.iter().flat_map(Probe::cuda_list).collect();
+    let apart = BTreeSet::from_iter(&told).len() == told.len();
+    if apart && probes.len() < case.devices.len() {
+        Ok(())
+    } else {
+        Err(format!("all ran, or shared {told:?}"))
+    }
 }
 
 /// The nodes that open are those of the devices, their GPUs' included.

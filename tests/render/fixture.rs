@@ -6,6 +6,7 @@ use device_map::DeviceFile;
 use gresgen::inventory::{Compute, Gpu, Instance, Inventory, Mode};
 use gresgen::root::Root;
 use gresgen::slurm::cores::Topology;
+use gresgen::slurm::release::CgroupKey;
 use gresgen::slurm::{GresTable, Previous, Release, Settings};
 use mig::{Board, Geometry, Placed, Profile};
 use serde::Deserialize;
@@ -78,6 +79,13 @@ impl Case {
                 names.into_iter().map(|name| node.inventory(&name, root))
             })
             .collect()
+    }
+
+    /// The release to render for when `judge` will read it: its own, where the case has keys of cgroup.conf that
+    /// the judge's does not read.
+    pub(crate) fn release_for(&self, judge: Release) -> Release {
+        let reads = |key: &String| judge.cgroup_key(key) == CgroupKey::Read;
+        if self.slurm.cgroup.keys().all(reads) { judge } else { self.release }
     }
 
     /// Whether it invents the CPUs of its nodes.

@@ -94,7 +94,7 @@ fn well() -> Facts {
         stale_files: Some(Ok(vec![])),
         cgroup_conf: Some("constraindevices = Yes # x\n".into()),
         plugstack: Some(vec![line("spank_mig.so"), line("spank_pyxis.so")]),
-        plugin: Some(("spank_mig.so".into(), true)),
+        plugin: Some(("spank_mig.so".into(), Some(true))),
         slurm: Some(Ok(slurm("24.11.5"))),
         unified_cgroup: true,
         clients: Some(vec![]),
@@ -252,7 +252,7 @@ fn every_plugstack_failure_is_noticed() {
     let text = [
         broken("no line", |f| lines(f).clear()),
         broken("two lines", |f| lines(f).push(line("/usr/lib/slurm/spank_mig.so"))),
-        broken("no plugin", |f| f.plugin = Some(("spank_mig.so".into(), false))),
+        broken("no plugin", |f| f.plugin = Some(("spank_mig.so".into(), Some(false)))),
         broken("required", |f| lines(f)[0].optional = false),
         broken("after pyxis", |f| lines(f).reverse()),
         broken("unknown argument", argument("mpa=/x")),

@@ -34,10 +34,11 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
 }
 
 fn full(session: &Session, global: &Global, settings: &Settings) -> Facts {
-    let read = || Ok(session.driver()?.inventory(&session.node_name(settings))?);
+    let node = session.node_name(settings);
+    let read = || Ok(session.driver()?.inventory(&node)?);
     let inventory = read().map_err(|failure: Failure| failure.error.to_string());
     let drift = inventory.is_ok().then(|| drift(session, global).map_err(|f| f.error.to_string()));
-    gather::full(inventory, drift, settings, &session.root, session.runs_slurm())
+    gather::full(session.runs_slurm().then_some(&*node), inventory, drift, settings, &session.root)
 }
 
 /// What an apply would do, in words.

@@ -1,7 +1,7 @@
 //! The plugin where Slurm names devices itself: its names are kept where right, and mended where they are not.
 //!
-//! One type on one GPU, so that Slurm's sorting of what it detects leaves the indexes as gresgen wrote them. Where
-//! it does not (see `nvml`, difference 1), indexes mean other devices than in the map.
+//! One type on one GPU, so that Slurm's sorting of what it detects leaves the indexes as gresgen wrote them; `sorted`
+//! has the other nodes.
 
 use lab::Probe;
 
@@ -70,21 +70,4 @@ fn the_plugin_mends_what_slurm_says_of_fake_gpus() {
     let Some(node) = Node::cut(GPUS, &ONE_TYPE) else { return };
     judge_slurm(&node.without_plugin().faking().start());
     judge_plugin(&Node::cut(GPUS, &ONE_TYPE).unwrap().faking().start());
-}
-
-/// With several types Slurm's sorting gives the indexes another meaning than they have in the map, which the plugin
-/// notices by the cgroup: a task gets right names or a refusal, and never another's device.
-#[test]
-fn where_the_indexes_differ_no_task_is_misled() {
-    let layout = ["devices: all, mig-enabled: true, mig-devices: {1g.5gb: 4, 3g.20gb: 1}"];
-    let Some(node) = Node::cut(GPUS, &layout) else { return };
-    let node = node.faking().start();
-    assert_ne!(node.detected(), node.predicted(), "Slurm has sorted its devices");
-    let requests: [&[&str]; 4] = [UNBOUND[0], BOUND[0], BOUND[1], &["--gres=gpu:3g.20gb:1"]];
-    for arguments in requests {
-        let output = node.lab.command(&[&["srun"], arguments, &["lab-probe"]].concat()).output().unwrap();
-        let right = output.probes().iter().all(|probe| names_what_it_opened(&node, probe));
-        let refused = !output.success() && output.stderr.contains("[mig] device");
-        assert!(right && (refused || !output.probes().is_empty()), "{arguments:?}: {output:?}");
-    }
 }
