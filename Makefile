@@ -4,9 +4,9 @@ SHELL := /bin/bash
 CARGO ?= cargo
 
 # Build: libslurm-dev has slurm/spank.h, libclang-dev is bindgen's. Run: a real Slurm to test in.
-PACKAGES := libslurm-dev libclang-dev gcc pkg-config slurmctld slurmd slurm-client iproute2 strace lua5.4 python3 python3-venv debootstrap
+PACKAGES := libslurm-dev libclang-dev gcc pkg-config slurmctld slurmd slurm-client iproute2 strace lua5.4 python3 python3-venv debootstrap dpkg-dev rpm
 
-.PHONY: setup build release test lint demo bench soak sweep fuzz valgrind test-slurm-matrix install uninstall
+.PHONY: setup build release test lint demo bench soak sweep fuzz valgrind test-slurm-matrix install uninstall deb rpm
 
 # Only what is missing is installed, so that a prepared machine needs neither network nor root.
 setup:
@@ -113,3 +113,21 @@ uninstall:
 	  $(SHARE)/man/man1/gresgen.1 $(SHARE)/bash-completion/completions/gresgen \
 	  $(SHARE)/zsh/site-functions/_gresgen $(SHARE)/fish/vendor_completions.d/gresgen.fish
 	rm -rf $(DESTDIR)$(PREFIX)/lib/gresgen $(DESTDIR)$(PREFIX)/libexec/gresgen $(DOC)
+
+# Packages of what `make install` lays out. Debian's Slurm of every release looks for plugins in one place.
+PACKAGES_DIR ?= target/packages
+VERSION ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+
+deb:
+	@packaging/deb/build $(VERSION) $(BUILD) $(PACKAGES_DIR) \
+	  $(or $(PLUGIN_DIR),/usr/lib/$(shell dpkg-architecture -qDEB_HOST_MULTIARCH)/slurm-wlm)
+
+# --build-in-place: the checkout is the source. PLUGIN_DIR names the place of the Slurm the packages are for.
+rpm:
+	@command -v rpmbuild >/dev/null || { echo "rpmbuild: not found; install rpm-build (Debian: rpm)" >&2; exit 1; }
+	@work=$$(mktemp -d) && trap 'rm -rf "$$work"' EXIT && \
+	  rpmbuild --quiet --build-in-place -bb packaging/rpm/gresgen.spec --define "_topdir $$work" \
+	    --define "version $(VERSION)" --define "build $(BUILD)" \
+	    --define "plugin_dir $(or $(filter %/slurm,$(PLUGIN_DIR)),/usr/lib64/slurm)" && \
+	  mkdir -p $(PACKAGES_DIR) && find "$$work/RPMS" -name '*.rpm' -exec cp {} $(PACKAGES_DIR) \; && \
+	  find "$$work/RPMS" -name '*.rpm' -printf '$(abspath $(PACKAGES_DIR))/%f\n' | sort
