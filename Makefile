@@ -44,6 +44,7 @@ test-slurm-matrix: setup
 	$(CARGO) build --locked --release -p slurm-plugin
 	LAB_RELEASES=all SPANK_MIG_SO=$(CURDIR)/target/release/libspank_mig.so $(CARGO) test --locked -p slurm-plugin --test launch --test guard
 	LAB_RELEASES=all $(CARGO) test --locked -p lab -p gresgen --test lab --test render --test cluster
+	LAB_RELEASES=all $(CARGO) test --locked -p gresgen --test docs packages
 
 soak: setup
 	$(CARGO) build --locked --release -p slurm-plugin

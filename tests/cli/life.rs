@@ -334,6 +334,16 @@ fn the_command_line_describes_itself() {
     let node = Node::new("a30-24gb");
     snapshot("help", &node.run(&["--help"]).snapshot());
     assert!(node.ok(&["completions", "bash"]).contains("_gresgen"));
-    assert!(node.ok(&["man"]).contains(".TH gresgen 1"));
+    let page = node.ok(&["man"]);
+    assert!(page.contains(".TH gresgen 1"));
+    for part in [
+        ".SS apply\n",
+        "\\-\\-drain[=<DURATION>]",
+        ".SS \"run <SLICE> <COMMAND>...\"",
+        ".SH \"EXIT STATUS\"",
+        "/etc/gresgen/config.yaml",
+    ] {
+        assert!(page.contains(part), "{part}:\n{page}");
+    }
     snapshot("profiles", &node.run(&["profiles", "--model", "rtx-pro-6000-blackwell-96gb"]).snapshot());
 }

@@ -131,6 +131,7 @@ impl DocNode {
             .env("NVML_SIM_GPUS", GPUS)
             .env("GRESGEN_NVML_LIB", "/usr/local/lib/gresgen/libnvml_sim.so")
             .env("BUILD", BUILD)
+            .env("DPKG_DEB_COMPRESSOR_TYPE", "none")
             .output()
     }
 

@@ -7,6 +7,7 @@ mod clear;
 mod draw;
 mod env;
 mod export;
+mod man;
 mod out;
 mod plan;
 mod profiles;
@@ -56,7 +57,7 @@ pub struct Global {
     /// Print data as JSON
     #[arg(long, global = true)]
     pub json: bool,
-    /// Say more
+    /// Say more: device files in status, compute instances in profiles
     #[arg(short, long, global = true)]
     pub verbose: bool,
     /// Say nothing but errors
@@ -115,7 +116,7 @@ pub fn run(cli: &Cli) -> Outcome {
         Verb::Check(args) => check::run(&session, &cli.global, args),
         Verb::Run(args) => run::run(&session, &cli.global, args),
         Verb::Completions { shell } => out::completions(*shell),
-        Verb::Man => out::man(),
+        Verb::Man => man::run(),
         Verb::Env => env::run(&session, &cli.global),
     }
 }

@@ -33,14 +33,6 @@ pub(super) fn completions(shell: clap_complete::Shell) -> Outcome {
     Ok(Exit::Ok)
 }
 
-/// The manual page, from the command line's own definition.
-pub(super) fn man() -> Outcome {
-    let mut page = Vec::new();
-    clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(|e| Failure::new(Exit::Failure, e))?;
-    text(&String::from_utf8_lossy(&page))?;
-    Ok(Exit::Ok)
-}
-
 /// Columns of a line of text.
 const WIDTH: usize = 80;
 
