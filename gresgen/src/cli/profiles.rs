@@ -7,6 +7,7 @@ use super::report::{Exit, Failure, Outcome};
 use super::session::{Only, Session};
 use super::{Global, out};
 use crate::config::is_model;
+use crate::slurm::cores::ranges;
 
 /// Options of the verb.
 #[derive(Debug, clap::Args)]
@@ -172,11 +173,10 @@ fn text(listings: &[Listing], verbose: bool) -> String {
         }
     }
     let blocks = groups.into_iter().map(|(gpus, listing)| {
-        let numbers: Vec<String> = gpus.iter().map(ToString::to_string).collect();
-        let title = match &numbers[..] {
+        let title = match &gpus[..] {
             [] => format!("{}\n", listing.model),
             [one] => format!("GPU {one}  {}\n", listing.model),
-            several => format!("GPUs {}  {}\n", several.join(", "), listing.model),
+            several => format!("GPUs {}  {}\n", ranges(&several.iter().copied().collect()), listing.model),
         };
         let mut rows = vec![HEADINGS.map(str::to_owned).to_vec()];
         rows.extend(listing.profiles.iter().map(Row::cells));
