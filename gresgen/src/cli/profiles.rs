@@ -1,12 +1,15 @@
 //! `gresgen profiles`
 
-use mig::{BOARDS, Board, Geometry, Placed, Spec, room};
+use std::collections::BTreeMap;
+
+use mig::{BOARDS, Board, Geometry, Placed, Profile, Spec, room};
 use serde::Serialize;
 
 use super::report::{Exit, Failure, Outcome};
 use super::session::{Only, Session};
 use super::{Global, out};
 use crate::config::is_model;
+use crate::document::SpecDocument;
 use crate::slurm::cores::ranges;
 
 /// Options of the verb.
@@ -38,22 +41,14 @@ struct Listing {
     profiles: Vec<Row>,
 }
 
+/// One profile, as the inventory has it, and how many of it still fit.
 #[derive(PartialEq, Eq, Serialize)]
 struct Row {
-    profile: String,
-    id: u32,
+    #[serde(flatten)]
+    spec: SpecDocument,
     free: u32,
-    max: u8,
-    memory_mib: Option<u64>,
-    sms: Option<u32>,
-    copy_engines: Option<u8>,
-    decoders: Option<u8>,
-    encoders: Option<u8>,
-    jpeg: Option<u8>,
-    ofa: Option<u8>,
-    size: u8,
-    starts: Vec<u8>,
-    compute_instances: Vec<String>,
+    #[serde(skip)]
+    profile: Profile,
 }
 
 pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
@@ -114,25 +109,7 @@ impl Listing {
 
 impl Row {
     fn new(spec: &Spec, free: u32) -> Self {
-        let engines = spec.engines;
-        let compute =
-            spec.compute.iter().map(|c| format!("{} x {}", c.max, spec.profile.with_compute(c.slices)));
-        Row {
-            profile: spec.profile.to_string(),
-            id: spec.id,
-            free,
-            max: spec.max,
-            memory_mib: spec.memory_mib,
-            sms: spec.sms,
-            copy_engines: engines.copy,
-            decoders: engines.decoder,
-            encoders: engines.encoder,
-            jpeg: engines.jpeg,
-            ofa: engines.ofa,
-            size: spec.size,
-            starts: spec.starts.clone(),
-            compute_instances: compute.collect(),
-        }
+        Row { spec: SpecDocument::from(spec), free, profile: spec.profile }
     }
 
     fn cells(&self) -> Vec<String> {
@@ -140,20 +117,34 @@ impl Row {
         fn known<T: ToString>(value: Option<T>) -> String {
             value.map_or_else(|| "?".to_owned(), |v| v.to_string())
         }
-        let starts: Vec<String> = self.starts.iter().map(ToString::to_string).collect();
+        let spec = &self.spec;
+        let starts: Vec<String> = spec.starts.iter().map(ToString::to_string).collect();
         vec![
-            self.profile.clone(),
-            self.id.to_string(),
-            format!("{}/{}", self.free, self.max),
-            known(self.memory_mib),
-            known(self.sms),
-            known(self.copy_engines),
-            known(self.decoders),
-            known(self.encoders),
-            known(self.jpeg),
-            known(self.ofa),
-            format!("{{{}}}:{}", starts.join(","), self.size),
+            spec.name.clone(),
+            spec.id.to_string(),
+            format!("{}/{}", self.free, spec.max),
+            known(spec.memory_mib),
+            known(spec.sms),
+            known(spec.copy_engines),
+            known(spec.decoders),
+            known(spec.encoders),
+            known(spec.jpeg_decoders),
+            known(spec.optical_flow),
+            format!("{{{}}}:{}", starts.join(","), spec.size),
         ]
+    }
+
+    /// What it can be divided into: `3 x 1c.3g.20gb`, smallest first. Hopper has two profiles of one slice, which are
+    /// one name.
+    fn divisions(&self) -> Vec<String> {
+        let mut most: BTreeMap<u8, u8> = BTreeMap::new();
+        for part in &self.spec.compute {
+            let max = most.entry(part.slices).or_default();
+            *max = part.max.max(*max);
+        }
+        most.into_iter()
+            .map(|(slices, max)| format!("{max} x {}", self.profile.with_compute(slices)))
+            .collect()
     }
 }
 
@@ -181,8 +172,7 @@ fn text(listings: &[Listing], verbose: bool) -> String {
         let mut rows = vec![HEADINGS.map(str::to_owned).to_vec()];
         rows.extend(listing.profiles.iter().map(Row::cells));
         let table = out::table(&rows);
-        let parts =
-            std::iter::once(&[][..]).chain(listing.profiles.iter().map(|row| &row.compute_instances[..]));
+        let parts = std::iter::once(Vec::new()).chain(listing.profiles.iter().map(Row::divisions));
         let lines = table.lines().zip(parts).map(|(line, parts)| match verbose && parts.len() > 1 {
             true => format!("{line}\n  as {}\n", parts.join(" or ")),
             false => format!("{line}\n"),
