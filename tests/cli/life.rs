@@ -110,6 +110,8 @@ fn status_and_profiles_show_the_gpus_that_are_named() {
     // Hopper has two compute instance profiles of one slice.
     let hopper = node.ok(&["profiles", "--model", "h100-80gb-sxm", "-v"]);
     assert!(hopper.contains("\n  as 3 x 1c.3g.40gb or 1 x 2c.3g.40gb or 1 x 3g.40gb\n"), "{hopper}");
+    let unseen = node.ok(&["profiles", "--model", "b300-269gb"]);
+    assert!(unseen.starts_with("b300-269gb  (profile names published, "), "{unseen}");
     // One profile has one form, wherever it is shown.
     let mut profile = node.json(&["profiles"])[0]["profiles"][0].clone();
     assert_eq!(profile.as_object_mut().unwrap().remove("free"), Some(7.into()));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mig::{BOARDS, Board, Geometry, Placed, Profile, Spec, room};
+use mig::{BOARDS, Board, Certainty, Geometry, Placed, Profile, Spec, room};
 use serde::Serialize;
 
 use super::report::{Exit, Failure, Outcome};
@@ -38,6 +38,8 @@ struct Listing {
     /// GPU index, absent for a model from the table.
     gpu: Option<u32>,
     model: String,
+    /// How much of a table was seen on real boards; absent for a GPU, which was asked.
+    certainty: Option<&'static str>,
     profiles: Vec<Row>,
 }
 
@@ -82,7 +84,17 @@ fn offline(model: &str) -> Result<Listing, Failure> {
         Failure::new(Exit::Usage, format!("{model}: no such GPU model"))
             .hint("gresgen profiles --models lists them")
     })?;
-    Ok(Listing::new(None, board.key, &Board::geometry(board), &[]))
+    let listing = Listing::new(None, board.key, &Board::geometry(board), &[]);
+    Ok(Listing { certainty: Some(certainty(board)), ..listing })
+}
+
+fn certainty(board: &Board) -> &'static str {
+    match board.certainty {
+        Certainty::Verified => "seen on real boards",
+        Certainty::Partial => "the first profiles seen on real boards, the rest inferred",
+        Certainty::Inferred => "inferred from a board with the same die",
+        Certainty::NamesOnly => "profile names published, placements inferred, numbers not known",
+    }
 }
 
 fn present(session: &Session, only: &Only) -> Result<Vec<Listing>, Failure> {
@@ -103,7 +115,12 @@ impl Listing {
         // The driver's order differs from the table's, which stands in for it where MIG is off.
         let mut specs: Vec<&Spec> = geometry.specs.iter().collect();
         specs.sort_by_key(|spec| spec.profile);
-        Listing { gpu, model: model.to_owned(), profiles: specs.into_iter().map(row).collect() }
+        Listing {
+            gpu,
+            model: model.to_owned(),
+            certainty: None,
+            profiles: specs.into_iter().map(row).collect(),
+        }
     }
 }
 
@@ -165,7 +182,7 @@ fn text(listings: &[Listing], verbose: bool) -> String {
     }
     let blocks = groups.into_iter().map(|(gpus, listing)| {
         let title = match &gpus[..] {
-            [] => format!("{}\n", listing.model),
+            [] => format!("{}  ({})\n", listing.model, listing.certainty.unwrap_or("unknown")),
             [one] => format!("GPU {one}  {}\n", listing.model),
             several => format!("GPUs {}  {}\n", ranges(&several.iter().copied().collect()), listing.model),
         };
