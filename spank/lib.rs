@@ -166,24 +166,28 @@ impl Spank<'_> {
     /// [`Error`] outside of slurmstepd, and for a value longer than the kernel lets any be.
     #[doc(alias = "spank_getenv")]
     pub fn env(&self, name: &CStr) -> Result<Option<String>, Error> {
-        let mut buffer = vec![0u8; 1 << 10];
-        loop {
-            // SAFETY: the buffer has the length given; Slurm ends what it writes with a NUL.
-            let code = unsafe {
-                let (text, length) = (buffer.as_mut_ptr().cast(), buffer.len() as c_int);
-                sys::spank_getenv(self.handle, name.as_ptr(), text, length)
-            };
-            match Error::check(code) {
-                Ok(()) => break,
-                Err(Error(sys::ESPANK_ENV_NOEXIST)) => return Ok(None),
-                Err(Error(sys::ESPANK_NOSPACE)) if buffer.len() < MAX_VALUE => {
-                    buffer.resize(buffer.len() * 8, 0);
-                }
-                Err(error) => return Err(error),
-            }
+        // Nearly every value fits the stack; a task is a fork, in which a page of the heap costs more.
+        match self.env_in(name, &mut [0; 1 << 10]) {
+            Err(Error(sys::ESPANK_NOSPACE)) => self.env_in(name, &mut vec![0; MAX_VALUE]),
+            result => result,
         }
-        let length = buffer.iter().position(|byte| *byte == 0).unwrap_or(buffer.len());
-        Ok(Some(String::from_utf8_lossy(&buffer[..length]).into_owned()))
+    }
+
+    /// The same, read into `buffer`.
+    fn env_in(&self, name: &CStr, buffer: &mut [u8]) -> Result<Option<String>, Error> {
+        // SAFETY: the buffer has the length given; Slurm ends what it writes with a NUL.
+        let code = unsafe {
+            let (text, length) = (buffer.as_mut_ptr().cast(), buffer.len() as c_int);
+            sys::spank_getenv(self.handle, name.as_ptr(), text, length)
+        };
+        match Error::check(code) {
+            Ok(()) => {
+                let length = buffer.iter().position(|byte| *byte == 0).unwrap_or(buffer.len());
+                Ok(Some(String::from_utf8_lossy(&buffer[..length]).into_owned()))
+            }
+            Err(Error(sys::ESPANK_ENV_NOEXIST)) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Sets a variable of the job's environment; in a task's hooks, of that task. In slurmstepd only.

@@ -56,12 +56,19 @@ fn read(path: &Path, owner: u32) -> Result<String, LoadError> {
         return Err(LoadError::Untrusted(path.to_owned(), "is not an absolute path".into()));
     }
     let parent = path.parent().unwrap_or(path);
-    let target = parent.canonicalize().map_err(io)?;
-    let linked = if target == parent { None } else { Some(target.ancestors()) };
-    for directory in parent.ancestors().chain(linked.into_iter().flatten()) {
-        let metadata = directory.metadata().map_err(io)?;
-        // In a sticky directory (/tmp) others can add names but neither rename nor remove ours.
-        check(directory, &metadata, owner, metadata.mode() & STICKY != 0)?;
+    let mut linked = false;
+    for directory in parent.ancestors() {
+        let metadata = directory.symlink_metadata().map_err(io)?;
+        if metadata.is_symlink() {
+            linked = true;
+        } else {
+            check_directory(directory, &metadata, owner)?;
+        }
+    }
+    if linked {
+        for directory in parent.canonicalize().map_err(io)?.ancestors() {
+            check_directory(directory, &directory.metadata().map_err(io)?, owner)?;
+        }
     }
     // O_NONBLOCK: opening a fifo put in the map's place must not hang a job.
     let flags = libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK;
@@ -80,14 +87,20 @@ fn read(path: &Path, owner: u32) -> Result<String, LoadError> {
     if metadata.len() > MAX_BYTES {
         return untrusted(format!("has {} bytes, more than {MAX_BYTES}", metadata.len()));
     }
-    text(file).map_err(io)
+    text(file, metadata.len()).map_err(io)
 }
 
-/// What stands in `file`, which may have grown since its size was checked.
-fn text(file: File) -> io::Result<String> {
-    let mut text = String::new();
+/// What stands in `file`, which had `size` bytes and may have grown since.
+fn text(file: File, size: u64) -> io::Result<String> {
+    // Room for one more byte: the end of the file is then seen without growing.
+    let mut text = String::with_capacity(size as usize + 1);
     file.take(MAX_BYTES).read_to_string(&mut text)?;
     Ok(text)
+}
+
+fn check_directory(path: &Path, metadata: &Metadata, owner: u32) -> Result<(), LoadError> {
+    // In a sticky directory (/tmp) others can add names but neither rename nor remove ours.
+    check(path, metadata, owner, metadata.mode() & STICKY != 0)
 }
 
 fn check(path: &Path, metadata: &Metadata, owner: u32, sticky: bool) -> Result<(), LoadError> {

@@ -89,8 +89,9 @@ pub struct Facts {
     pub cgroup_conf: Option<String>,
     /// Lines of plugstack.conf with those it includes.
     pub plugstack: Option<Vec<Line>>,
-    /// File name of the plugin, and whether it is where its line says.
-    pub plugin: Option<(String, bool)>,
+    /// File name of the plugin, and whether it is where its line says; `None` inside where slurmctld would have to
+    /// say which directory that is.
+    pub plugin: Option<(String, Option<bool>)>,
     /// What slurmctld says.
     pub slurm: Option<Result<SlurmFacts, String>>,
     /// Whether cgroup v2 is the only hierarchy.

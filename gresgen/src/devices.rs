@@ -5,7 +5,7 @@
 //! Nodes are not made by the kernel: `nvidia-modprobe` or whoever needs them makes them
 //! (NVIDIA open-gpu-kernel-modules nv-caps.c, nvidia-modprobe).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -57,7 +57,7 @@ pub enum DeviceError {
         source: io::Error,
     },
     /// Something else stands where the node belongs.
-    #[error("{}: is not character device {major}:{minor}", path.display())]
+    #[error("{}: is not character device {major}:{minor}; remove it, and gresgen apply makes it", path.display())]
     Occupied {
         /// The node.
         path: PathBuf,
@@ -136,11 +136,28 @@ impl Capabilities {
         })?;
         let minor = *minors.get(&name).ok_or(DeviceError::NoMinor { path: list, line: name })?;
         let path = self.root.path(format!("/dev/nvidia-caps/nvidia-cap{minor}"));
-        let node = char_device(&path).map(|(major, _)| major);
-        let major = node.or(self.major);
+        // A node may be left from before the module was loaded again with another major.
+        let node = || char_device(&path).map(|(major, _)| major);
+        let major = self.major.or_else(node);
         let major = major.ok_or_else(|| DeviceError::NoMajor { path: self.root.path(Root::PROC_DEVICES) })?;
         Ok(DeviceFile { path, major, minor })
     }
+}
+
+/// Compute instance ids by GPU instance id.
+pub type InstanceIds = BTreeMap<u32, BTreeSet<u32>>;
+
+/// The instances that the kernel module itself has on a GPU: their directories exist just as long as they do.
+/// Empty where the module's tree is not to be seen, as in a container. `gpu` is the device minor.
+pub fn existing(root: &Root, gpu: u32) -> InstanceIds {
+    let numbered = |directory: &Path, prefix: &str| -> Vec<(u32, PathBuf)> {
+        let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+        let number = |name: &std::ffi::OsStr| name.to_str()?.strip_prefix(prefix)?.parse().ok();
+        entries.filter_map(|entry| Some((number(&entry.file_name())?, entry.path()))).collect()
+    };
+    let instances = numbered(&root.path(Root::CAPABILITIES).join(format!("gpu{gpu}/mig")), "gi");
+    let compute = |path: &Path| numbered(path, "ci").into_iter().map(|(ci, _)| ci).collect();
+    instances.into_iter().map(|(gi, path)| (gi, compute(&path))).collect()
 }
 
 /// The capabilities' major in the text of `/proc/devices`.
@@ -151,15 +168,16 @@ fn major(devices: &str) -> Option<u32> {
 }
 
 /// Makes a capability node that is missing and returns whether it did. Nodes that exist are checked, never
-/// replaced.
+/// replaced. Below a prefix a plain file stands for a device where the simulator may not make nodes; on a node
+/// itself slurmd would leave that record out.
 ///
 /// # Errors
 /// [`DeviceError::Make`] without the right to, [`DeviceError::Occupied`] when something else is there.
-pub fn ensure(file: &DeviceFile) -> Result<bool, DeviceError> {
+pub fn ensure(file: &DeviceFile, root: &Root) -> Result<bool, DeviceError> {
     let DeviceFile { path, major, minor } = file;
     if let Ok(metadata) = path.symlink_metadata() {
-        // A plain file stands for a device where the simulator may not make nodes.
-        let fits = metadata.is_file() || char_device(path) == Some((*major, *minor));
+        let stands_in = !root.is_host() && metadata.is_file();
+        let fits = stands_in || char_device(path) == Some((*major, *minor));
         let occupied = || DeviceError::Occupied { path: path.clone(), major: *major, minor: *minor };
         return if fits { Ok(false) } else { Err(occupied()) };
     }
@@ -211,9 +229,27 @@ mod tests {
         let caps = Capabilities::read(&root);
         let file = caps.compute_instance(0, 7, 0).unwrap();
         assert_eq!((file.major, file.minor), (238, 67));
+        // One of before, when the module had another major. Making it takes root.
+        std::fs::create_dir_all(file.path.parent().unwrap()).unwrap();
+        let left = DeviceFile { major: 237, ..file.clone() };
+        if ensure(&left, &root).is_ok() {
+            assert_eq!(caps.compute_instance(0, 7, 0).unwrap(), file, "the kernel says which major it is");
+        }
         assert_eq!(file.path, root.path("/dev/nvidia-caps/nvidia-cap67"));
         let missing = caps.gpu_instance(1, 0).unwrap_err().to_string();
         assert!(missing.ends_with("no line \"gpu1/gi0/access\""), "{missing}");
+    }
+
+    #[test]
+    fn instances_that_exist_are_directories_of_the_kernel_module() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::new(directory.path()).unwrap();
+        assert_eq!(existing(&root, 0), InstanceIds::new());
+        for path in ["gpu0/mig/gi7/ci0", "gpu0/mig/gi7/ci1", "gpu0/mig/gi9", "gpu1/mig", "mig"] {
+            std::fs::create_dir_all(root.path(Root::CAPABILITIES).join(path)).unwrap();
+        }
+        assert_eq!(existing(&root, 0), InstanceIds::from([(7, [0, 1].into()), (9, [].into())]));
+        assert_eq!(existing(&root, 1), InstanceIds::new());
     }
 
     #[test]
@@ -221,7 +257,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("nvidia-cap67");
         std::fs::create_dir(&path).unwrap();
-        let error = ensure(&DeviceFile { path, major: 238, minor: 67 }).unwrap_err();
-        assert!(matches!(error, DeviceError::Occupied { .. }));
+        let file = DeviceFile { path, major: 238, minor: 67 };
+        let occupied = |root: &Root| matches!(ensure(&file, root), Err(DeviceError::Occupied { .. }));
+        let simulated = Root::new(directory.path()).unwrap();
+        assert!(occupied(&simulated) && occupied(&Root::host()));
+        std::fs::remove_dir(&file.path).unwrap();
+        std::fs::write(&file.path, "").unwrap();
+        assert!(!occupied(&simulated) && occupied(&Root::host()), "a plain file is no device");
     }
 }

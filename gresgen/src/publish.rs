@@ -74,10 +74,12 @@ impl Publication {
         Ok(Publication { table, staged, links, root: root.clone() })
     }
 
-    /// Whether everything is in its place already.
+    /// Whether everything is in its place already, the device nodes that the files name among it.
     pub fn is_current(&self) -> bool {
+        let mut files = self.table.records.iter().flat_map(|record| &record.files);
         self.staged.comparison.changed().next().is_none()
             && self.links.as_ref().is_none_or(|links| links.wrong(&self.root).is_empty())
+            && files.all(|file| file.path.symlink_metadata().is_ok())
     }
 
     /// Puts the files in their places, after the links that they name.

@@ -63,6 +63,8 @@ impl Root {
     pub const CPUS: &'static str = "/sys/devices/system/cpu";
     /// Minor numbers of all MIG capabilities (NVIDIA open-gpu-kernel-modules, nv-caps.c).
     pub const MIG_MINORS: &'static str = "/proc/driver/nvidia-caps/mig-minors";
+    /// A directory per GPU, and below its `mig` one per instance that exists (nv-caps.c).
+    pub const CAPABILITIES: &'static str = "/proc/driver/nvidia/capabilities";
     /// Major numbers of the running kernel (proc(5)).
     pub const PROC_DEVICES: &'static str = "/proc/devices";
     /// Slurm's files.

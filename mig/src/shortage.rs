@@ -83,6 +83,18 @@ impl Infeasible {
         })
     }
 
+    /// The same with GPUs called by these numbers instead of their positions; where there is none, the position stays.
+    pub fn numbered(&self, numbers: &[usize]) -> Infeasible {
+        let number = |&position: &usize| numbers.get(position).copied().unwrap_or(position);
+        let mut named = self.clone();
+        named.gpus = self.gpus.iter().map(number).collect();
+        named.blockers.iter_mut().for_each(|blocker| blocker.gpu = number(&blocker.gpu));
+        if let Reason::Places { gpu } = &mut named.reason {
+            *gpu = number(gpu);
+        }
+        named
+    }
+
     /// The same, for the goal of this index.
     pub(crate) fn of(mut self: Box<Self>, goal: usize) -> Box<Self> {
         self.goal = goal;
@@ -116,7 +128,9 @@ impl fmt::Display for Infeasible {
         }
         match &self.nearest {
             Some(nearest) => {
-                write!(f, "; nearest that fits: {} (distance {})", Counted(&nearest.holds), nearest.distance)
+                let plural = if nearest.distance == 1 { "" } else { "s" };
+                let Nearest { holds, distance } = nearest;
+                write!(f, "; nearest that fits, {distance} instance{plural} away: {}", Counted(holds))
             }
             None => Ok(()),
         }

@@ -38,23 +38,21 @@ pub fn init(spank: &mut Spank<'_>, arguments: &[String]) {
 
 /// `slurm_spank_task_init`: runs in the forked task, as its user, in its final cgroup.
 pub fn task_init(spank: &mut Spank<'_>, arguments: &[String]) {
-    let (args, _) = Args::parse(arguments);
-    let first = spank.local_task() == Ok(0);
-    match PREPARED.get() {
-        Some(Ok(None)) => {}
+    let args = || Args::parse(arguments).0;
+    // What is the same for every task on the node is said by one of them.
+    let once = |spank: &Spank<'_>, why| if spank.local_task() == Ok(0) { Some(why) } else { None };
+    let (args, why) = match PREPARED.get() {
+        // Most tasks of a cluster.
+        Some(Ok(None)) => return,
         Some(Ok(Some(prepared))) => {
-            if let Err(why) = give(spank, prepared, &args) {
-                refuse(spank, &args, Some(&why));
-            }
+            let args = args();
+            let Err(why) = give(spank, prepared, &args) else { return };
+            (args, Some(why))
         }
-        // The same for every task on the node, so one of them says it.
-        Some(Err(why)) => refuse(spank, &args, first.then_some(why.as_str())),
-        None => refuse(
-            spank,
-            &args,
-            first.then_some("the plugin failed at the start of the step, see slurmd's log"),
-        ),
-    }
+        Some(Err(why)) => (args(), once(spank, why.clone())),
+        None => (args(), once(spank, "the plugin failed at the start of the step, see slurmd's log".into())),
+    };
+    refuse(spank, &args, why.as_deref());
 }
 
 fn arguments_of(arguments: &[String]) -> Args {

@@ -1,7 +1,7 @@
 //! Bad input: a clear error that names the object, and nothing changed.
 
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::node::{Node, simulator, snapshot, tree};
 
@@ -28,6 +28,33 @@ fn what_cannot_be_is_refused_before_anything_changes() {
         snapshot(name, &run.snapshot());
         assert!(state() == before, "{name}: something was changed");
     }
+}
+
+/// A GPU keeps its index when another one is left out.
+#[test]
+fn what_does_not_fit_is_told_of_the_gpu_it_does_not_fit_on() {
+    let node = Node::with_layout(
+        "a30-24gb:1,a100-40gb",
+        &["devices: [a100-40gb, 7], mig-enabled: true, mig-devices: {3g.20gb: 3}"],
+    );
+    for left_out in ["0", "a30-24gb", "NVIDIA A30", "03:00.0"] {
+        for verb in ["plan", "apply"] {
+            let run = node.run(&[verb, "--without", left_out]);
+            assert_eq!(run.code, 2);
+            assert!(run.stderr.contains(": GPU 1: the layout does not fit"), "{}", run.stderr);
+            assert!(
+                run.stderr.starts_with("warning: devices: 7: no such GPU on this node\n"),
+                "{}",
+                run.stderr
+            );
+        }
+    }
+    let unknown = node.run(&["plan", "--without", "a31"]);
+    assert!(
+        unknown.stderr.starts_with("warning: --without a31: no such GPU on this node\n"),
+        "{}",
+        unknown.stderr
+    );
 }
 
 #[test]
@@ -74,6 +101,29 @@ fn an_output_that_cannot_be_written_is_found_before_the_gpus_are_touched() {
     assert_eq!(run.code, 1);
     snapshot("unwritable output", &run.snapshot());
     assert!(node.uuids().is_empty());
+}
+
+/// `gresgen apply 2>&1 | head -1`, or a connection that is gone: the change goes on.
+#[test]
+fn an_apply_that_nobody_listens_to_is_carried_through() {
+    let node = Node::with_layout("a100-40gb", &[SEVEN]);
+    let mut apply = node.command(&["apply"]);
+    let mut apply = apply.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop((apply.stdout.take(), apply.stderr.take()));
+    assert_eq!(apply.wait().unwrap().code(), Some(0));
+    assert_eq!(node.uuids().len(), 7);
+    assert!(!node.path("var/lib/gresgen/intent.json").exists());
+}
+
+#[test]
+fn data_that_cannot_be_written_is_an_error_with_a_name() {
+    let node = Node::new("a100-40gb");
+    let full = fs::File::create("/dev/full").unwrap();
+    let mut status = node.command(&["status"]);
+    let output = status.stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(stderr, "error: standard output: No space left on device (os error 28)\n");
 }
 
 #[test]
@@ -138,6 +188,19 @@ fn without_a_driver_there_is_one_error_and_a_way_on() {
         &bare(&["--nvml-lib", library.to_str().unwrap(), "status"])
             .replace(library.to_str().unwrap(), "[SIMULATOR]"),
     );
+}
+
+#[test]
+fn an_instance_that_nvml_leaves_out_is_asked_for_again_then_reported() {
+    let node = Node::with_layout("a100-40gb", &[SEVEN]);
+    node.ok(&["apply", "-q"]);
+    let status = |faults: &str| node.finish(node.command(&["status"]).env("NVML_SIM_FAULTS", faults));
+    let peaceful = node.ok(&["status"]);
+    // The profile of all seven is denied once, in passing.
+    assert_eq!(status("nvmlDeviceGetGpuInstanceProfileInfoV@1=NOT_SUPPORTED").stdout, peaceful);
+    let lasting = status("nvmlGpuInstanceGetComputeInstanceProfileInfo@*=INVALID_ARGUMENT");
+    assert_eq!((lasting.code, lasting.stdout.as_str()), (1, ""));
+    snapshot("instance not listed", &lasting.snapshot());
 }
 
 #[test]

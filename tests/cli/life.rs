@@ -51,6 +51,47 @@ fn an_apply_is_planned_done_verified_and_not_repeated() {
     }
 }
 
+/// With MIG off the geometry comes from the table of models, whose order is not the driver's.
+#[test]
+fn what_is_planned_with_mig_off_is_what_is_done() {
+    for (gpus, layout) in [
+        ("a100-40gb", "1c.3g.20gb: 3, 2g.10gb: 1, 1g.5gb+me: 1"),
+        ("h100-80gb-sxm:1:mirrored", "1g.10gb: 2, 1g.20gb: 1, 1g.10gb+me: 1, 2g.20gb: 1"),
+        ("rtx-pro-6000-blackwell-96gb", "1g.24gb+me.all: 1, 1g.24gb-me: 2"),
+    ] {
+        let layout = format!("devices: all, mig-enabled: true, mig-devices: {{{layout}}}");
+        let node = Node::with_layout(gpus, &[&layout]);
+        let slices = |list: &serde_json::Value| {
+            let list = list.as_array().unwrap().iter();
+            let mut places: Vec<String> =
+                list.map(|slice| format!("{} at {}", slice["profile"], slice["start"])).collect();
+            places.sort();
+            places
+        };
+        let planned = slices(&node.json(&["plan"])["gpus"][0]["slices"]);
+        let reported = slices(&node.json(&["apply"])["preview"]["gpus"][0]["slices"]);
+        let done = slices(&node.json(&["status"])["gpus"][0]["instances"]);
+        assert_eq!((&planned, &reported), (&done, &done), "{gpus}");
+    }
+}
+
+#[test]
+fn on_a_terminal_each_step_takes_the_place_of_the_one_before() {
+    let node = Node::with_layout("a100-40gb", &["devices: all, mig-enabled: true, mig-devices: {1g.5gb: 2}"]);
+    let apply = node.command(&["apply"]);
+    let words = std::iter::once(apply.get_program()).chain(apply.get_args());
+    let line: Vec<&str> = words.map(|word| word.to_str().unwrap()).collect();
+    // script(1) gives the command a terminal of its own.
+    let mut script = Command::new("script");
+    let run = node.finish(script.args(["-qec", &line.join(" "), "/dev/null"]).env("TERM", "xterm"));
+    let erase = "\r\x1b[K";
+    assert!(
+        run.stdout.contains(&format!("{erase}[2/2] create GPU 0 1g.5gb at 5{erase}GPU 0 ")),
+        "{:?}",
+        run.stdout
+    );
+}
+
 #[test]
 fn a_change_keeps_what_fits_and_names_why() {
     let node = Node::with_layout("a100-40gb", &["devices: all, mig-enabled: true, mig-devices: {1g.5gb: 7}"]);

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod boot;
+mod check;
 mod drain;
 mod jobs;
 mod life;

@@ -30,6 +30,8 @@ mig-configs:
   without-1g:
     - {devices: [0], mig-enabled: true, mig-devices: {2g.10gb: 3}}
     - {devices: [1], mig-enabled: true, mig-devices: {3g.20gb: 2}}
+  fine:
+    - {devices: all, mig-enabled: true, mig-devices: {1g.5gb: 7}}
   impossible:
     - {devices: [0], mig-enabled: true, mig-devices: {3g.20gb: 3}}
 ";

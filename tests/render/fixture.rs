@@ -6,6 +6,7 @@ use device_map::DeviceFile;
 use gresgen::inventory::{Compute, Gpu, Instance, Inventory, Mode};
 use gresgen::root::Root;
 use gresgen::slurm::cores::Topology;
+use gresgen::slurm::release::CgroupKey;
 use gresgen::slurm::{GresTable, Previous, Release, Settings};
 use mig::{Board, Geometry, Placed, Profile};
 use serde::Deserialize;
@@ -80,6 +81,13 @@ impl Case {
             .collect()
     }
 
+    /// The release to render for when `judge` will read it: its own, where the case has keys of cgroup.conf that
+    /// the judge's does not read.
+    pub(crate) fn release_for(&self, judge: Release) -> Release {
+        let reads = |key: &String| judge.cgroup_key(key) == CgroupKey::Read;
+        if self.slurm.cgroup.keys().all(reads) { judge } else { self.release }
+    }
+
     /// Whether it invents the CPUs of its nodes.
     pub(crate) fn has_cpus(&self) -> bool {
         self.nodes.iter().any(|n| n.cpus.is_some())
@@ -122,6 +130,7 @@ impl GpuLine {
             uuid: format!("GPU-{node}-{index}"),
             pci: format!("0000:{:02x}:00.0", 7 + index),
             pci_device: u32::from(board.pci_ids.first().copied().unwrap_or_default()) << 16 | 0x10de,
+            pci_subsystem: None,
             model: self.model.clone().unwrap_or_else(|| product(board)),
             memory_mib: board.memory_mib.unwrap_or_default(),
             architecture: Some(board.architecture),

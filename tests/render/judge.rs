@@ -1,108 +1,101 @@
-//! Slurm's own code as the judge: `slurmd -G` reads what was rendered and prints what it made of it.
+//! Slurm's own code as the judge: the `slurmd -G` of each release in `LAB_RELEASES` reads what was rendered and
+//! prints what it made of it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use gresgen::inventory::Inventory;
-use gresgen::render::{self, Context, Templates};
 use gresgen::root::Root;
-use gresgen::slurm::GresTable;
 use gresgen::slurm::cores::Topology;
 use gresgen::slurm::links::Links;
-use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
+use gresgen::slurm::{GresTable, Release};
+use lab::{Lab, Node, Options};
 
 use crate::fixture::Case;
+use crate::host::Host;
 
 /// The corpus.
 pub(crate) const NODES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/render/nodes");
 
-/// Release of the slurmd that judges.
-const JUDGE: &str = "22.05.8";
-
-/// A directory that stands for `/` of all nodes of a case: Slurm's files and device nodes.
-pub(crate) struct Host {
+/// A slurmd to ask.
+pub(crate) struct Judge {
+    /// Where its hosts are.
     directory: tempfile::TempDir,
-    pub(crate) root: Root,
+    /// Where it lives; `None` is this machine.
+    lab: Option<Lab>,
+    pub(crate) release: Release,
 }
 
-impl Host {
-    pub(crate) fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let root = Root::new(directory.path()).unwrap();
-        Host { directory, root }
+/// What slurmd said, and how it ended.
+pub(crate) struct Answer {
+    pub(crate) success: bool,
+    pub(crate) text: String,
+}
+
+impl Judge {
+    /// Those of `LAB_RELEASES`: of 22.05 the one that is installed here, of the others one in a lab that sees the
+    /// hosts under their own paths.
+    pub(crate) fn selected() -> Vec<Self> {
+        let judges = lab::Release::selected().into_iter().map(|suite| {
+            let directory = tempfile::tempdir().unwrap();
+            let lab = match suite {
+                lab::Release::Bookworm => None,
+                _ => {
+                    let path = directory.path().to_str().unwrap();
+                    let options = Options::new(Node::new("judge")).bind(directory.path(), path);
+                    Some(lab::require(Lab::empty(suite, options))?)
+                }
+            };
+            let mut judge = Judge { directory, lab, release: Release::latest() };
+            judge.release = judge.slurmd(Path::new("/nonexistent"), &["-V"]).text.parse().unwrap();
+            Some(judge)
+        });
+        judges.flatten().collect()
     }
 
-    /// Makes device nodes, which takes root: slurmd looks at their type.
-    pub(crate) fn make_devices(&self, inventories: &[Inventory]) {
-        for inventory in inventories {
-            let files = inventory.devices().flat_map(|(_, _, c)| &c.files);
-            for file in files.chain(inventory.gpus.iter().map(|g| &g.file)) {
-                std::fs::create_dir_all(file.path.parent().unwrap()).unwrap();
-                let made = mknodat(
-                    CWD,
-                    &file.path,
-                    FileType::CharacterDevice,
-                    Mode::from_raw_mode(0o666),
-                    makedev(file.major, file.minor),
-                );
-                assert!(
-                    matches!(made, Ok(()) | Err(rustix::io::Errno::EXIST)),
-                    "{}: {made:?}; this test makes device nodes: run it as root",
-                    file.path.display()
-                );
-            }
-        }
+    pub(crate) fn host(&self) -> Host {
+        Host::within(self.directory.path())
     }
 
-    /// Writes Slurm's files, with a slurm.conf that includes ours.
-    fn write(&self, case: &Case, inventories: &[Inventory], tables: &[GresTable]) {
-        let nodes = inventories.iter().zip(tables);
-        let context = Context::of_cluster(nodes, &case.slurm, case.release, &self.root).unwrap();
-        let templates = Templates::load(Path::new("/nonexistent")).unwrap();
-        for output in render::slurm_files(&templates, &context, &case.slurm, &self.root).unwrap() {
-            std::fs::create_dir_all(output.path.parent().unwrap()).unwrap();
-            std::fs::write(&output.path, output.text).unwrap();
+    /// Runs slurmd on a slurm.conf.
+    fn slurmd(&self, conf: &Path, arguments: &[&str]) -> Answer {
+        if let Some(lab) = &self.lab {
+            let command = lab.command(&[&["slurmd"], arguments].concat());
+            let output = command.env("SLURM_CONF", conf.to_str().unwrap()).output().unwrap();
+            return Answer { success: output.success(), text: output.stderr + &output.stdout };
         }
-        if case.release.to_string() != JUDGE {
-            // Keys of another release end this slurmd.
-            std::fs::remove_file(self.root.path(case.slurm.paths.cgroup_conf())).unwrap();
-        }
-        let gres = self.root.path(case.slurm.paths.gres_conf());
-        if gres != self.root.path(Root::GRES_CONF) {
-            std::fs::write(self.root.path(Root::GRES_CONF), format!("include {}\n", gres.display())).unwrap();
-        }
-        let include = self.root.path(case.slurm.paths.node_conf());
-        let extra = if case.slurm.gres_types.0.is_empty() { "GresTypes=gpu\n" } else { "" };
-        let conf = format!(
-            "ClusterName=judge\nSlurmctldHost=localhost\nAuthType=auth/none\nCredType=cred/none\n\
-             SelectType=select/cons_tres\nSlurmdSpoolDir={spool}\nSlurmUser=root\n{extra}\
-             include {}\nPartitionName=p Nodes=ALL\n",
-            include.display(),
-            spool = self.directory.path().display()
-        );
-        std::fs::write(self.conf(), conf).unwrap();
-    }
-
-    fn conf(&self) -> PathBuf {
-        self.root.path("/etc/slurm/slurm.conf")
-    }
-
-    /// Type and files of every record that `slurmd -G` prints for a node, in its order; it must not complain,
-    /// but for `allowed`.
-    fn records(&self, node: &str, allowed: &[&str]) -> Vec<(String, String)> {
         let output = Command::new("slurmd")
-            .args(["-G", "-N", node])
-            .env("SLURM_CONF", self.conf())
+            .args(arguments)
+            .env("SLURM_CONF", conf)
             .output()
             .expect("slurmd is not installed; this test asks it how it reads our files");
         let text = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "slurmd -G -N {node}: {text}");
+        Answer { success: output.status.success(), text: text.into_owned() }
+    }
+
+    /// What `slurmd -G` says of a node.
+    pub(crate) fn gres(&self, host: &Host, node: &str) -> Answer {
+        self.slurmd(&host.conf(), &["-G", "-N", node])
+    }
+
+    /// Type and files of every record that slurmd prints for a node, in its order; it must not complain, but for
+    /// `allowed`.
+    fn records(&self, host: &Host, node: &str, allowed: &[&str]) -> Vec<(String, String)> {
+        let answer = self.gres(host, node);
+        assert!(answer.success, "{}: slurmd -G -N {node}: {}", self.release, answer.text);
         let complaints: Vec<&str> =
-            text.lines().filter(|l| l.contains("error:") || l.contains("WARNING")).collect();
-        let complaints: Vec<&&str> =
-            complaints.iter().filter(|l| !allowed.iter().any(|allowed| l.contains(allowed))).collect();
-        assert!(complaints.is_empty(), "slurmd -G -N {node}: {complaints:#?}");
-        text.lines().filter(|l| l.contains("Gres Name=gpu")).map(record).collect()
+            answer.complaints().filter(|l| !allowed.iter().any(|allowed| l.contains(allowed))).collect();
+        assert!(complaints.is_empty(), "{}: slurmd -G -N {node}: {complaints:#?}", self.release);
+        answer.text.lines().filter(|l| l.contains("Gres Name=gpu")).map(record).collect()
+    }
+}
+
+impl Answer {
+    /// Lines of complaint.
+    pub(crate) fn complaints(&self) -> impl Iterator<Item = &str> {
+        let is =
+            |line: &&str| ["error:", "fatal:", "warning:", "WARNING"].iter().any(|word| line.contains(word));
+        // Of this machine, not of the files (from 25.05).
+        self.text.lines().filter(is).filter(|line| !line.contains("cgroup/v1 plugin is deprecated"))
     }
 }
 
@@ -126,25 +119,30 @@ fn predicted(table: &GresTable, links: Option<&Links>, root: &Root) -> Vec<(Stri
 
 #[test]
 fn slurmd_reads_every_record_in_the_predicted_order() {
-    for entry in std::fs::read_dir(NODES).unwrap() {
-        let path = entry.unwrap().path();
-        let case = Case::read(&path);
-        let host = Host::new();
-        let inventories = case.inventories(&host.root);
-        let tables = case.tables(&inventories);
-        host.make_devices(&inventories);
-        host.write(&case, &inventories, &tables);
-        for (inventory, table) in inventories.iter().zip(&tables).take(3) {
-            let links = case.slurm.stable_links.then(|| Links::new(table, inventory));
-            if let Some(links) = &links {
-                links.make(&host.root).unwrap();
+    for judge in Judge::selected() {
+        let mut own = 0;
+        for entry in std::fs::read_dir(NODES).unwrap() {
+            let path = entry.unwrap().path();
+            let case = Case::read(&path);
+            let host = judge.host();
+            let inventories = case.inventories(&host.root);
+            let tables = case.tables(&inventories);
+            host.make_devices(&inventories);
+            host.write(&case, &inventories, &tables, judge.release);
+            own += usize::from(case.release_for(judge.release) == judge.release);
+            for (inventory, table) in inventories.iter().zip(&tables).take(3) {
+                let links = case.slurm.stable_links.then(|| Links::new(table, inventory));
+                if let Some(links) = &links {
+                    links.make(&host.root).unwrap();
+                }
+                let predicted = predicted(table, links.as_ref(), &host.root);
+                // slurmd checks cores against the CPUs it runs on.
+                let allowed: &[&str] = if case.has_cpus() { &["xcpuinfo_abs_to_mac", "Cores="] } else { &[] };
+                let records = judge.records(&host, &inventory.node, allowed);
+                assert_eq!(records, predicted, "{}: {}: {}", judge.release, path.display(), inventory.node);
             }
-            let predicted = predicted(table, links.as_ref(), &host.root);
-            // slurmd checks cores against the CPUs it runs on.
-            let allowed: &[&str] = if case.has_cpus() { &["xcpuinfo_abs_to_mac", "Cores="] } else { &[] };
-            let records = host.records(&inventory.node, allowed);
-            assert_eq!(records, predicted, "{}: {}", path.display(), inventory.node);
         }
+        assert!(own > 40, "{}: {own} cases come with a cgroup.conf for it", judge.release);
     }
 }
 
@@ -153,26 +151,33 @@ fn slurm_notices_another_order() {
     // The judge can fail: with two types of the node line exchanged, records come in another order.
     let text = "nodes: [{names: n1, gpus: [{board: a100-40gb, slices: [1g.5gb@0, 2g.10gb@2, 3g.20gb@4]}]}]";
     let case = Case::parse(text).unwrap();
-    let host = Host::new();
-    let inventories = case.inventories(&host.root);
-    let mut tables = case.tables(&inventories);
-    host.make_devices(&inventories);
-    tables[0].types.reverse();
-    host.write(&case, &inventories, &tables);
-    assert_ne!(host.records("n1", &[]), predicted(&tables[0], None, &host.root));
+    for judge in Judge::selected() {
+        let host = judge.host();
+        let inventories = case.inventories(&host.root);
+        let mut tables = case.tables(&inventories);
+        host.make_devices(&inventories);
+        tables[0].types.reverse();
+        host.write(&case, &inventories, &tables, judge.release);
+        let records = judge.records(&host, "n1", &[]);
+        assert_eq!(records.len(), 3, "{}", judge.release);
+        assert_ne!(records, predicted(&tables[0], None, &host.root), "{}", judge.release);
+    }
 }
 
 #[test]
 fn slurmd_takes_the_cores_of_this_host() {
     let text = "nodes: [{names: n1, gpus: [{board: a100-40gb, near: [0], slices: [1g.5gb@0]}]}]";
     let case = Case::parse(text).unwrap();
-    let host = Host::new();
-    let mut inventories = case.inventories(&host.root);
-    inventories[0].topology = Topology::read(Path::new(Root::CPUS));
-    let tables = case.tables(&inventories);
-    host.make_devices(&inventories);
-    host.write(&case, &inventories, &tables);
-    let written = std::fs::read_to_string(host.root.path(Root::GRES_CONF)).unwrap();
-    assert!(written.contains(" Cores=0 "), "{written}");
-    assert_eq!(host.records("n1", &[]), predicted(&tables[0], None, &host.root));
+    for judge in Judge::selected() {
+        let host = judge.host();
+        let mut inventories = case.inventories(&host.root);
+        inventories[0].topology = Topology::read(Path::new(Root::CPUS));
+        let tables = case.tables(&inventories);
+        host.make_devices(&inventories);
+        host.write(&case, &inventories, &tables, judge.release);
+        let written = std::fs::read_to_string(host.root.path(Root::GRES_CONF)).unwrap();
+        assert!(written.contains(" Cores=0 "), "{written}");
+        let records = judge.records(&host, "n1", &[]);
+        assert_eq!(records, predicted(&tables[0], None, &host.root), "{}", judge.release);
+    }
 }

@@ -14,7 +14,7 @@ use gresgen::slurm::{GresTable, Previous};
 use lab::{FakeGpus, Lab, Options, Release, User};
 
 use crate::fixture::Case;
-use crate::judge::Host;
+use crate::host::Host;
 
 /// slurm.conf of the lab knows two nodes on one host.
 const SETTINGS: &str = "

@@ -1,13 +1,17 @@
 //! What is rendered for a corpus of nodes, and whether Slurm reads it as we do.
 //!
 //! `nodes/*.yaml` describes nodes from the tables of boards; `fixture` builds their inventories. The judges are
-//! the slurmd of this host, and whole clusters of the releases in `LAB_RELEASES`.
+//! the slurmd, and whole clusters, of the releases in `LAB_RELEASES`.
 
+mod cgroup;
+mod check;
 mod cli;
 mod corpus;
 mod document;
 mod errors;
 mod fixture;
+mod host;
 mod hostlist;
 mod judge;
 mod live;
+mod node;

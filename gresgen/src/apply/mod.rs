@@ -14,6 +14,7 @@ pub mod target;
 pub mod wish;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,6 +40,11 @@ pub trait Wish {
     /// # Errors
     /// Why the wish cannot be met; nothing has been changed for it.
     fn targets(&self, inventory: &Inventory) -> Result<Vec<Target>, WishError>;
+
+    /// GPUs it names that the node does not have, where that is no error.
+    fn unmatched(&self, _inventory: &Inventory) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Why an apply did not reach its end.
@@ -51,7 +57,7 @@ pub enum ApplyError {
     #[error("{wish}\n{}", busy(.held))]
     InTheWay {
         /// What cannot be.
-        wish: WishError,
+        wish: Box<WishError>,
         /// Who is in the way.
         held: Vec<Held>,
     },
@@ -230,8 +236,9 @@ impl Engine<'_> {
 
     /// Writes the files and ends the journal.
     fn finish(&self, applied: Applied, publication: Publication) -> Result<Applied, ApplyError> {
-        let files = publication.commit().map_err(ApplyError::Unpublished)?;
+        let mut files = publication.commit().map_err(ApplyError::Unpublished)?;
         Intent::clear(self.root)?;
+        files.written.splice(0..0, applied.files.written);
         Ok(Applied { files, ..applied })
     }
 
@@ -267,11 +274,15 @@ impl Engine<'_> {
         wish: &dyn Wish,
         options: &Options<'_>,
     ) -> Result<(Applied, Publication), (usize, ApplyError)> {
-        let applied = self.change(inventory, wish, options)?;
-        let ready =
-            self.make_nodes(&applied.inventory).and_then(|()| Ok((options.publish)(&applied.inventory)?));
+        let mut applied = self.change(inventory, wish, options)?;
+        let ready = self
+            .make_nodes(&applied.inventory)
+            .and_then(|made| Ok((made, (options.publish)(&applied.inventory)?)));
         match ready {
-            Ok(publication) => Ok((applied, publication)),
+            Ok((made, publication)) => {
+                applied.files.written = made;
+                Ok((applied, publication))
+            }
             Err(error) => Err((applied.steps, error)),
         }
     }
@@ -341,14 +352,16 @@ impl Engine<'_> {
         Ok(None)
     }
 
-    /// Capability nodes are made by whoever needs them, not by the kernel, and slurmd dies of a missing one.
-    fn make_nodes(&self, inventory: &Inventory) -> Result<(), ApplyError> {
-        for (_, _, compute) in inventory.devices() {
-            for file in &compute.files {
-                devices::ensure(file)?;
+    /// Capability nodes are made by whoever needs them, not by the kernel, and slurmd dies of a missing one. Gives
+    /// those that were missing.
+    fn make_nodes(&self, inventory: &Inventory) -> Result<Vec<PathBuf>, ApplyError> {
+        let mut made = Vec::new();
+        for file in inventory.devices().flat_map(|(_, _, compute)| &compute.files) {
+            if devices::ensure(file, self.root)? {
+                made.push(file.path.clone());
             }
         }
-        Ok(())
+        Ok(made)
     }
 
     /// Brings back what was. The files are those of before still, unless an earlier apply was cut off while it
@@ -395,7 +408,7 @@ fn in_the_way(inventory: &Inventory, wish: WishError) -> ApplyError {
         Some(Held { name: name(gpu, &Slice::of(instance)), holders: instance.holders.clone() })
     };
     let held: Vec<Held> = wish.blockers().iter().filter_map(instance).collect();
-    if held.is_empty() { ApplyError::Wish(wish) } else { ApplyError::InTheWay { wish, held } }
+    if held.is_empty() { ApplyError::Wish(wish) } else { ApplyError::InTheWay { wish: wish.into(), held } }
 }
 
 /// A slice for a person: `GPU 0 3g.20gb at 4`.

@@ -64,6 +64,12 @@ impl Wish for Layout<'_> {
         }
         Ok(targets)
     }
+
+    /// One file may serve nodes that differ.
+    fn unmatched(&self, inventory: &Inventory) -> Vec<String> {
+        let facts: Vec<GpuFacts<'_>> = inventory.gpus.iter().map(GpuFacts::from).collect();
+        self.config.unmatched(self.label, &facts)
+    }
 }
 
 /// The GPU instances of a goal, each with its division into compute instances.

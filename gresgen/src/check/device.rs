@@ -73,12 +73,12 @@ fn nodes(nodes: &[Node]) -> Link {
     };
     let missing = paths(&|n| n.seen == Seen::Missing);
     if !missing.is_empty() {
-        let fix = "gresgen apply --boot makes them; slurmd does not start without";
+        let fix = "gresgen apply makes them; slurmd does not start without";
         return Link::fail(NAME, format!("missing: {}", few(&missing)), fix);
     }
     let wrong = paths(&|n| !matches!(n.seen, Seen::Device { numbers, .. } if numbers == n.numbers));
     if !wrong.is_empty() {
-        let fix = "gresgen apply, then restart slurmd, which has the old numbers";
+        let fix = "gresgen apply, which says what to remove; then restart slurmd, which has the old numbers";
         return Link::fail(NAME, format!("not the devices that the map says: {}", few(&wrong)), fix);
     }
     let closed = paths(&|n| matches!(n.seen, Seen::Device { readable: false, .. }));

@@ -33,28 +33,26 @@ pub fn quick(settings: &Settings, root: &Root) -> Facts {
 }
 
 /// Everything. `inventory` is the driver's picture and `drift` what an apply would do, both as far as they could
-/// be had. slurmctld is asked where `slurm` says that this node has one.
+/// be had. slurmctld is asked about `node`, where this node has one.
 pub fn full(
+    node: Option<&str>,
     inventory: Result<Inventory, String>,
     drift: Option<Result<Vec<String>, String>>,
     settings: &Settings,
     root: &Root,
-    slurm: bool,
 ) -> Facts {
     let mut facts = quick(settings, root);
     facts.drift = drift;
     if let Ok(inventory) = &inventory {
         published(&mut facts, inventory, settings, root);
     }
-    let node = inventory.as_ref().map(|i| i.node.clone()).ok();
     facts.cgroup_conf =
         Some(std::fs::read_to_string(root.path(settings.paths.cgroup_conf())).unwrap_or_default());
     facts.unified_cgroup = root.path("/sys/fs/cgroup/cgroup.controllers").exists();
     facts.clients = Some(clients(root));
     facts.inventory = Some(inventory);
-    if slurm {
-        let node = node.or_else(|| settings.node.clone()).unwrap_or_default();
-        facts.slurm = Some(controller(&node).map_err(|e| e.to_string()));
+    if let Some(node) = node {
+        facts.slurm = Some(controller(node).map_err(|e| e.to_string()));
         plugin(&mut facts, settings, root);
     }
     facts
@@ -119,10 +117,10 @@ fn plugin(facts: &mut Facts, settings: &Settings, root: &Root) {
     let name =
         Path::new(&settings.plugin.path).file_name().unwrap_or_default().to_string_lossy().into_owned();
     let line = lines.iter().find(|l| l.plugin.file_name().is_some_and(|n| *n == *name));
-    let directories = config.and_then(|c| c.get("PluginDir")).unwrap_or_default();
-    let there = line.is_some_and(|line| match line.plugin.is_absolute() {
-        true => root.path(&line.plugin).exists(),
-        false => directories.split(':').any(|d| root.path(d).join(&line.plugin).exists()),
+    let directories = config.and_then(|c| c.get("PluginDir"));
+    let there = line.and_then(|line| match line.plugin.is_absolute() {
+        true => Some(root.path(&line.plugin).exists()),
+        false => directories.map(|all| all.split(':').any(|d| root.path(d).join(&line.plugin).exists())),
     });
     facts.plugin = Some((name, there));
     facts.plugstack = Some(lines);

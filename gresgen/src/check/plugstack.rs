@@ -94,7 +94,7 @@ fn wrong(argument: &str) -> Option<String> {
 }
 
 /// Judges the lines: `plugin` is the file name of ours.
-pub(super) fn judge(lines: &[Line], plugin: &str, there: bool) -> Vec<Link> {
+pub(super) fn judge(lines: &[Line], plugin: &str, there: Option<bool>) -> Vec<Link> {
     const NAME: &str = "plugstack.conf";
     let is = |line: &Line, name: &str| line.plugin.file_name().is_some_and(|n| n == name);
     let ours: Vec<(usize, &Line)> = lines.iter().enumerate().filter(|(_, l)| is(l, plugin)).collect();
@@ -108,7 +108,7 @@ pub(super) fn judge(lines: &[Line], plugin: &str, there: bool) -> Vec<Link> {
         let what = format!("{} lines load {plugin}: {}", ours.len(), files.join(", "));
         links.push(Link::warn(NAME, what, "leave one; Slurm calls the plugin once per line"));
     }
-    if !there {
+    if there == Some(false) {
         let what = format!("{}: there is no such plugin", line.plugin.display());
         links.push(Link::fail(NAME, what, "install it there, or in Slurm's PluginDir"));
     }

@@ -1,6 +1,6 @@
 //! `gresgen check`
 
-use super::change::Change;
+use super::change::{Change, LeftOut};
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, out};
@@ -34,17 +34,19 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
 }
 
 fn full(session: &Session, global: &Global, settings: &Settings) -> Facts {
-    let read = || Ok(session.driver()?.inventory(&session.node_name(settings))?);
+    let node = session.node_name(settings);
+    let read = || Ok(session.driver()?.inventory(&node)?);
     let inventory = read().map_err(|failure: Failure| failure.error.to_string());
     let drift = inventory.is_ok().then(|| drift(session, global).map_err(|f| f.error.to_string()));
-    gather::full(inventory, drift, settings, &session.root, session.runs_slurm())
+    gather::full(session.runs_slurm().then_some(&*node), inventory, drift, settings, &session.root)
 }
 
 /// What an apply would do, in words.
 fn drift(session: &Session, global: &Global) -> Result<Vec<String>, Failure> {
     let config = session.config(global)?;
     let layout = session.layout(&config, global)?;
-    let (inventory, steps) = Change::new(session, &config.slurm)?.prepare(&layout)?;
+    let (inventory, steps) =
+        Change::new(session, &config.slurm)?.prepare(&layout, &LeftOut::default(), global)?;
     let mut words = Vec::new();
     for gpu in Preview::new(&inventory, &steps).gpus {
         let index = gpu.gpu;

@@ -10,6 +10,7 @@ mod export;
 mod out;
 mod plan;
 mod profiles;
+pub mod progress;
 mod render;
 pub mod report;
 mod run;
@@ -70,7 +71,7 @@ enum Verb {
     /// List the profiles of the GPUs present, or of any model
     Profiles(profiles::Args),
     /// Show what apply would change, and why
-    Plan,
+    Plan(plan::Args),
     /// Make the node what the configuration says: GPUs, then Slurm's files
     Apply(apply::Args),
     /// Destroy all instances of GPUs
@@ -105,7 +106,7 @@ pub fn run(cli: &Cli) -> Outcome {
     match &cli.verb {
         Verb::Status => status::run(&session, &cli.global),
         Verb::Profiles(args) => profiles::run(&session, &cli.global, args),
-        Verb::Plan => plan::run(&session, &cli.global),
+        Verb::Plan(args) => plan::run(&session, &cli.global, args),
         Verb::Apply(args) => apply::run(&session, &cli.global, args),
         Verb::Clear(args) => clear::clear(&session, &cli.global, args),
         Verb::Mode(args) => clear::mode(&session, &cli.global, args),

@@ -11,7 +11,9 @@ use super::report::{Exit, Failure, Outcome};
 /// Prints text as it is.
 pub(super) fn text(text: &str) -> Result<(), Failure> {
     match io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::new(Exit::Failure, error)),
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::new(Exit::Failure, format!("standard output: {error}")))
+        }
         _ => Ok(()),
     }
 }

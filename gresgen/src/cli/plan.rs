@@ -2,17 +2,24 @@
 
 use std::fmt::Write;
 
-use super::change::Change;
+use super::change::{Change, LeftOut};
 use super::report::{Exit, Outcome};
 use super::session::Session;
 use super::{Global, draw, out};
 use crate::apply::preview::{Action, GpuPreview, Preview};
 use crate::inventory::{Gpu, Inventory};
 
-pub(super) fn run(session: &Session, global: &Global) -> Outcome {
+/// Options of the verb.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    left_out: LeftOut,
+}
+
+pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let config = session.config(global)?;
     let layout = session.layout(&config, global)?;
-    let (inventory, steps) = Change::new(session, &config.slurm)?.prepare(&layout)?;
+    let (inventory, steps) = Change::new(session, &config.slurm)?.prepare(&layout, &args.left_out, global)?;
     let preview = Preview::new(&inventory, &steps);
     if global.json {
         out::json(&preview)?

@@ -102,6 +102,9 @@ impl From<DriverError> for Failure {
                 "is the NVIDIA driver installed and loaded? without a GPU, try simulated ones: \
                  gresgen --simulate a100-40gb:2 --root DIR status",
             ),
+            DriverError::Unlisted { .. } => Some(
+                "try again; if it stays, the GPU needs a reset or the node a reboot: see nvidia-smi mig -lgi and -lci",
+            ),
             other => other.code().and_then(Code::hint),
         };
         let exit = if error.code() == Some(Code::IN_USE) { Exit::InUse } else { Exit::Failure };

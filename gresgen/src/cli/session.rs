@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::Global;
+use super::progress::message;
 use super::report::{Exit, Failure};
 use crate::apply::wish::{Layout, WishError};
 use crate::config::Config;
@@ -106,7 +107,7 @@ impl Session {
     pub(super) fn settings_if_sound(&self, global: &Global) -> Settings {
         self.settings(global).unwrap_or_else(|failure| {
             if !global.quiet {
-                eprintln!("warning: {}", failure.error);
+                message(format_args!("warning: {}", failure.error));
             }
             Settings::default()
         })

@@ -12,6 +12,8 @@ use super::snippet::{Mark, Snippet, Source};
 pub struct ConfigError {
     position: String,
     snippet: Option<Box<Snippet>>,
+    /// Index of each GPU, for problems that name them by position.
+    indexes: Vec<usize>,
     /// What is wrong.
     pub problem: Problem,
 }
@@ -55,7 +57,7 @@ pub enum Problem {
     #[error("{0}: neither a count nor a place is given")]
     NoCount(String),
     /// More places than instances.
-    #[error("{profile}: {places} places for {count} GPU instances")]
+    #[error("{profile}: {places} places for {count} GPU instance{}", if *.count == 1 { "" } else { "s" })]
     TooManyPlaces {
         /// Profile as written.
         profile: Profile,
@@ -103,6 +105,16 @@ pub enum Problem {
         /// Those there are.
         valid: Vec<u8>,
     },
+    /// Two places that exclude each other.
+    #[error("{gpu}: {} at {} and {} at {} cannot stand side by side", one.0, one.1, other.0, other.1)]
+    Overlap {
+        /// The GPU, as text.
+        gpu: String,
+        /// Profile and start.
+        one: (Profile, u8),
+        /// The one before it.
+        other: (Profile, u8),
+    },
     /// The layout does not fit.
     #[error("{0}")]
     Infeasible(Box<Infeasible>),
@@ -113,14 +125,24 @@ impl ConfigError {
         ConfigError {
             position: source.position(mark),
             snippet: source.snippet(mark).map(Box::new),
+            indexes: Vec::new(),
             problem: problem.into(),
         }
+    }
+
+    /// With GPUs named by index where the problem knows their positions alone.
+    pub(super) fn indexed(self, indexes: Vec<usize>) -> Self {
+        ConfigError { indexes, ..self }
     }
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.position, self.problem)?;
+        write!(f, "{}: ", self.position)?;
+        match &self.problem {
+            Problem::Infeasible(error) => error.numbered(&self.indexes).fmt(f)?,
+            problem => problem.fmt(f)?,
+        }
         match &self.snippet {
             Some(snippet) => write!(f, "\n{snippet}"),
             None => Ok(()),

@@ -19,6 +19,9 @@ pub struct GpuDocument {
     pub pci: String,
     /// PCI device id, high, and vendor id, low.
     pub pci_device: u32,
+    /// The same of the board that carries it; null where it is not known.
+    #[serde(default)]
+    pub pci_subsystem: Option<u32>,
     /// Product name.
     pub model: String,
     /// Total memory, in MiB.
@@ -197,6 +200,7 @@ impl From<&Gpu> for GpuDocument {
             uuid: gpu.uuid.clone(),
             pci: gpu.pci.clone(),
             pci_device: gpu.pci_device,
+            pci_subsystem: gpu.pci_subsystem,
             model: gpu.model.clone(),
             memory_mib: gpu.memory_mib,
             architecture: gpu.architecture.map(ArchitectureName::from),
@@ -227,6 +231,7 @@ impl GpuDocument {
             uuid: self.uuid,
             pci: self.pci,
             pci_device: self.pci_device,
+            pci_subsystem: self.pci_subsystem,
             model: self.model,
             memory_mib: self.memory_mib,
             architecture: self.architecture.map(Architecture::from),

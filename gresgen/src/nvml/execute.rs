@@ -27,7 +27,7 @@ impl Driver {
     /// The call's; an accepted change that did not take effect is [`Activation::Pending`], not an error.
     pub fn set_mode(&self, gpu: &str, on: bool) -> Result<Activation, DriverError> {
         let device = self.device(gpu)?;
-        self.compute.borrow_mut().retain(|(uuid, _), _| uuid != gpu);
+        self.forget_compute_profiles(gpu);
         let status = device.set_mig_mode(on).map_err(failed(gpu, "nvmlDeviceSetMigMode"))?;
         Ok(if status == 0 { Activation::Active } else { Activation::Pending(Code(status)) })
     }

@@ -72,6 +72,14 @@ pub enum DriverError {
         /// What is odd.
         what: String,
     },
+    /// NVML's lists lack an instance that its own kernel module has.
+    #[error("GPU {gpu}: NVML does not list {instance}, which the kernel module has")]
+    Unlisted {
+        /// Its UUID.
+        gpu: String,
+        /// Which one, by its ids.
+        instance: String,
+    },
     /// Device files of an instance cannot be determined.
     #[error(transparent)]
     Devices(#[from] DeviceError),
@@ -152,6 +160,11 @@ impl Driver {
         let profiles: Rc<[ComputeProfile]> = geometry::compute_profiles(calls, gi, object)?.into();
         self.compute.borrow_mut().insert(key, Rc::clone(&profiles));
         Ok(profiles)
+    }
+
+    /// Asks anew what instances of `gpu` can be divided into, when next that matters.
+    fn forget_compute_profiles(&self, gpu: &str) {
+        self.compute.borrow_mut().retain(|(uuid, _), _| uuid != gpu);
     }
 
     fn nvml(&self) -> Result<&Nvml, DriverError> {

@@ -9,7 +9,7 @@ use super::code::Code;
 use super::geometry::{architecture, geometry};
 use super::raw::{ComputeInstance, ComputeProfile, GpuInstance, MigCalls, mig_device};
 use super::{Driver, DriverError, failed};
-use crate::devices::{boot_id, gpu_file};
+use crate::devices::{InstanceIds, boot_id, existing, gpu_file};
 use crate::inventory::{Compute, Gpu, Holder, Instance, Inventory, Mode};
 use crate::root::Root;
 use crate::slurm::cores::Topology;
@@ -36,7 +36,24 @@ impl Driver {
         })
     }
 
+    /// One GPU, of which nothing is missing: a profile that the driver denies in passing would take its instances
+    /// out of the picture, and whoever works from that would neither count them nor bring them back.
     fn gpu(&self, index: u32) -> Result<Gpu, DriverError> {
+        let gpu = self.listed(index)?;
+        if unlisted(&gpu, &existing(&self.root, gpu.minor)).is_none() {
+            return Ok(gpu);
+        }
+        // Or an instance has been created between the two looks.
+        self.forget_compute_profiles(&gpu.uuid);
+        let gpu = self.listed(index)?;
+        match unlisted(&gpu, &existing(&self.root, gpu.minor)) {
+            None => Ok(gpu),
+            Some(instance) => Err(DriverError::Unlisted { gpu: gpu.uuid, instance }),
+        }
+    }
+
+    /// One GPU as NVML lists it.
+    fn listed(&self, index: u32) -> Result<Gpu, DriverError> {
         let object = format!("GPU {index}");
         let device =
             self.nvml()?.device_by_index(index).map_err(failed(&object, "nvmlDeviceGetHandleByIndex_v2"))?;
@@ -57,6 +74,7 @@ impl Driver {
             minor,
             pci: pci_address(&pci.bus_id),
             pci_device: pci.pci_device_id,
+            pci_subsystem: pci.pci_sub_system_id,
             memory_mib,
             architecture: generation(&device).map_err(failed(&uuid, "nvmlDeviceGetArchitecture"))?,
             mode,
@@ -75,6 +93,17 @@ impl Driver {
         }
         Ok(gpu)
     }
+}
+
+/// The first instance of the kernel module's that a GPU's lists lack.
+fn unlisted(gpu: &Gpu, existing: &InstanceIds) -> Option<String> {
+    existing.iter().find_map(|(gi, compute)| {
+        let Some(listed) = gpu.instances.iter().find(|i| i.gi == *gi) else {
+            return Some(format!("GPU instance {gi}"));
+        };
+        let missing = compute.iter().find(|ci| listed.compute.iter().all(|c| c.ci != **ci))?;
+        Some(format!("compute instance {missing} of GPU instance {gi}"))
+    })
 }
 
 /// Reads the instances of one GPU.

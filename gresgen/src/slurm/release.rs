@@ -38,15 +38,18 @@ pub enum CgroupKey {
 /// Year and month of a release.
 type Month = (u8, u8);
 
-/// Keys of cgroup.conf(5) with the first release that reads them and the first one after that does not: from
-/// cgroup.conf(5) and the release notes, and all of them tried on 22.05.8. The daemons end at a key that they
-/// do not know ("Parsing error at unrecognized key").
+/// Keys of cgroup.conf(5) with the first release that reads them and the first one after that does not, as each
+/// release's parser lists them (Slurm src/interfaces/cgroup.c, up to 22.05 src/common/cgroup.c); tests/render tries
+/// all of them on the slurmd of 22.05, 24.11 and 26.05. The daemons end at a key that they do not know ("Parsing
+/// error at unrecognized key").
 const CGROUP_KEYS: &[(&str, Month, Month)] = &[
     ("AllowedRAMSpace", (0, 0), (99, 0)),
     ("AllowedSwapSpace", (0, 0), (99, 0)),
     ("CgroupAutomount", (0, 0), (23, 11)),
+    ("CgroupJobIdPaths", (26, 5), (99, 0)),
     ("CgroupMountpoint", (0, 0), (99, 0)),
     ("CgroupPlugin", (21, 8), (99, 0)),
+    ("CgroupSlice", (25, 11), (99, 0)),
     ("ConstrainCores", (0, 0), (99, 0)),
     ("ConstrainDevices", (0, 0), (99, 0)),
     ("ConstrainRAMSpace", (0, 0), (99, 0)),
@@ -59,10 +62,11 @@ const CGROUP_KEYS: &[(&str, Month, Month)] = &[
     ("MaxSwapPercent", (0, 0), (99, 0)),
     ("MemorySwappiness", (0, 0), (99, 0)),
     ("MinRAMSpace", (0, 0), (99, 0)),
-    ("SignalChildrenProcesses", (23, 2), (99, 0)),
-    ("SystemdTimeout", (23, 11), (99, 0)),
+    ("SignalChildrenProcesses", (23, 11), (99, 0)),
+    ("SystemdTimeout", (24, 5), (99, 0)),
     ("AllowedDevicesFile", (0, 0), (22, 5)),
     ("AllowedKmemSpace", (0, 0), (23, 11)),
+    ("CgroupReleaseAgentDir", (0, 0), (22, 5)),
     ("ConstrainKmemSpace", (0, 0), (23, 11)),
     ("MaxKmemPercent", (0, 0), (23, 11)),
     ("MinKmemSpace", (0, 0), (23, 11)),
@@ -131,6 +135,11 @@ impl Release {
     /// Whether a plugin that is not installed on a login node costs an error line at every `srun`.
     pub fn complains_about_missing_plugin(self) -> bool {
         !self.since(25, 11)
+    }
+
+    /// Keys of cgroup.conf that some release reads.
+    pub fn cgroup_keys() -> impl Iterator<Item = &'static str> {
+        CGROUP_KEYS.iter().map(|(name, ..)| *name)
     }
 
     /// What it does with a key of cgroup.conf. Slurm ignores the case of keys.
@@ -211,6 +220,8 @@ mod tests {
             ("constraindevices", Read, Read),
             ("CgroupAutomount", Read, Gone),
             ("EnableControllers", Gone, Read),
+            ("SystemdTimeout", Gone, Read),
+            ("CgroupSlice", Gone, Read),
             ("AllowedDevicesFile", Gone, Gone),
             ("Colour", Unknown, Unknown),
         ] {

@@ -62,7 +62,10 @@ impl Lab {
     }
 
     /// The namespaces and device nodes without Slurm's configuration and daemons.
-    pub(crate) fn empty(release: Release, options: Options) -> Result<Self, LabError> {
+    ///
+    /// # Errors
+    /// [`LabError::Unavailable`] where no judge can work; otherwise what failed.
+    pub fn empty(release: Release, options: Options) -> Result<Self, LabError> {
         let root = rootfs::ensure(release)?;
         let namespace =
             Namespace::start(&root, &options.nodes[0].name, options.cgroup.hierarchy(), &options.binds)?;
