@@ -1,5 +1,6 @@
 //! The two hooks, and what stands between them.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
 use device_map::{DeviceMap, Record};
@@ -46,13 +47,19 @@ pub fn task_init(spank: &mut Spank<'_>, arguments: &[String]) {
         Some(Ok(None)) => return,
         Some(Ok(Some(prepared))) => {
             let args = args();
-            let Err(why) = give(spank, prepared, &args) else { return };
+            let Err(why) = contained(|| give(spank, prepared, &args)) else { return };
             (args, Some(why))
         }
         Some(Err(why)) => (args(), once(spank, why.clone())),
         None => (args(), once(spank, "the plugin failed at the start of the step, see slurmd's log".into())),
     };
     refuse(spank, &args, why.as_deref());
+}
+
+/// Makes a panic an error: Slurm would ignore it in a plugin loaded as `optional`, and run the task.
+fn contained(give: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+    let failed = |_| Err("the plugin failed in this task, see slurmd's log".to_owned());
+    catch_unwind(AssertUnwindSafe(give)).unwrap_or_else(failed)
 }
 
 fn arguments_of(arguments: &[String]) -> Args {
@@ -116,5 +123,18 @@ fn refuse(spank: &Spank<'_>, args: &Args, why: Option<&str>) {
     }
     if args.on_unresolved == OnUnresolved::Fail {
         spank.abandon_task(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_a_reason_to_refuse_a_task() {
+        assert_eq!(contained(|| Ok(())), Ok(()));
+        assert_eq!(contained(|| Err("why".into())), Err("why".into()));
+        let panicked = contained(|| panic!("out of cheese"));
+        assert_eq!(panicked, Err("the plugin failed in this task, see slurmd's log".into()));
     }
 }
