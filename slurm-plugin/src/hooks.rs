@@ -97,13 +97,11 @@ fn give(spank: &mut Spank<'_>, prepared: &Prepared, args: &Args) -> Result<(), S
     let task = spank.local_task().map_or(0, |task| task as usize);
     let changes = publish::changes(map, &resolution, wishes, task, &args.set);
     publish::apply(spank, &changes)?;
-    for complaint in complaints {
-        log::user(&format!("[mig] {complaint}"));
-    }
     // Once per step is enough.
-    if args.notices && spank.global_task() == Ok(0) {
+    if spank.global_task() == Ok(0) {
         let notices = [publish::notice(map, &changes), limits(&resolution)];
-        notices.iter().flatten().for_each(|notice| log::user(&format!("[mig] {notice}")));
+        let notices = notices.into_iter().flatten().filter(|_| args.notices);
+        complaints.into_iter().chain(notices).for_each(|said| log::user(&format!("[mig] {said}")));
     }
     Ok(())
 }

@@ -86,6 +86,25 @@ fn several_devices_are_noticed_once_per_step() {
 }
 
 #[test]
+fn a_variable_that_is_not_understood_is_named_once_per_step() {
+    on_each_release(|release| {
+        let Some((n1, lab)) = start(release, "notices=off") else { return };
+        let endless = "x".repeat(100_000);
+        for (name, value) in
+            [("SPANK_MIG_DEVICES", endless.as_str()), ("SPANK_MIG_PER_TASK", "one\nof\nthem")]
+        {
+            let command = lab.command(&["srun", "-n3", "--gres=gpu:3g.20gb:1", "lab-probe"]);
+            let output = command.user(User::Alice).env(name, value).output().unwrap();
+            let uuid = Some(n1.gpus.gpus[4].uuid.clone());
+            assert_eq!(cuda(&output), [uuid.clone(), uuid.clone(), uuid], "{output:?}");
+            let lines: Vec<_> = output.stderr.lines().filter(|line| line.contains("is not")).collect();
+            assert_eq!(lines.len(), 1, "{output:?}");
+            assert!(lines[0].starts_with(&format!("[mig] {name}: ")) && lines[0].len() < 200, "{output:?}");
+        }
+    });
+}
+
+#[test]
 fn containers_are_told_on_request() {
     on_each_release(|release| {
         let Some((_, lab)) = start(release, "set=cuda,nvidia notices=off") else { return };
