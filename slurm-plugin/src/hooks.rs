@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use device_map::{DeviceMap, Record};
 use spank::{Context, Spank, log};
 
-use crate::access;
+use crate::access::{self, Access};
 use crate::args::{Args, OnUnresolved};
 use crate::node;
 use crate::options;
@@ -87,10 +87,15 @@ fn give(spank: &mut Spank<'_>, prepared: &Prepared, args: &Args) -> Result<(), S
     let Prepared { step, map } = prepared;
     let view = step.view(spank)?;
     let named = named_rows(map, &view).unwrap_or_default();
-    let access = |index: usize, record: &Record| match view.devices.contains(&index) || named.contains(&index)
-    {
-        true => access::ask_and_compare(record),
-        false => access::ask(record),
+    let access = |index: usize, record: &Record| {
+        if view.devices.contains(&index) || named.contains(&index) {
+            return access::ask_and_compare(record);
+        }
+        match access::ask(record) {
+            // Open against expectation: perhaps because another device stands there.
+            Access::Allowed if view.constrained => access::ask_and_compare(record),
+            verdict => verdict,
+        }
     };
     let resolution = resolve(map, &view, access).map_err(|error| error.to_string())?;
     let (wishes, complaints) = options::wishes(spank);
