@@ -116,6 +116,38 @@ fn containers_are_told_on_request() {
     });
 }
 
+/// Where Slurm does not write `CUDA_VISIBLE_DEVICES`, what stands there is the user's, and looks like Slurm's names.
+#[test]
+fn names_that_a_user_exports_count_for_nothing() {
+    on_each_release(|release| {
+        let n1 = Layout::n1();
+        let silent = n1.gres_conf().replace("Flags=nvidia_gpu_env", "Flags=no_gpu_env");
+        assert!(silent.contains("no_gpu_env"), "{silent}");
+        let options = options(&[&n1], "notices=off").first_node(n1.node().gres_conf(&silent));
+        let Some(lab) = lab::require(Lab::start(release, options)) else { return };
+        let run = |arguments: &[&str], exported: &[usize]| {
+            let command = lab.command(&[&["srun"], arguments, &["lab-probe"]].concat()).user(User::Alice);
+            let output = command.env("CUDA_VISIBLE_DEVICES", &n1.uuids(exported).join(",")).output().unwrap();
+            assert!(!output.probes().is_empty(), "{output:?}");
+            output.probes()
+        };
+        let bound = ["-n2", "--gres=gpu:1g.5gb:2", "--gpu-bind=single:1"];
+        for (arguments, exported) in [
+            (&["--gres=gpu:1g.5gb:2"][..], &[4, 5][..]),
+            (&["--gres=gpu:1g.5gb:2"], &[1, 5]),
+            (&bound, &[4, 5]),
+            (&bound, &[1, 0]),
+        ] {
+            for probe in run(arguments, exported) {
+                assert_eq!(probe.cuda_list(), n1.uuids(&n1.opened(&probe)), "{arguments:?} {exported:?}");
+            }
+        }
+        // A step without devices is left alone, whatever its user believes.
+        assert_eq!(run(&[], &[4])[0].cuda_list(), n1.uuids(&[4]));
+        assert_healthy(&lab, &[&n1]);
+    });
+}
+
 #[test]
 fn a_misspelt_argument_keeps_its_default() {
     on_each_release(|release| {
