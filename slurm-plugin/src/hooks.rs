@@ -9,9 +9,9 @@ use spank::{Context, Spank, log};
 use crate::access::{self, Access};
 use crate::args::{Args, OnUnresolved};
 use crate::node;
-use crate::options;
+use crate::options::{self, Naming};
 use crate::publish;
-use crate::resolve::{Devices, Resolution, named_rows, resolve};
+use crate::resolve::{Resolution, named_rows, names_devices, resolve};
 use crate::step::Step;
 
 /// What the hook in slurmstepd found, for the tasks forked from it. Unset when that hook did not end well.
@@ -98,13 +98,17 @@ fn give(spank: &mut Spank<'_>, prepared: &Prepared, args: &Args) -> Result<(), S
         }
     };
     let resolution = resolve(map, &view, access).map_err(|error| error.to_string())?;
-    let (wishes, complaints) = options::wishes(spank);
+    let (mut wishes, complaints) = options::wishes(spank);
+    // Where Slurm has named devices there are no numbers to keep.
+    if wishes.naming == Naming::Index && names_devices(&view.cuda) {
+        wishes.naming = Naming::Uuid;
+    }
     let task = spank.local_task().map_or(0, |task| task as usize);
     let changes = publish::changes(map, &resolution, wishes, task, &args.set);
     publish::apply(spank, &changes)?;
     // Once per step is enough.
     if spank.global_task() == Ok(0) {
-        let notices = [publish::notice(map, &changes), limits(&resolution)];
+        let notices = [publish::notice(map, &resolution, wishes, &args.set), limits(&resolution)];
         let notices = notices.into_iter().flatten().filter(|_| args.notices);
         complaints.into_iter().chain(notices).for_each(|said| log::user(&format!("[mig] {said}")));
     }
@@ -112,9 +116,7 @@ fn give(spank: &mut Spank<'_>, prepared: &Prepared, args: &Args) -> Result<(), S
 }
 
 fn limits(resolution: &Resolution) -> Option<String> {
-    let (Resolution::Set(devices) | Resolution::Keep(devices)) = resolution;
-    let Devices { limits_not_in_force, .. } = devices;
-    limits_not_in_force.then(|| {
+    resolution.devices().limits_not_in_force.then(|| {
         "cgroup.conf has ConstrainDevices=yes but this task can open devices of other jobs; tell your administrator".to_owned()
     })
 }
