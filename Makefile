@@ -3,8 +3,9 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 
-# Build: libslurm-dev has slurm/spank.h, libclang-dev is bindgen's. Run: a real Slurm to test in.
-PACKAGES := libslurm-dev libclang-dev gcc pkg-config slurmctld slurmd slurm-client iproute2 strace lua5.4 python3 python3-venv debootstrap
+# Build: libslurm-dev has slurm/spank.h, libclang-dev is bindgen's. Run: a real Slurm to test in, and a systemd, which
+# without systemd-sysv is nobody's init.
+PACKAGES := libslurm-dev libclang-dev gcc pkg-config slurmctld slurmd slurm-client iproute2 strace lua5.4 python3 python3-venv debootstrap systemd
 
 .PHONY: setup build release test lint demo bench soak sweep fuzz valgrind test-slurm-matrix install uninstall
 
