@@ -4,18 +4,28 @@ use mig::{BOARDS, Board, Geometry, Placed, Spec, room};
 use serde::Serialize;
 
 use super::report::{Exit, Failure, Outcome};
-use super::session::Session;
+use super::session::{Only, Session};
 use super::{Global, out};
+use crate::config::is_model;
 
 /// Options of the verb.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
+    #[command(flatten)]
+    only: Only,
     /// Any GPU model, by key (a100-40gb) or product name; no driver needed
-    #[arg(long, value_name = "MODEL")]
+    #[arg(long, value_name = "MODEL", conflicts_with = "gpus")]
     model: Option<String>,
     /// List the models known without a driver
-    #[arg(long, conflicts_with = "model")]
+    #[arg(long, conflicts_with_all = ["model", "gpus"])]
     models: bool,
+}
+
+/// A model known without a driver.
+#[derive(Serialize)]
+struct Model {
+    key: &'static str,
+    names: &'static [&'static str],
 }
 
 /// Profiles of one GPU or model.
@@ -27,7 +37,7 @@ struct Listing {
     profiles: Vec<Row>,
 }
 
-#[derive(Serialize)]
+#[derive(PartialEq, Eq, Serialize)]
 struct Row {
     profile: String,
     id: u32,
@@ -47,33 +57,41 @@ struct Row {
 
 pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     if args.models {
-        let rows: Vec<Vec<String>> =
-            BOARDS.iter().map(|b| vec![b.key.to_owned(), b.names.join(", ")]).collect();
-        out::text(&out::table(&rows))?;
+        models(global.json)?;
         return Ok(Exit::Ok);
     }
     let listings = match &args.model {
         Some(model) => vec![offline(model)?],
-        None => present(session)?,
+        None => present(session, &args.only)?,
     };
     if global.json {
         out::json(&listings)?
     } else {
-        out::text(&text(&listings))?
+        out::text(&text(&listings, global.verbose))?
     }
     Ok(Exit::Ok)
 }
 
+fn models(json: bool) -> Result<(), Failure> {
+    if json {
+        return out::json(&BOARDS.iter().map(|b| Model { key: b.key, names: b.names }).collect::<Vec<_>>());
+    }
+    out::text(&out::table(
+        &BOARDS.iter().map(|b| vec![b.key.to_owned(), b.names.join(", ")]).collect::<Vec<_>>(),
+    ))
+}
+
 fn offline(model: &str) -> Result<Listing, Failure> {
-    let board = BOARDS.iter().find(|b| b.key == model || b.names.contains(&model)).ok_or_else(|| {
+    let board = BOARDS.iter().find(|board| is_model(model, board)).ok_or_else(|| {
         Failure::new(Exit::Usage, format!("{model}: no such GPU model"))
             .hint("gresgen profiles --models lists them")
     })?;
     Ok(Listing::new(None, board.key, &Board::geometry(board), &[]))
 }
 
-fn present(session: &Session) -> Result<Vec<Listing>, Failure> {
-    let inventory = session.driver()?.inventory(&session.node())?;
+fn present(session: &Session, only: &Only) -> Result<Vec<Listing>, Failure> {
+    let mut inventory = session.driver()?.inventory(&session.node())?;
+    only.keep(&mut inventory)?;
     let with_mig = inventory.gpus.iter().filter(|gpu| !gpu.geometry.specs.is_empty());
     let listing = |gpu: &crate::inventory::Gpu| {
         let placed: Vec<Placed> = gpu.instances.iter().map(|i| i.placed).collect();
@@ -141,15 +159,35 @@ impl Row {
 const HEADINGS: [&str; 11] =
     ["PROFILE", "ID", "FREE", "MiB", "SM", "CE", "DEC", "ENC", "JPEG", "OFA", "PLACEMENTS"];
 
-fn text(listings: &[Listing]) -> String {
-    let blocks = listings.iter().map(|listing| {
-        let title = match listing.gpu {
-            Some(index) => format!("GPU {index}  {}\n", listing.model),
-            None => format!("{}\n", listing.model),
+/// GPUs that can be cut into the same share a table.
+fn text(listings: &[Listing], verbose: bool) -> String {
+    let mut groups: Vec<(Vec<u32>, &Listing)> = Vec::new();
+    for listing in listings {
+        let alike = |(_, other): &&mut (Vec<u32>, &Listing)| {
+            other.model == listing.model && other.profiles == listing.profiles
+        };
+        match groups.iter_mut().find(alike) {
+            Some((gpus, _)) => gpus.extend(listing.gpu),
+            None => groups.push((listing.gpu.into_iter().collect(), listing)),
+        }
+    }
+    let blocks = groups.into_iter().map(|(gpus, listing)| {
+        let numbers: Vec<String> = gpus.iter().map(ToString::to_string).collect();
+        let title = match &numbers[..] {
+            [] => format!("{}\n", listing.model),
+            [one] => format!("GPU {one}  {}\n", listing.model),
+            several => format!("GPUs {}  {}\n", several.join(", "), listing.model),
         };
         let mut rows = vec![HEADINGS.map(str::to_owned).to_vec()];
         rows.extend(listing.profiles.iter().map(Row::cells));
-        title + &out::table(&rows)
+        let table = out::table(&rows);
+        let parts =
+            std::iter::once(&[][..]).chain(listing.profiles.iter().map(|row| &row.compute_instances[..]));
+        let lines = table.lines().zip(parts).map(|(line, parts)| match verbose && parts.len() > 1 {
+            true => format!("{line}\n  as {}\n", parts.join(" or ")),
+            false => format!("{line}\n"),
+        });
+        title + &lines.collect::<String>()
     });
     blocks.collect::<Vec<_>>().join("\n")
 }

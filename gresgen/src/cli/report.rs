@@ -32,6 +32,34 @@ pub enum Exit {
     SlurmPending = 6,
 }
 
+impl Exit {
+    /// Every one, by number.
+    pub const ALL: [Exit; 7] = [
+        Exit::Ok,
+        Exit::Failure,
+        Exit::Usage,
+        Exit::Drift,
+        Exit::InUse,
+        Exit::ResetPending,
+        Exit::SlurmPending,
+    ];
+
+    /// What it says to a person.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Exit::Ok => "done, or nothing to do",
+            Exit::Failure => "failed; what was changed is back, or the message says what is not",
+            Exit::Usage => "usage, or bad input: nothing was changed",
+            Exit::Drift => "check found drift",
+            Exit::InUse => "refused, because something is in use: nothing was changed",
+            Exit::ResetPending => "done, but a GPU reset or a reboot is pending",
+            Exit::SlurmPending => {
+                "the hardware and the files are done, but Slurm has to be told; the output says how"
+            }
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         ExitCode::from(exit as u8)
