@@ -1,16 +1,17 @@
 //! The two hooks, and what stands between them.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
 use device_map::{DeviceMap, Record};
 use spank::{Context, Spank, log};
 
-use crate::access;
+use crate::access::{self, Access};
 use crate::args::{Args, OnUnresolved};
 use crate::node;
-use crate::options;
+use crate::options::{self, Naming};
 use crate::publish;
-use crate::resolve::{Devices, Resolution, named_rows, resolve};
+use crate::resolve::{Resolution, named_rows, names_devices, resolve};
 use crate::step::Step;
 
 /// What the hook in slurmstepd found, for the tasks forked from it. Unset when that hook did not end well.
@@ -46,13 +47,19 @@ pub fn task_init(spank: &mut Spank<'_>, arguments: &[String]) {
         Some(Ok(None)) => return,
         Some(Ok(Some(prepared))) => {
             let args = args();
-            let Err(why) = give(spank, prepared, &args) else { return };
+            let Err(why) = contained(|| give(spank, prepared, &args)) else { return };
             (args, Some(why))
         }
         Some(Err(why)) => (args(), once(spank, why.clone())),
         None => (args(), once(spank, "the plugin failed at the start of the step, see slurmd's log".into())),
     };
     refuse(spank, &args, why.as_deref());
+}
+
+/// Makes a panic an error: Slurm would ignore it in a plugin loaded as `optional`, and run the task.
+fn contained(give: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+    let failed = |_| Err("the plugin failed in this task, see slurmd's log".to_owned());
+    catch_unwind(AssertUnwindSafe(give)).unwrap_or_else(failed)
 }
 
 fn arguments_of(arguments: &[String]) -> Args {
@@ -80,31 +87,36 @@ fn give(spank: &mut Spank<'_>, prepared: &Prepared, args: &Args) -> Result<(), S
     let Prepared { step, map } = prepared;
     let view = step.view(spank)?;
     let named = named_rows(map, &view).unwrap_or_default();
-    let access = |index: usize, record: &Record| match view.devices.contains(&index) || named.contains(&index)
-    {
-        true => access::ask_and_compare(record),
-        false => access::ask(record),
+    let access = |index: usize, record: &Record| {
+        if view.devices.contains(&index) || named.contains(&index) {
+            return access::ask_and_compare(record);
+        }
+        match access::ask(record) {
+            // Open against expectation: perhaps because another device stands there.
+            Access::Allowed if view.constrained => access::ask_and_compare(record),
+            verdict => verdict,
+        }
     };
     let resolution = resolve(map, &view, access).map_err(|error| error.to_string())?;
-    let (wishes, complaints) = options::wishes(spank);
+    let (mut wishes, complaints) = options::wishes(spank);
+    // Where Slurm has named devices there are no numbers to keep.
+    if wishes.naming == Naming::Index && names_devices(&view.cuda) {
+        wishes.naming = Naming::Uuid;
+    }
     let task = spank.local_task().map_or(0, |task| task as usize);
     let changes = publish::changes(map, &resolution, wishes, task, &args.set);
     publish::apply(spank, &changes)?;
-    for complaint in complaints {
-        log::user(&format!("[mig] {complaint}"));
-    }
     // Once per step is enough.
-    if args.notices && spank.global_task() == Ok(0) {
-        let notices = [publish::notice(map, &changes), limits(&resolution)];
-        notices.iter().flatten().for_each(|notice| log::user(&format!("[mig] {notice}")));
+    if spank.global_task() == Ok(0) {
+        let notices = [publish::notice(map, &resolution, wishes, &args.set), limits(&resolution)];
+        let notices = notices.into_iter().flatten().filter(|_| args.notices);
+        complaints.into_iter().chain(notices).for_each(|said| log::user(&format!("[mig] {said}")));
     }
     Ok(())
 }
 
 fn limits(resolution: &Resolution) -> Option<String> {
-    let (Resolution::Set(devices) | Resolution::Keep(devices)) = resolution;
-    let Devices { limits_not_in_force, .. } = devices;
-    limits_not_in_force.then(|| {
+    resolution.devices().limits_not_in_force.then(|| {
         "cgroup.conf has ConstrainDevices=yes but this task can open devices of other jobs; tell your administrator".to_owned()
     })
 }
@@ -116,5 +128,18 @@ fn refuse(spank: &Spank<'_>, args: &Args, why: Option<&str>) {
     }
     if args.on_unresolved == OnUnresolved::Fail {
         spank.abandon_task(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_a_reason_to_refuse_a_task() {
+        assert_eq!(contained(|| Ok(())), Ok(()));
+        assert_eq!(contained(|| Err("why".into())), Err("why".into()));
+        let panicked = contained(|| panic!("out of cheese"));
+        assert_eq!(panicked, Err("the plugin failed in this task, see slurmd's log".into()));
     }
 }

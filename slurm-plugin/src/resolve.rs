@@ -55,7 +55,7 @@ use device_map::{DeviceMap, Record};
 use crate::access::Access;
 use crate::step::{Sharing, StepView};
 use names::Said;
-pub use names::named_rows;
+pub use names::{named_rows, names_devices};
 pub use reason::Unresolved;
 
 /// The devices of a task.
@@ -65,6 +65,14 @@ pub enum Resolution {
     Keep(Devices),
     /// These.
     Set(Devices),
+}
+
+impl Resolution {
+    /// The devices of the task.
+    pub fn devices(&self) -> &Devices {
+        let (Resolution::Keep(devices) | Resolution::Set(devices)) = self;
+        devices
+    }
 }
 
 /// Indexes into the map, ascending, and how far they are to be relied on.
@@ -186,7 +194,7 @@ fn refined(step: &StepView, given: &Given) -> Result<Vec<usize>, Unresolved> {
         Sharing::Absent => Ok(given.all()),
         Sharing::Node => by_index(task, given),
         // Where Slurm names devices, its lists count those of the node throughout.
-        Sharing::Step if names::devices(&step.step_cuda).is_some() => by_index(task, given),
+        Sharing::Step if names_devices(&step.step_cuda) => by_index(task, given),
         Sharing::Step => by_position(task, given),
     }
 }

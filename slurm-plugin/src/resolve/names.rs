@@ -56,6 +56,11 @@ pub(super) fn devices(cuda: &Visible) -> Option<&[String]> {
     }
 }
 
+/// Whether Slurm names devices in this list.
+pub fn names_devices(cuda: &Visible) -> bool {
+    devices(cuda).is_some()
+}
+
 /// Whether `name` is the record's UUID, or the older `MIG-GPU-<uuid>/<gi>/<ci>` of drivers before 470.42.01.
 fn is_name_of(name: &str, record: &Record) -> bool {
     let older = record.instance.map(|(gi, ci)| format!("MIG-{}/{gi}/{ci}", record.parent));

@@ -46,7 +46,10 @@ fn judge_slurm(node: &Node) {
 /// What the plugin makes of it: right everywhere, and Slurm's own text where that was right.
 fn judge_plugin(node: &Node) {
     assert_eq!(node.detected(), node.predicted(), "Slurm's indexes are the map's");
-    for arguments in UNBOUND.iter().chain(&BOUND) {
+    // Who asks for numbers gets what Slurm has; that must not be the wrong name.
+    let numbers = BOUND.map(|arguments| [arguments, &["--mig-devices=index"]].concat());
+    let requests = UNBOUND.into_iter().chain(BOUND).chain(numbers.iter().map(Vec::as_slice));
+    for arguments in requests {
         let probes = tasks(node, arguments);
         assert!(!probes.is_empty());
         for probe in probes {
