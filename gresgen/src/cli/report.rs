@@ -78,7 +78,7 @@ pub struct Failure {
     pub hint: Option<String>,
 }
 
-const END_OR_DRAIN: &str = "end what uses it, or drain the node first: gresgen apply --drain";
+const END_OR_DRAIN: &str = "end what uses it; for jobs of Slurm, --drain waits until they have ended";
 const OFFLINE: &str = "start slurmctld; --offline says that no job of this node holds a slice";
 
 /// What every verb returns.
