@@ -68,12 +68,28 @@ fn an_export_is_a_configuration_that_changes_nothing() {
         node.write("etc/gresgen/config.yaml", &node.ok(arguments));
         assert_eq!(node.ok(&["apply"]), "nothing to change\n", "{arguments:?}");
     }
-    assert_eq!(node.uuids(), before);
+    assert_eq!((node.uuids(), node.run(&["export"]).stderr), (before, String::new()));
     let one = node.json(&["export", "rtx-pro-6000-blackwell-96gb"]);
     let entry = serde_json::json!({
         "devices": [3], "mig-enabled": true, "mig-devices": {"1g.24gb+me.all": 1, "1g.24gb-me": 2},
     });
     assert_eq!(one["mig-configs"]["current"], serde_json::json!([entry]));
+}
+
+/// An instance without a compute instance is no MIG device, and mig-parted's grammar counts those.
+#[test]
+fn an_export_that_leaves_something_out_says_so() {
+    let node =
+        Node::with_layout("h100-80gb-sxm:2", &["devices: [1], mig-enabled: true, mig-devices: {1g.10gb: 2}"]);
+    // MIG mode, the first GPU instance, and no further.
+    let cut = node.finish(node.command(&["apply"]).env("NVML_SIM_FAULTS", "kill@3"));
+    assert_eq!(cut.code, -1, "{}", cut.stderr);
+    assert!(node.ok(&["status"]).contains("nobody can: no compute instance"));
+    let export = node.run(&["export"]);
+    assert_eq!(
+        export.stderr,
+        "warning: GPU 1: holds what a configuration cannot say; applying this one changes it\n"
+    );
 }
 
 /// Every profile of every model can be made, alone, by its name.

@@ -1,14 +1,19 @@
 //! `gresgen export`: what the node has, as a configuration in mig-parted's grammar.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use mig::Profile;
 use serde_json::{Map, Value, json};
 
+use super::progress::message;
 use super::report::{Exit, Outcome};
 use super::session::{Only, Session};
 use super::{Global, out};
+use crate::apply::Wish;
+use crate::apply::steps::steps;
+use crate::apply::wish::Layout;
+use crate::config::Config;
 use crate::inventory::{Gpu, Inventory};
 
 /// Options of the verb.
@@ -25,12 +30,27 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let mut inventory = session.driver()?.inventory(&session.node())?;
     args.only.keep(&mut inventory)?;
     let entries = entries(&inventory);
+    if !global.quiet {
+        for gpu in unsaid(&inventory, &text(&entries, &args.label), &args.label) {
+            message(format_args!(
+                "warning: GPU {gpu}: holds what a configuration cannot say; applying this one changes it"
+            ));
+        }
+    }
     if global.json {
         out::json(&document(&entries, &args.label))?
     } else {
         out::text(&text(&entries, &args.label))?
     }
     Ok(Exit::Ok)
+}
+
+/// GPUs that the configuration would change: an instance without compute instances has no name in it, nor have
+/// compute instances that are spread over more instances than it takes.
+fn unsaid(inventory: &Inventory, text: &str, label: &str) -> BTreeSet<u32> {
+    let Ok(config) = Config::parse("export", text) else { return BTreeSet::new() };
+    let Ok(targets) = (Layout { config: &config, label }).targets(inventory) else { return BTreeSet::new() };
+    steps(inventory, &targets).iter().map(|step| inventory.gpus[step.gpu()].index).collect()
 }
 
 /// GPUs that hold the same.
