@@ -3,7 +3,9 @@
 //! It says enough to plan and render for a node elsewhere: geometry and placements, CPUs and cores, device
 //! files. Fields are added without another version; a reader ignores those it does not know.
 
+mod geometry;
 mod gpu;
+mod instance;
 
 use std::collections::BTreeMap;
 
@@ -11,8 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::inventory::Inventory;
 use crate::slurm::cores::{Topology, ranges};
+pub use geometry::SpecDocument;
 use gpu::GpuDocument;
-pub use gpu::{HolderDocument, SpecDocument};
+pub use instance::HolderDocument;
 
 /// Version of [`Document`]: it changes when an older reader would misunderstand.
 pub const VERSION: u32 = 1;
