@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::inventory::Inventory;
 use crate::slurm::cores::{Topology, ranges};
 use gpu::GpuDocument;
-pub use gpu::HolderDocument;
+pub use gpu::{HolderDocument, SpecDocument};
 
 /// Version of [`Document`]: it changes when an older reader would misunderstand.
 pub const VERSION: u32 = 1;

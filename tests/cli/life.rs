@@ -105,8 +105,17 @@ fn status_and_profiles_show_the_gpus_that_are_named() {
     // What still fits on the first two differs, so each has its table.
     snapshot("profiles of the node", &node.run(&["profiles", "-v"]).snapshot());
     node.ok(&["clear", "all", "-q"]);
-    assert!(node.ok(&["profiles"]).starts_with("GPUs 0, 1  NVIDIA A100-SXM4-40GB\n"));
+    assert!(node.ok(&["profiles"]).starts_with("GPUs 0-1  NVIDIA A100-SXM4-40GB\n"));
     assert_eq!(gpus(&node.ok(&["profiles", "A30"])), 1);
+    // Hopper has two compute instance profiles of one slice.
+    let hopper = node.ok(&["profiles", "--model", "h100-80gb-sxm", "-v"]);
+    assert!(hopper.contains("\n  as 3 x 1c.3g.40gb or 1 x 2c.3g.40gb or 1 x 3g.40gb\n"), "{hopper}");
+    let unseen = node.ok(&["profiles", "--model", "b300-269gb"]);
+    assert!(unseen.starts_with("b300-269gb  (profile names published, "), "{unseen}");
+    // One profile has one form, wherever it is shown.
+    let mut profile = node.json(&["profiles"])[0]["profiles"][0].clone();
+    assert_eq!(profile.as_object_mut().unwrap().remove("free"), Some(7.into()));
+    assert_eq!(profile, node.json(&["status"])["gpus"][0]["geometry"]["profiles"][0]);
     let models = node.json(&["profiles", "--models"]);
     let first =
         serde_json::json!({"key": "a100-40gb", "names": ["NVIDIA A100-SXM4-40GB", "NVIDIA A100-PCIE-40GB"]});
@@ -141,6 +150,27 @@ fn a_change_keeps_what_fits_and_names_why() {
     assert_eq!(after.iter().filter(|uuid| before.contains(uuid)).count(), 3, "three slices were kept");
     let report = node.json(&["apply"]);
     assert_eq!(report["changed"], false);
+}
+
+#[test]
+fn a_configuration_comes_from_standard_input_too() {
+    let node = Node::new("a100-40gb");
+    node.write(
+        "layout.yaml",
+        "version: v1\nmig-configs: {x: [{devices: all, mig-enabled: true, mig-devices: {1g.5gb: 2}}]}",
+    );
+    let from = |path: &str| {
+        let input = std::fs::File::open(node.path(path)).unwrap();
+        node.finish(node.command(&["--config", "-", "apply", "-q"]).stdin(input))
+    };
+    assert_eq!(from("layout.yaml").code, 0);
+    assert_eq!(node.uuids().len(), 2);
+    node.write("layout.yaml", "version: v2\n");
+    let wrong = from("layout.yaml").stderr;
+    assert!(
+        wrong.starts_with("error: standard input:1:10: version \"v2\" is not known, write v1\n"),
+        "{wrong}"
+    );
 }
 
 #[test]
@@ -288,7 +318,7 @@ fn an_ampere_gpu_in_use_waits_for_its_reset_and_gets_it_on_request() {
         Node::with_layout("a100-40gb:1:held", &["devices: all, mig-enabled: true, mig-devices: {1g.5gb: 7}"]);
     let waiting = node.run(&["apply"]);
     assert_eq!(waiting.code, 5, "{}{}", waiting.stdout, waiting.stderr);
-    assert!(waiting.stdout.contains("MIG mode is pending"), "{}", waiting.stdout);
+    snapshot("a reset is pending", &waiting.snapshot());
     assert!(node.run(&["status"]).stdout.contains("MIG off, on after a GPU reset"));
     // nvidia-smi is found on PATH; the simulator brings one.
     let tools = node.path("tools");

@@ -87,7 +87,7 @@ fn every_profile_of_every_model_is_created_as_named() {
             .as_array()
             .unwrap()
             .iter()
-            .map(|p| p["profile"].as_str().unwrap().to_owned())
+            .map(|p| p["name"].as_str().unwrap().to_owned())
             .collect();
         assert!(profiles.len() >= 5, "{gpus}");
         for profile in profiles {

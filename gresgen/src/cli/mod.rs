@@ -48,7 +48,7 @@ pub struct Global {
     /// Use simulated GPUs, kept below --root: a100-40gb:2,h100-80gb-sxm:1
     #[arg(long, global = true, value_name = "SPEC")]
     pub simulate: Option<String>,
-    /// Configuration file [default: /etc/gresgen/config.yaml below --root]
+    /// Configuration file, - for standard input [default: /etc/gresgen/config.yaml below --root]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Layout of the configuration [default: its `layout:`]

@@ -1,12 +1,16 @@
 //! `gresgen profiles`
 
-use mig::{BOARDS, Board, Geometry, Placed, Spec, room};
+use std::collections::BTreeMap;
+
+use mig::{BOARDS, Board, Certainty, Geometry, Placed, Profile, Spec, room};
 use serde::Serialize;
 
 use super::report::{Exit, Failure, Outcome};
 use super::session::{Only, Session};
 use super::{Global, out};
 use crate::config::is_model;
+use crate::document::SpecDocument;
+use crate::slurm::cores::ranges;
 
 /// Options of the verb.
 #[derive(Debug, clap::Args)]
@@ -34,25 +38,19 @@ struct Listing {
     /// GPU index, absent for a model from the table.
     gpu: Option<u32>,
     model: String,
+    /// How much of a table was seen on real boards; absent for a GPU, which was asked.
+    certainty: Option<&'static str>,
     profiles: Vec<Row>,
 }
 
+/// One profile, as the inventory has it, and how many of it still fit.
 #[derive(PartialEq, Eq, Serialize)]
 struct Row {
-    profile: String,
-    id: u32,
+    #[serde(flatten)]
+    spec: SpecDocument,
     free: u32,
-    max: u8,
-    memory_mib: Option<u64>,
-    sms: Option<u32>,
-    copy_engines: Option<u8>,
-    decoders: Option<u8>,
-    encoders: Option<u8>,
-    jpeg: Option<u8>,
-    ofa: Option<u8>,
-    size: u8,
-    starts: Vec<u8>,
-    compute_instances: Vec<String>,
+    #[serde(skip)]
+    profile: Profile,
 }
 
 pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
@@ -86,7 +84,17 @@ fn offline(model: &str) -> Result<Listing, Failure> {
         Failure::new(Exit::Usage, format!("{model}: no such GPU model"))
             .hint("gresgen profiles --models lists them")
     })?;
-    Ok(Listing::new(None, board.key, &Board::geometry(board), &[]))
+    let listing = Listing::new(None, board.key, &Board::geometry(board), &[]);
+    Ok(Listing { certainty: Some(certainty(board)), ..listing })
+}
+
+fn certainty(board: &Board) -> &'static str {
+    match board.certainty {
+        Certainty::Verified => "seen on real boards",
+        Certainty::Partial => "the first profiles seen on real boards, the rest inferred",
+        Certainty::Inferred => "inferred from a board with the same die",
+        Certainty::NamesOnly => "profile names published, placements inferred, numbers not known",
+    }
 }
 
 fn present(session: &Session, only: &Only) -> Result<Vec<Listing>, Failure> {
@@ -107,31 +115,18 @@ impl Listing {
         // The driver's order differs from the table's, which stands in for it where MIG is off.
         let mut specs: Vec<&Spec> = geometry.specs.iter().collect();
         specs.sort_by_key(|spec| spec.profile);
-        Listing { gpu, model: model.to_owned(), profiles: specs.into_iter().map(row).collect() }
+        Listing {
+            gpu,
+            model: model.to_owned(),
+            certainty: None,
+            profiles: specs.into_iter().map(row).collect(),
+        }
     }
 }
 
 impl Row {
     fn new(spec: &Spec, free: u32) -> Self {
-        let engines = spec.engines;
-        let compute =
-            spec.compute.iter().map(|c| format!("{} x {}", c.max, spec.profile.with_compute(c.slices)));
-        Row {
-            profile: spec.profile.to_string(),
-            id: spec.id,
-            free,
-            max: spec.max,
-            memory_mib: spec.memory_mib,
-            sms: spec.sms,
-            copy_engines: engines.copy,
-            decoders: engines.decoder,
-            encoders: engines.encoder,
-            jpeg: engines.jpeg,
-            ofa: engines.ofa,
-            size: spec.size,
-            starts: spec.starts.clone(),
-            compute_instances: compute.collect(),
-        }
+        Row { spec: SpecDocument::from(spec), free, profile: spec.profile }
     }
 
     fn cells(&self) -> Vec<String> {
@@ -139,20 +134,34 @@ impl Row {
         fn known<T: ToString>(value: Option<T>) -> String {
             value.map_or_else(|| "?".to_owned(), |v| v.to_string())
         }
-        let starts: Vec<String> = self.starts.iter().map(ToString::to_string).collect();
+        let spec = &self.spec;
+        let starts: Vec<String> = spec.starts.iter().map(ToString::to_string).collect();
         vec![
-            self.profile.clone(),
-            self.id.to_string(),
-            format!("{}/{}", self.free, self.max),
-            known(self.memory_mib),
-            known(self.sms),
-            known(self.copy_engines),
-            known(self.decoders),
-            known(self.encoders),
-            known(self.jpeg),
-            known(self.ofa),
-            format!("{{{}}}:{}", starts.join(","), self.size),
+            spec.name.clone(),
+            spec.id.to_string(),
+            format!("{}/{}", self.free, spec.max),
+            known(spec.memory_mib),
+            known(spec.sms),
+            known(spec.copy_engines),
+            known(spec.decoders),
+            known(spec.encoders),
+            known(spec.jpeg_decoders),
+            known(spec.optical_flow),
+            format!("{{{}}}:{}", starts.join(","), spec.size),
         ]
+    }
+
+    /// What it can be divided into: `3 x 1c.3g.20gb`, smallest first. Hopper has two profiles of one slice, which are
+    /// one name.
+    fn divisions(&self) -> Vec<String> {
+        let mut most: BTreeMap<u8, u8> = BTreeMap::new();
+        for part in &self.spec.compute {
+            let max = most.entry(part.slices).or_default();
+            *max = part.max.max(*max);
+        }
+        most.into_iter()
+            .map(|(slices, max)| format!("{max} x {}", self.profile.with_compute(slices)))
+            .collect()
     }
 }
 
@@ -172,17 +181,15 @@ fn text(listings: &[Listing], verbose: bool) -> String {
         }
     }
     let blocks = groups.into_iter().map(|(gpus, listing)| {
-        let numbers: Vec<String> = gpus.iter().map(ToString::to_string).collect();
-        let title = match &numbers[..] {
-            [] => format!("{}\n", listing.model),
+        let title = match &gpus[..] {
+            [] => format!("{}  ({})\n", listing.model, listing.certainty.unwrap_or("unknown")),
             [one] => format!("GPU {one}  {}\n", listing.model),
-            several => format!("GPUs {}  {}\n", several.join(", "), listing.model),
+            several => format!("GPUs {}  {}\n", ranges(&several.iter().copied().collect()), listing.model),
         };
         let mut rows = vec![HEADINGS.map(str::to_owned).to_vec()];
         rows.extend(listing.profiles.iter().map(Row::cells));
         let table = out::table(&rows);
-        let parts =
-            std::iter::once(&[][..]).chain(listing.profiles.iter().map(|row| &row.compute_instances[..]));
+        let parts = std::iter::once(Vec::new()).chain(listing.profiles.iter().map(Row::divisions));
         let lines = table.lines().zip(parts).map(|(line, parts)| match verbose && parts.len() > 1 {
             true => format!("{line}\n  as {}\n", parts.join(" or ")),
             false => format!("{line}\n"),

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use crate::apply::ApplyError;
@@ -109,8 +110,8 @@ impl fmt::Display for Failure {
         let mut cause = self.error.source();
         while let Some(error) = cause {
             let text = error.to_string();
-            // An error that only passes another on has its words.
-            if text != shown {
+            // An error that only passes another on has its words, or ends in them.
+            if text != shown && !shown.ends_with(&format!(": {text}")) {
                 write!(f, "\ncaused by: {text}")?;
             }
             shown = text;
@@ -180,6 +181,9 @@ impl From<LockError> for Failure {
         match error {
             LockError::Held { .. } => {
                 Failure::new(Exit::InUse, error).hint("wait until it is done, then try again")
+            }
+            LockError::Io { ref source, .. } if source.kind() == ErrorKind::PermissionDenied => {
+                Failure::new(Exit::Failure, error).hint("run it as root")
             }
             LockError::Io { .. } => Failure::new(Exit::Failure, error),
         }

@@ -1,7 +1,7 @@
 //! What every verb starts from: the root, the driver, the node's name.
 
 use std::ffi::OsStr;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::Global;
@@ -77,8 +77,11 @@ impl Session {
     /// When it is not there, or wrong: with its place in the file.
     pub(super) fn config(&self, global: &Global) -> Result<Config, Failure> {
         let path = self.config_path(global);
-        let name = path.display().to_string();
-        let text = std::fs::read_to_string(&path).map_err(|e| {
+        let (name, text) = match path == Path::new("-") {
+            true => ("standard input".to_owned(), io::read_to_string(io::stdin())),
+            false => (path.display().to_string(), std::fs::read_to_string(&path)),
+        };
+        let text = text.map_err(|e| {
             let failure = Failure::new(Exit::Usage, format!("{name}: {e}"));
             match e.kind() {
                 ErrorKind::NotFound => failure

@@ -124,7 +124,8 @@ impl Status {
     fn text_gpu(&self, out: &mut String, gpu: &Gpu, verbose: bool) {
         let Gpu { index, model, pci, minor, uuid, .. } = gpu;
         let gres = self.gres(uuid).map(|index| format!("  gres {index}")).unwrap_or_default();
-        let _ = writeln!(out, "GPU {index}  {model}  MIG {}", mode(gpu.mode));
+        let guest = if gpu.guest { ", vGPU guest" } else { "" };
+        let _ = writeln!(out, "GPU {index}  {model}  MIG {}{guest}", mode(gpu.mode));
         let _ = writeln!(out, "  {uuid}  {pci}  /dev/nvidia{minor}{gres}");
         if !gpu.mode.is_on() {
             return;
