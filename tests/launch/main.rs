@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod cases;
+mod contained;
 mod faults;
 mod fixture;
 mod limits;
