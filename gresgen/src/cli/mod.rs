@@ -2,6 +2,7 @@
 
 mod apply;
 mod change;
+mod changed;
 mod check;
 mod clear;
 mod draw;
