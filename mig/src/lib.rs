@@ -15,6 +15,7 @@ mod counts_map;
 mod fold;
 pub mod geometry;
 mod lanes;
+mod nearest;
 mod options;
 pub mod plan;
 pub mod profile;
