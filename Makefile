@@ -120,20 +120,22 @@ uninstall:
 	  $(SHARE)/zsh/site-functions/_gresgen $(SHARE)/fish/vendor_completions.d/gresgen.fish
 	rm -rf $(DESTDIR)$(PREFIX)/lib/gresgen $(DESTDIR)$(PREFIX)/libexec/gresgen $(DOC)
 
-# Packages of what `make install` lays out. Debian's Slurm of every release looks for plugins in one place.
+# Packages of what `make install` lays out. They go to other machines, so where Slurm has its plugins there is not
+# looked up here: PLUGIN_DIR, where it is given, or what the distribution's Slurm has.
 PACKAGES_DIR ?= target/packages
 VERSION ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+packaged_plugin_dir = $(if $(filter file,$(origin PLUGIN_DIR)),$(1),$(PLUGIN_DIR))
 
 deb:
 	@packaging/deb/build $(VERSION) $(BUILD) $(PACKAGES_DIR) \
-	  $(or $(PLUGIN_DIR),/usr/lib/$(shell dpkg-architecture -qDEB_HOST_MULTIARCH)/slurm-wlm)
+	  $(call packaged_plugin_dir,/usr/lib/$(shell dpkg-architecture -qDEB_HOST_MULTIARCH)/slurm-wlm)
 
-# --build-in-place: the checkout is the source. PLUGIN_DIR names the place of the Slurm the packages are for.
+# --build-in-place: the checkout is the source.
 rpm:
 	@command -v rpmbuild >/dev/null || { echo "rpmbuild: not found; install rpm-build (Debian: rpm)" >&2; exit 1; }
 	@work=$$(mktemp -d) && trap 'rm -rf "$$work"' EXIT && \
 	  rpmbuild --quiet --build-in-place -bb packaging/rpm/gresgen.spec --define "_topdir $$work" \
 	    --define "version $(VERSION)" --define "build $(BUILD)" \
-	    --define "plugin_dir $(or $(filter %/slurm,$(PLUGIN_DIR)),/usr/lib64/slurm)" && \
+	    --define "plugin_dir $(call packaged_plugin_dir,/usr/lib64/slurm)" && \
 	  mkdir -p $(PACKAGES_DIR) && find "$$work/RPMS" -name '*.rpm' -exec cp {} $(PACKAGES_DIR) \; && \
 	  find "$$work/RPMS" -name '*.rpm' -printf '$(abspath $(PACKAGES_DIR))/%f\n' | sort
