@@ -292,6 +292,24 @@ fn parts_of_an_instance_run_side_by_side() {
     assert_eq!((fourth.code, elsewhere.code), (4, 0), "{}{}", fourth.stderr, elsewhere.stderr);
 }
 
+/// Arguments of the command are its own, whatever their bytes; so is the way it ends.
+#[test]
+fn a_command_is_run_as_it_is() {
+    use std::os::unix::ffi::OsStrExt;
+    let node = Node::with_layout("a100-40gb", &["devices: all, mig-enabled: true, mig-devices: {1g.5gb: 1}"]);
+    node.ok(&["apply", "-q"]);
+    let mut run = node.command(&["run", "1g.5gb", "--", "printf", "%s|%s"]);
+    run.arg(std::ffi::OsStr::from_bytes(b"\xff")).arg("--json");
+    assert_eq!(run.output().unwrap().stdout, b"\xff|--json");
+    let killed = node.run(&["run", "1g.5gb", "--", "sh", "-c", "kill -TERM $$"]);
+    assert_eq!(killed.code, -1, "ended by the signal");
+    let missing = node.run(&["run", "1g.5gb", "--", "/no/such"]);
+    assert_eq!(
+        (missing.code, &*missing.stderr),
+        (1, "error: /no/such: No such file or directory (os error 2)\n")
+    );
+}
+
 #[test]
 fn a_slice_is_looked_for_on_the_gpu_named() {
     let node =

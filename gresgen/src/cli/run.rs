@@ -1,5 +1,6 @@
 //! `gresgen run`: a command on a free slice, held for as long as it runs.
 
+use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::thread::sleep;
@@ -29,7 +30,7 @@ pub(super) struct Args {
     slice: String,
     /// The command and its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
-    command: Vec<String>,
+    command: Vec<OsString>,
 }
 
 /// How long to wait for others that look for a slice, or for a short change.
@@ -52,7 +53,7 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
         .env("CUDA_VISIBLE_DEVICES", &uuid)
         .env("NVIDIA_VISIBLE_DEVICES", &uuid)
         .exec();
-    Err(Failure::new(Exit::Failure, format!("{}: {error}", args.command[0])))
+    Err(Failure::new(Exit::Failure, format!("{}: {error}", args.command[0].display())))
 }
 
 fn node_lock(root: &Root) -> Result<Lock, LockError> {
