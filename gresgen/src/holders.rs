@@ -89,8 +89,11 @@ fn open_devices() -> BTreeMap<(u32, u32), Vec<u32>> {
 
 /// A process by its id, with what `/proc` tells of it.
 pub fn process(pid: u32) -> Holder {
-    let comm = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    Holder::Process { pid, command: comm.trim().to_owned(), user: user(pid).unwrap_or_default() }
+    let comm = std::fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
+    let comm = String::from_utf8_lossy(&comm);
+    // Its owner chose the name, and it is shown on an admin's terminal.
+    let command = comm.trim().chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+    Holder::Process { pid, command, user: user(pid).unwrap_or_default() }
 }
 
 /// Login name, or number, of a process's real user.

@@ -292,6 +292,22 @@ fn parts_of_an_instance_run_side_by_side() {
     assert_eq!((fourth.code, elsewhere.code), (4, 0), "{}{}", fourth.stderr, elsewhere.stderr);
 }
 
+/// Anybody can name a process; an admin's terminal is not to be told what to do by it.
+#[test]
+fn a_users_process_name_is_shown_without_control_characters() {
+    let node = Node::with_layout("a100-40gb", &["devices: all, mig-enabled: true, mig-devices: {1g.5gb: 1}"]);
+    node.ok(&["apply", "-q"]);
+    let program = node.path("a\x1b[2J\nb");
+    std::fs::copy("/usr/bin/sleep", &program).unwrap();
+    let mut sleeper = Command::new(&program).arg("60").spawn().unwrap();
+    node.occupy(&node.uuids()[0], sleeper.id());
+    let status = node.run(&["status"]).stdout;
+    sleeper.kill().unwrap();
+    sleeper.wait().unwrap();
+    let user = format!("process {} (a?[2J?b, user root)\n", sleeper.id());
+    assert!(status.contains(&user), "{status:?}");
+}
+
 /// Arguments of the command are its own, whatever their bytes; so is the way it ends.
 #[test]
 fn a_command_is_run_as_it_is() {
