@@ -8,6 +8,7 @@ mod device;
 pub mod gather;
 mod hardware;
 pub mod plugstack;
+mod shared;
 mod slurm;
 
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use serde::Serialize;
 pub use clients::Client;
 pub use device::{Node, Seen};
 pub use plugstack::Line;
+pub use shared::Shared;
 
 use crate::inventory::Inventory;
 use crate::slurm::control::{Config, NodeView};
@@ -79,6 +81,8 @@ pub struct Facts {
     pub loaded: Option<Option<Result<DeviceMap, String>>>,
     /// Digest of the gres.conf on disk; `None` inside when there is no such file.
     pub gres_digest: Option<Option<String>>,
+    /// The gres.conf that slurmd reads, where that is another file than the node writes.
+    pub shared_gres_conf: Option<Shared>,
     /// What the map's device files are.
     pub nodes: Vec<Node>,
     /// Stable links that are missing or point elsewhere; `None` when they are not used.

@@ -6,6 +6,7 @@
 
 mod kept;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use similar::TextDiff;
 use tempfile::NamedTempFile;
 
+pub(crate) use kept::settings;
 pub use kept::{KEEP, head};
 
 use crate::atomic;
@@ -53,6 +55,8 @@ pub struct Output {
     pub path: PathBuf,
     /// Its text, first line included.
     pub text: String,
+    /// Keys that end, or annoy, the daemons that read the file, in lower case: not even the site's lines may have them.
+    pub unread: Vec<String>,
 }
 
 impl Output {
@@ -67,8 +71,11 @@ pub enum FileError {
     /// Somebody else's file.
     #[error("{}: not written by gresgen; --adopt takes it over and keeps a backup", .0.display())]
     Foreign(PathBuf),
-    /// A kept line that says what we say.
-    #[error("{}:{line}: this kept line contradicts what gresgen writes; remove it: {text}", path.display())]
+    /// A kept line that says what we say, or what the daemons do not read.
+    #[error(
+        "{}:{line}: this kept line contradicts what gresgen writes, or has a key that the release does not read; remove it: \
+         {text}", path.display()
+    )]
     Kept {
         /// The file.
         path: PathBuf,
@@ -150,12 +157,18 @@ struct Ready {
 
 /// Stages files. Missing directories are made; nothing else that exists is touched. Old versions will be kept in
 /// `state` (a directory), one per file, and those of adopted files under names of their own: never beside the
-/// file, where plugstack.conf's `include plugstack.conf.d/*` would read them.
+/// file, where plugstack.conf's `include plugstack.conf.d/*` would read them. What an earlier process that was killed
+/// had staged in these directories is removed.
 ///
 /// # Errors
 /// [`FileError`]; nothing was replaced.
 pub fn stage(outputs: Vec<Output>, adopt: bool, state: &Path) -> Result<Staged, FileError> {
     let comparison = Comparison::new(outputs, adopt)?;
+    let directories =
+        comparison.files.iter().filter_map(|f| f.path.parent()).chain([state]).chain(state.parent());
+    for directory in directories.collect::<BTreeSet<_>>() {
+        atomic::sweep(directory);
+    }
     let changing = comparison.files.iter().filter(|f| f.changes());
     let ready: Result<Vec<_>, FileError> = changing.map(|f| Ready::write(f, state)).collect();
     Ok(Staged { ready: ready?, comparison })
@@ -168,7 +181,7 @@ pub fn state_directory(root: &Root) -> PathBuf {
 
 impl Texts {
     fn read(output: Output, adopt: bool) -> Result<Self, FileError> {
-        let Output { kind, path, text: head } = output;
+        let Output { kind, path, text: head, unread } = output;
         // A link, as of a shared /etc, stays a link: its target is replaced.
         let path = match kind {
             Kind::DeviceMap => path,
@@ -183,15 +196,13 @@ impl Texts {
         if adopted && !adopt {
             return Err(FileError::Foreign(path));
         }
-        let kept = match &old {
-            Some(old) if adopted => kept::foreign(kind, old, &head),
-            Some(old) => kept::own(kind, old, &head).map_err(|(line, text)| FileError::Kept {
-                path: path.clone(),
-                line,
-                text,
-            })?,
-            None => String::new(),
-        };
+        let kept =
+            match &old {
+                Some(old) if adopted => kept::foreign(kind, old, &head, &unread),
+                Some(old) => kept::own(kind, old, &head, &unread)
+                    .map_err(|(line, text)| FileError::Kept { path: path.clone(), line, text })?,
+                None => String::new(),
+            };
         Ok(Texts { path, old, new: head + &kept, adopted })
     }
 

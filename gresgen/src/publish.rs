@@ -9,9 +9,10 @@ use crate::files::{self, Committed, Comparison, FileError, Kind, Output, Staged,
 use crate::inventory::Inventory;
 use crate::render::{self, RenderError};
 use crate::root::Root;
-use crate::slurm::control::installed_release;
+use crate::slurm::control::{ControlError, installed_release};
 use crate::slurm::gres::{GresError, Previous};
 use crate::slurm::links::{self, LinkError, Links};
+use crate::slurm::release::UnknownRelease;
 use crate::slurm::{GresTable, Release, Settings};
 
 /// Why a node's files cannot be written.
@@ -26,6 +27,9 @@ pub enum PublishError {
     /// The text finds no place.
     #[error(transparent)]
     File(#[from] FileError),
+    /// What is installed is none whose files this program knows.
+    #[error("the installed Slurm: {0}; slurm.release says which one the files are for")]
+    Release(UnknownRelease),
     /// A stable link cannot be made.
     #[error(transparent)]
     Link(#[from] LinkError),
@@ -67,7 +71,12 @@ impl Publication {
         adopt: bool,
         kind: impl Fn(Kind) -> bool,
     ) -> Result<Self, PublishError> {
-        let (table, mut outputs) = outputs(inventory, settings, root)?;
+        // A boot must bring the node up under any Slurm; it writes nothing in which releases differ.
+        let release = match release(settings) {
+            Err(_) if !kind(Kind::CgroupConf) => Release::latest(),
+            known => known?,
+        };
+        let (table, mut outputs) = outputs(inventory, settings, root, release)?;
         outputs.retain(|output| kind(output.kind));
         let staged = files::stage(outputs, adopt, &state_directory(root))?;
         let links = stable_links(inventory, &table, settings);
@@ -119,7 +128,7 @@ pub fn compare(
     root: &Root,
     adopt: bool,
 ) -> Result<(GresTable, Comparison), PublishError> {
-    let (table, outputs) = outputs(inventory, settings, root)?;
+    let (table, outputs) = outputs(inventory, settings, root, release(settings)?)?;
     Ok((table, Comparison::new(outputs, adopt)?))
 }
 
@@ -139,15 +148,23 @@ pub fn outputs(
     inventory: &Inventory,
     settings: &Settings,
     root: &Root,
+    release: Release,
 ) -> Result<(GresTable, Vec<Output>), PublishError> {
     let table = table(inventory, settings, root)?;
-    let outputs = render::node(inventory, &table, settings, release(settings), root)?;
+    let outputs = render::node(inventory, &table, settings, release, root)?;
     Ok((table, outputs))
 }
 
 /// The release files are for: what the settings say, else what is installed, else the latest one known.
-pub fn release(settings: &Settings) -> Release {
-    settings.release.or_else(|| installed_release().ok()).unwrap_or_else(Release::latest)
+///
+/// # Errors
+/// [`PublishError::Release`] when a release is installed that this program does not know.
+pub fn release(settings: &Settings) -> Result<Release, PublishError> {
+    match settings.release.map_or_else(installed_release, Ok) {
+        Ok(release) => Ok(release),
+        Err(ControlError::Release(unknown)) => Err(PublishError::Release(unknown)),
+        Err(_) => Ok(Release::latest()),
+    }
 }
 
 /// The device map in place, if there is one that can be believed.

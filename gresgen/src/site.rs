@@ -15,7 +15,7 @@ use crate::publish::{PublishError, present_map, release, table};
 use crate::root::Root;
 use crate::slurm::control::{Config, Control, ControlError, JobGres, NodeView};
 use crate::slurm::transition::{Action, ActionError, Node, Refused, allow, transition};
-use crate::slurm::{GresTable, Settings, jobs};
+use crate::slurm::{GresTable, Release, Settings, jobs};
 
 /// Why a change stops before it begins, or is not completed, because of Slurm.
 #[derive(Debug, Error)]
@@ -170,7 +170,8 @@ impl Site<'_> {
         let entry = |names: &str| crate::slurm::hostlist::expand(names).is_ok_and(|n| n.contains(&self.node));
         let attributes = self.settings.nodes.iter().find(|n| entry(&n.names)).map(|n| n.attributes.clone());
         let node = Node { name: self.node.clone(), dynamic, attributes: attributes.unwrap_or_default() };
-        let mut actions = transition(&node, before, after, release(self.settings), false).after;
+        let release = release(self.settings).unwrap_or_else(|_| Release::latest());
+        let mut actions = transition(&node, before, after, release, false).after;
         let config = Control::connect().and_then(Control::config).unwrap_or_default();
         let controller = controls(&config);
         if controller && self.is_included(&config) {

@@ -91,3 +91,41 @@ fn a_dead_gpu_is_left_out_and_slurm_says_so() {
         assert!(view.contains("gres/gpu count reported lower than configured (3 < 5)"), "{release}: {view}");
     }
 }
+
+#[test]
+fn on_a_node_in_service_a_boot_hurts_no_job() {
+    for release in Release::selected() {
+        let Some(node) = Node::in_service(release) else { return };
+        let job = node.waiting("1g.5gb");
+        let before = node.picture();
+        // The layout has been changed, and somebody starts the boot unit.
+        for layout in ["without-1g", "more", "impossible"] {
+            let answer = node.gresgen(&[&["--layout", layout], &BOOT[..]].concat());
+            assert!([2, 4].contains(&answer.code), "{release}: {layout}: {answer:?}");
+            answer.must_say(&["has been in service since its boot, and is left as it is"]);
+            assert_eq!(node.picture(), before, "{release}: {layout}");
+        }
+        node.gresgen(&BOOT).must_be(0);
+        assert_eq!(node.picture(), before, "{release}");
+        assert_eq!(node.lab.node_state("n1").unwrap(), "MIXED", "{release}");
+        node.go();
+        node.reports(job);
+    }
+}
+
+#[test]
+fn a_boot_waits_for_whoever_is_changing_the_node() {
+    let Some(node) = Node::in_service(Release::Bookworm) else { return };
+    let before = kinds(&node);
+    node.reboot();
+    let hold = |seconds: &str| {
+        let script = "flock /run/gresgen/lock sleep $0 >/tmp/held 2>&1 </dev/null & until [ -e /run/gresgen/lock ]; do :; done; sleep 0.1";
+        node.lab.run(&["sh", "-c", script, seconds]).unwrap();
+    };
+    hold("3");
+    node.gresgen(&BOOT).must_be(4).must_say(&["/run/gresgen/lock: held by process"]);
+    let gres_conf = node.lab.read_file("/etc/slurm/gres.conf").unwrap();
+    assert_eq!(gres_conf.matches("Name=gpu").count(), before.len(), "{gres_conf}");
+    node.gresgen(&["apply", "--boot", "--wait=30s"]).must_be(0);
+    assert_eq!(kinds(&node), before);
+}

@@ -6,6 +6,7 @@
 
 mod boot;
 mod check;
+mod configless;
 mod drain;
 mod jobs;
 mod life;

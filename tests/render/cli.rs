@@ -2,7 +2,7 @@
 
 use gresgen::root::Root;
 
-use crate::node::Node;
+use crate::node::{CONFIG, Node};
 
 #[test]
 fn a_cluster_is_rendered_from_what_its_nodes_say() {
@@ -31,4 +31,43 @@ fn a_cluster_is_rendered_from_what_its_nodes_say() {
         node.ends(2, &["render", "--inventory", &file("gone.json")]),
     ];
     insta::assert_snapshot!(refused.concat());
+
+    // A cluster whose nodes are named is rendered for all of them or not at all.
+    let before = std::fs::read_to_string(node.path(Root::GRES_CONF)).unwrap();
+    let named = |names: &str, code: i32| {
+        node.write(
+            "/cluster.yaml",
+            &format!("version: v1\nslurm: {{nodes: [{{names: '{names}', attributes: CPUs=8}}]}}\n"),
+        );
+        let cluster = file("cluster.yaml");
+        let files = ["n1.json", "n2.json"].map(&file);
+        node.ends(code, &["--config", &cluster, "render", "--inventory", &files[0], &files[1]])
+    };
+    let missing = named("n[1-4],login", 2);
+    assert!(missing.starts_with("error: node login,n[3-4]: named in slurm.nodes, but"), "{missing}");
+    let unnamed = named("n1", 2);
+    assert!(unnamed.starts_with("error: node n2: no entry of slurm.nodes names it"), "{unnamed}");
+    assert_eq!(std::fs::read_to_string(node.path(Root::GRES_CONF)).unwrap(), before);
+    named("n[1-2]", 0);
+}
+
+#[test]
+fn an_installed_slurm_that_is_unknown_is_refused_by_name() {
+    let node = Node::new();
+    node.ends(0, &["apply"]);
+    let before = std::fs::read_to_string(node.path(Root::CGROUP_CONF)).unwrap();
+    node.write("/bin/slurmd", "#!/bin/sh\necho slurm 27.05.1\n");
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(node.path("/bin/slurmd"), executable).unwrap();
+    let due = "error: the installed Slurm: \"slurm 27.05.1\": not a Slurm release from 22.05 to 26.05; slurm.release says";
+    for arguments in [&["render"][..], &["apply"]] {
+        let said = node.ends(2, arguments);
+        assert!(said.starts_with(due), "{arguments:?}: {said}");
+    }
+    assert_eq!(std::fs::read_to_string(node.path(Root::CGROUP_CONF)).unwrap(), before);
+    // The node comes up nevertheless, and what the admin says counts.
+    std::fs::remove_file(node.path(Root::DEVICE_MAP)).unwrap();
+    node.ends(0, &["apply", "--boot"]);
+    node.write(Root::CONFIG, &CONFIG.replace("{node: n1}", "{node: n1, release: '26.05'}"));
+    node.ends(0, &["apply"]);
 }

@@ -43,6 +43,10 @@ fn settings_and_facts_that_slurm_would_misread() {
              {names: n2, gpus: [{board: b200-180gb, slices: [1g.23gb@0]}]}]",
         ),
         refusal(
+            "nodes: [{names: n1, gpus: [{board: a100-40gb, slices: [4g.20gb@0]}, \
+             {board: b200-180gb, slices: [1g.23gb@0]}]}]",
+        ),
+        refusal(
             "nodes: [{names: n1, gpus: [{board: h100-80gb-sxm, slices: [1g.10gb@0]}, \
              {board: a100-80gb, slices: [1g.10gb@0]}]}]\nslurm: {billing: memory}",
         ),

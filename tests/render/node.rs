@@ -59,6 +59,7 @@ impl Node {
         std::fs::write(path, text).unwrap();
     }
 
+    /// Runs `gresgen`, for which a program in `/bin` of the node stands before the host's.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         let program = Path::new(env!("CARGO_BIN_EXE_gresgen"));
         let simulator = program.parent().unwrap().join("deps/libnvml_sim.so");
@@ -70,7 +71,7 @@ impl Node {
             .args(arguments)
             .env_clear()
             .env("GRESGEN_NVML_LIB", simulator)
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("PATH", format!("{}:{}", self.path("/bin").display(), std::env::var("PATH").unwrap()))
             .output()
             .unwrap()
     }

@@ -1,7 +1,7 @@
 //! What must hold after a disturbed apply, and after one more.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use device_map::DeviceMap;
 use serde_json::Value;
@@ -43,6 +43,10 @@ fn disturbed(bench: &Bench, case: &Case, ended: &Ended) -> Result<(), String> {
     untouched(bench)?;
     match ended.code {
         None if case.kills() => {}
+        // A fault that is not injected shows nothing.
+        Some(code) if matches!(case, Case::System(fault) if fault.kills()) => {
+            return Err(format!("exit {code}, but it should have been killed"));
+        }
         Some(code) if EXITS.contains(&code) => {}
         code => return Err(format!("exit {code:?}")),
     }
@@ -154,6 +158,9 @@ pub(crate) fn complete(bench: &Bench) -> Result<(), String> {
     if bench.node.path(JOURNAL).exists() {
         return Err("the journal is still there".into());
     }
+    if let Some(path) = staged(&bench.node) {
+        return Err(format!("{} was staged and is still there", path.display()));
+    }
     let machine = bench.node.machine();
     let picture = Picture::of(&machine);
     if bench.scenario.exit == 4 {
@@ -167,6 +174,22 @@ pub(crate) fn complete(bench: &Bench) -> Result<(), String> {
         return Err(what);
     }
     agree(&bench.node, &devices(&machine))
+}
+
+/// A file that was staged beside its place.
+fn staged(node: &Node) -> Option<PathBuf> {
+    let folders = [
+        "etc/slurm",
+        "etc/slurm/plugstack.conf.d",
+        "run/gresgen",
+        "var/lib/gresgen",
+        "var/lib/gresgen/previous",
+    ];
+    let entries =
+        folders.iter().filter_map(|folder| fs::read_dir(node.path(folder)).ok()).flatten().flatten();
+    entries
+        .map(|entry| entry.path())
+        .find(|path| path.file_name().unwrap().to_string_lossy().starts_with(".gresgen-"))
 }
 
 /// Map and gres.conf list exactly these devices.

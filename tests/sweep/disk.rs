@@ -34,7 +34,9 @@ impl Fault {
     /// strace with this fault, to stand before a command.
     pub(crate) fn wrapper(&self) -> Vec<String> {
         let Fault { call, number, what, .. } = self;
-        let words = ["strace", "-f", "--seccomp-bpf", "-o", "/dev/null", "-e"];
+        // strace 6.1 injects errors beside --seccomp-bpf, which spares it all other calls, but no signals.
+        let fast = if self.kills() { "-f" } else { "--seccomp-bpf" };
+        let words = ["strace", "-f", fast, "-o", "/dev/null", "-e"];
         let inject =
             [format!("trace={call}"), "-e".to_owned(), format!("inject={call}:{what}:when={number}")];
         words.iter().map(|w| (*w).to_owned()).chain(inject).collect()

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use device_map::DeviceMap;
 
-use super::{Facts, Link, few};
+use super::{Facts, Link, few, shared};
 
 /// A device file of the map.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +44,7 @@ pub(super) fn judge(facts: &Facts, links: &mut Vec<Link>) {
     }
     links.extend(facts.bad_links.as_ref().map(|bad| stable(bad)));
     links.extend(facts.stale_files.as_ref().map(files));
+    links.extend(facts.shared_gres_conf.as_ref().map(shared::judge));
 }
 
 fn map(facts: &Facts) -> Option<Link> {

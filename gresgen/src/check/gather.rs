@@ -6,7 +6,7 @@ use std::path::Path;
 use device_map::{DeviceFile, DeviceMap};
 
 use super::clients::{COMMANDS, Client, DRM, OPENCL};
-use super::{Facts, Node, Seen, SlurmFacts, plugstack};
+use super::{Facts, Node, Seen, SlurmFacts, plugstack, shared};
 use crate::devices::boot_id;
 use crate::inventory::Inventory;
 use crate::publish;
@@ -46,8 +46,12 @@ pub fn full(
     if let Ok(inventory) = &inventory {
         published(&mut facts, inventory, settings, root);
     }
-    facts.cgroup_conf =
-        Some(std::fs::read_to_string(root.path(settings.paths.cgroup_conf())).unwrap_or_default());
+    // The one that Slurm reads, wherever ours is written for others to take.
+    let cgroup_conf = match root.slurm_directory() {
+        Some(directory) => directory.join("cgroup.conf"),
+        None => root.path(settings.paths.cgroup_conf()),
+    };
+    facts.cgroup_conf = Some(std::fs::read_to_string(cgroup_conf).unwrap_or_default());
     facts.unified_cgroup = root.path("/sys/fs/cgroup/cgroup.controllers").exists();
     facts.clients = Some(clients(root));
     facts.inventory = Some(inventory);
@@ -65,6 +69,7 @@ fn published(facts: &mut Facts, inventory: &Inventory, settings: &Settings, root
             facts.stale_files = Some(Ok(comparison.changed().map(Path::to_owned).collect()));
             facts.bad_links = settings.stable_links.then(|| bad_links(&table, inventory, root));
             facts.table = Some(table);
+            facts.shared_gres_conf = shared::compare(&inventory.node, settings, root);
         }
         Err(error) => facts.stale_files = Some(Err(error.to_string())),
     }
@@ -109,11 +114,12 @@ fn controller(node: &str) -> Result<SlurmFacts, ControlError> {
     })
 }
 
-/// The plugin's line, where slurmctld or the default says that plugstack.conf is.
+/// The plugin's line, where slurmctld says that plugstack.conf is, or beside slurm.conf.
 fn plugin(facts: &mut Facts, settings: &Settings, root: &Root) {
     let config = facts.slurm.as_ref().and_then(|s| s.as_ref().ok()).map(|s| &s.config);
-    let path = config.and_then(|c| c.get("PlugStackConfig")).unwrap_or("/etc/slurm/plugstack.conf");
-    let lines = plugstack::read(&root.path(path));
+    let said = config.and_then(|c| c.get("PlugStackConfig")).map(|path| root.path(path));
+    let beside = || root.slurm_directory().unwrap_or_default().join("plugstack.conf");
+    let lines = plugstack::read(&said.filter(|path| path.exists()).unwrap_or_else(beside));
     let name =
         Path::new(&settings.plugin.path).file_name().unwrap_or_default().to_string_lossy().into_owned();
     let line = lines.iter().find(|l| l.plugin.file_name().is_some_and(|n| *n == *name));

@@ -90,6 +90,7 @@ fn well() -> Facts {
         loaded: Some(Some(Ok(map.clone()))),
         gres_digest: Some(Some("d".into())),
         nodes: map.records[0].files.iter().map(node).collect(),
+        shared_gres_conf: None,
         bad_links: Some(vec![]),
         stale_files: Some(Ok(vec![])),
         cgroup_conf: Some("constraindevices = Yes # x\n".into()),
@@ -208,6 +209,9 @@ fn every_device_failure_is_noticed() {
         }),
         broken("links", |f| f.bad_links = Some(vec!["/dev/gresgen/ci0".into()])),
         broken("stale files", |f| f.stale_files = Some(Ok(vec!["/etc/slurm/gres.conf".into()]))),
+        broken("other GPUs in the shared gres.conf", |f| {
+            f.shared_gres_conf = Some(Shared { path: "/run/slurm/conf/gres.conf".into(), agrees: false });
+        }),
         broken("foreign file", |f| {
             f.stale_files = Some(Err("/etc/slurm/cgroup.conf: not written by gresgen".into()))
         }),

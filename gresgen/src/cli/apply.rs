@@ -7,9 +7,11 @@ use super::change::{Change, ChangeArgs};
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use crate::apply::intent::Intent;
+use crate::apply::lock::Lock;
 use crate::boot;
 use crate::config::Config;
 use crate::devices::boot_id;
+use crate::publish::present_map;
 
 /// Options of the verb.
 #[derive(Debug, clap::Args)]
@@ -44,20 +46,30 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     change.run(&layout, &what, &args.change, global)
 }
 
-/// A node must come up, with what it has: slurmd ends when its gres.conf names a device that is not there.
+/// A node must come up, with what it has: slurmd ends when its gres.conf names a device that is not there. One that
+/// has been in service since its boot is changed as by any apply, and left as it is where that fails.
 fn boot(session: &Session, global: &Global, args: &Args, config: &Config) -> Outcome {
+    let root = &session.root;
+    let id = boot_id(root).unwrap_or_default();
+    let in_service = present_map(root).is_some_and(|map| map.boot == id);
     let restore = || {
+        // Somebody else may be at it; the change itself takes the lock again.
+        boot::wait(args.wait, || Lock::node(root).map(drop))?;
         let driver = boot::wait(args.wait, || session.driver())?;
         let layout = session.layout(config, global)?;
         let mut options = args.change.clone();
         options.boot = true;
+        options.offline |= !in_service;
         Change::with(session, &config.slurm, driver).run(&layout, "boot", &options, global)
     };
     restore().or_else(|failure| {
+        if in_service {
+            return Err(failure.also("the node has been in service since its boot, and is left as it is"));
+        }
+        let Ok(_lock) = Lock::node(root) else { return Err(failure) };
         let node = session.node_name(&config.slurm);
         let reason = failure.error.to_string();
-        let id = boot_id(&session.root).unwrap_or_default();
-        let (_, undrained) = boot::give_up(&node, &id, &config.slurm, &session.root, &reason)?;
+        let (_, undrained) = boot::give_up(&node, &id, &config.slurm, root, &reason)?;
         let told = match undrained {
             None => format!("{node} is drained"),
             Some(error) => {

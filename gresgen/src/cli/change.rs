@@ -45,12 +45,12 @@ pub(super) struct ChangeArgs {
     slurm: SlurmMode,
     #[command(flatten)]
     left_out: LeftOut,
-    /// Set by `apply --boot`: slurmctld is not asked, and the files are those a boot writes.
+    /// Set by `apply --boot`: the files are those a boot writes.
     #[arg(skip)]
     pub(super) boot: bool,
     /// Do not ask slurmctld who holds slices: no job runs on this node
     #[arg(long, conflicts_with = "drain")]
-    offline: bool,
+    pub(super) offline: bool,
 }
 
 /// GPUs that a change, or the plan of one, leaves out.
@@ -139,7 +139,7 @@ impl<'a> Change<'a> {
         let unknown = Cell::new(Vec::new());
         let root = &self.session.root;
         let _lock = Lock::node(root)?;
-        self.site.asked &= !args.offline && !args.boot;
+        self.site.asked &= !args.offline;
         let site = &self.site;
         let annotate = |inventory: &mut Inventory| {
             unknown.set(args.left_out.apply(inventory));

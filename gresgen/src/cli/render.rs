@@ -83,8 +83,8 @@ struct Rendered {
 
 fn this_node(session: &Session, settings: &Settings) -> Result<Rendered, Failure> {
     let inventory = session.driver()?.inventory(&session.node_name(settings))?;
-    let (table, outputs) = publish::outputs(&inventory, settings, &session.root)?;
-    let release = publish::release(settings);
+    let release = publish::release(settings)?;
+    let (table, outputs) = publish::outputs(&inventory, settings, &session.root, release)?;
     let context = Context::of_node(&inventory, &table, settings, release, &session.root)
         .map_err(|error| Failure::new(Exit::Usage, error))?;
     let links = publish::stable_links(&inventory, &table, settings);
@@ -101,7 +101,8 @@ fn cluster(files: &[PathBuf], settings: &Settings, root: &Root) -> Result<Render
             GresTable::new(&inventory, settings, &Previous::default()).map_err(|e| named(e.to_string()))?;
         cluster.add(&inventory, &table).map_err(|e| named(e.to_string()))?;
     }
-    let context = cluster.finish(publish::release(settings)).map_err(|error| usage(error.to_string()))?;
+    cluster.complete().map_err(|error| usage(error.to_string()))?;
+    let context = cluster.finish(publish::release(settings)?).map_err(|error| usage(error.to_string()))?;
     let templates = Templates::load(&root.path(Root::TEMPLATES)).map_err(|error| usage(error.to_string()))?;
     let outputs = render::slurm_files(&templates, &context, settings, root)
         .map_err(|error| usage(error.to_string()))?;

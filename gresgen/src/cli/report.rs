@@ -172,7 +172,8 @@ pub fn stays_drained(node: &str) -> String {
 
 impl From<PublishError> for Failure {
     fn from(error: PublishError) -> Self {
-        Failure::new(Exit::Failure, error)
+        let exit = if matches!(error, PublishError::Release(_)) { Exit::Usage } else { Exit::Failure };
+        Failure::new(exit, error)
     }
 }
 
@@ -195,6 +196,7 @@ impl From<ApplyError> for Failure {
         match error {
             ApplyError::Driver(error) => error.into(),
             ApplyError::Wish(error) => error.into(),
+            ApplyError::Publish(error) => error.into(),
             ApplyError::Busy(ref held) | ApplyError::InTheWay { ref held, .. } => {
                 let asked = held.iter().flat_map(|h| &h.holders).all(|holder| *holder != Holder::Unknown);
                 let hint = if asked { END_OR_DRAIN } else { OFFLINE };

@@ -127,10 +127,9 @@ impl Session {
         global.config.clone().unwrap_or_else(|| self.root.path(Root::CONFIG))
     }
 
-    /// Whether this node is one of a Slurm cluster: it has a slurm.conf, or one that slurmctld sent
-    /// (configless slurmd, `/run/slurm/conf`).
+    /// Whether this node is one of a Slurm cluster.
     pub(super) fn runs_slurm(&self) -> bool {
-        ["/etc/slurm/slurm.conf", "/run/slurm/conf/slurm.conf"].iter().any(|p| self.root.path(p).exists())
+        self.root.slurm_directory().is_some()
     }
 
     /// Slurm's name of this node: the configuration's, else [`Session::node`].

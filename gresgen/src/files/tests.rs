@@ -14,7 +14,8 @@ impl Place {
     }
 
     fn output(&self, kind: Kind, name: &str, body: &str) -> Output {
-        Output { kind, path: self.path(name), text: format!("{}\n{body}", Output::MARKER) }
+        let text = format!("{}\n{body}", Output::MARKER);
+        Output { kind, path: self.path(name), text, unread: vec!["constrainkmemspace".into()] }
     }
 
     fn stage(&self, outputs: Vec<Output>, adopt: bool) -> Result<Staged, FileError> {
@@ -119,6 +120,39 @@ fn a_kept_line_that_contradicts_us_is_refused_with_its_place() {
     fs::write(place.path("gres.conf"), format!("{}\na\n{KEEP}\n\nname=GPU Type=x\n", Output::MARKER))
         .unwrap();
     insta::assert_snapshot!(place.error(vec![place.output(Kind::GresConf, "gres.conf", "b\n")]));
+}
+
+#[test]
+fn gpus_of_other_nodes_are_theirs() {
+    let place = Place::new();
+    let others = "NodeName=n[2-9] Name=gpu Type=v100 File=/dev/nvidia[0-3]\nNodeName=n2 AutoDetect=off\n";
+    let site = format!("NodeName=n[1,10] Name=gpu File=/dev/nvidia0\n{others}Name=gpu Count=1\n");
+    fs::write(place.path("gres.conf"), site).unwrap();
+    for adopt in [true, false] {
+        place.write(vec![place.output(Kind::GresConf, "gres.conf", "NodeName=N1 Name=gpu\n")], adopt);
+        let due = format!("{}\nNodeName=N1 Name=gpu\n{KEEP}\n{others}", Output::MARKER);
+        assert_eq!(place.read("gres.conf"), due);
+    }
+    let error = place.error(vec![place.output(Kind::GresConf, "gres.conf", "NodeName=n[1-2] Name=gpu\n")]);
+    assert!(error.starts_with("ROOT/gres.conf:4: this kept line contradicts what gresgen writes"), "{error}");
+}
+
+#[test]
+fn keys_that_would_end_slurmd_are_not_kept() {
+    let place = Place::new();
+    let output = || vec![place.output(Kind::CgroupConf, "cgroup.conf", "ConstrainDevices=yes\n")];
+    fs::write(place.path("cgroup.conf"), "ConstrainKmemSpace=no\nConstrainCores=yes\n").unwrap();
+    place.write(output(), true);
+    let head = format!("{}\nConstrainDevices=yes\n{KEEP}\n", Output::MARKER);
+    assert_eq!(place.read("cgroup.conf"), format!("{head}ConstrainCores=yes\n"));
+    // As after an update of Slurm.
+    fs::write(place.path("cgroup.conf"), format!("{head}ConstrainCores=yes\nConstrainKmemSpace=no\n"))
+        .unwrap();
+    let error = place.error(output());
+    assert!(
+        error.starts_with("ROOT/cgroup.conf:5: ") && error.ends_with(": ConstrainKmemSpace=no"),
+        "{error}"
+    );
 }
 
 #[test]

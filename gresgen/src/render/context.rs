@@ -38,6 +38,9 @@ pub struct Context {
     pub plugin: PluginContext,
     /// Nodes; alike ones are one entry.
     pub nodes: Vec<NodeContext>,
+    /// Keys of cgroup.conf that the release does not read, in lower case. Templates do not see them.
+    #[serde(skip)]
+    pub unread: Vec<String>,
 }
 
 /// A setting.
@@ -155,6 +158,15 @@ pub enum ContextError {
     /// A node name that Slurm cannot hold.
     #[error("node {0:?}: not a node name; set slurm.node")]
     Node(String),
+    /// A node that slurm.nodes has and no inventory.
+    #[error(
+        "node {0}: named in slurm.nodes, but there is no inventory of it; its NodeName line would be gone: give its \
+         inventory, an older one too, or take it out of slurm.nodes"
+    )]
+    Missing(String),
+    /// A node that has an inventory and is not in slurm.nodes.
+    #[error("node {0}: no entry of slurm.nodes names it, so slurmctld would take it for a node of one CPU")]
+    Unnamed(String),
     /// The same node in two inventories.
     #[error("node {0}: stands in two inventories")]
     Duplicate(String),
@@ -213,6 +225,9 @@ impl Context {
         let mut types: Vec<&str> = nodes.iter().flat_map(|n| &n.types).map(|t| t.name.as_str()).collect();
         types.sort_unstable();
         types.dedup();
+        if let Some(clash) = clashes(types.iter().copied()).into_iter().next() {
+            return Err(clash.into());
+        }
         let mut tres = vec!["gres/gpu".to_owned()];
         tres.extend(types.iter().map(|name| format!("gres/gpu:{name}")));
         Ok(Context {
@@ -225,6 +240,10 @@ impl Context {
             cgroup: cgroup(settings, release)?,
             plugin: plugin(settings, root),
             nodes,
+            unread: Release::cgroup_keys()
+                .filter(|key| release.cgroup_key(key) == CgroupKey::Gone)
+                .map(str::to_lowercase)
+                .collect(),
         })
     }
 }
@@ -257,16 +276,24 @@ impl<'a> Cluster<'a> {
         self.fold.add(node)
     }
 
+    /// Whether the nodes that were added are those of `slurm.nodes`, where it names any.
+    ///
+    /// # Errors
+    /// [`ContextError::Missing`], [`ContextError::Unnamed`].
+    pub fn complete(&self) -> Result<(), ContextError> {
+        let (missing, unnamed) = self.lines.unlike(self.fold.names());
+        match (missing.is_empty(), unnamed.is_empty()) {
+            (false, _) => Err(ContextError::Missing(missing)),
+            (_, false) => Err(ContextError::Unnamed(unnamed)),
+            _ => Ok(()),
+        }
+    }
+
     /// All of them.
     ///
     /// # Errors
     /// [`ContextError::Clash`] for two types of the cluster that Slurm takes for one.
     pub fn finish(self, release: Release) -> Result<Context, ContextError> {
-        let context = Context::assemble(self.fold.finish(), self.weights, self.settings, release, self.root)?;
-        let types = context.nodes.iter().flat_map(|n| &n.types).map(|t| t.name.as_str());
-        match clashes(types).into_iter().next() {
-            Some(clash) => Err(clash.into()),
-            None => Ok(context),
-        }
+        Context::assemble(self.fold.finish(), self.weights, self.settings, release, self.root)
     }
 }

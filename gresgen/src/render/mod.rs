@@ -25,7 +25,8 @@ pub fn slurm_files(
 ) -> Result<Vec<Output>, TemplateError> {
     let file = |(kind, template, path): (Kind, &'static str, &str)| {
         let text = format!("{}\n{}", Output::MARKER, templates.render(template, context)?);
-        Ok(Output { kind, path: root.path(path), text })
+        let unread = if kind == Kind::CgroupConf { context.unread.clone() } else { Vec::new() };
+        Ok(Output { kind, path: root.path(path), text, unread })
     };
     let paths = &settings.paths;
     [
@@ -41,7 +42,8 @@ pub fn slurm_files(
 
 /// The device map as a file.
 pub fn device_map(map: &DeviceMap, root: &Root) -> Output {
-    Output { kind: Kind::DeviceMap, path: root.path(Root::DEVICE_MAP), text: map.to_string() }
+    let path = root.path(Root::DEVICE_MAP);
+    Output { kind: Kind::DeviceMap, path, text: map.to_string(), unread: Vec::new() }
 }
 
 /// Everything a node needs: Slurm's files, and the map that carries the digest of the gres.conf among them.

@@ -149,6 +149,17 @@ impl<'a> NodeLines<'a> {
         Ok(NodeLines { entries })
     }
 
+    /// Names that stand here and not among these, and the other way round, each as a host list. Nothing is unlike
+    /// where no node stands here.
+    pub(super) fn unlike(&self, names: &HashSet<String>) -> (String, String) {
+        if self.entries.is_empty() {
+            return Default::default();
+        }
+        let missing = self.entries.keys().filter(|name| !names.contains(*name)).map(String::as_str);
+        let unnamed = names.iter().filter(|name| !self.entries.contains_key(*name)).map(String::as_str);
+        (hostlist::fold(missing), hostlist::fold(unnamed))
+    }
+
     /// Attributes of a node's line, and the GRES among them, which are joined with ours.
     fn of(&self, name: &str) -> Result<(String, String), ContextError> {
         let Some(entry) = self.entries.get(name) else { return Ok((String::new(), String::new())) };
@@ -199,6 +210,10 @@ impl Fold {
             None => self.order.push((node, vec![name])),
         }
         Ok(())
+    }
+
+    pub(super) fn names(&self) -> &HashSet<String> {
+        &self.names
     }
 
     pub(super) fn finish(self) -> Vec<NodeContext> {
