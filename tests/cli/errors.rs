@@ -147,6 +147,36 @@ fn a_damaged_device_map_is_replaced_and_never_believed() {
     assert_eq!(node.read("run/gresgen/devices"), whole);
 }
 
+/// Root reads and writes anything, so another user is asked.
+#[test]
+fn without_the_right_to_change_things_one_can_look() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    let node = Node::with_layout("a100-40gb", &[SEVEN]);
+    node.ok(&["apply", "-q"]);
+    fs::set_permissions(node.path(""), fs::Permissions::from_mode(0o755)).unwrap();
+    // The checkout may be closed to others.
+    let (program, library) = (node.path("gresgen"), node.path("libnvml_sim.so"));
+    fs::copy(env!("CARGO_BIN_EXE_gresgen"), &program).unwrap();
+    fs::copy(simulator(), &library).unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(&program);
+        command.arg("--nvml-lib").arg(&library).arg("--root").arg(node.path(""));
+        command.args(["--simulate", "a100-40gb"]).args(arguments);
+        node.finish(command.uid(65534).gid(65534))
+    };
+    for verb in ["status", "plan", "profiles", "export"] {
+        let looked = run(&[verb]);
+        assert_eq!(looked.code, 0, "{verb}: {}", looked.stderr);
+    }
+    for arguments in [&["clear", "0"][..], &["run", "1g.5gb", "true"]] {
+        let refused = run(arguments);
+        assert_eq!(refused.code, 1);
+        let said = "error: [ROOT]/run/gresgen/lock: Permission denied (os error 13)\nhint: run it as root\n";
+        assert_eq!(refused.stderr, said);
+    }
+}
+
 #[test]
 fn one_change_at_a_time() {
     let node = Node::with_layout("a100-40gb", &[SEVEN]);

@@ -49,6 +49,33 @@ fn what_is_exported_is_what_is_there() {
     }
 }
 
+/// Parts of instances, media engines and several models included; as YAML and as JSON, which is YAML too.
+#[test]
+fn an_export_is_a_configuration_that_changes_nothing() {
+    let node = Node::with_layout(
+        "a100-40gb:2,h100-80gb-sxm:1:mirrored,rtx-pro-6000-blackwell-96gb,a30-24gb",
+        &[
+            "devices: [0], mig-enabled: true, mig-devices: {1c.3g.20gb: 3, 2g.10gb: 1, 1g.5gb+me: 1}",
+            "devices: [1], mig-enabled: true, mig-devices: {2c.3g.20gb: 1, 1c.3g.20gb: 1, 3g.20gb: 1}",
+            "devices: [2], mig-enabled: true, mig-devices: {1g.20gb: 1, 1g.10gb: 2, 2c.3g.40gb: 1}",
+            "devices: [3], mig-enabled: true, mig-devices: {1g.24gb+me.all: 1, 1g.24gb-me: 2}",
+            "devices: [4], mig-enabled: false",
+        ],
+    );
+    node.ok(&["apply", "-q"]);
+    let before = node.uuids();
+    for arguments in [&["export"][..], &["export", "--json"], &["export", "--label", "a: #b"]] {
+        node.write("etc/gresgen/config.yaml", &node.ok(arguments));
+        assert_eq!(node.ok(&["apply"]), "nothing to change\n", "{arguments:?}");
+    }
+    assert_eq!(node.uuids(), before);
+    let one = node.json(&["export", "rtx-pro-6000-blackwell-96gb"]);
+    let entry = serde_json::json!({
+        "devices": [3], "mig-enabled": true, "mig-devices": {"1g.24gb+me.all": 1, "1g.24gb-me": 2},
+    });
+    assert_eq!(one["mig-configs"]["current"], serde_json::json!([entry]));
+}
+
 /// Every profile of every model can be made, alone, by its name.
 #[test]
 fn every_profile_of_every_model_is_created_as_named() {
@@ -60,7 +87,7 @@ fn every_profile_of_every_model_is_created_as_named() {
             .as_array()
             .unwrap()
             .iter()
-            .map(|p| p["profile"].as_str().unwrap().to_owned())
+            .map(|p| p["name"].as_str().unwrap().to_owned())
             .collect();
         assert!(profiles.len() >= 5, "{gpus}");
         for profile in profiles {

@@ -56,3 +56,29 @@ fn a_drained_node_is_changed_and_resumed() {
         assert_eq!(node.job("3g.20gb").kind, "3g.20gb");
     }
 }
+
+#[test]
+fn what_is_printed_waits_for_the_node() {
+    for release in Release::selected() {
+        let Some(node) = Node::in_service(release) else { return };
+        let state = || node.lab.node_state("n1").unwrap();
+        let answer = node.gresgen(&["--layout", "more", "apply", "--drain=10s"]).must_be(6);
+        let [.., wait, resume] = answer.left()[..] else { panic!("{release}: {:?}", answer.left()) };
+        assert!(
+            wait.starts_with("until ") && resume.ends_with("State=RESUME"),
+            "{release}: {wait}; {resume}"
+        );
+        for line in answer.left() {
+            node.lab.run(&["sh", "-c", line]).unwrap();
+            if line == wait {
+                assert_eq!(state(), "IDLE+DRAIN", "{release}");
+            }
+        }
+        node.settled();
+
+        // A node that was resumed is asked whether it is there, and has no job until it answers.
+        node.lab.run(&["scontrol", "update", "NodeName=n1", "State=DRAIN", "Reason=a test"]).unwrap();
+        node.lab.run(&["sh", "-c", &format!("{resume}; {wait}")]).unwrap();
+        assert_eq!(state(), "IDLE", "{release}");
+    }
+}

@@ -10,3 +10,4 @@ mod drain;
 mod jobs;
 mod life;
 mod node;
+mod systemd;

@@ -73,7 +73,12 @@ impl Node {
 
     /// The node in service on layout `day`.
     pub(crate) fn in_service(release: Release) -> Option<Self> {
-        let node = Self::fresh(release)?;
+        Self::in_service_with(release, "")
+    }
+
+    /// The same with further lines in the `slurm:` section.
+    pub(crate) fn in_service_with(release: Release, settings: &str) -> Option<Self> {
+        let node = Self::with(release, settings)?;
         node.gresgen(&["apply"]).must_be(6);
         node.lab.start_slurm().unwrap();
         Some(node)

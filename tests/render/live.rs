@@ -152,7 +152,10 @@ fn act(lab: &Lab, action: &Action, layout: &Layout, old: &Layout) {
         Action::StopSlurmd(node) => lab.stop_slurmd(node).unwrap(),
         Action::StartSlurmd(node) => lab.start_slurmd(node).unwrap(),
         Action::WaitRegistered(node) => {
-            lab.wait("the node to register", || Ok((!view(lab, node).is("UNKNOWN")).then_some(()))).unwrap();
+            // As it is printed, for whoever carries it out by hand.
+            lab.run(&["sh", "-c", &action.to_string()]).unwrap();
+            let view = view(lab, node);
+            assert!(!view.is("UNKNOWN") && !view.is("NOT_RESPONDING"), "{view:?}");
         }
         Action::WaitIdle(node) => {
             let busy = || Ok(lab.run(&["squeue", "-h", "-w", node])?.stdout.is_empty().then_some(()));

@@ -21,7 +21,7 @@ use crate::apply::{Applied, ApplyError, Engine, Event, Options, Wish};
 use crate::boot;
 use crate::config::Selector;
 use crate::inventory::Inventory;
-use crate::nvml::Driver;
+use crate::nvml::{Code, Driver};
 use crate::publish::{Publication, PublishError, table};
 use crate::site::{Drained, Site};
 use crate::slurm::Settings;
@@ -252,7 +252,7 @@ impl Report {
     fn new(before: &Inventory, steps: &[Step], applied: &Applied) -> Self {
         Report {
             changed: applied.steps > 0 || !applied.files.written.is_empty(),
-            preview: Preview::new(before, steps),
+            preview: Preview::new(before, &done(before, steps, &applied.pending)),
             files: applied.files.written.clone(),
             backups: applied.files.backups.clone(),
             reset_pending: applied.pending.iter().map(|(gpu, _)| gpu.clone()).collect(),
@@ -292,8 +292,13 @@ impl Report {
         for backup in &self.backups {
             text.push_str(&format!("kept the previous one as {}\n", backup.display()));
         }
-        for (gpu, code) in &applied.pending {
+        for (uuid, code) in &applied.pending {
+            let index = before.gpus.iter().find(|gpu| gpu.uuid == *uuid).map(|gpu| gpu.index);
+            let gpu = index.map_or_else(|| uuid.clone(), |index| format!("GPU {index}"));
             text.push_str(&format!("{gpu}: MIG mode is pending: {code}\n"));
+        }
+        if !applied.pending.is_empty() {
+            text.push_str("next: the same command with --reset, or a reboot and the same command\n");
         }
         for refused in &self.slurm_refuses {
             text.push_str(&format!("{}: {refused}\n", before.node));
@@ -307,6 +312,12 @@ impl Report {
         }
         out::text(&text)
     }
+}
+
+/// Steps that were done: where the mode waits for a reset, it is all there is.
+fn done(before: &Inventory, steps: &[Step], pending: &[(String, Code)]) -> Vec<Step> {
+    let waits = |step: &Step| pending.iter().any(|(uuid, _)| before.gpus[step.gpu()].uuid == *uuid);
+    steps.iter().filter(|step| matches!(step, Step::Mode { .. }) || !waits(step)).cloned().collect()
 }
 
 fn engine<'a>(

@@ -62,11 +62,18 @@ fn text_gpu(out: &mut String, gpu: &Gpu, change: &GpuPreview) {
     }
     let _ = writeln!(out, "  now   {}", draw::slices(&gpu.geometry, &change.before()));
     let _ = writeln!(out, "  then  {}", draw::slices(&gpu.geometry, &change.after()));
-    for row in &change.slices {
-        let compute =
-            if row.compute.is_empty() { String::new() } else { format!(" as {}", row.compute.join(", ")) };
-        let what = format!("{} at {}{compute}", row.profile, row.start);
-        let _ = writeln!(out, "  {:<8}{what:<20}  {}", row.action.word(), row.why);
-    }
+    let rows = change.slices.iter().map(|row| {
+        let what = format!("{} at {}{}", row.profile, row.start, divided(&row.compute));
+        vec![row.action.word().to_owned(), what, row.why.clone()]
+    });
+    let table = out::table(&rows.collect::<Vec<_>>());
+    table.lines().for_each(|line| out.push_str(&format!("  {line}\n")));
     out.push('\n');
+}
+
+/// ` as 1 x 2c.3g.20gb, 1 x 1c.3g.20gb`; nothing for an instance in one piece.
+fn divided(compute: &[String]) -> String {
+    let runs = compute.chunk_by(|a, b| a == b).map(|run| format!("{} x {}", run.len(), run[0]));
+    let runs: Vec<String> = runs.collect();
+    if runs.is_empty() { String::new() } else { format!(" as {}", runs.join(", ")) }
 }

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use crate::apply::ApplyError;
@@ -30,6 +31,34 @@ pub enum Exit {
     ResetPending = 5,
     /// The hardware is done, but a Slurm action is pending.
     SlurmPending = 6,
+}
+
+impl Exit {
+    /// Every one, by number.
+    pub const ALL: [Exit; 7] = [
+        Exit::Ok,
+        Exit::Failure,
+        Exit::Usage,
+        Exit::Drift,
+        Exit::InUse,
+        Exit::ResetPending,
+        Exit::SlurmPending,
+    ];
+
+    /// What it says to a person.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Exit::Ok => "done, or nothing to do",
+            Exit::Failure => "failed; what was changed is back, or the message says what is not",
+            Exit::Usage => "usage, or bad input: nothing was changed",
+            Exit::Drift => "check found drift",
+            Exit::InUse => "refused, because something is in use: nothing was changed",
+            Exit::ResetPending => "done, but a GPU reset or a reboot is pending",
+            Exit::SlurmPending => {
+                "the hardware and the files are done, but Slurm has to be told; the output says how"
+            }
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {
@@ -81,8 +110,8 @@ impl fmt::Display for Failure {
         let mut cause = self.error.source();
         while let Some(error) = cause {
             let text = error.to_string();
-            // An error that only passes another on has its words.
-            if text != shown {
+            // An error that only passes another on has its words, or ends in them.
+            if text != shown && !shown.ends_with(&format!(": {text}")) {
                 write!(f, "\ncaused by: {text}")?;
             }
             shown = text;
@@ -152,6 +181,9 @@ impl From<LockError> for Failure {
         match error {
             LockError::Held { .. } => {
                 Failure::new(Exit::InUse, error).hint("wait until it is done, then try again")
+            }
+            LockError::Io { ref source, .. } if source.kind() == ErrorKind::PermissionDenied => {
+                Failure::new(Exit::Failure, error).hint("run it as root")
             }
             LockError::Io { .. } => Failure::new(Exit::Failure, error),
         }

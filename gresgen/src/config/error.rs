@@ -10,12 +10,18 @@ use super::snippet::{Mark, Snippet, Source};
 /// A mistake in a configuration file, or something it asks for that this node cannot be.
 #[derive(Clone, Debug)]
 pub struct ConfigError {
-    position: String,
-    snippet: Option<Box<Snippet>>,
-    /// Index of each GPU, for problems that name them by position.
-    indexes: Vec<usize>,
+    place: Box<Place>,
     /// What is wrong.
     pub problem: Problem,
+}
+
+/// Where it is wrong, and what the node's GPUs are called.
+#[derive(Clone, Debug)]
+struct Place {
+    position: String,
+    snippet: Option<Snippet>,
+    /// Index of each GPU, for problems that name them by position.
+    indexes: Vec<usize>,
 }
 
 /// What is wrong with a configuration.
@@ -122,28 +128,27 @@ pub enum Problem {
 
 impl ConfigError {
     pub(super) fn new(source: &Source, mark: Mark, problem: impl Into<Problem>) -> Self {
-        ConfigError {
-            position: source.position(mark),
-            snippet: source.snippet(mark).map(Box::new),
-            indexes: Vec::new(),
-            problem: problem.into(),
-        }
+        let place =
+            Place { position: source.position(mark), snippet: source.snippet(mark), indexes: Vec::new() };
+        ConfigError { place: Box::new(place), problem: problem.into() }
     }
 
     /// With GPUs named by index where the problem knows their positions alone.
-    pub(super) fn indexed(self, indexes: Vec<usize>) -> Self {
-        ConfigError { indexes, ..self }
+    pub(super) fn indexed(mut self, indexes: Vec<usize>) -> Self {
+        self.place.indexes = indexes;
+        self
     }
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.position)?;
+        let Place { position, snippet, indexes } = &*self.place;
+        write!(f, "{position}: ")?;
         match &self.problem {
-            Problem::Infeasible(error) => error.numbered(&self.indexes).fmt(f)?,
+            Problem::Infeasible(error) => error.numbered(indexes).fmt(f)?,
             problem => problem.fmt(f)?,
         }
-        match &self.snippet {
+        match snippet {
             Some(snippet) => write!(f, "\n{snippet}"),
             None => Ok(()),
         }

@@ -20,7 +20,7 @@ pub use error::{ConfigError, Problem};
 pub use file::Per;
 use file::{Amount, Counts, Device, Document};
 pub use goals::Wanted;
-pub use select::{GpuFacts, PciAddress, PciIds, Selector};
+pub use select::{GpuFacts, PciAddress, PciIds, Selector, is_model};
 use snippet::{Mark, Source};
 
 use crate::slurm::Settings;

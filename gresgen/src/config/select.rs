@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use mig::{BOARDS, Geometry};
+use mig::{BOARDS, Board, Geometry};
 
 use crate::inventory::Gpu;
 
@@ -98,7 +98,10 @@ impl Selector {
             Selector::Uuid(uuid) => uuid.eq_ignore_ascii_case(gpu.uuid),
             Selector::Pci(address) => PciAddress::parse(gpu.pci) == Some(*address),
             Selector::Model(model) => {
-                short(model).eq_ignore_ascii_case(short(gpu.model)) || is_board(model, gpu.model)
+                is_name(model, gpu.model)
+                    || BOARDS
+                        .iter()
+                        .any(|b| b.key.eq_ignore_ascii_case(model) && b.names.contains(&gpu.model))
             }
         }
     }
@@ -111,8 +114,14 @@ fn short(model: &str) -> &str {
     }
 }
 
-fn is_board(key: &str, model: &str) -> bool {
-    BOARDS.iter().any(|board| board.key.eq_ignore_ascii_case(key) && board.names.contains(&model))
+/// Whether `text` is a product name, with or without `NVIDIA`, in whatever case.
+fn is_name(text: &str, name: &str) -> bool {
+    short(text).eq_ignore_ascii_case(short(name))
+}
+
+/// Whether `text` means this model: by its key, or one of its product names.
+pub fn is_model(text: &str, board: &Board) -> bool {
+    board.key.eq_ignore_ascii_case(text) || board.names.iter().any(|name| is_name(text, name))
 }
 
 /// Domain, bus, device and function: `0000:07:00.0`, with eight digits of domain as nvidia-smi prints it,

@@ -155,7 +155,7 @@ pub fn transition(
             Action::WaitRegistered(name()),
         ],
         Change::Types | Change::Count if release.retypes_on_reconfigure() => {
-            vec![Action::CarryNodeLine, Action::Reconfigure]
+            vec![Action::CarryNodeLine, Action::Reconfigure, Action::WaitRegistered(name())]
         }
         Change::Types | Change::Count => vec![
             Action::StopSlurmd(name()),

@@ -19,8 +19,8 @@ pub enum Action {
     },
     /// Wait until no job is on the node.
     WaitIdle(String),
-    /// Wait until slurmctld has heard from the node: after its start it knows no state, and refuses RESUME
-    /// ("Invalid node state specified").
+    /// Wait until slurmctld has heard from the node and reaches it: after its start, and after a reconfigure from
+    /// 23.11, it knows no state, gives the node no job and refuses RESUME ("Invalid node state specified").
     WaitRegistered(String),
     /// Bring the new node line to slurmctld's slurm.conf, where that is another file than this node's.
     CarryNodeLine,
@@ -128,12 +128,16 @@ impl Action {
     }
 }
 
+/// States of a node that slurmctld waits to hear from.
+const UNHEARD: [&str; 2] = ["UNKNOWN", "NOT_RESPONDING"];
+
 /// Least time a slurmd is given to register: it takes seconds, or more while it waits for device files.
 const REGISTER: Duration = Duration::from_secs(60);
 
-/// Whether slurmctld has heard from a node.
+/// Whether slurmctld has heard from a node and reaches it.
 fn registered(node: &str) -> Result<(), ControlError> {
-    match Control::connect()?.node(node)?.is("UNKNOWN") {
+    let view = Control::connect()?.node(node)?;
+    match UNHEARD.iter().any(|state| view.is(state)) {
         true => Err(ControlError::Refused {
             command: format!("scontrol show node {node}"),
             what: "slurmd has not registered yet".to_owned(),
@@ -164,7 +168,8 @@ impl fmt::Display for Action {
             Action::WaitIdle(node) => write!(f, "while squeue -h -w {node} | grep -q .; do sleep 5; done"),
             Action::WaitRegistered(node) => write!(
                 f,
-                "until scontrol -o show node {node} | grep State= | grep -qv State=UNKNOWN; do sleep 1; done"
+                "until scontrol -o show node {node} | grep State= | grep -Eqv 'State=[^ ]*({})'; do sleep 1; done",
+                UNHEARD.join("|")
             ),
             Action::CarryNodeLine => {
                 f.write_str("# slurmctld's slurm.conf needs the new NodeName line first")
