@@ -55,7 +55,7 @@ use device_map::{DeviceMap, Record};
 use crate::access::Access;
 use crate::step::{Sharing, StepView};
 use names::Said;
-pub use names::{named_rows, names_devices};
+pub use names::named_rows;
 pub use reason::Unresolved;
 
 /// The devices of a task.
@@ -155,7 +155,7 @@ pub fn resolve(
         Said::Nothing | Said::SameMig => Ok(Resolution::Set(devices)),
         // Nothing but Slurm's word on either side.
         Said::Other => {
-            let named = names::devices(&step.cuda).unwrap_or_default().to_vec();
+            let named = step.cuda.devices().unwrap_or_default().to_vec();
             Err(Unresolved::Disagree { named, devices: devices.indexes })
         }
     }
@@ -194,7 +194,7 @@ fn refined(step: &StepView, given: &Given) -> Result<Vec<usize>, Unresolved> {
         Sharing::Absent => Ok(given.all()),
         Sharing::Node => by_index(task, given),
         // Where Slurm names devices, its lists count those of the node throughout.
-        Sharing::Step if names_devices(&step.step_cuda) => by_index(task, given),
+        Sharing::Step if step.step_cuda.devices().is_some() => by_index(task, given),
         Sharing::Step => by_position(task, given),
     }
 }
