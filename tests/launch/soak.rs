@@ -81,6 +81,21 @@ const MODES: &[Mode] = &[
         sharing: Sharing::Never,
     },
     Mode {
+        name: "per task, two each",
+        arguments: &["-n2", "--gres=gpu:1g.5gb:4"],
+        script: "srun -n2 --gpus-per-task=2 lab-probe HOLD",
+        tasks: 2,
+        sharing: Sharing::Never,
+    },
+    // What Slurm makes of a type per task differs by release; the cgroup says what it is.
+    Mode {
+        name: "a type per task",
+        arguments: &["-n2", "--gpus-per-task=1g.5gb:1"],
+        script: "srun lab-probe HOLD",
+        tasks: 2,
+        sharing: Sharing::InStep,
+    },
+    Mode {
         name: "types, bound",
         arguments: &["-n2", "--gres=gpu:1g.5gb:1,gpu:3g.20gb:1"],
         script: "srun --gpu-bind=single:1 lab-probe HOLD",
