@@ -8,10 +8,10 @@ use spank::{Context, Spank, log};
 
 use crate::access::{self, Access};
 use crate::args::{Args, OnUnresolved};
-use crate::node;
+use crate::node::{self, NoMap};
 use crate::options::{self, Naming};
 use crate::publish;
-use crate::resolve::{Resolution, named_rows, names_devices, resolve};
+use crate::resolve::{Resolution, named_rows, resolve};
 use crate::step::Step;
 
 /// What the hook in slurmstepd found, for the tasks forked from it. Unset when that hook did not end well.
@@ -79,8 +79,12 @@ fn keep(args: &Args) {
 
 fn prepare(spank: &Spank<'_>, args: &Args) -> Result<Option<Prepared>, String> {
     let Some(step) = Step::read(spank)? else { return Ok(None) };
-    let map = node::map(&args.map).map_err(|error| error.to_string())?;
-    Ok(map.map(|map| Prepared { step, map }))
+    match node::map(&args.map) {
+        Ok(map) => Ok(map.map(|map| Prepared { step, map })),
+        // A node that Slurm looks after itself.
+        Err(NoMap::Missing(_)) if step.is_named() => Ok(None),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn give(spank: &mut Spank<'_>, prepared: &Prepared, args: &Args) -> Result<(), String> {
@@ -100,7 +104,7 @@ fn give(spank: &mut Spank<'_>, prepared: &Prepared, args: &Args) -> Result<(), S
     let resolution = resolve(map, &view, access).map_err(|error| error.to_string())?;
     let (mut wishes, complaints) = options::wishes(spank);
     // Where Slurm has named devices there are no numbers to keep.
-    if wishes.naming == Naming::Index && names_devices(&view.cuda) {
+    if wishes.naming == Naming::Index && view.cuda.devices().is_some() {
         wishes.naming = Naming::Uuid;
     }
     let task = spank.local_task().map_or(0, |task| task as usize);

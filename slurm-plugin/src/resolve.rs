@@ -39,11 +39,12 @@
 //! the environments of a task with and without it are the same up to identifiers and ports (24.11.5, 26.05.5).
 //! `SLURMD_TRES_BIND` has the binding, but which of its devices a task is bound to also depends on `Cores=` of
 //! gres.conf and the CPUs of its neighbours. Where G is 0, 1, 2… both readings agree. Elsewhere an entry outside of G
-//! proves sharing and ends the task in an error; as positions 0, 1, 2… cannot all lie in such a G, the step fails. A
-//! neighbour whose positions do lie in G is read as a task without the flag, and may run with another device of its
-//! step than Slurm meant. That device is nobody else's: reading positions as indexes never maps two to one. To refuse
-//! such lists would refuse every `--gpus-per-task` on an unconstrained node; and without constraint the flag has no
-//! use, since every task may open every device anyway.
+//! proves sharing and ends the task in an error; a list within G is read as that of a task without the flag. So the
+//! step fails as soon as one of its tasks has a position outside of G (of a step with devices 1 and 2, the first
+//! task), but a task may run with another device of its step than Slurm meant. That device is nobody else's unless
+//! its position is shared as well: reading positions as indexes never maps two to one. To refuse such lists would
+//! refuse `--gpus-per-task` on unconstrained nodes altogether; and without constraint the flag has no use, since
+//! every task may open every device anyway.
 
 mod names;
 mod reason;
@@ -55,7 +56,7 @@ use device_map::{DeviceMap, Record};
 use crate::access::Access;
 use crate::step::{Sharing, StepView};
 use names::Said;
-pub use names::{named_rows, names_devices};
+pub use names::named_rows;
 pub use reason::Unresolved;
 
 /// The devices of a task.
@@ -155,7 +156,7 @@ pub fn resolve(
         Said::Nothing | Said::SameMig => Ok(Resolution::Set(devices)),
         // Nothing but Slurm's word on either side.
         Said::Other => {
-            let named = names::devices(&step.cuda).unwrap_or_default().to_vec();
+            let named = step.cuda.devices().unwrap_or_default().to_vec();
             Err(Unresolved::Disagree { named, devices: devices.indexes })
         }
     }
@@ -194,7 +195,7 @@ fn refined(step: &StepView, given: &Given) -> Result<Vec<usize>, Unresolved> {
         Sharing::Absent => Ok(given.all()),
         Sharing::Node => by_index(task, given),
         // Where Slurm names devices, its lists count those of the node throughout.
-        Sharing::Step if names_devices(&step.step_cuda) => by_index(task, given),
+        Sharing::Step if step.step_cuda.devices().is_some() => by_index(task, given),
         Sharing::Step => by_position(task, given),
     }
 }

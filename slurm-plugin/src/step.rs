@@ -66,6 +66,15 @@ impl Sharing {
 }
 
 impl Visible {
+    /// The list, if there are devices in it named as NVML names them. Any other text did not come from NVML.
+    pub fn devices(&self) -> Option<&[String]> {
+        let is_uuid = |name: &String| name.starts_with("MIG-") || name.starts_with("GPU-");
+        match self {
+            Visible::Names(names) if names.iter().any(is_uuid) => Some(names),
+            _ => None,
+        }
+    }
+
     /// Reads the value of a variable.
     pub fn parse(value: Option<&str>) -> Self {
         match value {
@@ -123,6 +132,11 @@ impl Step {
         let counted = matches!(&cuda, Visible::Positions(positions) if *positions != devices);
         let constrained = spank::counts_devices_of_the_step().unwrap_or(counted);
         Ok(Some(Step { kind, devices, cuda, constrained, sharing: Sharing::of(spank.version()) }))
+    }
+
+    /// Whether Slurm named devices of the step.
+    pub fn is_named(&self) -> bool {
+        self.cuda.devices().is_some()
     }
 
     /// What can be said in a task of the step.

@@ -8,6 +8,7 @@ mod contained;
 mod faults;
 mod fixture;
 mod limits;
+mod modes;
 mod soak;
 mod table;
 mod window;

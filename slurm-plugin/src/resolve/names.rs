@@ -33,7 +33,7 @@ pub fn named_rows(map: &DeviceMap, step: &StepView) -> Option<Vec<usize>> {
 
 /// Compares the names in `cuda` with the devices of `rows`.
 pub(super) fn compare(cuda: &Visible, map: &DeviceMap, rows: &[usize]) -> Said {
-    let Some(names) = devices(cuda) else { return Said::Nothing };
+    let Some(names) = cuda.devices() else { return Said::Nothing };
     let numbers = names.iter().filter(|name| name.bytes().all(|byte| byte.is_ascii_digit())).count();
     let named = |record: &Record| names.iter().any(|name| is_name_of(name, record));
     let unnamed: Vec<&Record> =
@@ -45,20 +45,6 @@ pub(super) fn compare(cuda: &Visible, map: &DeviceMap, rows: &[usize]) -> Said {
         (true, _) => Said::SameMig,
         (false, _) => Said::Other,
     }
-}
-
-/// The entries of a list in which a device is named as NVML names it. Any other text did not come from NVML.
-pub(super) fn devices(cuda: &Visible) -> Option<&[String]> {
-    let is_uuid = |name: &String| name.starts_with("MIG-") || name.starts_with("GPU-");
-    match cuda {
-        Visible::Names(names) if names.iter().any(is_uuid) => Some(names),
-        _ => None,
-    }
-}
-
-/// Whether Slurm names devices in this list.
-pub fn names_devices(cuda: &Visible) -> bool {
-    devices(cuda).is_some()
 }
 
 /// Whether `name` is the record's UUID, or the older `MIG-GPU-<uuid>/<gi>/<ci>` of drivers before 470.42.01.

@@ -74,3 +74,18 @@ fn the_plugin_mends_what_slurm_says_of_fake_gpus() {
     judge_slurm(&node.without_plugin().faking().start());
     judge_plugin(&Node::cut(GPUS, &ONE_TYPE).unwrap().faking().start());
 }
+
+/// Without a map the plugin has nothing to say, and Slurm has said it all.
+#[test]
+fn a_node_without_map_is_left_to_the_names_of_slurm() {
+    let Some(node) = Node::cut(GPUS, &ONE_TYPE) else { return };
+    node.lab.run(&["rm", "/run/gresgen/devices"]).unwrap();
+    let node = node.faking().start();
+    judge_slurm(&node);
+    // Numbers are no names: there the missing map is an error.
+    node.lab.run(&["rm", "/etc/slurm/fake_gpus.conf"]).unwrap();
+    node.lab.restart_slurmd("n1").unwrap();
+    let refused = node.lab.command(&["srun", "--gres=gpu:1g.5gb:1", "lab-probe"]).output().unwrap();
+    assert!(!refused.success() && refused.probes().is_empty(), "{refused:?}");
+    assert!(refused.stderr.contains("no such file although this node has MIG devices"), "{refused:?}");
+}
