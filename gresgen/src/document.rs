@@ -119,7 +119,7 @@ impl TryFrom<Document> for Inventory {
         let topology = topology(&cores).map_err(fail)?;
         let gpus: Result<Vec<_>, String> = gpus
             .into_iter()
-            .map(|gpu| gpu.read().map_err(|(uuid, what)| format!("GPU {uuid}: {what}")))
+            .map(|gpu| gpu.read().map_err(|(uuid, what)| format!("{uuid}: {what}")))
             .collect();
         let gpus = gpus.map_err(fail)?;
         Ok(Inventory { node, boot, driver, topology, gpus })

@@ -65,10 +65,10 @@ pub enum ApplyError {
     #[error("{}", busy(.0))]
     Busy(Vec<Held>),
     /// MIG belongs to the hypervisor of this GPU.
-    #[error("GPU {0}: is a vGPU guest, whose MIG instances belong to the hypervisor")]
+    #[error("{0}: is a vGPU guest, whose MIG instances belong to the hypervisor")]
     Guest(String),
     /// The GPU has no MIG.
-    #[error("GPU {gpu}: {model} has no MIG")]
+    #[error("{gpu}: {model} has no MIG")]
     NoMig {
         /// Its UUID.
         gpu: String,
@@ -91,7 +91,7 @@ pub enum ApplyError {
     #[error("the GPUs are done, but not the files: {0}")]
     Unpublished(#[source] PublishError),
     /// Resetting a GPU failed.
-    #[error("GPU {gpu}: nvidia-smi --gpu-reset: {reason}")]
+    #[error("{gpu}: nvidia-smi --gpu-reset: {reason}")]
     Reset {
         /// Its UUID.
         gpu: String,
