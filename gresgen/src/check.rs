@@ -73,6 +73,8 @@ pub struct Facts {
     pub drift: Option<Result<Vec<String>, String>>,
     /// What the node should offer to Slurm, from the driver's picture.
     pub table: Option<GresTable>,
+    /// Types of the node that Slurm would take for those of other models, in words.
+    pub rivals: Vec<String>,
     /// Boot id now.
     pub boot: String,
     /// The device map.

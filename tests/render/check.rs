@@ -342,3 +342,23 @@ fn a_driver_without_gpus_is_named() {
     let seen = wrong(&node, &["--nvml-lib", library.to_str().unwrap(), "check"]);
     assert!(seen[0].starts_with("fail driver: ROOT/no_gpus.so: "), "{seen:#?}");
 }
+
+#[test]
+fn types_that_other_models_have_by_the_same_number_are_told_to_a_lone_node() {
+    let config = CONFIG.replace("3g.20gb: 1", "4g.20gb: 1");
+    let node = Node::with("a100-40gb:2", &config);
+    node.ends(0, &["apply"]);
+    load(&node);
+    let seen = wrong(&node, &["check"]);
+    assert!(
+        are(&seen, &["warn type names: beside other models Slurm would take 4g.20gb for 1g.23gb of "]),
+        "{seen:#?}"
+    );
+    node.write(
+        Root::CONFIG,
+        &config.replace("{node: n1}", "{node: n1, types: {pattern: '{model}_{profile}'}}"),
+    );
+    node.ends(0, &["apply"]);
+    load(&node);
+    assert_eq!(wrong(&node, &["check"]), [""; 0]);
+}

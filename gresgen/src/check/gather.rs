@@ -14,7 +14,7 @@ use crate::render;
 use crate::root::Root;
 use crate::slurm::control::{Control, ControlError};
 use crate::slurm::links::Links;
-use crate::slurm::{GresTable, Settings};
+use crate::slurm::{GresTable, Names, Settings};
 
 /// What can be known without driver and slurmctld, in milliseconds: for Prolog and HealthCheckProgram, which every
 /// node runs at once.
@@ -68,11 +68,18 @@ fn published(facts: &mut Facts, inventory: &Inventory, settings: &Settings, root
         Ok((table, comparison)) => {
             facts.stale_files = Some(Ok(comparison.changed().map(Path::to_owned).collect()));
             facts.bad_links = settings.stable_links.then(|| bad_links(&table, inventory, root));
+            facts.rivals = rivals(&table, settings);
             facts.table = Some(table);
             facts.shared_gres_conf = shared::compare(&inventory.node, settings, root);
         }
         Err(error) => facts.stale_files = Some(Err(error.to_string())),
     }
+}
+
+fn rivals(table: &GresTable, settings: &Settings) -> Vec<String> {
+    let Ok(names) = Names::new(&settings.types) else { return Vec::new() };
+    let rivals = names.rivals(table.types.iter().map(|(name, _)| name)).into_iter();
+    rivals.map(|(name, other, product)| format!("{name} for {other} of {product}")).collect()
 }
 
 fn bad_links(table: &GresTable, inventory: &Inventory, root: &Root) -> Vec<std::path::PathBuf> {

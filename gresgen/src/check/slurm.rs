@@ -8,6 +8,11 @@ pub(super) fn judge(facts: &Facts, links: &mut Vec<Link>) {
     if let (Some(lines), Some((plugin, there))) = (&facts.plugstack, &facts.plugin) {
         links.extend(plugstack::judge(lines, plugin, *there));
     }
+    if !matches!(facts.slurm, Some(Ok(_))) && !facts.rivals.is_empty() {
+        let what = format!("beside other models Slurm would take {}", few(&facts.rivals));
+        let fix = "slurm.types.pattern: \"{model}_{profile}\", should the cluster have both";
+        links.push(Link::warn("type names", what, fix));
+    }
     match &facts.slurm {
         None => {}
         Some(Err(error)) => {

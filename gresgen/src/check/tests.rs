@@ -90,6 +90,7 @@ fn well() -> Facts {
         loaded: Some(Some(Ok(map.clone()))),
         gres_digest: Some(Some("d".into())),
         nodes: map.records[0].files.iter().map(node).collect(),
+        rivals: vec!["4g.20gb for 1g.23gb of NVIDIA B200".into()],
         shared_gres_conf: None,
         bad_links: Some(vec![]),
         stale_files: Some(Ok(vec![])),

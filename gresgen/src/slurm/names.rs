@@ -166,6 +166,28 @@ impl<'a> Names<'a> {
         self.finish(self.model(model))
     }
 
+    /// Types that MIG devices of any known model have by these names, each with a product name.
+    fn known(&self) -> impl Iterator<Item = (TypeName, &'static str)> + '_ {
+        let boards = mig::BOARDS.iter().filter_map(|board| Some((board, *board.names.first()?)));
+        boards.flat_map(move |(board, product)| {
+            let specs = board.geometry().specs.into_iter();
+            specs.filter_map(move |spec| Some((self.slice(product, spec.profile).ok()?, product)))
+        })
+    }
+
+    /// Types of other models that Slurm takes for one of these: what a cluster must not mix.
+    pub fn rivals<'b>(
+        &self,
+        types: impl IntoIterator<Item = &'b TypeName>,
+    ) -> Vec<(&'b TypeName, TypeName, &'static str)> {
+        let mut rivals = Vec::new();
+        for name in types {
+            let rival = self.known().find(|(other, _)| other != name && other.hash() == name.hash());
+            rivals.extend(rival.map(|(other, product)| (name, other, product)));
+        }
+        rivals
+    }
+
     fn finish(&self, name: String) -> Result<TypeName, NameError> {
         let name = self.0.aliases.get(&name).cloned().unwrap_or(name);
         TypeName::new(&if self.0.safe { safe(&name) } else { name })
