@@ -3,11 +3,12 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 
-# Build: libslurm-dev has slurm/spank.h, libclang-dev is bindgen's. Run: a real Slurm to test in, and a systemd, which
-# without systemd-sysv is nobody's init.
-PACKAGES := libslurm-dev libclang-dev gcc pkg-config slurmctld slurmd slurm-client iproute2 strace lua5.4 python3 python3-venv debootstrap systemd
+# Build: libslurm-dev has slurm/spank.h, libclang-dev is bindgen's. Run: a real Slurm.
+PACKAGES := libslurm-dev libclang-dev gcc pkg-config slurmctld slurmd slurm-client iproute2
+# Tests: other releases of Slurm, judges, package formats; and a systemd, which without systemd-sysv is nobody's init.
+TEST_PACKAGES := strace lua5.4 python3 python3-venv debootstrap dpkg-dev rpm systemd
 
-.PHONY: setup build release test lint demo bench soak sweep fuzz valgrind test-slurm-matrix install uninstall
+.PHONY: setup setup-tests build release test lint demo bench soak sweep fuzz valgrind test-slurm-matrix install uninstall deb rpm
 
 # Only what is missing is installed, so that a prepared machine needs neither network nor root.
 setup:
@@ -16,6 +17,9 @@ setup:
 	  echo "installing:" $$missing; \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	fi
+
+setup-tests: PACKAGES += $(TEST_PACKAGES)
+setup-tests: setup
 
 build:
 	$(CARGO) build --locked
@@ -29,7 +33,7 @@ lint:
 
 # The plugin is tested as it is shipped: the launch tests load the release build. Cargo sums up each test program;
 # the last line here sums up all of them.
-test: setup
+test: setup-tests
 	$(CARGO) build --locked --release -p slurm-plugin
 	@set -o pipefail; SPANK_MIG_SO=$(CURDIR)/target/release/libspank_mig.so \
 	  $(CARGO) test --locked --workspace --no-fail-fast 2>&1 | tee target/test.log
@@ -41,12 +45,13 @@ demo: setup release
 # Beyond `make test`, because they take minutes or hours; docs/testing.md says what each shows.
 
 # Slurm 22.05, 24.11 and 26.05, the newer two from Debian's archive (debootstrap, once).
-test-slurm-matrix: setup
+test-slurm-matrix: setup-tests
 	$(CARGO) build --locked --release -p slurm-plugin
-	LAB_RELEASES=all SPANK_MIG_SO=$(CURDIR)/target/release/libspank_mig.so $(CARGO) test --locked -p slurm-plugin --test launch
-	LAB_RELEASES=all $(CARGO) test --locked -p lab -p gresgen --test lab --test render --test cluster
+	LAB_RELEASES=all SPANK_MIG_SO=$(CURDIR)/target/release/libspank_mig.so $(CARGO) test --locked -p slurm-plugin --test launch --test guard --test safety
+	LAB_RELEASES=all $(CARGO) test --locked -p lab -p gresgen --test lab --test render --test cluster --test health --test autodetect
+	LAB_RELEASES=all $(CARGO) test --locked -p gresgen --test docs packages
 
-soak: setup
+soak: setup-tests
 	$(CARGO) build --locked --release -p slurm-plugin
 	SPANK_MIG_SO=$(CURDIR)/target/release/libspank_mig.so \
 	  $(CARGO) test --locked -p slurm-plugin --test launch -- --ignored --nocapture soak
@@ -114,3 +119,23 @@ uninstall:
 	  $(SHARE)/man/man1/gresgen.1 $(SHARE)/bash-completion/completions/gresgen \
 	  $(SHARE)/zsh/site-functions/_gresgen $(SHARE)/fish/vendor_completions.d/gresgen.fish
 	rm -rf $(DESTDIR)$(PREFIX)/lib/gresgen $(DESTDIR)$(PREFIX)/libexec/gresgen $(DOC)
+
+# Packages of what `make install` lays out. They go to other machines, so where Slurm has its plugins there is not
+# looked up here: PLUGIN_DIR, where it is given, or what the distribution's Slurm has.
+PACKAGES_DIR ?= target/packages
+VERSION ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+packaged_plugin_dir = $(if $(filter file,$(origin PLUGIN_DIR)),$(1),$(PLUGIN_DIR))
+
+deb:
+	@packaging/deb/build $(VERSION) $(BUILD) $(PACKAGES_DIR) \
+	  $(call packaged_plugin_dir,/usr/lib/$(shell dpkg-architecture -qDEB_HOST_MULTIARCH)/slurm-wlm)
+
+# --build-in-place: the checkout is the source.
+rpm:
+	@command -v rpmbuild >/dev/null || { echo "rpmbuild: not found; install rpm-build (Debian: rpm)" >&2; exit 1; }
+	@work=$$(mktemp -d) && trap 'rm -rf "$$work"' EXIT && \
+	  rpmbuild --quiet --build-in-place -bb packaging/rpm/gresgen.spec --define "_topdir $$work" \
+	    --define "version $(VERSION)" --define "build $(BUILD)" \
+	    --define "plugin_dir $(call packaged_plugin_dir,/usr/lib64/slurm)" && \
+	  mkdir -p $(PACKAGES_DIR) && find "$$work/RPMS" -name '*.rpm' -exec cp {} $(PACKAGES_DIR) \; && \
+	  find "$$work/RPMS" -name '*.rpm' -printf '$(abspath $(PACKAGES_DIR))/%f\n' | sort

@@ -138,19 +138,19 @@ def read_table(folder, gresgen, models):
     """`slurmd -G` of a node in the middle, on the same cluster with and without folding."""
     print("\n| gres.conf | nodes | lines | bytes | slurmd, s | CPU, s | peak memory, MiB |")
     print("|---|---|---|---|---|---|---|")
-    nodes = 1_000
-    root = folder / f"site-{nodes}"
-    folded = (root / "etc/slurm/gres.conf").read_text()
-    conf = slurm_conf(folder, root)
-    node = f"n{nodes // 2 + 1:05}"
-    every = unfolded(folded, conf)
-    for kind, text in {"folded": folded, "a line per device": every, "of the node alone": own(every, node)}.items():
-        (conf.parent / "gres.conf").write_text(text)
-        wall, cpu, memory, output = fastest(["slurmd", "-G", "-N", node, "-f", conf])
-        records = output.count("Gres Name=gpu")
-        if records != 56:
-            sys.exit(f"slurmd -G lists {records} records: {output[-2000:]}")
-        print(f"| {kind} | {nodes} | {len(text.splitlines())} | {len(text)} | {wall:.3f} | {cpu:.3f} | {memory:.0f} |")
+    for nodes in (1_000, 10_000):
+        root = folder / f"site-{nodes}"
+        folded = (root / "etc/slurm/gres.conf").read_text()
+        conf = slurm_conf(folder, root)
+        node = f"n{nodes // 2 + 1:05}"
+        every = unfolded(folded, conf)
+        for kind, text in {"folded": folded, "a line per device": every, "of the node alone": own(every, node)}.items():
+            (conf.parent / "gres.conf").write_text(text)
+            wall, cpu, memory, output = fastest(["slurmd", "-G", "-N", node, "-f", conf])
+            records = output.count("Gres Name=gpu")
+            if records != 56:
+                sys.exit(f"slurmd -G lists {records} records: {output[-2000:]}")
+            print(f"| {kind} | {nodes} | {len(text.splitlines())} | {len(text)} | {wall:.3f} | {cpu:.3f} | {memory:.0f} |")
 
 
 def unfolded(text, conf):

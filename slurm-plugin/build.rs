@@ -1,8 +1,11 @@
-//! Links the unwinder into the plugin instead of libgcc_s, where the compiler has it as an archive.
+//! How the plugin is linked, so that loading it costs little (docs/benchmarks.md): srun and slurmstepd do it for every
+//! step.
 //!
-//! srun and slurmstepd load the plugin for every step, and in srun the search for libgcc_s, which nothing else there
-//! needs, took most of the time of loading it (docs/benchmarks.md). Unwinding stays inside the plugin: every hook
-//! catches its panics.
+//! * The unwinder is linked in instead of libgcc_s, where the compiler has it as an archive: in srun, where nothing else
+//!   needs that library, the search for it took most of the time. Unwinding stays inside the plugin: every hook catches
+//!   its panics.
+//! * Once loaded it stays (`-z nodelete`). Slurm opens a plugin that is named without a path, closes it, and opens it
+//!   again (`_spank_plugin_find`, src/common/spank.c); the second time is then no more than a look-up.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,6 +13,7 @@ use std::{env, fs};
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rustc-cdylib-link-arg=-Wl,-z,nodelete");
     let Some(out) = env::var_os("OUT_DIR").map(PathBuf::from) else { return };
     if !has_archive("libgcc_eh.a") {
         return; // rustc links libgcc_s then, and everything works as well

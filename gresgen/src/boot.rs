@@ -6,8 +6,9 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::config::Selector;
 use crate::files::{Committed, Kind};
-use crate::inventory::Inventory;
+use crate::inventory::{Gpu, Inventory};
 use crate::publish::{Publication, PublishError};
 use crate::root::Root;
 use crate::slurm::shortfall::{Shortfall, configured, shortfalls};
@@ -29,14 +30,13 @@ pub fn wait<T, E>(limit: Duration, mut attempt: impl FnMut() -> Result<T, E>) ->
     }
 }
 
-/// Leaves out GPUs that are not to be used (`--without`), by index, UUID or PCI address; the names that match none.
-pub fn without(inventory: &mut Inventory, names: &[String]) -> Vec<String> {
-    let is = |gpu: &crate::inventory::Gpu, name: &String| {
-        *name == gpu.index.to_string() || *name == gpu.uuid || name.eq_ignore_ascii_case(&gpu.pci)
-    };
-    let unknown = names.iter().filter(|name| !inventory.gpus.iter().any(|gpu| is(gpu, name)));
+/// Leaves out GPUs that are not to be used (`--without`), and returns the selectors that name none: a dead GPU may
+/// be one that the driver no longer lists.
+pub fn without(inventory: &mut Inventory, selectors: &[Selector]) -> Vec<Selector> {
+    let is = |gpu: &Gpu, selector: &Selector| selector.matches(&gpu.into());
+    let unknown = selectors.iter().filter(|s| !inventory.gpus.iter().any(|gpu| is(gpu, s)));
     let unknown = unknown.cloned().collect();
-    inventory.gpus.retain(|gpu| !names.iter().any(|name| is(gpu, name)));
+    inventory.gpus.retain(|gpu| !selectors.iter().any(|s| is(gpu, s)));
     unknown
 }
 

@@ -3,7 +3,9 @@
 //! It says enough to plan and render for a node elsewhere: geometry and placements, CPUs and cores, device
 //! files. Fields are added without another version; a reader ignores those it does not know.
 
+mod geometry;
 mod gpu;
+mod instance;
 
 use std::collections::BTreeMap;
 
@@ -11,7 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::inventory::Inventory;
 use crate::slurm::cores::{Topology, ranges};
+pub use geometry::SpecDocument;
 use gpu::GpuDocument;
+pub use instance::HolderDocument;
 
 /// Version of [`Document`]: it changes when an older reader would misunderstand.
 pub const VERSION: u32 = 1;
@@ -27,6 +31,9 @@ pub struct Document {
     pub boot: String,
     /// Driver version.
     pub driver: String,
+    /// Whether GPUs of the node are missing here, because only some were asked for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
     /// CPUs of each core, in Slurm's order of cores, as `0,64`; empty where it was not read.
     pub cores: Vec<String>,
     /// GPUs by NVML index.
@@ -90,6 +97,7 @@ impl From<&Inventory> for Document {
             node: inventory.node.clone(),
             boot: inventory.boot.clone(),
             driver: inventory.driver.clone(),
+            partial: false,
             cores: cores.values().map(ranges).collect(),
             gpus: inventory.gpus.iter().map(GpuDocument::from).collect(),
         }
@@ -100,12 +108,18 @@ impl TryFrom<Document> for Inventory {
     type Error = DocumentError;
 
     fn try_from(document: Document) -> Result<Self, DocumentError> {
-        let Document { node, boot, driver, cores, gpus, .. } = document;
+        let Document { node, boot, driver, cores, gpus, partial, .. } = document;
         let fail = |what: String| DocumentError::Value { node: node.clone(), what };
+        if partial {
+            return Err(fail(
+                "only some of its GPUs are in this inventory; run gresgen status --json without naming GPUs"
+                    .to_owned(),
+            ));
+        }
         let topology = topology(&cores).map_err(fail)?;
         let gpus: Result<Vec<_>, String> = gpus
             .into_iter()
-            .map(|gpu| gpu.read().map_err(|(uuid, what)| format!("GPU {uuid}: {what}")))
+            .map(|gpu| gpu.read().map_err(|(uuid, what)| format!("{uuid}: {what}")))
             .collect();
         let gpus = gpus.map_err(fail)?;
         Ok(Inventory { node, boot, driver, topology, gpus })

@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
 
+use device_map::DeviceFile;
+
 use crate::apply::lock::slice_holder;
-use crate::inventory::{Holder, Inventory};
+use crate::inventory::{Compute, Holder, Instance, Inventory};
 use crate::root::Root;
 
 impl fmt::Display for Holder {
@@ -21,31 +23,46 @@ impl fmt::Display for Holder {
     }
 }
 
+/// Who uses which compute instance, by MIG UUID, as far as that can be told: an instance as a whole is in use when one of
+/// its compute instances is, but the others are free for `gresgen run`.
+#[derive(Debug, Default)]
+pub struct Users(BTreeMap<String, Vec<Holder>>);
+
+impl Users {
+    /// Those of one compute instance: its own, and whoever uses the GPU instance without a trace of which part.
+    pub fn of<'a>(&'a self, instance: &'a Instance, compute: &Compute) -> Vec<&'a Holder> {
+        let own = |compute: &Compute| self.0.get(&compute.uuid).into_iter().flatten();
+        let known = |holder: &Holder| instance.compute.iter().flat_map(own).any(|h| h == holder);
+        own(compute).chain(instance.holders.iter().filter(|h| !known(h))).collect()
+    }
+}
+
 /// Adds processes with an open capability node and slices held by `gresgen run`. What NVML reports is there
 /// already; a process counts once.
-pub fn annotate(inventory: &mut Inventory, root: &Root) {
+pub fn annotate(inventory: &mut Inventory, root: &Root) -> Users {
+    let mut users = Users::default();
     if inventory.devices().next().is_none() {
-        return;
+        return users;
     }
     let open = open_devices();
-    for gpu in &mut inventory.gpus {
-        for instance in &mut gpu.instances {
-            let mut found: Vec<Holder> = Vec::new();
-            for compute in &instance.compute {
-                // The GPU's own node comes first and is open in every job on any of its slices.
-                let nodes = compute.files.iter().skip(1);
-                found.extend(
-                    nodes.filter_map(|f| open.get(&(f.major, f.minor))).flatten().map(|&p| process(p)),
-                );
-                found.extend(slice_holder(root, &compute.uuid).map(|pid| Holder::Run { pid }));
-            }
-            for holder in found {
+    let has_open = |file: &DeviceFile| {
+        open.get(&(file.major, file.minor)).into_iter().flatten().map(|&pid| process(pid)).collect::<Vec<_>>()
+    };
+    for instance in inventory.gpus.iter_mut().flat_map(|gpu| &mut gpu.instances) {
+        for compute in &instance.compute {
+            // The GPU's own node comes first and is open in every job on any of its slices.
+            let [_, whole, part] = &compute.files[..] else { continue };
+            let mut own = has_open(part);
+            own.extend(slice_holder(root, &compute.uuid).map(|pid| Holder::Run { pid }));
+            for holder in own.iter().cloned().chain(has_open(whole)) {
                 if !instance.holders.contains(&holder) {
                     instance.holders.push(holder);
                 }
             }
+            users.0.insert(compute.uuid.clone(), own);
         }
     }
+    users
 }
 
 /// Character devices that processes have open: numbers to process ids. Processes of others are seen only by
@@ -72,8 +89,11 @@ fn open_devices() -> BTreeMap<(u32, u32), Vec<u32>> {
 
 /// A process by its id, with what `/proc` tells of it.
 pub fn process(pid: u32) -> Holder {
-    let comm = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    Holder::Process { pid, command: comm.trim().to_owned(), user: user(pid).unwrap_or_default() }
+    let comm = std::fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
+    let comm = String::from_utf8_lossy(&comm);
+    // Its owner chose the name, and it is shown on an admin's terminal.
+    let command = comm.trim().chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+    Holder::Process { pid, command, user: user(pid).unwrap_or_default() }
 }
 
 /// Login name, or number, of a process's real user.

@@ -38,6 +38,8 @@ pub struct Gpu {
     pub pci: String,
     /// PCI device id, high, and vendor id, low, as NVML's `pciDeviceId`.
     pub pci_device: u32,
+    /// The same of the board that carries it (`pciSubSystemId`); `None` where it is not known.
+    pub pci_subsystem: Option<u32>,
     /// Product name.
     pub model: String,
     /// Total memory, in MiB.

@@ -4,13 +4,14 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use gresgen::cli::progress::message;
 use gresgen::cli::{self, Cli};
 
 fn main() -> ExitCode {
     match cli::run(&Cli::parse()) {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            eprintln!("{failure}");
+            message(&failure);
             failure.exit.into()
         }
     }

@@ -82,12 +82,19 @@ impl Problem {
         // Stable: equal GPUs keep the order of the goal.
         sorted.sort_by(|a, b| a.1.cmp(&b.1));
         let mut tables = Vec::new();
-        let mut order = Vec::new();
+        let mut order: Vec<Member> = Vec::new();
         for (i, (gpu, key)) in sorted.iter().enumerate() {
-            if i == 0 || sorted[i - 1].1 != *key {
-                tables.push(Table::new(members[*gpu], fixed, &scale)?);
-            }
-            order.push(Member { gpu: *gpu, table: tables.len() - 1 });
+            // A table speaks of profiles by index, so the GPUs that share it list them in one order.
+            let alike = (0..i).rev().take_while(|&j| sorted[j].1 == *key);
+            let same = |&j: &usize| members[sorted[j].0].geometry.same_order(members[*gpu].geometry);
+            let table = match alike.map(|j| (j, order[j].table)).find(|(j, _)| same(j)) {
+                Some((_, table)) => table,
+                None => {
+                    tables.push(Table::new(members[*gpu], fixed, &scale)?);
+                    tables.len() - 1
+                }
+            };
+            order.push(Member { gpu: *gpu, table });
         }
         Some(Problem { scale, tables, order })
     }
@@ -271,26 +278,30 @@ fn offered(members: &[&GpuState<'_>], profile: Profile) -> bool {
     members.iter().any(|g| g.geometry.specs.iter().any(|s| s.profile == profile))
 }
 
-/// All that planning looks at in a GPU: GPUs with equal keys are interchangeable.
+/// All that planning looks at in a GPU: GPUs with equal keys are interchangeable. Profiles stand by name, since
+/// their order is a driver's own.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Key<'a> {
     shape: Vec<(Profile, u8, &'a [u8], u8)>,
-    busy: Vec<Placed>,
-    idle: Vec<Placed>,
+    busy: Vec<(Profile, u8)>,
+    idle: Vec<(Profile, u8)>,
 }
 
 impl<'a> Key<'a> {
     fn of(gpu: &'a GpuState<'_>) -> Self {
-        let sorted = |placed: &[Placed]| {
-            let mut placed = placed.to_vec();
-            placed.sort_unstable();
-            placed
-        };
         let specs = &gpu.geometry.specs;
+        let named = |placed: &[Placed]| {
+            sorted(placed.iter().map(|&p| (gpu.geometry.spec(p).profile, p.start)).collect())
+        };
         Key {
-            shape: specs.iter().map(|s| (s.profile, s.size, &s.starts[..], s.max)).collect(),
-            busy: sorted(&gpu.busy),
-            idle: sorted(&gpu.idle),
+            shape: sorted(specs.iter().map(|s| (s.profile, s.size, &s.starts[..], s.max)).collect()),
+            busy: named(&gpu.busy),
+            idle: named(&gpu.idle),
         }
     }
+}
+
+fn sorted<T: Ord>(mut list: Vec<T>) -> Vec<T> {
+    list.sort_unstable();
+    list
 }

@@ -96,6 +96,11 @@ impl Geometry {
         self.specs.iter().position(|s| s.profile == wanted).and_then(|i| u8::try_from(i).ok())
     }
 
+    /// Whether [`Placed::spec`] means the same in both.
+    pub(crate) fn same_order(&self, other: &Geometry) -> bool {
+        self.specs.iter().map(|s| s.profile).eq(other.specs.iter().map(|s| s.profile))
+    }
+
     /// The placement units an instance occupies.
     pub fn span(&self, placed: Placed) -> Range<u8> {
         placed.start..placed.start + self.spec(placed).size

@@ -15,13 +15,14 @@ mod counts_map;
 mod fold;
 pub mod geometry;
 mod lanes;
+mod nearest;
 mod options;
 pub mod plan;
 pub mod profile;
 pub mod room;
 pub mod shortage;
 
-pub use boards::{Architecture, BOARDS, Board};
+pub use boards::{Architecture, BOARDS, Board, Certainty};
 pub use geometry::{ComputeSpec, Engines, Geometry, Placed, Spec};
 pub use plan::{Cost, Demand, Goal, GpuState, Plan, Want, plan};
 pub use profile::{Attribute, Profile, ProfileError};

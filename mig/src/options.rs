@@ -110,7 +110,9 @@ impl Table {
     pub(crate) fn new(gpu: &GpuState<'_>, fixed: &[Placed], scale: &Scale) -> Option<Self> {
         let mut places: Vec<Placed> = gpu.geometry.placements().chain(gpu.placed()).collect();
         places.retain(|&p| scale.lane(gpu.geometry.spec(p).profile).is_some());
-        places.sort_unstable();
+        // By name, not by index: of equal layouts the first found is taken, and a driver lists profiles in an order
+        // of its own.
+        places.sort_unstable_by_key(|&p| (gpu.geometry.spec(p).profile, p));
         places.dedup();
         if places.len() > 128 {
             return None;
@@ -126,7 +128,10 @@ impl Table {
 
     /// The layout of one of the choices, sorted.
     pub(crate) fn layout(&self, choice: usize) -> Vec<Placed> {
-        bits(self.choices[choice].layout).map(|place| self.places[place]).collect()
+        let mut layout: Vec<Placed> =
+            bits(self.choices[choice].layout).map(|place| self.places[place]).collect();
+        layout.sort_unstable();
+        layout
     }
 }
 

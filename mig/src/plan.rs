@@ -11,9 +11,10 @@ use std::ops::AddAssign;
 
 use crate::fold::{Problem, Purpose};
 use crate::geometry::{Geometry, Placed};
+use crate::nearest;
 use crate::profile::Profile;
 use crate::room;
-use crate::shortage::{self, Infeasible};
+use crate::shortage::Infeasible;
 
 /// How many instances of each GPU instance profile.
 pub type Demand = BTreeMap<Profile, u32>;
@@ -166,7 +167,7 @@ pub fn plan(gpus: &[GpuState<'_>], goals: &[Goal]) -> Result<Plan, Box<Infeasibl
     let mut plan = Plan { layouts: gpus.iter().map(GpuState::placed).collect(), cost: Cost::default() };
     for (index, goal) in goals.iter().enumerate() {
         let layouts = Problem::new(gpus, goal, Purpose::Solve)
-            .and_then(|problem| problem.solve().ok_or_else(|| shortage::explain(gpus, goal)))
+            .and_then(|problem| problem.solve().ok_or_else(|| nearest::explain(gpus, goal)))
             .map_err(|shortage| shortage.of(index))?;
         for (&gpu, layout) in goal.gpus.iter().zip(layouts) {
             plan.cost += cost(&gpus[gpu], &layout);

@@ -79,7 +79,7 @@ fn a_rollback_does_not_touch_what_is_in_use() {
     assert_eq!(
         error.to_string(),
         "GPU 0: instances in use are not part of the layout: 3g.20gb at 4 of GPU 0; short of 1 x 1g.5gb; \
-         nearest that fits: 1 x 3g.20gb, 1 x 1g.5gb (distance 2)"
+         nearest that fits, 2 instances away: 1 x 3g.20gb, 1 x 1g.5gb"
     );
 }
 
@@ -98,7 +98,7 @@ fn what_does_not_fit_is_told_with_the_nearest_layout() {
     assert_eq!(
         error.to_string(),
         "GPU 0: the layout does not fit; short of 1 x 3g.20gb; \
-         nearest that fits: 1 x 3g.20gb, 2 x 1g.5gb (distance 1)"
+         nearest that fits, 1 instance away: 1 x 3g.20gb, 2 x 1g.5gb"
     );
 }
 
@@ -113,13 +113,13 @@ fn instances_in_the_way_are_named() {
     assert_eq!(
         error.to_string(),
         "GPU 0: instances in use are in the way: 1g.5gb at 0 of GPU 0; short of 1 x 4g.20gb; \
-         nearest that fits: 2 x 1g.5gb (distance 1)"
+         nearest that fits, 1 instance away: 2 x 1g.5gb"
     );
     let error = plan(&gpus, &[exactly(&[0], "1g.5gb:1")]).unwrap_err();
     assert_eq!(
         error.to_string(),
         "GPU 0: instances in use are not part of the layout: 1g.5gb at 4 of GPU 0; \
-         nearest that fits: 2 x 1g.5gb (distance 1)"
+         nearest that fits, 1 instance away: 2 x 1g.5gb"
     );
 }
 

@@ -146,6 +146,44 @@ proptest! {
         prop_assert_eq!(sorted(&gpus, &a.layouts), sorted(&turned, &b.layouts));
     }
 
+    /// The table of a board and a driver list profiles in different orders: a plan made with one holds with the other.
+    #[test]
+    fn the_order_of_profiles_does_not_matter(
+        (now, next, relisted) in (1usize..4).prop_flat_map(|n| (draws(n), draws(n), any::<[bool; 4]>())),
+    ) {
+        let geometries = geometries();
+        let others: Vec<Geometry> = geometries.iter().map(|g| {
+            let specs = g.specs.iter().rev().cloned().collect();
+            Geometry { specs, ..g.clone() }
+        }).collect();
+        let last = |g: &Geometry| u8::try_from(g.specs.len() - 1).unwrap();
+        let gpus = states(&geometries, &now);
+        let target: Vec<Vec<Placed>> =
+            gpus.iter().zip(&next).map(|(g, (_, places, _))| grown(g.geometry, &g.busy, places)).collect();
+        let goal = everything(&gpus, held(&gpus, &target));
+        let turn = |g: &Geometry, placed: &[Placed]| -> Vec<Placed> {
+            placed.iter().map(|p| Placed { spec: last(g) - p.spec, ..*p }).collect()
+        };
+        let turned: Vec<GpuState<'_>> = gpus.iter().zip(&now).zip(relisted).map(|((g, draw), other)| match other {
+            true => GpuState {
+                geometry: &others[draw.0],
+                busy: turn(g.geometry, &g.busy),
+                idle: turn(g.geometry, &g.idle),
+            },
+            false => g.clone(),
+        }).collect();
+        let named = |gpus: &[GpuState<'_>]| -> Vec<Vec<(mig::Profile, u8)>> {
+            let layouts = plan(gpus, std::slice::from_ref(&goal)).unwrap().layouts;
+            let name = |g: &GpuState<'_>, p: &Placed| (g.geometry.spec(*p).profile, p.start);
+            gpus.iter().zip(layouts).map(|(g, layout)| {
+                let mut all: Vec<_> = layout.iter().map(|p| name(g, p)).collect();
+                all.sort();
+                all
+            }).collect()
+        };
+        prop_assert_eq!(named(&gpus), named(&turned));
+    }
+
     /// Two GPUs against every pair of layouts, demands that do not fit included.
     #[test]
     fn small_nodes_are_planned_as_by_trying_everything(

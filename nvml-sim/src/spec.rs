@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use mig::Board;
-use mig::boards::Certainty;
+use mig::Certainty;
 use serde::{Deserialize, Serialize};
 
 /// The capability minors of the driver are fixed for 32 GPUs (open-gpu-kernel-modules, nv-caps.c).

@@ -1,16 +1,17 @@
 //! The two hooks, and what stands between them.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
 use device_map::{DeviceMap, Record};
 use spank::{Context, Spank, log};
 
-use crate::access;
+use crate::access::{self, Access};
 use crate::args::{Args, OnUnresolved};
-use crate::node;
-use crate::options;
+use crate::node::{self, NoMap};
+use crate::options::{self, Naming};
 use crate::publish;
-use crate::resolve::{Devices, Resolution, resolve};
+use crate::resolve::{Resolution, named_rows, resolve};
 use crate::step::Step;
 
 /// What the hook in slurmstepd found, for the tasks forked from it. Unset when that hook did not end well.
@@ -38,23 +39,27 @@ pub fn init(spank: &mut Spank<'_>, arguments: &[String]) {
 
 /// `slurm_spank_task_init`: runs in the forked task, as its user, in its final cgroup.
 pub fn task_init(spank: &mut Spank<'_>, arguments: &[String]) {
-    let (args, _) = Args::parse(arguments);
-    let first = spank.local_task() == Ok(0);
-    match PREPARED.get() {
-        Some(Ok(None)) => {}
+    let args = || Args::parse(arguments).0;
+    // What is the same for every task on the node is said by one of them.
+    let once = |spank: &Spank<'_>, why| if spank.local_task() == Ok(0) { Some(why) } else { None };
+    let (args, why) = match PREPARED.get() {
+        // Most tasks of a cluster.
+        Some(Ok(None)) => return,
         Some(Ok(Some(prepared))) => {
-            if let Err(why) = give(spank, prepared, &args) {
-                refuse(spank, &args, Some(&why));
-            }
+            let args = args();
+            let Err(why) = contained(|| give(spank, prepared, &args)) else { return };
+            (args, Some(why))
         }
-        // The same for every task on the node, so one of them says it.
-        Some(Err(why)) => refuse(spank, &args, first.then_some(why.as_str())),
-        None => refuse(
-            spank,
-            &args,
-            first.then_some("the plugin failed at the start of the step, see slurmd's log"),
-        ),
-    }
+        Some(Err(why)) => (args(), once(spank, why.clone())),
+        None => (args(), once(spank, "the plugin failed at the start of the step, see slurmd's log".into())),
+    };
+    refuse(spank, &args, why.as_deref());
+}
+
+/// Makes a panic an error: Slurm would ignore it in a plugin loaded as `optional`, and run the task.
+fn contained(give: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+    let failed = |_| Err("the plugin failed in this task, see slurmd's log".to_owned());
+    catch_unwind(AssertUnwindSafe(give)).unwrap_or_else(failed)
 }
 
 fn arguments_of(arguments: &[String]) -> Args {
@@ -74,38 +79,48 @@ fn keep(args: &Args) {
 
 fn prepare(spank: &Spank<'_>, args: &Args) -> Result<Option<Prepared>, String> {
     let Some(step) = Step::read(spank)? else { return Ok(None) };
-    let map = node::map(&args.map).map_err(|error| error.to_string())?;
-    Ok(map.map(|map| Prepared { step, map }))
+    match node::map(&args.map) {
+        Ok(map) => Ok(map.map(|map| Prepared { step, map })),
+        // A node that Slurm looks after itself.
+        Err(NoMap::Missing(_)) if step.is_named() => Ok(None),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn give(spank: &mut Spank<'_>, prepared: &Prepared, args: &Args) -> Result<(), String> {
     let Prepared { step, map } = prepared;
     let view = step.view(spank)?;
-    let ours = &view.devices;
-    let access = |index: usize, record: &Record| match ours.contains(&index) {
-        true => access::ask_and_compare(record),
-        false => access::ask(record),
+    let named = named_rows(map, &view).unwrap_or_default();
+    let access = |index: usize, record: &Record| {
+        if view.devices.contains(&index) || named.contains(&index) {
+            return access::ask_and_compare(record);
+        }
+        match access::ask(record) {
+            // Open against expectation: perhaps because another device stands there.
+            Access::Allowed if view.constrained => access::ask_and_compare(record),
+            verdict => verdict,
+        }
     };
     let resolution = resolve(map, &view, access).map_err(|error| error.to_string())?;
-    let (wishes, complaints) = options::wishes(spank);
+    let (mut wishes, complaints) = options::wishes(spank);
+    // Where Slurm has named devices there are no numbers to keep.
+    if wishes.naming == Naming::Index && view.cuda.devices().is_some() {
+        wishes.naming = Naming::Uuid;
+    }
     let task = spank.local_task().map_or(0, |task| task as usize);
     let changes = publish::changes(map, &resolution, wishes, task, &args.set);
     publish::apply(spank, &changes)?;
-    for complaint in complaints {
-        log::user(&format!("[mig] {complaint}"));
-    }
     // Once per step is enough.
-    if args.notices && spank.global_task() == Ok(0) {
-        let notices = [publish::notice(map, &changes), limits(&resolution)];
-        notices.iter().flatten().for_each(|notice| log::user(&format!("[mig] {notice}")));
+    if spank.global_task() == Ok(0) {
+        let notices = [publish::notice(map, &resolution, wishes, &args.set), limits(&resolution)];
+        let notices = notices.into_iter().flatten().filter(|_| args.notices);
+        complaints.into_iter().chain(notices).for_each(|said| log::user(&format!("[mig] {said}")));
     }
     Ok(())
 }
 
 fn limits(resolution: &Resolution) -> Option<String> {
-    let (Resolution::Set(devices) | Resolution::Keep(devices)) = resolution;
-    let Devices { limits_not_in_force, .. } = devices;
-    limits_not_in_force.then(|| {
+    resolution.devices().limits_not_in_force.then(|| {
         "cgroup.conf has ConstrainDevices=yes but this task can open devices of other jobs; tell your administrator".to_owned()
     })
 }
@@ -117,5 +132,18 @@ fn refuse(spank: &Spank<'_>, args: &Args, why: Option<&str>) {
     }
     if args.on_unresolved == OnUnresolved::Fail {
         spank.abandon_task(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_a_reason_to_refuse_a_task() {
+        assert_eq!(contained(|| Ok(())), Ok(()));
+        assert_eq!(contained(|| Err("why".into())), Err("why".into()));
+        let panicked = contained(|| panic!("out of cheese"));
+        assert_eq!(panicked, Err("the plugin failed in this task, see slurmd's log".into()));
     }
 }

@@ -55,7 +55,7 @@ impl Naming {
             "uuid" => Ok(Naming::Uuid),
             "index" => Ok(Naming::Index),
             "none" => Ok(Naming::None),
-            _ => Err(format!("{text:?} is not uuid, index or none")),
+            _ => Err(format!("{} is not uuid, index or none", quoted(text))),
         }
     }
 }
@@ -69,8 +69,17 @@ impl Share {
         match text {
             "all" => Ok(Share::All),
             "one" => Ok(Share::One),
-            _ => Err(format!("{text:?} is not all or one")),
+            _ => Err(format!("{} is not all or one", quoted(text))),
         }
+    }
+}
+
+/// What a user wrote, in quotes and, if long, cut.
+fn quoted(text: &str) -> String {
+    const SHOWN: usize = 40;
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+        None => format!("{text:?}"),
     }
 }
 
@@ -134,6 +143,15 @@ fn variable<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_not_understood_is_shown_in_a_line() {
+        assert_eq!(Naming::parse("uid"), Err("\"uid\" is not uuid, index or none".into()));
+        assert_eq!(Share::parse("a\nb"), Err("\"a\\nb\" is not all or one".into()));
+        let forty = "ü".repeat(40);
+        assert_eq!(Share::parse(&forty), Err(format!("\"{forty}\" is not all or one")));
+        assert_eq!(Share::parse(&"ü".repeat(41)), Err(format!("\"{forty}\"… is not all or one")));
+    }
 
     #[test]
     fn the_words_of_the_help_are_the_words_that_are_read() {

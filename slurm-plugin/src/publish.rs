@@ -2,12 +2,12 @@
 
 use std::ffi::{CStr, CString};
 
-use device_map::{DeviceMap, Record};
+use device_map::DeviceMap;
 use spank::Spank;
 
 use crate::args::Variable;
 use crate::options::{Naming, Share, Wishes};
-use crate::resolve::{Devices, Resolution};
+use crate::resolve::Resolution;
 
 /// What is to become of one variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,12 +36,9 @@ pub fn changes(
     task: usize,
     variables: &[Variable],
 ) -> Vec<Change> {
-    let (devices, kept) = match resolution {
-        Resolution::Keep(devices) => (devices, true),
-        Resolution::Set(devices) => (devices, false),
-    };
-    let shown = shown(devices, wishes.share, task);
-    let all = shown.len() == devices.indexes.len();
+    let kept = matches!(resolution, Resolution::Keep(_));
+    let shown = shown(resolution, wishes.share, task);
+    let all = shown.len() == resolution.devices().indexes.len();
     let value = shown.iter().map(|index| map.records[*index].uuid.as_str()).collect::<Vec<_>>().join(",");
     let change = |variable: &Variable| match (wishes.naming, variable) {
         (Naming::None, variable) => Some(Change::Unset(*variable)),
@@ -53,8 +50,8 @@ pub fn changes(
 }
 
 /// The devices shown to a task; where it wants one, the tasks of the node take turns.
-fn shown(devices: &Devices, share: Share, task: usize) -> &[usize] {
-    let all = devices.indexes.as_slice();
+fn shown(resolution: &Resolution, share: Share, task: usize) -> &[usize] {
+    let all = resolution.devices().indexes.as_slice();
     match share {
         Share::One if !all.is_empty() => std::slice::from_ref(&all[task % all.len()]),
         _ => all,
@@ -62,13 +59,18 @@ fn shown(devices: &Devices, share: Share, task: usize) -> &[usize] {
 }
 
 /// Tells the user about several MIG devices in one task, of which an older CUDA uses only the first.
-pub fn notice(map: &DeviceMap, changes: &[Change]) -> Option<String> {
-    let value = changes.iter().find_map(|change| match change {
-        Change::Set(Variable::Cuda, value) => Some(value),
-        _ => None,
-    })?;
-    let is_mig = |uuid: &str| map.records.iter().any(|r: &Record| r.uuid == uuid && r.instance.is_some());
-    let count = value.split(',').filter(|uuid| is_mig(uuid)).count();
+pub fn notice(
+    map: &DeviceMap,
+    resolution: &Resolution,
+    wishes: Wishes,
+    variables: &[Variable],
+) -> Option<String> {
+    if wishes.naming != Naming::Uuid || !variables.contains(&Variable::Cuda) {
+        return None;
+    }
+    // However tasks take turns, each sees as many.
+    let shown = shown(resolution, wishes.share, 0);
+    let count = shown.iter().filter(|index| map.records[**index].instance.is_some()).count();
     (count > 1).then(|| {
         format!("this task has {count} MIG devices; CUDA of drivers before R570 uses only the first (--mig-per-task=one gives each task one)")
     })
@@ -95,6 +97,8 @@ pub fn apply(spank: &mut Spank<'_>, changes: &[Change]) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resolve::Devices;
+    use device_map::Record;
 
     fn map() -> DeviceMap {
         let record = |uuid: &str, instance| Record {
@@ -150,11 +154,20 @@ mod tests {
 
     #[test]
     fn several_mig_devices_are_worth_a_notice() {
-        let notice = |value: &str| notice(&map(), &[cuda(value)]);
-        assert_eq!(notice("MIG-a"), None);
-        assert_eq!(notice("MIG-a,GPU-c"), None);
-        assert_eq!(notice("GPU-c,GPU-d"), None);
-        assert!(notice("MIG-a,MIG-b").unwrap().starts_with("this task has 2 MIG devices; "));
-        assert_eq!(super::notice(&map(), &[nvidia("MIG-a,MIG-b")]), None, "CUDA does not read it");
+        let both = [Variable::Cuda, Variable::Nvidia];
+        let said = |resolution: &Resolution, naming, share, variables: &[Variable]| {
+            notice(&map(), resolution, Wishes { naming, share }, variables).is_some()
+        };
+        let of =
+            |indexes: &[usize]| said(&Resolution::Set(devices(indexes)), Naming::Uuid, Share::All, &both);
+        assert!(!of(&[0]) && !of(&[0, 2]) && !of(&[2, 3]));
+        assert!(of(&[0, 1]) && of(&[0, 1, 2]));
+        let two = Resolution::Keep(devices(&[0, 1]));
+        assert!(said(&two, Naming::Uuid, Share::All, &both), "Slurm's own names, too");
+        assert!(!said(&two, Naming::Uuid, Share::One, &both));
+        assert!(!said(&two, Naming::Index, Share::All, &both));
+        assert!(!said(&two, Naming::Uuid, Share::All, &[Variable::Nvidia]), "CUDA does not read it");
+        let text = notice(&map(), &two, Wishes::default(), &both).unwrap();
+        assert!(text.starts_with("this task has 2 MIG devices; "), "{text}");
     }
 }

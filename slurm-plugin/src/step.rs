@@ -21,7 +21,10 @@ pub struct StepView {
     pub devices: Vec<usize>,
     /// The same variable as the task sees it, which is where Slurm writes a binding; `None` where it is unset.
     pub task: Option<Vec<usize>>,
-    /// The task's `CUDA_VISIBLE_DEVICES`.
+    /// `CUDA_VISIBLE_DEVICES` of the step, in which Slurm, where it names devices, names the step's in the order
+    /// of `devices`.
+    pub step_cuda: Visible,
+    /// The task's own `CUDA_VISIBLE_DEVICES`.
     pub cuda: Visible,
     /// Whether Slurm takes the devices for constrained (task/cgroup with `ConstrainDevices=yes`).
     pub constrained: bool,
@@ -63,6 +66,15 @@ impl Sharing {
 }
 
 impl Visible {
+    /// The list, if there are devices in it named as NVML names them. Any other text did not come from NVML.
+    pub fn devices(&self) -> Option<&[String]> {
+        let is_uuid = |name: &String| name.starts_with("MIG-") || name.starts_with("GPU-");
+        match self {
+            Visible::Names(names) if names.iter().any(is_uuid) => Some(names),
+            _ => None,
+        }
+    }
+
     /// Reads the value of a variable.
     pub fn parse(value: Option<&str>) -> Self {
         match value {
@@ -101,6 +113,7 @@ pub fn variable(kind: StepKind) -> Option<&'static CStr> {
 pub struct Step {
     kind: StepKind,
     devices: Vec<usize>,
+    cuda: Visible,
     constrained: bool,
     sharing: Sharing,
 }
@@ -118,7 +131,12 @@ impl Step {
         // Without Slurm's own word: a list that starts at 0 beside one that does not counts devices of the step.
         let counted = matches!(&cuda, Visible::Positions(positions) if *positions != devices);
         let constrained = spank::counts_devices_of_the_step().unwrap_or(counted);
-        Ok(Some(Step { kind, devices, constrained, sharing: Sharing::of(spank.version()) }))
+        Ok(Some(Step { kind, devices, cuda, constrained, sharing: Sharing::of(spank.version()) }))
+    }
+
+    /// Whether Slurm named devices of the step.
+    pub fn is_named(&self) -> bool {
+        self.cuda.devices().is_some()
     }
 
     /// What can be said in a task of the step.
@@ -134,6 +152,7 @@ impl Step {
             binds_tasks: matches!(self.kind, StepKind::Numbered(_)),
             devices: self.devices.clone(),
             task,
+            step_cuda: self.cuda.clone(),
             cuda: Visible::parse(env(spank, c"CUDA_VISIBLE_DEVICES")?.as_deref()),
             constrained: self.constrained,
             sharing: self.sharing,

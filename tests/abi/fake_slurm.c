@@ -7,7 +7,7 @@
  *   FAKE_STEP     the step's number (default 0)
  *   FAKE_TASK     the task's number (default 0)
  *   FAKE_OPTION   name=value, given to the callback of that option between the hooks
- *   FAKE_REPEAT   instead of one task: this many runs of both hooks, then medians, memory and descriptors
+ *   FAKE_REPEAT   instead of one task: this many runs of the hooks, then medians, memory and descriptors
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -167,7 +167,7 @@ static int repeat(long runs, spank_f *init, spank_f *task_init, int count, char 
 	int files = 0;
 	for (long i = 0; i < runs; i++) {
 		inits[i] = timed(init, count, arguments);
-		tasks[i] = timed(task_init, count, arguments);
+		tasks[i] = spank_context() == S_CTX_REMOTE ? timed(task_init, count, arguments) : 0;
 		if (i == runs / 2) {
 			memory = mallinfo2().uordblks;
 			files = descriptors();

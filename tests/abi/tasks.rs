@@ -71,9 +71,12 @@ fn users_choose_by_option_before_variable() {
     assert_eq!(with(&[("SPANK_MIG_PER_TASK", "one"), ("FAKE_OPTION", "mig-per-task=all")]), both);
     assert_eq!(with(&[("SPANK_MIG_DEVICES", "index")]), started(&["CUDA_VISIBLE_DEVICES=0,1"]));
     assert_eq!(with(&[("FAKE_OPTION", "mig-devices=none")]), started(&[]));
+    // One task of the step says what was not understood.
     let run = with(&[("SPANK_MIG_DEVICES", "uid")]);
+    assert_eq!((run.out, run.log), (both.out.clone(), vec![]));
+    let run = with(&[("SPANK_MIG_DEVICES", "uid"), ("FAKE_TASK", "0")]);
     assert_eq!(run.out, both.out);
-    assert_eq!(run.log, ["[mig] SPANK_MIG_DEVICES: \"uid\" is not uuid, index or none"]);
+    assert_eq!(run.log[..1], ["[mig] SPANK_MIG_DEVICES: \"uid\" is not uuid, index or none"]);
 }
 
 #[test]
@@ -190,14 +193,30 @@ fn slurmd_keeps_the_map_it_started_with() {
     assert!(!node.copy().exists());
 }
 
+/// Environments of steps, and of the other processes that load the plugin; and how often each lives.
+const LIVES: [(&[(&str, &str)], &str); 5] = [
+    (&[("SLURM_STEP_GPUS", "0")], "10000"),
+    (&[("SLURM_STEP_GPUS", "0,1,3"), ("CUDA_VISIBLE_DEVICES", "GPU-d,MIG-b,MIG-a")], "10000"),
+    // No device; srun; slurmd, which writes the disk each time.
+    (&[], "10000"),
+    (&[("FAKE_CONTEXT", "1")], "10000"),
+    (&[("FAKE_CONTEXT", "4")], "500"),
+];
+
 #[test]
 fn ten_thousand_steps_leak_nothing() {
     let Some(node) = Node::new() else { return };
-    let run = node.run(&[("SLURM_STEP_GPUS", "0"), ("FAKE_REPEAT", "10000")], &[]);
-    let value = |name: &str| -> i64 {
-        let line = run.out.iter().find_map(|line| line.strip_prefix(name)).expect(name);
-        line.trim().parse().unwrap()
-    };
-    assert_eq!(value("leaked_files"), 0);
-    assert!(value("leaked_bytes") < 4096, "{:?}", run.out);
+    for (life, times) in LIVES {
+        let run = node.run(&[life, &[("FAKE_REPEAT", times)]].concat(), &["notices=off", "set=cuda,nvidia"]);
+        let value = |name: &str| -> i64 {
+            let line = run
+                .out
+                .iter()
+                .find_map(|line| line.strip_prefix(name))
+                .unwrap_or_else(|| panic!("{name}: {life:?} {run:?}"));
+            line.trim().parse().unwrap()
+        };
+        assert_eq!(value("leaked_files"), 0, "{life:?}");
+        assert!(value("leaked_bytes") < 4096, "{life:?}: {:?}", run.out);
+    }
 }

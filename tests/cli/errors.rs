@@ -1,7 +1,7 @@
 //! Bad input: a clear error that names the object, and nothing changed.
 
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::node::{Node, simulator, snapshot, tree};
 
@@ -28,6 +28,33 @@ fn what_cannot_be_is_refused_before_anything_changes() {
         snapshot(name, &run.snapshot());
         assert!(state() == before, "{name}: something was changed");
     }
+}
+
+/// A GPU keeps its index when another one is left out.
+#[test]
+fn what_does_not_fit_is_told_of_the_gpu_it_does_not_fit_on() {
+    let node = Node::with_layout(
+        "a30-24gb:1,a100-40gb",
+        &["devices: [a100-40gb, 7], mig-enabled: true, mig-devices: {3g.20gb: 3}"],
+    );
+    for left_out in ["0", "a30-24gb", "NVIDIA A30", "03:00.0"] {
+        for verb in ["plan", "apply"] {
+            let run = node.run(&[verb, "--without", left_out]);
+            assert_eq!(run.code, 2);
+            assert!(run.stderr.contains(": GPU 1: the layout does not fit"), "{}", run.stderr);
+            assert!(
+                run.stderr.starts_with("warning: devices: 7: no such GPU on this node\n"),
+                "{}",
+                run.stderr
+            );
+        }
+    }
+    let unknown = node.run(&["plan", "--without", "a31"]);
+    assert!(
+        unknown.stderr.starts_with("warning: --without a31: no such GPU on this node\n"),
+        "{}",
+        unknown.stderr
+    );
 }
 
 #[test]
@@ -76,6 +103,29 @@ fn an_output_that_cannot_be_written_is_found_before_the_gpus_are_touched() {
     assert!(node.uuids().is_empty());
 }
 
+/// `gresgen apply 2>&1 | head -1`, or a connection that is gone: the change goes on.
+#[test]
+fn an_apply_that_nobody_listens_to_is_carried_through() {
+    let node = Node::with_layout("a100-40gb", &[SEVEN]);
+    let mut apply = node.command(&["apply"]);
+    let mut apply = apply.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop((apply.stdout.take(), apply.stderr.take()));
+    assert_eq!(apply.wait().unwrap().code(), Some(0));
+    assert_eq!(node.uuids().len(), 7);
+    assert!(!node.path("var/lib/gresgen/intent.json").exists());
+}
+
+#[test]
+fn data_that_cannot_be_written_is_an_error_with_a_name() {
+    let node = Node::new("a100-40gb");
+    let full = fs::File::create("/dev/full").unwrap();
+    let mut status = node.command(&["status"]);
+    let output = status.stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(stderr, "error: standard output: No space left on device (os error 28)\n");
+}
+
 #[test]
 fn a_damaged_journal_is_named() {
     let node = Node::with_layout("a100-40gb", &[SEVEN]);
@@ -95,6 +145,36 @@ fn a_damaged_device_map_is_replaced_and_never_believed() {
     assert_eq!(check.code, 3, "{}", check.stdout);
     node.ok(&["render", "-q"]);
     assert_eq!(node.read("run/gresgen/devices"), whole);
+}
+
+/// Root reads and writes anything, so another user is asked.
+#[test]
+fn without_the_right_to_change_things_one_can_look() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    let node = Node::with_layout("a100-40gb", &[SEVEN]);
+    node.ok(&["apply", "-q"]);
+    fs::set_permissions(node.path(""), fs::Permissions::from_mode(0o755)).unwrap();
+    // The checkout may be closed to others.
+    let (program, library) = (node.path("gresgen"), node.path("libnvml_sim.so"));
+    fs::copy(env!("CARGO_BIN_EXE_gresgen"), &program).unwrap();
+    fs::copy(simulator(), &library).unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(&program);
+        command.arg("--nvml-lib").arg(&library).arg("--root").arg(node.path(""));
+        command.args(["--simulate", "a100-40gb"]).args(arguments);
+        node.finish(command.uid(65534).gid(65534))
+    };
+    for verb in ["status", "plan", "profiles", "export"] {
+        let looked = run(&[verb]);
+        assert_eq!(looked.code, 0, "{verb}: {}", looked.stderr);
+    }
+    for arguments in [&["clear", "0"][..], &["run", "1g.5gb", "true"]] {
+        let refused = run(arguments);
+        assert_eq!(refused.code, 1);
+        let said = "error: [ROOT]/run/gresgen/lock: Permission denied (os error 13)\nhint: run it as root\n";
+        assert_eq!(refused.stderr, said);
+    }
 }
 
 #[test]

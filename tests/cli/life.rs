@@ -51,6 +51,94 @@ fn an_apply_is_planned_done_verified_and_not_repeated() {
     }
 }
 
+/// With MIG off the geometry comes from the table of models, whose order is not the driver's.
+#[test]
+fn what_is_planned_with_mig_off_is_what_is_done() {
+    for (gpus, layout) in [
+        ("a100-40gb", "1c.3g.20gb: 3, 2g.10gb: 1, 1g.5gb+me: 1"),
+        ("h100-80gb-sxm:1:mirrored", "1g.10gb: 2, 1g.20gb: 1, 1g.10gb+me: 1, 2g.20gb: 1"),
+        ("rtx-pro-6000-blackwell-96gb", "1g.24gb+me.all: 1, 1g.24gb-me: 2"),
+    ] {
+        let layout = format!("devices: all, mig-enabled: true, mig-devices: {{{layout}}}");
+        let node = Node::with_layout(gpus, &[&layout]);
+        let slices = |list: &serde_json::Value| {
+            let list = list.as_array().unwrap().iter();
+            let mut places: Vec<String> =
+                list.map(|slice| format!("{} at {}", slice["profile"], slice["start"])).collect();
+            places.sort();
+            places
+        };
+        let planned = slices(&node.json(&["plan"])["gpus"][0]["slices"]);
+        let reported = slices(&node.json(&["apply"])["preview"]["gpus"][0]["slices"]);
+        let done = slices(&node.json(&["status"])["gpus"][0]["instances"]);
+        assert_eq!((&planned, &reported), (&done, &done), "{gpus}");
+    }
+}
+
+#[test]
+fn on_a_terminal_each_step_takes_the_place_of_the_one_before() {
+    let node = Node::with_layout("a100-40gb", &["devices: all, mig-enabled: true, mig-devices: {1g.5gb: 2}"]);
+    let apply = node.command(&["apply"]);
+    let words = std::iter::once(apply.get_program()).chain(apply.get_args());
+    let line: Vec<&str> = words.map(|word| word.to_str().unwrap()).collect();
+    // script(1) gives the command a terminal of its own.
+    let mut script = Command::new("script");
+    let run = node.finish(script.args(["-qec", &line.join(" "), "/dev/null"]).env("TERM", "xterm"));
+    let erase = "\r\x1b[K";
+    assert!(
+        run.stdout.contains(&format!("{erase}[2/2] create GPU 0 1g.5gb at 5{erase}GPU 0 ")),
+        "{:?}",
+        run.stdout
+    );
+}
+
+#[test]
+fn status_and_profiles_show_the_gpus_that_are_named() {
+    let node = Node::with_layout("a100-40gb:2,a30-24gb", &MIXED);
+    node.ok(&["apply", "-q"]);
+    for gpu in ["1", "0000:0a:00.0"] {
+        snapshot("status of one", &node.run(&["status", "-v", gpu]).snapshot());
+    }
+    let gpus = |text: &str| text.lines().filter(|line| line.starts_with("GPU")).count();
+    assert_eq!(gpus(&node.ok(&["status", "a100-40gb"])), 2);
+    assert_eq!(node.run(&["status", "7"]).code, 2);
+    // What still fits on the first two differs, so each has its table.
+    snapshot("profiles of the node", &node.run(&["profiles", "-v"]).snapshot());
+    node.ok(&["clear", "all", "-q"]);
+    assert!(node.ok(&["profiles"]).starts_with("GPUs 0-1  NVIDIA A100-SXM4-40GB\n"));
+    assert_eq!(gpus(&node.ok(&["profiles", "A30"])), 1);
+    // Hopper has two compute instance profiles of one slice.
+    let hopper = node.ok(&["profiles", "--model", "h100-80gb-sxm", "-v"]);
+    assert!(hopper.contains("\n  as 3 x 1c.3g.40gb or 1 x 2c.3g.40gb or 1 x 3g.40gb\n"), "{hopper}");
+    let unseen = node.ok(&["profiles", "--model", "b300-269gb"]);
+    assert!(unseen.starts_with("b300-269gb  (profile names published, "), "{unseen}");
+    // One profile has one form, wherever it is shown.
+    let mut profile = node.json(&["profiles"])[0]["profiles"][0].clone();
+    assert_eq!(profile.as_object_mut().unwrap().remove("free"), Some(7.into()));
+    assert_eq!(profile, node.json(&["status"])["gpus"][0]["geometry"]["profiles"][0]);
+    let models = node.json(&["profiles", "--models"]);
+    let first =
+        serde_json::json!({"key": "a100-40gb", "names": ["NVIDIA A100-SXM4-40GB", "NVIDIA A100-PCIE-40GB"]});
+    assert_eq!(models[0], first);
+    for name in ["a100-40gb", "NVIDIA A100-PCIE-40GB", "a100-pcie-40gb"] {
+        assert_eq!(node.json(&["profiles", "--model", name])[0]["model"], "a100-40gb");
+    }
+}
+
+/// Slurm's files of a node are not made from a part of it.
+#[test]
+fn an_inventory_of_some_gpus_is_not_taken_for_the_node() {
+    let node = Node::new("a100-40gb:2");
+    for (gpus, code) in [(&["0"][..], 1), (&["0", "1"], 0)] {
+        let inventory = node.ok(&[&["status", "--json"], gpus].concat());
+        node.write("one.json", &inventory.replace("[ROOT]/", node.path("").to_str().unwrap()));
+        let path = node.path("one.json").display().to_string();
+        let run = node.run(&["render", "--context", "--inventory", &path]);
+        assert_eq!(run.code != 0, code != 0, "{}", run.stderr);
+        assert_eq!(run.stderr.contains("only some of its GPUs"), code != 0, "{}", run.stderr);
+    }
+}
+
 #[test]
 fn a_change_keeps_what_fits_and_names_why() {
     let node = Node::with_layout("a100-40gb", &["devices: all, mig-enabled: true, mig-devices: {1g.5gb: 7}"]);
@@ -62,6 +150,27 @@ fn a_change_keeps_what_fits_and_names_why() {
     assert_eq!(after.iter().filter(|uuid| before.contains(uuid)).count(), 3, "three slices were kept");
     let report = node.json(&["apply"]);
     assert_eq!(report["changed"], false);
+}
+
+#[test]
+fn a_configuration_comes_from_standard_input_too() {
+    let node = Node::new("a100-40gb");
+    node.write(
+        "layout.yaml",
+        "version: v1\nmig-configs: {x: [{devices: all, mig-enabled: true, mig-devices: {1g.5gb: 2}}]}",
+    );
+    let from = |path: &str| {
+        let input = std::fs::File::open(node.path(path)).unwrap();
+        node.finish(node.command(&["--config", "-", "apply", "-q"]).stdin(input))
+    };
+    assert_eq!(from("layout.yaml").code, 0);
+    assert_eq!(node.uuids().len(), 2);
+    node.write("layout.yaml", "version: v2\n");
+    let wrong = from("layout.yaml").stderr;
+    assert!(
+        wrong.starts_with("error: standard input:1:10: version \"v2\" is not known, write v1\n"),
+        "{wrong}"
+    );
 }
 
 #[test]
@@ -140,13 +249,110 @@ fn a_command_runs_on_a_slice_that_stays_its_own() {
     assert_eq!(node.run(&["run", "3g.20gb", "sh", "-c", "exit 7"]).code, 7);
 }
 
+/// The parts of one GPU instance are slices of their own.
+#[test]
+fn parts_of_an_instance_run_side_by_side() {
+    let node = Node::with_layout(
+        "a100-40gb",
+        &["devices: all, mig-enabled: true, mig-devices: {1c.3g.20gb: 3, 1g.5gb: 1}"],
+    );
+    node.ok(&["apply", "-q"]);
+    let parts = node.uuids();
+    let go = node.path("go");
+    std::fs::create_dir(&go).unwrap();
+    let wait = format!("echo $CUDA_VISIBLE_DEVICES; while [ -d {} ]; do sleep 0.02; done", go.display());
+    let start = || {
+        let mut run = node.command(&["run", "1c.3g.20gb", "--", "sh", "-c", &wait]);
+        run.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap()
+    };
+    // At once: they wait for each other's look at the node, and none takes what another has.
+    let running: Vec<_> = (0..3).map(|_| start()).collect();
+    let used = || node.run(&["status"]).stdout.matches("gresgen run (process").count();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while used() < 3 && std::time::Instant::now() < deadline {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let seen = used();
+    let fourth = node.run(&["run", "1c.3g.20gb", "true"]);
+    let elsewhere = node.run(&["run", "1g.5gb", "true"]);
+    std::fs::remove_dir(&go).unwrap();
+    let mut given: Vec<String> = running
+        .into_iter()
+        .map(|run| {
+            let output = run.wait_with_output().unwrap();
+            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+        })
+        .map(|text| text.trim().to_owned())
+        .collect();
+    given.sort();
+    given.dedup();
+    assert_eq!(given.len(), 3, "{given:?}");
+    assert!(given.iter().all(|uuid| parts.contains(uuid)), "{given:?}");
+    assert_eq!(seen, 3, "each part shows who has it, and no other");
+    assert_eq!((fourth.code, elsewhere.code), (4, 0), "{}{}", fourth.stderr, elsewhere.stderr);
+}
+
+/// Anybody can name a process; an admin's terminal is not to be told what to do by it.
+#[test]
+fn a_users_process_name_is_shown_without_control_characters() {
+    let node = Node::with_layout("a100-40gb", &["devices: all, mig-enabled: true, mig-devices: {1g.5gb: 1}"]);
+    node.ok(&["apply", "-q"]);
+    let program = node.path("a\x1b[2J\nb");
+    std::fs::copy("/usr/bin/sleep", &program).unwrap();
+    let mut sleeper = Command::new(&program).arg("60").spawn().unwrap();
+    node.occupy(&node.uuids()[0], sleeper.id());
+    let status = node.run(&["status"]).stdout;
+    sleeper.kill().unwrap();
+    sleeper.wait().unwrap();
+    let user = format!("process {} (a?[2J?b, user root)\n", sleeper.id());
+    assert!(status.contains(&user), "{status:?}");
+}
+
+/// Arguments of the command are its own, whatever their bytes; so is the way it ends.
+#[test]
+fn a_command_is_run_as_it_is() {
+    use std::os::unix::ffi::OsStrExt;
+    let node = Node::with_layout("a100-40gb", &["devices: all, mig-enabled: true, mig-devices: {1g.5gb: 1}"]);
+    node.ok(&["apply", "-q"]);
+    let mut run = node.command(&["run", "1g.5gb", "--", "printf", "%s|%s"]);
+    run.arg(std::ffi::OsStr::from_bytes(b"\xff")).arg("--json");
+    assert_eq!(run.output().unwrap().stdout, b"\xff|--json");
+    let killed = node.run(&["run", "1g.5gb", "--", "sh", "-c", "kill -TERM $$"]);
+    assert_eq!(killed.code, -1, "ended by the signal");
+    let missing = node.run(&["run", "1g.5gb", "--", "/no/such"]);
+    assert_eq!(
+        (missing.code, &*missing.stderr),
+        (1, "error: /no/such: No such file or directory (os error 2)\n")
+    );
+}
+
+#[test]
+fn a_slice_is_looked_for_on_the_gpu_named() {
+    let node =
+        Node::with_layout("a100-40gb:2", &["devices: all, mig-enabled: true, mig-devices: {1g.5gb: 1}"]);
+    node.ok(&["apply", "-q"]);
+    let uuids = node.uuids();
+    for (gpu, uuid) in [("0", &uuids[0]), ("1", &uuids[1]), ("0a:00.0", &uuids[1]), ("a100-40gb", &uuids[0])]
+    {
+        let seen = node.ok(&["run", "--gpu", gpu, "1g.5gb", "--", "printenv", "CUDA_VISIBLE_DEVICES"]);
+        assert_eq!(seen.trim(), uuid);
+    }
+    let refused = node.run(&["run", "--gpu", "1", &uuids[0], "true"]);
+    assert_eq!(refused.code, 2);
+    assert!(
+        refused.stderr.starts_with(&format!("error: {}: no such slice on GPU 1\n", uuids[0])),
+        "{}",
+        refused.stderr
+    );
+}
+
 #[test]
 fn an_ampere_gpu_in_use_waits_for_its_reset_and_gets_it_on_request() {
     let node =
         Node::with_layout("a100-40gb:1:held", &["devices: all, mig-enabled: true, mig-devices: {1g.5gb: 7}"]);
     let waiting = node.run(&["apply"]);
     assert_eq!(waiting.code, 5, "{}{}", waiting.stdout, waiting.stderr);
-    assert!(waiting.stdout.contains("MIG mode is pending"), "{}", waiting.stdout);
+    snapshot("a reset is pending", &waiting.snapshot());
     assert!(node.run(&["status"]).stdout.contains("MIG off, on after a GPU reset"));
     // nvidia-smi is found on PATH; the simulator brings one.
     let tools = node.path("tools");
@@ -192,6 +398,16 @@ fn the_command_line_describes_itself() {
     let node = Node::new("a30-24gb");
     snapshot("help", &node.run(&["--help"]).snapshot());
     assert!(node.ok(&["completions", "bash"]).contains("_gresgen"));
-    assert!(node.ok(&["man"]).contains(".TH gresgen 1"));
+    let page = node.ok(&["man"]);
+    assert!(page.contains(".TH gresgen 1"));
+    for part in [
+        ".SS apply\n",
+        "\\-\\-drain[=<DURATION>]",
+        ".SS \"run <SLICE> <COMMAND>...\"",
+        ".SH \"EXIT STATUS\"",
+        "/etc/gresgen/config.yaml",
+    ] {
+        assert!(page.contains(part), "{part}:\n{page}");
+    }
     snapshot("profiles", &node.run(&["profiles", "--model", "rtx-pro-6000-blackwell-96gb"]).snapshot());
 }

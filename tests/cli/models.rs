@@ -49,6 +49,49 @@ fn what_is_exported_is_what_is_there() {
     }
 }
 
+/// Parts of instances, media engines and several models included; as YAML and as JSON, which is YAML too.
+#[test]
+fn an_export_is_a_configuration_that_changes_nothing() {
+    let node = Node::with_layout(
+        "a100-40gb:2,h100-80gb-sxm:1:mirrored,rtx-pro-6000-blackwell-96gb,a30-24gb",
+        &[
+            "devices: [0], mig-enabled: true, mig-devices: {1c.3g.20gb: 3, 2g.10gb: 1, 1g.5gb+me: 1}",
+            "devices: [1], mig-enabled: true, mig-devices: {2c.3g.20gb: 1, 1c.3g.20gb: 1, 3g.20gb: 1}",
+            "devices: [2], mig-enabled: true, mig-devices: {1g.20gb: 1, 1g.10gb: 2, 2c.3g.40gb: 1}",
+            "devices: [3], mig-enabled: true, mig-devices: {1g.24gb+me.all: 1, 1g.24gb-me: 2}",
+            "devices: [4], mig-enabled: false",
+        ],
+    );
+    node.ok(&["apply", "-q"]);
+    let before = node.uuids();
+    for arguments in [&["export"][..], &["export", "--json"], &["export", "--label", "a: #b"]] {
+        node.write("etc/gresgen/config.yaml", &node.ok(arguments));
+        assert_eq!(node.ok(&["apply"]), "nothing to change\n", "{arguments:?}");
+    }
+    assert_eq!((node.uuids(), node.run(&["export"]).stderr), (before, String::new()));
+    let one = node.json(&["export", "rtx-pro-6000-blackwell-96gb"]);
+    let entry = serde_json::json!({
+        "devices": [3], "mig-enabled": true, "mig-devices": {"1g.24gb+me.all": 1, "1g.24gb-me": 2},
+    });
+    assert_eq!(one["mig-configs"]["current"], serde_json::json!([entry]));
+}
+
+/// An instance without a compute instance is no MIG device, and mig-parted's grammar counts those.
+#[test]
+fn an_export_that_leaves_something_out_says_so() {
+    let node =
+        Node::with_layout("h100-80gb-sxm:2", &["devices: [1], mig-enabled: true, mig-devices: {1g.10gb: 2}"]);
+    // MIG mode, the first GPU instance, and no further.
+    let cut = node.finish(node.command(&["apply"]).env("NVML_SIM_FAULTS", "kill@3"));
+    assert_eq!(cut.code, -1, "{}", cut.stderr);
+    assert!(node.ok(&["status"]).contains("nobody can: no compute instance"));
+    let export = node.run(&["export"]);
+    assert_eq!(
+        export.stderr,
+        "warning: GPU 1: holds what a configuration cannot say; applying this one changes it\n"
+    );
+}
+
 /// Every profile of every model can be made, alone, by its name.
 #[test]
 fn every_profile_of_every_model_is_created_as_named() {
@@ -60,7 +103,7 @@ fn every_profile_of_every_model_is_created_as_named() {
             .as_array()
             .unwrap()
             .iter()
-            .map(|p| p["profile"].as_str().unwrap().to_owned())
+            .map(|p| p["name"].as_str().unwrap().to_owned())
             .collect();
         assert!(profiles.len() >= 5, "{gpus}");
         for profile in profiles {

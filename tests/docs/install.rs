@@ -9,7 +9,7 @@ use gresgen::config::Config;
 
 use crate::{checkout, node::build};
 
-const PLUGIN_DIR: &str = "/usr/lib/slurm";
+pub(crate) const PLUGIN_DIR: &str = "/usr/lib/slurm";
 
 /// What admins, systemd, man and shells look for.
 const FILES: [(&str, u32); 10] = [
@@ -25,7 +25,7 @@ const FILES: [(&str, u32); 10] = [
     ("/usr/share/doc/gresgen/docs/install.md", 0o644),
 ];
 
-fn make(target: &str, build: &Path, to: &Path) {
+pub(crate) fn make(target: &str, build: &Path, to: &Path) {
     let output = Command::new("make")
         .current_dir(checkout())
         .args(["--silent", target, &format!("PLUGIN_DIR={PLUGIN_DIR}")])
@@ -37,7 +37,7 @@ fn make(target: &str, build: &Path, to: &Path) {
 }
 
 /// Files below a directory, with their inodes.
-fn files(below: &Path) -> BTreeMap<PathBuf, u64> {
+pub(crate) fn files(below: &Path) -> BTreeMap<PathBuf, u64> {
     let mut found = BTreeMap::new();
     let mut folders = vec![below.to_owned()];
     while let Some(folder) = folders.pop() {

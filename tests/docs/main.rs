@@ -6,6 +6,7 @@ mod boot;
 mod document;
 mod install;
 mod node;
+mod packages;
 mod reference;
 
 use std::path::{Path, PathBuf};

@@ -12,7 +12,7 @@ const GPUS: &str = "a100-40gb:2";
 
 /// Where the reader has the checkout, and what was built from it.
 const CHECKOUT: &str = "/root/gresgen";
-const BUILD: &str = "/root/build";
+pub(crate) const BUILD: &str = "/root/build";
 
 /// What the reader's slurm.conf says of the node before there is anything of this project.
 const BEFORE: &str = "NodeName=n1 CPUs=32 RealMemory=4000";
@@ -30,12 +30,17 @@ pub(crate) enum Start {
 pub(crate) struct DocNode {
     lab: Lab,
     /// Programs as `make release` leaves them; shown to the node.
-    _build: tempfile::TempDir,
+    build: tempfile::TempDir,
 }
 
 impl DocNode {
     /// A node; `None` where no lab can run and that is accepted.
     pub(crate) fn new(start: Start) -> Option<Self> {
+        Self::on(Release::Bookworm, start)
+    }
+
+    /// The same with the Slurm of a release.
+    pub(crate) fn on(release: Release, start: Start) -> Option<Self> {
         let build = build();
         let file = |name: &str| build.path().join(name);
         let simulated = Simulated {
@@ -46,9 +51,9 @@ impl DocNode {
             config: "version: v1\n".to_owned(),
         };
         let place = build.path().to_owned();
-        let lab = simulated
-            .node_with(Release::Bookworm, |options| options.bind(&checkout(), CHECKOUT).bind(&place, BUILD));
-        let node = DocNode { lab: lab::require(lab)?, _build: build };
+        let lab =
+            simulated.node_with(release, |options| options.bind(&checkout(), CHECKOUT).bind(&place, BUILD));
+        let node = DocNode { lab: lab::require(lab)?, build };
         node.prepare(start).unwrap();
         Some(node)
     }
@@ -126,6 +131,7 @@ impl DocNode {
             .env("NVML_SIM_GPUS", GPUS)
             .env("GRESGEN_NVML_LIB", "/usr/local/lib/gresgen/libnvml_sim.so")
             .env("BUILD", BUILD)
+            .env("DPKG_DEB_COMPRESSOR_TYPE", "none")
             .output()
     }
 
@@ -134,6 +140,15 @@ impl DocNode {
         let output = self.shell(text).unwrap();
         assert_eq!(output.code, code, "{text}\n{}{}", output.stdout, output.stderr);
         output.stdout
+    }
+
+    /// Where what is bound at [`BUILD`] lies outside.
+    pub(crate) fn build(&self) -> PathBuf {
+        self.build.path().to_owned()
+    }
+
+    pub(crate) fn write(&self, path: &str, text: &str) {
+        self.lab.write_file(path, text).unwrap();
     }
 
     fn must(&self, text: &str) -> Result<(), LabError> {

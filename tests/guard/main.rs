@@ -1,19 +1,15 @@
-//! The submit-time guard, under a Lua interpreter where there is one.
+//! The submit-time guard: alone under a Lua interpreter, and in Slurm's own plugins.
+#![forbid(unsafe_code)]
 
-use std::path::Path;
-use std::process::Command;
+mod alone;
+#[allow(dead_code, reason = "the launch tests use the rest of it")]
+#[path = "../launch/fixture.rs"]
+mod fixture;
+mod slurm;
 
-#[test]
-fn typed_gpus_per_task_is_refused() {
-    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let interpreters = ["lua", "lua5.4", "lua5.3"];
-    let Some(lua) = interpreters.iter().find(|lua| Command::new(lua).arg("-v").output().is_ok()) else {
-        eprintln!("skipped: no Lua interpreter (Debian: lua5.4)");
-        return;
-    };
-    let mut command = Command::new(lua);
-    command.arg(top.join("tests/guard/guard_test.lua")).arg(top.join("packaging/guard/mig_guard.lua"));
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(output.stdout, b"guard: ok\n");
+use std::path::{Path, PathBuf};
+
+/// The script as it is shipped.
+fn script() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/guard/mig_guard.lua")
 }

@@ -8,10 +8,16 @@ use crate::fixture::{Layout, assert_healthy, on_each_release, options};
 struct Fault {
     name: &'static str,
     script: &'static str,
+    /// Whether slurmd has to find it, too: not what it cannot know when it starts.
+    at_start: bool,
 }
 
 const fn fault(name: &'static str, script: &'static str) -> Fault {
-    Fault { name, script }
+    Fault { name, script, at_start: true }
+}
+
+const fn later(name: &'static str, script: &'static str) -> Fault {
+    Fault { name, script, at_start: false }
 }
 
 const MAP_FAULTS: &[Fault] = &[
@@ -25,8 +31,11 @@ const MAP_FAULTS: &[Fault] = &[
     fault("a folder", "rm $map; mkdir $map"),
     fault("a pipe without a writer", "rm $map; mkfifo $map"),
     fault("of another boot", "sed -i 's/^boot .*/boot 00000000-0000-0000-0000-000000000000/' $map"),
-    fault("short of records", "sed -i '/^[1-6] /d; s/^end .*/end 1/' $map"),
+    later("short of records", "sed -i '/^[1-6] /d; s/^end .*/end 1/' $map"),
+    later("missing", "rm $map"),
+    fault("writable by its group", "chmod 664 $map"),
     fault("in a folder writable by all", "chmod 777 ${map%/*}"),
+    fault("in a user's folder", "chown alice ${map%/*}"),
 ];
 
 #[test]
@@ -83,12 +92,15 @@ fn with_warn_the_task_runs_and_is_told() {
 fn slurmd_starts_on_a_broken_map_and_tasks_are_told() {
     on_each_release(|release| {
         let n1 = Layout::n1();
-        let node = n1.node().map("gresgen-devices 1\nnode n1\n");
-        let Some(lab) = lab::require(Lab::start(release, options(&[&n1], "").first_node(node))) else {
-            return;
-        };
-        refused("broken at the start of slurmd", &srun(&lab));
-        lab.write_map("n1", &n1.map().to_string()).unwrap();
+        let Some(lab) = lab::require(Lab::start(release, options(&[&n1], ""))) else { return };
+        let map = lab.run_file("n1", "devices");
+        for fault in MAP_FAULTS.iter().filter(|fault| fault.at_start) {
+            break_map(&lab, &map, fault);
+            lab.restart_slurmd("n1").unwrap();
+            lab.wait_nodes().unwrap();
+            refused(fault.name, &srun(&lab));
+            mend(&lab, &map, &n1);
+        }
         refused("mended behind slurmd's back", &srun(&lab));
         lab.restart_slurmd("n1").unwrap();
         assert_eq!(srun(&lab).probes().len(), 1);
@@ -97,16 +109,65 @@ fn slurmd_starts_on_a_broken_map_and_tasks_are_told() {
 }
 
 #[test]
-fn a_device_that_vanished_is_named() {
+fn no_task_of_a_step_runs_and_one_says_why() {
+    on_each_release(|release| {
+        let (n1, n2) = (Layout::n1(), Layout::n2());
+        let Some(lab) = lab::require(Lab::start(release, options(&[&n1, &n2], ""))) else { return };
+        break_map(&lab, &lab.run_file("n2", "devices.slurmd"), &MAP_FAULTS[0]);
+        let on_n2 = ["srun", "-wn2", "-n4", "--gres=gpu:1g.5gb:1", "lab-probe"];
+        refused("four tasks", &lab.command(&on_n2).output().unwrap());
+        // Tasks on the other node are none of its business, and nobody waits for those that did not start.
+        let both = ["srun", "-wn1,n2", "-n4", "--ntasks-per-node=2", "--gres=gpu:1g.5gb:1", "lab-probe"];
+        let output = lab.command(&both).output().unwrap();
+        let nodes: Vec<_> = output.probes().iter().map(|probe| probe.node.clone()).collect();
+        assert_eq!(nodes, ["n1", "n1"], "{output:?}");
+        assert!(!output.success() && messages(&output).len() == 1, "{output:?}");
+        assert_healthy(&lab, &[&n1, &n2]);
+    });
+}
+
+#[test]
+fn an_interactive_job_ends_at_once() {
+    on_each_release(|release| {
+        let n1 = Layout::n1();
+        let Some(lab) = lab::require(Lab::start(release, options(&[&n1], ""))) else { return };
+        break_map(&lab, &lab.run_file("n1", "devices.slurmd"), &MAP_FAULTS[0]);
+        let salloc = ["script", "-qec", "salloc --gres=gpu:3g.20gb:1", "/dev/null"];
+        let output = lab.command(&salloc).user(User::Alice).input("lab-probe\nexit\n").output().unwrap();
+        assert!(output.probes().is_empty(), "the shell started: {output:?}");
+        assert_eq!(output.stdout.matches("[mig]").count(), 1, "{output:?}");
+        lab.wait("the node to be free", || Ok((lab.node_state("n1")? == "IDLE").then_some(()))).unwrap();
+    });
+}
+
+/// A way in which the node of a device is not what it was, as shell code on `$file`, and a part of what is said.
+const DEVICE_FAULTS: [(&str, &str); 4] = [
+    ("rm $file", "does not exist"),
+    ("n=$(stat -c '0x%t 0x%T' $file); rm $file; mknod -m 666 $file c ${n% *} 4095", "since slurmd started"),
+    ("rm $file; echo >$file; chmod 666 $file", "is no character device"),
+    ("chmod 660 $file", "chmod a+r"),
+];
+
+#[test]
+fn a_device_that_is_not_what_it_was_is_named() {
     on_each_release(|release| {
         let n1 = Layout::n1();
         let Some(lab) = lab::require(Lab::start(release, options(&[&n1], ""))) else { return };
         // Index 4 is the first 3g.20gb.
         let own = n1.gpus.gpus[4].files.last().unwrap().display().to_string();
-        lab.run(&["rm", &own]).unwrap();
-        let output = srun(&lab);
-        refused("vanished", &output);
-        assert!(output.stderr.contains(&own), "{}", output.stderr);
+        let was = lab.run(&["stat", "-c", "0x%t 0x%T", &own]).unwrap().stdout;
+        for (script, said) in DEVICE_FAULTS {
+            lab.run(&["sh", "-c", &format!("file=$1; {script}"), "sh", &own]).unwrap();
+            let output = srun(&lab);
+            refused(script, &output);
+            assert!(output.stderr.contains(&own) && output.stderr.contains(said), "{script}: {output:?}");
+            // Nobody else has to care.
+            let other = lab.srun(&["--gres=gpu:1g.5gb:1", "lab-probe"]).unwrap();
+            assert_eq!(other.probes()[0].cuda_list(), n1.uuids(&[0]), "{script}");
+            let mend = format!("rm -f $1; mknod -m 666 $1 c {was}");
+            lab.run(&["sh", "-c", &mend, "sh", &own]).unwrap();
+        }
+        assert_eq!(srun(&lab).probes()[0].cuda_list(), n1.uuids(&[4]));
         assert_healthy(&lab, &[&n1]);
     });
 }
@@ -141,7 +202,8 @@ fn break_map(lab: &Lab, map: &str, fault: &Fault) {
 
 /// Puts a sound copy in the place of whatever is there.
 fn mend(lab: &Lab, map: &str, layout: &Layout) {
-    lab.run(&["sh", "-c", "rm -rf \"$1\"; chmod 755 \"${1%/*}\"", "sh", map]).unwrap();
+    const CLEAR: &str = "rm -rf \"$1\"; chmod 755 \"${1%/*}\"; chown root \"${1%/*}\"";
+    lab.run(&["sh", "-c", CLEAR, "sh", map]).unwrap();
     lab.write_file(map, layout.map().to_string()).unwrap();
 }
 

@@ -3,9 +3,12 @@
 //! The judge is `lab-probe`, run as the task: it opens the device nodes. Releases: `LAB_RELEASES`, 22.05 by default.
 #![forbid(unsafe_code)]
 
+mod cases;
+mod contained;
 mod faults;
 mod fixture;
 mod limits;
+mod modes;
 mod soak;
 mod table;
 mod window;

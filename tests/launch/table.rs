@@ -4,147 +4,9 @@ use std::collections::BTreeSet;
 
 use lab::{Cgroup, Invocation, Lab, LabError, Probe, Release, User};
 
+use crate::cases::Launch::{Batch, Salloc, Srun};
+use crate::cases::{CASES, Case, Judge, PROBE};
 use crate::fixture::{Layout, assert_healthy, on_each_release, options};
-
-/// How a case reaches Slurm.
-#[derive(Clone, Copy)]
-enum Launch {
-    /// `srun ARGUMENTS lab-probe`.
-    Srun,
-    /// `sbatch ARGUMENTS` with this script.
-    Batch(&'static str),
-    /// `salloc ARGUMENTS` on a terminal, with these lines typed into its shell, which is an interactive step.
-    Salloc(&'static str),
-}
-use Launch::{Batch, Salloc, Srun};
-
-/// Who knows which devices a task has.
-#[derive(Clone, Copy, PartialEq)]
-enum Judge {
-    /// The kernel, by what the task can open; where devices are not constrained, Slurm's list for the task.
-    Kernel,
-    /// The kernel knows the step's devices; each task has another one of them.
-    ShareOfStep,
-}
-
-/// A row of the table.
-struct Case {
-    name: &'static str,
-    launch: Launch,
-    arguments: &'static str,
-    /// Variables the user has exported.
-    exported: &'static [(&'static str, &'static str)],
-    /// Devices of each task, in the order of jobs, steps and tasks; empty where Slurm's own choice is at fault.
-    devices: &'static [usize],
-    judge: Judge,
-    /// First release that has the feature.
-    since: Release,
-}
-
-const fn case(
-    name: &'static str,
-    launch: Launch,
-    arguments: &'static str,
-    devices: &'static [usize],
-) -> Case {
-    Case { name, launch, arguments, exported: &[], devices, judge: Judge::Kernel, since: Release::Bookworm }
-}
-
-const fn exporting(case: Case, exported: &'static [(&'static str, &'static str)]) -> Case {
-    Case { exported, ..case }
-}
-
-const MISLEADING: &[(&str, &str)] = &[
-    ("SLURM_JOB_GPUS", "5"),
-    ("SLURM_STEP_GPUS", "5"),
-    ("CUDA_VISIBLE_DEVICES", "MIG-00000001-0000-5000-8000-000002000000"),
-];
-
-const PROBE: &str = "lab-probe";
-
-/// All of them run while another job holds index 0, so that positions and indexes differ.
-const CASES: &[Case] = &[
-    case("no GPU", Srun, "", &[0]),
-    case("batch script", Batch(PROBE), "--gres=gpu:1g.5gb:1", &[1]),
-    case("step of a batch job", Batch("srun lab-probe"), "--gres=gpu:1g.5gb:1", &[1]),
-    case("srun alone", Srun, "--gres=gpu:3g.20gb:1", &[1]),
-    case("interactive step", Salloc(PROBE), "--gres=gpu:1g.5gb:2", &[2]),
-    case("step of an interactive job", Salloc("srun lab-probe"), "--gres=gpu:1g.5gb:1", &[1]),
-    case("job array", Batch("lab-probe 300"), "--array=0-2 --gres=gpu:1g.5gb:1", &[1, 1, 1]),
-    case(
-        "heterogeneous job",
-        Batch("srun --het-group=0,1 lab-probe"),
-        "-wn1 --gres=gpu:3g.20gb:1 : -wn2 --gres=gpu:1g.5gb:1",
-        &[1, 1],
-    ),
-    case("step without GPUs", Batch("srun --gres=none lab-probe"), "--gres=gpu:1g.5gb:1", &[0]),
-    case(
-        "overlapping steps",
-        Batch("srun --overlap lab-probe 300 & srun --overlap lab-probe 300; wait"),
-        "--gres=gpu:1g.5gb:2",
-        &[2, 2],
-    ),
-    case(
-        "exact steps side by side",
-        Batch("for step in 1 2; do srun --exact -n1 -c1 --gres=gpu:1g.5gb:1 lab-probe 400 & done; wait"),
-        "-n2 --gres=gpu:1g.5gb:2",
-        &[1, 1],
-    ),
-    case(
-        "exact steps of several types",
-        Batch(
-            "srun --exact -n1 -c1 --gres=gpu:3g.20gb:1 lab-probe 400 &\n\
-             srun --exact -n1 -c1 --gres=gpu:1g.5gb:1 lab-probe 400 & wait",
-        ),
-        "-n2 --gres=gpu:1g.5gb:1,gpu:3g.20gb:1",
-        &[1, 1],
-    ),
-    case("--gpus", Srun, "-n2 --gpus=1g.5gb:2", &[2, 2]),
-    case("--gpus-per-node", Srun, "-n2 --gpus-per-node=1g.5gb:2", &[2, 2]),
-    case("--gpus-per-task", Srun, "-n2 --gpus-per-task=1", &[1, 1]),
-    case(
-        "--gpus-per-task in a batch job",
-        Batch("srun -n2 --gpus-per-task=1 lab-probe"),
-        "-n2 --gpus=2",
-        &[1, 1],
-    ),
-    case("--gpu-bind=single", Srun, "-n2 --gres=gpu:1g.5gb:2 --gpu-bind=single:1", &[1, 1]),
-    // What these numbers count depends on the form and on constraint; 1 and 2 mean something in every reading.
-    case("--gpu-bind=map_gpu", Srun, "-n2 --gres=gpu:1g.5gb:3 --gpu-bind=map_gpu:1,2", &[1, 1]),
-    case("--gpu-bind=mask_gpu", Srun, "-n2 --gres=gpu:1g.5gb:3 --gpu-bind=mask_gpu:0x6,0x2", &[2, 1]),
-    case("--gpu-bind=closest", Srun, "-n2 --gres=gpu:1g.5gb:2 --gpu-bind=closest", &[2, 2]),
-    Case {
-        judge: Judge::ShareOfStep,
-        since: Release::Trixie,
-        ..case(
-            "--gres-flags=allow-task-sharing",
-            Srun,
-            "-n2 --gres=gpu:1g.5gb:2 --gpu-bind=single:1 --gres-flags=allow-task-sharing",
-            &[1, 1],
-        )
-    },
-    case("several types", Srun, "--gres=gpu:1g.5gb:1,gpu:3g.20gb:1", &[2]),
-    case("several types in a batch script", Batch(PROBE), "--gres=gpu:3g.20gb:2,gpu:1g.5gb:2", &[4]),
-    case("several types, bound", Srun, "-n2 --gres=gpu:1g.5gb:1,gpu:3g.20gb:1 --gpu-bind=single:1", &[1, 1]),
-    case("several devices", Srun, "--gres=gpu:1g.5gb:3", &[3]),
-    case("every free device", Srun, "--gres=gpu:1g.5gb:3,gpu:3g.20gb:2,gpu:a100:1", &[6]),
-    case("whole GPU", Srun, "--gres=gpu:a100:1", &[1]),
-    case("whole GPU beside MIG", Srun, "--gres=gpu:a100:1,gpu:1g.5gb:1", &[2]),
-    case("two nodes", Srun, "-wn1,n2 -n2 --gres=gpu:1g.5gb:1", &[1, 1]),
-    case("two nodes in a batch job", Batch("srun lab-probe"), "-wn1,n2 -n2 --gres=gpu:1g.5gb:1", &[1, 1]),
-    exporting(case("exported to srun", Srun, "--gres=gpu:1g.5gb:1", &[1]), MISLEADING),
-    exporting(case("exported to srun without GPUs", Srun, "", &[0]), MISLEADING),
-    exporting(case("exported to sbatch", Batch("lab-probe"), "--gres=gpu:1g.5gb:1", &[1]), MISLEADING),
-    case(
-        "exported in the batch script",
-        Batch("export SLURM_JOB_GPUS=5 SLURM_STEP_GPUS=5 CUDA_VISIBLE_DEVICES=5; srun lab-probe"),
-        "--gres=gpu:1g.5gb:1",
-        &[1],
-    ),
-    // Slurm itself misreads these; what it grants in the end is what the task must be told.
-    case("typed --gpus-per-task", Srun, "-n2 --gpus-per-task=1g.5gb:1", &[]),
-    case("typed --gpus-per-task, two", Srun, "-n1 --gpus-per-task=1g.5gb:2", &[]),
-];
 
 #[derive(Clone, Copy)]
 struct Setup {
@@ -169,6 +31,11 @@ fn constrained_as_root() {
 #[test]
 fn constrained_as_user_on_cgroup_v2() {
     on_each_release(|release| run(Setup { release, cgroup: Cgroup::V2, constrain: true, user: User::Alice }));
+}
+
+#[test]
+fn unconstrained_as_root_on_cgroup_v2() {
+    on_each_release(|release| run(Setup { release, cgroup: Cgroup::V2, constrain: false, user: User::Root }));
 }
 
 #[test]
@@ -230,7 +97,7 @@ fn launch(lab: &Lab, case: &Case, user: User) -> Result<String, LabError> {
 
 fn check(case: &Case, setup: Setup, layouts: &[&Layout], said: &str) -> Result<(), String> {
     if case.judge == Judge::ShareOfStep && !setup.constrain {
-        return ambiguous(said);
+        return ambiguous(case, said);
     }
     let probes = Probe::parse_all(said);
     if probes.is_empty() {
@@ -260,15 +127,26 @@ fn check(case: &Case, setup: Setup, layouts: &[&Layout], said: &str) -> Result<(
     if !case.devices.is_empty() && counts != case.devices {
         return Err(format!("devices per task: {counts:?}, wanted {:?}", case.devices));
     }
-    if case.judge == Judge::ShareOfStep && shares.len() != probes.len() {
-        return Err(format!("{} tasks share {shares:?}", probes.len()));
+    if case.judge == Judge::ShareOfStep && shares.len() != counts.iter().sum::<usize>() {
+        return Err(format!("{} tasks have {shares:?}", probes.len()));
     }
     Ok(())
 }
 
-/// Without constraint nothing tells Slurm's step-relative lists from node-wide ones: the step is refused.
-fn ambiguous(said: &str) -> Result<(), String> {
-    if said.contains("[mig]") && said.contains("task sharing") { Ok(()) } else { Err("not refused".into()) }
+/// Without constraint nothing tells Slurm's step-relative lists from node-wide ones: the step fails, and whoever ran
+/// in it had a device to itself.
+fn ambiguous(case: &Case, said: &str) -> Result<(), String> {
+    if !(said.contains("[mig]") && said.contains("task sharing")) {
+        return Err("not refused".into());
+    }
+    let probes = Probe::parse_all(said);
+    let told: Vec<_> = probes.iter().flat_map(Probe::cuda_list).collect();
+    let apart = BTreeSet::from_iter(&told).len() == told.len();
+    if apart && probes.len() < case.devices.len() {
+        Ok(())
+    } else {
+        Err(format!("all ran, or shared {told:?}"))
+    }
 }
 
 /// The nodes that open are those of the devices, their GPUs' included.

@@ -86,6 +86,25 @@ fn several_devices_are_noticed_once_per_step() {
 }
 
 #[test]
+fn a_variable_that_is_not_understood_is_named_once_per_step() {
+    on_each_release(|release| {
+        let Some((n1, lab)) = start(release, "notices=off") else { return };
+        let endless = "x".repeat(100_000);
+        for (name, value) in
+            [("SPANK_MIG_DEVICES", endless.as_str()), ("SPANK_MIG_PER_TASK", "one\nof\nthem")]
+        {
+            let command = lab.command(&["srun", "-n3", "--gres=gpu:3g.20gb:1", "lab-probe"]);
+            let output = command.user(User::Alice).env(name, value).output().unwrap();
+            let uuid = Some(n1.gpus.gpus[4].uuid.clone());
+            assert_eq!(cuda(&output), [uuid.clone(), uuid.clone(), uuid], "{output:?}");
+            let lines: Vec<_> = output.stderr.lines().filter(|line| line.contains("is not")).collect();
+            assert_eq!(lines.len(), 1, "{output:?}");
+            assert!(lines[0].starts_with(&format!("[mig] {name}: ")) && lines[0].len() < 200, "{output:?}");
+        }
+    });
+}
+
+#[test]
 fn containers_are_told_on_request() {
     on_each_release(|release| {
         let Some((_, lab)) = start(release, "set=cuda,nvidia notices=off") else { return };
@@ -94,6 +113,38 @@ fn containers_are_told_on_request() {
         assert_eq!(probes[0].cuda_list().len(), 2);
         let without = srun(&lab, &[]).probes();
         assert_eq!((&without[0].cuda, &without[0].nvidia), (&None, &None));
+    });
+}
+
+/// Where Slurm does not write `CUDA_VISIBLE_DEVICES`, what stands there is the user's, and looks like Slurm's names.
+#[test]
+fn names_that_a_user_exports_count_for_nothing() {
+    on_each_release(|release| {
+        let n1 = Layout::n1();
+        let silent = n1.gres_conf().replace("Flags=nvidia_gpu_env", "Flags=no_gpu_env");
+        assert!(silent.contains("no_gpu_env"), "{silent}");
+        let options = options(&[&n1], "notices=off").first_node(n1.node().gres_conf(&silent));
+        let Some(lab) = lab::require(Lab::start(release, options)) else { return };
+        let run = |arguments: &[&str], exported: &[usize]| {
+            let command = lab.command(&[&["srun"], arguments, &["lab-probe"]].concat()).user(User::Alice);
+            let output = command.env("CUDA_VISIBLE_DEVICES", &n1.uuids(exported).join(",")).output().unwrap();
+            assert!(!output.probes().is_empty(), "{output:?}");
+            output.probes()
+        };
+        let bound = ["-n2", "--gres=gpu:1g.5gb:2", "--gpu-bind=single:1"];
+        for (arguments, exported) in [
+            (&["--gres=gpu:1g.5gb:2"][..], &[4, 5][..]),
+            (&["--gres=gpu:1g.5gb:2"], &[1, 5]),
+            (&bound, &[4, 5]),
+            (&bound, &[1, 0]),
+        ] {
+            for probe in run(arguments, exported) {
+                assert_eq!(probe.cuda_list(), n1.uuids(&n1.opened(&probe)), "{arguments:?} {exported:?}");
+            }
+        }
+        // A step without devices is left alone, whatever its user believes.
+        assert_eq!(run(&[], &[4])[0].cuda_list(), n1.uuids(&[4]));
+        assert_healthy(&lab, &[&n1]);
     });
 }
 

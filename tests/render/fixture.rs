@@ -130,6 +130,7 @@ impl GpuLine {
             uuid: format!("GPU-{node}-{index}"),
             pci: format!("0000:{:02x}:00.0", 7 + index),
             pci_device: u32::from(board.pci_ids.first().copied().unwrap_or_default()) << 16 | 0x10de,
+            pci_subsystem: None,
             model: self.model.clone().unwrap_or_else(|| product(board)),
             memory_mib: board.memory_mib.unwrap_or_default(),
             architecture: Some(board.architecture),

@@ -40,6 +40,11 @@ pub trait Wish {
     /// # Errors
     /// Why the wish cannot be met; nothing has been changed for it.
     fn targets(&self, inventory: &Inventory) -> Result<Vec<Target>, WishError>;
+
+    /// GPUs it names that the node does not have, where that is no error.
+    fn unmatched(&self, _inventory: &Inventory) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Why an apply did not reach its end.
@@ -52,7 +57,7 @@ pub enum ApplyError {
     #[error("{wish}\n{}", busy(.held))]
     InTheWay {
         /// What cannot be.
-        wish: WishError,
+        wish: Box<WishError>,
         /// Who is in the way.
         held: Vec<Held>,
     },
@@ -60,10 +65,10 @@ pub enum ApplyError {
     #[error("{}", busy(.0))]
     Busy(Vec<Held>),
     /// MIG belongs to the hypervisor of this GPU.
-    #[error("GPU {0}: is a vGPU guest, whose MIG instances belong to the hypervisor")]
+    #[error("{0}: is a vGPU guest, whose MIG instances belong to the hypervisor")]
     Guest(String),
     /// The GPU has no MIG.
-    #[error("GPU {gpu}: {model} has no MIG")]
+    #[error("{gpu}: {model} has no MIG")]
     NoMig {
         /// Its UUID.
         gpu: String,
@@ -86,7 +91,7 @@ pub enum ApplyError {
     #[error("the GPUs are done, but not the files: {0}")]
     Unpublished(#[source] PublishError),
     /// Resetting a GPU failed.
-    #[error("GPU {gpu}: nvidia-smi --gpu-reset: {reason}")]
+    #[error("{gpu}: nvidia-smi --gpu-reset: {reason}")]
     Reset {
         /// Its UUID.
         gpu: String,
@@ -403,7 +408,7 @@ fn in_the_way(inventory: &Inventory, wish: WishError) -> ApplyError {
         Some(Held { name: name(gpu, &Slice::of(instance)), holders: instance.holders.clone() })
     };
     let held: Vec<Held> = wish.blockers().iter().filter_map(instance).collect();
-    if held.is_empty() { ApplyError::Wish(wish) } else { ApplyError::InTheWay { wish, held } }
+    if held.is_empty() { ApplyError::Wish(wish) } else { ApplyError::InTheWay { wish: wish.into(), held } }
 }
 
 /// A slice for a person: `GPU 0 3g.20gb at 4`.

@@ -105,14 +105,12 @@ impl GpuPreview {
                     Row::new(gpu, &slice, Action::Destroy, "MIG mode changes".into())
                 }
                 Some(Step::Destroy { .. }) => {
-                    Row::new(gpu, &slice, Action::Destroy, "idle and not in the layout".into())
+                    Row::new(gpu, &slice, Action::Destroy, "idle and not wanted".into())
                 }
                 Some(Step::Recut { slice: new, .. }) => {
                     Row::new(gpu, new, Action::Recut, format!("was {}", names(&slice.compute)))
                 }
-                _ if instance.holders.is_empty() => {
-                    Row::new(gpu, &slice, Action::Keep, "in the layout".into())
-                }
+                _ if instance.holders.is_empty() => Row::new(gpu, &slice, Action::Keep, "wanted".into()),
                 _ => {
                     let who: Vec<String> = instance.holders.iter().map(ToString::to_string).collect();
                     Row::new(gpu, &slice, Action::Keep, format!("in use by {}", who.join(", ")))
@@ -121,7 +119,7 @@ impl GpuPreview {
         }
         for step in steps {
             if let Step::Create { slice, .. } = step {
-                slices.push(Row::new(gpu, slice, Action::Create, "in the layout, not on the GPU".into()));
+                slices.push(Row::new(gpu, slice, Action::Create, "wanted and not there".into()));
             }
         }
         slices.sort_by_key(|row| (row.start, row.action));

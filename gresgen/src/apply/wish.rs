@@ -64,6 +64,12 @@ impl Wish for Layout<'_> {
         }
         Ok(targets)
     }
+
+    /// One file may serve nodes that differ.
+    fn unmatched(&self, inventory: &Inventory) -> Vec<String> {
+        let facts: Vec<GpuFacts<'_>> = inventory.gpus.iter().map(GpuFacts::from).collect();
+        self.config.unmatched(self.label, &facts)
+    }
 }
 
 /// The GPU instances of a goal, each with its division into compute instances.
@@ -114,6 +120,16 @@ fn selected(
     selectors: &[Selector],
     target: impl Fn(&Gpu) -> Target,
 ) -> Result<Vec<Target>, WishError> {
+    let meant = meant(inventory, selectors)?;
+    let each = inventory.gpus.iter().zip(meant);
+    Ok(each.map(|(gpu, meant)| if meant { target(gpu) } else { Target::default() }).collect())
+}
+
+/// Whether each GPU is meant by one of the selectors.
+///
+/// # Errors
+/// A selector that names no GPU of the node.
+pub fn meant(inventory: &Inventory, selectors: &[Selector]) -> Result<Vec<bool>, WishError> {
     let facts: Vec<GpuFacts<'_>> = inventory.gpus.iter().map(GpuFacts::from).collect();
     for selector in selectors {
         if !facts.iter().any(|gpu| selector.matches(gpu)) {
@@ -122,9 +138,7 @@ fn selected(
             return Err(WishError::NoGpu { selector: selector.to_string(), present });
         }
     }
-    let meant = |facts: &GpuFacts<'_>| selectors.iter().any(|s| s.matches(facts));
-    let each = inventory.gpus.iter().zip(&facts);
-    Ok(each.map(|(gpu, facts)| if meant(facts) { target(gpu) } else { Target::default() }).collect())
+    Ok(facts.iter().map(|gpu| selectors.iter().any(|s| s.matches(gpu))).collect())
 }
 
 /// A GPU for the planner: instances with holders stay.

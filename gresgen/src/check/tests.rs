@@ -32,6 +32,7 @@ fn inventory() -> Inventory {
         uuid: "GPU-a".into(),
         pci: "0000:07:00.0".into(),
         pci_device: 0,
+        pci_subsystem: None,
         model: "NVIDIA A100-SXM4-40GB".into(),
         memory_mib: 40960,
         architecture: None,

@@ -1,22 +1,23 @@
 //! What `apply`, `clear` and `mode` share: the lock, the engine, progress, files, the exit code.
 
-use std::io::{IsTerminal, stderr};
-use std::path::PathBuf;
+use std::cell::Cell;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use serde::Serialize;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use super::Global;
+use super::changed::Report;
+use super::progress::{Progress, message};
 use super::report::{Exit, Failure, Outcome, stays_drained};
 use super::session::Session;
-use super::{Global, out, plan};
 use crate::apply::lock::Lock;
-use crate::apply::preview::Preview;
 use crate::apply::steps::Step;
-use crate::apply::{Applied, ApplyError, Engine, Event, Options, Wish, name};
+use crate::apply::{ApplyError, Engine, Event, Options, Wish};
 use crate::boot;
+use crate::config::Selector;
 use crate::inventory::Inventory;
 use crate::nvml::Driver;
 use crate::publish::{Publication, PublishError, table};
@@ -35,22 +36,40 @@ pub(super) struct ChangeArgs {
     /// Take over files that gresgen did not write; a backup is kept
     #[arg(long)]
     adopt: bool,
-    /// Drain the node first and wait for its jobs, at most this long; resume it when all went well
+    /// Drain the node first and wait for its jobs, at most this long [default: 1h]; resume it when all went well
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "1h",
           value_parser = humantime::parse_duration)]
     drain: Option<Duration>,
     /// What to do to Slurm's daemons afterwards
     #[arg(long, value_name = "WHAT", default_value = "print")]
     slurm: SlurmMode,
-    /// Leave out a GPU, by index, UUID or PCI address: a dead one, say
-    #[arg(long, value_name = "GPU")]
-    without: Vec<String>,
+    #[command(flatten)]
+    left_out: LeftOut,
     /// Set by `apply --boot`: the files are those a boot writes.
     #[arg(skip)]
     pub(super) boot: bool,
     /// Do not ask slurmctld who holds slices: no job runs on this node
     #[arg(long, conflicts_with = "drain")]
     pub(super) offline: bool,
+}
+
+/// GPUs that a change, or the plan of one, leaves out.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(super) struct LeftOut {
+    /// Leave out a GPU, by index, UUID, PCI address or model: a dead one, say
+    #[arg(long, value_name = "GPU", value_parser = selector)]
+    without: Vec<Selector>,
+}
+
+impl LeftOut {
+    fn apply(&self, inventory: &mut Inventory) -> Vec<Selector> {
+        boot::without(inventory, &self.without)
+    }
+}
+
+/// Every text selects something, if not on this node.
+pub(super) fn selector(text: &str) -> Result<Selector, Infallible> {
+    text.parse()
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -70,23 +89,6 @@ pub(super) struct Change<'a> {
     site: Site<'a>,
 }
 
-/// What `--json` says of a change.
-#[derive(Serialize)]
-struct Report {
-    changed: bool,
-    preview: Preview,
-    files: Vec<PathBuf>,
-    backups: Vec<PathBuf>,
-    /// UUIDs of GPUs whose MIG mode waits for a reset or reboot.
-    reset_pending: Vec<String>,
-    /// What is left to do to Slurm, as shell lines in order.
-    slurm_pending: Vec<String>,
-    /// What slurmctld will not accept of what the node has.
-    slurm_refuses: Vec<String>,
-    /// Why somebody drained the node before: it is not resumed.
-    stays_drained: Option<String>,
-}
-
 impl<'a> Change<'a> {
     pub(super) fn new(session: &'a Session, settings: &'a Settings) -> Result<Self, Failure> {
         Ok(Self::with(session, settings, session.driver()?))
@@ -104,8 +106,17 @@ impl<'a> Change<'a> {
     }
 
     /// What a wish comes to, without doing it.
-    pub(super) fn prepare(mut self, wish: &dyn Wish) -> Result<(Inventory, Vec<Step>), Failure> {
-        let annotate = |inventory: &mut Inventory| self.site.annotate(inventory);
+    pub(super) fn prepare(
+        mut self,
+        wish: &dyn Wish,
+        left_out: &LeftOut,
+        global: &Global,
+    ) -> Result<(Inventory, Vec<Step>), Failure> {
+        let unknown = Cell::new(Vec::new());
+        let annotate = |inventory: &mut Inventory| {
+            unknown.set(left_out.apply(inventory));
+            self.site.annotate(inventory);
+        };
         let root = &self.session.root;
         let publish = |inventory: &Inventory| Publication::stage(inventory, self.settings, root, false);
         let options = Options {
@@ -118,18 +129,20 @@ impl<'a> Change<'a> {
         let mut silent = |_: Event<'_>| {};
         let engine = engine(&mut self.driver, self.session, &mut silent)?;
         let inventory = engine.read(&options)?;
+        warn_unknown(&unknown.take(), &wish.unmatched(&inventory), global);
         let steps = engine.prepare(&inventory, wish)?;
         Ok((inventory, steps))
     }
 
     /// Does it: Slurm is asked, the hardware changed, files written, Slurm told.
     pub(super) fn run(mut self, wish: &dyn Wish, what: &str, args: &ChangeArgs, global: &Global) -> Outcome {
+        let unknown = Cell::new(Vec::new());
         let root = &self.session.root;
         let _lock = Lock::node(root)?;
         self.site.asked &= !args.offline;
         let site = &self.site;
         let annotate = |inventory: &mut Inventory| {
-            boot::without(inventory, &args.without);
+            unknown.set(args.left_out.apply(inventory));
             site.annotate(inventory);
         };
         let written = |kind| !args.boot || boot::writes(kind);
@@ -138,9 +151,11 @@ impl<'a> Change<'a> {
         };
         let options =
             Options { node: &site.node, what, reset: args.reset, annotate: &annotate, publish: &publish };
-        let mut progress = progress(global.quiet);
-        let mut engine = engine(&mut self.driver, self.session, &mut progress)?;
+        let progress = Progress::new(global.quiet);
+        let mut show = |event: Event<'_>| progress.show(&event);
+        let mut engine = engine(&mut self.driver, self.session, &mut show)?;
         let before = engine.read(&options)?;
+        warn_unknown(&unknown.take(), &wish.unmatched(&before), global);
         let drained = match args.drain {
             Some(limit) if site.asked && wants_drain(&engine, &before, wish, &options, site)? => {
                 Some(site.drain(what, limit)?)
@@ -175,6 +190,7 @@ impl<'a> Change<'a> {
                 }
                 None => {}
             }
+            progress.clear();
             report.print(&before, &applied, global)?;
             Ok(report.exit())
         };
@@ -183,6 +199,16 @@ impl<'a> Change<'a> {
             Some(Drained::Ours) => outcome.map_err(|failure| failure.also(&stays_drained(&site.node))),
             _ => outcome,
         }
+    }
+}
+
+/// A GPU that died may be one that the driver no longer lists, so an unknown one is no error.
+/// So may one of a layout, whose file may serve several nodes.
+fn warn_unknown(left_out: &[Selector], layout: &[String], global: &Global) {
+    let options = left_out.iter().map(|selector| format!("--without {selector}"));
+    for name in options.chain(layout.iter().map(|name| format!("devices: {name}"))).filter(|_| !global.quiet)
+    {
+        message(format_args!("warning: {name}: no such GPU on this node"));
     }
 }
 
@@ -203,67 +229,6 @@ fn wants_drain(
     }
 }
 
-impl Report {
-    fn new(before: &Inventory, steps: &[Step], applied: &Applied) -> Self {
-        Report {
-            changed: applied.steps > 0 || !applied.files.written.is_empty(),
-            preview: Preview::new(before, steps),
-            files: applied.files.written.clone(),
-            backups: applied.files.backups.clone(),
-            reset_pending: applied.pending.iter().map(|(gpu, _)| gpu.clone()).collect(),
-            slurm_pending: Vec::new(),
-            slurm_refuses: Vec::new(),
-            stays_drained: None,
-        }
-    }
-
-    fn exit(&self) -> Exit {
-        if !self.reset_pending.is_empty() {
-            Exit::ResetPending
-        } else if !self.slurm_pending.is_empty() {
-            Exit::SlurmPending
-        } else {
-            Exit::Ok
-        }
-    }
-
-    fn print(&self, before: &Inventory, applied: &Applied, global: &Global) -> Result<(), Failure> {
-        if global.json {
-            return out::json(self);
-        }
-        if global.quiet {
-            return Ok(());
-        }
-        let mut text = String::new();
-        if !self.changed {
-            text.push_str("nothing to change\n");
-        }
-        if self.preview.changed {
-            text.push_str(&plan::text(before, &self.preview));
-        }
-        for file in &self.files {
-            text.push_str(&format!("wrote {}\n", file.display()));
-        }
-        for backup in &self.backups {
-            text.push_str(&format!("kept the previous one as {}\n", backup.display()));
-        }
-        for (gpu, code) in &applied.pending {
-            text.push_str(&format!("{gpu}: MIG mode is pending: {code}\n"));
-        }
-        for refused in &self.slurm_refuses {
-            text.push_str(&format!("{}: {refused}\n", before.node));
-        }
-        if let Some(reason) = &self.stays_drained {
-            text.push_str(&format!("{}: was drained before ({reason}) and stays so\n", before.node));
-        }
-        if !self.slurm_pending.is_empty() {
-            text.push_str("left to do in Slurm:\n");
-            self.slurm_pending.iter().for_each(|action| text.push_str(&format!("  {action}\n")));
-        }
-        out::text(&text)
-    }
-}
-
 fn engine<'a>(
     driver: &'a mut Driver,
     session: &'a Session,
@@ -274,35 +239,4 @@ fn engine<'a>(
         signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(|e| Failure::new(Exit::Failure, e))?;
     }
     Ok(Engine { driver, root: &session.root, events, stop })
-}
-
-/// A line on standard error per step; on a terminal the next step takes the place of the one before.
-fn progress(quiet: bool) -> impl FnMut(Event<'_>) {
-    let terminal = stderr().is_terminal();
-    move |event| {
-        if quiet {
-            return;
-        }
-        match event {
-            Event::Begin(number, of, step, gpu) => {
-                let what = match step {
-                    Step::Mode { on, .. } => {
-                        format!("GPU {} MIG mode {}", gpu.index, if *on { "on" } else { "off" })
-                    }
-                    Step::Destroy { slice, .. } => format!("destroy {}", name(gpu, slice)),
-                    Step::Create { slice, .. } => format!("create {}", name(gpu, slice)),
-                    Step::Recut { slice, .. } => format!("divide {}", name(gpu, slice)),
-                };
-                match terminal {
-                    true => eprint!(
-                        "\r\x1b[K[{number}/{of}] {what}{}",
-                        if number == of { "\r\x1b[K" } else { "" }
-                    ),
-                    false => eprintln!("[{number}/{of}] {what}"),
-                }
-            }
-            Event::Reset(gpu) => eprintln!("resetting GPU {}", gpu.index),
-            Event::RollingBack(error) => eprintln!("{error}; putting back what was"),
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! `gresgen check`
 
-use super::change::Change;
+use super::change::{Change, LeftOut};
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, out};
@@ -45,7 +45,8 @@ fn full(session: &Session, global: &Global, settings: &Settings) -> Facts {
 fn drift(session: &Session, global: &Global) -> Result<Vec<String>, Failure> {
     let config = session.config(global)?;
     let layout = session.layout(&config, global)?;
-    let (inventory, steps) = Change::new(session, &config.slurm)?.prepare(&layout)?;
+    let (inventory, steps) =
+        Change::new(session, &config.slurm)?.prepare(&layout, &LeftOut::default(), global)?;
     let mut words = Vec::new();
     for gpu in Preview::new(&inventory, &steps).gpus {
         let index = gpu.gpu;

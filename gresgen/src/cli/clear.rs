@@ -1,9 +1,7 @@
 //! `gresgen clear` and `gresgen mode`: GPUs chosen on the command line.
 
-use std::convert::Infallible;
-
 use super::Global;
-use super::change::{Change, ChangeArgs};
+use super::change::{Change, ChangeArgs, selector};
 use super::report::Outcome;
 use super::session::Session;
 use crate::apply::wish::{Clear, SetMode};
@@ -24,7 +22,7 @@ pub(super) struct ClearArgs {
 pub(super) struct ModeArgs {
     /// The mode
     mode: Mode,
-    /// GPUs, by index, UUID, PCI address or model
+    /// GPUs, by index, UUID, PCI address or model, or `all`
     #[arg(value_name = "GPU", default_value = "all", value_parser = selector)]
     gpus: Vec<Selector>,
     #[command(flatten)]
@@ -35,10 +33,6 @@ pub(super) struct ModeArgs {
 enum Mode {
     On,
     Off,
-}
-
-fn selector(text: &str) -> Result<Selector, Infallible> {
-    text.parse()
 }
 
 pub(super) fn clear(session: &Session, global: &Global, args: &ClearArgs) -> Outcome {

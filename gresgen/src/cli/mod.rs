@@ -2,14 +2,17 @@
 
 mod apply;
 mod change;
+mod changed;
 mod check;
 mod clear;
 mod draw;
 mod env;
 mod export;
+mod man;
 mod out;
 mod plan;
 mod profiles;
+pub mod progress;
 mod render;
 pub mod report;
 mod run;
@@ -46,7 +49,7 @@ pub struct Global {
     /// Use simulated GPUs, kept below --root: a100-40gb:2,h100-80gb-sxm:1
     #[arg(long, global = true, value_name = "SPEC")]
     pub simulate: Option<String>,
-    /// Configuration file [default: /etc/gresgen/config.yaml below --root]
+    /// Configuration file, - for standard input [default: /etc/gresgen/config.yaml below --root]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Layout of the configuration [default: its `layout:`]
@@ -55,7 +58,7 @@ pub struct Global {
     /// Print data as JSON
     #[arg(long, global = true)]
     pub json: bool,
-    /// Say more
+    /// Say more: device files in status, compute instances in profiles
     #[arg(short, long, global = true)]
     pub verbose: bool,
     /// Say nothing but errors
@@ -66,11 +69,11 @@ pub struct Global {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Show GPUs, their slices, who uses them and what could still be created
-    Status,
+    Status(status::Args),
     /// List the profiles of the GPUs present, or of any model
     Profiles(profiles::Args),
     /// Show what apply would change, and why
-    Plan,
+    Plan(plan::Args),
     /// Make the node what the configuration says: GPUs, then Slurm's files
     Apply(apply::Args),
     /// Destroy all instances of GPUs
@@ -103,18 +106,18 @@ enum Verb {
 pub fn run(cli: &Cli) -> Outcome {
     let session = Session::new(&cli.global)?;
     match &cli.verb {
-        Verb::Status => status::run(&session, &cli.global),
+        Verb::Status(args) => status::run(&session, &cli.global, args),
         Verb::Profiles(args) => profiles::run(&session, &cli.global, args),
-        Verb::Plan => plan::run(&session, &cli.global),
+        Verb::Plan(args) => plan::run(&session, &cli.global, args),
         Verb::Apply(args) => apply::run(&session, &cli.global, args),
         Verb::Clear(args) => clear::clear(&session, &cli.global, args),
         Verb::Mode(args) => clear::mode(&session, &cli.global, args),
-        Verb::Export(args) => export::run(&session, args),
+        Verb::Export(args) => export::run(&session, &cli.global, args),
         Verb::Render(args) => render::run(&session, &cli.global, args),
         Verb::Check(args) => check::run(&session, &cli.global, args),
         Verb::Run(args) => run::run(&session, &cli.global, args),
         Verb::Completions { shell } => out::completions(*shell),
-        Verb::Man => out::man(),
+        Verb::Man => man::run(),
         Verb::Env => env::run(&session, &cli.global),
     }
 }

@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind, Write};
 
 use clap::CommandFactory;
+use mig::Demand;
 use serde::Serialize;
 
 use super::Cli;
@@ -11,7 +12,9 @@ use super::report::{Exit, Failure, Outcome};
 /// Prints text as it is.
 pub(super) fn text(text: &str) -> Result<(), Failure> {
     match io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::new(Exit::Failure, error)),
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::new(Exit::Failure, format!("standard output: {error}")))
+        }
         _ => Ok(()),
     }
 }
@@ -30,12 +33,28 @@ pub(super) fn completions(shell: clap_complete::Shell) -> Outcome {
     Ok(Exit::Ok)
 }
 
-/// The manual page, from the command line's own definition.
-pub(super) fn man() -> Outcome {
-    let mut page = Vec::new();
-    clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(|e| Failure::new(Exit::Failure, e))?;
-    text(&String::from_utf8_lossy(&page))?;
-    Ok(Exit::Ok)
+/// Columns of a line of text.
+const WIDTH: usize = 80;
+
+/// `room for 1 x 3g.20gb, 2 x 2g.10gb or 4 x 1g.5gb`, largest first, as lines no longer than a terminal's.
+pub(super) fn alternatives(before: &str, counts: &Demand) -> String {
+    let parts: Vec<String> = counts.iter().rev().map(|(profile, n)| format!("{n} x {profile}")).collect();
+    let words = parts.iter().enumerate().map(|(i, part)| match parts.len() - i {
+        1 => part.clone(),
+        2 => format!("{part} or"),
+        _ => format!("{part},"),
+    });
+    let mut lines = vec![before.trim_end().to_owned()];
+    for word in words.chain(parts.is_empty().then(|| "nothing".to_owned())) {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= WIDTH => {
+                line.push(' ');
+                line.push_str(&word);
+            }
+            _ => lines.push(" ".repeat(before.chars().count()) + &word),
+        }
+    }
+    lines.join("\n") + "\n"
 }
 
 /// Rows in columns as wide as their widest cell, two spaces apart; the last column is not padded.

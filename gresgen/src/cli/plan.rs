@@ -2,17 +2,24 @@
 
 use std::fmt::Write;
 
-use super::change::Change;
+use super::change::{Change, LeftOut};
 use super::report::{Exit, Outcome};
 use super::session::Session;
 use super::{Global, draw, out};
 use crate::apply::preview::{Action, GpuPreview, Preview};
 use crate::inventory::{Gpu, Inventory};
 
-pub(super) fn run(session: &Session, global: &Global) -> Outcome {
+/// Options of the verb.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    left_out: LeftOut,
+}
+
+pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let config = session.config(global)?;
     let layout = session.layout(&config, global)?;
-    let (inventory, steps) = Change::new(session, &config.slurm)?.prepare(&layout)?;
+    let (inventory, steps) = Change::new(session, &config.slurm)?.prepare(&layout, &args.left_out, global)?;
     let preview = Preview::new(&inventory, &steps);
     if global.json {
         out::json(&preview)?
@@ -55,11 +62,18 @@ fn text_gpu(out: &mut String, gpu: &Gpu, change: &GpuPreview) {
     }
     let _ = writeln!(out, "  now   {}", draw::slices(&gpu.geometry, &change.before()));
     let _ = writeln!(out, "  then  {}", draw::slices(&gpu.geometry, &change.after()));
-    for row in &change.slices {
-        let compute =
-            if row.compute.is_empty() { String::new() } else { format!(" as {}", row.compute.join(", ")) };
-        let what = format!("{} at {}{compute}", row.profile, row.start);
-        let _ = writeln!(out, "  {:<8}{what:<20}  {}", row.action.word(), row.why);
-    }
+    let rows = change.slices.iter().map(|row| {
+        let what = format!("{} at {}{}", row.profile, row.start, divided(&row.compute));
+        vec![row.action.word().to_owned(), what, row.why.clone()]
+    });
+    let table = out::table(&rows.collect::<Vec<_>>());
+    table.lines().for_each(|line| out.push_str(&format!("  {line}\n")));
     out.push('\n');
+}
+
+/// ` as 1 x 2c.3g.20gb, 1 x 1c.3g.20gb`; nothing for an instance in one piece.
+fn divided(compute: &[String]) -> String {
+    let runs = compute.chunk_by(|a, b| a == b).map(|run| format!("{} x {}", run.len(), run[0]));
+    let runs: Vec<String> = runs.collect();
+    if runs.is_empty() { String::new() } else { format!(" as {}", runs.join(", ")) }
 }

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use crate::apply::ApplyError;
@@ -32,6 +33,34 @@ pub enum Exit {
     SlurmPending = 6,
 }
 
+impl Exit {
+    /// Every one, by number.
+    pub const ALL: [Exit; 7] = [
+        Exit::Ok,
+        Exit::Failure,
+        Exit::Usage,
+        Exit::Drift,
+        Exit::InUse,
+        Exit::ResetPending,
+        Exit::SlurmPending,
+    ];
+
+    /// What it says to a person.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Exit::Ok => "done, or nothing to do",
+            Exit::Failure => "failed; what was changed is back, or the message says what is not",
+            Exit::Usage => "usage, or bad input: nothing was changed",
+            Exit::Drift => "check found drift",
+            Exit::InUse => "refused, because something is in use: nothing was changed",
+            Exit::ResetPending => "done, but a GPU reset or a reboot is pending",
+            Exit::SlurmPending => {
+                "the hardware and the files are done, but Slurm has to be told; the output says how"
+            }
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         ExitCode::from(exit as u8)
@@ -49,7 +78,7 @@ pub struct Failure {
     pub hint: Option<String>,
 }
 
-const END_OR_DRAIN: &str = "end what uses it, or drain the node first: gresgen apply --drain";
+const END_OR_DRAIN: &str = "end what uses it; for jobs of Slurm, --drain waits until they have ended";
 const OFFLINE: &str = "start slurmctld; --offline says that no job of this node holds a slice";
 
 /// What every verb returns.
@@ -81,8 +110,8 @@ impl fmt::Display for Failure {
         let mut cause = self.error.source();
         while let Some(error) = cause {
             let text = error.to_string();
-            // An error that only passes another on has its words.
-            if text != shown {
+            // An error that only passes another on has its words, or ends in them.
+            if text != shown && !shown.ends_with(&format!(": {text}")) {
                 write!(f, "\ncaused by: {text}")?;
             }
             shown = text;
@@ -153,6 +182,9 @@ impl From<LockError> for Failure {
         match error {
             LockError::Held { .. } => {
                 Failure::new(Exit::InUse, error).hint("wait until it is done, then try again")
+            }
+            LockError::Io { ref source, .. } if source.kind() == ErrorKind::PermissionDenied => {
+                Failure::new(Exit::Failure, error).hint("run it as root")
             }
             LockError::Io { .. } => Failure::new(Exit::Failure, error),
         }

@@ -1,35 +1,49 @@
 //! `gresgen run`: a command on a free slice, held for as long as it runs.
 
+use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use mig::Profile;
 use rustix::io::{FdFlags, fcntl_setfd};
 
 use super::Global;
+use super::change::selector;
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
-use crate::apply::lock::Lock;
-use crate::holders;
-use crate::inventory::{Compute, Inventory};
+use crate::apply::lock::{Lock, LockError};
+use crate::config::{GpuFacts, Selector};
+use crate::holders::{self, Users};
+use crate::inventory::{Compute, Gpu, Instance, Inventory};
 use crate::publish::present_map;
+use crate::root::Root;
 
 /// Options of the verb.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
+    /// Look for the slice on this GPU, by index, UUID, PCI address or model
+    #[arg(long, value_name = "GPU", value_parser = selector)]
+    gpu: Vec<Selector>,
     /// Profile of the slice (1g.5gb, 1c.3g.20gb), or its UUID
     slice: String,
     /// The command and its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
-    command: Vec<String>,
+    command: Vec<OsString>,
 }
+
+/// How long to wait for others that look for a slice, or for a short change.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let settings = session.settings_if_sound(global);
-    let mut inventory = session.driver()?.inventory(&session.node_name(&settings))?;
-    holders::annotate(&mut inventory, &session.root);
-    let lock = Lock::node(&session.root)?;
-    let uuid = choose(session, &inventory, &args.slice)?;
+    let driver = session.driver()?;
+    // Read under the lock: what was free, or there, before may not be now.
+    let lock = node_lock(&session.root)?;
+    let mut inventory = driver.inventory(&session.node_name(&settings))?;
+    let users = holders::annotate(&mut inventory, &session.root);
+    let uuid = choose(session, &inventory, &users, args)?;
     let held = Lock::slice(&session.root, &uuid)?;
     drop(lock);
     // The command keeps the slice's lock: it is given up when the last process that has it open is gone.
@@ -39,32 +53,61 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
         .env("CUDA_VISIBLE_DEVICES", &uuid)
         .env("NVIDIA_VISIBLE_DEVICES", &uuid)
         .exec();
-    Err(Failure::new(Exit::Failure, format!("{}: {error}", args.command[0])))
+    Err(Failure::new(Exit::Failure, format!("{}: {error}", args.command[0].display())))
 }
 
-/// The first free slice that fits.
-fn choose(session: &Session, inventory: &Inventory, wanted: &str) -> Result<String, Failure> {
-    let profile: Option<Profile> = wanted.parse().ok();
-    let fits = |c: &Compute| c.uuid == wanted || Some(c.profile) == profile;
-    let fitting: Vec<_> = inventory.devices().filter(|(_, _, c)| fits(c)).collect();
-    if fitting.is_empty() {
-        return Err(Failure::new(Exit::Usage, format!("{wanted}: no such slice on this node"))
-            .hint("gresgen status lists them; gresgen apply creates them"));
+fn node_lock(root: &Root) -> Result<Lock, LockError> {
+    let start = Instant::now();
+    loop {
+        match Lock::node(root) {
+            Err(LockError::Held { .. }) if start.elapsed() < PATIENCE => sleep(Duration::from_millis(20)),
+            result => return result,
+        }
     }
-    let free = fitting.iter().find(|(_, instance, _)| instance.holders.is_empty());
-    let (gpu, _, compute) = free.ok_or_else(|| {
-        let who: Vec<String> =
-            fitting.iter().flat_map(|(_, i, _)| &i.holders).map(ToString::to_string).collect();
-        Failure::new(Exit::InUse, format!("{wanted}: all in use: {}", who.join(", ")))
-    })?;
-    let gres = present_map(&session.root).is_some_and(|m| m.records.iter().any(|r| r.uuid == compute.uuid));
-    if gres && session.runs_slurm() {
+}
+
+/// The first free slice that fits and that Slurm does not give out.
+fn choose(session: &Session, inventory: &Inventory, users: &Users, args: &Args) -> Result<String, Failure> {
+    let wanted = &args.slice;
+    let profile: Option<Profile> = wanted.parse().ok();
+    let on = |gpu: &Gpu| args.gpu.is_empty() || args.gpu.iter().any(|s| s.matches(&GpuFacts::from(gpu)));
+    let is = |c: &Compute| c.uuid.eq_ignore_ascii_case(wanted) || Some(c.profile) == profile;
+    let mut fitting: Vec<(&Gpu, &Instance, &Compute)> =
+        inventory.devices().filter(|(gpu, _, c)| on(gpu) && is(c)).collect();
+    let Some(&(gpu, _, first)) = fitting.first() else {
+        return Err(Failure::new(Exit::Usage, format!("{wanted}: no such slice {}", place(args)))
+            .hint("gresgen status lists them; gresgen apply creates them"));
+    };
+    if session.runs_slurm() {
+        let map = present_map(&session.root);
+        let gres = |uuid: &str| map.iter().flat_map(|m| &m.records).any(|r| r.uuid == uuid);
+        fitting.retain(|(_, _, compute)| !gres(&compute.uuid));
+    }
+    if fitting.is_empty() {
         let what = format!(
             "{} on GPU {}: is a GRES of this node, and no lock keeps Slurm from giving it to a job",
-            compute.uuid, gpu.index
+            first.uuid, gpu.index
         );
         return Err(Failure::new(Exit::InUse, what)
             .hint("ask Slurm for it: srun --gres=gpu:TYPE:1, or take the slice out of the layout"));
     }
-    Ok(compute.uuid.clone())
+    let free = fitting.iter().find(|(_, instance, compute)| users.of(instance, compute).is_empty());
+    free.map(|(_, _, compute)| compute.uuid.clone()).ok_or_else(|| {
+        let mut who: Vec<String> =
+            fitting.iter().flat_map(|(_, i, c)| users.of(i, c)).map(ToString::to_string).collect();
+        who.dedup();
+        Failure::new(Exit::InUse, format!("{wanted}: all in use {}: {}", place(args), who.join(", ")))
+            .hint("end one of them, or create another slice: gresgen status shows the room")
+    })
+}
+
+/// Where a slice is looked for, as words.
+fn place(args: &Args) -> String {
+    match &args.gpu[..] {
+        [] => "on this node".to_owned(),
+        gpus => {
+            let names: Vec<String> = gpus.iter().map(|gpu| format!("GPU {gpu}")).collect();
+            format!("on {}", names.join(", "))
+        }
+    }
 }

@@ -1,12 +1,16 @@
 //! What every verb starts from: the root, the driver, the node's name.
 
 use std::ffi::OsStr;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::Global;
+use super::change::selector;
+use super::progress::message;
 use super::report::{Exit, Failure};
-use crate::apply::wish::{Layout, WishError};
-use crate::config::Config;
+use crate::apply::wish::{Layout, WishError, meant};
+use crate::config::{Config, Selector};
+use crate::inventory::Inventory;
 use crate::nvml::{Code, Driver, export};
 use crate::root::Root;
 use crate::slurm::Settings;
@@ -73,10 +77,17 @@ impl Session {
     /// When it is not there, or wrong: with its place in the file.
     pub(super) fn config(&self, global: &Global) -> Result<Config, Failure> {
         let path = self.config_path(global);
-        let name = path.display().to_string();
-        let text = std::fs::read_to_string(&path).map_err(|e| {
-            Failure::new(Exit::Usage, format!("{name}: {e}"))
-                .hint("gresgen export prints what the node has now, as a configuration to start from")
+        let (name, text) = match path == Path::new("-") {
+            true => ("standard input".to_owned(), io::read_to_string(io::stdin())),
+            false => (path.display().to_string(), std::fs::read_to_string(&path)),
+        };
+        let text = text.map_err(|e| {
+            let failure = Failure::new(Exit::Usage, format!("{name}: {e}"));
+            match e.kind() {
+                ErrorKind::NotFound => failure
+                    .hint("gresgen export prints what the node has now, as a configuration to start from"),
+                _ => failure,
+            }
         })?;
         Ok(Config::parse(&name, &text).map_err(WishError::from)?)
     }
@@ -106,7 +117,7 @@ impl Session {
     pub(super) fn settings_if_sound(&self, global: &Global) -> Settings {
         self.settings(global).unwrap_or_else(|failure| {
             if !global.quiet {
-                eprintln!("warning: {}", failure.error);
+                message(format_args!("warning: {}", failure.error));
             }
             Settings::default()
         })
@@ -131,6 +142,28 @@ impl Session {
     pub(super) fn node(&self) -> String {
         let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
         std::env::var("SLURMD_NODENAME").unwrap_or(name).split('.').next().unwrap_or_default().to_owned()
+    }
+}
+
+/// GPUs that a verb shows: all, unless some are named.
+#[derive(Debug, clap::Args)]
+pub(super) struct Only {
+    /// Only these GPUs, by index, UUID, PCI address or model
+    #[arg(value_name = "GPU", value_parser = selector)]
+    pub(super) gpus: Vec<Selector>,
+}
+
+impl Only {
+    /// Leaves the others out of the inventory.
+    ///
+    /// # Errors
+    /// One that the node does not have.
+    pub(super) fn keep(&self, inventory: &mut Inventory) -> Result<(), Failure> {
+        if !self.gpus.is_empty() {
+            let mut meant = meant(inventory, &self.gpus)?.into_iter();
+            inventory.gpus.retain(|_| meant.next().unwrap_or_default());
+        }
+        Ok(())
     }
 }
 

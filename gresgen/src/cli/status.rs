@@ -4,17 +4,16 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use device_map::DeviceMap;
-use mig::shortage::Counted;
 use mig::{Demand, Placed, Profile, room};
 use serde::Serialize;
 
 use super::report::{Exit, Failure, Outcome};
-use super::session::Session;
+use super::session::{Only, Session};
 use super::{Global, draw, out};
 use crate::apply::intent::Intent;
 use crate::apply::lock::node_holder;
-use crate::document::Document;
-use crate::holders;
+use crate::document::{Document, HolderDocument};
+use crate::holders::{self, Users};
 use crate::inventory::{Compute, Gpu, Instance, Inventory, Mode};
 use crate::publish::present_map;
 use crate::site::Site;
@@ -31,6 +30,8 @@ struct Report<'a> {
     running: Option<u32>,
     /// Slurm's device index of each MIG device and whole GPU, by UUID.
     gres_index: BTreeMap<&'a str, usize>,
+    /// Who uses each MIG device, by UUID; those nobody uses are left out.
+    users: BTreeMap<&'a str, Vec<HolderDocument>>,
     /// What could still be created on each GPU with MIG on, each profile taken alone, by UUID.
     room: BTreeMap<&'a str, BTreeMap<String, u32>>,
 }
@@ -42,23 +43,35 @@ struct Status {
     /// Process that changes the node now: what it has set out to do is not cut off.
     running: Option<u32>,
     map: Option<DeviceMap>,
+    users: Users,
+    /// GPUs of the node, of which the inventory may show some.
+    whole: usize,
 }
 
-pub(super) fn run(session: &Session, global: &Global) -> Outcome {
+/// Options of the verb.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    only: Only,
+}
+
+pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let settings = session.settings_if_sound(global);
     let node = session.node_name(&settings);
     let mut inventory = session.driver()?.inventory(&node)?;
-    holders::annotate(&mut inventory, &session.root);
+    let whole = inventory.gpus.len();
+    args.only.keep(&mut inventory)?;
+    let users = holders::annotate(&mut inventory, &session.root);
     let site = Site { root: &session.root, settings: &settings, node, asked: session.runs_slurm() };
     site.annotate(&mut inventory);
     let running = node_holder(&session.root);
     let intent = Intent::load(&session.root).map_err(|e| Failure::new(Exit::Failure, e))?;
     let interrupted = intent.map(|i| i.what).filter(|_| running.is_none());
-    let status = Status { inventory, interrupted, running, map: present_map(&session.root) };
+    let status = Status { inventory, interrupted, running, map: present_map(&session.root), users, whole };
     if global.json {
         out::json(&status.report())?
     } else {
-        out::text(&status.text())?
+        out::text(&status.text(global.verbose))?
     }
     Ok(Exit::Ok)
 }
@@ -69,18 +82,27 @@ impl Status {
         let on = self.inventory.gpus.iter().filter(|gpu| gpu.mode.is_on());
         let names = |room: Demand| room.into_iter().map(|(profile, n)| (profile.to_string(), n)).collect();
         Report {
-            inventory: Document::from(&self.inventory),
+            inventory: Document {
+                partial: self.inventory.gpus.len() < self.whole,
+                ..Document::from(&self.inventory)
+            },
             interrupted: self.interrupted.as_deref(),
             running: self.running,
             gres_index: records.map(|(index, record)| (record.uuid.as_str(), index)).collect(),
+            users: self.inventory.devices().filter_map(|(_, i, c)| self.users(i, c)).collect(),
             room: on.map(|gpu| (gpu.uuid.as_str(), names(free(gpu)))).collect(),
         }
     }
 
+    fn users<'a>(&self, instance: &Instance, compute: &'a Compute) -> Option<(&'a str, Vec<HolderDocument>)> {
+        let users: Vec<_> = self.users.of(instance, compute).into_iter().map(HolderDocument::from).collect();
+        (!users.is_empty()).then_some((&compute.uuid, users))
+    }
+
     /// The node for a person.
-    fn text(&self) -> String {
+    fn text(&self, verbose: bool) -> String {
         let Inventory { node, driver, gpus, .. } = &self.inventory;
-        let count = gpus.len();
+        let count = self.whole;
         let plural = if count == 1 { "" } else { "s" };
         let mut out = format!("{node}: {count} GPU{plural}, driver {driver}\n");
         if let Some(pid) = self.running {
@@ -94,46 +116,73 @@ impl Status {
         }
         for gpu in gpus {
             out.push('\n');
-            self.text_gpu(&mut out, gpu);
+            self.text_gpu(&mut out, gpu, verbose);
         }
         out
     }
 
-    fn text_gpu(&self, out: &mut String, gpu: &Gpu) {
+    fn text_gpu(&self, out: &mut String, gpu: &Gpu, verbose: bool) {
         let Gpu { index, model, pci, minor, uuid, .. } = gpu;
-        let _ = writeln!(out, "GPU {index}  {model}  {pci}  /dev/nvidia{minor}  MIG {}", mode(gpu.mode));
-        let _ = writeln!(out, "  {uuid}{}", self.gres(uuid));
+        let gres = self.gres(uuid).map(|index| format!("  gres {index}")).unwrap_or_default();
+        let guest = if gpu.guest { ", vGPU guest" } else { "" };
+        let _ = writeln!(out, "GPU {index}  {model}  MIG {}{guest}", mode(gpu.mode));
+        let _ = writeln!(out, "  {uuid}  {pci}  /dev/nvidia{minor}{gres}");
         if !gpu.mode.is_on() {
             return;
         }
         let _ = writeln!(out, "  {}", draw::slices(&gpu.geometry, &places(gpu)));
-        for instance in &gpu.instances {
-            if instance.compute.is_empty() {
-                let (profile, gi) = (gpu.profile(instance), instance.gi);
-                let _ = writeln!(out, "  {profile:<12} gi {gi:<2} no compute instance: nothing can use it");
-            }
-            for compute in &instance.compute {
-                self.text_compute(out, instance, compute);
+        // In the order of the drawing, which is not that of ids.
+        let mut instances: Vec<&Instance> = gpu.instances.iter().collect();
+        instances.sort_by_key(|instance| instance.placed.start);
+        let mut rows = vec![HEADINGS.map(str::to_owned).to_vec()];
+        let mut files = Vec::new();
+        for instance in instances {
+            rows.extend(self.rows(gpu, instance));
+            files.extend(instance.compute.iter().map(|compute| &compute.files[..]));
+            files.extend(instance.compute.is_empty().then_some(&[][..]));
+        }
+        if rows.len() > 1 {
+            let table = out::table(&rows);
+            let files = std::iter::once(&[][..]).chain(files);
+            for (row, files) in table.lines().zip(files) {
+                let _ = writeln!(out, "  {row}");
+                let paths: Vec<String> = files.iter().map(|file| file.path.display().to_string()).collect();
+                if verbose && !paths.is_empty() {
+                    let _ = writeln!(out, "    {}", paths.join(" "));
+                }
             }
         }
-        let _ = writeln!(out, "  room for {}", Counted(&free(gpu)));
+        out.push_str(&out::alternatives("  room for ", &free(gpu)));
     }
 
-    fn text_compute(&self, out: &mut String, instance: &Instance, compute: &Compute) {
-        let holders: Vec<String> = instance.holders.iter().map(ToString::to_string).collect();
-        let state = if holders.is_empty() { "idle".to_owned() } else { holders.join(", ") };
-        let Compute { profile, ci, uuid, .. } = compute;
-        let (gi, gres) = (instance.gi, self.gres(uuid));
-        let _ = writeln!(out, "  {profile:<12} gi {gi:<2} ci {ci}  {uuid}{gres}  {state}");
+    /// A row per MIG device; one for an instance that has none.
+    fn rows(&self, gpu: &Gpu, instance: &Instance) -> Vec<Vec<String>> {
+        let start = instance.placed.start.to_string();
+        let row = |profile: Profile, ids: String, uuid: &str, user: String| {
+            let gres = self.gres(uuid).map_or_else(|| "-".to_owned(), |index| index.to_string());
+            vec![profile.to_string(), start.clone(), ids, uuid.to_owned(), gres, user]
+        };
+        if instance.compute.is_empty() {
+            let nobody = "nobody can: no compute instance".to_owned();
+            return vec![row(gpu.profile(instance), instance.gi.to_string(), "-", nobody)];
+        }
+        let device = |compute: &Compute| {
+            let users = self.users.of(instance, compute);
+            let users: Vec<String> = users.into_iter().map(ToString::to_string).collect();
+            let users = if users.is_empty() { "idle".to_owned() } else { users.join(", ") };
+            row(compute.profile, format!("{}/{}", instance.gi, compute.ci), &compute.uuid, users)
+        };
+        instance.compute.iter().map(device).collect()
     }
 
     /// Slurm's index of a device, where it is a GRES.
-    fn gres(&self, uuid: &str) -> String {
-        let records = self.map.iter().flat_map(|map| map.records.iter().enumerate());
-        let index = records.filter(|(_, record)| record.uuid == uuid).map(|(index, _)| index).next();
-        index.map(|index| format!("  gres {index:<2}")).unwrap_or_default()
+    fn gres(&self, uuid: &str) -> Option<usize> {
+        self.map.iter().flat_map(|map| &map.records).position(|record| record.uuid == uuid)
     }
 }
+
+/// `GI/CI`: ids of GPU instance and compute instance, as in `nvidia-smi`; `AT`: first placement unit.
+const HEADINGS: [&str; 6] = ["PROFILE", "AT", "GI/CI", "UUID", "GRES", "USED BY"];
 
 fn mode(mode: Mode) -> &'static str {
     match mode {

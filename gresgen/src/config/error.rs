@@ -10,10 +10,18 @@ use super::snippet::{Mark, Snippet, Source};
 /// A mistake in a configuration file, or something it asks for that this node cannot be.
 #[derive(Clone, Debug)]
 pub struct ConfigError {
-    position: String,
-    snippet: Option<Box<Snippet>>,
+    place: Box<Place>,
     /// What is wrong.
     pub problem: Problem,
+}
+
+/// Where it is wrong, and what the node's GPUs are called.
+#[derive(Clone, Debug)]
+struct Place {
+    position: String,
+    snippet: Option<Snippet>,
+    /// Index of each GPU, for problems that name them by position.
+    indexes: Vec<usize>,
 }
 
 /// What is wrong with a configuration.
@@ -55,7 +63,7 @@ pub enum Problem {
     #[error("{0}: neither a count nor a place is given")]
     NoCount(String),
     /// More places than instances.
-    #[error("{profile}: {places} places for {count} GPU instances")]
+    #[error("{profile}: {places} places for {count} GPU instance{}", if *.count == 1 { "" } else { "s" })]
     TooManyPlaces {
         /// Profile as written.
         profile: Profile,
@@ -103,6 +111,16 @@ pub enum Problem {
         /// Those there are.
         valid: Vec<u8>,
     },
+    /// Two places that exclude each other.
+    #[error("{gpu}: {} at {} and {} at {} cannot stand side by side", one.0, one.1, other.0, other.1)]
+    Overlap {
+        /// The GPU, as text.
+        gpu: String,
+        /// Profile and start.
+        one: (Profile, u8),
+        /// The one before it.
+        other: (Profile, u8),
+    },
     /// The layout does not fit.
     #[error("{0}")]
     Infeasible(Box<Infeasible>),
@@ -110,18 +128,27 @@ pub enum Problem {
 
 impl ConfigError {
     pub(super) fn new(source: &Source, mark: Mark, problem: impl Into<Problem>) -> Self {
-        ConfigError {
-            position: source.position(mark),
-            snippet: source.snippet(mark).map(Box::new),
-            problem: problem.into(),
-        }
+        let place =
+            Place { position: source.position(mark), snippet: source.snippet(mark), indexes: Vec::new() };
+        ConfigError { place: Box::new(place), problem: problem.into() }
+    }
+
+    /// With GPUs named by index where the problem knows their positions alone.
+    pub(super) fn indexed(mut self, indexes: Vec<usize>) -> Self {
+        self.place.indexes = indexes;
+        self
     }
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.position, self.problem)?;
-        match &self.snippet {
+        let Place { position, snippet, indexes } = &*self.place;
+        write!(f, "{position}: ")?;
+        match &self.problem {
+            Problem::Infeasible(error) => error.numbered(indexes).fmt(f)?,
+            problem => problem.fmt(f)?,
+        }
+        match snippet {
             Some(snippet) => write!(f, "\n{snippet}"),
             None => Ok(()),
         }

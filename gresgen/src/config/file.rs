@@ -5,7 +5,7 @@
 //! layout: mixed                      # addition: the label used when none is asked for
 //! mig-configs:
 //!   mixed:
-//!     - device-filter: "0x20B010DE"  # PCI device id, or a list of them; absent: any
+//!     - device-filter: "0x20B010DE"  # PCI ids of device and vendor, or a list of them; absent: any
 //!       devices: all                 # or [0, 1]; addition: UUIDs, PCI addresses, models
 //!       mig-enabled: true
 //!       mig-devices:
@@ -27,6 +27,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
+use super::select::PciIds;
 use crate::slurm::Settings;
 
 /// The whole document.
@@ -51,7 +52,7 @@ pub(super) struct Labels(pub(super) Vec<(String, Spanned<Vec<Spanned<Entry>>>)>)
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Entry {
     #[serde(default)]
-    pub(super) device_filter: Many<Filter>,
+    pub(super) device_filter: Option<Many<Filter>>,
     pub(super) devices: Many<Device>,
     pub(super) mig_enabled: Spanned<bool>,
     #[serde(default)]
@@ -82,9 +83,9 @@ pub(super) enum Device {
     Text(String),
 }
 
-/// A PCI device id: device in the high half, vendor in the low one.
+/// The ids of a PCI device, and of its board where `:` and those follow; an empty text means any.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Filter(pub(super) u32);
+pub(super) struct Filter(pub(super) Option<PciIds>);
 
 /// `mig-devices`, in the order written.
 #[derive(Debug)]
@@ -229,16 +230,16 @@ impl<'de> Deserialize<'de> for Filter {
 
             fn visit_u64<E: de::Error>(self, id: u64) -> Result<Filter, E> {
                 u32::try_from(id)
-                    .map(Filter)
+                    .map(|device| Filter(Some(PciIds { device, subsystem: None })))
                     .map_err(|_| E::invalid_value(de::Unexpected::Unsigned(id), &self))
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Filter, E> {
-                let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
-                digits
-                    .and_then(|digits| u32::from_str_radix(digits, 16).ok())
-                    .map(Filter)
-                    .ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+                if text.is_empty() {
+                    return Ok(Filter(None));
+                }
+                let ids = text.parse().map_err(|()| E::invalid_value(de::Unexpected::Str(text), &self))?;
+                Ok(Filter(Some(ids)))
             }
         }
         deserializer.deserialize_any(DeviceId)

@@ -20,10 +20,10 @@ pub struct Wanted {
     pub goals: Vec<Goal>,
     /// How the GPU instances of each goal are divided.
     pub cuts: Vec<Cuts>,
-    /// Selectors that name no GPU of this node. Files may serve many nodes, so this is no error.
-    pub unmatched: Vec<String>,
     /// Where each goal is written.
     marks: Vec<Mark>,
+    /// Index of each GPU, in the order of the facts.
+    indexes: Vec<usize>,
 }
 
 impl Label {
@@ -41,12 +41,17 @@ impl Label {
 
 impl Entry {
     fn selects(&self, gpu: &GpuFacts<'_>) -> bool {
-        (self.filter.is_empty() || self.filter.contains(&gpu.pci_device))
+        (self.filter.is_empty() || self.filter.iter().any(|filter| filter.matches(gpu.pci_ids)))
             && self.selectors.iter().any(|selector| selector.matches(gpu))
     }
 }
 
 impl Config {
+    /// Selectors of a label that name none of these GPUs. Files may serve many nodes, so this is no error.
+    pub fn unmatched(&self, label: &str, gpus: &[GpuFacts<'_>]) -> Vec<String> {
+        self.find(label, Mark::default()).map(|label| label.unmatched(gpus)).unwrap_or_default()
+    }
+
     /// What a label wants of these GPUs.
     ///
     /// # Errors
@@ -60,7 +65,7 @@ impl Config {
         }
         let mut wanted = Wanted {
             modes: owners.iter().map(|owner| owner.map(|entry| label.entries[entry].enabled)).collect(),
-            unmatched: label.unmatched(gpus),
+            indexes: gpus.iter().map(|gpu| usize::try_from(gpu.index).unwrap_or(usize::MAX)).collect(),
             ..Wanted::default()
         };
         for (number, entry) in label.entries.iter().enumerate().filter(|(_, e)| e.enabled) {
@@ -86,11 +91,19 @@ impl Config {
     ) -> Result<(), ConfigError> {
         let mut demand = Demand::new();
         let mut parts: BTreeMap<Profile, (&Spec, Demand)> = BTreeMap::new();
-        let mut places = Vec::new();
+        let mut places: Vec<Placed> = Vec::new();
         for item in entry.items.iter().filter(|i| i.count > 0) {
             let (gpu, spec) = self.offered(item, gpus, members)?;
             self.check_compute(item, gpu, spec)?;
-            places.extend(self.places(item, gpu)?);
+            for placed in self.places(item, gpu)? {
+                if let Some(&other) = places.iter().find(|p| gpu.geometry.conflict(**p, placed)) {
+                    let name = |p: Placed| (gpu.geometry.spec(p).profile, p.start);
+                    let problem =
+                        Problem::Overlap { gpu: gpu.to_string(), one: name(placed), other: name(other) };
+                    return Err(self.error(item.mark, problem));
+                }
+                places.push(placed);
+            }
             if item.profile.compute().is_some() {
                 let (_, counts) =
                     parts.entry(item.profile.gpu_instance()).or_insert_with(|| (spec, Demand::new()));
@@ -194,6 +207,6 @@ impl Config {
     /// The planner's refusal, shown at the entry that asked for it.
     pub fn infeasible(&self, wanted: &Wanted, error: Box<Infeasible>) -> ConfigError {
         let mark = wanted.marks.get(error.goal).copied().unwrap_or_default();
-        self.error(mark, Problem::Infeasible(error))
+        self.error(mark, Problem::Infeasible(error)).indexed(wanted.indexes.clone())
     }
 }

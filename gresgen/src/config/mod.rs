@@ -20,7 +20,7 @@ pub use error::{ConfigError, Problem};
 pub use file::Per;
 use file::{Amount, Counts, Device, Document};
 pub use goals::Wanted;
-pub use select::{GpuFacts, PciAddress, Selector};
+pub use select::{GpuFacts, PciAddress, PciIds, Selector, is_model};
 use snippet::{Mark, Source};
 
 use crate::slurm::Settings;
@@ -46,8 +46,8 @@ struct Label {
 /// One entry of a label.
 #[derive(Clone, Debug)]
 struct Entry {
-    /// PCI device ids; empty for any.
-    filter: Vec<u32>,
+    /// PCI ids; empty for any.
+    filter: Vec<PciIds>,
     selectors: Vec<Selector>,
     enabled: bool,
     per: Per,
@@ -152,7 +152,7 @@ impl Entry {
             Device::Text(text) => text.parse().unwrap_or(Selector::Model(text)),
         };
         Ok(Entry {
-            filter: entry.device_filter.0.into_iter().map(|f| f.value.0).collect(),
+            filter: entry.device_filter.unwrap_or_default().0.into_iter().filter_map(|f| f.value.0).collect(),
             selectors: entry.devices.0.into_iter().map(|d| selector(d.value)).collect(),
             enabled,
             per: entry.per,

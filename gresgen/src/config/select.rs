@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use mig::{BOARDS, Geometry};
+use mig::{BOARDS, Board, Geometry};
 
 use crate::inventory::Gpu;
 
@@ -16,8 +16,8 @@ pub struct GpuFacts<'a> {
     pub uuid: &'a str,
     /// PCI address.
     pub pci: &'a str,
-    /// PCI device id, high, and vendor id, low.
-    pub pci_device: u32,
+    /// PCI ids.
+    pub pci_ids: PciIds,
     /// Product name.
     pub model: &'a str,
     /// What it can be cut into.
@@ -30,7 +30,7 @@ impl<'a> From<&'a Gpu> for GpuFacts<'a> {
             index: gpu.index,
             uuid: &gpu.uuid,
             pci: &gpu.pci,
-            pci_device: gpu.pci_device,
+            pci_ids: PciIds { device: gpu.pci_device, subsystem: gpu.pci_subsystem },
             model: &gpu.model,
             geometry: &gpu.geometry,
         }
@@ -98,7 +98,10 @@ impl Selector {
             Selector::Uuid(uuid) => uuid.eq_ignore_ascii_case(gpu.uuid),
             Selector::Pci(address) => PciAddress::parse(gpu.pci) == Some(*address),
             Selector::Model(model) => {
-                short(model).eq_ignore_ascii_case(short(gpu.model)) || is_board(model, gpu.model)
+                is_name(model, gpu.model)
+                    || BOARDS
+                        .iter()
+                        .any(|b| b.key.eq_ignore_ascii_case(model) && b.names.contains(&gpu.model))
             }
         }
     }
@@ -111,8 +114,14 @@ fn short(model: &str) -> &str {
     }
 }
 
-fn is_board(key: &str, model: &str) -> bool {
-    BOARDS.iter().any(|board| board.key.eq_ignore_ascii_case(key) && board.names.contains(&model))
+/// Whether `text` is a product name, with or without `NVIDIA`, in whatever case.
+fn is_name(text: &str, name: &str) -> bool {
+    short(text).eq_ignore_ascii_case(short(name))
+}
+
+/// Whether `text` means this model: by its key, or one of its product names.
+pub fn is_model(text: &str, board: &Board) -> bool {
+    board.key.eq_ignore_ascii_case(text) || board.names.iter().any(|name| is_name(text, name))
 }
 
 /// Domain, bus, device and function: `0000:07:00.0`, with eight digits of domain as nvidia-smi prints it,
@@ -149,6 +158,38 @@ impl fmt::Display for PciAddress {
     }
 }
 
+/// PCI ids of a GPU, each with the device in the high half and the vendor in the low one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PciIds {
+    /// Of the chip: `0x20B010DE`.
+    pub device: u32,
+    /// Of the board that carries it; `None` where it is not known, or does not matter.
+    pub subsystem: Option<u32>,
+}
+
+impl PciIds {
+    /// Whether a GPU with the ids `of` is meant.
+    pub fn matches(self, of: PciIds) -> bool {
+        self.device == of.device && (self.subsystem.is_none() || self.subsystem == of.subsystem)
+    }
+}
+
+impl FromStr for PciIds {
+    type Err = ();
+
+    /// `0x20B010DE`, or with the board's ids `0x20B010DE:0x134F10DE`, as mig-parted writes them.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let number = |text: &str| {
+            let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).ok_or(())?;
+            hex(digits, 8).ok_or(())
+        };
+        match text.split_once(':') {
+            None => Ok(PciIds { device: number(text)?, subsystem: None }),
+            Some((device, board)) => Ok(PciIds { device: number(device)?, subsystem: Some(number(board)?) }),
+        }
+    }
+}
+
 fn hex(digits: &str, most: usize) -> Option<u32> {
     let right = (1..=most).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_hexdigit());
     right.then(|| u32::from_str_radix(digits, 16).ok()).flatten()
@@ -163,7 +204,7 @@ mod tests {
             index: 3,
             uuid: "GPU-11111111-2222-5333-8444-555555555555",
             pci: "0000:07:00.0",
-            pci_device: 0x20B0_10DE,
+            pci_ids: PciIds { device: 0x20B0_10DE, subsystem: None },
             model: "NVIDIA A100-SXM4-40GB",
             geometry,
         }
@@ -187,6 +228,18 @@ mod tests {
         ] {
             let selector: Selector = text.parse().unwrap();
             assert!(selector.matches(&facts(&geometry)), "{text} is {selector:?}");
+        }
+    }
+
+    #[test]
+    fn a_filter_may_ask_for_the_board_too() {
+        let ids = |text: &str| text.parse::<PciIds>().unwrap();
+        let gpu = ids("0x20B010DE:0x134f10de");
+        assert!(ids("0x20b010DE").matches(gpu) && ids("0X20B010DE:0x134F10DE").matches(gpu));
+        assert!(!ids("0x20B010DE:0x000010DE").matches(gpu) && !ids("0x20B210DE").matches(gpu));
+        assert!(!gpu.matches(ids("0x20B010DE")), "an unknown board is not the one asked for");
+        for text in ["", "20B010DE", "0x", "0x20B010DE:", "0x20B010DE:0x1:0x2", "0x120B010DE"] {
+            assert!(text.parse::<PciIds>().is_err(), "{text}");
         }
     }
 

@@ -24,7 +24,10 @@ impl Node {
                 index,
                 uuid,
                 pci,
-                pci_device: u32::from(board.pci_ids[0]) << 16 | 0x10DE,
+                pci_ids: PciIds {
+                    device: u32::from(board.pci_ids[0]) << 16 | 0x10DE,
+                    subsystem: Some(0x134F_10DE),
+                },
                 model: board.names[0],
                 geometry,
             })
@@ -55,8 +58,9 @@ impl Node {
                     .push(format!("  {profile} as {}", cuts.iter().map(show).collect::<Vec<_>>().join(", ")));
             }
         }
-        if !wanted.unmatched.is_empty() {
-            lines.push(format!("unmatched {:?}", wanted.unmatched));
+        let unmatched = config.unmatched(label, &self.facts());
+        if !unmatched.is_empty() {
+            lines.push(format!("unmatched {unmatched:?}"));
         }
         lines.join("\n")
     }
@@ -132,8 +136,22 @@ mig-configs:
         "1g.6gb": 2
         "2g.12gb": 1
 
+  by-board:
+    - device-filter: ""
+      devices: all
+      mig-enabled: true
+      mig-devices: {"1g.5gb": 7}
+    - device-filter: ["0x20B010DE:0x134F10DE"]
+      devices: [1]
+      mig-enabled: true
+      mig-devices: {"2g.10gb": 3}
+    - device-filter: "0x20B010DE:0x000010DE"
+      devices: [2]
+      mig-enabled: true
+      mig-devices: {"3g.20gb": 2}
   custom-config:
-    - devices: [0,1]
+    - device-filter:
+      devices: [0,1]
       mig-enabled: false
     - devices: [2]
       mig-enabled: true
@@ -256,6 +274,7 @@ fn mistakes_are_shown_where_they_are() {
         ("mig-enabled no boolean", label("- devices: all\n  mig-enabled: maybe")),
         ("devices negative", label("- devices: [0, -1]\n  mig-enabled: false")),
         ("devices a map", label("- devices: {a: 1}\n  mig-enabled: false")),
+        ("places on each other", one("{3g.20gb: {at: 0}, 1g.5gb: {count: 2, at: [5, 3]}}")),
         ("filter no id", label("- device-filter: A100\n  devices: all\n  mig-enabled: false")),
         ("mig-devices missing", label("- devices: all\n  mig-enabled: true")),
         ("mig-devices empty", label("- devices: all\n  mig-enabled: true\n  mig-devices:")),

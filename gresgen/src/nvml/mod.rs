@@ -51,7 +51,7 @@ pub enum DriverError {
         code: Code,
     },
     /// The GPU is not there any more.
-    #[error("GPU {0}: not on this node")]
+    #[error("{0}: not on this node")]
     NoGpu(String),
     /// No instance at that place.
     #[error("{0}: not there any more")]
@@ -73,7 +73,7 @@ pub enum DriverError {
         what: String,
     },
     /// NVML's lists lack an instance that its own kernel module has.
-    #[error("GPU {gpu}: NVML does not list {instance}, which the kernel module has")]
+    #[error("{gpu}: NVML does not list {instance}, which the kernel module has")]
     Unlisted {
         /// Its UUID.
         gpu: String,

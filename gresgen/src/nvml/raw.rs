@@ -86,6 +86,27 @@ macro_rules! call {
     }};
 }
 
+/// What the versions of the struct have in common, field by field.
+macro_rules! profile {
+    ($info:ident, $name:expr) => {
+        GpuProfile {
+            id: $info.id,
+            slices: $info.sliceCount,
+            max: $info.instanceCount,
+            sms: $info.multiprocessorCount,
+            engines: [
+                $info.copyEngineCount,
+                $info.decoderCount,
+                $info.encoderCount,
+                $info.jpegCount,
+                $info.ofaCount,
+            ],
+            memory_mib: $info.memorySizeMB,
+            name: $name,
+        }
+    };
+}
+
 impl<'a> MigCalls<'a> {
     pub(super) fn new(device: &Device<'a>) -> Self {
         // SAFETY: the handle is used only while `'a` keeps the library loaded and initialised.
@@ -106,21 +127,7 @@ impl<'a> MigCalls<'a> {
         let mut info: nvmlGpuInstanceProfileInfo_v2_t = unsafe { std::mem::zeroed() };
         info.version = PROFILE_INFO_V2;
         self.profile_info_v(number, &mut info)?;
-        Ok(GpuProfile {
-            id: info.id,
-            slices: info.sliceCount,
-            max: info.instanceCount,
-            sms: info.multiprocessorCount,
-            engines: [
-                info.copyEngineCount,
-                info.decoderCount,
-                info.encoderCount,
-                info.jpegCount,
-                info.ofaCount,
-            ],
-            memory_mib: info.memorySizeMB,
-            name: text(&info.name),
-        })
+        Ok(profile!(info, text(&info.name)))
     }
 
     fn profile_info_v(
@@ -135,21 +142,7 @@ impl<'a> MigCalls<'a> {
         // SAFETY: as above.
         let mut info: nvmlGpuInstanceProfileInfo_t = unsafe { std::mem::zeroed() };
         call!(self.lib, nvmlDeviceGetGpuInstanceProfileInfo(self.device, number, &raw mut info))?;
-        Ok(GpuProfile {
-            id: info.id,
-            slices: info.sliceCount,
-            max: info.instanceCount,
-            sms: info.multiprocessorCount,
-            engines: [
-                info.copyEngineCount,
-                info.decoderCount,
-                info.encoderCount,
-                info.jpegCount,
-                info.ofaCount,
-            ],
-            memory_mib: info.memorySizeMB,
-            name: None,
-        })
+        Ok(profile!(info, None))
     }
 
     /// Every legal placement of a profile id, free or not, as `(start, size)`.

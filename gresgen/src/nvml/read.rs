@@ -39,21 +39,19 @@ impl Driver {
     /// One GPU, of which nothing is missing: a profile that the driver denies in passing would take its instances
     /// out of the picture, and whoever works from that would neither count them nor bring them back.
     fn gpu(&self, index: u32) -> Result<Gpu, DriverError> {
-        let gpu = self.listed(index)?;
-        if unlisted(&gpu, &existing(&self.root, gpu.minor)).is_none() {
+        let (gpu, missing) = self.listed(index)?;
+        if missing.is_none() {
             return Ok(gpu);
         }
-        // Or an instance has been created between the two looks.
         self.forget_compute_profiles(&gpu.uuid);
-        let gpu = self.listed(index)?;
-        match unlisted(&gpu, &existing(&self.root, gpu.minor)) {
-            None => Ok(gpu),
-            Some(instance) => Err(DriverError::Unlisted { gpu: gpu.uuid, instance }),
+        match self.listed(index)? {
+            (gpu, None) => Ok(gpu),
+            (gpu, Some(instance)) => Err(DriverError::Unlisted { gpu: gpu.uuid, instance }),
         }
     }
 
-    /// One GPU as NVML lists it.
-    fn listed(&self, index: u32) -> Result<Gpu, DriverError> {
+    /// One GPU as NVML lists it, and an instance missing from that: one that the kernel module had before and after.
+    fn listed(&self, index: u32) -> Result<(Gpu, Option<String>), DriverError> {
         let object = format!("GPU {index}");
         let device =
             self.nvml()?.device_by_index(index).map_err(failed(&object, "nvmlDeviceGetHandleByIndex_v2"))?;
@@ -62,6 +60,7 @@ impl Driver {
         let model = device.name().map_err(failed(&uuid, "nvmlDeviceGetName"))?;
         let memory = device.memory_info().map_err(failed(&uuid, "nvmlDeviceGetMemoryInfo"))?;
         let minor = device.minor_number().map_err(failed(&uuid, "nvmlDeviceGetMinorNumber"))?;
+        let before = existing(&self.root, minor);
         let memory_mib = memory.total >> 20;
         let mode = mode(&device).map_err(failed(&uuid, "nvmlDeviceGetMigMode"))?;
         let calls = MigCalls::new(&device);
@@ -74,6 +73,7 @@ impl Driver {
             minor,
             pci: pci_address(&pci.bus_id),
             pci_device: pci.pci_device_id,
+            pci_subsystem: pci.pci_sub_system_id,
             memory_mib,
             architecture: generation(&device).map_err(failed(&uuid, "nvmlDeviceGetArchitecture"))?,
             mode,
@@ -90,17 +90,20 @@ impl Driver {
         if mode.is_on() {
             gpu.instances = Reader { driver: self, device: &device, calls, gpu: &gpu }.instances()?;
         }
-        Ok(gpu)
+        // Somebody else may be creating and destroying: what came or went meanwhile proves nothing.
+        let missing = unlisted(&gpu.instances, &before, &existing(&self.root, minor));
+        Ok((gpu, missing))
     }
 }
 
-/// The first instance of the kernel module's that a GPU's lists lack.
-fn unlisted(gpu: &Gpu, existing: &InstanceIds) -> Option<String> {
-    existing.iter().find_map(|(gi, compute)| {
-        let Some(listed) = gpu.instances.iter().find(|i| i.gi == *gi) else {
+/// The first instance that the kernel module had `before` and `after`, and that is not among those `listed`.
+fn unlisted(listed: &[Instance], before: &InstanceIds, after: &InstanceIds) -> Option<String> {
+    let mut stayed = before.iter().filter_map(|(gi, compute)| Some((gi, compute & after.get(gi)?)));
+    stayed.find_map(|(gi, compute)| {
+        let Some(instance) = listed.iter().find(|i| i.gi == *gi) else {
             return Some(format!("GPU instance {gi}"));
         };
-        let missing = compute.iter().find(|ci| listed.compute.iter().all(|c| c.ci != **ci))?;
+        let missing = compute.iter().find(|ci| instance.compute.iter().all(|c| c.ci != **ci))?;
         Some(format!("compute instance {missing} of GPU instance {gi}"))
     })
 }
@@ -253,6 +256,27 @@ fn cpus(device: &Device<'_>) -> Result<Vec<u32>, NvmlError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_kernel_module_had_all_the_while_is_listed() {
+        let compute = |ci| {
+            let profile = "1g.5gb".parse().unwrap();
+            Compute { ci, profile, start: 0, uuid: String::new(), files: Vec::new() }
+        };
+        let placed = Placed { spec: 0, start: 0 };
+        let listed = [Instance { gi: 7, placed, compute: vec![compute(0)], holders: Vec::new() }];
+        let ids = |list: &[(u32, &[u32])]| -> InstanceIds {
+            list.iter().map(|(gi, compute)| (*gi, compute.iter().copied().collect())).collect()
+        };
+        let missing = |before, after| unlisted(&listed, &ids(before), &ids(after));
+        assert_eq!(missing(&[(7, &[0])], &[(7, &[0])]), None);
+        assert_eq!(missing(&[], &[]), None, "no tree to be seen");
+        assert_eq!(missing(&[(7, &[0])], &[(7, &[0, 1]), (8, &[])]), None, "created meanwhile");
+        assert_eq!(missing(&[(7, &[0, 1]), (8, &[0])], &[(7, &[0])]), None, "destroyed meanwhile");
+        let all = &[(7, &[0, 1][..]), (8, &[0])];
+        assert_eq!(missing(all, all).unwrap(), "compute instance 1 of GPU instance 7");
+        assert_eq!(missing(&[(8, &[])], &[(8, &[])]).unwrap(), "GPU instance 8", "an orphan, too");
+    }
 
     #[test]
     fn pci_addresses_are_written_as_linux_does() {

@@ -35,6 +35,7 @@ fn gpu(index: u32, slices: &[(&str, u8)]) -> Gpu {
         uuid: format!("GPU-{index}"),
         pci: format!("0000:{index:02x}:00.0"),
         pci_device: 0x20b0_10de,
+        pci_subsystem: None,
         model: "NVIDIA A100-SXM4-40GB".into(),
         memory_mib: 40960,
         architecture: None,

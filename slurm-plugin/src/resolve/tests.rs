@@ -1,6 +1,11 @@
 //! One row per launch mode seen on a real Slurm, and one per way in which the sources can contradict each other.
 
+mod names;
+
+use std::path::PathBuf;
+
 use super::*;
+use crate::step::Visible;
 use device_map::DeviceFile;
 use proptest::prelude::*;
 
@@ -26,6 +31,7 @@ fn step(devices: &[usize]) -> StepView {
         binds_tasks: true,
         devices: devices.to_vec(),
         task: Some(devices.to_vec()),
+        step_cuda: Visible::Positions((0..devices.len()).collect()),
         cuda: Visible::Positions((0..devices.len()).collect()),
         constrained: true,
         sharing: Sharing::Absent,
@@ -204,29 +210,6 @@ fn a_device_of_somebody_else_without_a_verdict_is_not_our_matter() {
     }
 }
 
-fn named(names: &[String], view: StepView) -> StepView {
-    StepView { cuda: Visible::Names(names.to_vec()), ..view }
-}
-
-#[test]
-fn names_that_slurm_set_are_kept_where_right_and_corrected_by_the_cgroup() {
-    let keep = |indexes: &[usize]| {
-        Ok(Resolution::Keep(Devices { indexes: indexes.to_vec(), limits_not_in_force: false }))
-    };
-    assert_eq!(on_six(&named(&[uuid(1)], step(&[1])), &[1]), keep(&[1]));
-    assert_eq!(on_six(&named(&[uuid(2), uuid(1)], step(&[1, 2])), &[1, 2]), keep(&[1, 2]));
-    // The spelling of drivers before 470.42.01.
-    assert_eq!(on_six(&named(&["MIG-GPU-p/8/0".into()], step(&[1])), &[1]), keep(&[1]));
-    // Up to 23.11.3 an NVML build names the step's first device to every bound task.
-    assert_eq!(on_six(&named(&[uuid(1)], bound(&[1, 2], &[1])), &[2]), set(&[2]));
-    // Without a cgroup there is nothing to correct by.
-    assert_eq!(on_six(&free(named(&[uuid(1)], step(&[1]))), &ALL), keep(&[1]));
-    let disagree = Unresolved::Disagree { named: vec![uuid(4)], devices: vec![1] };
-    assert_eq!(on_six(&free(named(&[uuid(4)], step(&[1]))), &ALL), Err(disagree));
-    // Any other text did not come from NVML.
-    assert_eq!(on_six(&free(named(&["NoDevFiles".into()], step(&[1]))), &ALL), set(&[1]));
-}
-
 #[test]
 fn every_reason_names_its_object_first() {
     let path = PathBuf::from("/dev/nvidia-caps/nvidia-cap66");
@@ -256,6 +239,7 @@ fn view() -> impl Strategy<Value = StepView> {
     (any::<bool>(), subset(7), proptest::option::of(subset(7)), any::<bool>(), sharing).prop_map(
         |(binds_tasks, devices, task, constrained, sharing)| StepView {
             binds_tasks,
+            step_cuda: Visible::Positions((0..devices.len()).collect()),
             cuda: Visible::Positions((0..devices.len()).collect()),
             devices,
             task,
@@ -274,6 +258,19 @@ proptest! {
             prop_assert!(devices.indexes.iter().all(|index| view.devices.contains(index)));
             prop_assert!(devices.indexes.iter().all(|index| open.contains(index)));
         }
+    }
+
+    /// Nor do two tasks of one step ever get the same device unless their lists have one in common, whatever these
+    /// count.
+    #[test]
+    fn separate_lists_give_separate_devices(view in view(), order in Just(ALL.to_vec()).prop_shuffle(), at in 0..6usize) {
+        let (first, second) = order.split_at(at);
+        let indexes = |task: &[usize]| match on_six(&free(StepView { task: Some(task.to_vec()), ..view.clone() }), &ALL) {
+            Ok(Resolution::Set(devices)) if task.len() < view.devices.len() && view.binds_tasks => devices.indexes,
+            _ => Vec::new(),
+        };
+        let (first, second) = (indexes(first), indexes(second));
+        prop_assert!(first.iter().all(|index| !second.contains(index)));
     }
 
     /// Two bound tasks whose cgroups open different devices never get the same one.

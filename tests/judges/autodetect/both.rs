@@ -1,7 +1,7 @@
 //! The plugin where Slurm names devices itself: its names are kept where right, and mended where they are not.
 //!
-//! One type on one GPU, so that Slurm's sorting of what it detects leaves the indexes as gresgen wrote them. Where
-//! it does not (see `nvml`, difference 1), indexes mean other devices than in the map.
+//! One type on one GPU, so that Slurm's sorting of what it detects leaves the indexes as gresgen wrote them; `sorted`
+//! has the other nodes.
 
 use lab::Probe;
 
@@ -46,7 +46,10 @@ fn judge_slurm(node: &Node) {
 /// What the plugin makes of it: right everywhere, and Slurm's own text where that was right.
 fn judge_plugin(node: &Node) {
     assert_eq!(node.detected(), node.predicted(), "Slurm's indexes are the map's");
-    for arguments in UNBOUND.iter().chain(&BOUND) {
+    // Who asks for numbers gets what Slurm has; that must not be the wrong name.
+    let numbers = BOUND.map(|arguments| [arguments, &["--mig-devices=index"]].concat());
+    let requests = UNBOUND.into_iter().chain(BOUND).chain(numbers.iter().map(Vec::as_slice));
+    for arguments in requests {
         let probes = tasks(node, arguments);
         assert!(!probes.is_empty());
         for probe in probes {
@@ -72,19 +75,17 @@ fn the_plugin_mends_what_slurm_says_of_fake_gpus() {
     judge_plugin(&Node::cut(GPUS, &ONE_TYPE).unwrap().faking().start());
 }
 
-/// With several types Slurm's sorting gives the indexes another meaning than they have in the map, which the plugin
-/// notices by the cgroup: a task gets right names or a refusal, and never another's device.
+/// Without a map the plugin has nothing to say, and Slurm has said it all.
 #[test]
-fn where_the_indexes_differ_no_task_is_misled() {
-    let layout = ["devices: all, mig-enabled: true, mig-devices: {1g.5gb: 4, 3g.20gb: 1}"];
-    let Some(node) = Node::cut(GPUS, &layout) else { return };
+fn a_node_without_map_is_left_to_the_names_of_slurm() {
+    let Some(node) = Node::cut(GPUS, &ONE_TYPE) else { return };
+    node.lab.run(&["rm", "/run/gresgen/devices"]).unwrap();
     let node = node.faking().start();
-    assert_ne!(node.detected(), node.predicted(), "Slurm has sorted its devices");
-    let requests: [&[&str]; 4] = [UNBOUND[0], BOUND[0], BOUND[1], &["--gres=gpu:3g.20gb:1"]];
-    for arguments in requests {
-        let output = node.lab.command(&[&["srun"], arguments, &["lab-probe"]].concat()).output().unwrap();
-        let right = output.probes().iter().all(|probe| names_what_it_opened(&node, probe));
-        let refused = !output.success() && output.stderr.contains("[mig] device");
-        assert!(right && (refused || !output.probes().is_empty()), "{arguments:?}: {output:?}");
-    }
+    judge_slurm(&node);
+    // Numbers are no names: there the missing map is an error.
+    node.lab.run(&["rm", "/etc/slurm/fake_gpus.conf"]).unwrap();
+    node.lab.restart_slurmd("n1").unwrap();
+    let refused = node.lab.command(&["srun", "--gres=gpu:1g.5gb:1", "lab-probe"]).output().unwrap();
+    assert!(!refused.success() && refused.probes().is_empty(), "{refused:?}");
+    assert!(refused.stderr.contains("no such file although this node has MIG devices"), "{refused:?}");
 }

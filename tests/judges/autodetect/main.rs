@@ -5,7 +5,8 @@
 //! devices of a job in `CUDA_VISIBLE_DEVICES`, so both say, without any code of this project, what a job must see.
 //!
 //! Slurm is 22.05 of Debian 12, for which alone the NVML plugin is packaged. It comes by network once;
-//! `NVML_SIM_SKIP_JUDGES=1` passes over what needs it.
+//! `NVML_SIM_SKIP_JUDGES=1` passes over what needs it. What needs `fake_gpus.conf` alone runs on the releases that
+//! `LAB_RELEASES` names, too.
 #![forbid(unsafe_code)]
 
 #[path = "../fetched.rs"]
@@ -15,3 +16,4 @@ mod both;
 mod fake;
 mod node;
 mod nvml;
+mod sorted;

@@ -11,6 +11,9 @@ use crate::fetched::nvml_plugin;
 
 const GRES_CONF: &str = "/etc/slurm/gres.conf";
 
+const CGROUP_CONF: &str = "/etc/slurm/cgroup.conf";
+const CONSTRAINED: &str = "ConstrainDevices=yes";
+
 /// slurmd as a site with the driver has it: its library is the simulator.
 const SLURMD: &str = "#!/bin/sh\nNVML_SIM_ROOT=/var/lab/sim exec /usr/sbin/slurmd \"$@\"\n";
 
@@ -25,8 +28,13 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// `layout` holds the entries of the layout, each a flow mapping. `None` where no lab can run.
+    /// `layout` holds the entries of the layout, each a flow mapping. Slurm is 22.05. `None` where no lab can run.
     pub(crate) fn cut(gpus: &str, layout: &[&str]) -> Option<Self> {
+        Self::cut_on(Release::Bookworm, gpus, layout)
+    }
+
+    /// [`Node::cut`] under another Slurm.
+    pub(crate) fn cut_on(release: Release, gpus: &str, layout: &[&str]) -> Option<Self> {
         let entries: String = layout.iter().map(|entry| format!("    - {{{entry}}}\n")).collect();
         let simulated = Simulated {
             gresgen: env!("CARGO_BIN_EXE_gresgen").into(),
@@ -35,7 +43,7 @@ impl Node {
             gpus: gpus.to_owned(),
             config: format!("version: v1\nmig-configs:\n  judged:\n{entries}{}", Simulated::NODE),
         };
-        let lab = lab::require(simulated.node(Release::Bookworm))?;
+        let lab = lab::require(simulated.node(release))?;
         let applied = lab.gresgen(&["apply"]).unwrap();
         assert_eq!(applied.code, 6, "Slurm is left to be told: {applied:?}");
         let map = lab.read_file("/run/gresgen/devices").unwrap().parse().unwrap();
@@ -45,6 +53,21 @@ impl Node {
     /// Takes this project's plugin away.
     pub(crate) fn without_plugin(self) -> Self {
         self.lab.run(&["rm", PLUGSTACK]).unwrap();
+        self
+    }
+
+    /// Tells the plugin not to say what is no error.
+    pub(crate) fn notices_off(self) -> Self {
+        let line = self.lab.read_file(PLUGSTACK).unwrap();
+        self.lab.write_file(PLUGSTACK, format!("{} notices=off\n", line.trim_end())).unwrap();
+        self
+    }
+
+    /// Devices are not constrained.
+    pub(crate) fn unconstrained(self) -> Self {
+        let conf = self.lab.read_file(CGROUP_CONF).unwrap();
+        assert!(conf.contains(CONSTRAINED), "{conf}");
+        self.lab.write_file(CGROUP_CONF, conf.replace(CONSTRAINED, "ConstrainDevices=no")).unwrap();
         self
     }
 
@@ -69,13 +92,20 @@ impl Node {
     /// The device map as `fake_gpus.conf`, beside gresgen's gres.conf.
     ///
     /// One device per line: `type|CPUs of the node|cores|links|files|unique id`; this was found out by running
-    /// 22.05.8, for the file is not documented.
+    /// 22.05.8, for the file is not documented. From 26.05 a flag must ask for names.
     pub(crate) fn faking(self) -> Self {
+        let names_on_request = self.lab.release() == Release::Sid;
+        let flags = if names_on_request { "|nvidia_gpu_env,env_uuid" } else { "" };
         let line = |record: &Record| {
-            format!("{}|32|0-31|(null)|{}|{}\n", record.gres_type, files(record), record.uuid)
+            format!("{}|32|0-31|(null)|{}|{}{flags}\n", record.gres_type, files(record), record.uuid)
         };
         let text: String = self.map.records.iter().map(line).collect();
         self.lab.write_file("/etc/slurm/fake_gpus.conf", text).unwrap();
+        if names_on_request {
+            let conf = self.lab.read_file(GRES_CONF).unwrap();
+            let asking = conf.replace("Flags=nvidia_gpu_env", "Flags=nvidia_gpu_env,env_uuid");
+            self.lab.write_file(GRES_CONF, asking).unwrap();
+        }
         self
     }
 

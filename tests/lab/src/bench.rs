@@ -11,22 +11,6 @@ use crate::{Lab, LabError, Release, Simulated, User, build};
 mod figures;
 use figures::{Figures, Samples};
 
-/// Seven slices on two GPUs; the job has one of them.
-const GPUS: &str = "a100-40gb:2";
-
-const LAYOUT: &str = "\
-version: v1
-layout: bench
-mig-configs:
-  bench:
-    - devices: [0]
-      mig-enabled: true
-      mig-devices: {1g.5gb: 4}
-    - devices: [1]
-      mig-enabled: true
-      mig-devices: {3g.20gb: 1, 2g.10gb: 1, 1g.5gb: 1}
-";
-
 /// Rounds in one batch job: a lab gives a job a minute.
 const CHUNK: usize = 20;
 
@@ -34,10 +18,11 @@ const CHUNK: usize = 20;
 const FOLDER: &str = "/var/lab/bench";
 
 /// Launches, by how the task comes to its variables.
-const VARIANTS: [(&str, &str); 4] = [
+const VARIANTS: [(&str, &str); 5] = [
     ("none", "no plugin"),
+    ("blank", "a C plugin whose hooks do nothing"),
     ("plugin", "spank_mig.so"),
-    ("empty", "TaskProlog: an empty shell script"),
+    ("prolog", "TaskProlog: an empty shell script"),
     ("lookup", "TaskProlog: grep in a ready list of UUIDs"),
 ];
 
@@ -77,8 +62,8 @@ fn start() -> Result<Lab, LabError> {
         gresgen: programs.join("gresgen"),
         simulator: programs.join("libnvml_sim.so"),
         plugin: programs.join("libspank_mig.so"),
-        gpus: GPUS.to_owned(),
-        config: format!("{LAYOUT}{}", Simulated::NODE),
+        gpus: Simulated::SEVEN_GPUS.to_owned(),
+        config: format!("{}{}", Simulated::SEVEN, Simulated::NODE),
     };
     let lab = simulated.node(Release::Bookworm)?;
     let apply = lab.gresgen(&["apply"])?;
@@ -95,14 +80,18 @@ fn write_variants(lab: &Lab) -> Result<(), LabError> {
     let plugin = format!("{}/spank_mig.so", lab.release().plugin_directory());
     let write = |name: &str, text: &str| lab.write_file(&format!("{FOLDER}/{name}"), text);
     write("none.conf", "")?;
-    write("plugin.conf", &format!("optional {plugin}\n"))?;
+    write("blank.conf", &format!("optional {FOLDER}/empty_plugin.so\n"))?;
+    // As a site has it: named without a path.
+    write("plugin.conf", &lab.read_file("/etc/slurm/plugstack.conf.d/mig.conf")?)?;
     write("timer.conf", &format!("optional {FOLDER}/hook_timer.so {plugin}\n"))?;
     lab.install(&build::hook_timer()?, &format!("{FOLDER}/hook_timer.so"))?;
+    lab.install(&build::empty_plugin()?, &format!("{FOLDER}/empty_plugin.so"))?;
+    lab.install(&build::started()?, &format!("{FOLDER}/started"))?;
     write("uuids", &uuids(&lab.read_file("/run/gresgen/devices")?))?;
     let lookup = format!(
         "#!/bin/sh\necho \"export CUDA_VISIBLE_DEVICES=$(grep \"^$SLURM_STEP_GPUS \" {FOLDER}/uuids | cut -d' ' -f2)\"\n"
     );
-    lab.put(&format!("{FOLDER}/empty"), "755", b"#!/bin/sh\n")?;
+    lab.put(&format!("{FOLDER}/prolog"), "755", b"#!/bin/sh\n")?;
     lab.put(&format!("{FOLDER}/lookup"), "755", lookup.as_bytes())?;
     lab.put(&format!("{FOLDER}/memory"), "755", include_bytes!("../assets/memory.sh"))?;
     write("launches", include_str!("../assets/launches.sh"))?;
@@ -143,22 +132,28 @@ fn confirm_variants(said: &str) -> Result<(), LabError> {
 }
 
 fn print_launches(said: &str) {
-    let times: BTreeMap<_, Vec<f64>> = VARIANTS
-        .iter()
-        .map(|(variant, _)| {
-            let number = |line: &str| line.strip_prefix(variant)?.trim().parse::<f64>().ok();
-            (*variant, said.lines().filter_map(number).map(|us| us / 1000.0).collect())
-        })
-        .collect();
-    println!("srun -n1 --overlap /bin/true in an allocation of one device; milliseconds");
+    println!("srun -n1 --overlap in an allocation of one device; milliseconds");
+    for (point, title) in [("started", "until the task runs"), ("ended", "until srun returns")] {
+        print_point(said, point, title);
+    }
+}
+
+/// What each variant takes to a point of the launch, and what it adds to the launch without plugin of its round.
+fn print_point(said: &str, point: &str, title: &str) {
+    let times = |variant: &str| -> Vec<f64> {
+        let row = format!("{point} {variant} ");
+        let number = |line: &str| line.strip_prefix(&row)?.parse::<f64>().ok();
+        said.lines().filter_map(number).map(|us| us / 1000.0).collect()
+    };
     println!(
-        "| variant | n | p10 | median | quartiles | mean | SEM | added, median of pairs | 95 % interval |"
+        "\n| {title} | n | p10 | median | quartiles | mean | SEM | added, median of pairs | 95 % interval |"
     );
     println!("|---|---|---|---|---|---|---|---|---|");
+    let base = times("none");
     for (variant, title) in VARIANTS {
-        let Some(figures) = Figures::of(&times[variant]) else { continue };
-        let pairs: Vec<f64> =
-            times[variant].iter().zip(&times["none"]).map(|(with, without)| with - without).collect();
+        let times = times(variant);
+        let Some(figures) = Figures::of(&times) else { continue };
+        let pairs: Vec<f64> = times.iter().zip(&base).map(|(with, without)| with - without).collect();
         let added = match (variant, Figures::of(&pairs)) {
             ("none", _) | (_, None) => "| |".to_owned(),
             (_, Some(added)) => format!("{:+.2} | {:+.2} to {:+.2} |", added.median, added.low, added.high),
@@ -196,7 +191,7 @@ fn print_memory(said: &str) {
     println!("\nResident in slurmstepd while its task runs; KiB, medians");
     println!("| variant | n | resident | private | of these the plugin's file, resident | private |");
     println!("|---|---|---|---|---|---|");
-    for (variant, title) in &VARIANTS[..2] {
+    for (variant, title) in VARIANTS.iter().filter(|(variant, _)| ["none", "plugin"].contains(variant)) {
         let rows: Samples = said
             .lines()
             .filter_map(|line| line.strip_prefix("memory ")?.strip_prefix(variant))

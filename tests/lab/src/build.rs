@@ -1,4 +1,4 @@
-//! The C programs of a lab, compiled where it runs: the probe, the cgroup shim and the hook timer.
+//! The C programs of a lab, compiled where it runs: the probe, the cgroup shim, and those of the benchmark.
 
 use std::{
     collections::hash_map::DefaultHasher,
@@ -23,6 +23,16 @@ pub(crate) fn cgroup2_shim() -> Result<PathBuf, LabError> {
 /// A SPANK plugin that times another one in Slurm's own processes; built for the Slurm of this machine.
 pub(crate) fn hook_timer() -> Result<PathBuf, LabError> {
     compile("hook-timer", include_str!("../assets/hook_timer.c"), &["-O1", "-shared", "-fPIC"])
+}
+
+/// A SPANK plugin that does nothing; built for the Slurm of this machine.
+pub(crate) fn empty_plugin() -> Result<PathBuf, LabError> {
+    compile("empty-plugin", include_str!("../assets/empty_plugin.c"), &["-O2", "-shared", "-fPIC"])
+}
+
+/// A task that says when it began. Static, so that nothing but Slurm stands before its first instruction.
+pub(crate) fn started() -> Result<PathBuf, LabError> {
+    compile("started", include_str!("../assets/started.c"), &["-O2", "-static"])
 }
 
 /// Compiles `source` into the cache, under a name that tells its content, and returns the file.

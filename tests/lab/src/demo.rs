@@ -6,22 +6,6 @@ use std::path::{Path, PathBuf};
 
 use crate::{Lab, LabError, Probe, Release, Simulated};
 
-/// Two A100: seven slices, because Slurm 22.05 on cgroup v2 enforces nothing from eleven up.
-const GPUS: &str = "a100-40gb:2";
-
-const LAYOUT: &str = "\
-version: v1
-layout: demo
-mig-configs:
-  demo:
-    - devices: [0]
-      mig-enabled: true
-      mig-devices: {1g.5gb: 4}
-    - devices: [1]
-      mig-enabled: true
-      mig-devices: {3g.20gb: 1, 2g.10gb: 1, 1g.5gb: 1}
-";
-
 /// A job of the demo: what a user types and how many tasks report.
 struct Show {
     command: &'static [&'static str],
@@ -49,10 +33,10 @@ pub fn run() -> Result<(), String> {
         gresgen: programs.join("gresgen"),
         simulator: programs.join("libnvml_sim.so"),
         plugin: programs.join("libspank_mig.so"),
-        gpus: GPUS.to_owned(),
-        config: format!("{LAYOUT}{}", Simulated::NODE),
+        gpus: Simulated::SEVEN_GPUS.to_owned(),
+        config: format!("{}{}", Simulated::SEVEN, Simulated::NODE),
     };
-    println!("A private node with simulated GPUs ({GPUS}) and Debian's Slurm.\n");
+    println!("A private node with simulated GPUs ({}) and Debian's Slurm.\n", Simulated::SEVEN_GPUS);
     let lab = simulated.node(Release::Bookworm).map_err(|e| e.to_string())?;
     play(&lab).map_err(|error| {
         let logs = std::env::temp_dir().join(format!("gresgen-demo-{}", std::process::id()));

@@ -63,6 +63,23 @@ slurm:
       attributes: NodeHostname=n1 NodeAddr=10.0.0.1 Port=6818 CPUs=32 RealMemory=4000
 ";
 
+    /// GPUs for [`Self::SEVEN`].
+    pub const SEVEN_GPUS: &str = "a100-40gb:2";
+
+    /// A layout of seven slices: Slurm 22.05 on cgroup v2 enforces nothing from eleven up.
+    pub const SEVEN: &str = "\
+version: v1
+layout: seven
+mig-configs:
+  seven:
+    - devices: [0]
+      mig-enabled: true
+      mig-devices: {1g.5gb: 4}
+    - devices: [1]
+      mig-enabled: true
+      mig-devices: {3g.20gb: 1, 2g.10gb: 1, 1g.5gb: 1}
+";
+
     /// Sets up the node with everything but Slurm's daemons: the admin has installed things and not yet run
     /// `gresgen apply`.
     ///

@@ -1,0 +1,78 @@
+//! What an apply is doing, on standard error: a line per step; on a terminal each takes the place of the one before.
+
+use std::cell::Cell;
+use std::env;
+use std::fmt::Display;
+use std::io::{IsTerminal, Write, stderr};
+
+use crate::apply::steps::Step;
+use crate::apply::{Event, name};
+
+/// Back to the start of the line, and clear it (ECMA-48 EL).
+const REWIND: &str = "\r\x1b[K";
+
+/// Writes to standard error. That nobody reads it any more is no reason to stop, least of all between two changes of a GPU.
+pub fn message(text: impl Display) {
+    let _ = writeln!(stderr(), "{text}");
+}
+
+/// The display of one run. Dropped, it leaves no half line behind.
+pub(super) struct Progress {
+    quiet: bool,
+    terminal: bool,
+    /// A step stands on the terminal's current line.
+    shown: Cell<bool>,
+}
+
+impl Progress {
+    pub(super) fn new(quiet: bool) -> Self {
+        let dumb = env::var_os("TERM").is_none_or(|term| term == "dumb");
+        Progress { quiet, terminal: stderr().is_terminal() && !dumb, shown: Cell::new(false) }
+    }
+
+    pub(super) fn show(&self, event: &Event<'_>) {
+        if self.quiet {
+            return;
+        }
+        match event {
+            Event::Begin(number, of, step, gpu) => {
+                let what = match step {
+                    Step::Mode { on, .. } => {
+                        format!("GPU {} MIG mode {}", gpu.index, if *on { "on" } else { "off" })
+                    }
+                    Step::Destroy { slice, .. } => format!("destroy {}", name(gpu, slice)),
+                    Step::Create { slice, .. } => format!("create {}", name(gpu, slice)),
+                    Step::Recut { slice, .. } => format!("divide {}", name(gpu, slice)),
+                };
+                let line = format!("[{number}/{of}] {what}");
+                match self.terminal {
+                    true => {
+                        let _ = write!(stderr(), "{REWIND}{line}");
+                        self.shown.set(true);
+                    }
+                    false => message(line),
+                }
+            }
+            Event::Reset(gpu) => self.line(format_args!("resetting GPU {}", gpu.index)),
+            Event::RollingBack(error) => self.line(format_args!("{error}; putting back what was")),
+        }
+    }
+
+    fn line(&self, text: impl Display) {
+        self.clear();
+        message(text);
+    }
+
+    /// Clears the line, for whoever writes to the terminal next.
+    pub(super) fn clear(&self) {
+        if self.shown.take() {
+            let _ = write!(stderr(), "{REWIND}");
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}

@@ -1,0 +1,140 @@
+//! `make deb` and `make rpm`: what is in the packages, and a node that lives on them.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use lab::Release;
+
+use crate::checkout;
+use crate::install::{PLUGIN_DIR, files, make};
+use crate::node::{BUILD, DocNode, Start, build};
+
+/// Makes packages of a kind and version; the paths that the command prints.
+fn packages(kind: &str, version: &str, build: &Path, to: &Path) -> Vec<PathBuf> {
+    let output = Command::new("make")
+        .current_dir(checkout())
+        .args(["--silent", kind, &format!("VERSION={version}"), &format!("BUILD={}", build.display())])
+        .arg(format!("PACKAGES_DIR={}", to.display()))
+        // They are made to be looked at once.
+        .env("DPKG_DEB_COMPRESSOR_TYPE", "none")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().lines().map(PathBuf::from).collect()
+}
+
+/// Paths of the files in a package.
+fn contents(package: &Path) -> Vec<String> {
+    let (program, argument) = match package.extension().and_then(|e| e.to_str()) {
+        Some("deb") => ("dpkg-deb", "--contents"),
+        _ => ("rpm", "-qplv"),
+    };
+    let output = Command::new(program).arg(argument).arg(package).output().unwrap();
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    let list = String::from_utf8(output.stdout).unwrap();
+    let files = list.lines().filter(|line| line.starts_with('-'));
+    let path = |line: &str| line.split_whitespace().last().unwrap().trim_start_matches('.').to_owned();
+    files.map(path).collect()
+}
+
+/// What `make install` lays out, as packages have it: manual pages compressed, the plugin in whichever place.
+fn installed(build: &Path) -> BTreeSet<String> {
+    let to = tempfile::tempdir().unwrap();
+    make("install", build, to.path());
+    let path = |file: &PathBuf| format!("/{}", file.strip_prefix(to.path()).unwrap().display());
+    let packed = |path: String| match path.contains("/man/") {
+        true => format!("{path}.gz"),
+        false => placed(&path),
+    };
+    files(to.path()).keys().map(path).map(packed).collect()
+}
+
+fn placed(path: &str) -> String {
+    match path.strip_suffix("/spank_mig.so") {
+        Some(_) => format!("{PLUGIN_DIR}/spank_mig.so"),
+        None => path.to_owned(),
+    }
+}
+
+#[test]
+fn packages_hold_what_make_install_lays_out() {
+    let (build, to) = (build(), tempfile::tempdir().unwrap());
+    let expected = installed(build.path());
+    for kind in ["deb", "rpm"] {
+        let packages = packages(kind, "1.0", build.path(), to.path());
+        assert_eq!(packages.len(), 3, "{packages:?}");
+        let found: Vec<String> = packages.iter().flat_map(|package| contents(package)).collect();
+        // Debian asks every package for these two.
+        let of_debian = |path: &str| path.ends_with("/copyright") || path.ends_with("/changelog.gz");
+        let found: Vec<String> =
+            found.iter().filter(|path| !of_debian(path)).map(|path| placed(path)).collect();
+        let all: BTreeSet<String> = found.iter().cloned().collect();
+        assert_eq!(all.len(), found.len(), "{kind}: a file is in two packages");
+        assert_eq!(all, expected, "{kind}");
+    }
+}
+
+/// A node whose config.yaml cuts two GPUs.
+const CONFIG: &str = "\
+version: v1
+mig-configs:
+  seven:
+    - {devices: [0], mig-enabled: true, mig-devices: {1g.5gb: 4}}
+    - {devices: [1], mig-enabled: true, mig-devices: {3g.20gb: 1, 2g.10gb: 1, 1g.5gb: 1}}
+slurm:
+  nodes:
+    - {names: n1, attributes: NodeAddr=10.0.0.1 CPUs=32 RealMemory=4000}
+";
+
+#[test]
+fn a_node_lives_on_the_packages() {
+    for release in Release::selected() {
+        let Some(node) = DocNode::on(release, Start::FromNothing) else { return };
+        let deb = |version: &str| {
+            packages("deb", version, &node.build(), &node.build().join(version));
+            format!("dpkg --install {BUILD}/{version}/*.deb")
+        };
+        node.ends(0, &deb("1.0"));
+        assert_eq!(node.ends(0, "dpkg --verify gresgen slurm-spank-mig gresgen-simulator"), "");
+        let enabled = "find /etc/systemd -name 'gresgen*'";
+        assert_eq!(node.ends(0, enabled), "", "nobody asked for the boot unit yet");
+
+        // Slurm learns of it as docs/install.md says.
+        node.write("/etc/gresgen/config.yaml", CONFIG);
+        node.ends(6, "gresgen --quiet apply --adopt");
+        node.ends(0, "sed -i 's|^NodeName=n1 .*|include /etc/slurm/gresgen-node.conf|; /^GresTypes=/d' /etc/slurm/slurm.conf");
+        node.ends(0, "echo 'include /etc/slurm/plugstack.conf.d/*' >> /etc/slurm/plugstack.conf");
+        node.ends(0, "systemctl stop slurmd && systemctl restart slurmctld && systemctl start slurmd");
+        let slices = node.ends(0, "gresgen status");
+        let job = "srun --gres=gpu:3g.20gb:1 sh -c 'sleep 1; echo $CUDA_VISIBLE_DEVICES'";
+        let slice = node.ends(0, job);
+        assert!(slice.starts_with("MIG-") && slices.contains(slice.trim()), "{release}: {slice}");
+        node.ends(0, "gresgen check");
+        node.ends(0, "env -u GRESGEN_NVML_LIB gresgen --simulate a30-24gb --root /tmp/simulated status");
+        node.ends(0, "man --location=gresgen gresgen 2>/dev/null || zcat /usr/share/man/man1/gresgen.1.gz");
+
+        // An upgrade under a running job: the plugin is another file, slurmd the same process.
+        let plugin = format!("{}/spank_mig.so", release.plugin_directory());
+        let identity = format!("stat --format=%i {plugin} && pidof slurmd");
+        let before = node.ends(0, &identity);
+        let during = node.ends(0, &format!("exec 3<{plugin}; {job} & {} >/dev/null && wait $!", deb("1.1")));
+        let after = node.ends(0, &identity);
+        assert_eq!(during, slice);
+        assert_ne!(before.lines().next(), after.lines().next(), "written over");
+        assert_eq!(before.lines().nth(1), after.lines().nth(1), "slurmd was restarted");
+        assert_eq!(node.ends(0, job), slice);
+        assert_eq!(node.ends(0, "cat /etc/gresgen/config.yaml"), CONFIG);
+
+        // Gone: the packages' files, and what is named after this project but for what Slurm reads. Slurm goes on.
+        let owned = node.ends(0, "dpkg --listfiles gresgen slurm-spank-mig gresgen-simulator");
+        node.ends(0, "dpkg --purge gresgen slurm-spank-mig gresgen-simulator");
+        let owned: Vec<&str> =
+            owned.lines().filter(|path| path.contains("gresgen") || path.contains("spank")).collect();
+        assert!(owned.len() > 20, "{owned:?}");
+        assert_eq!(node.ends(0, &format!("ls -d {} 2>/dev/null || true", owned.join(" "))), "");
+        let named = "find /etc /usr /var -path /usr/local -prune -o -name '*gresgen*' -print";
+        assert_eq!(node.ends(0, named), "/etc/slurm/gresgen-node.conf\n");
+        assert_eq!(node.ends(0, "srun hostname"), "n1\n");
+    }
+}

@@ -1,0 +1,13 @@
+//! A plugin whose hooks panic wherever Slurm calls them, behind the gate that the real one has.
+
+use spank::Spank;
+
+fn init(_: &mut Spank<'_>, _: &[String]) {
+    panic!("in init");
+}
+
+fn task_init(_: &mut Spank<'_>, _: &[String]) {
+    panic!("in the task");
+}
+
+spank::plugin!("panicking", slurm_spank_init => init, slurm_spank_task_init => task_init);
