@@ -3,12 +3,14 @@
 //! `nodes/*.yaml` describes nodes from the tables of boards; `fixture` builds their inventories. The judges are
 //! the slurmd, and whole clusters, of the releases in `LAB_RELEASES`.
 
+mod billing;
 mod cgroup;
 mod check;
 mod cli;
 mod corpus;
 mod document;
 mod errors;
+mod faults;
 mod fixture;
 mod host;
 mod hostlist;
