@@ -71,3 +71,18 @@ fn an_installed_slurm_that_is_unknown_is_refused_by_name() {
     node.write(Root::CONFIG, &CONFIG.replace("{node: n1}", "{node: n1, release: '26.05'}"));
     node.ends(0, &["apply"]);
 }
+
+#[test]
+fn what_cannot_be_rendered_is_bad_input_and_touches_nothing() {
+    let alias = CONFIG.replace("{node: n1}", "{node: n1, types: {aliases: {1g.5gb: 'mig:small'}}}");
+    let node = Node::with("a100-40gb:2", &alias);
+    let said = node.ends(2, &["apply"]);
+    assert!(said.starts_with("error: GRES type \"mig:small\": ':' cannot stand in it"), "{said}");
+    node.write(Root::CONFIG, CONFIG);
+    node.write("/etc/gresgen/templates/gres.conf.j2", "# x\n{{ nodes[0].nmae }}\n");
+    let said = node.ends(2, &["apply"]);
+    let due =
+        "error: ROOT/etc/gresgen/templates/gres.conf.j2:2: the context has no such value: nodes[0].nmae";
+    assert!(said.starts_with(due) && said.contains("\n  | {{ nodes[0].nmae }}\n"), "{said}");
+    assert!(!node.ends(0, &["status"]).contains("MIG-") && !node.path("/etc/slurm").exists());
+}

@@ -172,7 +172,10 @@ pub fn stays_drained(node: &str) -> String {
 
 impl From<PublishError> for Failure {
     fn from(error: PublishError) -> Self {
-        let exit = if matches!(error, PublishError::Release(_)) { Exit::Usage } else { Exit::Failure };
+        let exit = match error {
+            PublishError::Gres(_) | PublishError::Render(_) | PublishError::Release(_) => Exit::Usage,
+            PublishError::File(_) | PublishError::Link(_) => Exit::Failure,
+        };
         Failure::new(exit, error)
     }
 }
