@@ -38,6 +38,9 @@ pub struct Document {
     pub cores: Vec<String>,
     /// GPUs by NVML index.
     pub gpus: Vec<GpuDocument>,
+    /// Slurm's index of each device of the node's map, by UUID; `status` writes it.
+    #[serde(default, skip_serializing)]
+    pub gres_index: BTreeMap<String, usize>,
 }
 
 /// Why a text is no inventory.
@@ -72,6 +75,14 @@ impl Document {
     /// # Errors
     /// [`DocumentError`], which names the node when there is one.
     pub fn read(text: &str) -> Result<Inventory, DocumentError> {
+        Ok(Self::read_indexed(text)?.0)
+    }
+
+    /// The same with Slurm's indexes of the devices, by UUID, as far as the node had a device map.
+    ///
+    /// # Errors
+    /// As [`Document::read`].
+    pub fn read_indexed(text: &str) -> Result<(Inventory, BTreeMap<String, usize>), DocumentError> {
         #[derive(Deserialize)]
         struct Head {
             version: u32,
@@ -82,7 +93,9 @@ impl Document {
         if version != VERSION {
             return Err(DocumentError::Version { node, version });
         }
-        Inventory::try_from(serde_json::from_str::<Document>(text)?)
+        let mut document = serde_json::from_str::<Document>(text)?;
+        let indexes = std::mem::take(&mut document.gres_index);
+        Ok((Inventory::try_from(document)?, indexes))
     }
 }
 
@@ -100,6 +113,7 @@ impl From<&Inventory> for Document {
             partial: false,
             cores: cores.values().map(ranges).collect(),
             gpus: inventory.gpus.iter().map(GpuDocument::from).collect(),
+            gres_index: BTreeMap::new(),
         }
     }
 }

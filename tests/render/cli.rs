@@ -86,3 +86,20 @@ fn what_cannot_be_rendered_is_bad_input_and_touches_nothing() {
     assert!(said.starts_with(due) && said.contains("\n  | {{ nodes[0].nmae }}\n"), "{said}");
     assert!(!node.ends(0, &["status"]).contains("MIG-") && !node.path("/etc/slurm").exists());
 }
+
+#[test]
+fn a_node_keeps_its_indexes_in_files_rendered_elsewhere() {
+    let more = CONFIG.replace("  a:\n", "  b:\n    - {devices: [0], mig-enabled: true, mig-devices: {1g.5gb: 2, 2g.10gb: 1, 3g.20gb: 1}}\n  a:\n");
+    let node = Node::with("a100-40gb:2", &more.replace("{node: n1}", "{node: n1, stable-links: true}"));
+    node.ends(0, &["apply"]);
+    // The new type comes after those that were there.
+    node.ends(0, &["--layout", "b", "apply"]);
+    let files = [Root::NODE_CONF, Root::GRES_CONF].map(|path| node.path(path));
+    let written = || files.clone().map(|file| std::fs::read_to_string(file).unwrap());
+    let own = written();
+    assert!(own[0].contains("Gres=gpu:1g.5gb:2,gpu:3g.20gb:1,gpu:a100:1,gpu:2g.10gb:1"), "{}", own[0]);
+    let status = String::from_utf8(node.run(&["--json", "status"]).stdout).unwrap();
+    node.write("/n1.json", &status);
+    node.ends(0, &["render", "--inventory", node.path("/n1.json").to_str().unwrap()]);
+    assert_eq!(written(), own);
+}

@@ -1,5 +1,6 @@
 //! `gresgen render`
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -96,9 +97,12 @@ fn cluster(files: &[PathBuf], settings: &Settings, root: &Root) -> Result<Render
     let mut cluster = Cluster::new(settings, root).map_err(|error| usage(error.to_string()))?;
     for file in files {
         let named = |error: String| usage(format!("{}: {error}", file.display()));
-        let inventory = read(file).map_err(usage)?;
-        let table =
-            GresTable::new(&inventory, settings, &Previous::default()).map_err(|e| named(e.to_string()))?;
+        let (inventory, indexes) = read(file).map_err(usage)?;
+        let table = |previous: &Previous| {
+            GresTable::new(&inventory, settings, previous).map_err(|e| named(e.to_string()))
+        };
+        let fresh = table(&Previous::default())?;
+        let table = table(&Previous::of_indexes(&fresh, &indexes))?;
         cluster.add(&inventory, &table).map_err(|e| named(e.to_string()))?;
     }
     cluster.complete().map_err(|error| usage(error.to_string()))?;
@@ -109,10 +113,10 @@ fn cluster(files: &[PathBuf], settings: &Settings, root: &Root) -> Result<Render
     Ok(Rendered { context, outputs, links: None })
 }
 
-fn read(file: &Path) -> Result<Inventory, String> {
+fn read(file: &Path) -> Result<(Inventory, BTreeMap<String, usize>), String> {
     let name = file.display();
     let text = std::fs::read_to_string(file).map_err(|error| format!("{name}: {error}"))?;
-    Document::read(&text).map_err(|error| format!("{name}: {error}"))
+    Document::read_indexed(&text).map_err(|error| format!("{name}: {error}"))
 }
 
 fn print(report: &Report, global: &Global) -> Result<(), Failure> {

@@ -68,6 +68,18 @@ impl Previous {
         Previous { types: distinct(map.records.iter().map(|r| r.gres_type.as_str())), indexes }
     }
 
+    /// The order that devices of a table have on their node, by UUID. A node keeps indexes from one layout to the next,
+    /// so what is rendered for it elsewhere has to keep them, too: its device map goes by them.
+    pub fn of_indexes(table: &GresTable, indexes: &BTreeMap<String, usize>) -> Self {
+        let index = |record: &Record| indexes.get(&record.uuid).copied();
+        let mut known: Vec<&Record> = table.records.iter().filter(|record| index(record).is_some()).collect();
+        known.sort_by_key(|record| index(record));
+        Previous {
+            types: distinct(known.iter().map(|record| record.gres_type.as_str())),
+            indexes: known.iter().filter_map(|record| Some((identity(record), index(record)?))).collect(),
+        }
+    }
+
     /// The order of types in a gres.conf of ours, which survives the reboot that the map does not.
     pub fn of_gres_conf(text: &str) -> Self {
         let lines = text.lines().filter(|line| line.contains("Name=gpu "));
