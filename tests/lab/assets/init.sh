@@ -36,9 +36,12 @@ root=/mnt/root
 # A cgroup of its own, bound where Slurm looks for the top of the hierarchy: labs with equal node names
 # do not meet. (A cgroup namespace would do as well, were it not that srun hangs in one.)
 mount --rbind /sys "$root/sys"
-for top in devices freezer unified; do
+for top in devices freezer cpuset unified; do
     [ -d "/sys/fs/cgroup/$top" ] || continue
     mkdir "/sys/fs/cgroup/$top/$group"
+    [ "$top" != cpuset ] || for file in cpuset.cpus cpuset.mems; do
+        cat "/sys/fs/cgroup/cpuset/$file" >"/sys/fs/cgroup/cpuset/$group/$file" # a new one has none
+    done
     mount --bind "/sys/fs/cgroup/$top/$group" "$root/sys/fs/cgroup/$top"
 done
 # With IgnoreSystemd, Slurm's cgroup/v2 makes its scope here and expects the slice that systemd would have made.

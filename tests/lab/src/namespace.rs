@@ -139,10 +139,8 @@ fn group() -> String {
 
 /// Removes the cgroups of labs whose owner and keeper are both dead.
 fn sweep() {
-    for hierarchy in
-        ["/sys/fs/cgroup", "/sys/fs/cgroup/devices", "/sys/fs/cgroup/freezer", "/sys/fs/cgroup/unified"]
-    {
-        let Ok(entries) = fs::read_dir(hierarchy) else { continue };
+    for hierarchy in ["", "/devices", "/freezer", "/cpuset", "/unified"] {
+        let Ok(entries) = fs::read_dir(format!("/sys/fs/cgroup{hierarchy}")) else { continue };
         for entry in entries.flatten() {
             let name = entry.file_name();
             let owner = name.to_str().and_then(|name| name.strip_prefix(GROUP)?.split('-').next());
