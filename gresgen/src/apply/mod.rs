@@ -5,30 +5,31 @@
 //! wants nothing, the change is verified. Rolling back is the same engine with another wish. The journal goes last,
 //! so that GPUs and files which do not belong together are never taken for finished.
 
+mod error;
 pub mod forecast;
 pub mod intent;
 pub mod lock;
+mod mode;
 pub mod preview;
 pub mod steps;
 pub mod target;
 pub mod wish;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use thiserror::Error;
-
-use crate::devices::{self, DeviceError};
+use crate::devices;
 use crate::files::Committed;
 use crate::holders;
-use crate::inventory::{Gpu, Holder, Inventory};
-use crate::nvml::{Activation, Code, Driver, DriverError};
+use crate::inventory::{Gpu, Inventory};
+use crate::nvml::{Activation, Code, Driver};
 use crate::publish::{Publication, PublishError};
 use crate::root::Root;
-use intent::{Intent, IntentError};
+use error::in_the_way;
+pub use error::{ApplyError, Held};
+use intent::Intent;
+use mode::{Refusal, Refusals, pending, refused, reset};
 use steps::{Step, disturbed, ready, steps};
 use target::{Slice, Target};
 use wish::WishError;
@@ -45,91 +46,6 @@ pub trait Wish {
     fn unmatched(&self, _inventory: &Inventory) -> Vec<String> {
         Vec::new()
     }
-}
-
-/// Why an apply did not reach its end.
-#[derive(Debug, Error)]
-pub enum ApplyError {
-    /// The wish cannot be met.
-    #[error(transparent)]
-    Wish(#[from] WishError),
-    /// The wish would have instances go that are in use. Nothing was changed.
-    #[error("{wish}\n{}", busy(.held))]
-    InTheWay {
-        /// What cannot be.
-        wish: Box<WishError>,
-        /// Who is in the way.
-        held: Vec<Held>,
-    },
-    /// An instance that would have to go is in use. Nothing was changed.
-    #[error("{}", busy(.0))]
-    Busy(Vec<Held>),
-    /// MIG belongs to the hypervisor of this GPU.
-    #[error("{0}: is a vGPU guest, whose MIG instances belong to the hypervisor")]
-    Guest(String),
-    /// The GPU has no MIG.
-    #[error("{gpu}: {model} has no MIG")]
-    NoMig {
-        /// Its UUID.
-        gpu: String,
-        /// Its model.
-        model: String,
-    },
-    /// The driver refused or failed.
-    #[error(transparent)]
-    Driver(#[from] DriverError),
-    /// A device node is missing and cannot be made.
-    #[error(transparent)]
-    Device(#[from] DeviceError),
-    /// The journal could not be kept.
-    #[error(transparent)]
-    Intent(#[from] IntentError),
-    /// The files that belong to the GPUs cannot be made ready; none was replaced.
-    #[error(transparent)]
-    Publish(#[from] PublishError),
-    /// The GPUs are as they shall be, the files are not all there. The journal stays.
-    #[error("the GPUs are done, but not the files: {0}")]
-    Unpublished(#[source] PublishError),
-    /// Resetting a GPU failed.
-    #[error("{gpu}: nvidia-smi --gpu-reset: {reason}")]
-    Reset {
-        /// Its UUID.
-        gpu: String,
-        /// What nvidia-smi said.
-        reason: String,
-    },
-    /// SIGINT or SIGTERM came.
-    #[error("interrupted by a signal")]
-    Interrupted,
-    /// The driver reported success, but a fresh read shows something else.
-    #[error("the GPUs are not as they were set: {0} steps would still be needed")]
-    Unverified(usize),
-    /// A step failed; what was done before it has been undone, or not.
-    #[error("{error}")]
-    RolledBack {
-        /// What failed.
-        #[source]
-        error: Box<ApplyError>,
-        /// Why undoing failed; `None` when the previous layout is back.
-        undo: Option<Box<ApplyError>>,
-    },
-}
-
-/// An instance in use that stands in the way.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
-    /// GPU and instance, for a person.
-    pub name: String,
-    /// Who.
-    pub holders: Vec<Holder>,
-}
-
-fn busy(held: &[Held]) -> String {
-    let one = |h: &Held| {
-        let who: Vec<String> = h.holders.iter().map(ToString::to_string).collect();
-        format!("{}: in use by {}", h.name, who.join(", "))
-    };
-    held.iter().map(one).collect::<Vec<_>>().join("\n")
 }
 
 /// What an apply is told beside its wish.
@@ -400,59 +316,7 @@ impl Wish for Intent {
     }
 }
 
-/// Names who holds the instances that a wish cannot be met beside.
-fn in_the_way(inventory: &Inventory, wish: WishError) -> ApplyError {
-    let instance = |b: &mig::Blocker| {
-        let gpu = inventory.gpus.get(b.gpu)?;
-        let instance = gpu.instances.iter().find(|i| i.placed == b.placed)?;
-        Some(Held { name: name(gpu, &Slice::of(instance)), holders: instance.holders.clone() })
-    };
-    let held: Vec<Held> = wish.blockers().iter().filter_map(instance).collect();
-    if held.is_empty() { ApplyError::Wish(wish) } else { ApplyError::InTheWay { wish: wish.into(), held } }
-}
-
 /// A slice for a person: `GPU 0 3g.20gb at 4`.
 pub fn name(gpu: &Gpu, slice: &Slice) -> String {
     format!("GPU {} {} at {}", gpu.index, gpu.geometry.spec(slice.placed).profile, slice.placed.start)
-}
-
-/// MIG modes that NVML accepted without activating them, by GPU.
-type Refusals = BTreeMap<String, Refusal>;
-
-/// A mode that was not activated, and why.
-struct Refusal {
-    on: bool,
-    code: Code,
-}
-
-/// GPUs whose mode waits, with the driver's reason where it gave one just now.
-fn pending(inventory: &Inventory, refusals: &Refusals) -> Vec<(String, Code)> {
-    let reason = |gpu: &Gpu| refusals.get(&gpu.uuid).map_or(Code::RESET_REQUIRED, |refusal| refusal.code);
-    let waiting = inventory.gpus.iter().filter(|gpu| gpu.mode.is_pending());
-    waiting.map(|gpu| (gpu.uuid.clone(), reason(gpu))).collect()
-}
-
-/// A mode that was not activated and does not wait either: from Hopper on there is nothing to wait for, somebody
-/// holds the GPU.
-fn refused(inventory: &Inventory, refusals: &Refusals) -> Result<(), DriverError> {
-    let holds = |gpu: &&Gpu| {
-        let refusal = refusals.get(&gpu.uuid);
-        refusal.is_some_and(|refusal| gpu.mode.is_on() != refusal.on) && !gpu.mode.is_pending()
-    };
-    inventory.gpus.iter().find(holds).map_or(Ok(()), |gpu| {
-        let (object, code) = (gpu.uuid.clone(), refusals[&gpu.uuid].code);
-        Err(DriverError::Call { object, call: "nvmlDeviceSetMigMode", code })
-    })
-}
-
-/// Resets one GPU. NVML has no call for it.
-fn reset(uuid: &str) -> Result<(), ApplyError> {
-    let failed = |reason: String| ApplyError::Reset { gpu: uuid.to_owned(), reason };
-    let output = Command::new("nvidia-smi").args(["--gpu-reset", "-i", uuid]).output();
-    let output = output.map_err(|e| failed(e.to_string()))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = if output.stderr.is_empty() { output.stdout } else { output.stderr };
-    Err(failed(String::from_utf8_lossy(&said).trim().to_owned()))
 }
