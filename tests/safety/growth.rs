@@ -21,9 +21,12 @@ fn slurmd(lab: &Lab) -> (u64, u64) {
 
 fn steps(lab: &Lab) {
     let script =
-        format!("for i in $(seq {CHUNK}); do srun -n1 --overlap true || echo failed; done; echo done");
+        format!("for i in $(seq {CHUNK}); do srun -n1 --overlap true || echo step $i; done; echo done");
     let job = lab.sbatch(User::Alice, &["--gres=gpu:1g.5gb:1"], &script).unwrap();
-    assert_eq!(lab.wait_job(job).unwrap().output, "done\n");
+    let output = lab.wait_job(job).unwrap().output;
+    // srun 26.05 says now and then of its own socket that it is closed already.
+    let said = output.lines().filter(|line| !line.starts_with("srun: error: _attempt_accept: "));
+    assert_eq!(said.collect::<Vec<_>>(), ["done"]);
 }
 
 #[test]
