@@ -46,6 +46,7 @@ demo: setup release
 
 # Slurm 22.05, 24.11 and 26.05, the newer two from Debian's archive (debootstrap, once).
 test-slurm-matrix: setup-tests
+	$(CARGO) build --locked
 	$(CARGO) build --locked --release -p slurm-plugin
 	LAB_RELEASES=all SPANK_MIG_SO=$(CURDIR)/target/release/libspank_mig.so $(CARGO) test --locked -p slurm-plugin --test launch --test guard --test safety
 	LAB_RELEASES=all $(CARGO) test --locked -p lab -p gresgen --test lab --test render --test cluster --test health --test autodetect
