@@ -6,7 +6,7 @@ CARGO ?= cargo
 # Build: libslurm-dev has slurm/spank.h, libclang-dev is bindgen's. Run: a real Slurm.
 PACKAGES := libslurm-dev libclang-dev gcc pkg-config slurmctld slurmd slurm-client iproute2
 # Tests: other releases of Slurm, judges, package formats; and a systemd, which without systemd-sysv is nobody's init.
-TEST_PACKAGES := procps strace lua5.4 python3 python3-pip python3-venv debootstrap dpkg-dev rpm systemd
+TEST_PACKAGES := procps strace lua5.4 python3 python3-pip debootstrap dpkg-dev rpm systemd
 
 .PHONY: setup setup-tests build release test lint demo bench soak sweep fuzz valgrind test-slurm-matrix install uninstall deb rpm
 
