@@ -147,9 +147,16 @@ impl fmt::Display for Blocker {
 #[derive(Clone, Copy, Debug)]
 pub struct Counted<'a>(pub &'a Demand);
 
+impl Counted<'_> {
+    /// One text per profile.
+    pub fn parts(&self) -> Vec<String> {
+        self.0.iter().rev().map(|(profile, n)| format!("{n} x {profile}")).collect()
+    }
+}
+
 impl fmt::Display for Counted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts: Vec<String> = self.0.iter().rev().map(|(profile, n)| format!("{n} x {profile}")).collect();
+        let parts = self.parts();
         f.write_str(if parts.is_empty() { "nothing" } else { "" })?;
         f.write_str(&parts.join(", "))
     }

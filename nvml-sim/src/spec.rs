@@ -6,8 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use mig::Board;
-use mig::Certainty;
+use mig::{Board, Certainty};
 use serde::{Deserialize, Serialize};
 
 /// The capability minors of the driver are fixed for 32 GPUs (open-gpu-kernel-modules, nv-caps.c).

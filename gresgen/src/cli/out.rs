@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind, Write};
 
 use clap::CommandFactory;
 use mig::Demand;
+use mig::shortage::Counted;
 use serde::Serialize;
 
 use super::Cli;
@@ -38,7 +39,7 @@ const WIDTH: usize = 80;
 
 /// `room for 1 x 3g.20gb, 2 x 2g.10gb or 4 x 1g.5gb`, largest first, as lines no longer than a terminal's.
 pub(super) fn alternatives(before: &str, counts: &Demand) -> String {
-    let parts: Vec<String> = counts.iter().rev().map(|(profile, n)| format!("{n} x {profile}")).collect();
+    let parts = Counted(counts).parts();
     let words = parts.iter().enumerate().map(|(i, part)| match parts.len() - i {
         1 => part.clone(),
         2 => format!("{part} or"),

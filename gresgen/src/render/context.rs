@@ -22,8 +22,8 @@ pub const SCHEMA: u32 = 1;
 pub struct Context {
     /// [`SCHEMA`].
     pub schema: u32,
-    /// Slurm release the files are for, as `22.05.8`.
-    pub release: String,
+    /// Slurm release the files are for; templates see `22.05.8`.
+    pub release: Release,
     /// Value of `GresTypes=`; empty when the site's slurm.conf says it.
     pub gres_types: String,
     /// 1 when accounting by type was asked for, else 0.
@@ -38,9 +38,6 @@ pub struct Context {
     pub plugin: PluginContext,
     /// Nodes; alike ones are one entry.
     pub nodes: Vec<NodeContext>,
-    /// Keys of cgroup.conf that the release does not read, in lower case. Templates do not see them.
-    #[serde(skip)]
-    pub unread: Vec<String>,
 }
 
 /// A setting.
@@ -232,7 +229,7 @@ impl Context {
         tres.extend(types.iter().map(|name| format!("gres/gpu:{name}")));
         Ok(Context {
             schema: SCHEMA,
-            release: release.to_string(),
+            release,
             gres_types: settings.gres_types.0.join(","),
             accounting: settings.accounting.into(),
             accounting_tres: if types.is_empty() { String::new() } else { tres.join(",") },
@@ -240,10 +237,6 @@ impl Context {
             cgroup: cgroup(settings, release)?,
             plugin: plugin(settings, root),
             nodes,
-            unread: Release::cgroup_keys()
-                .filter(|key| release.cgroup_key(key) == CgroupKey::Gone)
-                .map(str::to_lowercase)
-                .collect(),
         })
     }
 }

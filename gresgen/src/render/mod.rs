@@ -25,7 +25,10 @@ pub fn slurm_files(
 ) -> Result<Vec<Output>, TemplateError> {
     let file = |(kind, template, path): (Kind, &'static str, &str)| {
         let text = format!("{}\n{}", Output::MARKER, templates.render(template, context)?);
-        let unread = if kind == Kind::CgroupConf { context.unread.clone() } else { Vec::new() };
+        let unread = match kind {
+            Kind::CgroupConf => context.release.unread_cgroup_keys(),
+            _ => Vec::new(),
+        };
         Ok(Output { kind, path: root.path(path), text, unread })
     };
     let paths = &settings.paths;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, Serializer};
 
 /// A Slurm release such as 22.05, with its maintenance level where it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -142,6 +142,12 @@ impl Release {
         CGROUP_KEYS.iter().map(|(name, ..)| *name)
     }
 
+    /// Those among them that it does not read, in lower case.
+    pub fn unread_cgroup_keys(self) -> Vec<String> {
+        let unread = Self::cgroup_keys().filter(|key| self.cgroup_key(key) == CgroupKey::Gone);
+        unread.map(str::to_lowercase).collect()
+    }
+
     /// What it does with a key of cgroup.conf. Slurm ignores the case of keys.
     pub fn cgroup_key(self, key: &str) -> CgroupKey {
         match CGROUP_KEYS.iter().find(|(name, ..)| name.eq_ignore_ascii_case(key)) {
@@ -158,6 +164,12 @@ impl fmt::Display for Release {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:02}.{:02}", self.year, self.month)?;
         self.micro.map_or(Ok(()), |micro| write!(f, ".{micro}"))
+    }
+}
+
+impl Serialize for Release {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) fn compare(cuda: &Visible, map: &DeviceMap, rows: &[usize]) -> Said {
     let named = |record: &Record| names.iter().any(|name| is_name_of(name, record));
     let unnamed: Vec<&Record> =
         rows.iter().map(|row| &map.records[*row]).filter(|record| !named(record)).collect();
-    // Slurm's NVML plugin notes no UUID of a whole GPU.
+    // Slurm's NVML plugin notes no UUID of a whole GPU (_get_system_gpu_list_nvml, src/plugins/gpu/nvml/gpu_nvml.c).
     let explained = unnamed.len() == numbers && unnamed.iter().all(|record| record.instance.is_none());
     match (names.len() == rows.len() && explained, numbers) {
         (true, 0) => Said::Same,

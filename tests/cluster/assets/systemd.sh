@@ -10,7 +10,7 @@
 set -eu
 folder=$1 tree=$2
 vendor=/usr/lib/systemd
-[ -x $vendor/systemd ] || { echo "$vendor/systemd is missing: install systemd (make setup)" >&2; exit 1; }
+[ -x $vendor/systemd ] || { echo "$vendor/systemd is missing: install systemd (make setup-tests)" >&2; exit 1; }
 
 if [ "${3:-}" != inside ]; then
     group=/sys/fs/cgroup/unified/systemd

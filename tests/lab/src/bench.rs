@@ -27,12 +27,14 @@ const VARIANTS: [(&str, &str); 5] = [
 ];
 
 /// Hooks by the process they run in (`enum spank_context` of slurm/spank.h).
-const HOOKS: [(&str, u32, &str); 5] = [
+const HOOKS: [(&str, u32, &str); 7] = [
     ("slurm_spank_init", 2, "slurm_spank_init in slurmstepd"),
     ("slurm_spank_task_init", 2, "slurm_spank_task_init in slurmstepd"),
     ("load", 2, "loading the plugin in slurmstepd"),
+    ("again", 2, "closing it and loading it again"),
     ("slurm_spank_init", 1, "slurm_spank_init in srun"),
     ("load", 1, "loading the plugin in srun"),
+    ("again", 1, "closing it and loading it again"),
 ];
 
 /// Prints the tables of `rounds` rounds with the programs beside this one.
