@@ -19,14 +19,14 @@ pub fn kept(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Copies the map at `path` to [`kept`], or removes an older copy when there is no map to trust: tasks must not
-/// be resolved with what an earlier slurmd read.
+/// Copies the map at `path` to [`kept`], or removes an older copy when there is no map of this boot to trust: tasks
+/// must not be resolved with what an earlier slurmd read.
 ///
 /// # Errors
 /// [`LoadError`] of the map, or of the copy when that cannot be written.
 pub fn keep(path: &Path) -> Result<DeviceMap, LoadError> {
     let copy = kept(path);
-    match load(path) {
+    match load(path).and_then(|map| map.of_this_boot(path)) {
         Ok(map) => match replace(&copy, &map.to_string()) {
             Ok(()) => Ok(map),
             Err(error) => {

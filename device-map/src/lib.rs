@@ -18,12 +18,13 @@
 //! so an older plugin reads a newer map.
 #![forbid(unsafe_code)]
 
+mod file;
 mod keep;
 mod text;
 pub mod trust;
 
-use std::path::PathBuf;
-use std::{fs, io};
+use std::io;
+use std::path::{Path, PathBuf};
 
 pub use keep::{keep, kept};
 pub use text::ParseError;
@@ -83,10 +84,26 @@ pub struct DeviceFile {
     pub minor: u32,
 }
 
+/// Where the kernel tells the id of the running boot (proc(5)).
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+/// Its length: that of a UUID.
+const BOOT_ID_BYTES: usize = 36;
+
 /// The id of the running boot, as the maps written in it carry it.
 ///
 /// # Errors
-/// Those of reading `/proc/sys/kernel/random/boot_id` (proc(5)).
+/// Those of reading `/proc/sys/kernel/random/boot_id`.
 pub fn boot_id() -> io::Result<String> {
-    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim_end().to_owned())
+    file::text(&file::open(Path::new(BOOT_ID))?, BOOT_ID_BYTES)
+}
+
+impl DeviceMap {
+    /// The map, if it was written in the running boot; `path` is where it came from.
+    ///
+    /// # Errors
+    /// [`LoadError::Stale`], or [`LoadError::Boot`].
+    pub fn of_this_boot(self, path: &Path) -> Result<Self, LoadError> {
+        let boot = boot_id().map_err(LoadError::Boot)?;
+        if self.boot == boot { Ok(self) } else { Err(LoadError::Stale(path.to_owned())) }
+    }
 }

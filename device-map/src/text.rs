@@ -1,6 +1,5 @@
 //! Reading and writing the text form.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -63,11 +62,7 @@ impl FromStr for DeviceFile {
             let (path, numbers) = text.rsplit_once('=')?;
             let (major, minor) = numbers.split_once(':')?;
             path.starts_with('/').then_some(())?;
-            Some(DeviceFile {
-                path: PathBuf::from(path),
-                major: major.parse().ok()?,
-                minor: minor.parse().ok()?,
-            })
+            Some(DeviceFile { path: PathBuf::from(path), major: number(major)?, minor: number(minor)? })
         };
         parsed().ok_or_else(|| format!("{text:?} is not a device such as /dev/nvidia0=195:0"))
     }
@@ -102,7 +97,6 @@ enum Stage {
 struct Reader {
     stage: Stage,
     map: DeviceMap,
-    uuids: BTreeSet<String>,
 }
 
 impl Reader {
@@ -113,7 +107,7 @@ impl Reader {
                 (word == MAGIC)
                     .then_some(())
                     .ok_or_else(|| format!("not a device map: no {MAGIC:?} line"))?;
-                let known = rest == FORMAT.to_string();
+                let known = number(rest) == Some(FORMAT);
                 known.then_some(()).ok_or_else(|| format!("format {rest:?} is not {FORMAT}"))?;
                 self.stage = Stage::Header;
             }
@@ -126,17 +120,16 @@ impl Reader {
             },
             Stage::Rows(_) if word == "end" => {
                 let rows = self.map.records.len();
-                (rest == rows.to_string())
-                    .then_some(())
-                    .ok_or_else(|| format!("end says {rest:?}, rows are {rows}"))?;
+                is(rest, rows).then_some(()).ok_or_else(|| format!("end says {rest:?}, rows are {rows}"))?;
                 self.stage = Stage::Done;
             }
             Stage::Rows(columns) => {
                 let index = self.map.records.len();
                 (index < MAX_RECORDS).then_some(()).ok_or_else(|| format!("more than {MAX_RECORDS} rows"))?;
                 let record = columns.record(line, index)?;
-                let new = self.uuids.insert(record.uuid.clone());
-                new.then_some(()).ok_or_else(|| format!("UUID {} stands twice", record.uuid))?;
+                // Looked for one by one: a node has dozens of records, not thousands.
+                let known = self.map.records.iter().any(|other| other.uuid == record.uuid);
+                (!known).then_some(()).ok_or_else(|| format!("UUID {} stands twice", record.uuid))?;
                 self.map.records.push(record);
             }
             Stage::Done => return Err("text after the end line".into()),
@@ -152,36 +145,39 @@ impl Reader {
     }
 }
 
-/// At which position each known column stands.
-struct Columns {
-    positions: [usize; COLUMNS.len()],
-    count: usize,
-}
+/// Which known column, by its place in [`COLUMNS`], stands at each position; `None` for one of a later version.
+struct Columns(Vec<Option<usize>>);
 
 impl Columns {
     fn read(header: &str) -> Result<Self, String> {
-        let names: Vec<&str> = header.split(' ').collect();
-        let mut positions = [0; COLUMNS.len()];
-        for (slot, column) in positions.iter_mut().zip(COLUMNS) {
-            let found = names.iter().position(|n| *n == column);
-            *slot = found.ok_or_else(|| format!("column {column:?} is missing"))?;
+        let known = |name| COLUMNS.iter().position(|column| *column == name);
+        let columns: Vec<Option<usize>> = header.split(' ').map(known).collect();
+        match (0..COLUMNS.len()).find(|column| !columns.contains(&Some(*column))) {
+            Some(missing) => Err(format!("column {:?} is missing", COLUMNS[missing])),
+            None => Ok(Columns(columns)),
         }
-        Ok(Columns { positions, count: names.len() })
+    }
+
+    /// The cells of `line` under the known columns, in the order of [`COLUMNS`].
+    fn cells<'a>(&self, line: &'a str) -> Result<[&'a str; COLUMNS.len()], String> {
+        let mut cells = [""; COLUMNS.len()];
+        let mut count = 0;
+        for cell in words(line, ' ') {
+            count += 1;
+            if cell.is_empty() {
+                return Err(format!("column {count} is empty"));
+            }
+            if let Some(Some(column)) = self.0.get(count - 1) {
+                cells[*column] = cell;
+            }
+        }
+        let due = self.0.len();
+        (count == due).then_some(cells).ok_or_else(|| format!("{count} columns instead of {due}"))
     }
 
     fn record(&self, line: &str, index: usize) -> Result<Record, String> {
-        let cells: Vec<&str> = line.split(' ').collect();
-        let count = self.count;
-        (cells.len() == count)
-            .then_some(())
-            .ok_or_else(|| format!("{} columns instead of {count}", cells.len()))?;
-        if let Some(empty) = cells.iter().position(|c| c.is_empty()) {
-            return Err(format!("column {} is empty", empty + 1));
-        }
-        let [at, gres_type, uuid, parent, gi, ci, files] = self.positions.map(|p| cells[p]);
-        (at == index.to_string())
-            .then_some(())
-            .ok_or_else(|| format!("index {at:?} where {index} is due"))?;
+        let [at, gres_type, uuid, parent, gi, ci, files] = self.cells(line)?;
+        is(at, index).then_some(()).ok_or_else(|| format!("index {at:?} where {index} is due"))?;
         let instance = match (gi, ci) {
             (NONE, NONE) => None,
             (gi, ci) => Some((id("gi", gi)?, id("ci", ci)?)),
@@ -189,7 +185,7 @@ impl Columns {
         for id in [uuid, parent] {
             is_uuid(id).then_some(()).ok_or_else(|| format!("{id:?} is not MIG-... or GPU-..."))?;
         }
-        let files: Result<Vec<DeviceFile>, String> = files.split(',').map(str::parse).collect();
+        let files: Result<Vec<DeviceFile>, String> = words(files, ',').map(str::parse).collect();
         Ok(Record {
             gres_type: gres_type.to_owned(),
             uuid: uuid.to_owned(),
@@ -198,6 +194,15 @@ impl Columns {
             files: files?,
         })
     }
+}
+
+/// What stands between separators.
+#[expect(
+    clippy::manual_pattern_char_comparison,
+    reason = "for words this short a search for a char takes twice as long"
+)]
+fn words(text: &str, separator: char) -> impl Iterator<Item = &str> {
+    text.split(move |c| c == separator)
 }
 
 /// Whether `text` can stand in a list of devices: NVML's prefix, and nothing that would end or split the list.
@@ -209,7 +214,17 @@ fn is_uuid(text: &str) -> bool {
 }
 
 fn id(column: &str, text: &str) -> Result<u32, String> {
-    text.parse().map_err(|_| format!("{column} {text:?} is not a number"))
+    number(text).ok_or_else(|| format!("{column} {text:?} is not a number"))
+}
+
+fn is(text: &str, due: usize) -> bool {
+    number(text).is_some_and(|number| number as usize == due)
+}
+
+/// Reads a number as it is written here: no sign, no zeros before it.
+fn number(text: &str) -> Option<u32> {
+    let canonical = text == "0" || text.starts_with(|first: char| matches!(first, '1'..='9'));
+    canonical.then(|| text.parse().ok())?
 }
 
 #[cfg(test)]

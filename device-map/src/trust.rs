@@ -4,13 +4,13 @@
 //! descriptor, and every directory above it must be one that only root can change: those of the path as it is
 //! written, and those it leads to where a directory is a link (`/var/run`).
 
-use std::fs::{File, Metadata, OpenOptions};
-use std::io::Read;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
-use crate::{DeviceMap, ParseError};
+use rustix::fs::{FileType, Stat, fstat, lstat, stat};
+use rustix::io::Errno;
+
+use crate::{BOOT_ID, DeviceMap, ParseError, file};
 
 /// Largest map that is read, in bytes: 1024 records of three device files each stay well below it.
 pub const MAX_BYTES: u64 = 1 << 20;
@@ -27,6 +27,10 @@ pub enum LoadError {
     Untrusted(PathBuf, String),
     /// Its text is no device map.
     Parse(PathBuf, ParseError),
+    /// It is of another boot, so its instances are gone.
+    Stale(PathBuf),
+    /// Which boot is running cannot be told.
+    Boot(io::Error),
 }
 
 impl fmt::Display for LoadError {
@@ -35,6 +39,12 @@ impl fmt::Display for LoadError {
             LoadError::Io(path, error) => write!(f, "{}: {error}", path.display()),
             LoadError::Untrusted(path, what) => write!(f, "{}: {what}", path.display()),
             LoadError::Parse(path, error) => write!(f, "{}: {error}", path.display()),
+            LoadError::Stale(path) => write!(
+                f,
+                "{}: written before the last boot; run gresgen apply, then restart slurmd",
+                path.display()
+            ),
+            LoadError::Boot(error) => write!(f, "{BOOT_ID}: {error}"),
         }
     }
 }
@@ -51,62 +61,52 @@ pub fn load(path: &Path) -> Result<DeviceMap, LoadError> {
 
 /// The text of `path`, when only `owner` can have written it.
 fn read(path: &Path, owner: u32) -> Result<String, LoadError> {
-    let io = |error| LoadError::Io(path.to_owned(), error);
+    let io = |error: Errno| LoadError::Io(path.to_owned(), error.into());
     if !path.is_absolute() {
         return Err(LoadError::Untrusted(path.to_owned(), "is not an absolute path".into()));
     }
     let parent = path.parent().unwrap_or(path);
     let mut linked = false;
     for directory in parent.ancestors() {
-        let metadata = directory.symlink_metadata().map_err(io)?;
-        if metadata.is_symlink() {
+        let status = lstat(directory).map_err(io)?;
+        if FileType::from_raw_mode(status.st_mode).is_symlink() {
             linked = true;
         } else {
-            check_directory(directory, &metadata, owner)?;
+            check_directory(directory, &status, owner)?;
         }
     }
     if linked {
-        for directory in parent.canonicalize().map_err(io)?.ancestors() {
-            check_directory(directory, &directory.metadata().map_err(io)?, owner)?;
+        let real = parent.canonicalize().map_err(|error| LoadError::Io(path.to_owned(), error))?;
+        for directory in real.ancestors() {
+            check_directory(directory, &stat(directory).map_err(io)?, owner)?;
         }
     }
-    // O_NONBLOCK: opening a fifo put in the map's place must not hang a job.
-    let flags = libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| {
-        match error.raw_os_error() {
-            Some(libc::ELOOP) => LoadError::Untrusted(path.to_owned(), "is a symbolic link".into()),
-            _ => io(error),
-        }
+    let file = file::open(path).map_err(|error| match error {
+        Errno::LOOP => LoadError::Untrusted(path.to_owned(), "is a symbolic link".into()),
+        _ => io(error),
     })?;
-    let metadata = file.metadata().map_err(io)?;
+    let status = fstat(&file).map_err(io)?;
     let untrusted = |what: String| Err(LoadError::Untrusted(path.to_owned(), what));
-    if !metadata.is_file() {
+    if !FileType::from_raw_mode(status.st_mode).is_file() {
         return untrusted("is not a regular file".into());
     }
-    check(path, &metadata, owner, false)?;
-    if metadata.len() > MAX_BYTES {
-        return untrusted(format!("has {} bytes, more than {MAX_BYTES}", metadata.len()));
+    check(path, &status, owner, false)?;
+    let size = status.st_size as u64;
+    if size > MAX_BYTES {
+        return untrusted(format!("has {size} bytes, more than {MAX_BYTES}"));
     }
-    text(file, metadata.len()).map_err(io)
+    file::text(&file, size as usize).map_err(|error| LoadError::Io(path.to_owned(), error))
 }
 
-/// What stands in `file`, which had `size` bytes and may have grown since.
-fn text(file: File, size: u64) -> io::Result<String> {
-    // Room for one more byte: the end of the file is then seen without growing.
-    let mut text = String::with_capacity(size as usize + 1);
-    file.take(MAX_BYTES).read_to_string(&mut text)?;
-    Ok(text)
-}
-
-fn check_directory(path: &Path, metadata: &Metadata, owner: u32) -> Result<(), LoadError> {
+fn check_directory(path: &Path, status: &Stat, owner: u32) -> Result<(), LoadError> {
     // In a sticky directory (/tmp) others can add names but neither rename nor remove ours.
-    check(path, metadata, owner, metadata.mode() & STICKY != 0)
+    check(path, status, owner, status.st_mode & STICKY != 0)
 }
 
-fn check(path: &Path, metadata: &Metadata, owner: u32, sticky: bool) -> Result<(), LoadError> {
-    let mode = metadata.mode();
-    let what = if metadata.uid() != 0 && metadata.uid() != owner {
-        format!("belongs to user {}, not to root", metadata.uid())
+fn check(path: &Path, status: &Stat, owner: u32, sticky: bool) -> Result<(), LoadError> {
+    let mode = status.st_mode;
+    let what = if status.st_uid != 0 && status.st_uid != owner {
+        format!("belongs to user {}, not to root", status.st_uid)
     } else if mode & WRITABLE_BY_OTHERS != 0 && !sticky {
         format!("can be written by others (mode {:04o})", mode & 0o7777)
     } else {

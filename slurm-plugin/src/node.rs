@@ -1,9 +1,9 @@
 //! The device map of this node.
 
+use std::fmt;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
-use std::{fmt, io};
 
 use device_map::{DeviceMap, LoadError};
 
@@ -13,31 +13,23 @@ const CAPABILITIES: &str = "/proc/driver/nvidia/capabilities";
 /// Why a node has no map to resolve with.
 #[derive(Debug)]
 pub enum NoMap {
-    /// The map that slurmd kept cannot be used.
-    Kept(LoadError),
+    /// The map cannot be used.
+    Unusable(LoadError),
     /// There is a map, but slurmd did not load it.
     NotLoaded(String),
     /// There is no map although the GPUs are cut.
     Missing(String),
-    /// The map is of another boot, so its instances are gone.
-    Stale(String),
-    /// The boot of this system cannot be told.
-    Boot(io::Error),
 }
 
 impl fmt::Display for NoMap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            NoMap::Kept(error) => write!(f, "{error}"),
+            NoMap::Unusable(error) => write!(f, "{error}"),
             NoMap::NotLoaded(map) => write!(f, "{map}: slurmd has not loaded it; restart slurmd"),
             NoMap::Missing(map) => write!(
                 f,
                 "{map}: no such file although this node has MIG devices; run gresgen apply, then restart slurmd"
             ),
-            NoMap::Stale(map) => {
-                write!(f, "{map}: written before the last boot; run gresgen apply, then restart slurmd")
-            }
-            NoMap::Boot(error) => write!(f, "boot_id: {error}"),
         }
     }
 }
@@ -52,22 +44,18 @@ pub fn map(path: &Path) -> Result<Option<DeviceMap>, NoMap> {
 
 fn map_on(path: &Path, capabilities: &Path) -> Result<Option<DeviceMap>, NoMap> {
     let name = || path.display().to_string();
-    match device_map::load(&device_map::kept(path)) {
-        Ok(map) => of_this_boot(map, path).map(Some),
-        Err(LoadError::Io(_, error)) if error.kind() == ErrorKind::NotFound => match device_map::load(path) {
+    let load = |file: &Path| device_map::load(file).and_then(|map| map.of_this_boot(path));
+    match load(&device_map::kept(path)) {
+        Ok(map) => Ok(Some(map)),
+        Err(LoadError::Io(_, error)) if error.kind() == ErrorKind::NotFound => match load(path) {
             Ok(_) => Err(NoMap::NotLoaded(name())),
             Err(LoadError::Io(_, error)) if error.kind() == ErrorKind::NotFound => {
                 if has_mig_devices(capabilities) { Err(NoMap::Missing(name())) } else { Ok(None) }
             }
-            Err(error) => Err(NoMap::Kept(error)),
+            Err(error) => Err(NoMap::Unusable(error)),
         },
-        Err(error) => Err(NoMap::Kept(error)),
+        Err(error) => Err(NoMap::Unusable(error)),
     }
-}
-
-fn of_this_boot(map: DeviceMap, path: &Path) -> Result<DeviceMap, NoMap> {
-    let boot = device_map::boot_id().map_err(NoMap::Boot)?;
-    if map.boot == boot { Ok(map) } else { Err(NoMap::Stale(path.display().to_string())) }
 }
 
 /// Whether the driver knows a GPU instance on any GPU.
@@ -83,10 +71,7 @@ fn has_mig_devices(capabilities: &Path) -> bool {
 /// slurmd runs in any case; where the map cannot be kept, tasks are told why.
 pub fn keep(path: &Path) -> Result<String, String> {
     match device_map::keep(path) {
-        Ok(map) => match of_this_boot(map, path) {
-            Ok(map) => Ok(format!("{}: {} devices kept for tasks", path.display(), map.records.len())),
-            Err(error) => Err(error.to_string()),
-        },
+        Ok(map) => Ok(format!("{}: {} devices kept for tasks", path.display(), map.records.len())),
         Err(LoadError::Io(_, error)) if error.kind() == ErrorKind::NotFound => {
             Ok(format!("{}: none on this node", path.display()))
         }
@@ -157,6 +142,9 @@ mod tests {
         write(&map, "another");
         let stale = "DIR/devices: written before the last boot; run gresgen apply, then restart slurmd";
         assert!(keep(&map).is_err());
+        assert_eq!(reason(&map, &capabilities), stale);
+        // As another boot would have left it where files outlive one.
+        write(&device_map::kept(&map), "another");
         assert_eq!(reason(&map, &capabilities), stale);
     }
 

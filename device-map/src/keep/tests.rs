@@ -3,14 +3,19 @@
 use super::*;
 use tempfile::TempDir;
 
-const MAP: &str =
-    "gresgen-devices 1\nnode n1\nboot b\ngres-conf d\ncolumns index type uuid parent gi ci files\nend 0\n";
+fn text(node: &str, boot: &str) -> String {
+    DeviceMap { node: node.into(), boot: boot.into(), ..DeviceMap::default() }.to_string()
+}
+
+fn boot() -> String {
+    crate::boot_id().unwrap()
+}
 
 /// Maps belong to root, so these tests have something to say to root only.
 fn directory() -> Option<(TempDir, PathBuf)> {
     let directory = TempDir::new().unwrap();
     let map = directory.path().join("devices");
-    fs::write(&map, MAP).unwrap();
+    fs::write(&map, text("n1", &boot())).unwrap();
     load(&map).is_ok().then_some((directory, map))
 }
 
@@ -32,7 +37,7 @@ fn the_copy_is_what_tasks_will_read() {
     let Some((directory, map)) = directory() else { return };
     let first = keep(&map).unwrap();
     assert_eq!(load(&kept(&map)).unwrap(), first);
-    fs::write(&map, MAP.replace("node n1", "node n2")).unwrap();
+    fs::write(&map, text("n2", &boot())).unwrap();
     assert_eq!(load(&kept(&map)).unwrap(), first, "until slurmd starts again");
     keep(&map).unwrap();
     assert_eq!(load(&kept(&map)).unwrap().node, "n2");
@@ -51,6 +56,15 @@ fn no_copy_outlives_a_map_that_cannot_be_trusted() {
     fs::remove_file(&map).unwrap();
     assert!(matches!(keep(&map), Err(LoadError::Io(..))));
     assert!(names(&directory).is_empty());
+}
+
+#[test]
+fn a_map_of_another_boot_is_not_kept() {
+    let Some((directory, map)) = directory() else { return };
+    keep(&map).unwrap();
+    fs::write(&map, text("n1", "another")).unwrap();
+    assert!(matches!(keep(&map), Err(LoadError::Stale(path)) if path == map));
+    assert_eq!(names(&directory), ["devices"]);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! One test per rule. They run as root and as a user: the owner that is trusted is the one running them.
 
 use super::*;
-use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::fs::{self, OpenOptions, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use tempfile::TempDir;
 
 const MAP: &str =
