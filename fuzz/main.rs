@@ -99,11 +99,12 @@ fn map_holds(text: &str) -> bool {
 
 /// Whether `text` is a line of arguments that are all understood; asserts that what is not keeps its default.
 fn line_holds(text: &str) -> bool {
-    let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
-    let (args, complaints) = Args::parse(&words);
-    assert!(complaints.len() <= words.len(), "{text:?}");
+    let words = text.split_whitespace();
+    let count = words.clone().count();
+    let (args, complaints) = Args::parse(words);
+    assert!(complaints.len() <= count, "{text:?}");
     assert!(args.map.is_absolute() && !args.set.is_empty(), "{text:?}");
-    if complaints.len() == words.len() {
+    if complaints.len() == count {
         assert_eq!(args, Args::default(), "{text:?}");
     }
     complaints.is_empty()

@@ -1,5 +1,6 @@
 //! What makes a Rust library a SPANK plugin: the symbols Slurm looks for, and one gate around every hook.
 
+use std::borrow::Cow;
 use std::ffi::{CStr, c_char, c_int};
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::slice;
@@ -8,7 +9,31 @@ use std::sync::Once;
 use crate::{Spank, log, release, sys};
 
 /// A hook of a plugin: gets the handle and the arguments of its line in plugstack.conf.
-pub type Hook = fn(&mut Spank<'_>, &[String]);
+pub type Hook = fn(&mut Spank<'_>, Arguments<'_>);
+
+/// The arguments of a plugin's line in plugstack.conf, read when they are asked for.
+#[derive(Clone, Copy)]
+pub struct Arguments<'hook>(&'hook [*mut c_char]);
+
+impl<'hook> Arguments<'hook> {
+    /// # Safety
+    /// `arguments` is null or has `count` pointers, each null or a C string, all valid for as long as the result.
+    unsafe fn from_raw(count: c_int, arguments: *mut *mut c_char) -> Self {
+        let count = usize::try_from(count).unwrap_or(0);
+        if arguments.is_null() || count == 0 {
+            return Arguments(&[]);
+        }
+        // SAFETY: not null, and `count` long as promised by the caller.
+        Arguments(unsafe { slice::from_raw_parts(arguments, count) })
+    }
+
+    /// The arguments as they come; what is no UTF-8 in them is replaced.
+    pub fn iter(self) -> impl Iterator<Item = Cow<'hook, str>> {
+        let texts = self.0.iter().filter(|text| !text.is_null());
+        // SAFETY: not null, hence a C string as promised to `from_raw`.
+        texts.map(|text| unsafe { CStr::from_ptr(*text) }.to_string_lossy())
+    }
+}
 
 /// Defines the plugin `$name` with the given hooks. For use once, in the crate that is the shared object.
 ///
@@ -106,29 +131,15 @@ pub unsafe fn gate(
     log_panics();
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: as promised by the caller.
-        let arguments = unsafe { strings(count, arguments) };
+        let arguments = unsafe { Arguments::from_raw(count, arguments) };
         // SAFETY: the handle is valid while the hook runs, and the borrow ends with it.
         let mut spank = unsafe { Spank::from_raw(handle) };
-        hook(&mut spank, &arguments);
+        hook(&mut spank, arguments);
     }));
     match outcome {
         Err(_) if name != "slurm_spank_init" => -1,
         _ => 0,
     }
-}
-
-/// # Safety
-/// `arguments` is null or has `count` C strings.
-unsafe fn strings(count: c_int, arguments: *mut *mut c_char) -> Vec<String> {
-    let count = usize::try_from(count).unwrap_or(0);
-    if arguments.is_null() || count == 0 {
-        return Vec::new();
-    }
-    // SAFETY: not null, and `count` long as promised by the caller.
-    let pointers = unsafe { slice::from_raw_parts(arguments, count) };
-    let texts = pointers.iter().filter(|pointer| !pointer.is_null());
-    // SAFETY: not null, hence C strings as promised by the caller.
-    texts.map(|text| unsafe { CStr::from_ptr(*text) }.to_string_lossy().into_owned()).collect()
 }
 
 /// Sends the message of a panic to Slurm's log: stderr belongs to the user's job or to nobody.
@@ -173,12 +184,12 @@ mod tests {
     fn arguments_are_taken_as_they_come() {
         let mut words = [c"map=/x".as_ptr().cast_mut(), ptr::null_mut(), c"\xff".as_ptr().cast_mut()];
         // SAFETY: three pointers, each null or a C string.
-        let arguments = unsafe { strings(3, words.as_mut_ptr()) };
-        assert_eq!(arguments, ["map=/x", "\u{fffd}"]);
+        let arguments = unsafe { Arguments::from_raw(3, words.as_mut_ptr()) };
+        assert_eq!(arguments.iter().collect::<Vec<_>>(), ["map=/x", "\u{fffd}"]);
         // SAFETY: nothing is read.
-        assert!(unsafe { strings(-1, words.as_mut_ptr()) }.is_empty());
+        assert_eq!(unsafe { Arguments::from_raw(-1, words.as_mut_ptr()) }.iter().count(), 0);
         // SAFETY: nothing is read.
-        assert!(unsafe { strings(2, ptr::null_mut()) }.is_empty());
+        assert_eq!(unsafe { Arguments::from_raw(2, ptr::null_mut()) }.iter().count(), 0);
     }
 
     #[test]

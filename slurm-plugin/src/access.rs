@@ -4,10 +4,8 @@
 //! root as for the user. It looks at the mode of the node first, so a node that the user's own permissions
 //! deny (EACCES) hides what the cgroup would say.
 
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-
 use device_map::{DeviceFile, Record};
-use rustix::fs::{Access as Want, AtFlags, CWD, accessat, major, minor};
+use rustix::fs::{Access as Want, AtFlags, CWD, FileType, accessat, major, minor, stat};
 use rustix::io::Errno;
 
 /// May the running task use a device?
@@ -32,7 +30,7 @@ pub fn ask(record: &Record) -> Access {
     let Some(file) = record.own_file() else { return Access::Missing };
     match accessat(CWD, &file.path, Want::READ_OK, AtFlags::EACCESS) {
         Ok(()) => Access::Allowed,
-        Err(error) => verdict(Some(error)),
+        Err(error) => verdict(error),
     }
 }
 
@@ -46,22 +44,20 @@ pub fn ask_and_compare(record: &Record) -> Access {
 }
 
 fn identity(file: &DeviceFile) -> Result<(), Access> {
-    let metadata = file.path.metadata().map_err(|error| verdict(Errno::from_io_error(&error)))?;
-    let number = metadata.rdev();
-    if !metadata.file_type().is_char_device() {
+    let status = stat(&file.path).map_err(verdict)?;
+    if FileType::from_raw_mode(status.st_mode) != FileType::CharacterDevice {
         return Err(Access::Changed("no character device".into()));
     }
-    let found = (major(number), minor(number));
+    let found = (major(status.st_rdev), minor(status.st_rdev));
     let same = found == (file.major, file.minor);
     same.then_some(()).ok_or_else(|| Access::Changed(format!("{}:{}", found.0, found.1)))
 }
 
-fn verdict(error: Option<Errno>) -> Access {
+fn verdict(error: Errno) -> Access {
     match error {
-        Some(Errno::PERM) => Access::Denied,
-        Some(Errno::ACCESS) => Access::Hidden,
-        Some(Errno::NOENT | Errno::NOTDIR) => Access::Missing,
-        Some(error) => Access::Unknown(error.to_string()),
-        None => Access::Unknown("no reason given".into()),
+        Errno::PERM => Access::Denied,
+        Errno::ACCESS => Access::Hidden,
+        Errno::NOENT | Errno::NOTDIR => Access::Missing,
+        error => Access::Unknown(error.to_string()),
     }
 }

@@ -50,10 +50,9 @@ impl Default for Args {
 impl Args {
     /// Reads `arguments`, and returns beside them a phrase for each that was ignored: a typo in a file that
     /// every node reads must not stop a cluster, so each argument that is not understood keeps its default.
-    pub fn parse(arguments: &[String]) -> (Args, Vec<String>) {
+    pub fn parse(arguments: impl Iterator<Item: AsRef<str>>) -> (Args, Vec<String>) {
         let mut args = Args::default();
-        let complaints = arguments.iter().filter_map(|argument| args.take(argument).err());
-        let complaints = complaints.collect();
+        let complaints = arguments.filter_map(|argument| args.take(argument.as_ref()).err()).collect();
         (args, complaints)
     }
 
@@ -116,7 +115,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn parse(arguments: &[&str]) -> (Args, Vec<String>) {
-        Args::parse(&arguments.iter().map(|a| (*a).to_owned()).collect::<Vec<_>>())
+        Args::parse(arguments.iter())
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
 use device_map::{DeviceMap, Record};
+use spank::export::Arguments;
 use spank::{Context, Spank, log};
 
 use crate::access::{self, Access};
@@ -15,22 +16,30 @@ use crate::resolve::{Resolution, named_rows, resolve};
 use crate::step::Step;
 
 /// What the hook in slurmstepd found, for the tasks forked from it. Unset when that hook did not end well.
-static PREPARED: OnceLock<Result<Option<Prepared>, String>> = OnceLock::new();
+static PREPARED: OnceLock<Prepared> = OnceLock::new();
+
+struct Prepared {
+    args: Args,
+    /// `None` where there is nothing to do, which is so for most tasks of a cluster.
+    given: Result<Option<Given>, String>,
+}
 
 /// A step with devices on a node with a map. The map is read before tasks exist: a job's own mount namespace
 /// may hide it.
-struct Prepared {
+struct Given {
     step: Step,
     map: DeviceMap,
 }
 
 /// `slurm_spank_init`: runs in every process of Slurm that loads plugins.
-pub fn init(spank: &mut Spank<'_>, arguments: &[String]) {
+pub fn init(spank: &mut Spank<'_>, arguments: Arguments<'_>) {
     match spank.context() {
         Context::Local | Context::Allocator => options::register(spank),
         Context::Remote => {
             options::register(spank);
-            let _ = PREPARED.set(prepare(spank, &arguments_of(arguments)));
+            let args = arguments_of(arguments);
+            let given = prepare(spank, &args);
+            let _ = PREPARED.set(Prepared { args, given });
         }
         Context::Slurmd => keep(&arguments_of(arguments)),
         Context::JobScript | Context::Other => {}
@@ -38,22 +47,25 @@ pub fn init(spank: &mut Spank<'_>, arguments: &[String]) {
 }
 
 /// `slurm_spank_task_init`: runs in the forked task, as its user, in its final cgroup.
-pub fn task_init(spank: &mut Spank<'_>, arguments: &[String]) {
-    let args = || Args::parse(arguments).0;
-    // What is the same for every task on the node is said by one of them.
-    let once = |spank: &Spank<'_>, why| if spank.local_task() == Ok(0) { Some(why) } else { None };
-    let (args, why) = match PREPARED.get() {
-        // Most tasks of a cluster.
-        Some(Ok(None)) => return,
-        Some(Ok(Some(prepared))) => {
-            let args = args();
-            let Err(why) = contained(|| give(spank, prepared, &args)) else { return };
-            (args, Some(why))
+pub fn task_init(spank: &mut Spank<'_>, arguments: Arguments<'_>) {
+    match PREPARED.get() {
+        Some(Prepared { given: Ok(None), .. }) => {}
+        Some(Prepared { args, given: Ok(Some(given)) }) => {
+            if let Err(why) = contained(|| give(spank, given, args)) {
+                refuse(spank, args, Some(&why));
+            }
         }
-        Some(Err(why)) => (args(), once(spank, why.clone())),
-        None => (args(), once(spank, "the plugin failed at the start of the step, see slurmd's log".into())),
-    };
-    refuse(spank, &args, why.as_deref());
+        Some(Prepared { args, given: Err(why) }) => refuse(spank, args, once(spank, why)),
+        None => {
+            let (args, _) = Args::parse(arguments.iter());
+            refuse(spank, &args, once(spank, "the plugin failed at the start of the step, see slurmd's log"));
+        }
+    }
+}
+
+/// What is the same for every task on the node is said by one of them.
+fn once<'a>(spank: &Spank<'_>, why: &'a str) -> Option<&'a str> {
+    (spank.local_task() == Ok(0)).then_some(why)
 }
 
 /// Makes a panic an error: Slurm would ignore it in a plugin loaded as `optional`, and run the task.
@@ -62,8 +74,8 @@ fn contained(give: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
     catch_unwind(AssertUnwindSafe(give)).unwrap_or_else(failed)
 }
 
-fn arguments_of(arguments: &[String]) -> Args {
-    let (args, complaints) = Args::parse(arguments);
+fn arguments_of(arguments: Arguments<'_>) -> Args {
+    let (args, complaints) = Args::parse(arguments.iter());
     for complaint in complaints {
         log::error(&format!("[mig] plugstack.conf: {complaint}"));
     }
@@ -77,18 +89,18 @@ fn keep(args: &Args) {
     }
 }
 
-fn prepare(spank: &Spank<'_>, args: &Args) -> Result<Option<Prepared>, String> {
+fn prepare(spank: &Spank<'_>, args: &Args) -> Result<Option<Given>, String> {
     let Some(step) = Step::read(spank)? else { return Ok(None) };
     match node::map(&args.map) {
-        Ok(map) => Ok(map.map(|map| Prepared { step, map })),
+        Ok(map) => Ok(map.map(|map| Given { step, map })),
         // A node that Slurm looks after itself.
         Err(NoMap::Missing(_)) if step.is_named() => Ok(None),
         Err(error) => Err(error.to_string()),
     }
 }
 
-fn give(spank: &mut Spank<'_>, prepared: &Prepared, args: &Args) -> Result<(), String> {
-    let Prepared { step, map } = prepared;
+fn give(spank: &mut Spank<'_>, given: &Given, args: &Args) -> Result<(), String> {
+    let Given { step, map } = given;
     let view = step.view(spank)?;
     let named = named_rows(map, &view).unwrap_or_default();
     let access = |index: usize, record: &Record| {

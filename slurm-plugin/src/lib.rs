@@ -21,6 +21,11 @@ pub mod publish;
 pub mod resolve;
 pub mod step;
 
+/// The default one; said here, it is compiled into this crate's own code, which saves each process that loads the
+/// plugin a page of the standard library's.
+#[global_allocator]
+static ALLOCATOR: std::alloc::System = std::alloc::System;
+
 // A test executable has no Slurm around it to resolve the symbols from.
 #[cfg(not(test))]
 spank::plugin!("spank_mig", slurm_spank_init => hooks::init, slurm_spank_task_init => hooks::task_init);

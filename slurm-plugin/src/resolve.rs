@@ -49,8 +49,6 @@
 mod names;
 mod reason;
 
-use std::collections::BTreeSet;
-
 use device_map::{DeviceMap, Record};
 
 use crate::access::Access;
@@ -95,12 +93,7 @@ struct Given {
 
 impl Given {
     /// Indexes are rows, unless what the cgroup opens shows that they are not and that Slurm's names are.
-    fn new(
-        map: &DeviceMap,
-        step: &StepView,
-        open: &BTreeSet<usize>,
-        limited: bool,
-    ) -> Result<Self, Unresolved> {
+    fn new(map: &DeviceMap, step: &StepView, open: &[usize], limited: bool) -> Result<Self, Unresolved> {
         let indexes = step.devices.clone();
         let rows = map.records.len();
         let beyond = indexes.iter().copied().find(|index| *index >= rows);
@@ -134,8 +127,7 @@ pub fn resolve(
 ) -> Result<Resolution, Unresolved> {
     let verdicts: Vec<Access> =
         map.records.iter().enumerate().map(|(index, record)| access(index, record)).collect();
-    let open: BTreeSet<usize> =
-        (0..verdicts.len()).filter(|index| verdicts[*index] == Access::Allowed).collect();
+    let open: Vec<usize> = (0..verdicts.len()).filter(|index| verdicts[*index] == Access::Allowed).collect();
     let limited = verdicts.contains(&Access::Denied);
     let given = Given::new(map, step, &open, limited)?;
     for row in given.all() {
@@ -175,7 +167,7 @@ fn usable(index: usize, record: &Record, verdict: &Access) -> Result<(), Unresol
 }
 
 /// The cgroup denies something, so what it opens is the answer.
-fn by_cgroup(step: &StepView, given: &Given, open: &BTreeSet<usize>) -> Result<Vec<usize>, Unresolved> {
+fn by_cgroup(step: &StepView, given: &Given, open: &[usize]) -> Result<Vec<usize>, Unresolved> {
     let all = given.all();
     if let Some(index) = open.iter().copied().find(|row| !all.contains(row)) {
         return Err(Unresolved::Foreign { index, devices: ascending(given.indexes.iter().copied()) });
@@ -184,7 +176,7 @@ fn by_cgroup(step: &StepView, given: &Given, open: &BTreeSet<usize>) -> Result<V
         None => refined(step, given),
         Some(index) if !step.binds_tasks => Err(Unresolved::Denied { index }),
         Some(_) if open.is_empty() => Err(Unresolved::AllDenied { devices: all }),
-        Some(_) => Ok(ascending(open.iter().copied())),
+        Some(_) => Ok(open.to_vec()),
     }
 }
 
@@ -240,7 +232,10 @@ fn rows(
 }
 
 fn ascending(indexes: impl Iterator<Item = usize>) -> Vec<usize> {
-    indexes.collect::<BTreeSet<_>>().into_iter().collect()
+    let mut indexes: Vec<usize> = indexes.collect();
+    indexes.sort_unstable();
+    indexes.dedup();
+    indexes
 }
 
 #[cfg(test)]
