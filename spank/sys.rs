@@ -1,8 +1,8 @@
 //! What bindgen makes of the installed `slurm/spank.h`, and the symbols that are looked up at run time.
 //!
-//! None of it is linked: the symbols are resolved from the process that loads the plugin. rustc links shared
-//! objects with `BIND_NOW`, so a symbol that one release lacks must not be referred to; it is asked for with
-//! [`optional`].
+//! None of it is linked: the symbols are resolved from the process that loads the plugin, and all of them when it is
+//! loaded, since rustc calls through the global offset table. So a symbol that one release lacks must not be referred
+//! to; it is asked for with [`optional`].
 
 #[allow(dead_code, non_camel_case_types, non_snake_case, non_upper_case_globals, unreachable_pub)]
 #[allow(clippy::all, clippy::undocumented_unsafe_blocks)]
