@@ -3,8 +3,7 @@
 //! The option wins over the variable. Both are read in the task; the commands only check the spelling.
 
 use std::ffi::CStr;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::OnceLock;
 
 use spank::Spank;
 use spank::options::CommandOption;
@@ -83,9 +82,9 @@ fn quoted(text: &str) -> String {
     }
 }
 
-/// What the command line said; slurmstepd gets it before any task is forked.
-static NAMING: Mutex<Option<Naming>> = Mutex::new(None);
-static SHARE: Mutex<Option<Share>> = Mutex::new(None);
+/// What the command line said. slurmstepd is told once, before any task is forked; commands only check the spelling.
+static NAMING: OnceLock<Naming> = OnceLock::new();
+static SHARE: OnceLock<Share> = OnceLock::new();
 
 const OPTIONS: [CommandOption; 2] = [
     CommandOption {
@@ -94,7 +93,7 @@ const OPTIONS: [CommandOption; 2] = [
         usage: c"[mig] name MIG devices in CUDA_VISIBLE_DEVICES by UUID (default), by Slurm's index, or not at all",
         accept: |text| {
             let naming = Naming::parse(text).map_err(|what| format!("[mig] --mig-devices: {what}"))?;
-            *NAMING.lock().unwrap_or_else(PoisonError::into_inner) = Some(naming);
+            let _ = NAMING.set(naming);
             Ok(())
         },
     },
@@ -104,7 +103,7 @@ const OPTIONS: [CommandOption; 2] = [
         usage: c"[mig] show each task all of its MIG devices (default), or one, in turn",
         accept: |text| {
             let share = Share::parse(text).map_err(|what| format!("[mig] --mig-per-task: {what}"))?;
-            *SHARE.lock().unwrap_or_else(PoisonError::into_inner) = Some(share);
+            let _ = SHARE.set(share);
             Ok(())
         },
     },
@@ -122,8 +121,8 @@ pub fn register(spank: &mut Spank<'_>) {
 /// The wishes for the running task, and a phrase for each variable that was not understood.
 pub fn wishes(spank: &Spank<'_>) -> (Wishes, Vec<String>) {
     let mut complaints = Vec::new();
-    let naming = *NAMING.lock().unwrap_or_else(PoisonError::into_inner);
-    let share = *SHARE.lock().unwrap_or_else(PoisonError::into_inner);
+    let naming = NAMING.get().copied();
+    let share = SHARE.get().copied();
     let naming = naming.or_else(|| variable(spank, DEVICES_VARIABLE, Naming::parse, &mut complaints));
     let share = share.or_else(|| variable(spank, PER_TASK_VARIABLE, Share::parse, &mut complaints));
     (Wishes { naming: naming.unwrap_or_default(), share: share.unwrap_or_default() }, complaints)
