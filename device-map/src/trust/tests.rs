@@ -134,6 +134,15 @@ fn its_size_has_a_limit() {
 }
 
 #[test]
+fn every_directory_above_it_is_looked_at() {
+    let above = |path| directories(Path::new(path)).collect::<Vec<_>>();
+    assert_eq!(above("/run/gresgen/devices"), ["/run/gresgen", "/run", "/"].map(Path::new));
+    assert_eq!(above("/devices"), [Path::new("/")]);
+    // A link before two slashes is seen as one.
+    assert_eq!(above("/link//devices")[1].as_os_str(), "/link");
+}
+
+#[test]
 fn its_path_is_absolute() {
     let error = read(Path::new("devices"), me()).unwrap_err();
     assert_eq!(error.to_string(), "devices: is not an absolute path");
