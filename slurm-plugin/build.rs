@@ -8,7 +8,8 @@
 //!   again (`_spank_plugin_find`, src/common/spank.c); the second time is then no more than a look-up.
 //! * GNU ld makes two segments of it, with code and constants in one (`-z noseparate-code`), where lld makes four.
 //! * The few symbols that are called through the PLT are bound when they are called (`-z lazy`), as in Slurm's own
-//!   plugins. All else that the loader fills in is read-only afterwards (RELRO).
+//!   plugins (slurm.spec: "-z,now or -z,relro breaks the plugin stack"). All else that the loader fills in is read-only
+//!   afterwards (RELRO).
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

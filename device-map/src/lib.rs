@@ -85,7 +85,7 @@ pub struct DeviceFile {
 }
 
 /// Where the kernel tells the id of the running boot (proc(5)).
-const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+pub const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// Its length: that of a UUID.
 const BOOT_ID_BYTES: usize = 36;
 

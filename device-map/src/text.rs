@@ -162,7 +162,7 @@ impl Columns {
     fn cells<'a>(&self, line: &'a str) -> Result<[&'a str; COLUMNS.len()], String> {
         let mut cells = [""; COLUMNS.len()];
         let mut count = 0;
-        for cell in words(line, ' ') {
+        for cell in line.split(' ') {
             count += 1;
             if cell.is_empty() {
                 return Err(format!("column {count} is empty"));
@@ -185,7 +185,7 @@ impl Columns {
         for id in [uuid, parent] {
             is_uuid(id).then_some(()).ok_or_else(|| format!("{id:?} is not MIG-... or GPU-..."))?;
         }
-        let files: Result<Vec<DeviceFile>, String> = words(files, ',').map(str::parse).collect();
+        let files: Result<Vec<DeviceFile>, String> = files.split(',').map(str::parse).collect();
         Ok(Record {
             gres_type: gres_type.to_owned(),
             uuid: uuid.to_owned(),
@@ -194,15 +194,6 @@ impl Columns {
             files: files?,
         })
     }
-}
-
-/// What stands between separators.
-#[expect(
-    clippy::manual_pattern_char_comparison,
-    reason = "for words this short a search for a char takes twice as long"
-)]
-fn words(text: &str, separator: char) -> impl Iterator<Item = &str> {
-    text.split(move |c| c == separator)
 }
 
 /// Whether `text` can stand in a list of devices: NVML's prefix, and nothing that would end or split the list.

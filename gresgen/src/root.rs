@@ -64,8 +64,8 @@ impl Root {
     pub const LOCK: &'static str = "/run/gresgen/lock";
     /// What an apply set out to do; present only while it runs or after it was cut off.
     pub const INTENT: &'static str = "/var/lib/gresgen/intent.json";
-    /// Identity of the running boot (proc(5)); instances never survive a boot.
-    pub const BOOT_ID: &'static str = "/proc/sys/kernel/random/boot_id";
+    /// Identity of the running boot; instances never survive a boot.
+    pub const BOOT_ID: &'static str = device_map::BOOT_ID;
     /// CPUs with their sockets and threads (Linux, Documentation/ABI/stable/sysfs-devices-system-cpu).
     pub const CPUS: &'static str = "/sys/devices/system/cpu";
     /// Minor numbers of all MIG capabilities (NVIDIA open-gpu-kernel-modules, nv-caps.c).

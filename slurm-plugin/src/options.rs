@@ -82,7 +82,9 @@ fn quoted(text: &str) -> String {
     }
 }
 
-/// What the command line said. slurmstepd is told once, before any task is forked; commands only check the spelling.
+/// What the command line said; slurmstepd is told before any task is forked, commands only check the spelling. The first
+/// word counts: options of the launch come before those that the environment carries on from the job
+/// (`_spank_stack_get_remote_options`, src/common/spank.c).
 static NAMING: OnceLock<Naming> = OnceLock::new();
 static SHARE: OnceLock<Share> = OnceLock::new();
 
