@@ -12,6 +12,7 @@ use super::handle::{Device, Target};
 use super::pointer::{Out, Text};
 use super::structs;
 use crate::code::{Answer, Code};
+use crate::host::Cpus;
 use crate::machine::{DRIVER_VERSION, Gpu, MigDevice};
 use crate::sheet;
 use crate::store::Snapshot;
@@ -115,20 +116,13 @@ pub(super) fn memory(s: &Snapshot, device: Device) -> Answer<u64> {
     })
 }
 
-/// Every GPU is near every CPU of the host.
 pub(super) fn cpu_affinity(s: &Snapshot, device: Device, size: u32, set: &Out<c_ulong>) -> Answer {
     device.target(&s.machine)?;
     if size == 0 {
         return Err(Code::INVALID_ARGUMENT);
     }
-    let cpus = std::fs::read_to_string("/proc/cpuinfo").map_err(|_| Code::OPERATING_SYSTEM)?;
-    let count = cpus.lines().filter(|l| l.starts_with("processor")).count() as u32;
-    let word = |at: u32| match count.saturating_sub(at * c_ulong::BITS) {
-        0 => 0,
-        left if left >= c_ulong::BITS => c_ulong::MAX,
-        left => (1 << left) - 1,
-    };
-    set.fill((0..size).map(word))
+    let cpus = Cpus::online();
+    set.fill((0..size).map(|at| cpus.word(at, c_ulong::BITS)))
 }
 
 pub(super) fn virtualization(gpu: &Gpu) -> u32 {
