@@ -133,7 +133,6 @@ absent! {
         nvmlDeviceGetNvlinkSupportedBwModes,
         nvmlDeviceGetOfaUtilization,
         nvmlDeviceGetP2PStatus,
-        nvmlDeviceGetPciInfoExt,
         nvmlDeviceGetPcieLinkMaxSpeed,
         nvmlDeviceGetPcieReplayCounter,
         nvmlDeviceGetPcieSpeed,

@@ -119,6 +119,10 @@ pub(super) fn pci_info(s: &Snapshot, device: Device, pci: &Out<nvmlPciInfo_t>) -
     pci.set(structs::pci_info(device.target(&s.machine)?.physical()))
 }
 
+pub(super) fn pci_info_ext(s: &Snapshot, device: Device, pci: &Out<nvmlPciInfoExt_t>) -> Answer {
+    structs::fill::<Gpu, nvmlPciInfoExt_t, nvmlPciInfoExt_t>(pci, device.target(&s.machine)?.physical())
+}
+
 /// Total memory, in MiB.
 pub(super) fn memory(s: &Snapshot, device: Device) -> Answer<u64> {
     Ok(match device.target(&s.machine)? {
