@@ -2,7 +2,7 @@
 
 use crate::fold::{Problem, Purpose, wanted};
 use crate::geometry::Placed;
-use crate::plan::{Demand, Goal, GpuState, Want};
+use crate::goal::{Demand, Goal, GpuState, Want};
 use crate::profile::{Attribute, Profile};
 use crate::room;
 use crate::shortage::{Blocker, Infeasible, Nearest, Reason};
