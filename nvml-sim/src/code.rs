@@ -26,6 +26,8 @@ impl Code {
     pub const INSUFFICIENT_SIZE: Code = Code(7);
     /// There is no driver, here: no usable simulated machine.
     pub const DRIVER_NOT_LOADED: Code = Code(9);
+    /// The GPU has to be reset first.
+    pub const RESET_REQUIRED: Code = Code(16);
     /// The operating system refused; here: the state could not be read or written.
     pub const OPERATING_SYSTEM: Code = Code(17);
     /// Another client uses the object.

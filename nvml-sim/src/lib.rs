@@ -21,6 +21,7 @@ pub mod calls;
 pub mod clients;
 pub mod code;
 pub mod faults;
+pub mod hardware;
 mod host;
 pub mod lifecycle;
 pub mod machine;
