@@ -255,7 +255,7 @@ impl<'a> Reader<'a> {
         }
         Err(DriverError::Unlisted {
             gpu: self.gpu.uuid.clone(),
-            instance: format!("{} of {listed} MIG devices of GPU instance {}", inside.len(), gi.id),
+            instance: format!("{} of {listed} MIG devices of GPU instance {}", listed - inside.len(), gi.id),
             has: "list of compute instances",
         })
     }

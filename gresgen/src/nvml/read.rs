@@ -43,6 +43,8 @@ struct Reading<'a> {
     /// GPUs of the node.
     count: u32,
     models: RefCell<BTreeMap<Kind, Rc<Model>>>,
+    /// By PCI device id.
+    architectures: RefCell<BTreeMap<u32, Option<Architecture>>>,
 }
 
 /// GPUs that agree in this can be cut into the same: what NVML says of profiles depends on the chip, the board and its
@@ -85,7 +87,13 @@ impl Driver {
         if count > MAX_MINOR + 1 {
             return Err(failed("driver", call)(lie(format!("{count} GPUs"))));
         }
-        let reading = Reading { driver: self, detail, count, models: RefCell::default() };
+        let reading = Reading {
+            driver: self,
+            detail,
+            count,
+            models: RefCell::default(),
+            architectures: RefCell::default(),
+        };
         let gpus: Result<Vec<Gpu>, DriverError> = (0..count).map(|index| reading.gpu(index)).collect();
         let gpus = gpus?;
         for (at, gpu) in gpus.iter().enumerate() {
@@ -155,7 +163,9 @@ impl Reading<'_> {
             pci_device: pci.device,
             pci_subsystem: Some(pci.subsystem),
             memory_mib: memory >> 20,
-            architecture: generation(&device).map_err(failed(&uuid, "nvmlDeviceGetArchitecture"))?,
+            architecture: self
+                .architecture(&device, pci.device)
+                .map_err(failed(&uuid, "nvmlDeviceGetArchitecture"))?,
             mode,
             guest: told(device.virtualization_mode())
                 .map_err(failed(&uuid, "nvmlDeviceGetVirtualizationMode"))?
@@ -198,6 +208,15 @@ impl Reading<'_> {
             }
         }
         Ok(Some(gpu))
+    }
+
+    fn architecture(&self, device: &Device<'_>, pci: u32) -> Result<Option<Architecture>, NvmlError> {
+        if let Some(known) = self.architectures.borrow().get(&pci) {
+            return Ok(*known);
+        }
+        let architecture = generation(device)?;
+        self.architectures.borrow_mut().insert(pci, architecture);
+        Ok(architecture)
     }
 
     /// What the GPU can be cut into: asked once for GPUs of one kind.
