@@ -1,11 +1,12 @@
-//! The files a driver would show, derived from the state: device nodes and `/proc/driver/nvidia*`.
+//! The files a driver would show, derived from the state: device nodes, `/proc/driver/nvidia*`, and what [`sysfs`]
+//! says.
 //!
 //! [`tree`] says what there has to be, [`apply`] makes it so and leaves alone what is right already.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
@@ -13,6 +14,7 @@ use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 
 use crate::machine::{DRIVER_VERSION, Gpu, Machine, Majors};
 use crate::store::StoreError;
+use crate::sysfs;
 
 /// Capability minors are fixed when the driver loads (open-gpu-kernel-modules, nv-caps.c): 1 and 2 for
 /// all of MIG, then 15 GPU instances of 1 + 8 numbers for each of 32 GPUs.
@@ -35,10 +37,15 @@ mod minors {
 
 /// A file of the tree, with its permission bits.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Node {
+pub(crate) enum Node {
+    /// A directory, which other files may make unasked.
     Directory,
+    /// A file of that text.
     Text(u32, String),
+    /// A character device of that major and minor number.
     Device(u32, (u32, u32)),
+    /// A symbolic link to that path, relative as in sysfs, so that it holds under any root.
+    Link(String),
 }
 
 /// Directories below which a file that is not in the tree is one of a dead instance.
@@ -83,6 +90,7 @@ fn tree(machine: &Machine) -> BTreeMap<PathBuf, Node> {
     put("dev/nvidia-uvm-tools".into(), device(0o666, |m| m.uvm, 1));
     put(format!("{CAPS}/nvidia-cap{}", minors::CONFIG), capability(0o400, minors::CONFIG));
     put(format!("{CAPS}/nvidia-cap{}", minors::MONITOR), capability(0o444, minors::MONITOR));
+    sysfs::files(machine).into_iter().for_each(|(path, node)| put(path, node));
     put("proc/devices".into(), Node::Text(0o444, devices(majors)));
     put("proc/driver/nvidia/version".into(), Node::Text(0o444, version()));
     put("proc/driver/nvidia-caps/mig-minors".into(), Node::Text(0o444, mig_minors()));
@@ -189,6 +197,7 @@ fn is_already(path: &Path, node: &Node) -> bool {
         Node::Device(mode, (major, minor)) => {
             found.file_type().is_char_device() && permits(*mode) && found.rdev() == makedev(*major, *minor)
         }
+        Node::Link(target) => fs::read_link(path).is_ok_and(|found| found == Path::new(target)),
     }
 }
 
@@ -212,6 +221,11 @@ fn replace(path: &Path, node: &Node) -> io::Result<()> {
         Node::Device(mode, (major, minor)) => {
             make_device(&next, *major, *minor)?;
             *mode
+        }
+        Node::Link(target) => {
+            symlink(target, &next)?;
+            // A link has no permissions of its own.
+            return fs::rename(&next, path);
         }
     };
     fs::set_permissions(&next, fs::Permissions::from_mode(mode))?;

@@ -36,6 +36,13 @@ pub fn total_memory(board: &Board) -> u64 {
         .unwrap_or_else(|| u64::from(name_of(whole(board)).memory_gb()) * 1024)
 }
 
+/// Size of the window to the memory, BAR1, in MiB: the power of two that holds it all. So it is in `nvidia-smi -q -x`
+/// of A100-SXM4-40GB (65536), H100 80GB HBM3 (131072) and B200 (262144); NVIDIA/k8s-test-infra,
+/// tests/e2e/go/assertions/nvidiasmi/testdata/hardware.
+pub fn bar1(board: &Board) -> u64 {
+    total_memory(board).next_power_of_two()
+}
+
 /// Memory of a GPU instance, in MiB; unknown: its share of the total by placement units.
 pub fn memory(board: &Board, row: &Row) -> u64 {
     let share = || total_memory(board) * u64::from(row.size) / u64::from(board.units);
@@ -121,6 +128,13 @@ mod tests {
                 assert_eq!(parts.max(), Some(whole), "{} {}", board.key, row.name);
                 assert!(engines(board, row).copy >= 1);
             }
+        }
+    }
+
+    #[test]
+    fn bar1_is_that_of_the_published_listings() {
+        for (key, mib) in [("a100-40gb", 65536), ("h100-80gb-sxm", 131_072), ("b200-180gb", 262_144)] {
+            assert_eq!(bar1(Board::by_key(key).unwrap()), mib, "{key}");
         }
     }
 

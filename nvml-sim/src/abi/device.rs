@@ -12,6 +12,7 @@ use super::handle::{Device, Target};
 use super::pointer::{Out, Text};
 use super::structs;
 use crate::code::{Answer, Code};
+use crate::host::Cpus;
 use crate::machine::{DRIVER_VERSION, Gpu, MigDevice};
 use crate::sheet;
 use crate::store::Snapshot;
@@ -24,9 +25,20 @@ pub(super) fn nvml_version() -> String {
     format!("13.{DRIVER_VERSION}")
 }
 
+/// Name of a process, cropped to the buffer as nvml.h says.
 pub(super) fn process_name(pid: u32, name: &Out<c_char>, length: u32) -> Answer {
-    let command = std::fs::read_to_string(format!("/proc/{pid}/comm")).map_err(|_| Code::NOT_FOUND)?;
-    name.set_text(length, command.trim_end())
+    let path = process_path(pid).ok_or(Code::NOT_FOUND)?;
+    let room = (length as usize).saturating_sub(1);
+    let end = (0..=room.min(path.len())).rev().find(|&at| path.is_char_boundary(at)).unwrap_or(0);
+    name.set_text(length, &path[..end])
+}
+
+/// The first argument of a process, or, where it has none, what the kernel calls it.
+pub(super) fn process_path(pid: u32) -> Option<String> {
+    let read = |file: &str| std::fs::read(format!("/proc/{pid}/{file}")).ok();
+    let first = read("cmdline")?.split(|&byte| byte == 0).next().map(<[u8]>::to_vec);
+    let text = first.filter(|first| !first.is_empty()).or_else(|| read("comm"))?;
+    Some(String::from_utf8_lossy(&text).trim_end().to_owned())
 }
 
 pub(super) fn by_index(s: &Snapshot, index: u32, device: &Out<Device>) -> Answer {
@@ -107,6 +119,10 @@ pub(super) fn pci_info(s: &Snapshot, device: Device, pci: &Out<nvmlPciInfo_t>) -
     pci.set(structs::pci_info(device.target(&s.machine)?.physical()))
 }
 
+pub(super) fn pci_info_ext(s: &Snapshot, device: Device, pci: &Out<nvmlPciInfoExt_t>) -> Answer {
+    structs::fill::<Gpu, nvmlPciInfoExt_t, nvmlPciInfoExt_t>(pci, device.target(&s.machine)?.physical())
+}
+
 /// Total memory, in MiB.
 pub(super) fn memory(s: &Snapshot, device: Device) -> Answer<u64> {
     Ok(match device.target(&s.machine)? {
@@ -115,20 +131,13 @@ pub(super) fn memory(s: &Snapshot, device: Device) -> Answer<u64> {
     })
 }
 
-/// Every GPU is near every CPU of the host.
 pub(super) fn cpu_affinity(s: &Snapshot, device: Device, size: u32, set: &Out<c_ulong>) -> Answer {
     device.target(&s.machine)?;
     if size == 0 {
         return Err(Code::INVALID_ARGUMENT);
     }
-    let cpus = std::fs::read_to_string("/proc/cpuinfo").map_err(|_| Code::OPERATING_SYSTEM)?;
-    let count = cpus.lines().filter(|l| l.starts_with("processor")).count() as u32;
-    let word = |at: u32| match count.saturating_sub(at * c_ulong::BITS) {
-        0 => 0,
-        left if left >= c_ulong::BITS => c_ulong::MAX,
-        left => (1 << left) - 1,
-    };
-    set.fill((0..size).map(word))
+    let cpus = Cpus::online();
+    set.fill((0..size).map(|at| cpus.word(at, c_ulong::BITS)))
 }
 
 pub(super) fn virtualization(gpu: &Gpu) -> u32 {
