@@ -13,7 +13,7 @@ use crate::sheet;
 const DEVICES: &str = "sys/devices/pci0000:00";
 
 /// Class of a GPU without a display: "3D controller" (PCI Code and ID Assignment Specification).
-const CLASS: u32 = 0x03_02_00;
+pub(crate) const CLASS: u32 = 0x03_02_00;
 
 /// Revision of the chip, as `lspci` shows it for every GPU with MIG.
 const REVISION: u8 = 0xa1;

@@ -128,7 +128,6 @@ absent! {
         nvmlDeviceGetNvlinkSupportedBwModes,
         nvmlDeviceGetOfaUtilization,
         nvmlDeviceGetP2PStatus,
-        nvmlDeviceGetPciInfoExt,
         nvmlDeviceGetPcieLinkMaxSpeed,
         nvmlDeviceGetPcieReplayCounter,
         nvmlDeviceGetPcieSpeed,

@@ -114,6 +114,10 @@ pub(super) fn pci_info(s: &Snapshot, device: Device, pci: &Out<nvmlPciInfo_t>) -
     pci.set(structs::pci_info(device.target(&s.machine)?.physical()))
 }
 
+pub(super) fn pci_info_ext(s: &Snapshot, device: Device, pci: &Out<nvmlPciInfoExt_t>) -> Answer {
+    structs::fill::<Gpu, nvmlPciInfoExt_t>(pci, device.target(&s.machine)?.physical())
+}
+
 /// What a MIG device has reserved has not been seen: nothing here.
 pub(super) fn memory(s: &Snapshot, device: Device) -> Answer<structs::Memory> {
     let (mib, reserved) = match device.target(&s.machine)? {

@@ -85,6 +85,7 @@ exports! {
     nvmlDeviceGetPciInfo(device: Device, pci: Pci) = read(|s| device::pci_info(s, device, &pci));
     nvmlDeviceGetPciInfo_v2(device: Device, pci: Pci) = read(|s| device::pci_info(s, device, &pci));
     nvmlDeviceGetPciInfo_v3(device: Device, pci: Pci) = read(|s| device::pci_info(s, device, &pci));
+    nvmlDeviceGetPciInfoExt(device: Device, pci: Out<nvmlPciInfoExt_t>) = read(|s| device::pci_info_ext(s, device, &pci));
     nvmlDeviceGetMemoryInfo(device: Device, memory: Out<nvmlMemory_t>) = read(|s| memory.set(structs::memory(&device::memory(s, device)?)));
     nvmlDeviceGetMemoryInfo_v2(device: Device, memory: Out<nvmlMemory_v2_t>) = read(|s| structs::fill::<structs::Memory, nvmlMemory_v2_t>(&memory, &device::memory(s, device)?));
     nvmlDeviceGetCpuAffinity(device: Device, size: c_uint, set: Out<c_ulong>) = read(|s| device::cpu_affinity(s, device, size, &set));

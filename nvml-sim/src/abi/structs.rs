@@ -11,6 +11,7 @@ use super::pointer::Out;
 use crate::code::{Answer, Code};
 use crate::machine::{Gpu, GpuInstance, MigDevice, compute_name};
 use crate::sheet;
+use crate::sysfs;
 
 /// One version of a struct, filled from a value.
 pub(super) trait Versioned<T>: Sized {
@@ -268,6 +269,26 @@ pub(super) fn pci_info(gpu: &Gpu) -> nvmlPciInfo_t {
         pciDeviceId: gpu.pci_device_id(),
         pciSubSystemId: gpu.pci_subsystem_id(),
         busId: text(&format!("0000{}", gpu.bdf().to_uppercase())),
+    }
+}
+
+impl Versioned<Gpu> for nvmlPciInfoExt_v1_t {
+    const VERSION: u32 = 1;
+
+    fn of(gpu: &Gpu) -> Self {
+        let nvmlPciInfo_t { domain, bus, device, pciDeviceId, pciSubSystemId, busId, .. } = pci_info(gpu);
+        let class = sysfs::CLASS;
+        Self {
+            version: Self::TAG,
+            domain,
+            bus,
+            device,
+            pciDeviceId,
+            pciSubSystemId,
+            baseClass: class >> 16,
+            subClass: class >> 8 & 0xff,
+            busId,
+        }
     }
 }
 

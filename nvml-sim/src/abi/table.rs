@@ -26,6 +26,9 @@ const LENGTH: usize = 256;
 
 /// Positions of what is known.
 mod at {
+    /// Not published: what `nvidia-smi topo -m` calls for each pair of GPUs, with two PCI addresses and a place for
+    /// the kind of path between them. Without an answer it ends.
+    pub(super) const PATH_BETWEEN: usize = 23;
     pub(super) const LOG: usize = 26;
     pub(super) const HANDLE_BY_INDEX: usize = 81;
     /// Processes that compute, that draw, and that compute under MPS.
@@ -39,6 +42,7 @@ union Entry {
     size: usize,
     absent: extern "C" fn() -> nvmlReturn_t,
     handle: extern "C" fn(c_uint, Out<Device>, c_uint) -> nvmlReturn_t,
+    path: extern "C" fn(In<c_void>, In<c_void>, Out<c_uint>) -> nvmlReturn_t,
     processes: extern "C" fn(Device, Out<c_uint>, Out<ProcessEntry>) -> nvmlReturn_t,
 }
 
@@ -50,6 +54,7 @@ static ENTRIES: Table = Table(entries());
 const fn entries() -> [Entry; LENGTH] {
     let mut entries = [Entry { absent }; LENGTH];
     entries[0] = Entry { size: size_of::<Table>() };
+    entries[at::PATH_BETWEEN] = Entry { path: path_between };
     entries[at::LOG] = Entry { absent: log };
     entries[at::HANDLE_BY_INDEX] = Entry { handle: handle_by_index };
     entries[at::PROCESSES[0]] = Entry { processes: computing };
@@ -110,6 +115,13 @@ pub(super) const NAME: &str = "nvmlInternalGetExportTable";
 /// Most entries: a function that the simulator does not have. SUCCESS would be taken for an answer.
 extern "C" fn absent() -> nvmlReturn_t {
     Code::NOT_SUPPORTED.number()
+}
+
+extern "C" fn path_between(_one: In<c_void>, _other: In<c_void>, path: Out<c_uint>) -> nvmlReturn_t {
+    /// Across one host bridge, as `nvmlDeviceGetTopologyCommonAncestor` says. From 0 up nvidia-smi prints PIX, PXB, PHB, NODE,
+    /// SYS, NV1 (seen with 450 and 550).
+    const PHB: c_uint = 2;
+    enter("nvmlDeviceGetTopologyCommonAncestor", read(|_| path.set(PHB)))
 }
 
 /// Takes a line for a log that nobody keeps.
