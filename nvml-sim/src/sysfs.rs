@@ -87,8 +87,7 @@ fn resource(gpu: &Gpu) -> String {
 
 /// The driver's modules (proc(5): name, size, uses, users, state, address).
 fn modules() -> String {
-    format!(
-        "nvidia_uvm 2179072 0 - Live 0x0000000000000000 (OE)\n\
-         nvidia 14381056 1 nvidia_uvm, Live 0x0000000000000000 (OE)\n"
-    )
+    "nvidia_uvm 2179072 0 - Live 0x0000000000000000 (OE)\n\
+     nvidia 14381056 1 nvidia_uvm, Live 0x0000000000000000 (OE)\n"
+        .to_owned()
 }
