@@ -342,63 +342,7 @@ impl Client {
         // SAFETY: NVML checks its pointers for null, which this asks.
         Code::of(unsafe { function!(self, nvmlDeviceGetMigMode)(of.0, null_mut(), null_mut()) })
     }
-
-    /// A GPU instance profile by its number, in the struct of a version; `tag` is what its first field says.
-    ///
-    /// # Errors
-    /// NVML's code.
-    pub fn profile_v(&self, of: DeviceHandle, number: u32, tag: u32) -> Answer<Profile> {
-        let function = function!(self, nvmlDeviceGetGpuInstanceProfileInfoV);
-        // SAFETY: the buffer is larger than any version of the struct.
-        Profile::filled(tag, |info| unsafe { function(of.0, number, info) })
-    }
-
-    /// A GPU instance profile by its id, in the struct of version 3.
-    ///
-    /// # Errors
-    /// NVML's code.
-    pub fn profile_by_id(&self, of: DeviceHandle, id: u32) -> Answer<Profile> {
-        let function = function!(self, nvmlDeviceGetGpuInstanceProfileInfoByIdV);
-        // SAFETY: as above.
-        Profile::filled(Profile::V3, |info| unsafe { function(of.0, id, info) })
-    }
-
-    /// A compute instance profile by its number, of the shared engine profile.
-    ///
-    /// # Errors
-    /// NVML's code.
-    pub fn compute_profile(
-        &self,
-        of: GpuInstanceHandle,
-        number: u32,
-    ) -> Answer<nvmlComputeInstanceProfileInfo_t> {
-        let mut info = nvmlComputeInstanceProfileInfo_t::zeroed();
-        let function = function!(self, nvmlGpuInstanceGetComputeInstanceProfileInfo);
-        // SAFETY: as above.
-        Code::of(unsafe { function(of.0, number, SHARED, &raw mut info) })?;
-        Ok(info)
-    }
-
-    /// The name of a compute instance profile, as the struct of a version has it.
-    ///
-    /// # Errors
-    /// NVML's code.
-    pub fn compute_profile_name(&self, of: GpuInstanceHandle, number: u32, version: u32) -> Answer<String> {
-        let function = function!(self, nvmlGpuInstanceGetComputeInstanceProfileInfoV);
-        // SAFETY: structs of integers and characters.
-        let mut v3: nvmlComputeInstanceProfileInfo_v3_t = unsafe { std::mem::zeroed() };
-        v3.version = match version {
-            2 => tag::<nvmlComputeInstanceProfileInfo_v2_t>(2),
-            _ => tag::<nvmlComputeInstanceProfileInfo_v3_t>(3),
-        };
-        // SAFETY: version 3 is version 2 with one field more at its end (nvml.h).
-        Code::of(unsafe { function(of.0, number, SHARED, (&raw mut v3).cast()) })?;
-        Ok(text(&v3.name))
-    }
 }
-
-/// `NVML_COMPUTE_INSTANCE_ENGINE_PROFILE_SHARED`
-const SHARED: u32 = 0;
 
 impl Drop for Client {
     fn drop(&mut self) {

@@ -1,9 +1,67 @@
-//! The versioned structs of a GPU instance profile.
+//! Profiles, in the versions of their structs.
 
 use nvml_wrapper_sys::bindings::*;
 
-use super::{tag, text};
+use super::{Client, DeviceHandle, GpuInstanceHandle, Zeroed, function, tag, text};
 use crate::code::{Answer, Code};
+
+/// `NVML_COMPUTE_INSTANCE_ENGINE_PROFILE_SHARED`
+const SHARED: u32 = 0;
+
+impl Client {
+    /// A GPU instance profile by its number, in the struct of a version; `tag` is what its first field says.
+    ///
+    /// # Errors
+    /// NVML's code.
+    pub fn profile_v(&self, of: DeviceHandle, number: u32, tag: u32) -> Answer<Profile> {
+        let function = function!(self, nvmlDeviceGetGpuInstanceProfileInfoV);
+        // SAFETY: the buffer is larger than any version of the struct.
+        Profile::filled(tag, |info| unsafe { function(of.0, number, info) })
+    }
+
+    /// A GPU instance profile by its id, in the struct of version 3.
+    ///
+    /// # Errors
+    /// NVML's code.
+    pub fn profile_by_id(&self, of: DeviceHandle, id: u32) -> Answer<Profile> {
+        let function = function!(self, nvmlDeviceGetGpuInstanceProfileInfoByIdV);
+        // SAFETY: as above.
+        Profile::filled(Profile::V3, |info| unsafe { function(of.0, id, info) })
+    }
+
+    /// A compute instance profile by its number, of the shared engine profile.
+    ///
+    /// # Errors
+    /// NVML's code.
+    pub fn compute_profile(
+        &self,
+        of: GpuInstanceHandle,
+        number: u32,
+    ) -> Answer<nvmlComputeInstanceProfileInfo_t> {
+        let mut info = nvmlComputeInstanceProfileInfo_t::zeroed();
+        let function = function!(self, nvmlGpuInstanceGetComputeInstanceProfileInfo);
+        // SAFETY: as above.
+        Code::of(unsafe { function(of.0, number, SHARED, &raw mut info) })?;
+        Ok(info)
+    }
+
+    /// The name of a compute instance profile, as the struct of a version has it.
+    ///
+    /// # Errors
+    /// NVML's code.
+    pub fn compute_profile_name(&self, of: GpuInstanceHandle, number: u32, version: u32) -> Answer<String> {
+        let function = function!(self, nvmlGpuInstanceGetComputeInstanceProfileInfoV);
+        // SAFETY: structs of integers and characters.
+        let mut v3: nvmlComputeInstanceProfileInfo_v3_t = unsafe { std::mem::zeroed() };
+        v3.version = match version {
+            2 => tag::<nvmlComputeInstanceProfileInfo_v2_t>(2),
+            _ => tag::<nvmlComputeInstanceProfileInfo_v3_t>(3),
+        };
+        // SAFETY: version 3 is version 2 with one field more at its end (nvml.h).
+        Code::of(unsafe { function(of.0, number, SHARED, (&raw mut v3).cast()) })?;
+        Ok(text(&v3.name))
+    }
+}
 
 /// A GPU instance profile as a versioned struct gives it.
 pub struct Profile {
@@ -17,7 +75,7 @@ impl Profile {
     /// First field of the struct of version 3.
     pub const V3: u32 = tag::<nvmlGpuInstanceProfileInfo_v3_t>(3);
 
-    pub(super) fn filled(
+    fn filled(
         tag: u32,
         call: impl FnOnce(*mut nvmlGpuInstanceProfileInfo_v2_t) -> nvmlReturn_t,
     ) -> Answer<Profile> {
