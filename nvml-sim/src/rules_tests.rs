@@ -64,8 +64,8 @@ fn automatic_placement_gives_the_ids_of_every_creation_log() {
     assert_eq!(created("a100-40gb", &[19, 19, 14, 9]), [Some(13), Some(11), Some(3), None]);
 }
 
-/// Column "Instances Free" of `nvidia-smi mig -lgip` on an A100-SXM4-40GB under 580.126.09, whose boards are mirrored, after a
-/// 4g, a 2g and a 1g; in a published transcript of 2026-02-17.
+/// Column "Instances Free" of `nvidia-smi mig -lgip` after a 4g, a 2g and a 1g, on a mirrored A100-SXM4-40GB under
+/// 580.126.09; from a transcript published on 2026-02-17.
 #[test]
 fn free_instances_fall_as_in_a_published_transcript() {
     /// Profiles by id, in the order of the listing.
