@@ -9,11 +9,16 @@
 //! `LAB_RELEASES` names, too.
 #![forbid(unsafe_code)]
 
+#[path = "../../cli/node.rs"]
+#[allow(dead_code, reason = "shared with the tests of the command line")]
+mod cli;
 #[path = "../fetched.rs"]
+#[allow(dead_code, reason = "shared with other judges")]
 mod fetched;
 
 mod both;
 mod fake;
+mod models;
 mod node;
 mod nvml;
 mod sorted;
