@@ -4,9 +4,9 @@
 //! simulator; and `fake_gpus.conf`, a file of its own tests that takes the place of detection. Both name the
 //! devices of a job in `CUDA_VISIBLE_DEVICES`, so both say, without any code of this project, what a job must see.
 //!
-//! Slurm is 22.05 of Debian 12, for which alone the NVML plugin is packaged. It comes by network once;
-//! `NVML_SIM_SKIP_JUDGES=1` passes over what needs it. What needs `fake_gpus.conf` alone runs on the releases that
-//! `LAB_RELEASES` names, too.
+//! `models` has the NVML plugin of three releases (Debian's component contrib) on every model; jobs run under it on
+//! 22.05, the release of Debian 12. It comes by network once; `NVML_SIM_SKIP_JUDGES=1` passes over what needs it. What
+//! needs `fake_gpus.conf` alone runs on the releases that `LAB_RELEASES` names, too.
 #![forbid(unsafe_code)]
 
 #[path = "../../cli/node.rs"]

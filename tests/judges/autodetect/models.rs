@@ -2,7 +2,8 @@
 //! profile and on one in parts, `gpu_nvml.so` and `gpu_nvidia.so` on whole GPUs.
 //!
 //! Where what Slurm finds is not what the device map has, the snapshots list it; [`nvml`](crate::nvml) says of each
-//! difference who is right.
+//! difference who is right. A device that goes by another's type takes the other's place in Slurm's count, too: the
+//! other is found by its own name and left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
@@ -123,21 +124,28 @@ impl Detector {
         output.stdout + &output.stderr
     }
 
-    /// Records of the map that Slurm does not have as they are, each with the name it found instead.
+    /// Types of the map that Slurm calls otherwise, each with the name it found for these files instead.
     fn differences(&self, model: &Model, plugin: &str) -> BTreeMap<String, String> {
         let said = self.says(model, plugin);
-        let detected: BTreeSet<_> =
-            said.lines().filter(|line| line.contains("Gres Name=gpu")).map(record).collect();
-        let predicted = model.predicted();
-        let name = |files: &str| {
+        let lines = said.lines().filter(|line| line.contains("Gres Name=gpu"));
+        let mut kept: BTreeMap<String, String> =
+            lines.map(record).map(|(kind, files)| (files, kind)).collect();
+        // What has no type of the node is left out, with a line that has its name.
+        let left_out = |files: &str| {
             let line =
                 said.lines().find(|line| line.contains("Type:") && line.contains(&format!("File:{files} ")));
             let found = line.and_then(|line| line.split_once("Type:")?.1.split_whitespace().next());
             found.unwrap_or_else(|| panic!("{} {plugin}: {files}: not in\n{said}", model.key)).to_owned()
         };
-        let wrong: Vec<_> = detected.difference(&predicted).collect();
-        assert!(wrong.is_empty(), "{} {plugin}: {wrong:?}\n{said}", model.key);
-        predicted.difference(&detected).map(|(kind, files)| (kind.clone(), name(files))).collect()
+        let mut differences = BTreeMap::new();
+        for (kind, files) in model.predicted() {
+            let found = kept.remove(&files).unwrap_or_else(|| left_out(&files));
+            if found != kind {
+                differences.insert(kind, found);
+            }
+        }
+        assert!(kept.is_empty(), "{} {plugin}: not on the map: {kept:?}\n{said}", model.key);
+        differences
     }
 }
 
