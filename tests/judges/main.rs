@@ -51,10 +51,14 @@ impl Bench {
     }
 }
 
+/// NVIDIA's bindings of R580, the driver that is simulated.
+const BINDINGS: &str = "nvidia-ml-py>=13.580,<13.581";
+
 /// The directory to name in PYTHONPATH for a package of PyPI, given with its versions.
 fn pip(requirement: &str) -> PathBuf {
     let name = requirement.split(['<', '>', '=']).next().unwrap_or(requirement);
-    kept(name, |directory| {
+    // What was fetched for other versions is not this.
+    kept(&requirement.replace(['<', '>', '=', ','], "-"), |directory| {
         let part = directory.with_extension("part");
         let _ = fs::remove_dir_all(&part);
         let mut pip = Command::new("python3");
@@ -71,7 +75,7 @@ impl Bench {
     /// A script of this directory, with nvidia-ml-py at hand.
     fn python(&self, script: &str) -> Command {
         let mut python = self.command("python3");
-        python.env("PYTHONPATH", pip("nvidia-ml-py>=13,<14")).env("PYTHONDONTWRITEBYTECODE", "1");
+        python.env("PYTHONPATH", pip(BINDINGS)).env("PYTHONDONTWRITEBYTECODE", "1");
         python.arg(scripts().join(script));
         python
     }
