@@ -42,7 +42,8 @@ pub struct Traits {
     pub vgpu: bool,
     /// Nobody makes `/dev/nvidia-caps` nodes for its instances, as on a host without `nvidia-modprobe`.
     pub nocaps: bool,
-    /// The machine is a guest and this GPU is passed through to it: it cannot be reset from inside.
+    /// The machine is a guest that this GPU is passed through to, and cannot reset it: on Ampere a mode change stays
+    /// pending until it is rebooted.
     #[serde(default)]
     pub passthrough: bool,
 }

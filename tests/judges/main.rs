@@ -1,5 +1,5 @@
 //! Judges that this project did not write: NVIDIA's Python bindings, Slurm's NVML plugin, and programs that people
-//! watch GPUs with, as clients of the simulator.
+//! watch GPUs with, as clients of the simulator; and the answers that real boards gave.
 //!
 //! They need root, and the network once: Python packages come by pip, programs by apt from Debian, its components contrib
 //! and non-free among it. All are kept in Cargo's directory for test files. Where that is not to be had,
@@ -9,6 +9,7 @@ mod clients;
 mod faults;
 mod fetched;
 mod hammer;
+mod hardware;
 mod life;
 mod slurm;
 

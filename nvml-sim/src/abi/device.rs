@@ -13,7 +13,7 @@ use super::pointer::{Out, Text};
 use super::structs;
 use crate::code::{Answer, Code};
 use crate::hardware;
-use crate::host::Cpus;
+use crate::host::{self, Cpus};
 use crate::machine::{DRIVER_VERSION, Gpu, MigDevice};
 use crate::sheet;
 use crate::store::Snapshot;
@@ -154,10 +154,12 @@ pub(super) fn cpu_affinity(s: &Snapshot, device: Device, size: u32, set: &Out<c_
     set.fill((0..size).map(|at| cpus.word(at, c_ulong::BITS)))
 }
 
+/// A GPU in a virtual machine is one that was passed through to it: so say boards in one, and so does the
+/// simulator on such a host.
 pub(super) fn virtualization(gpu: &Gpu) -> u32 {
     if gpu.traits.vgpu {
         nvmlGpuVirtualizationMode_NVML_GPU_VIRTUALIZATION_MODE_VGPU
-    } else if gpu.traits.passthrough {
+    } else if gpu.traits.passthrough || host::is_virtual() {
         nvmlGpuVirtualizationMode_NVML_GPU_VIRTUALIZATION_MODE_PASSTHROUGH
     } else {
         nvmlGpuVirtualizationMode_NVML_GPU_VIRTUALIZATION_MODE_NONE
