@@ -40,11 +40,6 @@ macro_rules! absent {
 
 absent! {
     of a device {
-        nvmlDeviceGetAccountingMode,
-        nvmlDeviceGetDisplayActive,
-        nvmlDeviceGetMultiGpuBoard,
-        nvmlDeviceGetMemoryBusWidth,
-        nvmlDeviceGetNumGpuCores,
         nvmlDeviceClearAccountingPids,
         nvmlDeviceClearCpuAffinity,
         nvmlDeviceClearEccErrorCounts,
