@@ -6,6 +6,8 @@ host=${HARDWARE_HOST:-/}
 library=${HARDWARE_NVML:-libnvidia-ml.so.1}
 gpu=${HARDWARE_GPU:-0}
 report=${REPORT:-gresgen-hardware-report.txt}
+# What CUDA is asked with: what it can see is what the driver lets it.
+unset CUDA_VISIBLE_DEVICES NVIDIA_VISIBLE_DEVICES
 work=$(mktemp -d "${TMPDIR:-/tmp}/gresgen-hardware.XXXXXX")
 root=$work/root
 raw=$work/report
