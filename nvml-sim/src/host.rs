@@ -51,6 +51,16 @@ impl Cpus {
     }
 }
 
+/// Whether this host is a virtual machine: the processor says so with a flag that hypervisors set (x86 alone has it).
+pub(crate) fn is_virtual() -> bool {
+    fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| has_hypervisor(&text))
+}
+
+fn has_hypervisor(cpuinfo: &str) -> bool {
+    let flags = cpuinfo.lines().filter_map(|line| line.strip_prefix("flags")?.split_once(':'));
+    flags.map(|(_, flags)| flags).any(|flags| flags.split_whitespace().any(|flag| flag == "hypervisor"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,6 +78,12 @@ mod tests {
         for text in ["", "\n", "0-", "a", "0,,1", "0 1"] {
             assert_eq!(Cpus::parse(text), None, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_virtual_machine_is_known_by_its_processors() {
+        assert!(has_hypervisor("processor\t: 0\nflags\t\t: fpu sse2 hypervisor lahf_lm\n"));
+        assert!(!has_hypervisor("processor\t: 0\nmodel name\t: hypervisor\nflags\t\t: fpu hypervisors\n"));
     }
 
     #[test]

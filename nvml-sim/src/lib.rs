@@ -9,6 +9,7 @@
 //!   [`sheet`] completes the tables of [`mig::boards`].
 //! * [`store`] keeps it on disk, `project` derives the `/dev`, `/proc` and `/sys` files from it, [`clients`] says
 //!   which processes use what.
+//! * [`ask`] puts questions to any NVML, the driver's or this one, to compare the answers; [`client`] calls it.
 //! * [`faults`] and [`calls`] are for tests: errors, kills, latency and a call log on order.
 //!
 //! The files are under the root at `dev/`, `proc/` and `sys/`. Run as root, the device files are nodes of majors that no
@@ -17,10 +18,12 @@
 #![deny(unsafe_code)]
 
 mod abi;
+pub mod ask;
 pub mod calls;
 pub mod clients;
 pub mod code;
 pub mod faults;
+pub mod hardware;
 mod host;
 pub mod lifecycle;
 pub mod machine;
@@ -35,6 +38,7 @@ pub mod uuid;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use abi::client;
 pub use spec::{Spec, SpecError};
 pub use store::{Snapshot, Store, StoreError};
 

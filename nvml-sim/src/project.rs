@@ -16,15 +16,17 @@ use crate::machine::{DRIVER_VERSION, Gpu, Machine, Majors};
 use crate::store::StoreError;
 use crate::sysfs;
 
-/// Capability minors are fixed when the driver loads (open-gpu-kernel-modules, nv-caps.c): 1 and 2 for
-/// all of MIG, then 15 GPU instances of 1 + 8 numbers for each of 32 GPUs.
+/// Capability minors are fixed when the driver loads (open-gpu-kernel-modules, nv-caps.c): 0 for the fabric
+/// manager, 1 and 2 for all of MIG, 15 GPU instances of 1 + 8 numbers for each of 32 GPUs, and one for IMEX.
 mod minors {
+    pub(super) const FABRIC: u32 = 0;
     pub(super) const CONFIG: u32 = 1;
     pub(super) const MONITOR: u32 = 2;
     const FIRST: u32 = 3;
     pub(super) const GPUS: u32 = 32;
     pub(super) const INSTANCES: u32 = 15;
     pub(super) const COMPUTE: u32 = 8;
+    pub(super) const IMEX: u32 = FIRST + GPUS * INSTANCES * (1 + COMPUTE);
 
     pub(super) fn instance(gpu_minor: u32, gi: u32) -> u32 {
         FIRST + (gpu_minor * INSTANCES + gi) * (1 + COMPUTE)
@@ -88,12 +90,23 @@ fn tree(machine: &Machine) -> BTreeMap<PathBuf, Node> {
     put("dev/nvidiactl".into(), device(0o666, |m| m.nvidia, 255));
     put("dev/nvidia-uvm".into(), device(0o666, |m| m.uvm, 0));
     put("dev/nvidia-uvm-tools".into(), device(0o666, |m| m.uvm, 1));
+    put(format!("{CAPS}/nvidia-cap{}", minors::FABRIC), capability(0o400, minors::FABRIC));
     put(format!("{CAPS}/nvidia-cap{}", minors::CONFIG), capability(0o400, minors::CONFIG));
     put(format!("{CAPS}/nvidia-cap{}", minors::MONITOR), capability(0o444, minors::MONITOR));
     sysfs::files(machine).into_iter().for_each(|(path, node)| put(path, node));
     put("proc/devices".into(), Node::Text(0o444, devices(majors)));
     put("proc/driver/nvidia/version".into(), Node::Text(0o444, version()));
     put("proc/driver/nvidia-caps/mig-minors".into(), Node::Text(0o444, mig_minors()));
+    put(
+        "proc/driver/nvidia-caps/nvlink-minors".into(),
+        Node::Text(0o444, format!("fabric-mgmt {}\n", minors::FABRIC)),
+    );
+    put(
+        "proc/driver/nvidia-caps/sys-minors".into(),
+        Node::Text(0o444, format!("fabric-imex-mgmt {}\n", minors::IMEX)),
+    );
+    put("proc/driver/nvidia-nvlink/capabilities/fabric-mgmt".into(), access(minors::FABRIC, 0o400));
+    put(format!("{CAPABILITIES}/fabric-imex-mgmt"), access(minors::IMEX, 0o400));
     put(format!("{CAPABILITIES}/mig/config"), access(minors::CONFIG, 0o400));
     put(format!("{CAPABILITIES}/mig/monitor"), access(minors::MONITOR, 0o444));
     for gpu in &machine.gpus {

@@ -77,7 +77,11 @@ fn nocaps_leaves_the_capability_nodes_to_others() {
     let machine = machine("a100-40gb:nocaps", None);
     let caps = root.path().join(CAPS);
     apply(root.path(), &machine).unwrap();
-    assert_eq!(fs::read_dir(&caps).unwrap().count(), 2, "config and monitor alone");
+    assert_eq!(
+        fs::read_dir(&caps).unwrap().count(),
+        3,
+        "those of the fabric manager, config and monitor alone"
+    );
     assert!(root.path().join(CAPABILITIES).join("gpu0/mig/gi2/ci0/access").exists());
     fs::write(caps.join("nvidia-cap21"), "").unwrap();
     apply(root.path(), &machine).unwrap();

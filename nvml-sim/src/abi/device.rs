@@ -12,7 +12,8 @@ use super::handle::{Device, Target};
 use super::pointer::{Out, Text};
 use super::structs;
 use crate::code::{Answer, Code};
-use crate::host::Cpus;
+use crate::hardware;
+use crate::host::{self, Cpus};
 use crate::machine::{DRIVER_VERSION, Gpu, MigDevice};
 use crate::sheet;
 use crate::store::Snapshot;
@@ -99,20 +100,14 @@ pub(super) fn architecture(gpu: &Gpu) -> u32 {
     }
 }
 
-/// CUDA compute capability (CUDA C++ Programming Guide): 8.0, 9.0, 10.0, and 12.0 for RTX PRO.
 pub(super) fn capability(s: &Snapshot, device: Device, major: &Out<c_int>, minor: &Out<c_int>) -> Answer {
-    let board = device.target(&s.machine)?.physical().board;
-    major.set(match board.architecture {
-        Architecture::Ampere => 8,
-        Architecture::Hopper => 9,
-        Architecture::Blackwell if board.units == 12 => 12,
-        Architecture::Blackwell => 10,
-    })?;
-    minor.set(0)
+    let (high, low) = hardware::capability(device.target(&s.machine)?.physical().board);
+    major.set(high.into())?;
+    minor.set(low.into())
 }
 
 pub(super) fn pdi(s: &Snapshot, device: Device, pdi: &Out<nvmlPdi_t>) -> Answer {
-    structs::fill::<u64, nvmlPdi_t, nvmlPdi_t>(pdi, &device.gpu(&s.machine)?.pdi)
+    structs::fill::<u64, nvmlPdi_t>(pdi, &device.gpu(&s.machine)?.pdi)
 }
 
 pub(super) fn pci_info(s: &Snapshot, device: Device, pci: &Out<nvmlPciInfo_t>) -> Answer {
@@ -120,15 +115,34 @@ pub(super) fn pci_info(s: &Snapshot, device: Device, pci: &Out<nvmlPciInfo_t>) -
 }
 
 pub(super) fn pci_info_ext(s: &Snapshot, device: Device, pci: &Out<nvmlPciInfoExt_t>) -> Answer {
-    structs::fill::<Gpu, nvmlPciInfoExt_t, nvmlPciInfoExt_t>(pci, device.target(&s.machine)?.physical())
+    structs::fill::<Gpu, nvmlPciInfoExt_t>(pci, device.target(&s.machine)?.physical())
 }
 
-/// Total memory, in MiB.
-pub(super) fn memory(s: &Snapshot, device: Device) -> Answer<u64> {
-    Ok(match device.target(&s.machine)? {
-        Target::Gpu(gpu) => sheet::total_memory(gpu.board),
-        Target::Mig(device) => device.memory(),
-    })
+/// What a MIG device has reserved has not been seen: nothing here.
+pub(super) fn memory(s: &Snapshot, device: Device) -> Answer<structs::Memory> {
+    let (mib, reserved) = match device.target(&s.machine)? {
+        Target::Gpu(gpu) => (sheet::total_memory(gpu.board), hardware::reserved_memory(gpu.board)),
+        Target::Mig(device) => (device.memory(), 0),
+    };
+    Ok(structs::Memory { total: mib << 20, reserved })
+}
+
+/// CUDA cores outside MIG.
+pub(super) fn cores(s: &Snapshot, device: Device, cores: &Out<u32>) -> Answer {
+    let board = device.gpu(&s.machine)?.board;
+    cores.set(sheet::total_sms(board) * hardware::cores_per_multiprocessor(board))
+}
+
+/// Width of the memory bus, in bits.
+pub(super) fn bus_width(s: &Snapshot, device: Device, width: &Out<u32>) -> Answer {
+    let gpu = device.gpu(&s.machine)?;
+    width.set(hardware::bus_width(gpu.board).ok_or(Code::NOT_SUPPORTED)?)
+}
+
+/// A switch that is off on every data centre board: accounting, a display, a second GPU on the board.
+pub(super) fn off(s: &Snapshot, device: Device, state: &Out<u32>) -> Answer {
+    device.gpu(&s.machine)?;
+    state.set(0)
 }
 
 pub(super) fn cpu_affinity(s: &Snapshot, device: Device, size: u32, set: &Out<c_ulong>) -> Answer {
@@ -140,9 +154,13 @@ pub(super) fn cpu_affinity(s: &Snapshot, device: Device, size: u32, set: &Out<c_
     set.fill((0..size).map(|at| cpus.word(at, c_ulong::BITS)))
 }
 
+/// A GPU in a virtual machine is one that was passed through to it: so say boards in one, and so does the
+/// simulator on such a host.
 pub(super) fn virtualization(gpu: &Gpu) -> u32 {
     if gpu.traits.vgpu {
         nvmlGpuVirtualizationMode_NVML_GPU_VIRTUALIZATION_MODE_VGPU
+    } else if gpu.traits.passthrough || host::is_virtual() {
+        nvmlGpuVirtualizationMode_NVML_GPU_VIRTUALIZATION_MODE_PASSTHROUGH
     } else {
         nvmlGpuVirtualizationMode_NVML_GPU_VIRTUALIZATION_MODE_NONE
     }

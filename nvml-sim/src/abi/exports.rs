@@ -86,11 +86,16 @@ exports! {
     nvmlDeviceGetPciInfo_v2(device: Device, pci: Pci) = read(|s| device::pci_info(s, device, &pci));
     nvmlDeviceGetPciInfo_v3(device: Device, pci: Pci) = read(|s| device::pci_info(s, device, &pci));
     nvmlDeviceGetPciInfoExt(device: Device, pci: Out<nvmlPciInfoExt_t>) = read(|s| device::pci_info_ext(s, device, &pci));
-    nvmlDeviceGetMemoryInfo(device: Device, memory: Out<nvmlMemory_t>) = read(|s| memory.set(structs::memory(device::memory(s, device)?)));
-    nvmlDeviceGetMemoryInfo_v2(device: Device, memory: Out<nvmlMemory_v2_t>) = read(|s| structs::fill::<u64, nvmlMemory_v2_t, nvmlMemory_v2_t>(&memory, &device::memory(s, device)?));
+    nvmlDeviceGetMemoryInfo(device: Device, memory: Out<nvmlMemory_t>) = read(|s| memory.set(structs::memory(&device::memory(s, device)?)));
+    nvmlDeviceGetMemoryInfo_v2(device: Device, memory: Out<nvmlMemory_v2_t>) = read(|s| structs::fill::<structs::Memory, nvmlMemory_v2_t>(&memory, &device::memory(s, device)?));
     nvmlDeviceGetCpuAffinity(device: Device, size: c_uint, set: Out<c_ulong>) = read(|s| device::cpu_affinity(s, device, size, &set));
     nvmlDeviceGetPersistenceMode(device: Device, mode: Count) = read(|s| device.gpu(&s.machine).and_then(|_| mode.set(nvmlEnableState_enum_NVML_FEATURE_ENABLED)));
     nvmlDeviceGetComputeMode(device: Device, mode: Count) = read(|s| device.gpu(&s.machine).and_then(|_| mode.set(nvmlComputeMode_enum_NVML_COMPUTEMODE_DEFAULT)));
+    nvmlDeviceGetMultiGpuBoard(device: Device, multiple: Count) = read(|s| device::off(s, device, &multiple));
+    nvmlDeviceGetDisplayActive(device: Device, active: Count) = read(|s| device::off(s, device, &active));
+    nvmlDeviceGetAccountingMode(device: Device, mode: Count) = read(|s| device::off(s, device, &mode));
+    nvmlDeviceGetNumGpuCores(device: Device, cores: Count) = read(|s| device::cores(s, device, &cores));
+    nvmlDeviceGetMemoryBusWidth(device: Device, bits: Count) = read(|s| device::bus_width(s, device, &bits));
     nvmlDeviceGetVirtualizationMode(device: Device, mode: Count) = read(|s| mode.set(device::virtualization(device.gpu(&s.machine)?)));
     nvmlDeviceGetFieldValues(device: Device, count: c_int, values: Out<nvmlFieldValue_t>) = read(|s| device::field_values(s, device, count, &values));
 
