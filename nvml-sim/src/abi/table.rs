@@ -75,6 +75,9 @@ struct ProcessEntry {
     name: [u8; 4096],
 }
 
+/// The distance of two entries, as published.
+const _: () = assert!(size_of::<ProcessEntry>() == 4128);
+
 impl ProcessEntry {
     fn new(pid: u32, device: Option<&MigDevice<'_>>) -> ProcessEntry {
         let public = structs::process(pid, device);
