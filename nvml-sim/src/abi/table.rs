@@ -2,8 +2,8 @@
 //! nvidia-smi and NVML" and ends.
 //!
 //! It is not documented. What is known of it NVIDIA has published in NVIDIA/k8s-test-infra,
-//! pkg/gpu/mocknvml/bridge/internal.go (commit 3b2b865), found out there with nvidia-smi 580.65.06; the tests run
-//! 450 to 550 on it. The position of a function in the table is its name.
+//! pkg/gpu/mocknvml/bridge/internal.go (commit 3b2b865), found out there with nvidia-smi 580.65.06; the tests
+//! run 470 and 550 on it. The position of a function in the table is its name.
 
 use std::ffi::{c_uint, c_void};
 
@@ -31,7 +31,8 @@ mod at {
     pub(super) const PATH_BETWEEN: usize = 23;
     pub(super) const LOG: usize = 26;
     pub(super) const HANDLE_BY_INDEX: usize = 81;
-    /// Processes that compute, that draw, and that compute under MPS.
+    /// Processes: 535 and 550 ask the first alone, for all kinds; earlier releases ask the public functions, and what
+    /// 580 takes the others for is not known.
     pub(super) const PROCESSES: [usize; 3] = [213, 214, 215];
 }
 
