@@ -23,8 +23,8 @@ fn nvidia_ml_py_drives_the_life_of_instances_on_ampere() {
 }
 
 #[test]
-fn nvidia_ml_py_drives_the_life_of_instances_on_a_mirrored_hopper() {
-    life_of_instances("h100-80gb-sxm:1:mirrored");
+fn nvidia_ml_py_drives_the_life_of_instances_on_a_mirrored_hopper_and_on_one_of_fewer_multiprocessors() {
+    life_of_instances("h100-80gb-sxm:1:mirrored,h100-80gb-pcie");
 }
 
 #[test]
