@@ -15,7 +15,7 @@ use super::device;
 use super::gate::{always, enter, read};
 use super::handle::Device;
 use super::pointer::{In, Out, Text};
-use super::structs;
+use super::{reset, structs};
 use crate::code::Code;
 use crate::machine::MigDevice;
 use crate::store::Snapshot;
@@ -30,6 +30,11 @@ const LENGTH: usize = 256;
 mod at {
     /// Not published: parts of a PCI address that was typed.
     pub(super) const PARSE_ADDRESS: usize = 12;
+    /// Not published, as the others of a reset: [`reset`] says what they do.
+    pub(super) const IS_PRIMARY: usize = 20;
+    pub(super) const RESET: usize = 168;
+    pub(super) const FABRIC: usize = 169;
+    pub(super) const RESET_GROUP: [usize; 3] = [182, 183, 184];
     /// Not published: the kind of path between two GPUs, given by their PCI addresses.
     pub(super) const PATH_BETWEEN: usize = 23;
     pub(super) const LOG: usize = 26;
@@ -51,6 +56,10 @@ union Entry {
     absent: extern "C" fn() -> nvmlReturn_t,
     parse: extern "C" fn(Text, Part, Part, Part, Part) -> nvmlReturn_t,
     address: extern "C" fn(c_uint, Part, Part, Part) -> nvmlReturn_t,
+    question: extern "C" fn(Device, Part) -> nvmlReturn_t,
+    fabric: extern "C" fn(Part) -> nvmlReturn_t,
+    group: extern "C" fn(Out<*mut c_void>) -> nvmlReturn_t,
+    reset: extern "C" fn(c_uint, Out<Device>) -> nvmlReturn_t,
     handle: extern "C" fn(c_uint, Out<Device>, c_uint) -> nvmlReturn_t,
     path: extern "C" fn(In<c_void>, In<c_void>, Out<c_uint>) -> nvmlReturn_t,
     processes: extern "C" fn(Device, Out<c_uint>, Out<ProcessEntry>) -> nvmlReturn_t,
@@ -66,6 +75,12 @@ const fn entries() -> [Entry; LENGTH] {
     entries[0] = Entry { size: size_of::<Table>() };
     entries[at::PARSE_ADDRESS] = Entry { parse: parse_address };
     entries[at::ADDRESS_BY_INDEX] = Entry { address: address_by_index };
+    entries[at::IS_PRIMARY] = Entry { question: reset::is_primary };
+    entries[at::FABRIC] = Entry { fabric: reset::fabric };
+    entries[at::RESET_GROUP[0]] = Entry { group: reset::group };
+    entries[at::RESET_GROUP[1]] = Entry { group: reset::group };
+    entries[at::RESET_GROUP[2]] = Entry { group: reset::group };
+    entries[at::RESET] = Entry { reset: reset::reset };
     entries[at::PATH_BETWEEN] = Entry { path: path_between };
     entries[at::LOG] = Entry { absent: log };
     entries[at::HANDLE_BY_INDEX] = Entry { handle: handle_by_index };

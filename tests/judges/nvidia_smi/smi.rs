@@ -48,12 +48,18 @@ impl Smi {
 
     /// The same through another program, which takes it as an argument.
     pub(crate) fn finish(&self, command: &mut Command, line: &str) -> Run {
+        self.node.finish(self.installed(command).args(line.split_whitespace()))
+    }
+
+    /// A command on a host that has nvidia-smi and the driver's library where programs look for them.
+    pub(crate) fn installed<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        let own = self.program.parent().unwrap().display();
+        let path = std::env::var("PATH").unwrap_or_default();
         command
-            .args(line.split_whitespace())
+            .env("PATH", format!("{own}:{path}"))
             .env("LD_LIBRARY_PATH", self.node.path("lib"))
             .env("NVML_SIM_ROOT", self.node.path(""))
-            .env("NVML_SIM_GPUS", &self.gpus);
-        self.node.finish(command)
+            .env("NVML_SIM_GPUS", &self.gpus)
     }
 
     /// What it prints when it succeeds.
