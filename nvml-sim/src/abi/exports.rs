@@ -7,7 +7,7 @@ use nvml_wrapper_sys::bindings::*;
 use super::gate::{Init, Shutdown, change, enter, read};
 use super::handle::{ComputeHandle, Device, InstanceHandle};
 use super::pointer::{In, Out, Text};
-use super::{absent, compute, device, health, instance, structs, table};
+use super::{absent, compute, device, health, instance, reset, structs, table};
 use crate::code;
 use crate::machine::DRIVER_VERSION;
 
@@ -30,7 +30,7 @@ macro_rules! exports {
 
 /// Every exported function that gives a return code.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    NAMES.iter().chain(absent::NAMES).copied().chain([table::NAME])
+    NAMES.iter().chain(absent::NAMES).copied().chain([table::NAME, reset::NAME])
 }
 
 /// The text of a return code. The only function that gives none itself, and it needs no `nvmlInit`.

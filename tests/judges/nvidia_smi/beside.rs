@@ -102,3 +102,34 @@ fn what_nvidia_smi_takes_away_gresgen_makes_again() {
     smi.ok("-mig 0");
     assert_eq!(smi.node.json(&["status"])["gpus"][0]["mode"]["current"], false);
 }
+
+/// On Ampere the mode of a GPU that somebody holds waits for a reset, for which NVML has no call: gresgen has nvidia-smi
+/// do it.
+#[test]
+fn gresgen_resets_gpus_through_nvidia_smi() {
+    let Some(smi) = newest("a100-40gb:1:held") else { return };
+    smi.node.layout(&["devices: all, mig-enabled: true, mig-devices: {1g.5gb: 7}"]);
+    let waits = smi.node.run(&["apply", "-q"]);
+    assert_eq!(waits.code, 5, "{}", waits.stderr);
+    let mut apply = smi.node.command(&["apply", "--reset", "-q"]);
+    let applied = smi.node.finish(smi.installed(&mut apply));
+    assert_eq!(applied.code, 0, "{}{}", applied.stdout, applied.stderr);
+    assert_eq!(listed(&smi).len(), 7);
+}
+
+#[test]
+fn nvidia_smi_resets_a_gpu_that_nobody_uses() {
+    let Some(smi) = newest("a100-40gb:2:held") else { return };
+    smi.ok("-i 0 -mig 1");
+    let uuid = uuids(&smi.ok("-L"), "GPU-")[0].clone();
+    let said = "GPU 00000000:03:00.0 was successfully reset.\nAll done.\n";
+    assert_eq!(smi.ok(&format!("--gpu-reset -i {uuid}")), said);
+    let modes = "--query-gpu=mig.mode.current,mig.mode.pending --format=csv,noheader";
+    assert_eq!(smi.ok(modes), "Enabled, Enabled\nDisabled, Disabled\n");
+    smi.ok("mig -cgi 9 -C");
+    smi.node.occupy(&smi.node.uuids()[0], std::process::id());
+    let refused = smi.run("-r -i 0");
+    assert_eq!(refused.code, 19, "{}", refused.stdout);
+    assert!(refused.stdout.contains("In use by another client"), "{}", refused.stdout);
+    assert_eq!(listed(&smi).len(), 1);
+}

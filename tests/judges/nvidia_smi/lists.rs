@@ -117,3 +117,16 @@ fn the_topology_is_that_of_sysfs() {
         }
     }
 }
+
+/// By index, UUID and PCI address in any of its forms.
+#[test]
+fn a_gpu_is_named_as_users_name_it() {
+    for smi in each("a100-40gb:2") {
+        let uuid = uuids(&smi.ok("-L"), "GPU-")[1].clone();
+        for name in ["1", &uuid, "00000000:0A:00.0", "0000:0a:00.0", "0a:00.0"] {
+            let index = smi.ok(&format!("-i {name} --query-gpu=index --format=csv,noheader"));
+            assert_eq!(index, "1\n", "{}: {name}", smi.release);
+        }
+        assert_eq!(smi.run("-i 0000:0b:00.0 -q").code, 6, "{}", smi.release);
+    }
+}
