@@ -16,9 +16,9 @@ passed=0 failed=0 skipped=0
 
 say() { echo "$*" | tee -a "$raw"; }
 section() { say; say "== $*"; }
-pass() { passed=$((passed + 1)); say "PASS  $*"; }
-fail() { failed=$((failed + 1)); say "FAIL  $*"; }
-skip() { skipped=$((skipped + 1)); say "SKIP  $*"; }
+pass() { passed=$((passed + 1)); say "PASS: $*"; }
+fail() { failed=$((failed + 1)); say "FAIL: $*"; }
+skip() { skipped=$((skipped + 1)); say "SKIP: $*"; }
 
 # note COMMAND...: runs it, puts what it prints and its exit code into the report; the code is left in $code, the
 # output in $work/out.

@@ -1,6 +1,8 @@
 # Sourced by run: what changes nothing.
 
 holder=
+# Whether CUDA programs run on this machine.
+cuda_runs=
 
 finish_look() {
   if [ -n "$holder" ]; then
@@ -147,6 +149,7 @@ see_processes() {
     finish_look
     return
   fi
+  cuda_runs=yes
   local uuid
   uuid=$(gresgen status "$gpu" | grep -oE -m 1 'GPU-[0-9a-f-]+')
   if [ "GPU-$(head -n 1 "$work/cuda")" = "$uuid" ]; then pass "CUDA reports the GPU's UUID"; else fail "CUDA reports $(head -n 1 "$work/cuda"), the GPU is $uuid"; fi
