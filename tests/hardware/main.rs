@@ -39,11 +39,8 @@ impl Machine {
         }
         let build = Command::new(source("build")).args([&built, &machine.path("kit")]).output().unwrap();
         assert!(build.status.success(), "{}", String::from_utf8_lossy(&build.stderr));
-        std::os::unix::fs::symlink(
-            machine.path("kit/libnvml_sim.so"),
-            machine.path("lib/libnvidia-ml.so.1"),
-        )
-        .unwrap();
+        std::os::unix::fs::symlink(machine.path("kit/libnvml_sim.so"), machine.path("lib/libnvidia-ml.so.1"))
+            .unwrap();
         let cuda = Command::new("cc")
             .args(["-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o"])
             .args([machine.path("lib/libcuda.so.1"), source("fake_cuda.c")])
