@@ -106,8 +106,10 @@ publish() {
     echo "$passed passed, $failed failed, $skipped skipped"
     cat "$raw"
   } | awk -v host="$(uname -n)" -v work="$work" '
+    # Not every awk has counts in its regular expressions.
+    BEGIN { h = "[0-9a-f][0-9a-f][0-9a-f][0-9a-f]"; uuid = h h "-" h "-" h "-" h "-" h h h }
     {
-      while (match($0, /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/)) {
+      while (match($0, uuid)) {
         id = substr($0, RSTART, RLENGTH)
         if (!(id in number)) number[id] = ++ids
         $0 = substr($0, 1, RSTART - 1) "<uuid " number[id] ">" substr($0, RSTART + RLENGTH)
