@@ -22,6 +22,7 @@ pub mod files;
 pub mod holders;
 pub mod inventory;
 pub mod nvml;
+pub mod open;
 pub mod publish;
 pub mod render;
 pub mod root;

@@ -13,9 +13,10 @@ use crate::apply::steps::Step;
 use crate::inventory::Inventory;
 use crate::publish::{PublishError, present_map, release, table};
 use crate::root::Root;
-use crate::slurm::control::{Config, Control, ControlError, JobGres, NodeView};
+use crate::slurm::control::{Config, Control, ControlError, NodeView};
+use crate::slurm::jobs::Given;
 use crate::slurm::transition::{Action, ActionError, Node, Refused, allow, transition};
-use crate::slurm::{GresTable, Release, Settings, jobs};
+use crate::slurm::{GresTable, Release, Settings, here, jobs};
 
 /// Why a change stops before it begins, or is not completed, because of Slurm.
 #[derive(Debug, Error)]
@@ -23,14 +24,17 @@ pub enum SiteError {
     /// Running jobs forbid it.
     #[error(transparent)]
     Refused(#[from] Refused),
-    /// Jobs run here, and which slices they hold cannot be asked.
-    #[error("node {node}: jobs run on it and which slices they hold is not known: {error}")]
+    /// Which devices the node's jobs hold cannot be asked.
+    #[error("node {node}: which devices its jobs hold is not known: {error}")]
     Unknown {
         /// The node.
         node: String,
         /// Why slurmctld gave no answer.
         error: ControlError,
     },
+    /// slurmctld counts devices as given out, and has no job that has them.
+    #[error("node {0}: slurmctld counts devices in use that no job on it explains")]
+    Unexplained(String),
     /// slurmctld gave no answer where one is needed.
     #[error(transparent)]
     Control(#[from] ControlError),
@@ -91,11 +95,33 @@ pub struct Site<'a> {
 }
 
 impl Site<'_> {
-    /// Adds the jobs that hold slices. Where slurmctld cannot be asked while jobs run, every slice counts as held.
+    /// Adds the jobs that hold devices. Where slurmctld cannot be asked, every device of a node that was in service
+    /// counts as held.
     pub fn annotate(&self, inventory: &mut Inventory) {
-        if self.asked {
+        match self.given() {
+            Ok(given) => jobs::annotate(inventory, self.loaded_map().as_ref(), &given),
             // The reason is told where a change is refused for it.
-            let _ = jobs::annotate(inventory, self.loaded_map().as_ref());
+            Err(_) => jobs::annotate_unknown(inventory),
+        }
+    }
+
+    /// What Slurm has given out here: nothing where the node is in no cluster.
+    fn given(&self) -> Result<Given, ControlError> {
+        if !self.asked {
+            return Ok(Given::default());
+        }
+        match Given::ask(&self.node) {
+            // A node that slurmctld does not know has no jobs, unless it knows this host by another name.
+            Err(ControlError::UnknownNode(_)) => {
+                match &here::other_names(&Control::connect()?.nodes()?)[..] {
+                    [] => Ok(Given::default()),
+                    names => {
+                        Err(ControlError::OtherName { node: self.node.clone(), names: names.join(", ") })
+                    }
+                }
+            }
+            Err(_) if !here::in_service(self.root) => Ok(Given::default()),
+            answer => answer,
         }
     }
 
@@ -105,14 +131,20 @@ impl Site<'_> {
     /// [`SiteError::Refused`] when Slurm would end jobs or hand their next step another slice;
     /// [`SiteError::Unknown`] when that cannot be known.
     pub fn allow(&self, inventory: &Inventory, steps: &[Step]) -> Result<(), SiteError> {
-        if !self.asked || !jobs::any() {
+        if !self.asked {
             return Ok(());
         }
         let (before, after) = (self.loaded(), self.forecast(inventory, steps)?);
         if before == after {
             return Ok(());
         }
-        Ok(allow(&self.node, &before, &after, &self.jobs()?)?)
+        let unknown = |error| SiteError::Unknown { node: self.node.clone(), error };
+        let given = self.given().map_err(unknown)?;
+        allow(&self.node, &before, &after, &given.jobs)?;
+        match given.unexplained.is_empty() {
+            true => Ok(()),
+            false => Err(SiteError::Unexplained(self.node.clone())),
+        }
     }
 
     /// Whether slurmd would have other records after the steps than it has now.
@@ -125,11 +157,6 @@ impl Site<'_> {
 
     fn forecast(&self, inventory: &Inventory, steps: &[Step]) -> Result<Vec<Record>, SiteError> {
         Ok(table(&forecast(inventory, steps), self.settings, self.root)?.records)
-    }
-
-    fn jobs(&self) -> Result<Vec<JobGres>, SiteError> {
-        let jobs = Control::connect().and_then(|control| control.jobs(&self.node));
-        jobs.map_err(|error| SiteError::Unknown { node: self.node.clone(), error })
     }
 
     /// Takes the node out of scheduling and waits until its jobs have ended.

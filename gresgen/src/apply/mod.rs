@@ -176,9 +176,15 @@ impl Engine<'_> {
         }
         let in_use =
             steps.iter().filter_map(|s| disturbed(inventory, s)).filter(|(_, i)| !i.holders.is_empty());
-        let held: Vec<Held> = in_use
+        let mut held: Vec<Held> = in_use
             .map(|(gpu, i)| Held { name: name(gpu, &Slice::of(i)), holders: i.holders.clone() })
             .collect();
+        // A change of mode takes the whole GPU, and may reset it.
+        let switched = steps.iter().filter(|step| matches!(step, Step::Mode { .. }));
+        let whole = switched.map(|step| &inventory.gpus[step.gpu()]).filter(|gpu| !gpu.holders.is_empty());
+        held.extend(
+            whole.map(|gpu| Held { name: format!("GPU {}", gpu.index), holders: gpu.holders.clone() }),
+        );
         if held.is_empty() { Ok(steps) } else { Err(ApplyError::Busy(held)) }
     }
 

@@ -12,7 +12,7 @@ use crate::boot;
 use crate::config::Config;
 use crate::devices::boot_id;
 use crate::publish::present_map;
-use crate::slurm::jobs;
+use crate::slurm::here;
 
 /// Options of the verb.
 #[derive(Debug, clap::Args)]
@@ -53,7 +53,7 @@ fn boot(session: &Session, global: &Global, args: &Args, config: &Config) -> Out
     let root = &session.root;
     let id = boot_id(root).unwrap_or_default();
     let booted = present_map(root).is_some_and(|map| map.boot == id);
-    let in_service = booted && session.runs_slurm() && jobs::in_service();
+    let in_service = booted && session.runs_slurm() && here::in_service(root);
     let restore = || {
         // Somebody else may be at it; the change itself takes the lock again.
         boot::wait(args.wait, || Lock::node(root).map(drop))?;
@@ -62,14 +62,14 @@ fn boot(session: &Session, global: &Global, args: &Args, config: &Config) -> Out
         let mut options = args.change.clone();
         options.boot = true;
         options.offline |= !in_service;
-        Change::with(session, &config.slurm, driver).run(&layout, "boot", &options, global)
+        Change::with(session, &config.slurm, driver)?.run(&layout, "boot", &options, global)
     };
     restore().or_else(|failure| {
         if in_service {
             return Err(failure.also("the node is in service, and is left as it is"));
         }
         let Ok(_lock) = Lock::node(root) else { return Err(failure) };
-        let node = session.node_name(&config.slurm);
+        let node = session.node_name_if_known(&config.slurm, global);
         let reason = failure.error.to_string();
         let (_, undrained) = boot::give_up(&node, &id, &config.slurm, root, &reason)?;
         let told = match undrained {

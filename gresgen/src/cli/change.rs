@@ -91,18 +91,25 @@ pub(super) struct Change<'a> {
 
 impl<'a> Change<'a> {
     pub(super) fn new(session: &'a Session, settings: &'a Settings) -> Result<Self, Failure> {
-        Ok(Self::with(session, settings, session.driver()?))
+        Self::with(session, settings, session.driver()?)
     }
 
     /// The same on a driver that is open.
-    pub(super) fn with(session: &'a Session, settings: &'a Settings, driver: Driver) -> Self {
+    ///
+    /// # Errors
+    /// Where this node is not known to be one that Slurm knows.
+    pub(super) fn with(
+        session: &'a Session,
+        settings: &'a Settings,
+        driver: Driver,
+    ) -> Result<Self, Failure> {
         let site = Site {
             root: &session.root,
             settings,
-            node: session.node_name(settings),
+            node: session.node_name(settings)?,
             asked: session.runs_slurm(),
         };
-        Change { session, settings, driver, site }
+        Ok(Change { session, settings, driver, site })
     }
 
     /// What a wish comes to, without doing it.

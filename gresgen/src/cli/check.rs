@@ -34,7 +34,7 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
 }
 
 fn full(session: &Session, global: &Global, settings: &Settings) -> Facts {
-    let node = session.node_name(settings);
+    let node = session.node_name_if_known(settings, global);
     let read = || Ok(session.driver()?.inventory(&node)?);
     let inventory = read().map_err(|failure: Failure| failure.error.to_string());
     let drift = inventory.is_ok().then(|| drift(session, global).map_err(|f| f.error.to_string()));

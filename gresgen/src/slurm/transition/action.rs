@@ -150,7 +150,7 @@ fn wait_idle(node: &str, limit: Duration) -> Result<(), ActionError> {
     const PAUSE: Duration = Duration::from_secs(2);
     let start = Instant::now();
     loop {
-        let jobs = Control::connect()?.jobs(node)?.len();
+        let jobs = Control::connect()?.jobs(node)?.iter().filter(|job| job.may_hold()).count();
         if jobs == 0 {
             return Ok(());
         }
