@@ -7,7 +7,7 @@ use nvml_wrapper_sys::bindings::*;
 use super::gate::{Init, Shutdown, change, enter, read};
 use super::handle::{ComputeHandle, Device, InstanceHandle};
 use super::pointer::{In, Out, Text};
-use super::{absent, compute, device, health, instance, reset, structs, table};
+use super::{compute, device, health, instance, structs};
 use crate::code;
 use crate::machine::DRIVER_VERSION;
 
@@ -24,13 +24,8 @@ macro_rules! exports {
         )*
 
         /// The functions below.
-        const NAMES: &[&str] = &[$(stringify!($name)),*];
+        pub(super) const NAMES: &[&str] = &[$(stringify!($name)),*];
     };
-}
-
-/// Every exported function that gives a return code.
-pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    NAMES.iter().chain(absent::NAMES).copied().chain([table::NAME, reset::NAME])
 }
 
 /// The text of a return code. The only function that gives none itself, and it needs no `nvmlInit`.

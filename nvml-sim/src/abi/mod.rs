@@ -19,3 +19,8 @@ mod pointer;
 mod reset;
 mod structs;
 mod table;
+
+/// Every exported function that gives a return code: what a fault can be ordered for.
+fn names() -> impl Iterator<Item = &'static str> {
+    exports::NAMES.iter().chain(absent::NAMES).copied().chain([table::NAME, reset::NAME])
+}
