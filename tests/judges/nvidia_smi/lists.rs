@@ -1,8 +1,8 @@
 //! What is shown without a change: the table of GPUs and MIG devices, processes, details as text and as XML, topology.
 
-use std::process::{Child, Command};
+use std::process::Command;
 
-use crate::smi::{Smi, each, rows, uuids};
+use crate::smi::{Sleeper, Smi, each, rows, uuids};
 
 /// A GPU with a 3g and two 1g, and one without MIG.
 fn cut(smi: &Smi) {
@@ -41,16 +41,6 @@ fn the_table_shows_gpus_and_mig_devices() {
     }
 }
 
-/// A process that ends with the test.
-struct Sleeper(Child);
-
-impl Drop for Sleeper {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn processes_on_gpus_and_slices_are_listed() {
     for smi in each("a100-40gb:2") {
@@ -59,8 +49,8 @@ fn processes_on_gpus_and_slices_are_listed() {
         let list = smi.ok("-L");
         let slice = uuids(&list, "MIG-")[0].clone();
         let gpu = uuids(&list, "GPU-")[1].clone();
-        let sleepers = [(); 3].map(|()| Sleeper(Command::new("sleep").arg("600").spawn().unwrap()));
-        let [first, second, third] = sleepers.each_ref().map(|sleeper| sleeper.0.id());
+        let sleepers = [(); 3].map(|()| Sleeper::start());
+        let [first, second, third] = sleepers.each_ref().map(Sleeper::pid);
         let uses = format!("{slice} {first}\n{gpu} {second} graphics\n{gpu} {third} mps\n");
         smi.node.write("var/lib/nvml-sim/processes", &uses);
         // No line parts the rows of this table.
