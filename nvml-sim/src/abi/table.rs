@@ -12,10 +12,11 @@ use nvml_wrapper_sys::bindings::nvmlReturn_t;
 use uuid::{Uuid, uuid};
 
 use super::device;
-use super::gate::{always, enter, read};
+use super::gate::{Call, always, enter, read};
 use super::handle::Device;
 use super::pointer::{In, Out, Text};
 use super::{reset, structs};
+use crate::clients::Activity;
 use crate::code::Code;
 use crate::machine::MigDevice;
 use crate::store::Snapshot;
@@ -41,8 +42,8 @@ mod at {
     /// Not published: parts of the PCI address of the GPU of an index, to compare with those that were typed.
     pub(super) const ADDRESS_BY_INDEX: usize = 75;
     pub(super) const HANDLE_BY_INDEX: usize = 81;
-    /// Processes: 535 and 550 ask the first alone, for all kinds; earlier releases ask the public functions, and what
-    /// 580 takes the others for is not known.
+    /// Processes that compute, that compute under MPS, and that draw: so 535 and 550 mark them, with C, M+C and G.
+    /// Earlier releases ask the public functions.
     pub(super) const PROCESSES: [usize; 3] = [213, 214, 215];
 }
 
@@ -85,8 +86,8 @@ const fn entries() -> [Entry; LENGTH] {
     entries[at::LOG] = Entry { absent: log };
     entries[at::HANDLE_BY_INDEX] = Entry { handle: handle_by_index };
     entries[at::PROCESSES[0]] = Entry { processes: computing };
-    entries[at::PROCESSES[1]] = Entry { processes: nobody };
-    entries[at::PROCESSES[2]] = Entry { processes: nobody };
+    entries[at::PROCESSES[1]] = Entry { processes: sharing };
+    entries[at::PROCESSES[2]] = Entry { processes: drawing };
     entries
 }
 
@@ -199,13 +200,20 @@ extern "C" fn handle_by_index(index: c_uint, device: Out<Device>, _always_0x22: 
     enter("nvmlDeviceGetHandleByIndex_v2", read(|s| device::by_index(s, index, &device)))
 }
 
-extern "C" fn computing(device: Device, count: Out<c_uint>, list: Out<ProcessEntry>) -> nvmlReturn_t {
-    let call = read(|s| device::processes(s, device, &count, &list, ProcessEntry::new));
-    enter("nvmlDeviceGetComputeRunningProcesses_v3", call)
+extern "C" fn computing(device: Device, count: Part, list: Out<ProcessEntry>) -> nvmlReturn_t {
+    enter("nvmlDeviceGetComputeRunningProcesses_v3", processes(device, Activity::Compute, count, list))
 }
 
-extern "C" fn nobody(device: Device, count: Out<c_uint>, _list: Out<ProcessEntry>) -> nvmlReturn_t {
-    enter("nvmlDeviceGetGraphicsRunningProcesses_v3", read(|s| device::no_processes(s, device, &count)))
+extern "C" fn drawing(device: Device, count: Part, list: Out<ProcessEntry>) -> nvmlReturn_t {
+    enter("nvmlDeviceGetGraphicsRunningProcesses_v3", processes(device, Activity::Graphics, count, list))
+}
+
+extern "C" fn sharing(device: Device, count: Part, list: Out<ProcessEntry>) -> nvmlReturn_t {
+    enter("nvmlDeviceGetMPSComputeRunningProcesses_v3", processes(device, Activity::Mps, count, list))
+}
+
+fn processes(device: Device, activity: Activity, count: Part, list: Out<ProcessEntry>) -> impl Call {
+    read(move |s| device::processes(s, device, activity, &count, &list, ProcessEntry::new))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What `gresgen` made, `nvidia-smi` reads and changes, and the other way round.
 
-use crate::smi::{Smi, each, newest, uuids};
+use crate::smi::{Sleeper, Smi, each, newest, uuids};
 
 const LAYOUT: [&str; 2] = [
     "devices: [0], mig-enabled: true, mig-devices: {3g.20gb: 1, 1c.2g.10gb: 2, 1g.5gb: 1}",
@@ -132,4 +132,26 @@ fn nvidia_smi_resets_a_gpu_that_nobody_uses() {
     assert_eq!(refused.code, 19, "{}", refused.stdout);
     assert!(refused.stdout.contains("In use by another client"), "{}", refused.stdout);
     assert_eq!(listed(&smi).len(), 1);
+}
+
+/// On a GPU without MIG, whatever they do there.
+#[test]
+fn both_see_who_uses_a_gpu() {
+    for smi in each("a100-40gb:2") {
+        let gpu = uuids(&smi.ok("-L"), "GPU-")[1].clone();
+        let sleepers = ["compute", "graphics", "mps"].map(|activity| (Sleeper::start(), activity));
+        let line = |(sleeper, activity): &(Sleeper, &str)| format!("{gpu} {} {activity}\n", sleeper.pid());
+        smi.node.write("var/lib/nvml-sim/processes", &sleepers.iter().map(line).collect::<String>());
+        let table = smi.ok("");
+        let mut pids: Vec<u64> = sleepers.iter().map(|(sleeper, _)| sleeper.pid().into()).collect();
+        pids.sort_unstable();
+        for pid in &pids {
+            assert!(table.contains(&format!(" {pid} ")), "{pid}: not in\n{table}");
+        }
+        let status = smi.node.json(&["status"]);
+        let holders = status["gpus"][1]["holders"].as_array().unwrap();
+        let mut held: Vec<u64> = holders.iter().filter_map(|holder| holder["pid"].as_u64()).collect();
+        held.sort_unstable();
+        assert_eq!(held, pids, "{}", smi.release);
+    }
 }
