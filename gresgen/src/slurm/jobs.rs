@@ -40,12 +40,11 @@ const ROUNDS: usize = 4;
 const PAUSE: Duration = Duration::from_millis(150);
 
 impl Given {
-    /// Asks slurmctld.
+    /// Asks slurmctld about a node.
     ///
     /// # Errors
     /// [`ControlError`]: then nothing is known, and every device counts as held.
-    pub fn ask(node: &str) -> Result<Self, ControlError> {
-        let control = Control::connect()?;
+    pub fn ask(control: Control, node: &str) -> Result<Self, ControlError> {
         let mut given = Self::read(control, node)?;
         for _ in 1..ROUNDS {
             if given.unexplained.is_empty() {
