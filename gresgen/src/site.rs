@@ -110,7 +110,9 @@ impl Site<'_> {
         if !self.asked {
             return Ok(Given::default());
         }
-        match here::reach(self.root).and_then(|control| Given::ask(control, &self.node)) {
+        match here::reach(self.root).and_then(|control| {
+            Given::ask_beside(control, &self.node, &here::neighbours(self.root, &self.node))
+        }) {
             Err(ControlError::UnknownNode(_)) => self.unknown_to_slurm(),
             Err(_) if !here::in_service(self.root) => Ok(Given::default()),
             answer => answer,

@@ -135,6 +135,12 @@ pub fn node_name(
     Ok(one(host.nodes(&views), &host, &named)?.unwrap_or_else(|| host.short().to_owned()))
 }
 
+/// Other nodes that have a slurmd on this host.
+pub fn neighbours(root: &Root, node: &str) -> Vec<String> {
+    let names: BTreeSet<String> = daemons(root).into_iter().filter_map(|daemon| daemon.node).collect();
+    names.into_iter().filter(|name| name != node).collect()
+}
+
 /// The host name up to its first dot.
 pub fn host_name() -> String {
     Host::this().short().to_owned()

@@ -56,6 +56,28 @@ impl Given {
         Ok(given)
     }
 
+    /// The same with what the other nodes on this host have given out: whose devices their indexes are is not known
+    /// here, so any device may be one of theirs.
+    ///
+    /// # Errors
+    /// As [`Given::ask`].
+    pub fn ask_beside(control: Control, node: &str, others: &[String]) -> Result<Self, ControlError> {
+        let mut given = Self::ask(control, node)?;
+        for other in others {
+            let theirs = match Self::ask(control, other) {
+                // A slurmd that slurmctld does not know has no jobs.
+                Err(ControlError::UnknownNode(_)) => continue,
+                answer => answer?,
+            };
+            let holding = theirs.jobs.into_iter().filter(|job| !job.devices.is_empty());
+            given.jobs.extend(holding.map(|job| JobGres { devices: Devices::Unlisted, ..job }));
+            if !theirs.unexplained.is_empty() {
+                given.unexplained = Devices::Unlisted;
+            }
+        }
+        Ok(given)
+    }
+
     fn read(control: Control, node: &str) -> Result<Self, ControlError> {
         let listed = control.jobs(node)?;
         let holding: Vec<&Listing> = listed.iter().filter(|job| job.may_hold()).collect();
