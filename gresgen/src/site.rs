@@ -16,7 +16,7 @@ use crate::root::Root;
 use crate::slurm::control::{Config, Control, ControlError, NodeView};
 use crate::slurm::jobs::Given;
 use crate::slurm::transition::{Action, ActionError, Node, Refused, allow, transition};
-use crate::slurm::{GresTable, Release, Settings, here, jobs};
+use crate::slurm::{GresTable, Release, Settings, here, hostlist, jobs};
 
 /// Why a change stops before it begins, or is not completed, because of Slurm.
 #[derive(Debug, Error)]
@@ -110,18 +110,25 @@ impl Site<'_> {
         if !self.asked {
             return Ok(Given::default());
         }
-        match Given::ask(&self.node) {
-            // A node that slurmctld does not know has no jobs, unless it knows this host by another name.
-            Err(ControlError::UnknownNode(_)) => {
-                match &here::other_names(&Control::connect()?.nodes()?)[..] {
-                    [] => Ok(Given::default()),
-                    names => {
-                        Err(ControlError::OtherName { node: self.node.clone(), names: names.join(", ") })
-                    }
-                }
-            }
+        match here::reach(self.root).and_then(|control| {
+            Given::ask_beside(control, &self.node, &here::neighbours(self.root, &self.node))
+        }) {
+            Err(ControlError::UnknownNode(_)) => self.unknown_to_slurm(),
             Err(_) if !here::in_service(self.root) => Ok(Given::default()),
             answer => answer,
+        }
+    }
+
+    /// A node that slurmctld does not know yet has no jobs, unless it knows this host by another name; nodes that share
+    /// a host are told apart by the settings.
+    fn unknown_to_slurm(&self) -> Result<Given, ControlError> {
+        let ours = |names: &str| hostlist::expand(names).is_ok_and(|names| names.contains(&self.node));
+        if self.settings.nodes.iter().any(|node| ours(&node.names)) {
+            return Ok(Given::default());
+        }
+        match &here::other_names(&here::reach(self.root)?.nodes()?)[..] {
+            [] => Ok(Given::default()),
+            names => Err(ControlError::OtherName { node: self.node.clone(), names: names.join(", ") }),
         }
     }
 
@@ -194,7 +201,7 @@ impl Site<'_> {
             return Left { actions: Vec::new(), here: true };
         }
         let dynamic = self.view().is_ok_and(|view| view.is_dynamic());
-        let entry = |names: &str| crate::slurm::hostlist::expand(names).is_ok_and(|n| n.contains(&self.node));
+        let entry = |names: &str| hostlist::expand(names).is_ok_and(|n| n.contains(&self.node));
         let attributes = self.settings.nodes.iter().find(|n| entry(&n.names)).map(|n| n.attributes.clone());
         let node = Node { name: self.node.clone(), dynamic, attributes: attributes.unwrap_or_default() };
         let release = release(self.settings).unwrap_or_else(|_| Release::latest());

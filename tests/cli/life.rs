@@ -51,6 +51,29 @@ fn an_apply_is_planned_done_verified_and_not_repeated() {
     }
 }
 
+/// nvml.h calls the field `device` of a compute instance's info the parent device, and so it is on real boards. Where it
+/// is the MIG device instead, nothing else comes out.
+#[test]
+fn slices_have_their_own_uuids_whichever_device_the_library_gives() {
+    let map = |form: &str| {
+        let node = Node::with_layout("a100-40gb:2", &MIXED);
+        let run = |arguments: &[&str]| {
+            let run = node.finish(node.command(arguments).env("NVML_SIM_CI_DEVICE", form));
+            assert!(matches!(run.code, 0 | 6), "{form}: {}", run.stderr);
+            run.stdout
+        };
+        run(&["apply", "-q"]);
+        let map = file(&node, "run/gresgen/devices");
+        let uuids: Vec<&str> = map.split_whitespace().filter(|word| word.starts_with("MIG-")).collect();
+        assert_eq!(uuids.len(), 7, "{form}: {map}");
+        for uuid in uuids {
+            assert_eq!(run(&["run", uuid, "--", "printenv", "CUDA_VISIBLE_DEVICES"]).trim(), uuid, "{form}");
+        }
+        steady(&map)
+    };
+    assert_eq!(map("parent"), map("mig"));
+}
+
 /// With MIG off the geometry comes from the table of models, whose order is not the driver's.
 #[test]
 fn what_is_planned_with_mig_off_is_what_is_done() {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::control::{Control, NodeView};
+use super::control::{Control, ControlError, NodeView};
 use super::{Settings, hostlist};
 use crate::devices::boot_id;
 use crate::root::Root;
@@ -18,7 +18,7 @@ use crate::root::Root;
 mod conf;
 mod daemon;
 
-use conf::Line;
+use conf::{Conf, Line};
 use daemon::Daemon;
 
 /// Why this host is not known as a node.
@@ -86,6 +86,22 @@ fn beside_commands(root: &Root) -> Option<PathBuf> {
     ["etc/slurm.conf", "etc/slurm/slurm.conf"].iter().map(|conf| prefix.join(conf)).find(|path| path.exists())
 }
 
+/// slurmctld, where Slurm's commands can ask it at all: they wait a minute for a file that slurm.conf includes and that
+/// is not there (seen on 22.05.8), as before the first `apply` of a node, and no daemon starts without it.
+///
+/// # Errors
+/// [`ControlError`].
+pub fn reach(root: &Root) -> Result<Control, ControlError> {
+    let missing = configuration(root).ok().flatten().map(|path| Conf::read(&path).missing);
+    match missing.unwrap_or_default().first() {
+        Some(file) => Err(ControlError::Unreachable(format!(
+            "slurm.conf includes {}, which is not there",
+            file.display()
+        ))),
+        None => Control::connect(),
+    }
+}
+
 /// Slurm's name of this node: what the settings or slurmd's environment say, what a slurmd that runs was told, the node
 /// of slurm.conf or of slurmctld that is this host, or the host name up to its first dot, as slurmd takes it
 /// (slurm.conf(5), NodeName).
@@ -111,13 +127,18 @@ pub fn node_name(
         return Ok(name.clone());
     }
     let Some(path) = configuration else { return Ok(host.short().to_owned()) };
-    let lines = conf::nodes(path);
-    if let Some(name) = one(host.nodes(&lines), &host, &named)? {
+    if let Some(name) = one(host.nodes(&Conf::read(path).nodes), &host, &named)? {
         return Ok(name);
     }
-    let views = Control::connect().and_then(Control::nodes).unwrap_or_default();
+    let views = reach(root).and_then(Control::nodes).unwrap_or_default();
     let views: Vec<Line> = views.iter().map(Line::from).collect();
     Ok(one(host.nodes(&views), &host, &named)?.unwrap_or_else(|| host.short().to_owned()))
+}
+
+/// Other nodes that have a slurmd on this host.
+pub fn neighbours(root: &Root, node: &str) -> Vec<String> {
+    let names: BTreeSet<String> = daemons(root).into_iter().filter_map(|daemon| daemon.node).collect();
+    names.into_iter().filter(|name| name != node).collect()
 }
 
 /// The host name up to its first dot.

@@ -40,12 +40,11 @@ const ROUNDS: usize = 4;
 const PAUSE: Duration = Duration::from_millis(150);
 
 impl Given {
-    /// Asks slurmctld.
+    /// Asks slurmctld about a node.
     ///
     /// # Errors
     /// [`ControlError`]: then nothing is known, and every device counts as held.
-    pub fn ask(node: &str) -> Result<Self, ControlError> {
-        let control = Control::connect()?;
+    pub fn ask(control: Control, node: &str) -> Result<Self, ControlError> {
         let mut given = Self::read(control, node)?;
         for _ in 1..ROUNDS {
             if given.unexplained.is_empty() {
@@ -53,6 +52,28 @@ impl Given {
             }
             sleep(PAUSE);
             given = Self::read(control, node)?;
+        }
+        Ok(given)
+    }
+
+    /// The same with what the other nodes on this host have given out: whose devices their indexes are is not known
+    /// here, so any device may be one of theirs.
+    ///
+    /// # Errors
+    /// As [`Given::ask`].
+    pub fn ask_beside(control: Control, node: &str, others: &[String]) -> Result<Self, ControlError> {
+        let mut given = Self::ask(control, node)?;
+        for other in others {
+            let theirs = match Self::ask(control, other) {
+                // A slurmd that slurmctld does not know has no jobs.
+                Err(ControlError::UnknownNode(_)) => continue,
+                answer => answer?,
+            };
+            let holding = theirs.jobs.into_iter().filter(|job| !job.devices.is_empty());
+            given.jobs.extend(holding.map(|job| JobGres { devices: Devices::Unlisted, ..job }));
+            if !theirs.unexplained.is_empty() {
+                given.unexplained = Devices::Unlisted;
+            }
         }
         Ok(given)
     }

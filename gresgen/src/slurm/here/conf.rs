@@ -1,4 +1,4 @@
-//! Nodes as a slurm.conf on this host has them, for as long as slurmctld cannot be asked.
+//! A slurm.conf on this host, as far as it says which node this is, and whether Slurm's commands can read it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,19 +21,31 @@ impl From<&NodeView> for Line {
     }
 }
 
-/// The nodes of a slurm.conf and of what it includes.
-pub(super) fn nodes(path: &Path) -> Vec<Line> {
-    let mut lines = Vec::new();
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    read(path, folder, &mut BTreeSet::new(), &mut lines);
-    lines
+/// What a slurm.conf and the files it includes say.
+#[derive(Debug, Default)]
+pub(super) struct Conf {
+    pub(super) nodes: Vec<Line>,
+    /// Files it includes that cannot be read.
+    pub(super) missing: Vec<PathBuf>,
+    seen: BTreeSet<PathBuf>,
 }
 
-fn read(path: &Path, folder: &Path, seen: &mut BTreeSet<PathBuf>, nodes: &mut Vec<Line>) {
-    if !seen.insert(path.to_owned()) {
+impl Conf {
+    pub(super) fn read(path: &Path) -> Self {
+        let mut conf = Conf::default();
+        read(path, path.parent().unwrap_or(Path::new("/")), &mut conf);
+        conf
+    }
+}
+
+fn read(path: &Path, folder: &Path, conf: &mut Conf) {
+    if !conf.seen.insert(path.to_owned()) {
         return;
     }
-    let bytes = fs::read(path).unwrap_or_default();
+    let Ok(bytes) = fs::read(path) else {
+        conf.missing.push(path.to_owned());
+        return;
+    };
     let text = String::from_utf8_lossy(&bytes).replace("\\\r\n", " ").replace("\\\n", " ");
     for line in text.lines() {
         // A `#` that is not behind a backslash begins a comment (src/common/parse_config.c, `_strip_comments`).
@@ -43,10 +55,10 @@ fn read(path: &Path, folder: &Path, seen: &mut BTreeSet<PathBuf>, nodes: &mut Ve
         match words.next() {
             Some(word) if word.eq_ignore_ascii_case("include") => {
                 if let Some(file) = words.next() {
-                    read(&folder.join(file), folder, seen, nodes);
+                    read(&folder.join(file), folder, conf);
                 }
             }
-            Some(_) => nodes.extend(parse(line)),
+            Some(_) => conf.nodes.extend(parse(line)),
             None => {}
         }
     }
