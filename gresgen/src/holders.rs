@@ -106,7 +106,7 @@ fn user(pid: u32) -> Option<String> {
 
 /// Login name of a numeric user id in `/etc/passwd`. Users of a directory service keep their number: asking
 /// it could hang the program on a broken node.
-fn login(uid: &str) -> Option<String> {
+pub(crate) fn login(uid: &str) -> Option<String> {
     let passwd = std::fs::read_to_string("/etc/passwd").ok()?;
     let mut entries = passwd.lines().map(|l| l.split(':').collect::<Vec<_>>());
     entries.find(|e| e.get(2) == Some(&uid)).and_then(|e| e.first().map(|name| (*name).to_owned()))

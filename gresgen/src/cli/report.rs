@@ -9,6 +9,7 @@ use crate::apply::ApplyError;
 use crate::apply::lock::LockError;
 use crate::apply::wish::WishError;
 use crate::inventory::Holder;
+use crate::node::chosen::ChosenError;
 use crate::nvml::{Code, DriverError};
 use crate::publish::PublishError;
 use crate::site::SiteError;
@@ -31,11 +32,15 @@ pub enum Exit {
     ResetPending = 5,
     /// The hardware is done, but a Slurm action is pending.
     SlurmPending = 6,
+    /// `plan --detailed-exitcode` found something to do.
+    Changes = 10,
+    /// A signal ended it: 128 and the number of SIGINT, as a shell has it.
+    Interrupted = 130,
 }
 
 impl Exit {
     /// Every one, by number.
-    pub const ALL: [Exit; 7] = [
+    pub const ALL: [Exit; 9] = [
         Exit::Ok,
         Exit::Failure,
         Exit::Usage,
@@ -43,6 +48,8 @@ impl Exit {
         Exit::InUse,
         Exit::ResetPending,
         Exit::SlurmPending,
+        Exit::Changes,
+        Exit::Interrupted,
     ];
 
     /// What it says to a person.
@@ -57,6 +64,8 @@ impl Exit {
             Exit::SlurmPending => {
                 "the hardware and the files are done, but Slurm has to be told; the output says how"
             }
+            Exit::Changes => "plan --detailed-exitcode: there is something to do",
+            Exit::Interrupted => "interrupted by a signal; what was changed is back, or the message says what is not",
         }
     }
 }
@@ -150,6 +159,9 @@ impl From<WishError> for Failure {
 impl From<SiteError> for Failure {
     fn from(error: SiteError) -> Self {
         match error {
+            SiteError::Action(ActionError::Stopped) | SiteError::NotIdle(ActionError::Stopped) => {
+                Failure::new(Exit::Interrupted, error)
+            }
             SiteError::Refused(_) => Failure::new(Exit::InUse, error),
             SiteError::NotIdle(ActionError::Busy { ref node, .. }) => {
                 let stays = stays_drained(node);
@@ -158,7 +170,6 @@ impl From<SiteError> for Failure {
                     .also(&stays)
             }
             SiteError::Unknown { .. } => Failure::new(Exit::InUse, error).hint(OFFLINE),
-            SiteError::Publish(error) => error.into(),
             SiteError::Action(ActionError::ByHand(_)) => Failure::new(Exit::SlurmPending, error),
             error => Failure::new(Exit::Failure, error),
         }
@@ -172,11 +183,26 @@ pub fn stays_drained(node: &str) -> String {
 
 impl From<PublishError> for Failure {
     fn from(error: PublishError) -> Self {
-        let exit = match error {
-            PublishError::Gres(_) | PublishError::Render(_) | PublishError::Release(_) => Exit::Usage,
-            PublishError::File(_) | PublishError::Link(_) => Exit::Failure,
-        };
-        Failure::new(exit, error)
+        match error {
+            PublishError::Foreign(_) => Failure::new(Exit::Usage, error).hint(
+                "--adopt takes them over: what gresgen does not write itself stays, and a backup is kept",
+            ),
+            PublishError::Gres(_) | PublishError::Render(_) | PublishError::Release(_) => {
+                Failure::new(Exit::Usage, error)
+            }
+            PublishError::File(_) | PublishError::Link(_) => Failure::new(Exit::Failure, error),
+        }
+    }
+}
+
+impl From<ChosenError> for Failure {
+    fn from(error: ChosenError) -> Self {
+        match error {
+            ChosenError::Wish(error) => error.into(),
+            ChosenError::Io { .. } => Failure::new(Exit::Failure, error),
+            ChosenError::Gone { .. } | ChosenError::Format { .. } => Failure::new(Exit::Usage, error)
+                .hint("gresgen apply --layout NAME chooses another; or give the configuration that layout back"),
+        }
     }
 }
 
@@ -197,6 +223,18 @@ impl From<LockError> for Failure {
 impl From<ApplyError> for Failure {
     fn from(error: ApplyError) -> Self {
         match error {
+            ApplyError::Interrupted => Failure::new(Exit::Interrupted, error),
+            ApplyError::Site(error) => error.into(),
+            ApplyError::Chosen(error) => error.into(),
+            ApplyError::Untold { ref drained, ref error } => {
+                let failure = Failure::new(Exit::SlurmPending, format!("the GPUs and the files are done, but not Slurm: {error}"))
+                    .hint("gresgen apply says what is left to do");
+                match drained {
+                    Some(node) => failure.also(&stays_drained(node)),
+                    None => failure,
+                }
+            }
+            ApplyError::Drained { node, error } => Failure::from(*error).also(&stays_drained(&node)),
             ApplyError::Driver(error) => error.into(),
             ApplyError::Wish(error) => error.into(),
             ApplyError::Publish(error) => error.into(),
@@ -207,7 +245,9 @@ impl From<ApplyError> for Failure {
             }
             ApplyError::NoMig { .. } | ApplyError::Guest(_) => Failure::new(Exit::Usage, error),
             ApplyError::RolledBack { undo: None, error } => {
-                Failure::from(*error).hint("the previous layout is back")
+                // What stood in the way may have a way out of its own.
+                let failure = Failure::from(*error);
+                failure.also("the previous layout is back")
             }
             ApplyError::RolledBack { ref undo, .. } => {
                 let undo = undo.as_ref().map(ToString::to_string).unwrap_or_default();

@@ -72,11 +72,19 @@ impl Control {
     /// # Errors
     /// [`ControlError`]; a node it does not know is [`ControlError::Refused`].
     pub fn node(self, name: &str) -> Result<NodeView, ControlError> {
-        let text = run("scontrol", &["-d", "-o", "show", "node", name])?;
+        let text = self.node_text(name)?;
         NodeView::parse(&text).ok_or_else(|| ControlError::Refused {
             command: format!("scontrol -d -o show node {name}"),
             what: format!("names no node: {text:?}"),
         })
+    }
+
+    /// slurmctld's picture of one node as `scontrol` prints it, on one line.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub fn node_text(self, name: &str) -> Result<String, ControlError> {
+        run("scontrol", &["-d", "-o", "show", "node", name])
     }
 
     /// GRES types of GPUs on all nodes, each once.
