@@ -22,6 +22,7 @@ pub mod holders;
 pub mod inventory;
 pub mod node;
 pub mod nvml;
+pub mod open;
 pub mod publish;
 pub mod render;
 pub mod root;

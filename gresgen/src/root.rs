@@ -45,13 +45,6 @@ impl Root {
         if own.exists() { own } else { PathBuf::from(absolute) }
     }
 
-    /// Where Slurm's programs on this node find slurm.conf and the files beside it; `None` where no Slurm is set up. A
-    /// slurmd without configuration of its own has what slurmctld sent it (slurm.conf(5), "configless").
-    pub fn slurm_directory(&self) -> Option<PathBuf> {
-        let mut directories = ["/etc/slurm", "/run/slurm/conf"].iter().map(|directory| self.path(directory));
-        directories.find(|directory| directory.join("slurm.conf").exists())
-    }
-
     /// Configuration of this program.
     pub const CONFIG: &'static str = "/etc/gresgen/config.yaml";
     /// Templates of the site, which replace embedded ones of the same name.

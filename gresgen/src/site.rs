@@ -2,6 +2,7 @@
 //! jobs, and what is left to do when it is made.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use device_map::{DeviceMap, Record};
@@ -11,9 +12,10 @@ use crate::check::plugstack;
 use crate::inventory::Inventory;
 use crate::publish::{present_map, release};
 use crate::root::Root;
-use crate::slurm::control::{Config, Control, ControlError, JobGres, NodeView};
+use crate::slurm::control::{Config, Control, ControlError, NodeView};
+use crate::slurm::jobs::Given;
 use crate::slurm::transition::{Action, ActionError, Change, Node, Refused, allow, transition};
-use crate::slurm::{GresTable, Release, Settings, attributes, hostlist, include, jobs};
+use crate::slurm::{GresTable, Release, Settings, attributes, here, hostlist, include, jobs};
 use crate::wait::{self, Ended, Stop};
 
 /// Why a change stops before it begins, or is not completed, because of Slurm.
@@ -22,14 +24,17 @@ pub enum SiteError {
     /// Running jobs forbid it.
     #[error(transparent)]
     Refused(#[from] Refused),
-    /// Jobs run here, and which slices they hold cannot be asked.
-    #[error("node {node}: jobs run on it and which slices they hold is not known: {error}")]
+    /// Which devices the node's jobs hold cannot be asked.
+    #[error("node {node}: which devices its jobs hold is not known: {error}")]
     Unknown {
         /// The node.
         node: String,
         /// Why slurmctld gave no answer.
-        error: ControlError,
+        error: Arc<ControlError>,
     },
+    /// slurmctld counts devices as given out, and has no job that has them.
+    #[error("node {0}: slurmctld counts devices in use that no job on it explains")]
+    Unexplained(String),
     /// slurmctld gave no answer where one is needed.
     #[error(transparent)]
     Control(#[from] ControlError),
@@ -66,7 +71,7 @@ pub struct Left {
 }
 
 /// What Slurm works with, read once.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Seen {
     /// Whether slurmctld answered.
     pub answered: bool,
@@ -80,7 +85,12 @@ pub struct Seen {
     loaded: Option<DeviceMap>,
     /// The map in its place, which slurmd reads at its next start.
     present: Option<DeviceMap>,
+    /// What it has given out.
+    pub given: Occupied,
 }
+
+/// What Slurm has given out, or why that is not known.
+pub type Occupied = Result<Given, Arc<ControlError>>;
 
 impl Seen {
     /// What Slurm's indexes mean now: what slurmd loaded, or before it ever loaded a map, what is in place.
@@ -123,27 +133,70 @@ pub struct Site<'a> {
 }
 
 impl Site<'_> {
-    /// What Slurm works with now.
+    /// What Slurm works with now, and what it has given out.
     pub fn look(&self) -> Seen {
-        let mut seen = Seen {
+        let given = self.given();
+        let control = match &given {
+            Ok(_) if self.asked && self.deaf().is_none() => Control::connect().ok(),
+            _ => None,
+        };
+        let shown = control.and_then(|control| control.node_text(&self.node).ok()).unwrap_or_default();
+        Seen {
+            answered: control.is_some(),
+            view: NodeView::parse(&shown),
+            shown,
+            config: control.and_then(|control| control.config().ok()).unwrap_or_default(),
             loaded: self.loaded_map(),
             present: present_map(self.root),
-            ..Seen::default()
-        };
-        let Some(control) = self.asked.then(Control::connect).and_then(Result::ok) else { return seen };
-        seen.answered = true;
-        seen.config = control.config().unwrap_or_default();
-        seen.shown = control.node_text(&self.node).unwrap_or_default();
-        seen.view = NodeView::parse(&seen.shown);
-        seen
+            given,
+        }
     }
 
-    /// Adds the jobs that hold slices. Where slurmctld cannot be asked while jobs run, every slice counts as held.
-    pub fn annotate(&self, inventory: &mut Inventory) {
-        if self.asked {
-            let map = self.loaded_map().or_else(|| present_map(self.root));
+    /// What Slurm has given out here now: nothing where the node is in no cluster.
+    pub fn given(&self) -> Occupied {
+        let ask = || match Given::ask(&self.node) {
+            // A node that slurmctld does not know has no jobs, unless it knows this host by another name.
+            Err(ControlError::UnknownNode(_)) => {
+                match &here::other_names(&Control::connect()?.nodes()?)[..] {
+                    [] => Ok(Given::default()),
+                    names => {
+                        Err(ControlError::OtherName { node: self.node.clone(), names: names.join(", ") })
+                    }
+                }
+            }
+            answer => answer,
+        };
+        if !self.asked {
+            return Ok(Given::default());
+        }
+        match self.deaf().map_or_else(ask, Err) {
+            Err(_) if !here::in_service(self.root) => Ok(Given::default()),
+            answer => answer.map_err(Arc::new),
+        }
+    }
+
+    /// Why no command of Slurm can be asked: they read slurm.conf first and wait a minute for a file it includes that
+    /// is not there (seen on 22.05.8), as the node line is before the first apply.
+    fn deaf(&self) -> Option<ControlError> {
+        let conf = here::configuration(self.root).ok().flatten()?;
+        let text = std::fs::read(&conf).ok()?;
+        let missing = include::missing_file(&conf, &String::from_utf8_lossy(&text), |file| {
+            file.exists() || self.root.path(file).exists()
+        })?;
+        let (conf, missing) = (conf.display(), missing.display());
+        Some(ControlError::Unreachable(format!("{conf} includes {missing}, which is not there")))
+    }
+
+    /// Adds the jobs that hold devices. Where slurmctld cannot be asked, every device of a node that was in service
+    /// counts as held.
+    pub fn annotate(&self, inventory: &mut Inventory, given: &Occupied) {
+        match given {
+            Ok(given) => {
+                let map = self.loaded_map().or_else(|| present_map(self.root));
+                jobs::annotate(inventory, map.as_ref(), given);
+            }
             // The reason is told where a change is refused for it.
-            let _ = jobs::annotate(inventory, map.as_ref());
+            Err(_) => jobs::annotate_unknown(inventory),
         }
     }
 
@@ -157,15 +210,19 @@ impl Site<'_> {
     /// [`SiteError::Refused`] when Slurm would end jobs or hand their next step another slice;
     /// [`SiteError::Unknown`] when that cannot be known.
     pub fn allow(&self, seen: &Seen, after: &[Record]) -> Result<(), SiteError> {
-        if !self.asked || seen.records() == after || !jobs::any() {
+        if !self.asked || seen.records() == after {
             return Ok(());
         }
-        Ok(allow(&self.node, seen.records(), after, &self.jobs()?)?)
-    }
-
-    fn jobs(&self) -> Result<Vec<JobGres>, SiteError> {
-        let jobs = Control::connect().and_then(|control| control.jobs(&self.node));
-        jobs.map_err(|error| SiteError::Unknown { node: self.node.clone(), error })
+        let unknown = |error: &Arc<ControlError>| SiteError::Unknown {
+            node: self.node.clone(),
+            error: Arc::clone(error),
+        };
+        let given = seen.given.as_ref().map_err(unknown)?;
+        allow(&self.node, seen.records(), after, &given.jobs)?;
+        match given.unexplained.is_empty() {
+            true => Ok(()),
+            false => Err(SiteError::Unexplained(self.node.clone())),
+        }
     }
 
     /// slurmctld's picture of the node now.
@@ -252,7 +309,7 @@ impl Site<'_> {
     fn plugin_line(&self, seen: &Seen) -> Option<String> {
         let said = seen.config.get("PlugStackConfig").map(PathBuf::from);
         let said = said.filter(|path| self.root.path(path).exists());
-        let folder = self.root.slurm_directory()?;
+        let folder = here::directory(self.root)?;
         let path = said.map_or_else(|| folder.join("plugstack.conf"), |path| self.root.path(path));
         let name = Path::new(&self.settings.plugin.path).file_name()?;
         if plugstack::read(&path).iter().any(|line| line.plugin.file_name() == Some(name)) {

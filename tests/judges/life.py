@@ -256,7 +256,8 @@ def check_mig_device(gpu, device, index, gi, profile, compute, fills):
     info = nvml.nvmlComputeInstanceGetInfo(nvml.nvmlGpuInstanceGetComputeInstanceById(instance, ci))
     assert (info.id, info.profileId) == (ci, compute.id)
     assert (info.placement.start, info.placement.size) in compute_places(instance, compute.id)
-    assert nvml.nvmlDeviceGetUUID(info.device) == uuid
+    named = uuid if os.environ.get("NVML_SIM_CI_DEVICE") == "mig" else gpu_uuid
+    assert nvml.nvmlDeviceGetUUID(info.device) == named, "nvml.h: the parent device"
 
     figures = nvml.nvmlDeviceGetAttributes(device)
     assert figures.multiprocessorCount == compute.multiprocessorCount
@@ -274,7 +275,7 @@ def in_use(gpu, profile):
     """A process on an instance keeps it, and is named; an ended one does not."""
     instance = nvml.nvmlDeviceCreateGpuInstance(gpu, profile.id)
     compute = nvml.nvmlGpuInstanceCreateComputeInstance(instance, compute_profiles(instance)[0].id)
-    device = nvml.nvmlComputeInstanceGetInfo(compute).device
+    (device,) = mig_devices(gpu).values()
     assert nvml.nvmlDeviceGetComputeRunningProcesses(device) == []
     job = subprocess.Popen(["sleep", "600"])
     try:

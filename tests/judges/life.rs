@@ -1,5 +1,7 @@
 //! NVIDIA's nvidia-ml-py takes GPUs through the life of every instance they can have.
 
+use std::process::Command;
+
 use crate::{Bench, must, skipped};
 
 fn life_of_instances(spec: &str) {
@@ -7,7 +9,11 @@ fn life_of_instances(spec: &str) {
         return;
     }
     let bench = Bench::new(spec);
-    let said = must(&mut bench.python("life.py"), "run this as root");
+    lived(&mut bench.python("life.py"));
+}
+
+fn lived(life: &mut Command) {
+    let said = must(life, "run this as root");
     assert!(said.contains(" profiles, "), "{said}");
 }
 
@@ -24,4 +30,13 @@ fn nvidia_ml_py_drives_the_life_of_instances_on_a_mirrored_hopper() {
 #[test]
 fn nvidia_ml_py_drives_the_life_of_instances_on_small_and_on_graphics_boards() {
     life_of_instances("a30-24gb,rtx-pro-6000-blackwell-96gb:1:gaps");
+}
+
+#[test]
+fn the_other_form_of_a_compute_instances_info_can_be_had() {
+    if skipped() {
+        return;
+    }
+    let bench = Bench::new("a30-24gb:1");
+    lived(bench.python("life.py").env("NVML_SIM_CI_DEVICE", "mig"));
 }

@@ -121,7 +121,7 @@ impl ApplyError {
 /// An instance in use that stands in the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
-    /// GPU and instance, for a person.
+    /// GPU, or GPU and instance, for a person.
     pub name: String,
     /// Who.
     pub holders: Vec<Holder>,

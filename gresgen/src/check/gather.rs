@@ -1,18 +1,22 @@
 //! Reading the world into [`Facts`].
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use device_map::{DeviceFile, DeviceMap};
 
-use super::clients::{COMMANDS, Client, DRM, OPENCL};
+use super::clients::{COMMANDS, Client, DRM, OPENCL, OTHER};
 use super::{Facts, Node, Seen, SlurmFacts, plugstack, shared};
 use crate::devices::boot_id;
+use crate::holders;
 use crate::inventory::Inventory;
+use crate::open::OpenNodes;
 use crate::publish;
 use crate::render;
 use crate::root::Root;
 use crate::slurm::control::{Control, ControlError};
+use crate::slurm::here;
 use crate::slurm::links::Links;
 use crate::slurm::{GresTable, Names, Settings};
 
@@ -47,13 +51,13 @@ pub fn full(
         published(&mut facts, inventory, settings, root);
     }
     // The one that Slurm reads, wherever ours is written for others to take.
-    let cgroup_conf = match root.slurm_directory() {
+    let cgroup_conf = match here::directory(root) {
         Some(directory) => directory.join("cgroup.conf"),
         None => root.path(settings.paths.cgroup_conf()),
     };
     facts.cgroup_conf = Some(std::fs::read_to_string(cgroup_conf).unwrap_or_default());
     facts.unified_cgroup = root.path("/sys/fs/cgroup/cgroup.controllers").exists();
-    facts.clients = Some(clients(root));
+    facts.clients = Some(clients(root, inventory.as_ref().ok()));
     facts.inventory = Some(inventory);
     if let Some(node) = node {
         facts.slurm = Some(controller(node).map_err(|e| e.to_string()));
@@ -125,7 +129,7 @@ fn controller(node: &str) -> Result<SlurmFacts, ControlError> {
 fn plugin(facts: &mut Facts, settings: &Settings, root: &Root) {
     let config = facts.slurm.as_ref().and_then(|s| s.as_ref().ok()).map(|s| &s.config);
     let said = config.and_then(|c| c.get("PlugStackConfig")).map(|path| root.path(path));
-    let beside = || root.slurm_directory().unwrap_or_default().join("plugstack.conf");
+    let beside = || here::directory(root).unwrap_or_default().join("plugstack.conf");
     let lines = plugstack::read(&said.filter(|path| path.exists()).unwrap_or_else(beside));
     let name =
         Path::new(&settings.plugin.path).file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -139,25 +143,44 @@ fn plugin(facts: &mut Facts, settings: &Settings, root: &Root) {
     facts.plugstack = Some(lines);
 }
 
-fn clients(root: &Root) -> Vec<Client> {
+fn clients(root: &Root, inventory: Option<&Inventory>) -> Vec<Client> {
     let mut clients = Vec::new();
+    let mut named = BTreeSet::new();
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     for process in processes {
         let Ok(comm) = std::fs::read_to_string(process.path().join("comm")) else { continue };
         // The kernel cuts names to 15 characters.
         let known = COMMANDS.iter().find(|(command, _)| comm.trim_end() == *command);
         let pid = process.file_name().to_string_lossy().into_owned();
+        named.extend(known.and(pid.parse::<u32>().ok()));
         clients
             .extend(known.map(|(command, fix)| Client { name: format!("{command} (process {pid})"), fix }));
         if comm.trim_end() == "slurmd" && has_opencl(&process.path()) {
             clients.push(Client { name: OPENCL.0.to_owned(), fix: OPENCL.1 });
         }
     }
+    clients.extend(inventory.into_iter().flat_map(|inventory| others(inventory, &named)));
     let modeset = std::fs::read_to_string(root.path("/sys/module/nvidia_drm/parameters/modeset"));
     if modeset.is_ok_and(|value| value.trim() == "Y") {
         clients.push(Client { name: DRM.0.to_owned(), fix: DRM.1 });
     }
     clients
+}
+
+/// Whoever else has a GPU's device node open, or a descriptor of it: what it is for is not known here.
+fn others(inventory: &Inventory, named: &BTreeSet<u32>) -> Vec<Client> {
+    let open = OpenNodes::read(&holders::devices(inventory));
+    let mut found: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for gpu in &inventory.gpus {
+        for (pid, _) in open.all((gpu.file.major, gpu.file.minor)).filter(|(pid, _)| !named.contains(pid)) {
+            found.entry(pid).or_default().push(gpu.index);
+        }
+    }
+    let client = |(pid, gpus): (u32, Vec<u32>)| {
+        let gpus: Vec<String> = gpus.iter().map(u32::to_string).collect();
+        Client { name: format!("{} on GPU {}", holders::process(pid), gpus.join(", ")), fix: OTHER }
+    };
+    found.into_iter().map(client).collect()
 }
 
 /// Whether a process has hwloc's OpenCL plugin mapped.

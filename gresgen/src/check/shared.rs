@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::Link;
 use crate::files::settings;
 use crate::root::Root;
-use crate::slurm::{Settings, hostlist};
+use crate::slurm::{Settings, here, hostlist};
 
 /// A gres.conf that slurmd reads and this node does not write.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub struct Shared {
 /// Compares the gres.conf beside slurm.conf with the one that the node writes; `None` where they are one, or the
 /// first includes the second.
 pub(super) fn compare(node: &str, settings: &Settings, root: &Root) -> Option<Shared> {
-    let path = root.slurm_directory()?.join("gres.conf");
+    let path = here::directory(root)?.join("gres.conf");
     let own = root.path(settings.paths.gres_conf());
     let same = |other: &Path| {
         other == own || other.canonicalize().is_ok_and(|o| own.canonicalize().is_ok_and(|own| o == own))

@@ -42,6 +42,7 @@ fn inventory() -> Inventory {
         geometry,
         file: files[0].clone(),
         instances: vec![Instance { gi: 7, placed, compute: vec![compute], holders: vec![] }],
+        holders: vec![],
     };
     Inventory {
         node: "n1".into(),

@@ -13,7 +13,6 @@ use crate::apply::wish::Layout;
 use crate::config::Config;
 use crate::devices::boot_id;
 use crate::node::{Done, Options, boot};
-use crate::site::Site;
 use crate::wait::{Ended, Stop};
 
 /// Options of the verb.
@@ -60,7 +59,7 @@ fn boot(session: &Session, global: &Global, args: &Args) -> Outcome {
     let config = session.config(global);
     // What a wrong configuration says of names and paths is not known; those of the last good one are.
     let settings = config.as_ref().map(|config| config.slurm.clone()).unwrap_or_default();
-    let site = Site { root, settings: &settings, node: session.node_name(&settings), asked: session.runs_slurm() };
+    let site = session.site(&settings, session.node_name_if_known(&settings, global));
     let restored = lock.and_then(|lock| {
         let done = restore(session, global, args, &config?, &lock, in_service, stop.clone())?;
         Ok((lock, done))
@@ -104,7 +103,7 @@ fn restore(
 ) -> Result<Done, Failure> {
     let driver = boot::patient(args.wait, &stop, || session.driver()).map_err(ended)?;
     let label = session.restored(config, global)?;
-    let mut node = session.node_with(&config.slurm, driver);
+    let mut node = session.node_with(&config.slurm, driver)?;
     node.site.asked &= in_service && !args.change.offline;
     let options = Options { boot: true, ..args.change.options("boot", None) };
     change(&mut node, lock, &Layout { config, label }, &options, stop, global)

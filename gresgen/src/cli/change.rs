@@ -86,7 +86,7 @@ pub(super) fn run(
     args: &ChangeArgs,
     global: &Global,
 ) -> Outcome {
-    let mut node = session.node_with(settings, session.driver()?);
+    let mut node = session.node_with(settings, session.driver()?)?;
     node.site.asked &= !args.offline;
     let lock = Lock::node(&session.root)?;
     let done = change(&mut node, &lock, wish, &args.options(what, layout), stop()?, global)?;

@@ -36,10 +36,11 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
 /// The node is read once: links, drift and table are all judged on one picture.
 fn full(session: &Session, global: &Global, settings: &Settings) -> Facts {
     let options = Options::default();
-    let name = session.node_name(settings);
+    let name = session.node_name_if_known(settings, global);
     let node = session.runs_slurm().then_some(&*name);
     let read = || {
-        let node = session.node_with(settings, session.driver()?);
+        let site = session.site(settings, name.clone());
+        let node = Node { root: &session.root, settings, driver: session.driver()?, site };
         let picture = node.read(&options)?;
         Ok((node, picture))
     };

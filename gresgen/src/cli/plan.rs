@@ -49,7 +49,7 @@ struct Report<'a> {
 pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let config = session.config(global)?;
     let layout = session.layout(&config, global)?;
-    let mut node = session.node_with(&config.slurm, session.driver()?);
+    let mut node = session.node_with(&config.slurm, session.driver()?)?;
     node.site.asked &= !args.offline;
     let options = Options { without: &args.left_out.without, adopt: args.adopt, ..Options::default() };
     let picture = node.read(&options)?;

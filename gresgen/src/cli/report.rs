@@ -13,6 +13,8 @@ use crate::node::chosen::ChosenError;
 use crate::nvml::{Code, DriverError};
 use crate::publish::PublishError;
 use crate::site::SiteError;
+use crate::slurm::control::ControlError;
+use crate::slurm::here::HereError;
 use crate::slurm::transition::ActionError;
 
 /// How the program ends. The numbers are part of its interface.
@@ -89,6 +91,7 @@ pub struct Failure {
 
 const END_OR_DRAIN: &str = "end what uses it; for jobs of Slurm, --drain waits until they have ended";
 const OFFLINE: &str = "start slurmctld; --offline says that no job of this node holds a slice";
+const UNEXPLAINED: &str = "see GresUsed in scontrol -d show node, and squeue --all -t all -w NODE; --drain waits until the node is idle";
 
 /// What every verb returns.
 pub type Outcome = Result<Exit, Failure>;
@@ -156,6 +159,18 @@ impl From<WishError> for Failure {
     }
 }
 
+impl From<HereError> for Failure {
+    fn from(error: HereError) -> Self {
+        let hint = match error {
+            HereError::NoConfiguration { .. } => {
+                "set SLURM_CONF to the slurm.conf that this slurmd reads: without it no job of Slurm can be seen"
+            }
+            HereError::Several(_) => "name the one whose GPUs these are: slurm.node in the configuration",
+        };
+        Failure::new(Exit::Usage, error).hint(hint)
+    }
+}
+
 impl From<SiteError> for Failure {
     fn from(error: SiteError) -> Self {
         match error {
@@ -169,7 +184,11 @@ impl From<SiteError> for Failure {
                     .hint("nothing was changed; the same command waits again and resumes the node")
                     .also(&stays)
             }
+            SiteError::Unknown { error: ref why, .. } if matches!(**why, ControlError::OtherName { .. }) => {
+                Failure::new(Exit::Usage, error).hint("set slurm.node in the configuration")
+            }
             SiteError::Unknown { .. } => Failure::new(Exit::InUse, error).hint(OFFLINE),
+            SiteError::Unexplained(_) => Failure::new(Exit::InUse, error).hint(UNEXPLAINED),
             SiteError::Action(ActionError::ByHand(_)) => Failure::new(Exit::SlurmPending, error),
             error => Failure::new(Exit::Failure, error),
         }
@@ -239,8 +258,14 @@ impl From<ApplyError> for Failure {
             ApplyError::Wish(error) => error.into(),
             ApplyError::Publish(error) => error.into(),
             ApplyError::Busy(ref held) | ApplyError::InTheWay { ref held, .. } => {
-                let asked = held.iter().flat_map(|h| &h.holders).all(|holder| *holder != Holder::Unknown);
-                let hint = if asked { END_OR_DRAIN } else { OFFLINE };
+                let by = |holder| held.iter().any(|held| held.holders.contains(&holder));
+                let hint = if by(Holder::Unknown) {
+                    OFFLINE
+                } else if by(Holder::Unexplained) {
+                    UNEXPLAINED
+                } else {
+                    END_OR_DRAIN
+                };
                 Failure::new(Exit::InUse, error).hint(hint)
             }
             ApplyError::NoMig { .. } | ApplyError::Guest(_) => Failure::new(Exit::Usage, error),

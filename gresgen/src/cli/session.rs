@@ -18,7 +18,7 @@ use crate::node::chosen::meant;
 use crate::nvml::{Code, Driver, export};
 use crate::root::Root;
 use crate::site::Site;
-use crate::slurm::Settings;
+use crate::slurm::{Settings, here};
 
 /// File name of the simulator, as cargo and the packages have it.
 const SIMULATOR: &str = "libnvml_sim.so";
@@ -125,10 +125,17 @@ impl Session {
     }
 
     /// The node, with its driver open.
-    pub(super) fn node_with<'a>(&'a self, settings: &'a Settings, driver: Driver) -> Node<'a> {
-        let asked = self.runs_slurm();
-        let site = Site { root: &self.root, settings, node: self.node_name(settings), asked };
-        Node { root: &self.root, settings, driver, site }
+    ///
+    /// # Errors
+    /// Where this node is not known to be one that Slurm knows.
+    pub(super) fn node_with<'a>(&'a self, settings: &'a Settings, driver: Driver) -> Result<Node<'a>, Failure> {
+        let site = self.site(settings, self.node_name(settings)?);
+        Ok(Node { root: &self.root, settings, driver, site })
+    }
+
+    /// What a node of this name is to Slurm.
+    pub(super) fn site<'a>(&'a self, settings: &'a Settings, node: String) -> Site<'a> {
+        Site { root: &self.root, settings, node, asked: self.runs_slurm() }
     }
 
     /// The `slurm:` section, for verbs that need no layout and hence no configuration.
@@ -157,21 +164,28 @@ impl Session {
         global.config.clone().unwrap_or_else(|| self.root.path(Root::CONFIG))
     }
 
-    /// Whether this node is one of a Slurm cluster.
+    /// Whether this node is one of a Slurm cluster. One whose slurmd runs is, wherever its configuration is.
     pub(super) fn runs_slurm(&self) -> bool {
-        self.root.slurm_directory().is_some()
+        !matches!(here::configuration(&self.root), Ok(None))
     }
 
-    /// Slurm's name of this node: the configuration's, else [`Session::node`].
-    pub(super) fn node_name(&self, settings: &Settings) -> String {
-        settings.node.clone().unwrap_or_else(|| self.node())
+    /// Slurm's name of this node.
+    ///
+    /// # Errors
+    /// Where it is not known, or the configuration of a slurmd that runs is not: nothing must be changed then.
+    pub(super) fn node_name(&self, settings: &Settings) -> Result<String, Failure> {
+        let configuration = here::configuration(&self.root)?;
+        Ok(here::node_name(&self.root, settings, configuration.as_deref())?)
     }
 
-    /// Slurm's name of this node where no configuration says it: what slurmd was told, or the host name up to its first dot, which is what
-    /// slurmd takes by itself (slurm.conf(5), NodeName).
-    pub(super) fn node(&self) -> String {
-        let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        std::env::var("SLURMD_NODENAME").unwrap_or(name).split('.').next().unwrap_or_default().to_owned()
+    /// The same for verbs that only look: what is not known is said, and the host name taken.
+    pub(super) fn node_name_if_known(&self, settings: &Settings, global: &Global) -> String {
+        self.node_name(settings).unwrap_or_else(|failure| {
+            if !global.quiet {
+                message(format_args!("warning: {}", failure.error));
+            }
+            here::host_name()
+        })
     }
 }
 

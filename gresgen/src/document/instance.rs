@@ -75,6 +75,8 @@ pub enum HolderDocument {
     },
     /// slurmctld cannot be asked.
     Unknown,
+    /// slurmctld counts it as in use, by no job.
+    Unexplained,
 }
 
 impl InstanceDocument {
@@ -156,6 +158,7 @@ impl From<&Holder> for HolderDocument {
             Holder::Job { id, user } => HolderDocument::Job { id, user },
             Holder::Run { pid } => HolderDocument::Run { pid },
             Holder::Unknown => HolderDocument::Unknown,
+            Holder::Unexplained => HolderDocument::Unexplained,
         }
     }
 }
@@ -167,6 +170,7 @@ impl From<HolderDocument> for Holder {
             HolderDocument::Job { id, user } => Holder::Job { id, user },
             HolderDocument::Run { pid } => Holder::Run { pid },
             HolderDocument::Unknown => Holder::Unknown,
+            HolderDocument::Unexplained => Holder::Unexplained,
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::inventory::Inventory;
 use crate::publish::{Expected, PublishError, present_map};
 use crate::root::Root;
 use crate::site::{Site, SiteError};
-use crate::slurm::{GresTable, jobs};
+use crate::slurm::{GresTable, here};
 use crate::wait::{self, Ended, Stop};
 
 /// Waits for what may not be there yet at a boot: the driver, the lock that somebody else has.
@@ -38,7 +38,7 @@ pub fn lock(root: &Root, limit: Duration, stop: &Stop) -> Result<Lock, Ended<Loc
 
 /// Whether the node has been brought up in this boot and runs Slurm's daemon or jobs.
 pub fn in_service(root: &Root, boot: &str) -> bool {
-    present_map(root).is_some_and(|map| map.boot == boot) && jobs::in_service()
+    present_map(root).is_some_and(|map| map.boot == boot) && here::in_service(root)
 }
 
 /// When the node cannot be what it shall be: writes files of what is there, or of no GPUs where that is not known or

@@ -17,7 +17,7 @@ use crate::apply::forecast::forecast;
 use crate::apply::intent::Intent;
 use crate::apply::lock::Lock;
 use crate::apply::mode::{Refusal, Refusals, pending, refused, reset};
-use crate::apply::steps::{Step, disturbed, ready, steps};
+use crate::apply::steps::{Step, ready, steps};
 use crate::apply::{ApplyError, Held, Wish};
 use crate::devices;
 use crate::files::Committed;
@@ -322,7 +322,7 @@ impl Run<'_, '_, '_> {
                 return Ok(Changed { inventory, steps: done, pending: waiting });
             }
             refusals.extend(self.run(&inventory, &todo, &mut done).map_err(|e| (done, e))?);
-            inventory = self.node.inventory(self.options).map_err(|e| (done, e.into()))?.0;
+            inventory = self.node.held(self.options).map_err(|e| (done, e.into()))?;
             refused(&inventory, &refusals).map_err(|e| (done, e.into()))?;
         }
         let left = self.plan(&inventory).map_err(|e| (done, e))?;
@@ -355,15 +355,15 @@ impl Run<'_, '_, '_> {
         Ok(refusals)
     }
 
-    /// Looks once more at an instance that is about to go: a process may have come from outside Slurm, and somebody may
+    /// Looks once more at what is about to go: a process may have come from outside Slurm, and somebody may
     /// have resumed the node. Processes that have a context on it the driver does not let be destroyed.
     fn ask_again(&mut self, inventory: &Inventory, step: &Step) -> Result<(), ApplyError> {
-        if disturbed(inventory, step).is_none() {
+        if matches!(step, Step::Create { .. }) {
             return Ok(());
         }
         self.fence.as_mut().map_or(Ok(()), |fence| fence.hold())?;
         let mut now = inventory.clone();
-        self.node.annotate(&mut now);
+        self.node.annotate(&mut now, &self.node.site.given());
         let held: Vec<Held> = in_use(&now, std::slice::from_ref(step));
         if held.is_empty() { Ok(()) } else { Err(ApplyError::Busy(held)) }
     }
@@ -412,7 +412,7 @@ impl Run<'_, '_, '_> {
     }
 
     fn undo(mut self, files: bool) -> Result<(), ApplyError> {
-        let now = self.node.inventory(self.options)?.0;
+        let now = self.node.held(self.options)?;
         if files {
             let (applied, publication) = self.reach(now, None).map_err(|(_, e)| e)?;
             self.finish(applied, publication)?;

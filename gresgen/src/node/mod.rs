@@ -25,7 +25,7 @@ use crate::holders;
 use crate::inventory::{Gpu, Inventory};
 use crate::nvml::{Driver, DriverError};
 use crate::root::Root;
-use crate::site::{Seen, Site};
+use crate::site::{Occupied, Seen, Site};
 use crate::slurm::Settings;
 
 pub use carry_out::{Done, Event, Events};
@@ -90,21 +90,29 @@ impl Node<'_> {
     /// The driver's. Holders that cannot be asked for are unknown ones, and a slurmctld that does not answer is part
     /// of the picture.
     pub fn read(&self, options: &Options<'_>) -> Result<Picture, DriverError> {
-        let (inventory, absent) = self.inventory(options)?;
-        Ok(Picture { inventory, absent, seen: self.site.look() })
+        let (mut inventory, absent) = self.inventory(options)?;
+        let seen = self.site.look();
+        self.annotate(&mut inventory, &seen.given);
+        Ok(Picture { inventory, absent, seen })
     }
 
-    /// The GPUs, with everybody who holds an instance, and those to be left out that are not there.
+    /// The GPUs as the driver has them, and those to be left out that are not there.
     fn inventory(&self, options: &Options<'_>) -> Result<(Inventory, Vec<Selector>), DriverError> {
         let mut inventory = self.driver.inventory(&self.site.node)?;
         let absent = leave_out(&mut inventory, options.without);
-        self.annotate(&mut inventory);
         Ok((inventory, absent))
     }
 
-    fn annotate(&self, inventory: &mut Inventory) {
+    /// The same with everybody who holds a GPU or an instance.
+    fn held(&self, options: &Options<'_>) -> Result<Inventory, DriverError> {
+        let (mut inventory, _) = self.inventory(options)?;
+        self.annotate(&mut inventory, &self.site.given());
+        Ok(inventory)
+    }
+
+    fn annotate(&self, inventory: &mut Inventory, given: &Occupied) {
         holders::annotate(inventory, self.root);
-        self.site.annotate(inventory);
+        self.site.annotate(inventory, given);
     }
 }
 

@@ -174,13 +174,14 @@ pub(super) fn possible(inventory: &Inventory, steps: &[Step]) -> Result<(), Appl
     Ok(())
 }
 
-/// Instances that steps disturb and somebody uses.
+/// What steps disturb and somebody uses: instances, and GPUs whose mode changes, since that may reset them.
 pub(super) fn in_use(inventory: &Inventory, steps: &[Step]) -> Vec<Held> {
-    let disturbed = steps.iter().filter_map(|step| disturbed(inventory, step));
-    disturbed
-        .filter(|(_, instance)| !instance.holders.is_empty())
-        .map(|(gpu, i)| Held { name: name(gpu, &Slice::of(i)), holders: i.holders.clone() })
-        .collect()
+    let instances = steps.iter().filter_map(|step| disturbed(inventory, step));
+    let instances = instances.map(|(gpu, i)| Held { name: name(gpu, &Slice::of(i)), holders: i.holders.clone() });
+    let switched = steps.iter().filter(|step| matches!(step, Step::Mode { .. }));
+    let gpus = switched.map(|step| &inventory.gpus[step.gpu()]);
+    let gpus = gpus.map(|gpu| Held { name: format!("GPU {}", gpu.index), holders: gpu.holders.clone() });
+    instances.chain(gpus).filter(|held| !held.holders.is_empty()).collect()
 }
 
 /// Everything in the way, and the error that an apply ends with for it.

@@ -83,6 +83,7 @@ impl Driver {
             cpus: cpus(&device).map_err(failed(&uuid, "nvmlDeviceGetCpuAffinity"))?,
             file: gpu_file(&self.root, minor)?,
             instances: Vec::new(),
+            holders: Vec::new(),
             geometry,
             model,
             uuid,

@@ -5,16 +5,25 @@ use std::path::{Path, PathBuf};
 use super::control::NodeView;
 use super::hostlist;
 
+/// Files that a slurm.conf includes. Slurm's parser takes the word in any case (parse_config.c).
+fn includes(conf: &Path, text: &str) -> impl Iterator<Item = PathBuf> {
+    let folder = conf.parent().unwrap_or(Path::new("/"));
+    text.lines().filter_map(move |line| {
+        let (word, file) = line.split('#').next()?.trim().split_once(char::is_whitespace)?;
+        word.eq_ignore_ascii_case("include").then(|| folder.join(file.trim()))
+    })
+}
+
+/// A file that a slurm.conf includes by name and that is not there.
+pub fn missing_file(conf: &Path, text: &str, is_there: impl Fn(&Path) -> bool) -> Option<PathBuf> {
+    let by_name = |file: &PathBuf| !file.to_string_lossy().contains(['*', '?', '[', '%']);
+    includes(conf, text).filter(by_name).find(|file| !is_there(file))
+}
+
 /// What has to be done to a slurm.conf so that it includes the node line in `node_conf`, for a person; `None` when it
 /// does. `conf` is the file and `text` what is in it.
 pub fn missing_node_line(conf: &Path, text: &str, node: &str, node_conf: &Path) -> Option<String> {
-    let folder = conf.parent().unwrap_or(Path::new("/"));
-    // Slurm's parser takes keys and `include` in any case (parse_config.c).
-    let include = |line: &str| -> Option<PathBuf> {
-        let (word, file) = line.trim().split_once(char::is_whitespace)?;
-        word.eq_ignore_ascii_case("include").then(|| folder.join(file.trim()))
-    };
-    if text.lines().filter_map(include).any(|file| file == node_conf) {
+    if includes(conf, text).any(|file| file == node_conf) {
         return None;
     }
     let named = text.lines().zip(1..).find_map(|(line, number): (&str, usize)| {
@@ -65,6 +74,13 @@ mod tests {
             how("NodeName=n[1-4] CPUs=2\n"),
             format!("/etc/slurm/slurm.conf:1: take n1 out of this line, and add a line: {include}")
         );
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_found() {
+        let missing = |text: &str| missing_file(Path::new("/etc/slurm/slurm.conf"), text, |f| f.ends_with("there"));
+        assert_eq!(missing("Include there\n#include x\ninclude conf.d/*.conf\ninclude %h.conf\n"), None);
+        assert_eq!(missing("INCLUDE nodes.conf # ours\n"), Some("/etc/slurm/nodes.conf".into()));
     }
 
     #[test]

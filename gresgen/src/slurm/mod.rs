@@ -7,6 +7,7 @@ pub mod billing;
 pub mod control;
 pub mod cores;
 pub mod gres;
+pub mod here;
 pub mod hostlist;
 pub mod include;
 pub mod jobs;

@@ -2,14 +2,12 @@
 
 mod action;
 
-use std::collections::BTreeSet;
-
 use device_map::Record;
 
 pub use action::{Action, ActionError};
 
-use super::control::JobGres;
 use super::gres::GresTable;
+use super::jobs::JobGres;
 use super::release::Release;
 
 /// How far two lists of records are apart, by what it means to Slurm.
@@ -110,11 +108,10 @@ pub fn allow(node: &str, before: &[Record], after: &[Record], jobs: &[JobGres]) 
             jobs: holding.iter().map(|job| job.id).collect(),
         });
     }
-    let held: BTreeSet<usize> = holding.iter().flat_map(|job| &job.devices).copied().collect();
-    for index in held {
+    for index in (0..before.len()).filter(|index| holding.iter().any(|job| job.devices.may_be(*index))) {
         let (Some(old), Some(new)) = (before.get(index), after.get(index)) else { continue };
         if (&old.uuid, &old.files, &old.gres_type) != (&new.uuid, &new.files, &new.gres_type) {
-            let jobs = holding.iter().filter(|job| job.devices.contains(&index)).map(|job| job.id).collect();
+            let jobs = holding.iter().filter(|job| job.devices.may_be(index)).map(|job| job.id).collect();
             return Err(Refused::Index { node: node.to_owned(), index, uuid: old.uuid.clone(), jobs });
         }
     }

@@ -28,6 +28,17 @@ struct Tools {
     log: Option<Mutex<CallLog>>,
     latency: Latency,
     faults: Mutex<Faults>,
+    compute_device: ComputeDevice,
+}
+
+/// What the field `device` of `nvmlComputeInstanceInfo_t` holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum ComputeDevice {
+    /// The parent GPU, as nvml.h says and as the GPU column of `nvidia-smi mig -lci` shows, which is the
+    /// index of this handle: 0 on every row of the listings of real boards.
+    Parent,
+    /// The MIG device, which some clients take the field for. No driver is known to answer so.
+    Mig,
 }
 
 /// The work of one exported function.
@@ -161,6 +172,11 @@ fn open() -> Result<Store, String> {
     Store::open(Path::new(&root), spec.as_ref()).map_err(|e| e.to_string())
 }
 
+/// The form that the environment asks for; without a word of it, that of nvml.h.
+pub(super) fn compute_device() -> ComputeDevice {
+    tools().as_ref().map_or(ComputeDevice::Parent, |tools| tools.compute_device)
+}
+
 fn tools() -> &'static Result<Tools, String> {
     static TOOLS: OnceLock<Result<Tools, String>> = OnceLock::new();
     TOOLS.get_or_init(|| {
@@ -171,12 +187,19 @@ fn tools() -> &'static Result<Tools, String> {
         if let Some(error) = unknown {
             return Err(error.to_string());
         }
+        let compute_device = match variable("NVML_SIM_CI_DEVICE")?.as_deref() {
+            None | Some("parent") => ComputeDevice::Parent,
+            Some("mig") => ComputeDevice::Mig,
+            Some(other) => {
+                return Err(format!("NVML_SIM_CI_DEVICE: {other:?}: neither parent nor mig"));
+            }
+        };
         let log = variable("NVML_SIM_CALLS")?.map(|path| {
             CallLog::open(Path::new(&path))
                 .map(Mutex::new)
                 .map_err(|e| format!("NVML_SIM_CALLS: {path}: {e}"))
         });
-        Ok(Tools { log: log.transpose()?, latency, faults: Mutex::new(faults) })
+        Ok(Tools { log: log.transpose()?, latency, faults: Mutex::new(faults), compute_device })
     })
 }
 

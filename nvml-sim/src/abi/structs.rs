@@ -5,6 +5,7 @@ use std::ffi::c_char;
 use mig::boards::{ComputeRow, Row};
 use nvml_wrapper_sys::bindings::*;
 
+use super::gate::{self, ComputeDevice};
 use super::handle::{ComputeHandle, Device, InstanceHandle};
 use super::pointer::Out;
 use crate::code::{Answer, Code};
@@ -208,12 +209,14 @@ pub(super) fn instance_placement(start: u32, row: &Row) -> nvmlGpuInstancePlacem
     nvmlGpuInstancePlacement_t { start, size: u32::from(row.size) }
 }
 
-/// The field `device` is named the parent in nvml.h; callers get the MIG device from it
-/// (kubernetes-sigs/dra-driver-nvidia-gpu relies on that).
 pub(super) fn compute_info(device: &MigDevice<'_>) -> nvmlComputeInstanceInfo_t {
     let compute = crate::rules::compute_row(device.row(), device.compute.profile);
+    let named = match gate::compute_device() {
+        ComputeDevice::Parent => Device::of_gpu(device.gpu),
+        ComputeDevice::Mig => Device::of_mig(device),
+    };
     nvmlComputeInstanceInfo_t {
-        device: Device::of_mig(device).raw(),
+        device: named.raw(),
         gpuInstance: InstanceHandle::of(device.gpu, device.instance).raw(),
         id: device.compute.id,
         profileId: device.compute.profile,

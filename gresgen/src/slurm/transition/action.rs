@@ -181,11 +181,11 @@ fn registered(node: &str) -> Result<(), ControlError> {
 fn wait_idle(node: &str, limit: Duration, stop: &Stop) -> Result<(), ActionError> {
     const PAUSE: Duration = Duration::from_secs(2);
     let idle = || {
-        let jobs = Control::connect()?.jobs(node)?;
-        if jobs.is_empty() {
-            return Ok(());
+        let jobs = Control::connect()?.jobs(node)?.iter().filter(|job| job.may_hold()).count();
+        match jobs {
+            0 => Ok(()),
+            _ => Err(ActionError::Busy { node: node.to_owned(), seconds: limit.as_secs(), jobs }),
         }
-        Err(ActionError::Busy { node: node.to_owned(), seconds: limit.as_secs(), jobs: jobs.len() })
     };
     wait::until(limit, PAUSE, stop, idle).map_err(|ended| match ended {
         Ended::Stopped => ActionError::Stopped,

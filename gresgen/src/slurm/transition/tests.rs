@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use device_map::DeviceFile;
 
 use super::*;
+use crate::slurm::control::Devices;
 use crate::slurm::names::TypeName;
 
 fn record(gres_type: &str, n: u32) -> Record {
@@ -70,7 +71,7 @@ fn each_release_gets_what_it_needs() {
 }
 
 fn job(devices: &[usize]) -> JobGres {
-    JobGres { id: 7, user: "ada".into(), devices: devices.iter().copied().collect() }
+    JobGres { id: 7, user: "ada".into(), devices: Devices::Listed(devices.iter().copied().collect()) }
 }
 
 #[test]
