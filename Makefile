@@ -8,7 +8,7 @@ PACKAGES := libslurm-dev libclang-dev gcc pkg-config slurmctld slurmd slurm-clie
 # Tests: other releases of Slurm, judges, package formats; and a systemd, which without systemd-sysv is nobody's init.
 TEST_PACKAGES := procps strace lua5.4 python3 python3-pip debootstrap dpkg-dev rpm systemd
 
-.PHONY: setup setup-tests build release test lint demo bench soak sweep fuzz valgrind test-slurm-matrix install uninstall deb rpm
+.PHONY: setup setup-tests build release test lint demo bench soak sweep fuzz valgrind test-slurm-matrix hardware hardware-kit install uninstall deb rpm
 
 # Only what is missing is installed, so that a prepared machine needs neither network nor root.
 setup:
@@ -67,6 +67,13 @@ fuzz:
 valgrind:
 	@command -v valgrind >/dev/null || { echo "valgrind is missing: apt-get install valgrind" >&2; exit 1; }
 	ABI_VALGRIND=1 $(CARGO) test --locked --release -p slurm-plugin --test abi
+
+# On a machine with a GPU; docs/hardware.md. The kit is all it takes, and runs where there is no cargo.
+hardware: hardware-kit
+	target/hardware/run
+
+hardware-kit: release
+	tests/hardware/build $(BUILD) target/hardware
 
 # Method and results: docs/benchmarks.md.
 bench: setup release

@@ -63,6 +63,8 @@ impl Root {
     pub const BOOT_ID: &'static str = device_map::BOOT_ID;
     /// CPUs with their sockets and threads (Linux, Documentation/ABI/stable/sysfs-devices-system-cpu).
     pub const CPUS: &'static str = "/sys/devices/system/cpu";
+    /// A directory per PCI device (Linux, Documentation/ABI/testing/sysfs-bus-pci).
+    pub const PCI_DEVICES: &'static str = "/sys/bus/pci/devices";
     /// Minor numbers of all MIG capabilities (NVIDIA open-gpu-kernel-modules, nv-caps.c).
     pub const MIG_MINORS: &'static str = "/proc/driver/nvidia-caps/mig-minors";
     /// A directory per GPU, and below its `mig` one per instance that exists (nv-caps.c).

@@ -4,6 +4,7 @@ use mig::Board;
 use mig::boards::{Architecture, Row};
 use serde::{Deserialize, Serialize};
 
+use crate::hardware;
 use crate::rules;
 use crate::sheet;
 use crate::spec::{Spec, Traits};
@@ -11,6 +12,9 @@ use crate::uuid::{Chip, invented_pdi};
 
 /// Driver version that is reported.
 pub const DRIVER_VERSION: &str = "580.95.05";
+
+/// PCI vendor id.
+const NVIDIA: u32 = 0x10de;
 
 /// Everything that outlives a process.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -170,7 +174,7 @@ impl Gpu {
         let id = match self.board.architecture {
             Architecture::Ampere => 0x170,
             Architecture::Hopper => 0x180,
-            Architecture::Blackwell if self.board.units == 12 => 0x1b2,
+            Architecture::Blackwell if hardware::is_rtx(self.board) => 0x1b2,
             Architecture::Blackwell => 0x1a0,
         };
         Chip { id, pdi: self.pdi }
@@ -193,8 +197,12 @@ impl Gpu {
 
     /// PCI device and vendor id in one, as NVML gives it.
     pub fn pci_device_id(&self) -> u32 {
-        const NVIDIA: u32 = 0x10de;
         u32::from(self.board.pci_ids[0]) << 16 | NVIDIA
+    }
+
+    /// PCI subsystem and vendor id in one, as NVML gives it: those of the board.
+    pub fn pci_subsystem_id(&self) -> u32 {
+        u32::from(hardware::subsystem(self.board)) << 16 | NVIDIA
     }
 
     /// Whether MIG mode switches without a GPU reset.
@@ -202,7 +210,8 @@ impl Gpu {
         self.board.architecture > Architecture::Ampere
     }
 
-    /// Whether the versioned profile queries answer while MIG mode is off. nvml.h has a field for it
+    /// Whether questions about instances are answered while MIG mode is off, against what nvml.h says of
+    /// each: an H100 and an H200 do. nvml.h has a field for it
     /// (`NVML_FI_DEV_IS_MIG_MODE_INDEPENDENT_MIG_QUERY_CAPABLE`); that it goes with the architecture is
     /// inferred.
     pub fn answers_with_mig_off(&self) -> bool {

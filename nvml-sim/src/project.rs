@@ -1,11 +1,12 @@
-//! The files a driver would show, derived from the state: device nodes and `/proc/driver/nvidia*`.
+//! The files a driver would show, derived from the state: device nodes, `/proc/driver/nvidia*`, and what [`sysfs`]
+//! says.
 //!
 //! [`tree`] says what there has to be, [`apply`] makes it so and leaves alone what is right already.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
@@ -13,16 +14,19 @@ use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 
 use crate::machine::{DRIVER_VERSION, Gpu, Machine, Majors};
 use crate::store::StoreError;
+use crate::sysfs;
 
-/// Capability minors are fixed when the driver loads (open-gpu-kernel-modules, nv-caps.c): 1 and 2 for
-/// all of MIG, then 15 GPU instances of 1 + 8 numbers for each of 32 GPUs.
+/// Capability minors are fixed when the driver loads (open-gpu-kernel-modules, nv-caps.c): 0 for the fabric
+/// manager, 1 and 2 for all of MIG, 15 GPU instances of 1 + 8 numbers for each of 32 GPUs, and one for IMEX.
 mod minors {
+    pub(super) const FABRIC: u32 = 0;
     pub(super) const CONFIG: u32 = 1;
     pub(super) const MONITOR: u32 = 2;
     const FIRST: u32 = 3;
     pub(super) const GPUS: u32 = 32;
     pub(super) const INSTANCES: u32 = 15;
     pub(super) const COMPUTE: u32 = 8;
+    pub(super) const IMEX: u32 = FIRST + GPUS * INSTANCES * (1 + COMPUTE);
 
     pub(super) fn instance(gpu_minor: u32, gi: u32) -> u32 {
         FIRST + (gpu_minor * INSTANCES + gi) * (1 + COMPUTE)
@@ -35,10 +39,15 @@ mod minors {
 
 /// A file of the tree, with its permission bits.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Node {
+pub(crate) enum Node {
+    /// A directory, which other files may make unasked.
     Directory,
+    /// A file of that text.
     Text(u32, String),
+    /// A character device of that major and minor number.
     Device(u32, (u32, u32)),
+    /// A symbolic link to that path, relative as in sysfs, so that it holds under any root.
+    Link(String),
 }
 
 /// Directories below which a file that is not in the tree is one of a dead instance.
@@ -81,11 +90,23 @@ fn tree(machine: &Machine) -> BTreeMap<PathBuf, Node> {
     put("dev/nvidiactl".into(), device(0o666, |m| m.nvidia, 255));
     put("dev/nvidia-uvm".into(), device(0o666, |m| m.uvm, 0));
     put("dev/nvidia-uvm-tools".into(), device(0o666, |m| m.uvm, 1));
+    put(format!("{CAPS}/nvidia-cap{}", minors::FABRIC), capability(0o400, minors::FABRIC));
     put(format!("{CAPS}/nvidia-cap{}", minors::CONFIG), capability(0o400, minors::CONFIG));
     put(format!("{CAPS}/nvidia-cap{}", minors::MONITOR), capability(0o444, minors::MONITOR));
+    sysfs::files(machine).into_iter().for_each(|(path, node)| put(path, node));
     put("proc/devices".into(), Node::Text(0o444, devices(majors)));
     put("proc/driver/nvidia/version".into(), Node::Text(0o444, version()));
     put("proc/driver/nvidia-caps/mig-minors".into(), Node::Text(0o444, mig_minors()));
+    put(
+        "proc/driver/nvidia-caps/nvlink-minors".into(),
+        Node::Text(0o444, format!("fabric-mgmt {}\n", minors::FABRIC)),
+    );
+    put(
+        "proc/driver/nvidia-caps/sys-minors".into(),
+        Node::Text(0o444, format!("fabric-imex-mgmt {}\n", minors::IMEX)),
+    );
+    put("proc/driver/nvidia-nvlink/capabilities/fabric-mgmt".into(), access(minors::FABRIC, 0o400));
+    put(format!("{CAPABILITIES}/fabric-imex-mgmt"), access(minors::IMEX, 0o400));
     put(format!("{CAPABILITIES}/mig/config"), access(minors::CONFIG, 0o400));
     put(format!("{CAPABILITIES}/mig/monitor"), access(minors::MONITOR, 0o444));
     for gpu in &machine.gpus {
@@ -189,6 +210,7 @@ fn is_already(path: &Path, node: &Node) -> bool {
         Node::Device(mode, (major, minor)) => {
             found.file_type().is_char_device() && permits(*mode) && found.rdev() == makedev(*major, *minor)
         }
+        Node::Link(target) => fs::read_link(path).is_ok_and(|found| found == Path::new(target)),
     }
 }
 
@@ -212,6 +234,11 @@ fn replace(path: &Path, node: &Node) -> io::Result<()> {
         Node::Device(mode, (major, minor)) => {
             make_device(&next, *major, *minor)?;
             *mode
+        }
+        Node::Link(target) => {
+            symlink(target, &next)?;
+            // A link has no permissions of its own.
+            return fs::rename(&next, path);
         }
     };
     fs::set_permissions(&next, fs::Permissions::from_mode(mode))?;

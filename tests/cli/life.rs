@@ -117,11 +117,18 @@ fn status_and_profiles_show_the_gpus_that_are_named() {
     assert_eq!(profile.as_object_mut().unwrap().remove("free"), Some(7.into()));
     assert_eq!(profile, node.json(&["status"])["gpus"][0]["geometry"]["profiles"][0]);
     let models = node.json(&["profiles", "--models"]);
-    let first =
-        serde_json::json!({"key": "a100-40gb", "names": ["NVIDIA A100-SXM4-40GB", "NVIDIA A100-PCIE-40GB"]});
-    assert_eq!(models[0], first);
-    for name in ["a100-40gb", "NVIDIA A100-PCIE-40GB", "a100-pcie-40gb"] {
-        assert_eq!(node.json(&["profiles", "--model", name])[0]["model"], "a100-40gb");
+    let names = ["NVIDIA A100-SXM4-40GB", "NVIDIA A100-PCIE-40GB", "A100-SXM4-40GB", "A100-PCIE-40GB"];
+    assert_eq!(models[0], serde_json::json!({"key": "a100-40gb", "names": names}));
+    for (name, key) in [
+        ("a100-40gb", "a100-40gb"),
+        ("NVIDIA A100-PCIE-40GB", "a100-40gb"),
+        ("a100-pcie-40gb", "a100-40gb"),
+        ("A100-PCIE-80GB", "a100-80gb"),
+        ("NVIDIA A100X", "a100-80gb"),
+        ("NVIDIA A30X", "a30-24gb"),
+        ("RTX PRO 5000 Blackwell", "rtx-pro-5000-blackwell-48gb"),
+    ] {
+        assert_eq!(node.json(&["profiles", "--model", name])[0]["model"], key, "{name}");
     }
 }
 

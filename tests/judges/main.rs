@@ -1,5 +1,5 @@
 //! Judges that this project did not write: NVIDIA's Python bindings and Slurm's NVML plugin, as clients of
-//! the simulator.
+//! the simulator, and the answers that real boards gave.
 //!
 //! They need root, and the network once: `nvidia-ml-py` comes by pip, the plugin by apt from Debian's component
 //! contrib. Both are kept in Cargo's directory for test files. Where that is not to be had,
@@ -8,6 +8,7 @@
 mod faults;
 mod fetched;
 mod hammer;
+mod hardware;
 mod life;
 mod slurm;
 

@@ -51,8 +51,11 @@ impl Session {
             )
             .hint("add --root DIR; everything simulated and everything written lies below it"));
         }
-        export("NVML_SIM_GPUS", OsStr::new(spec));
-        export("NVML_SIM_ROOT", root.prefix().as_os_str());
+        for (name, value) in
+            [("NVML_SIM_GPUS", OsStr::new(spec)), ("NVML_SIM_ROOT", root.prefix().as_os_str())]
+        {
+            export(name, value).map_err(|e| Failure::new(Exit::Failure, e))?;
+        }
         let library = match &global.nvml_lib {
             Some(library) => library.clone(),
             None => simulator()?,

@@ -57,7 +57,10 @@ pub(super) struct Args {
 pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let settings = session.settings_if_sound(global);
     let node = session.node_name_if_known(&settings, global);
-    let mut inventory = session.driver()?.inventory(&node)?;
+    let driver = session.driver()?;
+    // The text says nothing of what a GPU with MIG off could be cut into; who reads the JSON may plan with it.
+    let read = if global.json { driver.inventory(&node) } else { driver.inventory_as_it_is(&node) };
+    let mut inventory = read?;
     let whole = inventory.gpus.len();
     args.only.keep(&mut inventory)?;
     let users = holders::annotate(&mut inventory, &session.root);

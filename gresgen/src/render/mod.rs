@@ -3,6 +3,8 @@
 pub mod context;
 mod templates;
 
+use std::path::PathBuf;
+
 use device_map::DeviceMap;
 
 pub use context::{Context, ContextError};
@@ -43,10 +45,20 @@ pub fn slurm_files(
     .collect()
 }
 
-/// The device map as a file.
-pub fn device_map(map: &DeviceMap, root: &Root) -> Output {
-    let path = root.path(Root::DEVICE_MAP);
-    Output { kind: Kind::DeviceMap, path, text: map.to_string(), unread: Vec::new() }
+/// The device map as a file. It is read back as the plugin will, so that none is written which that refuses.
+///
+/// # Errors
+/// [`RenderError::Map`].
+pub fn device_map(map: &DeviceMap, root: &Root) -> Result<Output, RenderError> {
+    let (path, text) = (root.path(Root::DEVICE_MAP), map.to_string());
+    let what = match text.parse::<DeviceMap>() {
+        Ok(read) if read == *map => {
+            return Ok(Output { kind: Kind::DeviceMap, path, text, unread: Vec::new() });
+        }
+        Ok(_) => "would read as other devices".to_owned(),
+        Err(error) => format!("would be refused: {error}"),
+    };
+    Err(RenderError::Map { path, what })
 }
 
 /// Everything a node needs: Slurm's files, and the map that carries the digest of the gres.conf among them.
@@ -64,7 +76,7 @@ pub fn node(
     let templates = Templates::load(&root.path(Root::TEMPLATES))?;
     let mut outputs = slurm_files(&templates, &context, settings, root)?;
     let map = table.map(inventory, digest(&outputs[0].text));
-    outputs.push(device_map(&map, root));
+    outputs.push(device_map(&map, root)?);
     Ok(outputs)
 }
 
@@ -77,6 +89,14 @@ pub enum RenderError {
     /// A template is wrong.
     #[error(transparent)]
     Template(#[from] TemplateError),
+    /// The facts make no device map.
+    #[error("{}: {what}", path.display())]
+    Map {
+        /// The map.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
 }
 
 /// Digest of a gres.conf above its kept lines, as the device map carries it: 64-bit FNV-1a. It tells versions of a file apart; it

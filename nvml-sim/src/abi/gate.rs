@@ -9,7 +9,7 @@ use std::thread::sleep;
 use nvml_wrapper_sys::bindings::nvmlReturn_t;
 use rustix::process::{Signal, geteuid, getpid, kill_process};
 
-use super::exports::NAMES;
+use super::exports;
 use crate::calls::CallLog;
 use crate::code::{Answer, Code};
 use crate::faults::{Fate, Faults, Latency, When};
@@ -59,7 +59,14 @@ pub(super) fn change<F: FnOnce(&mut Snapshot) -> Answer>(work: F) -> impl Call {
     Change(work)
 }
 
+/// A call that needs no machine, and works before `nvmlInit` too.
+pub(super) fn always<F: FnOnce() -> Answer>(work: F) -> impl Call {
+    Always(work)
+}
+
 struct Read<F>(F);
+
+struct Always<F>(F);
 
 struct Change<F>(F);
 
@@ -73,6 +80,12 @@ impl<F: FnOnce(&Snapshot) -> Answer> Call for Read<F> {
     fn run(self, session: &mut Session) -> Answer {
         let snapshot = session.store()?.read().map_err(|error| complain(&error, Code::OPERATING_SYSTEM))?;
         self.0(&snapshot)
+    }
+}
+
+impl<F: FnOnce() -> Answer> Call for Always<F> {
+    fn run(self, _session: &mut Session) -> Answer {
+        self.0()
     }
 }
 
@@ -180,7 +193,7 @@ pub(super) fn compute_device() -> ComputeDevice {
 fn tools() -> &'static Result<Tools, String> {
     static TOOLS: OnceLock<Result<Tools, String>> = OnceLock::new();
     TOOLS.get_or_init(|| {
-        let known = |name: &str| NAMES.contains(&name);
+        let known = |name: &str| exports::names().any(|known| known == name);
         let faults: Faults = parsed("NVML_SIM_FAULTS")?;
         let latency: Latency = parsed("NVML_SIM_LATENCY")?;
         let unknown = faults.unknown_call(known).or_else(|| latency.unknown_call(known));

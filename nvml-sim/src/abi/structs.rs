@@ -11,6 +11,7 @@ use super::pointer::Out;
 use crate::code::{Answer, Code};
 use crate::machine::{Gpu, GpuInstance, MigDevice, compute_name};
 use crate::sheet;
+use crate::sysfs;
 
 /// One version of a struct, filled from a value.
 pub(super) trait Versioned<T>: Sized {
@@ -23,12 +24,21 @@ pub(super) trait Versioned<T>: Sized {
     fn of(value: &T) -> Self;
 }
 
-/// Fills the struct of the version the caller wrote into its first field, if it is one of the two.
-pub(super) fn fill<T, A: Versioned<T>, B: Versioned<T>>(out: &Out<impl Copy>, value: &T) -> Answer {
+/// Fills the struct of the version the caller wrote into its first field.
+pub(super) fn fill<T, A: Versioned<T>>(out: &Out<impl Copy>, value: &T) -> Answer {
+    match out.cast::<u32>().get()? {
+        tag if tag == A::TAG => out.cast::<A>().set_versioned(value),
+        _ => Err(Code::ARGUMENT_VERSION_MISMATCH),
+    }
+}
+
+/// Fills a profile's struct, of which there are two versions. An H100 and an H200 give INVALID_ARGUMENT for
+/// any other, as nvml.h documents for these calls.
+pub(super) fn fill_profile<T, A: Versioned<T>, B: Versioned<T>>(out: &Out<impl Copy>, value: &T) -> Answer {
     match out.cast::<u32>().get()? {
         tag if tag == A::TAG => out.cast::<A>().set_versioned(value),
         tag if tag == B::TAG => out.cast::<B>().set_versioned(value),
-        _ => Err(Code::ARGUMENT_VERSION_MISMATCH),
+        _ => Err(Code::INVALID_ARGUMENT),
     }
 }
 
@@ -114,7 +124,8 @@ impl Versioned<InstanceProfile<'_>> for nvmlGpuInstanceProfileInfo_v3_t {
             jpegCount: v2.jpegCount,
             ofaCount: v2.ofaCount,
             memorySizeMB: v2.memorySizeMB,
-            name: v2.name,
+            // Empty on an H100 and an H200, for every profile: only version 2 carries the name.
+            name: [0; 96],
             capabilities: if graphics { NVML_GPU_INSTANCE_PROFILE_CAPS_GFX } else { 0 },
         }
     }
@@ -256,22 +267,48 @@ pub(super) fn pci_info(gpu: &Gpu) -> nvmlPciInfo_t {
         bus: gpu.bus(),
         device: 0,
         pciDeviceId: gpu.pci_device_id(),
-        pciSubSystemId: gpu.pci_device_id(),
+        pciSubSystemId: gpu.pci_subsystem_id(),
         busId: text(&format!("0000{}", gpu.bdf().to_uppercase())),
     }
 }
 
-pub(super) fn memory(mib: u64) -> nvmlMemory_t {
-    let total = mib << 20;
-    nvmlMemory_t { total, free: total, used: 0 }
+impl Versioned<Gpu> for nvmlPciInfoExt_v1_t {
+    const VERSION: u32 = 1;
+
+    fn of(gpu: &Gpu) -> Self {
+        let nvmlPciInfo_t { domain, bus, device, pciDeviceId, pciSubSystemId, busId, .. } = pci_info(gpu);
+        let class = sysfs::CLASS;
+        Self {
+            version: Self::TAG,
+            domain,
+            bus,
+            device,
+            pciDeviceId,
+            pciSubSystemId,
+            baseClass: class >> 16,
+            subClass: class >> 8 & 0xff,
+            busId,
+        }
+    }
 }
 
-impl Versioned<u64> for nvmlMemory_v2_t {
+/// Memory of a device that nobody uses, in bytes.
+pub(super) struct Memory {
+    pub(super) total: u64,
+    /// What the driver keeps for itself.
+    pub(super) reserved: u64,
+}
+
+/// nvml.h: here `used` is the sum of reserved and allocated memory.
+pub(super) fn memory(&Memory { total, reserved }: &Memory) -> nvmlMemory_t {
+    nvmlMemory_t { total, free: total - reserved, used: reserved }
+}
+
+impl Versioned<Memory> for nvmlMemory_v2_t {
     const VERSION: u32 = 2;
 
-    fn of(&mib: &u64) -> Self {
-        let nvmlMemory_t { total, free, used } = memory(mib);
-        Self { version: Self::TAG, total, reserved: 0, free, used }
+    fn of(&Memory { total, reserved }: &Memory) -> Self {
+        Self { version: Self::TAG, total, reserved, free: total - reserved, used: 0 }
     }
 }
 
