@@ -41,7 +41,9 @@ fn planned(gpu: &Gpu, slice: &Slice) -> Instance {
         // As many as a MIG device has: the GPU's own, and the capabilities of the instances.
         let own = |what: &str| DeviceFile { path: format!("/{name}-{what}").into(), major: 0, minor: 0 };
         let files = vec![gpu.file.clone(), own("gi"), own("ci")];
-        let compute = Compute { ci, profile: *profile, start, uuid: name, files };
+        // A form that the map takes, since it is rendered and read back like a real one.
+        let uuid = format!("MIG-{name}");
+        let compute = Compute { ci, profile: *profile, start, uuid, files };
         start += u32::from(profile.compute_slices());
         compute
     });
