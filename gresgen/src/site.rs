@@ -373,7 +373,8 @@ impl Site<'_> {
             Some(format!("{}: {}", view.state.join("+").to_lowercase(), view.reason))
         } else if view.gres() != table.gres() {
             Some(format!("slurmctld has Gres={}, the node has {}", view.gres(), table.gres()))
-        } else if loaded.exists() && device_map::load(&loaded).ok().map(|map| map.records).as_ref() != Some(&table.records)
+        } else if loaded.exists()
+            && device_map::load(&loaded).ok().map(|map| map.records).as_ref() != Some(&table.records)
         {
             Some("slurmd has not loaded the new device map".to_owned())
         } else {

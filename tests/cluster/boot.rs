@@ -124,7 +124,11 @@ fn a_boot_waits_for_whoever_is_changing_the_node() {
     };
     // Nobody knows for how long: slurmd shall find files of what is there, on a node that takes no jobs.
     hold("3");
-    let said = ["/run/gresgen/lock: held by process", "slurmd can start, with the GPUs as they are", "n1 is drained"];
+    let said = [
+        "/run/gresgen/lock: held by process",
+        "slurmd can start, with the GPUs as they are",
+        "n1 is drained",
+    ];
     node.gresgen(&BOOT).must_be(4).must_say(&said);
     let gres_conf = node.lab.read_file("/etc/slurm/gres.conf").unwrap();
     assert_eq!(gres_conf.matches("Name=gpu").count(), 0, "{gres_conf}");

@@ -10,8 +10,8 @@ use super::target::Slice;
 use super::wish::WishError;
 use crate::devices::DeviceError;
 use crate::inventory::{Holder, Inventory};
-use crate::nvml::DriverError;
 use crate::node::chosen::ChosenError;
+use crate::nvml::DriverError;
 use crate::publish::PublishError;
 use crate::site::SiteError;
 
@@ -82,6 +82,9 @@ pub enum ApplyError {
     /// The GPUs are as they shall be, the files are not all there. The journal stays.
     #[error("the GPUs are done, but not the files: {0}")]
     Unpublished(#[source] PublishError),
+    /// GPUs and files are done, and the journal that says they are not is still there.
+    #[error("the GPUs and the files are done, but that is not noted: {0}")]
+    Unfinished(#[source] Box<ApplyError>),
     /// Resetting a GPU failed.
     #[error("{gpu}: nvidia-smi --gpu-reset: {reason}")]
     Reset {
@@ -112,7 +115,10 @@ impl ApplyError {
     pub fn is_undone(&self) -> bool {
         match self {
             ApplyError::RolledBack { undo, .. } => undo.is_none(),
-            ApplyError::Unpublished(_) | ApplyError::Untold { .. } | ApplyError::Drained { .. } => false,
+            ApplyError::Unpublished(_)
+            | ApplyError::Unfinished(_)
+            | ApplyError::Untold { .. }
+            | ApplyError::Drained { .. } => false,
             _ => true,
         }
     }

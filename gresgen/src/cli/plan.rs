@@ -136,7 +136,8 @@ pub(super) fn gpus(inventory: &Inventory, preview: &Preview) -> String {
         [Action::Create, Action::Destroy, Action::Recut].map(|action| preview.count(action));
     let modes = preview.gpus.iter().filter(|g| g.mode.is_some()).count();
     let counts = [(modes, "MIG mode"), (destroy, "destroy"), (create, "create"), (recut, "recut")];
-    let parts = counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} x {what}"));
+    let parts =
+        counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} x {what}"));
     let _ = writeln!(out, "{}", parts.collect::<Vec<_>>().join(", "));
     out
 }

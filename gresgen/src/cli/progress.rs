@@ -5,8 +5,8 @@ use std::env;
 use std::fmt::Display;
 use std::io::{IsTerminal, Write, stderr};
 
-use crate::apply::steps::Step;
 use crate::apply::name;
+use crate::apply::steps::Step;
 use crate::node::Event;
 
 /// Back to the start of the line, and clear it (ECMA-48 EL).

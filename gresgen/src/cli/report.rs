@@ -36,7 +36,7 @@ pub enum Exit {
     SlurmPending = 6,
     /// `plan --detailed-exitcode` found something to do.
     Changes = 10,
-    /// A signal ended it: 128 and the number of SIGINT, as a shell has it.
+    /// A signal ended a wait: 128 and the number of SIGINT, as a shell has it.
     Interrupted = 130,
 }
 
@@ -67,7 +67,7 @@ impl Exit {
                 "the hardware and the files are done, but Slurm has to be told; the output says how"
             }
             Exit::Changes => "plan --detailed-exitcode: there is something to do",
-            Exit::Interrupted => "interrupted by a signal; what was changed is back, or the message says what is not",
+            Exit::Interrupted => "interrupted by a signal while it waited: nothing was changed",
         }
     }
 }
@@ -219,8 +219,9 @@ impl From<ChosenError> for Failure {
         match error {
             ChosenError::Wish(error) => error.into(),
             ChosenError::Io { .. } => Failure::new(Exit::Failure, error),
-            ChosenError::Gone { .. } | ChosenError::Format { .. } => Failure::new(Exit::Usage, error)
-                .hint("gresgen apply --layout NAME chooses another; or give the configuration that layout back"),
+            ChosenError::Gone { .. } | ChosenError::Format { .. } => Failure::new(Exit::Usage, error).hint(
+                "gresgen apply --layout NAME chooses another; or give the configuration that layout back",
+            ),
         }
     }
 }
@@ -242,12 +243,14 @@ impl From<LockError> for Failure {
 impl From<ApplyError> for Failure {
     fn from(error: ApplyError) -> Self {
         match error {
-            ApplyError::Interrupted => Failure::new(Exit::Interrupted, error),
             ApplyError::Site(error) => error.into(),
             ApplyError::Chosen(error) => error.into(),
             ApplyError::Untold { ref drained, ref error } => {
-                let failure = Failure::new(Exit::SlurmPending, format!("the GPUs and the files are done, but not Slurm: {error}"))
-                    .hint("gresgen apply says what is left to do");
+                let failure = Failure::new(
+                    Exit::SlurmPending,
+                    format!("the GPUs and the files are done, but not Slurm: {error}"),
+                )
+                .hint("gresgen apply says what is left to do");
                 match drained {
                     Some(node) => failure.also(&stays_drained(node)),
                     None => failure,
@@ -280,6 +283,9 @@ impl From<ApplyError> for Failure {
                     "the previous layout could not be restored ({undo}); see gresgen status, then gresgen apply to \
                      finish or gresgen apply --undo to go back"
                 ))
+            }
+            ApplyError::Unfinished(_) => {
+                Failure::new(Exit::Failure, error).hint("gresgen apply, once the cause is gone, notes it")
             }
             ApplyError::Unpublished(_) => Failure::new(Exit::Failure, error).hint(
                 "gresgen apply, once the cause is gone, writes the rest; until then gresgen status shows it",

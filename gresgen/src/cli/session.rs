@@ -131,7 +131,11 @@ impl Session {
     ///
     /// # Errors
     /// Where this node is not known to be one that Slurm knows.
-    pub(super) fn node_with<'a>(&'a self, settings: &'a Settings, driver: Driver) -> Result<Node<'a>, Failure> {
+    pub(super) fn node_with<'a>(
+        &'a self,
+        settings: &'a Settings,
+        driver: Driver,
+    ) -> Result<Node<'a>, Failure> {
         let site = self.site(settings, self.node_name(settings)?);
         Ok(Node { root: &self.root, settings, driver, site })
     }

@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use super::fence::{Fence, Lowered, lower};
 use super::Options;
+use super::fence::{Fence, Lowered, lower};
 use crate::apply::lock::{Lock, LockError};
 use crate::inventory::Inventory;
 use crate::publish::{Expected, PublishError, present_map};
@@ -86,7 +86,7 @@ pub fn open(site: &Site<'_>, table: &GresTable) -> Option<String> {
     if !seen.is_ours() || !knows {
         return None;
     }
-    match lower(site, None) {
+    match lower(site, None, &Stop::default()) {
         Ok(Lowered::Open) => None,
         Ok(Lowered::Theirs(reason)) => Some(reason),
         Err(error) => Some(error.to_string()),

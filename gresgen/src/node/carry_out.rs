@@ -94,8 +94,7 @@ impl<'n> Node<'n> {
     /// Carries a prepared change out. Whoever calls holds the lock since before the node was read.
     ///
     /// # Errors
-    /// [`ApplyError`]. All but [`ApplyError::RolledBack`], [`ApplyError::Unpublished`] and [`ApplyError::Untold`] mean
-    /// that nothing was changed.
+    /// [`ApplyError`]. [`ApplyError::is_undone`] says whether the node is what it was.
     pub fn carry_out(
         &mut self,
         _lock: &Lock,
@@ -104,13 +103,15 @@ impl<'n> Node<'n> {
         options: &Options<'_>,
         events: &mut Events<'_>,
     ) -> Result<Done, ApplyError> {
-        let waits = options.drain.filter(|_| prepared.fenced && (prepared.may_wait() || prepared.refusal.is_none()));
+        let waits =
+            options.drain.filter(|_| prepared.fenced && (prepared.may_wait() || prepared.refusal.is_none()));
         if let (None, Some(refusal)) = (waits, prepared.refusal.take()) {
             return Err(refusal);
         }
         // What would refuse the files afterwards must refuse the change before anything else is touched.
         if prepared.changes() {
-            self.expected(&forecast(&prepared.before, &prepared.steps), options)?.stage(self.root, options.adopt)?;
+            self.expected(&forecast(&prepared.before, &prepared.steps), options)?
+                .stage(self.root, options.adopt)?;
         }
         if prepared.fenced {
             return self.fenced(wish, options, waits, events);
@@ -143,7 +144,7 @@ impl<'n> Node<'n> {
             Ok(prepared) => prepared,
             // The same command waits again: the jobs that are left keep the node to themselves until then.
             Err(error @ ApplyError::Site(SiteError::NotIdle(ActionError::Busy { .. }))) => return Err(error),
-            Err(error) => return Err(lower_for(&fence, &node, error)),
+            Err(error) => return Err(lower_for(&fence, &node, error, &events.stop)),
         };
         let (before, steps) = (prepared.before.clone(), prepared.steps.clone());
         let applied = Run { node: self, wish, options, events, fence: Some(&mut fence) }.apply(prepared);
@@ -152,7 +153,7 @@ impl<'n> Node<'n> {
                 self.tell(Told { before, steps, fence: Some(&fence) }, applied, options, &events.stop)
             }
             // Slurm's indexes mean what they meant.
-            Err(error) if error.is_undone() => Err(lower_for(&fence, &node, error)),
+            Err(error) if error.is_undone() => Err(lower_for(&fence, &node, error, &events.stop)),
             Err(error) => Err(ApplyError::Drained { node, error: error.into() }),
         }
     }
@@ -178,9 +179,9 @@ impl<'n> Node<'n> {
         let theirs = seen.view.as_ref().filter(|view| view.is("DRAIN") && !is_ours(view));
         let mut stays_drained = theirs.filter(|_| told.fence.is_some()).map(|view| view.reason.clone());
         if seen.is_ours() && left.actions.is_empty() {
-            match fence::lower(&self.site, told.fence.and_then(|fence| fence.before())) {
+            match fence::lower(&self.site, told.fence.and_then(|fence| fence.before()), stop) {
                 Ok(Lowered::Theirs(reason)) => stays_drained = Some(reason),
-                Ok(Lowered::Open) => self.site.settle(stop),
+                Ok(Lowered::Open) => {}
                 Err(_) => left.actions.extend(self.site.resume(&seen, &left)),
             }
         } else {
@@ -218,8 +219,8 @@ struct Changed {
 }
 
 /// Takes the fence back for an error that left the node as it was.
-fn lower_for(fence: &Fence<'_>, node: &str, error: ApplyError) -> ApplyError {
-    match fence.lower() {
+fn lower_for(fence: &Fence<'_>, node: &str, error: ApplyError, stop: &Stop) -> ApplyError {
+    match fence.lower(stop) {
         Ok(_) => error,
         Err(_) => ApplyError::Drained { node: node.to_owned(), error: error.into() },
     }
@@ -276,8 +277,8 @@ impl Run<'_, '_, '_> {
     /// Writes the files, remembers the layout, and ends the journal.
     fn finish(&self, applied: Applied, publication: Publication) -> Result<Applied, ApplyError> {
         let mut files = publication.commit().map_err(ApplyError::Unpublished)?;
-        self.choose()?;
-        Intent::clear(self.node.root)?;
+        let noted = self.choose().and_then(|()| Ok(Intent::clear(self.node.root)?));
+        noted.map_err(|error| ApplyError::Unfinished(error.into()))?;
         files.written.splice(0..0, applied.files.written);
         Ok(Applied { files, ..applied })
     }
@@ -338,7 +339,12 @@ impl Run<'_, '_, '_> {
         if held.is_empty() { Ok(steps) } else { Err(ApplyError::Busy(held)) }
     }
 
-    fn run(&mut self, inventory: &Inventory, todo: &[Step], done: &mut usize) -> Result<Refusals, ApplyError> {
+    fn run(
+        &mut self,
+        inventory: &Inventory,
+        todo: &[Step],
+        done: &mut usize,
+    ) -> Result<Refusals, ApplyError> {
         let mut refusals = Refusals::new();
         for (number, step) in todo.iter().enumerate() {
             if self.events.stop.is_set() {
@@ -406,7 +412,8 @@ impl Run<'_, '_, '_> {
         // No signal stops the undoing, neither the one that stopped the apply nor an impatient second one.
         let mut events = Events { show: &mut *self.events.show, stop: Stop::default() };
         let options = Options { layout: None, ..*self.options };
-        let undo = Run { node: self.node, wish: intent, options: &options, events: &mut events, fence: self.fence };
+        let undo =
+            Run { node: self.node, wish: intent, options: &options, events: &mut events, fence: self.fence };
         let undone = undo.undo(resumes).err();
         ApplyError::RolledBack { error: Box::new(error), undo: undone.map(Box::new) }
     }

@@ -161,7 +161,9 @@ mig-configs:
         Chosen::now("b").save(&root).unwrap();
         assert_eq!(Chosen::load(&root).unwrap().unwrap().by, "ada");
 
-        Chosen { by: "bob".into(), at: "2026-01-02T03:04:05Z".into(), ..Chosen::now("c") }.save(&root).unwrap();
+        Chosen { by: "bob".into(), at: "2026-01-02T03:04:05Z".into(), ..Chosen::now("c") }
+            .save(&root)
+            .unwrap();
         let error = meant(&root, &config, None, None).unwrap_err().to_string();
         assert_eq!(
             error,

@@ -80,13 +80,14 @@ impl<'a> Fence<'a> {
     ///
     /// # Errors
     /// [`SiteError`]; the node stays out of scheduling.
-    pub(super) fn lower(&self) -> Result<Lowered, SiteError> {
-        lower(&self.site, self.before.as_deref())
+    pub(super) fn lower(&self, stop: &Stop) -> Result<Lowered, SiteError> {
+        lower(&self.site, self.before.as_deref(), stop)
     }
 }
 
-/// Takes a drain of ours back, whoever of us made it, and says again why the node was out of service `before` it.
-pub(super) fn lower(site: &Site<'_>, before: Option<&str>) -> Result<Lowered, SiteError> {
+/// Takes a drain of ours back, whoever of us made it, says again why the node was out of service `before` it, and waits
+/// until the node takes jobs.
+pub(super) fn lower(site: &Site<'_>, before: Option<&str>, stop: &Stop) -> Result<Lowered, SiteError> {
     let view = site.view()?;
     let node = || site.node.clone();
     let run = |action: Action| action.run(Duration::ZERO, &Stop::default());
@@ -100,5 +101,6 @@ pub(super) fn lower(site: &Site<'_>, before: Option<&str>) -> Result<Lowered, Si
     if let Some(reason) = before {
         run(Action::Reason { node: node(), reason: reason.to_owned() })?;
     }
+    site.settle(stop);
     Ok(Lowered::Open)
 }

@@ -134,7 +134,9 @@ mod tests {
         let was = line("1g.5gb", "/dev/nvidia-caps/nvidia-cap66,/dev/nvidia-caps/nvidia-cap67");
         let planned = "/planned-GPU-1-0-0-0-gi,/planned-GPU-1-0-0-0-ci";
         // The flags stand in the last cell with the last file.
-        let known = |kind: &str, cap: u32| line(kind, &format!("/dev/nvidia-caps/nvidia-cap{cap},/dev/nvidia-caps/nvidia-cap9"));
+        let known = |kind: &str, cap: u32| {
+            line(kind, &format!("/dev/nvidia-caps/nvidia-cap{cap},/dev/nvidia-caps/nvidia-cap9"))
+        };
         assert!(!certain(&was, &line("1g.5gb", planned)));
         assert!(certain(&was, &line("2g.10gb", planned)));
         assert!(certain(&was, &known("1g.5gb", 75)));

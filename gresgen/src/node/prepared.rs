@@ -93,9 +93,8 @@ impl Node<'_> {
         let (targets, in_the_way) = targets(wish, &before)?;
         let steps = steps(&before, &targets);
         possible(&before, &steps)?;
-        let expected = Expected::new(&forecast(&before, &steps), self.settings, self.root, |kind| {
-            options.writes(kind)
-        })?;
+        let expected =
+            Expected::new(&forecast(&before, &steps), self.settings, self.root, |kind| options.writes(kind))?;
         let foreign = expected.foreign(options.adopt)?;
         let files = changes(&expected, &seen, options.adopt)?;
         let has_nodes = !steps.is_empty() || expected.has_nodes(self.root);
@@ -177,7 +176,8 @@ pub(super) fn possible(inventory: &Inventory, steps: &[Step]) -> Result<(), Appl
 /// What steps disturb and somebody uses: instances, and GPUs whose mode changes, since that may reset them.
 pub(super) fn in_use(inventory: &Inventory, steps: &[Step]) -> Vec<Held> {
     let instances = steps.iter().filter_map(|step| disturbed(inventory, step));
-    let instances = instances.map(|(gpu, i)| Held { name: name(gpu, &Slice::of(i)), holders: i.holders.clone() });
+    let instances =
+        instances.map(|(gpu, i)| Held { name: name(gpu, &Slice::of(i)), holders: i.holders.clone() });
     let switched = steps.iter().filter(|step| matches!(step, Step::Mode { .. }));
     let gpus = switched.map(|step| &inventory.gpus[step.gpu()]);
     let gpus = gpus.map(|gpu| Held { name: format!("GPU {}", gpu.index), holders: gpu.holders.clone() });

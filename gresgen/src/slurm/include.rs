@@ -78,7 +78,8 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_there_is_found() {
-        let missing = |text: &str| missing_file(Path::new("/etc/slurm/slurm.conf"), text, |f| f.ends_with("there"));
+        let missing =
+            |text: &str| missing_file(Path::new("/etc/slurm/slurm.conf"), text, |f| f.ends_with("there"));
         assert_eq!(missing("Include there\n#include x\ninclude conf.d/*.conf\ninclude %h.conf\n"), None);
         assert_eq!(missing("INCLUDE nodes.conf # ours\n"), Some("/etc/slurm/nodes.conf".into()));
     }

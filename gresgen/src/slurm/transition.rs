@@ -140,7 +140,8 @@ pub fn transition(node: &Node, change: Change, after: &GresTable, release: Relea
             carry().into_iter().chain([Action::Reconfigure, Action::WaitRegistered(name())]).collect()
         }
         Change::Types | Change::Count => {
-            let restart = [Action::RestartSlurmctld, Action::StartSlurmd(name()), Action::WaitRegistered(name())];
+            let restart =
+                [Action::RestartSlurmctld, Action::StartSlurmd(name()), Action::WaitRegistered(name())];
             [Action::StopSlurmd(name())].into_iter().chain(carry()).chain(restart).collect()
         }
     }
