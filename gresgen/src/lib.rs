@@ -12,7 +12,6 @@
 
 pub mod apply;
 pub mod atomic;
-pub mod boot;
 pub mod check;
 pub mod cli;
 pub mod config;
@@ -21,6 +20,7 @@ pub mod document;
 pub mod files;
 pub mod holders;
 pub mod inventory;
+pub mod node;
 pub mod nvml;
 pub mod open;
 pub mod publish;
@@ -28,3 +28,4 @@ pub mod render;
 pub mod root;
 pub mod site;
 pub mod slurm;
+pub mod wait;

@@ -57,6 +57,8 @@ impl Root {
     pub const LOCK: &'static str = "/run/gresgen/lock";
     /// What an apply set out to do; present only while it runs or after it was cut off.
     pub const INTENT: &'static str = "/var/lib/gresgen/intent.json";
+    /// The layout that was last chosen.
+    pub const CHOSEN: &'static str = "/var/lib/gresgen/layout";
     /// Identity of the running boot; instances never survive a boot.
     pub const BOOT_ID: &'static str = device_map::BOOT_ID;
     /// CPUs with their sockets and threads (Linux, Documentation/ABI/stable/sysfs-devices-system-cpu).

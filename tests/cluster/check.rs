@@ -222,6 +222,7 @@ fn a_layout_that_slurm_has_not_been_told_of_is_noticed() {
                 "node line",
                 "slurmctld has Gres=gpu:1g.5gb:2,gpu:2g.10gb:1,gpu:3g.20gb:2, the node has gpu:1g.5gb:14",
             ),
+            ("node", "is idle+drain: gresgen: layout fine"),
         ];
         if release == Release::Bookworm {
             due.push(("release", "on cgroup v2 confines nothing on a node of 14 devices"));

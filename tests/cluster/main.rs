@@ -8,6 +8,7 @@ mod boot;
 mod check;
 mod configless;
 mod drain;
+mod fence;
 mod here;
 mod jobs;
 mod life;

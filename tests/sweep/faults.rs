@@ -5,7 +5,7 @@ use std::fmt;
 use std::process::Command;
 
 use crate::disk;
-use crate::node::{Bench, changes};
+use crate::node::{APPLY, Bench, changes};
 
 /// One disturbance of one apply.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,7 +149,7 @@ pub(crate) fn spread<T: Clone>(list: &[T], count: usize) -> impl Iterator<Item =
 impl Case {
     /// An apply that meets it.
     pub(crate) fn apply(&self, bench: &Bench) -> Command {
-        let apply = ["-q", "apply"];
+        let apply = APPLY;
         match self {
             Case::Nvml(faults) | Case::Answer(faults) => {
                 let mut command = bench.node.gresgen(&[], &apply);

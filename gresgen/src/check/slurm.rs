@@ -1,6 +1,7 @@
 //! cgroup.conf, the plugin's line, slurmctld and its picture of the node, bugs of the release.
 
 use super::{Facts, Link, SlurmFacts, few, plugstack};
+use crate::site::is_ours;
 use crate::slurm::names::clashes;
 
 pub(super) fn judge(facts: &Facts, links: &mut Vec<Link>) {
@@ -101,7 +102,10 @@ fn node(facts: &Facts, slurm: &SlurmFacts, links: &mut Vec<Link>) {
         true => Link::pass(NAME, format!("is {}", view.state.join("+").to_lowercase())),
         false => {
             let reason = if view.reason.is_empty() { "no reason given" } else { &view.reason };
-            let fix = format!("mend it, then scontrol update NodeName={} State=RESUME", view.name);
+            let fix = match is_ours(view) {
+                true => "gresgen took it out of scheduling: gresgen apply says what is left to do".to_owned(),
+                false => format!("mend it, then scontrol update NodeName={} State=RESUME", view.name),
+            };
             Link::fail(NAME, format!("is {}: {reason}", view.state.join("+").to_lowercase()), fix)
         }
     });

@@ -5,8 +5,9 @@ use std::env;
 use std::fmt::Display;
 use std::io::{IsTerminal, Write, stderr};
 
+use crate::apply::name;
 use crate::apply::steps::Step;
-use crate::apply::{Event, name};
+use crate::node::Event;
 
 /// Back to the start of the line, and clear it (ECMA-48 EL).
 const REWIND: &str = "\r\x1b[K";
@@ -54,6 +55,10 @@ impl Progress {
                 }
             }
             Event::Reset(gpu) => self.line(format_args!("resetting GPU {}", gpu.index)),
+            Event::Waiting(node, limit) => self.line(format_args!(
+                "{node} is drained; waiting at most {} for its jobs to end",
+                humantime::format_duration(*limit)
+            )),
             Event::RollingBack(error) => self.line(format_args!("{error}; putting back what was")),
         }
     }

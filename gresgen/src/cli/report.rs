@@ -9,6 +9,7 @@ use crate::apply::ApplyError;
 use crate::apply::lock::LockError;
 use crate::apply::wish::WishError;
 use crate::inventory::Holder;
+use crate::node::chosen::ChosenError;
 use crate::nvml::{Code, DriverError};
 use crate::publish::PublishError;
 use crate::site::SiteError;
@@ -33,11 +34,15 @@ pub enum Exit {
     ResetPending = 5,
     /// The hardware is done, but a Slurm action is pending.
     SlurmPending = 6,
+    /// `plan --detailed-exitcode` found something to do.
+    Changes = 10,
+    /// A signal ended a wait: 128 and the number of SIGINT, as a shell has it.
+    Interrupted = 130,
 }
 
 impl Exit {
     /// Every one, by number.
-    pub const ALL: [Exit; 7] = [
+    pub const ALL: [Exit; 9] = [
         Exit::Ok,
         Exit::Failure,
         Exit::Usage,
@@ -45,6 +50,8 @@ impl Exit {
         Exit::InUse,
         Exit::ResetPending,
         Exit::SlurmPending,
+        Exit::Changes,
+        Exit::Interrupted,
     ];
 
     /// What it says to a person.
@@ -59,6 +66,8 @@ impl Exit {
             Exit::SlurmPending => {
                 "the hardware and the files are done, but Slurm has to be told; the output says how"
             }
+            Exit::Changes => "plan --detailed-exitcode: there is something to do",
+            Exit::Interrupted => "interrupted by a signal while it waited: nothing was changed",
         }
     }
 }
@@ -165,6 +174,9 @@ impl From<HereError> for Failure {
 impl From<SiteError> for Failure {
     fn from(error: SiteError) -> Self {
         match error {
+            SiteError::Action(ActionError::Stopped) | SiteError::NotIdle(ActionError::Stopped) => {
+                Failure::new(Exit::Interrupted, error)
+            }
             SiteError::Refused(_) => Failure::new(Exit::InUse, error),
             SiteError::NotIdle(ActionError::Busy { ref node, .. }) => {
                 let stays = stays_drained(node);
@@ -172,12 +184,11 @@ impl From<SiteError> for Failure {
                     .hint("nothing was changed; the same command waits again and resumes the node")
                     .also(&stays)
             }
-            SiteError::Unknown { error: ControlError::OtherName { .. }, .. } => {
+            SiteError::Unknown { error: ref why, .. } if matches!(**why, ControlError::OtherName { .. }) => {
                 Failure::new(Exit::Usage, error).hint("set slurm.node in the configuration")
             }
             SiteError::Unknown { .. } => Failure::new(Exit::InUse, error).hint(OFFLINE),
             SiteError::Unexplained(_) => Failure::new(Exit::InUse, error).hint(UNEXPLAINED),
-            SiteError::Publish(error) => error.into(),
             SiteError::Action(ActionError::ByHand(_)) => Failure::new(Exit::SlurmPending, error),
             error => Failure::new(Exit::Failure, error),
         }
@@ -191,11 +202,27 @@ pub fn stays_drained(node: &str) -> String {
 
 impl From<PublishError> for Failure {
     fn from(error: PublishError) -> Self {
-        let exit = match error {
-            PublishError::Gres(_) | PublishError::Render(_) | PublishError::Release(_) => Exit::Usage,
-            PublishError::File(_) | PublishError::Link(_) => Exit::Failure,
-        };
-        Failure::new(exit, error)
+        match error {
+            PublishError::Foreign(_) => Failure::new(Exit::Usage, error).hint(
+                "--adopt takes them over: what gresgen does not write itself stays, and a backup is kept",
+            ),
+            PublishError::Gres(_) | PublishError::Render(_) | PublishError::Release(_) => {
+                Failure::new(Exit::Usage, error)
+            }
+            PublishError::File(_) | PublishError::Link(_) => Failure::new(Exit::Failure, error),
+        }
+    }
+}
+
+impl From<ChosenError> for Failure {
+    fn from(error: ChosenError) -> Self {
+        match error {
+            ChosenError::Wish(error) => error.into(),
+            ChosenError::Io { .. } => Failure::new(Exit::Failure, error),
+            ChosenError::Gone { .. } | ChosenError::Format { .. } => Failure::new(Exit::Usage, error).hint(
+                "gresgen apply --layout NAME chooses another; or give the configuration that layout back",
+            ),
+        }
     }
 }
 
@@ -216,6 +243,20 @@ impl From<LockError> for Failure {
 impl From<ApplyError> for Failure {
     fn from(error: ApplyError) -> Self {
         match error {
+            ApplyError::Site(error) => error.into(),
+            ApplyError::Chosen(error) => error.into(),
+            ApplyError::Untold { ref drained, ref error } => {
+                let failure = Failure::new(
+                    Exit::SlurmPending,
+                    format!("the GPUs and the files are done, but not Slurm: {error}"),
+                )
+                .hint("gresgen apply says what is left to do");
+                match drained {
+                    Some(node) => failure.also(&stays_drained(node)),
+                    None => failure,
+                }
+            }
+            ApplyError::Drained { node, error } => Failure::from(*error).also(&stays_drained(&node)),
             ApplyError::Driver(error) => error.into(),
             ApplyError::Wish(error) => error.into(),
             ApplyError::Publish(error) => error.into(),
@@ -232,7 +273,9 @@ impl From<ApplyError> for Failure {
             }
             ApplyError::NoMig { .. } | ApplyError::Guest(_) => Failure::new(Exit::Usage, error),
             ApplyError::RolledBack { undo: None, error } => {
-                Failure::from(*error).hint("the previous layout is back")
+                // What stood in the way may have a way out of its own.
+                let failure = Failure::from(*error);
+                failure.also("the previous layout is back")
             }
             ApplyError::RolledBack { ref undo, .. } => {
                 let undo = undo.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -240,6 +283,9 @@ impl From<ApplyError> for Failure {
                     "the previous layout could not be restored ({undo}); see gresgen status, then gresgen apply to \
                      finish or gresgen apply --undo to go back"
                 ))
+            }
+            ApplyError::Unfinished(_) => {
+                Failure::new(Exit::Failure, error).hint("gresgen apply, once the cause is gone, notes it")
             }
             ApplyError::Unpublished(_) => Failure::new(Exit::Failure, error).hint(
                 "gresgen apply, once the cause is gone, writes the rest; until then gresgen status shows it",

@@ -8,11 +8,16 @@ use super::Global;
 use super::change::selector;
 use super::progress::message;
 use super::report::{Exit, Failure};
-use crate::apply::wish::{Layout, WishError, meant};
+use crate::apply::intent::Intent;
+use crate::apply::wish::{self, Layout, WishError};
 use crate::config::{Config, Selector};
+use crate::devices::boot_id;
 use crate::inventory::Inventory;
+use crate::node::Node;
+use crate::node::chosen::meant;
 use crate::nvml::{Code, Driver, export};
 use crate::root::Root;
+use crate::site::Site;
 use crate::slurm::{Settings, here};
 
 /// File name of the simulator, as cargo and the packages have it.
@@ -95,13 +100,49 @@ impl Session {
         Ok(Config::parse(&name, &text).map_err(WishError::from)?)
     }
 
-    /// The layout asked for, or the one the configuration names.
+    /// The layout that is meant.
     ///
     /// # Errors
-    /// When there is none of that name.
+    /// When the configuration has none of that name.
     pub(super) fn layout<'a>(&self, config: &'a Config, global: &Global) -> Result<Layout<'a>, Failure> {
-        let label = config.choose(global.layout.as_deref()).map_err(WishError::from)?;
+        let label = meant(&self.root, config, global.layout.as_deref(), self.cut_off()?.as_ref())?;
         Ok(Layout { config, label })
+    }
+
+    /// Whether an apply chooses its layout, to be meant from then on: because it was asked for, or because an apply
+    /// that had been asked for it was cut off.
+    pub(super) fn chooses(&self, global: &Global) -> Result<bool, Failure> {
+        Ok(global.layout.is_some() || self.cut_off()?.is_some_and(|intent| intent.layout.is_some()))
+    }
+
+    /// The label that a boot restores: what a reboot cut off is not in Slurm's files yet.
+    pub(super) fn restored<'a>(&self, config: &'a Config, global: &Global) -> Result<&'a str, Failure> {
+        Ok(meant(&self.root, config, global.layout.as_deref(), None)?)
+    }
+
+    /// The apply that was cut off in this boot, if one was.
+    fn cut_off(&self) -> Result<Option<Intent>, Failure> {
+        let intent = Intent::load(&self.root).map_err(|error| Failure::new(Exit::Failure, error))?;
+        let boot = boot_id(&self.root).unwrap_or_default();
+        Ok(intent.filter(|intent| intent.boot == boot))
+    }
+
+    /// The node, with its driver open.
+    ///
+    /// # Errors
+    /// Where this node is not known to be one that Slurm knows.
+    pub(super) fn node_with<'a>(
+        &'a self,
+        settings: &'a Settings,
+        driver: Driver,
+    ) -> Result<Node<'a>, Failure> {
+        let site = self.site(settings, self.node_name(settings)?);
+        Ok(Node { root: &self.root, settings, driver, site })
+    }
+
+    /// What a node of this name is to Slurm.
+    pub(super) fn site<'a>(&'a self, settings: &'a Settings, node: String) -> Site<'a> {
+        Site { root: &self.root, settings, node, asked: self.runs_slurm() }
     }
 
     /// The `slurm:` section, for verbs that need no layout and hence no configuration.
@@ -170,7 +211,7 @@ impl Only {
     /// One that the node does not have.
     pub(super) fn keep(&self, inventory: &mut Inventory) -> Result<(), Failure> {
         if !self.gpus.is_empty() {
-            let mut meant = meant(inventory, &self.gpus)?.into_iter();
+            let mut meant = wish::meant(inventory, &self.gpus)?.into_iter();
             inventory.gpus.retain(|_| meant.next().unwrap_or_default());
         }
         Ok(())

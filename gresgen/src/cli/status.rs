@@ -16,7 +16,6 @@ use crate::document::{Document, HolderDocument};
 use crate::holders::{self, Users};
 use crate::inventory::{Compute, Gpu, Holder, Instance, Inventory, Mode};
 use crate::publish::present_map;
-use crate::site::Site;
 
 /// What `--json` prints: the inventory, and what this program knows beside the driver. Readers of an inventory
 /// ignore the rest.
@@ -65,8 +64,8 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let whole = inventory.gpus.len();
     args.only.keep(&mut inventory)?;
     let users = holders::annotate(&mut inventory, &session.root);
-    let site = Site { root: &session.root, settings: &settings, node, asked: session.runs_slurm() };
-    site.annotate(&mut inventory);
+    let site = session.site(&settings, node);
+    site.annotate(&mut inventory, &site.given());
     let running = node_holder(&session.root);
     let intent = Intent::load(&session.root).map_err(|e| Failure::new(Exit::Failure, e))?;
     let interrupted = intent.map(|i| i.what).filter(|_| running.is_none());

@@ -125,6 +125,14 @@ impl Control {
         Ok(run("scontrol", &["--all", "-o", "show", "node"])?.lines().filter_map(NodeView::parse).collect())
     }
 
+    /// slurmctld's picture of one node as `scontrol` prints it, on one line.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub fn node_text(self, name: &str) -> Result<String, ControlError> {
+        run("scontrol", &["-d", "-o", "show", "node", name])
+    }
+
     /// GRES types of GPUs on all nodes, each once.
     ///
     /// # Errors

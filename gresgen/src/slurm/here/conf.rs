@@ -54,7 +54,9 @@ fn read(path: &Path, folder: &Path, conf: &mut Conf) {
         let mut words = line.split_whitespace();
         match words.next() {
             Some(word) if word.eq_ignore_ascii_case("include") => {
-                if let Some(file) = words.next() {
+                // Slurm puts the cluster's name in the place of `%c` (src/common/parse_config.c, `_parse_for_format`): which
+                // file that is, is not known here, and so it is none that is missing.
+                if let Some(file) = words.next().filter(|file| !file.contains("%c")) {
                     read(&folder.join(file), folder, conf);
                 }
             }
