@@ -23,6 +23,7 @@ pub mod holders;
 pub mod inventory;
 pub mod nvml;
 pub mod publish;
+pub mod read;
 pub mod render;
 pub mod root;
 pub mod site;

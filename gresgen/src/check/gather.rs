@@ -10,6 +10,7 @@ use super::{Facts, Node, Seen, SlurmFacts, plugstack, shared};
 use crate::devices::boot_id;
 use crate::inventory::Inventory;
 use crate::publish;
+use crate::read;
 use crate::render;
 use crate::root::Root;
 use crate::slurm::control::{Control, ControlError};
@@ -21,7 +22,7 @@ use crate::slurm::{GresTable, Names, Settings};
 pub fn quick(settings: &Settings, root: &Root) -> Facts {
     let map = device_map::load(&root.path(Root::DEVICE_MAP)).map_err(|e| e.to_string());
     let loaded = root.path(Root::LOADED_MAP);
-    let gres_conf = std::fs::read_to_string(root.path(settings.paths.gres_conf()));
+    let gres_conf = read::bytes(&root.path(settings.paths.gres_conf()), read::MAX_TEXT);
     Facts {
         boot: boot_id(root).unwrap_or_default(),
         nodes: map.as_ref().map(nodes).unwrap_or_default(),
@@ -51,7 +52,8 @@ pub fn full(
         Some(directory) => directory.join("cgroup.conf"),
         None => root.path(settings.paths.cgroup_conf()),
     };
-    facts.cgroup_conf = Some(std::fs::read_to_string(cgroup_conf).unwrap_or_default());
+    let text = read::bytes(&cgroup_conf, read::MAX_TEXT).unwrap_or_default();
+    facts.cgroup_conf = Some(String::from_utf8_lossy(&text).into_owned());
     facts.unified_cgroup = root.path("/sys/fs/cgroup/cgroup.controllers").exists();
     facts.clients = Some(clients(root));
     facts.inventory = Some(inventory);

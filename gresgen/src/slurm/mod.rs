@@ -8,6 +8,7 @@ pub mod cores;
 pub mod gres;
 pub mod hostlist;
 pub mod jobs;
+pub mod lines;
 pub mod links;
 pub mod names;
 pub mod release;
