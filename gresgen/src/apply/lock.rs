@@ -91,10 +91,10 @@ fn held_by(path: &Path) -> Option<u32> {
 
 /// A MIG UUID comes from the driver, and names a file of root's: it must not lead out of the directory.
 fn slice_path(root: &Root, uuid: &str) -> Option<PathBuf> {
-    let plain = uuid.bytes().all(|b| b.is_ascii_alphanumeric() || b"-/".contains(&b));
+    let plain = uuid.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./".contains(&b));
     // Drivers before R470 name MIG devices MIG-GPU-UUID/GI/CI.
     let name = uuid.replace('/', "_");
-    (plain && !uuid.is_empty()).then(|| root.path(Root::SLICES).join(name))
+    (plain && uuid.starts_with("MIG-")).then(|| root.path(Root::SLICES).join(name))
 }
 
 fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
