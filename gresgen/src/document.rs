@@ -260,7 +260,10 @@ mod tests {
             check_indexes(&pairs.iter().map(|(uuid, index)| ((*uuid).to_owned(), *index)).collect())
         };
         assert_eq!(check(&[("MIG-a", 0), ("MIG-b", 1)]), Ok(()));
-        assert_eq!(check(&[("MIG-a", 0), ("MIG-b", 0)]).unwrap_err(), "gres_index: MIG-a and MIG-b both have 0");
+        assert_eq!(
+            check(&[("MIG-a", 0), ("MIG-b", 0)]).unwrap_err(),
+            "gres_index: MIG-a and MIG-b both have 0"
+        );
         assert!(check(&[("MIG-a", usize::MAX)]).is_err());
     }
 }

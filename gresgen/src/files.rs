@@ -16,7 +16,6 @@ use similar::TextDiff;
 use tempfile::NamedTempFile;
 
 pub(crate) use include::resolve;
-#[allow(unused_imports)]
 pub(crate) use kept::SHARING;
 pub use kept::{KEEP, head};
 

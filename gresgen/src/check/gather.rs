@@ -1,7 +1,7 @@
 //! Reading the world into [`Facts`].
 
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use device_map::{DeviceFile, DeviceMap};
 
@@ -14,8 +14,9 @@ use crate::read;
 use crate::render;
 use crate::root::Root;
 use crate::slurm::control::{Control, ControlError};
+use crate::slurm::hardware::{self, Hardware};
 use crate::slurm::links::Links;
-use crate::slurm::{GresTable, Names, Settings};
+use crate::slurm::{GresTable, Names, Settings, gres, hostlist};
 
 /// What can be known without driver and slurmctld, in milliseconds: for Prolog and HealthCheckProgram, which every
 /// node runs at once.
@@ -56,9 +57,12 @@ pub fn full(
     facts.cgroup_conf = Some(String::from_utf8_lossy(&text).into_owned());
     facts.unified_cgroup = root.path("/sys/fs/cgroup/cgroup.controllers").exists();
     facts.clients = Some(clients(root));
+    facts.directories = directories(settings, root);
     facts.inventory = Some(inventory);
     if let Some(node) = node {
         facts.slurm = Some(controller(node).map_err(|e| e.to_string()));
+        facts.configured = configured(node, settings);
+        facts.host = hardware::of_host().map(|line| Hardware::read(&line));
         plugin(&mut facts, settings, root);
     }
     facts
@@ -71,6 +75,7 @@ fn published(facts: &mut Facts, inventory: &Inventory, settings: &Settings, root
             facts.stale_files = Some(Ok(comparison.changed().map(Path::to_owned).collect()));
             facts.bad_links = settings.stable_links.then(|| bad_links(&table, inventory, root));
             facts.rivals = rivals(&table, settings);
+            facts.mixed = mixed(inventory, settings);
             facts.table = Some(table);
             facts.shared_gres_conf = shared::compare(&inventory.node, settings, root);
         }
@@ -84,7 +89,22 @@ fn rivals(table: &GresTable, settings: &Settings) -> Vec<String> {
     rivals.map(|(name, other, product)| format!("{name} for {other} of {product}")).collect()
 }
 
-fn bad_links(table: &GresTable, inventory: &Inventory, root: &Root) -> Vec<std::path::PathBuf> {
+fn mixed(inventory: &Inventory, settings: &Settings) -> Vec<String> {
+    let found = gres::mixed(inventory, settings).unwrap_or_default().into_iter();
+    found.map(|(name, models)| format!("{name} is {}", models.join(" and "))).collect()
+}
+
+/// Directories of what Slurm's daemons and users read that have another mode than they need.
+fn directories(settings: &Settings, root: &Root) -> Vec<(PathBuf, u32)> {
+    let plugstack = root.path(settings.paths.plugstack_conf());
+    let all = [Root::RUN, Root::SLICES, "/var/lib/gresgen"].map(|directory| root.path(directory));
+    let all = all.into_iter().chain(plugstack.parent().map(Path::to_owned));
+    let mode = |path: PathBuf| Some((path.metadata().ok()?.permissions().mode() & 0o7777, path));
+    let wrong = |mode: u32| mode & 0o022 != 0 && mode & 0o1000 == 0 || mode & 0o055 != 0o055;
+    all.filter_map(mode).filter(|(mode, _)| wrong(*mode)).map(|(mode, path)| (path, mode)).collect()
+}
+
+fn bad_links(table: &GresTable, inventory: &Inventory, root: &Root) -> Vec<PathBuf> {
     Links::new(table, inventory).wrong(root)
 }
 
@@ -111,12 +131,20 @@ fn seen(path: &Path) -> Seen {
     }
 }
 
+/// What the entry of a node says about its hardware.
+fn configured(node: &str, settings: &Settings) -> Option<Hardware> {
+    let names = |list: &str| hostlist::expand(list).is_ok_and(|names| names.iter().any(|name| name == node));
+    let entry = settings.nodes.iter().find(|entry| names(&entry.names))?;
+    Some(Hardware::of(&entry.parts().ok()?))
+}
+
 fn controller(node: &str) -> Result<SlurmFacts, ControlError> {
     let control = Control::connect()?;
     let config = control.config()?;
     let release = config.release();
     Ok(SlurmFacts {
         node: control.node(node).map_err(|e| e.to_string()),
+        hardware: hardware::of_controller(node),
         types: control.all_types()?,
         release,
         config,

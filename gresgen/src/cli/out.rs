@@ -7,8 +7,8 @@ use mig::Demand;
 use mig::shortage::Counted;
 use serde::Serialize;
 
-use super::{Cli, clean};
 use super::report::{Exit, Failure, Outcome};
+use super::{Cli, clean};
 
 /// Prints text, without what a terminal would obey.
 pub(super) fn text(text: &str) -> Result<(), Failure> {

@@ -87,6 +87,7 @@ struct Rendered {
 fn this_node(session: &Session, settings: &Settings) -> Result<Rendered, Failure> {
     let inventory = session.driver()?.inventory(&session.node_name(settings))?;
     let release = publish::release(settings)?;
+    publish::check_line(&inventory, settings, &session.root)?;
     let (table, outputs) = publish::outputs(&inventory, settings, &session.root, release)?;
     let context = Context::of_node(&inventory, &table, settings, release, &session.root)
         .map_err(|error| Failure::new(Exit::Usage, error))?;

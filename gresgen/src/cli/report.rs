@@ -8,10 +8,13 @@ use std::process::ExitCode;
 use crate::apply::ApplyError;
 use crate::apply::lock::LockError;
 use crate::apply::wish::WishError;
+use crate::config::Problem;
 use crate::inventory::Holder;
 use crate::nvml::{Code, DriverError};
 use crate::publish::PublishError;
+use crate::render::{ContextError, RenderError};
 use crate::site::SiteError;
+use crate::slurm::hardware;
 use crate::slurm::transition::ActionError;
 
 /// How the program ends. The numbers are part of its interface.
@@ -95,6 +98,14 @@ impl Failure {
         Failure { hint: Some(hint.into()), ..self }
     }
 
+    /// Adds what this host has, for a line of `slurm.nodes`.
+    fn with_hardware(self) -> Self {
+        match hardware::of_host() {
+            Some(line) => self.hint(format!("slurmd -C says of this host: {line}")),
+            None => self.hint("slurmd -C prints them on the node: attributes: CPUs=... RealMemory=..."),
+        }
+    }
+
     /// Adds something further to do, or to know.
     pub fn also(self, what: &str) -> Self {
         let hint = self.hint.map_or_else(|| what.to_owned(), |hint| format!("{hint}; {what}"));
@@ -143,7 +154,10 @@ impl From<DriverError> for Failure {
 
 impl From<WishError> for Failure {
     fn from(error: WishError) -> Self {
-        Failure::new(Exit::Usage, error)
+        let hardware = matches!(&error, WishError::Config(config)
+            if matches!(&config.problem, Problem::Slurm(fault) if fault.hardware));
+        let failure = Failure::new(Exit::Usage, error);
+        if hardware { failure.with_hardware() } else { failure }
     }
 }
 
@@ -176,7 +190,9 @@ impl From<PublishError> for Failure {
             PublishError::Gres(_) | PublishError::Render(_) | PublishError::Release(_) => Exit::Usage,
             PublishError::File(_) | PublishError::Link(_) => Exit::Failure,
         };
-        Failure::new(exit, error)
+        let hardware = matches!(error, PublishError::Render(RenderError::Context(ContextError::Unnamed(_))));
+        let failure = Failure::new(exit, error);
+        if hardware { failure.with_hardware() } else { failure }
     }
 }
 

@@ -1,6 +1,7 @@
 //! From a [`Context`] to the text of Slurm's files.
 
 pub mod context;
+pub mod line;
 mod templates;
 
 use device_map::DeviceMap;

@@ -79,8 +79,7 @@ pub fn share(
         // Compute instances share the memory of their GPU instance: each is billed its compute share of it.
         Billing::Memory => {
             let (slices, of) = (compute.profile.compute_slices(), spec.profile.slices());
-            let part =
-                spec.memory_mib.and_then(|mib| mib.checked_mul(slices.into())?.checked_div(of.into()));
+            let part = spec.memory_mib.and_then(|mib| mib.checked_mul(slices.into())?.checked_div(of.into()));
             (part, largest.and_then(|s| s.memory_mib), "memory size")
         }
     };

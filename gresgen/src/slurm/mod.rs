@@ -6,6 +6,7 @@ pub mod billing;
 pub mod control;
 pub mod cores;
 pub mod gres;
+pub mod hardware;
 pub mod hostlist;
 pub mod jobs;
 pub mod lines;
