@@ -63,7 +63,8 @@ pub fn text(path: &Path, most: u64) -> io::Result<String> {
 /// # Errors
 /// [`io::ErrorKind::InvalidData`] for bytes that are no UTF-8.
 pub fn utf8(bytes: Vec<u8>) -> io::Result<String> {
-    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "is no UTF-8 text"))
+    String::from_utf8(bytes)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "stream did not contain valid UTF-8"))
 }
 
 #[cfg(test)]

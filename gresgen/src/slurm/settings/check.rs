@@ -78,9 +78,12 @@ impl NodeEntry {
     /// # Errors
     /// Why they fit no line of slurm.conf, as a phrase.
     pub fn parts(&self) -> Result<Attributes, String> {
-        // A backslash joins the line with the one after it, or takes the next sign's meaning away.
-        if self.attributes.contains(|c: char| c.is_control() || c == '#' || c == '\\') {
-            return Err("attributes stand on one line and hold no '#' and no '\\'".to_owned());
+        if self.attributes.contains(|c: char| c.is_control() || c == '#') {
+            return Err("attributes stand on one line and hold no '#'".to_owned());
+        }
+        // It joins the line with the one after it, or takes the next sign's meaning away.
+        if self.attributes.contains('\\') {
+            return Err("attributes hold no '\\': Slurm would read the next line with them".to_owned());
         }
         let mut rest: Vec<&str> = Vec::new();
         let mut gres = "";
