@@ -78,6 +78,8 @@ pub struct Facts {
     pub rivals: Vec<String>,
     /// Types that stand for several models, in words.
     pub mixed: Vec<String>,
+    /// GRES, beside GPUs, that gres.conf gives this node.
+    pub other_gres: Vec<String>,
     /// Directories that others can write, or users cannot read, with their modes.
     pub directories: Vec<(PathBuf, u32)>,
     /// What the configuration says of the node's CPUs and memory.

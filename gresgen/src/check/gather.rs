@@ -58,6 +58,7 @@ pub fn full(
     facts.unified_cgroup = root.path("/sys/fs/cgroup/cgroup.controllers").exists();
     facts.clients = Some(clients(root));
     facts.directories = directories(settings, root);
+    facts.other_gres = node.map(|node| shared::other_gres(node, settings, root)).unwrap_or_default();
     facts.inventory = Some(inventory);
     if let Some(node) = node {
         facts.slurm = Some(controller(node).map_err(|e| e.to_string()));

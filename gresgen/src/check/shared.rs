@@ -58,6 +58,22 @@ fn gpus(path: &Path, node: &str, root: &Root, seen: &mut HashSet<PathBuf>) -> Ve
     found
 }
 
+/// Names of the GRES beside GPUs that the gres.conf of a node gives it.
+pub(super) fn other_gres(node: &str, settings: &Settings, root: &Root) -> Vec<String> {
+    let text = read::bytes(&root.path(settings.paths.gres_conf()), read::MAX_TEXT).unwrap_or_default();
+    let mut names: Vec<String> = Vec::new();
+    for line in lines(&text) {
+        let words = line.pairs();
+        let list = value(&words, "nodename").map(|list| hostlist::unfold(list).unwrap_or_default());
+        let here = list.is_none_or(|names| names.iter().any(|name| name == node));
+        names.extend(value(&words, "name").filter(|_| here).map(str::to_lowercase));
+    }
+    names.sort();
+    names.dedup();
+    names.retain(|name| name != "gpu");
+    names
+}
+
 pub(super) fn judge(shared: &Shared) -> Link {
     const NAME: &str = "shared gres.conf";
     let path = shared.path.display();

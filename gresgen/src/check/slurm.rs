@@ -90,6 +90,17 @@ fn controller(facts: &Facts, slurm: &SlurmFacts, links: &mut Vec<Link>) {
         true => Link::pass("GresTypes", "has gpu"),
         false => Link::fail("GresTypes", "has no gpu", "GresTypes=gpu in slurm.conf"),
     });
+    // slurmd: "Ignoring gres.conf record, invalid name" (src/interfaces/gres.c, `_parse_gres_config`).
+    let unknown = |gres: &&String| !slurm.config.lists("GresTypes", gres);
+    let unknown: Vec<&String> = facts.other_gres.iter().filter(unknown).collect();
+    if !unknown.is_empty() {
+        let what = format!("lacks {}, which gres.conf gives this node and slurmd ignores", few(&unknown));
+        links.push(Link::warn(
+            "GresTypes",
+            what,
+            "add it to slurm.gres-types, whose line is the last that counts",
+        ));
+    }
     node(facts, slurm, links);
     links.extend(hardware(facts, slurm));
     links.extend(sharing(facts, slurm));

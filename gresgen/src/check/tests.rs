@@ -96,6 +96,7 @@ fn well() -> Facts {
         rivals: vec!["4g.20gb for 1g.23gb of NVIDIA B200".into()],
         mixed: vec![],
         directories: vec![],
+        other_gres: vec![],
         configured: Some(Hardware { cpus: Some(8), memory: Some(4000) }),
         host: Some(Hardware { cpus: Some(8), memory: Some(4096) }),
         shared_gres_conf: None,
@@ -249,6 +250,7 @@ fn every_slurm_failure_is_noticed() {
         broken("task/affinity alone", |f| {
             with_slurm(f, |s| s.config = Config::parse("TaskPlugin = affinity\nGresTypes = gpu\n"))
         }),
+        broken("a GRES that GresTypes lacks", |f| f.other_gres = vec!["nic".into()]),
         broken("select/linear", |f| {
             with_slurm(f, |s| {
                 s.config = Config::parse("TaskPlugin = cgroup\nGresTypes = gpu\nSelectType = select/linear\n")

@@ -267,9 +267,11 @@ fn seat(group: Group, start: usize, previous: &Previous) -> Group {
     let mut seats: Vec<Option<Record>> = vec![None; group.records.len()];
     let mut newcomers = Vec::new();
     for record in group.records {
-        match previous.index(&record) {
-            Some(index) => seats[index - start] = Some(record),
-            None => newcomers.push(record),
+        // A seat is taken once: no device goes because another one has its index.
+        let seat = previous.index(&record).and_then(|index| seats.get_mut(index.checked_sub(start)?));
+        match seat {
+            Some(seat @ None) => *seat = Some(record),
+            _ => newcomers.push(record),
         }
     }
     let mut newcomers = newcomers.into_iter();
