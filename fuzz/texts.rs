@@ -34,18 +34,24 @@ use mutate::{Random, mutated};
 /// Longest time that one input may take.
 const SLOW: Duration = Duration::from_secs(5);
 
-/// What one input comes to: whether it was valid.
-type Target = fn(&Place, &[u8]) -> bool;
+/// A parser under fire.
+struct Target {
+    name: &'static str,
+    /// What one input comes to: whether it was valid.
+    run: fn(&Place, &[u8]) -> bool,
+    seeds: &'static [&'static [u8]],
+    /// What mutations insert.
+    words: &'static [&'static [u8]],
+}
 
-/// Name, what it does, seeds, and words that mutations insert.
-const TARGETS: [(&str, Target, &[&[u8]], &[&[u8]]); 7] = [
-    ("config", config, CONFIGS, YAML),
-    ("inventory", inventory, INVENTORIES, JSON),
-    ("hostlist", list, LISTS, WORDS),
-    ("gres.conf", gres_conf, GRES, WORDS),
-    ("cgroup.conf", cgroup_conf, CGROUP, WORDS),
-    ("plugstack.conf", plugstack_conf, PLUGSTACK, WORDS),
-    ("scontrol", scontrol, SCONTROL, WORDS),
+const TARGETS: [Target; 7] = [
+    Target { name: "config", run: config, seeds: CONFIGS, words: YAML },
+    Target { name: "inventory", run: inventory, seeds: INVENTORIES, words: JSON },
+    Target { name: "hostlist", run: list, seeds: LISTS, words: WORDS },
+    Target { name: "gres.conf", run: gres_conf, seeds: GRES, words: WORDS },
+    Target { name: "cgroup.conf", run: cgroup_conf, seeds: CGROUP, words: WORDS },
+    Target { name: "plugstack.conf", run: plugstack_conf, seeds: PLUGSTACK, words: WORDS },
+    Target { name: "scontrol", run: scontrol, seeds: SCONTROL, words: WORDS },
 ];
 
 fn main() -> ExitCode {
@@ -57,7 +63,7 @@ fn main() -> ExitCode {
     };
     let only = arguments.next();
     let place = Place(tempfile::tempdir().expect("a directory for files"));
-    for (name, target, seeds, words) in TARGETS {
+    for Target { name, run, seeds, words } in TARGETS {
         if only.as_ref().is_some_and(|only| only != name) {
             continue;
         }
@@ -67,7 +73,7 @@ fn main() -> ExitCode {
             let input = mutated(&mut random, seeds, words);
             let shown = Shown(&input);
             let began = Instant::now();
-            valid += u64::from(target(&place, &input));
+            valid += u64::from(run(&place, &input));
             let took = began.elapsed();
             assert!(took < SLOW, "takes {took:?}");
             std::mem::forget(shown);

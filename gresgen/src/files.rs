@@ -95,9 +95,9 @@ impl Output {
 /// Why a file is not written.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// Somebody else's file.
-    #[error("{}: not written by gresgen; --adopt takes it over and keeps a backup", .0.display())]
-    Foreign(PathBuf),
+    /// Files of somebody else.
+    #[error("{}: not written by gresgen; --adopt takes {} over and keeps a backup", names(.0), if .0.len() == 1 { "it" } else { "them" })]
+    Foreign(Vec<PathBuf>),
     /// A line of the site that says what we say, or what the daemons do not take.
     #[error("{}:{line}: this kept line {what}: {text}", path.display())]
     Kept {
@@ -149,6 +149,10 @@ pub enum FileError {
     },
 }
 
+fn names(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
 fn io_error(path: &Path, what: &'static str) -> impl FnOnce(io::Error) -> FileError {
     move |error| FileError::Io { path: path.to_owned(), what, error }
 }
@@ -174,8 +178,16 @@ impl Comparison {
     /// # Errors
     /// [`FileError`].
     pub fn new(outputs: Vec<Output>, adopt: bool) -> Result<Self, FileError> {
-        let files: Result<Vec<_>, FileError> = outputs.into_iter().map(|o| Texts::read(o, adopt)).collect();
-        Ok(Comparison { files: files? })
+        let (mut files, mut foreign) = (Vec::new(), Vec::new());
+        for output in outputs {
+            match Texts::read(output, adopt) {
+                Ok(texts) => files.push(texts),
+                // All of them are named at once, so that whoever adopts them has seen which.
+                Err(FileError::Foreign(paths)) => foreign.extend(paths),
+                Err(error) => return Err(error),
+            }
+        }
+        if foreign.is_empty() { Ok(Comparison { files }) } else { Err(FileError::Foreign(foreign)) }
     }
 
     /// Paths whose text changes.
@@ -253,7 +265,7 @@ impl Texts {
         };
         let adopted = old.as_ref().is_some_and(|old| !old.starts_with(kind.marker().as_bytes()));
         if adopted && !adopt {
-            return Err(FileError::Foreign(path));
+            return Err(FileError::Foreign(vec![path]));
         }
         if let (Some(old), false) = (&old, adopted) {
             check_others(kind, &path, old, &scope)?;

@@ -107,6 +107,12 @@ fn one_refusal_stops_all() {
     ];
     insta::assert_snapshot!(place.error(outputs), @"ROOT/cgroup.conf: not written by gresgen; --adopt takes it over and keeps a backup");
     assert_eq!(place.names("."), ["cgroup.conf"]);
+    fs::write(place.path("gres.conf"), "").unwrap();
+    let outputs = vec![
+        place.output(Kind::GresConf, "gres.conf", "a\n"),
+        place.output(Kind::CgroupConf, "cgroup.conf", "ConstrainDevices=yes\n"),
+    ];
+    insta::assert_snapshot!(place.error(outputs), @"ROOT/gres.conf, ROOT/cgroup.conf: not written by gresgen; --adopt takes them over and keeps a backup");
 }
 
 #[test]

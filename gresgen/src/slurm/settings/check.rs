@@ -67,8 +67,8 @@ impl Attributes {
 
     /// The value of a number among them, as `RealMemory`.
     pub fn number(&self, key: &str) -> Option<u64> {
-        let words = self.rest.split_whitespace().filter_map(|word| word.split_once('='));
-        words.filter(|(name, _)| name.eq_ignore_ascii_case(key)).last()?.1.parse().ok()
+        let mut words = self.rest.split_whitespace().rev().filter_map(|word| word.split_once('='));
+        words.find(|(name, _)| name.eq_ignore_ascii_case(key))?.1.parse().ok()
     }
 }
 
