@@ -60,8 +60,12 @@ soak: setup-tests
 sweep:
 	GRESGEN_SWEEP=full $(CARGO) test --locked --release -p gresgen --test sweep -- --nocapture
 
+# Seconds for each parser of gresgen.
+FUZZ_SECONDS ?= 20
+
 fuzz:
-	$(CARGO) run --locked --release -p slurm-plugin --example fuzz
+	$(CARGO) run --locked --profile fuzz -p slurm-plugin --example fuzz
+	$(CARGO) run --locked --profile fuzz -p gresgen --example fuzz-texts -- $(FUZZ_SECONDS)
 
 # The hooks of the plugin as it is shipped, under valgrind.
 valgrind:

@@ -24,6 +24,7 @@ pub mod node;
 pub mod nvml;
 pub mod open;
 pub mod publish;
+pub mod read;
 pub mod render;
 pub mod root;
 pub mod site;

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::files::{self, Committed, Comparison, FileError, Kind, Output, Staged, state_directory};
 use crate::inventory::Inventory;
+use crate::read;
 use crate::render::{self, RenderError};
 use crate::root::Root;
 use crate::slurm::control::{ControlError, installed_release};
@@ -69,6 +70,9 @@ impl Expected {
             Err(_) if !kind(Kind::CgroupConf) => Release::latest(),
             known => known?,
         };
+        if kind(Kind::NodeConf) {
+            check_line(inventory, settings, root)?;
+        }
         let (table, mut outputs) = outputs(inventory, settings, root, release)?;
         outputs.retain(|output| kind(output.kind));
         let links = stable_links(inventory, &table, settings);
@@ -101,14 +105,10 @@ impl Expected {
     /// # Errors
     /// [`PublishError::File`] for a file that cannot be read or has lines that cannot be kept.
     pub fn foreign(&self, adopt: bool) -> Result<Vec<PathBuf>, PublishError> {
-        let mut foreign = Vec::new();
-        for output in &self.outputs {
-            match Comparison::new(vec![output.clone()], adopt) {
-                Err(FileError::Foreign(path)) => foreign.push(path),
-                result => drop(result?),
-            }
+        match Comparison::new(self.outputs.clone(), adopt) {
+            Err(FileError::Foreign(paths)) => Ok(paths),
+            result => Ok(result.map(|_| Vec::new())?),
         }
-        Ok(foreign)
     }
 }
 
@@ -159,8 +159,17 @@ pub fn compare(
     root: &Root,
     adopt: bool,
 ) -> Result<(GresTable, Comparison), PublishError> {
+    check_line(inventory, settings, root)?;
     let (table, outputs) = outputs(inventory, settings, root, release(settings)?)?;
     Ok((table, Comparison::new(outputs, adopt)?))
+}
+
+/// Whether the node's line may be written.
+///
+/// # Errors
+/// [`PublishError::Render`] for one that would say less of the node than slurmctld needs.
+pub fn check_line(inventory: &Inventory, settings: &Settings, root: &Root) -> Result<(), PublishError> {
+    Ok(render::line::check(&inventory.node, settings, root).map_err(RenderError::from)?)
 }
 
 /// What a node offers to Slurm, with the indexes its records have now kept.
@@ -208,8 +217,8 @@ fn previous(settings: &Settings, root: &Root) -> Previous {
     match present_map(root) {
         Some(map) => Previous::of(&map),
         None => {
-            let text = std::fs::read_to_string(root.path(settings.paths.gres_conf()));
-            text.map(|text| Previous::of_gres_conf(&text)).unwrap_or_default()
+            let text = read::bytes(&root.path(settings.paths.gres_conf()), read::MAX_TEXT);
+            text.map(|text| Previous::of_gres_conf(&String::from_utf8_lossy(&text))).unwrap_or_default()
         }
     }
 }

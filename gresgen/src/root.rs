@@ -53,6 +53,10 @@ impl Root {
     pub const DEVICE_MAP: &'static str = "/run/gresgen/devices";
     /// The copy of the map that the running slurmd loaded; kept by the SPANK plugin.
     pub const LOADED_MAP: &'static str = "/run/gresgen/devices.slurmd";
+    /// What this program keeps until the next boot.
+    pub const RUN: &'static str = "/run/gresgen";
+    /// A lock per slice, held by `gresgen run`.
+    pub const SLICES: &'static str = "/run/gresgen/slices";
     /// Held by whoever changes GPUs or files.
     pub const LOCK: &'static str = "/run/gresgen/lock";
     /// What an apply set out to do; present only while it runs or after it was cut off.

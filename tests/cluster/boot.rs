@@ -1,6 +1,6 @@
 //! Reboots: instances are gone, and slurmd ends when gres.conf names a device that is not there.
 
-use lab::Release;
+use lab::{Release, User};
 
 use crate::node::{Device, Node};
 
@@ -111,6 +111,26 @@ fn on_a_node_in_service_a_boot_hurts_no_job() {
         node.go();
         node.reports(job);
     }
+}
+
+/// flock(2) asks for no right but to open a file, so that the lock files are root's alone.
+#[test]
+fn no_user_holds_up_a_change_or_a_boot() {
+    let Some(node) = Node::in_service(Release::Bookworm) else { return };
+    let alice = |words: &[&str]| node.lab.command(words).user(User::Alice).output().unwrap();
+    // The same words work on a file that alice may open.
+    assert_eq!(alice(&["flock", "-n", "/etc/hostname", "true"]).code, 0);
+    let refused = alice(&["flock", "-n", "/run/gresgen/lock", "true"]);
+    assert!(refused.code != 0 && refused.stderr.contains("Permission denied"), "{refused:?}");
+    assert_ne!(alice(&["sh", "-c", "echo >/run/gresgen/slices/MIG-x"]).code, 0);
+    // Neither does one who looks: not even while the look is made to last.
+    let watch =
+        "while [ ! -e /tmp/done ]; do gresgen status >/tmp/status 2>&1; done </dev/null >/dev/null 2>&1 &";
+    node.lab.run(&["sh", "-c", watch]).unwrap();
+    for _ in 0..10 {
+        node.gresgen(&["apply"]).must_be(0);
+    }
+    node.lab.run(&["touch", "/tmp/done"]).unwrap();
 }
 
 #[test]

@@ -117,7 +117,29 @@ const PLUGSTACK: [Fault; 7] = [
 
 /// Of slurmctld, its configuration and its picture of the node. `scontrol` says what a slurmctld of a later release
 /// would.
-const CONTROLLER: [Fault; 6] = [
+const CONTROLLER: [Fault; 9] = [
+    // The prefix may be left out, which is how much of the documentation in the field writes it.
+    Fault {
+        provoke: "cp /etc/slurm/slurm.conf /tmp/; cd /etc/slurm
+                  sed -i 's,^TaskPlugin=.*,TaskPlugin=affinity\\,cgroup,' slurm.conf; systemctl restart slurmctld",
+        due: &[],
+        mend: "mv /tmp/slurm.conf /etc/slurm/; systemctl restart slurmctld",
+    },
+    Fault {
+        provoke: "cp /etc/slurm/slurm.conf /tmp/; cd /etc/slurm
+                  sed -i '/^SelectType/d' slurm.conf; echo SelectType=select/linear >>slurm.conf; systemctl restart slurmctld",
+        due: &[("fail", "SelectType", "is select/linear")],
+        mend: "mv /tmp/slurm.conf /etc/slurm/; systemctl restart slurmctld",
+    },
+    Fault {
+        provoke: "cp /etc/slurm/gresgen-node.conf /tmp/; cd /etc/slurm
+                  sed -i 's/ CPUs=[0-9]*//; s/ RealMemory=[0-9]*//' gresgen-node.conf; systemctl restart slurmctld",
+        due: &[
+            ("fail", "files", "out of date: /etc/slurm/gresgen-node.conf"),
+            ("fail", "node hardware", "slurmctld has CPUs=1, not 32, slurmctld has RealMemory=1, not 4000"),
+        ],
+        mend: "mv /tmp/gresgen-node.conf /etc/slurm/; systemctl restart slurmctld",
+    },
     Fault {
         provoke: "systemctl stop slurmctld",
         due: &[("fail", "slurmctld", "unreachable")],
@@ -144,7 +166,7 @@ const CONTROLLER: [Fault; 6] = [
     },
     Fault {
         provoke: "sed -i 's/^slurm:/&\\n  node: n9/' /etc/gresgen/config.yaml",
-        due: &[("fail", "files", "out of date: /etc/slurm/gres.conf"), ("fail", "node", "n9")],
+        due: &[("fail", "files", "node n9: no entry of slurm.nodes names it"), ("fail", "node", "n9")],
         mend: "sed -i '/node: n9/d' /etc/gresgen/config.yaml",
     },
     Fault {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use device_map::{DeviceFile, DeviceMap};
 
@@ -13,19 +13,21 @@ use crate::holders;
 use crate::inventory::Inventory;
 use crate::open::OpenNodes;
 use crate::publish;
+use crate::read;
 use crate::render;
 use crate::root::Root;
 use crate::slurm::control::{Control, ControlError};
+use crate::slurm::hardware::{self, Hardware};
 use crate::slurm::here;
 use crate::slurm::links::Links;
-use crate::slurm::{GresTable, Names, Settings};
+use crate::slurm::{GresTable, Names, Settings, gres, hostlist};
 
 /// What can be known without driver and slurmctld, in milliseconds: for Prolog and HealthCheckProgram, which every
 /// node runs at once.
 pub fn quick(settings: &Settings, root: &Root) -> Facts {
     let map = device_map::load(&root.path(Root::DEVICE_MAP)).map_err(|e| e.to_string());
     let loaded = root.path(Root::LOADED_MAP);
-    let gres_conf = std::fs::read_to_string(root.path(settings.paths.gres_conf()));
+    let gres_conf = read::bytes(&root.path(settings.paths.gres_conf()), read::MAX_TEXT);
     Facts {
         boot: boot_id(root).unwrap_or_default(),
         nodes: map.as_ref().map(nodes).unwrap_or_default(),
@@ -55,12 +57,17 @@ pub fn full(
         Some(directory) => directory.join("cgroup.conf"),
         None => root.path(settings.paths.cgroup_conf()),
     };
-    facts.cgroup_conf = Some(std::fs::read_to_string(cgroup_conf).unwrap_or_default());
+    let text = read::bytes(&cgroup_conf, read::MAX_TEXT).unwrap_or_default();
+    facts.cgroup_conf = Some(String::from_utf8_lossy(&text).into_owned());
     facts.unified_cgroup = root.path("/sys/fs/cgroup/cgroup.controllers").exists();
     facts.clients = Some(clients(root, inventory.as_ref().ok()));
+    facts.directories = directories(settings, root);
+    facts.other_gres = node.map(|node| shared::other_gres(node, settings, root)).unwrap_or_default();
     facts.inventory = Some(inventory);
     if let Some(node) = node {
         facts.slurm = Some(controller(node).map_err(|e| e.to_string()));
+        facts.configured = configured(node, settings);
+        facts.host = hardware::of_host().map(|line| Hardware::read(&line));
         plugin(&mut facts, settings, root);
     }
     facts
@@ -73,6 +80,7 @@ fn published(facts: &mut Facts, inventory: &Inventory, settings: &Settings, root
             facts.stale_files = Some(Ok(comparison.changed().map(Path::to_owned).collect()));
             facts.bad_links = settings.stable_links.then(|| bad_links(&table, inventory, root));
             facts.rivals = rivals(&table, settings);
+            facts.mixed = mixed(inventory, settings);
             facts.table = Some(table);
             facts.shared_gres_conf = shared::compare(&inventory.node, settings, root);
         }
@@ -86,7 +94,22 @@ fn rivals(table: &GresTable, settings: &Settings) -> Vec<String> {
     rivals.map(|(name, other, product)| format!("{name} for {other} of {product}")).collect()
 }
 
-fn bad_links(table: &GresTable, inventory: &Inventory, root: &Root) -> Vec<std::path::PathBuf> {
+fn mixed(inventory: &Inventory, settings: &Settings) -> Vec<String> {
+    let found = gres::mixed(inventory, settings).unwrap_or_default().into_iter();
+    found.map(|(name, models)| format!("{name} is {}", models.join(" and "))).collect()
+}
+
+/// Directories of what Slurm's daemons and users read that have another mode than they need.
+fn directories(settings: &Settings, root: &Root) -> Vec<(PathBuf, u32)> {
+    let plugstack = root.path(settings.paths.plugstack_conf());
+    let all = [Root::RUN, Root::SLICES, "/var/lib/gresgen"].map(|directory| root.path(directory));
+    let all = all.into_iter().chain(plugstack.parent().map(Path::to_owned));
+    let mode = |path: PathBuf| Some((path.metadata().ok()?.permissions().mode() & 0o7777, path));
+    let wrong = |mode: u32| mode & 0o022 != 0 && mode & 0o1000 == 0 || mode & 0o055 != 0o055;
+    all.filter_map(mode).filter(|(mode, _)| wrong(*mode)).map(|(mode, path)| (path, mode)).collect()
+}
+
+fn bad_links(table: &GresTable, inventory: &Inventory, root: &Root) -> Vec<PathBuf> {
     Links::new(table, inventory).wrong(root)
 }
 
@@ -113,12 +136,20 @@ fn seen(path: &Path) -> Seen {
     }
 }
 
+/// What the entry of a node says about its hardware.
+fn configured(node: &str, settings: &Settings) -> Option<Hardware> {
+    let names = |list: &str| hostlist::expand(list).is_ok_and(|names| names.iter().any(|name| name == node));
+    let entry = settings.nodes.iter().find(|entry| names(&entry.names))?;
+    Some(Hardware::of(&entry.parts().ok()?))
+}
+
 fn controller(node: &str) -> Result<SlurmFacts, ControlError> {
     let control = Control::connect()?;
     let config = control.config()?;
     let release = config.release();
     Ok(SlurmFacts {
         node: control.node(node).map_err(|e| e.to_string()),
+        hardware: hardware::of_controller(node),
         types: control.all_types()?,
         release,
         config,

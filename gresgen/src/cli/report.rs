@@ -8,12 +8,15 @@ use std::process::ExitCode;
 use crate::apply::ApplyError;
 use crate::apply::lock::LockError;
 use crate::apply::wish::WishError;
+use crate::config::Problem;
 use crate::inventory::Holder;
 use crate::node::chosen::ChosenError;
 use crate::nvml::{Code, DriverError};
 use crate::publish::PublishError;
+use crate::render::{ContextError, RenderError};
 use crate::site::SiteError;
 use crate::slurm::control::ControlError;
+use crate::slurm::hardware;
 use crate::slurm::here::HereError;
 use crate::slurm::transition::ActionError;
 
@@ -107,6 +110,14 @@ impl Failure {
         Failure { hint: Some(hint.into()), ..self }
     }
 
+    /// Adds what this host has, for a line of `slurm.nodes`.
+    fn with_hardware(self) -> Self {
+        match hardware::of_host() {
+            Some(line) => self.hint(format!("slurmd -C says of this host: {line}")),
+            None => self.hint("slurmd -C prints them on the node: attributes: CPUs=... RealMemory=..."),
+        }
+    }
+
     /// Adds something further to do, or to know.
     pub fn also(self, what: &str) -> Self {
         let hint = self.hint.map_or_else(|| what.to_owned(), |hint| format!("{hint}; {what}"));
@@ -155,7 +166,10 @@ impl From<DriverError> for Failure {
 
 impl From<WishError> for Failure {
     fn from(error: WishError) -> Self {
-        Failure::new(Exit::Usage, error)
+        let hardware = matches!(&error, WishError::Config(config)
+            if matches!(&config.problem, Problem::Slurm(fault) if fault.hardware));
+        let failure = Failure::new(Exit::Usage, error);
+        if hardware { failure.with_hardware() } else { failure }
     }
 }
 
@@ -202,7 +216,8 @@ pub fn stays_drained(node: &str) -> String {
 
 impl From<PublishError> for Failure {
     fn from(error: PublishError) -> Self {
-        match error {
+        let hardware = matches!(error, PublishError::Render(RenderError::Context(ContextError::Unnamed(_))));
+        let failure = match error {
             PublishError::Foreign(_) => Failure::new(Exit::Usage, error).hint(
                 "--adopt takes them over: what gresgen does not write itself stays, and a backup is kept",
             ),
@@ -210,7 +225,8 @@ impl From<PublishError> for Failure {
                 Failure::new(Exit::Usage, error)
             }
             PublishError::File(_) | PublishError::Link(_) => Failure::new(Exit::Failure, error),
-        }
+        };
+        if hardware { failure.with_hardware() } else { failure }
     }
 }
 

@@ -16,6 +16,7 @@ use crate::inventory::Inventory;
 use crate::node::Node;
 use crate::node::chosen::meant;
 use crate::nvml::{Code, Driver, export};
+use crate::read;
 use crate::root::Root;
 use crate::site::Site;
 use crate::slurm::{Settings, here};
@@ -86,8 +87,10 @@ impl Session {
     pub(super) fn config(&self, global: &Global) -> Result<Config, Failure> {
         let path = self.config_path(global);
         let (name, text) = match path == Path::new("-") {
-            true => ("standard input".to_owned(), io::read_to_string(io::stdin())),
-            false => (path.display().to_string(), std::fs::read_to_string(&path)),
+            true => {
+                ("standard input".to_owned(), read::all(io::stdin(), Config::MAX_BYTES).and_then(read::utf8))
+            }
+            false => (path.display().to_string(), read::text(&path, Config::MAX_BYTES)),
         };
         let text = text.map_err(|e| {
             let failure = Failure::new(Exit::Usage, format!("{name}: {e}"));

@@ -51,8 +51,8 @@ pub(super) fn changes(
 
 fn change(output: &Output, adopt: bool, records: (usize, usize)) -> Result<Option<FileChange>, FileError> {
     let comparison = match Comparison::new(vec![output.clone()], adopt) {
-        Err(FileError::Foreign(path)) => {
-            let what = "not written by gresgen".to_owned();
+        Err(FileError::Foreign(_)) => {
+            let (path, what) = (output.path.clone(), "not written by gresgen".to_owned());
             return Ok(Some(FileChange { path, change: Write::Foreign, what, certain: true }));
         }
         comparison => comparison?,
