@@ -118,11 +118,12 @@ pub fn node_name(
     let named: BTreeSet<String> =
         settings.nodes.iter().flat_map(|node| hostlist::expand(&node.names).unwrap_or_default()).collect();
     let daemons: BTreeSet<String> = daemons(root).into_iter().filter_map(|daemon| daemon.node).collect();
-    if let Some(name) = one(daemons, &host, &named)? {
+    // The settings may be about this host while the slurmd that runs is another node's, as at a boot.
+    let own = host.names.iter().find(|name| named.contains(*name)).cloned();
+    if let Some(name) =
+        one(daemons, &host, &named)?.filter(|name| own.is_none() || named.contains(name)).or(own)
+    {
         return Ok(name);
-    }
-    if let Some(name) = host.names.iter().find(|name| named.contains(*name)) {
-        return Ok(name.clone());
     }
     let Some(path) = configuration else { return Ok(host.short().to_owned()) };
     if let Some(name) = one(host.nodes(&Conf::read(path).nodes), &host, &named)? {
