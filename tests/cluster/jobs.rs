@@ -51,7 +51,7 @@ fn a_job_holds_its_slice_whichever_device_the_library_gives() {
         let Some(node) = Node::in_service(release) else { return };
         for (form, layout) in [("mig", "elsewhere"), ("parent", "day")] {
             let form = format!("NVML_SIM_CI_DEVICE={form}");
-            let mut apply = node.lab.command(&["env", &form, "gresgen", "--layout", layout, "apply"]);
+            let apply = node.lab.command(&["env", &form, "gresgen", "--layout", layout, "apply"]);
             let lab::Output { code, stdout, stderr } = apply.output().unwrap();
             let answer = crate::node::Answer { code, stdout, stderr }.must_be(6);
             node.carry_out(&answer);
