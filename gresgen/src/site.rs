@@ -114,7 +114,7 @@ impl Site<'_> {
             Given::ask_beside(control, &self.node, &here::neighbours(self.root, &self.node))
         }) {
             Err(ControlError::UnknownNode(_)) => self.unknown_to_slurm(),
-            Err(_) if !here::in_service(self.root) => Ok(Given::default()),
+            Err(_) if !here::was_in_service(self.root) => Ok(Given::default()),
             answer => answer,
         }
     }
