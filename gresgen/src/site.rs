@@ -162,7 +162,7 @@ impl Site<'_> {
         });
         match answer {
             Err(ControlError::UnknownNode(_)) => self.unknown_to_slurm().map_err(Arc::new),
-            Err(_) if !here::in_service(self.root) => Ok(Given::default()),
+            Err(_) if !here::was_in_service(self.root) => Ok(Given::default()),
             answer => answer.map_err(Arc::new),
         }
     }
