@@ -326,12 +326,17 @@ impl MigDevice<'_> {
     }
 }
 
-/// Name of a compute instance profile; the one that fills its GPU instance has that one's name.
+/// Name of a compute instance profile; one that fills its GPU instance, slices and multiprocessors, has that one's
+/// name. On an H100 PCIe both profiles of the double-memory 1g do.
 pub fn compute_name(row: &Row, profile: u32) -> String {
-    if profile == row.default_compute {
+    let size = |profile: u32| {
+        let compute = rules::compute_row(row, profile);
+        (compute.slices, compute.sms)
+    };
+    if size(profile) == size(row.default_compute) {
         row.name.to_owned()
     } else {
-        format!("{}c.{}", rules::compute_row(row, profile).slices, row.name)
+        format!("{}c.{}", size(profile).0, row.name)
     }
 }
 

@@ -138,3 +138,15 @@ fn a_state_reads_back_and_a_changed_one_is_found_out() {
     let texts: Vec<String> = defects.into_iter().map(|d| d.expect("a defect")).collect();
     insta::assert_snapshot!(texts.join("\n"));
 }
+
+#[test]
+fn a_compute_instance_has_the_name_of_the_gpu_instance_that_it_fills() {
+    let name = |key: &str, profile: &str, compute: u32| {
+        let rows = Board::by_key(key).unwrap().rows;
+        compute_name(rows.iter().find(|row| row.name == profile).unwrap(), compute)
+    };
+    assert_eq!(name("a100-40gb", "3g.20gb", 2), "3g.20gb");
+    assert_eq!(name("a100-40gb", "3g.20gb", 0), "1c.3g.20gb");
+    assert_eq!([0, 7].map(|c| name("h100-80gb-sxm", "1g.20gb", c)), ["1c.1g.20gb", "1g.20gb"]);
+    assert_eq!([0, 7].map(|c| name("h100-80gb-pcie", "1g.20gb", c)), ["1g.20gb", "1g.20gb"]);
+}

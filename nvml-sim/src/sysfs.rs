@@ -21,7 +21,7 @@ const REVISION: u8 = 0xa1;
 /// Every file, by its path under the root.
 pub(crate) fn files(machine: &Machine) -> Vec<(String, Node)> {
     let cpus = Cpus::online();
-    let mut files = vec![("proc/modules".to_owned(), text(modules()))];
+    let mut files = vec![("proc/modules".to_owned(), text(MODULES.to_owned()))];
     for gpu in &machine.gpus {
         let bdf = gpu.bdf();
         let mut put = |path: String, node: Node| files.push((path, node));
@@ -86,8 +86,7 @@ fn resource(gpu: &Gpu) -> String {
 }
 
 /// The driver's modules (proc(5): name, size, uses, users, state, address).
-fn modules() -> String {
-    "nvidia_uvm 2179072 0 - Live 0x0000000000000000 (OE)\n\
-     nvidia 14381056 1 nvidia_uvm, Live 0x0000000000000000 (OE)\n"
-        .to_owned()
-}
+const MODULES: &str = "\
+nvidia_uvm 2179072 0 - Live 0x0000000000000000 (OE)
+nvidia 14381056 1 nvidia_uvm, Live 0x0000000000000000 (OE)
+";

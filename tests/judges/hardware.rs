@@ -90,3 +90,30 @@ fn every_simulated_board_answers_every_question() {
         assert!(!said.contains(&Code::UNKNOWN.to_string()), "{key}:\n{said}");
     }
 }
+
+/// Exit statuses and what is said: 1 nothing could be asked, 2 the arguments, 3 a difference.
+#[test]
+fn the_asker_says_what_is_wrong_with_its_arguments_library_and_gpu() {
+    let bench = Bench::new("h100-80gb-sxm");
+    let board = scripts().join("hardware/h100-80gb-sxm.txt");
+    let other = scripts().join("hardware/h200-141gb.txt");
+    let (board, other) = (board.to_str().unwrap(), other.to_str().unwrap());
+    let mut texts = Vec::new();
+    for (arguments, status) in [
+        (&["--gpu"][..], 2),
+        (&["--gpu", "one"], 2),
+        (&["--change"], 2),
+        (&["--gpu", "1"], 1),
+        (&["--lib", "/no/such/library.so"], 1),
+        (&["--compare", board, "/no/such/file"], 1),
+        (&["--compare", board, other], 3),
+        (&["--compare", board, board], 0),
+    ] {
+        let output = bench.command(env!("CARGO_BIN_EXE_nvml-ask")).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}");
+        let said = String::from_utf8(if status == 3 { Vec::new() } else { output.stdout }).unwrap()
+            + &String::from_utf8(output.stderr).unwrap();
+        texts.push(format!("{arguments:?} {status}\n{said}").replace(scripts().to_str().unwrap(), "JUDGES"));
+    }
+    insta::assert_snapshot!(texts.join("\n"));
+}

@@ -4,13 +4,14 @@
 //! `g_nv_name_released.h`); drivers before R470 put no "NVIDIA" in front, and the table has since renamed
 //! some. The converged cards A100X and A30X are, in the driver's list of aliases
 //! (`g_vgpu_resman_specific.h`), other PCI ids of the A100 80GB PCIe and of the A30. 0x20B1 is from the
-//! device filters of NVIDIA/mig-parted.
+//! device filters of NVIDIA/mig-parted. Multiprocessors outside MIG: NVIDIA's data sheets, and what CUDA reports
+//! on B200 and B300 (148) and GB200 (152).
 
 use super::rows::{
     A30_24GB, A100_40GB, A100_64GB, A100_80GB, B200_180GB, B300_269GB, GB200_186GB, GB200_189GB, GB300_278GB,
     GH200_96GB, GH200_144GB, H20_3E_141GB, H20_96GB, H100_64GB_SXM, H100_80GB_PCIE, H100_80GB_SXM,
-    H100_94GB_NVL, H200_141GB, RTX_6000D_BLACKWELL_84GB, RTX_PRO_4500_BLACKWELL_32GB,
-    RTX_PRO_5000_BLACKWELL_48GB, RTX_PRO_6000_BLACKWELL_96GB,
+    H100_94GB_NVL, H200_141GB, RTX_6000D_BLACKWELL, RTX_PRO_4500_BLACKWELL_32GB, RTX_PRO_5000_BLACKWELL_48GB,
+    RTX_PRO_6000_BLACKWELL_96GB,
 };
 use super::{Architecture, Board, Certainty};
 
@@ -264,7 +265,7 @@ pub const BOARDS: &[Board] = &[
         units: 8,
         slices: 7,
         memory_mib: Some(183359),
-        sms: None,
+        sms: Some(148),
         certainty: Certainty::Partial,
         rows: B200_180GB,
     },
@@ -276,7 +277,7 @@ pub const BOARDS: &[Board] = &[
         units: 8,
         slices: 7,
         memory_mib: Some(189471),
-        sms: None,
+        sms: Some(152),
         certainty: Certainty::Partial,
         rows: GB200_186GB,
     },
@@ -288,7 +289,7 @@ pub const BOARDS: &[Board] = &[
         units: 8,
         slices: 7,
         memory_mib: None,
-        sms: None,
+        sms: Some(152),
         certainty: Certainty::Partial,
         rows: GB200_189GB,
     },
@@ -300,7 +301,7 @@ pub const BOARDS: &[Board] = &[
         units: 8,
         slices: 7,
         memory_mib: None,
-        sms: None,
+        sms: Some(148),
         certainty: Certainty::NamesOnly,
         rows: B300_269GB,
     },
@@ -357,7 +358,7 @@ pub const BOARDS: &[Board] = &[
         rows: RTX_PRO_4500_BLACKWELL_32GB,
     },
     Board {
-        key: "rtx-6000d-blackwell-84gb",
+        key: "rtx-6000d-blackwell",
         names: &["NVIDIA RTX 6000D"],
         pci_ids: &[0x2BB9],
         architecture: Architecture::Blackwell,
@@ -366,6 +367,6 @@ pub const BOARDS: &[Board] = &[
         memory_mib: None,
         sms: None,
         certainty: Certainty::NamesOnly,
-        rows: RTX_6000D_BLACKWELL_84GB,
+        rows: RTX_6000D_BLACKWELL,
     },
 ];

@@ -273,7 +273,7 @@ pub(super) const RTX_PRO_4500_BLACKWELL_32GB: &[Row] = &[
 
 /// Names: vGPU types `RTX 6000D-1-42*` and `-2-84*` of the driver's name table, which gives them a mini half
 /// (the flag of id 9) and the whole GPU (`g_vgpu_resman_specific.h`). Profiles with a suffix were not found.
-pub(super) const RTX_6000D_BLACKWELL_84GB: &[Row] = &[
+pub(super) const RTX_6000D_BLACKWELL: &[Row] = &[
     row!("1g.42gb", 0, 9, 2, N, N, [N, N, N, N, N], 1: [0, 1], default 0, [(0, 1, 1, N)]),
     row!("2g.84gb", 1, 0, 1, N, N, [N, N, N, N, N], 2: [0], default 1, [(0, 1, 2, N), (1, 2, 1, N)]),
 ];

@@ -2,8 +2,8 @@
 //!
 //! They are exported because clients tell the two apart: nvidia-smi prints "N/A" for NOT_SUPPORTED and "Function Not
 //! Found" for a missing one, and some clients do not start at all without a function. The names are those that
-//! nvml-wrapper-sys binds (API 13, driver R580) beyond those of [`exports`](super::exports), and two that R450 had
-//! under other names. What later drivers added stays out: clients take a missing function for an older driver, and
+//! nvml-wrapper-sys and NVIDIA's nvidia-ml-py of R580, the driver that is simulated, bind beyond those of
+//! [`exports`](super::exports), and two that R450 had under other names. What later drivers added stays out: clients take a missing function for an older driver, and
 //! ask the older function instead.
 
 use nvml_wrapper_sys::bindings::nvmlReturn_t;
@@ -101,6 +101,7 @@ absent! {
         nvmlDeviceGetGspFirmwareMode,
         nvmlDeviceGetGspFirmwareVersion,
         nvmlDeviceGetHostVgpuMode,
+        nvmlDeviceGetHostname_v1,
         nvmlDeviceGetInforomConfigurationChecksum,
         nvmlDeviceGetInforomImageVersion,
         nvmlDeviceGetInforomVersion,
@@ -179,6 +180,7 @@ absent! {
         nvmlDevicePowerSmoothingActivatePresetProfile,
         nvmlDevicePowerSmoothingSetState,
         nvmlDevicePowerSmoothingUpdatePresetProfileParam,
+        nvmlDeviceReadPRMCounters_v1,
         nvmlDeviceReadWritePRM_v1,
         nvmlDeviceRegisterEvents,
         nvmlDeviceResetGpuLockedClocks,
@@ -202,6 +204,7 @@ absent! {
         nvmlDeviceSetGpcClkVfOffset,
         nvmlDeviceSetGpuLockedClocks,
         nvmlDeviceSetGpuOperationMode,
+        nvmlDeviceSetHostname_v1,
         nvmlDeviceSetMemClkVfOffset,
         nvmlDeviceSetMemoryLockedClocks,
         nvmlDeviceSetNvLinkDeviceLowPowerThreshold,

@@ -173,7 +173,8 @@ pub(crate) fn counts(records: &[(String, String)]) -> BTreeMap<&str, usize> {
     counts
 }
 
-fn record(line: &str) -> (String, String) {
+/// Type and files of a record that `slurmd -G` prints.
+pub(crate) fn record(line: &str) -> (String, String) {
     let value = |key: &str| {
         let word = line.split_whitespace().find_map(|word| word.strip_prefix(key));
         word.unwrap_or_else(|| panic!("no {key} in {line}")).to_owned()
