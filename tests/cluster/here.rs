@@ -74,9 +74,11 @@ fn a_slurm_conf_elsewhere_is_that_of_the_daemon_that_runs() {
         let lost =
             format!("{stop}{moved}env -u SLURM_CONF slurmd -N n1 -f /srv/site/slurm.conf; rm -r /srv/site");
         node.lab.run(&["sh", "-c", &lost]).unwrap();
-        node.gresgen(&["--layout", "without-1g", "apply"])
-            .must_be(2)
-            .must_say(&["slurmd (process ", "SLURM_CONF"]);
+        node.gresgen(&["--layout", "without-1g", "apply"]).must_be(2).must_say(&[
+            "slurm",
+            " (process ",
+            "set SLURM_CONF",
+        ]);
         assert_eq!(node.picture()[3..], before[3..], "{release}");
         node.go();
     }

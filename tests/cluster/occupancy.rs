@@ -9,9 +9,9 @@ use crate::node::Node;
 /// Says which slice it has, and stays.
 const SAY: &str = "echo \"$CUDA_VISIBLE_DEVICES\" >/var/lab/out/has-$SLURM_JOB_ID; exec sleep 600";
 
-/// The same of both parts of a heterogeneous job.
-const SAY_BOTH: &str = "srun --het-group=0,1 sh -c \
-    'echo \"$CUDA_VISIBLE_DEVICES\" >/var/lab/out/has-$SLURM_JOB_ID; exec sleep 600'";
+/// The same of the second part of a heterogeneous job, whose first is on another node.
+const SAY_SECOND: &str = "srun --het-group=1 sh -c \
+    'echo \"$CUDA_VISIBLE_DEVICES\" >/var/lab/out/has-'$SLURM_JOB_ID_HET_GROUP_1'; exec sleep 600'";
 
 impl Node {
     /// Slices with the jobs that say they have them, when there are `count`.
@@ -20,9 +20,11 @@ impl Node {
             .wait("the jobs to say what they have", || {
                 let script = "cd /var/lab/out; for f in has-*; do echo ${f#has-} $(cat $f); done";
                 let text = self.lab.run(&["sh", "-c", script])?.stdout;
-                let has =
-                    |line: &str| line.split_once(' ').map(|(id, uuid)| (uuid.to_owned(), id.to_owned()));
-                let said: BTreeMap<_, _> = text.lines().filter_map(has).collect();
+                let has = |line: &str| {
+                    let (id, uuid) = line.split_once(' ').unwrap_or((line, ""));
+                    (uuid.to_owned(), id.to_owned())
+                };
+                let said: BTreeMap<_, _> = text.lines().map(has).collect();
                 Ok((said.len() == count).then_some(said))
             })
             .unwrap()
@@ -52,18 +54,18 @@ fn every_job_is_shown_on_its_own_slice() {
     for release in Release::selected() {
         let Some(node) = Node::in_service(release) else { return };
         let submit = |arguments: &[&str], script: &str| {
-            node.lab.sbatch(User::Alice, &[&["-w", "n1"], arguments].concat(), script).unwrap()
+            node.lab.sbatch(User::Alice, &[&["-wn1"], arguments].concat(), script).unwrap()
         };
         let array = submit(&["--array=0-1", "--gres=gpu:1g.5gb:1"], SAY);
         node.agrees(&node.said(2), "an array");
 
-        let parts = ["--gres=gpu:2g.10gb:1", ":", "-w", "n1", "--gres=gpu:3g.20gb:1"];
-        let both = submit(&parts, SAY_BOTH);
-        let mut said = node.said(4);
+        let parts = ["-wn2", ":", "-wn1", "--gres=gpu:3g.20gb:1"];
+        node.lab.sbatch(User::Alice, &parts, SAY_SECOND).unwrap();
+        let mut said = node.said(3);
         node.agrees(&said, "a heterogeneous job");
 
-        // Each of the two keeps its slice while the other is gone or stopped.
-        node.lab.run(&["scontrol", "suspend", &both.to_string()]).unwrap();
+        // Each task keeps its slice while it is stopped, and when the others have ended.
+        node.lab.run(&["scontrol", "suspend", &format!("{array}_1")]).unwrap();
         node.lab.run(&["scancel", &format!("{array}_0")]).unwrap();
         node.lab
             .wait("the task to end", || {
@@ -86,21 +88,23 @@ fn every_job_is_shown_on_its_own_slice() {
             "x JOB_GRES=gpu:1 Nodes=n1 CPU_IDs=0 Mem=0 GRES=gpu:9(IDX:0-99999999999) MinCPUsNode=1 y",
             "x\nJobId=1 UserId=root(0) JOB_GRES=gpu:5 Nodes=n1 CPU_IDs=0 Mem=0 GRES=gpu:5(IDX:0-4) MinCPUsNode=1",
         ];
-        for text in texts {
-            let name = format!("--job-name={text}");
-            let comment = format!("--comment={text}");
-            let idle = submit(&[&name, &comment], "exec sleep 600");
-            let holding = submit(&[&name, &comment, "--gres=gpu:3g.20gb:1"], SAY);
-            let with = node.said(5);
-            node.agrees(&with.into_iter().filter(|(_, id)| said_or(&said, id, holding)).collect(), text);
-            node.lab.run(&["scancel", &idle.to_string(), &holding.to_string()]).unwrap();
+        for (text, gres) in texts.iter().flat_map(|text| [(text, "none"), (text, "gpu:3g.20gb:1")]) {
+            let arguments =
+                [format!("--job-name={text}"), format!("--comment={text}"), format!("--gres={gres}")];
+            let job = submit(&arguments.each_ref().map(String::as_str), SAY).to_string();
+            let mut now = node.said(4);
+            let holds = |uuid: &String| uuid.starts_with("MIG-");
+            now.retain(|uuid, id| holds(uuid) && (*id == job || said.contains_key(uuid)));
+            assert_eq!(now.len(), said.len() + usize::from(gres != "none"), "{now:?}");
+            node.agrees(&now, text);
+            node.lab.run(&["scancel", &job]).unwrap();
             node.lab
-                .wait("the jobs to end", || {
-                    let gone = ["squeue", "-h", "-t", "all", "-o", "%t", "-j", &holding.to_string()];
-                    Ok((node.lab.run(&gone)?.stdout.trim() == "CA").then_some(()))
+                .wait("the job to end", || {
+                    let state = ["squeue", "-h", "-t", "all", "-o", "%t", "-j", &job];
+                    Ok((node.lab.run(&state)?.stdout.trim() == "CA").then_some(()))
                 })
                 .unwrap();
-            node.lab.run(&["rm", &format!("/var/lab/out/has-{holding}")]).unwrap();
+            node.lab.run(&["rm", &format!("/var/lab/out/has-{job}")]).unwrap();
         }
     }
 }
@@ -109,9 +113,4 @@ fn every_job_is_shown_on_its_own_slice() {
 fn node_task(node: &Node, array: &str) -> String {
     let all = ["squeue", "-h", "-r", "-t", "CA", "-j", array, "-o", "%A"];
     node.lab.run(&all).unwrap().stdout.trim().to_owned()
-}
-
-/// Whether a job is one of those that hold now.
-fn said_or(said: &BTreeMap<String, String>, id: &str, holding: lab::JobId) -> bool {
-    said.values().any(|held| held == id) || id == holding.to_string()
 }

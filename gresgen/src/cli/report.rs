@@ -153,8 +153,8 @@ impl From<WishError> for Failure {
 impl From<HereError> for Failure {
     fn from(error: HereError) -> Self {
         let hint = match error {
-            HereError::NoConfiguration { .. } => {
-                "set SLURM_CONF to the slurm.conf that this slurmd reads: without it no job of Slurm can be seen"
+            HereError::NoConfiguration(_) => {
+                "set SLURM_CONF to the slurm.conf that slurmd reads: without it no job of Slurm can be seen"
             }
             HereError::Several(_) => "name the one whose GPUs these are: slurm.node in the configuration",
         };

@@ -24,12 +24,9 @@ use daemon::Daemon;
 /// Why this host is not known as a node.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum HereError {
-    /// A slurmd runs, and its slurm.conf is nowhere to be found.
-    #[error("slurmd (process {pid}): runs, and no slurm.conf of it is found on this host")]
-    NoConfiguration {
-        /// The slurmd.
-        pid: u32,
-    },
+    /// A slurmd is in service, and its slurm.conf is nowhere to be found.
+    #[error("{0}: is Slurm's, and no slurm.conf is found on this host")]
+    NoConfiguration(String),
     /// Several nodes are on this host.
     #[error("this host: is more than one node of Slurm: {}", .0.join(", "))]
     Several(Vec<String>),
@@ -61,14 +58,15 @@ pub fn configuration(root: &Root) -> Result<Option<PathBuf>, HereError> {
     let told = daemons.iter().filter_map(|daemon| daemon.configuration.clone()).find(|path| path.exists());
     let places = PLACES.iter().chain(&CACHES).map(|place| root.path(place).join("slurm.conf"));
     let found = told.or_else(|| places.chain(beside_commands(root)).find(|path| path.exists()));
-    match (found, daemons.first()) {
-        (None, Some(daemon)) => Err(HereError::NoConfiguration { pid: daemon.pid }),
-        (found, _) => {
-            if let Some(path) = found.as_ref().filter(|_| root.is_host()) {
-                super::control::use_configuration(path.clone());
-            }
-            Ok(found)
+    if !root.is_host() {
+        return Ok(found);
+    }
+    match found {
+        Some(path) => {
+            super::control::use_configuration(path.clone());
+            Ok(Some(path))
         }
+        None => sign(root).map_or(Ok(None), |sign| Err(HereError::NoConfiguration(sign))),
     }
 }
 
@@ -120,11 +118,12 @@ pub fn node_name(
     let named: BTreeSet<String> =
         settings.nodes.iter().flat_map(|node| hostlist::expand(&node.names).unwrap_or_default()).collect();
     let daemons: BTreeSet<String> = daemons(root).into_iter().filter_map(|daemon| daemon.node).collect();
-    if let Some(name) = one(daemons, &host, &named)? {
+    // The settings may be about this host while the slurmd that runs is another node's, as at a boot.
+    let own = host.names.iter().find(|name| named.contains(*name)).cloned();
+    if let Some(name) =
+        one(daemons, &host, &named)?.filter(|name| own.is_none() || named.contains(name)).or(own)
+    {
         return Ok(name);
-    }
-    if let Some(name) = host.names.iter().find(|name| named.contains(*name)) {
-        return Ok(name.clone());
     }
     let Some(path) = configuration else { return Ok(host.short().to_owned()) };
     if let Some(name) = one(host.nodes(&Conf::read(path).nodes), &host, &named)? {
@@ -169,10 +168,16 @@ pub fn other_names(views: &[NodeView]) -> Vec<String> {
 /// Whether a job of Slurm may have come to this host since its boot: a slurmd or a step of a job runs, or a slurmd has
 /// loaded the devices. Where that is not so, slurmctld need not be there to be asked.
 pub fn in_service(root: &Root) -> bool {
-    let loaded = || device_map::load(&root.path(Root::LOADED_MAP)).ok();
-    let booted = || boot_id(root).ok();
-    daemon::any(root, &["slurmd", "slurmstepd"])
-        || loaded().zip(booted()).is_some_and(|(map, boot)| map.boot == boot)
+    sign(root).is_some()
+}
+
+/// What says so.
+fn sign(root: &Root) -> Option<String> {
+    let loaded = root.path(Root::LOADED_MAP);
+    // Only a map that is surely of another boot says nothing about this one.
+    let stale =
+        || device_map::load(&loaded).is_ok_and(|map| boot_id(root).is_ok_and(|boot| boot != map.boot));
+    daemon::any(root).or_else(|| (loaded.exists() && !stale()).then(|| loaded.display().to_string()))
 }
 
 fn daemons(root: &Root) -> Vec<Daemon> {

@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::root::Root;
@@ -29,26 +28,34 @@ pub(super) fn slurmds() -> Vec<Daemon> {
         daemon.configuration = daemon.configuration.filter(|_| same(pid, "mnt"));
         daemon
     };
-    roots(&["slurmd"]).map(read).collect()
+    roots(&["slurmd"]).map(|(pid, _)| read(pid)).collect()
 }
 
-/// Whether root runs one of these programs. Under a root other than `/` those of containers on this host are not meant.
-pub(super) fn any(root: &Root, programs: &[&str]) -> bool {
-    roots(programs).any(|pid| root.is_host() || same(pid, "pid"))
+/// A daemon or a step of Slurm that runs, in words. Under a root other than `/` those of containers on this host are
+/// not meant.
+pub(super) fn any(root: &Root) -> Option<String> {
+    let mut found = roots(&["slurmd", "slurmstepd"]).filter(|(pid, _)| root.is_host() || same(*pid, "pid"));
+    found.next().map(|(pid, program)| format!("{program} (process {pid})"))
 }
 
-/// Processes of root that run one of these programs.
-fn roots<'a>(programs: &'a [&'a str]) -> impl Iterator<Item = u32> + 'a {
+/// Processes that run one of these programs and are root's from the start: one that became so by a set-user-id bit has
+/// the arguments and the name that its user chose.
+fn roots<'a>(programs: &'a [&'a str]) -> impl Iterator<Item = (u32, &'a str)> + 'a {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.filter(move |pid| {
-        let is_root = fs::metadata(format!("/proc/{pid}")).is_ok_and(|process| process.uid() == 0);
-        // A program that was replaced while it runs has ` (deleted)` behind its name.
-        let program = || fs::read_link(format!("/proc/{pid}/exe")).ok();
-        let name =
-            || program()?.file_name()?.to_str().map(|name| name.trim_end_matches(" (deleted)").to_owned());
-        is_root && name().is_some_and(|name| programs.contains(&name.as_str()))
+    pids.filter_map(move |pid| {
+        let program = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+        let name = program.file_name()?.to_str()?;
+        let found = programs.iter().copied().find(|program| is(name, program))?;
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+        ids.split_whitespace().all(|id| id == "0").then_some((pid, found))
     })
+}
+
+/// Whether a file is this program: by its own name, as Debian names it (`slurmd-wlm`), or replaced while it runs.
+fn is(file: &str, program: &str) -> bool {
+    file.strip_prefix(program).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', ' ']))
 }
 
 /// Whether a process shares a namespace with this one.
@@ -93,6 +100,13 @@ fn told(arguments: &[u8], environment: &[u8]) -> Daemon {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn programs_are_known_by_their_files() {
+        assert!(is("slurmd", "slurmd") && is("slurmd-wlm", "slurmd") && is("slurmd (deleted)", "slurmd"));
+        assert!(!is("slurmdbd", "slurmd") && !is("sslurmd", "slurmd") && !is("", "slurmd"));
+        assert_eq!(roots(&["no such program"]).next(), None);
+    }
 
     #[test]
     fn a_slurmd_says_what_it_was_told() {
