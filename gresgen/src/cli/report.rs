@@ -284,6 +284,11 @@ impl From<ApplyError> for Failure {
                      finish or gresgen apply --undo to go back"
                 ))
             }
+            // Persistence mode alone holds a GPU (NVSentinel#1690), and so does a client of the driver.
+            ApplyError::Reset { .. } => Failure::new(Exit::Failure, error).hint(
+                "a client of the GPU keeps it from being reset: gresgen check names those it knows; nvidia-smi -pm 0 and \
+                 systemctl stop nvidia-persistenced end persistence mode",
+            ),
             ApplyError::Unfinished(_) => {
                 Failure::new(Exit::Failure, error).hint("gresgen apply, once the cause is gone, notes it")
             }
