@@ -195,6 +195,11 @@ impl From<SiteError> for Failure {
     }
 }
 
+/// What a failure behind a fence has to say.
+fn takes_no_jobs(release: &str) -> String {
+    format!("the node takes no new jobs until gresgen apply, or: {release}")
+}
+
 /// What a failure after a drain has to say.
 pub fn stays_drained(node: &str) -> String {
     format!("{node} stays drained until: scontrol update NodeName={node} State=RESUME")
@@ -252,11 +257,11 @@ impl From<ApplyError> for Failure {
                 )
                 .hint("gresgen apply says what is left to do");
                 match drained {
-                    Some(node) => failure.also(&stays_drained(node)),
+                    Some(release) => failure.also(&takes_no_jobs(release)),
                     None => failure,
                 }
             }
-            ApplyError::Drained { node, error } => Failure::from(*error).also(&stays_drained(&node)),
+            ApplyError::Drained { release, error } => Failure::from(*error).also(&takes_no_jobs(&release)),
             ApplyError::Driver(error) => error.into(),
             ApplyError::Wish(error) => error.into(),
             ApplyError::Publish(error) => error.into(),
