@@ -49,5 +49,5 @@ fn launch(site: &Site, case: &Case) -> Result<Held, LabError> {
     // Tasks of one step begin together; later steps wait for the first to end.
     site.wait_witnesses(1)?;
     std::thread::sleep(std::time::Duration::from_millis(200));
-    Held::by(site.witnesses()?)
+    Ok(Held::by_tasks(site, site.witnesses()?))
 }

@@ -6,19 +6,21 @@ use std::{
     sync::Arc,
 };
 
+use crate::verbs::Devices;
 use lab::{Invocation, JobId, Lab, LabError, Node, Options, Output, Release, Simulated, User};
 use nvml_sim::{Snapshot, Store, machine::Majors};
 
 /// Two GPUs that are cut, and a whole one of which the MIG mode changes without a reset.
 const GPUS: &str = "a100-40gb:2,h100-80gb-sxm:1";
 
-/// `day` is what the node has. No slice of it is one of any other layout.
+/// `day` is what the node has. Of it `fewer` and `as-many` keep nothing, and `without-GPU-START` keeps all but one slice, in
+/// whose place another is: the number of devices and their indexes are those of `day`.
 const LAYOUTS: &str = "\
 version: v1
 layout: day
 mig-configs:
   day:
-    - {devices: [0, 1], mig-enabled: true, mig-devices: {3g.20gb: 1, 1g.5gb: 2}}
+    - {devices: [0, 1], mig-enabled: true, mig-devices: {1g.5gb: {count: 2, at: [0, 1]}, 3g.20gb: {count: 1, at: [4]}}}
     - {devices: [2], mig-enabled: false}
   fewer:
     - {devices: [0, 1], mig-enabled: true, mig-devices: {7g.40gb: 1}}
@@ -26,6 +28,18 @@ mig-configs:
   as-many:
     - {devices: [0, 1], mig-enabled: true, mig-devices: {2g.10gb: 3}}
     - {devices: [2], mig-enabled: true, mig-devices: {7g.80gb: 1}}
+  without-0-0:
+    - {devices: [0], mig-enabled: true, mig-devices: {1g.5gb: {count: 2, at: [1, 2]}, 3g.20gb: {count: 1, at: [4]}}}
+  without-0-1:
+    - {devices: [0], mig-enabled: true, mig-devices: {1g.5gb: {count: 2, at: [0, 2]}, 3g.20gb: {count: 1, at: [4]}}}
+  without-0-4:
+    - {devices: [0], mig-enabled: true, mig-devices: {1g.5gb: {count: 2, at: [0, 1]}, 2g.10gb: {count: 1, at: [4]}}}
+  without-1-0:
+    - {devices: [1], mig-enabled: true, mig-devices: {1g.5gb: {count: 2, at: [1, 2]}, 3g.20gb: {count: 1, at: [4]}}}
+  without-1-1:
+    - {devices: [1], mig-enabled: true, mig-devices: {1g.5gb: {count: 2, at: [0, 2]}, 3g.20gb: {count: 1, at: [4]}}}
+  without-1-4:
+    - {devices: [1], mig-enabled: true, mig-devices: {1g.5gb: {count: 2, at: [0, 1]}, 2g.10gb: {count: 1, at: [4]}}}
 ";
 
 /// Lets types of the launch cases be asked for here.
@@ -194,6 +208,14 @@ impl Site {
         self.lab.sbatch(User::Alice, arguments, script)
     }
 
+    /// Waits until `count` jobs are in a state, as squeue abbreviates it.
+    pub(crate) fn wait_jobs(&self, state: &str, count: usize) -> Result<(), LabError> {
+        self.lab.wait(&format!("{count} jobs to be {state}"), || {
+            let jobs = self.lab.run(&["squeue", "-h", "-r", "-t", state])?.stdout;
+            Ok((jobs.lines().count() == count).then_some(()))
+        })
+    }
+
     /// Waits until `count` tasks have reported.
     pub(crate) fn wait_witnesses(&self, count: usize) -> Result<Vec<Witness>, LabError> {
         self.lab.wait(&format!("{count} witnesses"), || {
@@ -214,8 +236,9 @@ impl Site {
         self.sh(&format!("touch {WITNESSES}/go")).map(drop)
     }
 
-    /// Waits until no job is left, and forgets what was reported.
+    /// Ends what jobs are left, and forgets what was reported.
     pub(crate) fn idle(&self) -> Result<(), LabError> {
+        self.sh("squeue -h -o %A | xargs -r scancel --quiet")?;
         self.lab.wait("all jobs to be gone", || {
             Ok(self
                 .lab
@@ -241,6 +264,33 @@ impl Site {
     pub(crate) fn machine(&self) -> serde_json::Value {
         let path = format!("/proc/{}/root{}/var/lib/nvml-sim/state.json", self.lab.pid(), Simulated::TREE);
         serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+    }
+
+    /// The devices of `n1` that these tasks hold.
+    pub(crate) fn held(&self, tasks: &[Witness]) -> Devices {
+        let machine = self.machine();
+        let start = |gpu: u32, instance: u32| {
+            let instances =
+                machine["gpus"][gpu as usize]["instances"].as_array().expect("a GPU has a list of them");
+            let instance =
+                instances.iter().find(|i| i["id"] == instance).expect("its capability node is there");
+            instance["start"].as_u64().expect("a number") as u32
+        };
+        let mut held = Devices::default();
+        let here = tasks.iter().filter(|task| task.node != "n2");
+        for device in here.flat_map(|task| &task.before).filter_map(|device| device.split('=').next()) {
+            if let Some(minor) =
+                device.strip_prefix("nvidia-cap").and_then(|n| n.parse::<u32>().ok()?.checked_sub(3))
+            {
+                // nv-caps.c of NVIDIA's open-gpu-kernel-modules: 15 GPU instances of 9 minors each.
+                let (gpu, instance) = (minor / 135, minor % 135 / 9);
+                held.slices.insert((gpu, start(gpu, instance)));
+            } else if let Some(gpu) = device.strip_prefix("nvidia").and_then(|n| n.parse().ok()) {
+                held.whole.insert(gpu);
+            }
+        }
+        held.whole.retain(|gpu| !held.slices.iter().any(|(cut, _)| cut == gpu));
+        held
     }
 
     /// Numbers of drivers that this kernel has, so that device nodes of the first GPU can be opened: `cpuid` serves
@@ -282,12 +332,6 @@ impl Witness {
         let before = opened("before")?;
         let node = field("node")?.to_owned();
         Some(Self { pid: field("pid")?.parse().ok()?, node, names, before, after: opened("after") })
-    }
-
-    /// GPUs of `n1` that it holds, whole or in part.
-    pub(crate) fn gpus(&self) -> impl Iterator<Item = u32> {
-        let here = self.before.iter().filter(|_| self.node != "n2");
-        here.filter_map(|device| device.strip_prefix("nvidia")?.split('=').next()?.parse().ok())
     }
 }
 

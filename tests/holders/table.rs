@@ -2,19 +2,18 @@
 
 use std::fmt::Write as _;
 
-use lab::{LabError, Release};
+use lab::{JobId, LabError, Release};
 
 use crate::judge::{self, Picture};
 use crate::site::{Setup, Site, Witness};
-use crate::verbs::{Device, VERBS};
+use crate::verbs::{self, Devices, Verb};
 
 /// Somebody who holds devices.
 pub(crate) struct Held {
-    /// Each holder by all its names, of which an answer has to have one.
-    pub(crate) names: Vec<Vec<String>>,
+    /// Each holder by all its names, with what it holds.
+    pub(crate) holders: Vec<(Vec<String>, Devices)>,
     /// Whose they are; nobody where that cannot be told.
     pub(crate) user: &'static str,
-    pub(crate) device: Device,
     /// Slurm knows of it.
     pub(crate) by_job: bool,
     /// Tasks that have reported.
@@ -22,26 +21,36 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// Jobs of Alice that these tasks belong to.
-    pub(crate) fn by(tasks: Vec<Witness>) -> Result<Self, LabError> {
-        let gpus: Vec<u32> = tasks.iter().flat_map(Witness::gpus).collect();
-        // The last GPU is the whole one; a job that holds a slice as well is judged by the slice.
-        let slice = gpus.iter().find(|gpu| **gpu < 2);
-        let device = match (slice, gpus.first()) {
-            (Some(gpu), _) => Device::Slice(*gpu),
-            (None, Some(gpu)) => Device::Whole(*gpu),
-            (None, None) => Device::Slice(0),
-        };
-        let mut names: Vec<_> = tasks.iter().map(|task| task.names.clone()).collect();
-        names.sort();
-        names.dedup();
-        Ok(Self { names, user: "alice", device, by_job: true, tasks })
+    /// Jobs of Alice with these tasks.
+    pub(crate) fn by_tasks(site: &Site, tasks: Vec<Witness>) -> Self {
+        let holder = |task: &Witness| (task.names.clone(), site.held(std::slice::from_ref(task)));
+        Self { holders: tasks.iter().map(holder).collect(), user: "alice", by_job: true, tasks }
     }
 
     /// A job of Alice that has no task now.
-    pub(crate) fn job(id: lab::JobId) -> Self {
-        let names = vec![vec![id.to_string()]];
-        Self { names, user: "alice", device: Device::Slice(0), by_job: true, tasks: Vec::new() }
+    pub(crate) fn by_job(id: JobId, devices: Devices) -> Self {
+        Self {
+            holders: vec![(vec![id.to_string()], devices)],
+            user: "alice",
+            by_job: true,
+            tasks: Vec::new(),
+        }
+    }
+
+    /// All that is held.
+    fn devices(&self) -> Devices {
+        let mut all = Devices::default();
+        for (_, devices) in &self.holders {
+            all.slices.extend(&devices.slices);
+            all.whole.extend(&devices.whole);
+        }
+        all
+    }
+
+    /// Names of those who stand against a verb.
+    fn against(&self, verb: &Verb) -> Vec<&Vec<String>> {
+        let concerned = |devices: &Devices| verb.takes.is_none_or(|slice| devices.slices.contains(&slice));
+        self.holders.iter().filter(|(_, devices)| concerned(devices)).map(|(names, _)| names).collect()
     }
 }
 
@@ -109,10 +118,10 @@ fn row(site: &Site, holder: &Holder) -> Vec<String> {
         Err(error) => return vec![format!("nothing is held: {error}")],
     };
     let mut wrong = Vec::new();
-    for verb in VERBS.iter().filter(|verb| verb.threatens(held.device, held.by_job)) {
+    for verb in verbs::against(&held.devices(), held.by_job) {
         let before = Picture::of(site);
         site.lab.run(&["rm", "-f", judge::CALLS]).unwrap();
-        let answer = verb.run(site, held.device, judge::CALLS);
+        let answer = verb.run(site, judge::CALLS);
         let mut problems = before.changes(&Picture::of(site));
         let changed = !problems.is_empty();
         let calls = judge::changing_calls(site);
@@ -122,7 +131,7 @@ fn row(site: &Site, holder: &Holder) -> Vec<String> {
         if answer.code != 4 {
             problems.push(format!("exit code {}", answer.code));
         }
-        if let Err(why) = judge::names(&answer, &held.names, held.user) {
+        if let Err(why) = judge::names(&answer, &held.against(&verb), held.user) {
             problems.push(why);
         }
         if !problems.is_empty() {

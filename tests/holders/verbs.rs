@@ -1,80 +1,82 @@
-//! Every verb that changes a node.
+//! Every verb that changes a node, as it goes against what somebody holds.
+
+use std::collections::BTreeSet;
 
 use lab::Output;
 
 use crate::site::Site;
 
-/// What is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Device {
-    /// A slice of this GPU.
-    Slice(u32),
-    /// This GPU, whole.
-    Whole(u32),
+/// What is held on `n1`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Devices {
+    /// Slices, by GPU and first memory slice.
+    pub(crate) slices: BTreeSet<(u32, u32)>,
+    /// GPUs that are whole.
+    pub(crate) whole: BTreeSet<u32>,
 }
 
-impl Device {
-    pub(crate) fn gpu(self) -> u32 {
-        match self {
-            Self::Slice(gpu) | Self::Whole(gpu) => gpu,
-        }
+impl Devices {
+    /// Both slices of `3g.20gb` that layout `day` has.
+    pub(crate) fn large() -> Self {
+        Self { slices: BTreeSet::from([(0, 4), (1, 4)]), ..Self::default() }
+    }
+
+    /// Whole GPUs.
+    pub(crate) fn whole(gpus: impl IntoIterator<Item = u32>) -> Self {
+        Self { whole: gpus.into_iter().collect(), ..Self::default() }
     }
 }
 
-/// A verb as it is typed; `GPU` stands for the held one.
+/// A verb as it is typed.
+#[derive(Debug)]
 pub(crate) struct Verb {
-    pub(crate) name: &'static str,
-    arguments: &'static [&'static str],
-    pub(crate) on: On,
+    pub(crate) name: String,
+    arguments: Vec<String>,
     /// Whether an apply was cut off before.
     cut_off: bool,
+    /// The slice that is all it takes; none where it takes more.
+    pub(crate) takes: Option<(u32, u32)>,
 }
 
-/// What a verb goes against.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum On {
-    /// Every slice and every whole GPU.
-    All,
-    /// All slices, which a job feels wherever it runs: Slurm ends GPU jobs when the number of devices changes.
-    Slices,
-    /// The slices of one GPU.
-    SlicesOfGpu,
-    /// A GPU that is whole.
-    WholeGpu,
+fn verb(name: &str, arguments: &str) -> Verb {
+    let arguments = arguments.split_whitespace().map(str::to_owned).collect();
+    Verb { name: name.to_owned(), arguments, cut_off: false, takes: None }
 }
 
-const fn verb(name: &'static str, arguments: &'static [&'static str], on: On) -> Verb {
-    Verb { name, arguments, on, cut_off: false }
+/// The verbs that would take one of these devices away. A job of Slurm also loses its devices where the number of
+/// devices on its node changes: Slurm ends it.
+pub(crate) fn against(devices: &Devices, by_job: bool) -> Vec<Verb> {
+    // All slices and all whole GPUs go.
+    let mut verbs = vec![
+        verb("apply, fewer devices", "--layout fewer apply"),
+        verb("apply, as many devices", "--layout as-many apply"),
+        verb("apply --boot", "--layout as-many apply --boot --wait=1s"),
+        Verb { cut_off: true, ..verb("apply --undo", "apply --undo") },
+    ];
+    if by_job || !devices.slices.is_empty() {
+        verbs.push(verb("clear all", "clear all"));
+    }
+    let gpus: BTreeSet<u32> = devices.slices.iter().map(|(gpu, _)| *gpu).collect();
+    for gpu in gpus {
+        verbs.push(verb(&format!("clear {gpu}"), &format!("clear {gpu}")));
+        verbs.push(verb(&format!("mode off {gpu}"), &format!("mode off {gpu}")));
+    }
+    for gpu in &devices.whole {
+        verbs.push(verb(&format!("mode on {gpu}"), &format!("mode on {gpu}")));
+    }
+    // All else stays: a reading that misses one of several holders finds nothing in the way.
+    for &(gpu, start) in &devices.slices {
+        let layout = format!("without-{gpu}-{start}");
+        let verb = verb(&format!("apply, {layout}"), &format!("--layout {layout} apply"));
+        verbs.push(Verb { takes: Some((gpu, start)), ..verb });
+    }
+    verbs
 }
-
-pub(crate) const VERBS: &[Verb] = &[
-    verb("apply, fewer devices", &["--layout", "fewer", "apply"], On::All),
-    verb("apply, as many devices", &["--layout", "as-many", "apply"], On::All),
-    verb("apply --boot", &["--layout", "as-many", "apply", "--boot", "--wait=1s"], On::All),
-    Verb { cut_off: true, ..verb("apply --undo", &["apply", "--undo"], On::All) },
-    verb("clear all", &["clear", "all"], On::Slices),
-    verb("clear GPU", &["clear", "GPU"], On::SlicesOfGpu),
-    verb("mode off", &["mode", "off", "GPU"], On::SlicesOfGpu),
-    verb("mode on", &["mode", "on", "GPU"], On::WholeGpu),
-];
 
 impl Verb {
-    /// Whether it would take the device away.
-    pub(crate) fn threatens(&self, device: Device, by_job: bool) -> bool {
-        match (self.on, device) {
-            (On::All, _)
-            | (On::SlicesOfGpu | On::Slices, Device::Slice(_))
-            | (On::WholeGpu, Device::Whole(_)) => true,
-            (On::Slices, Device::Whole(_)) => by_job,
-            (On::SlicesOfGpu, Device::Whole(_)) | (On::WholeGpu, Device::Slice(_)) => false,
-        }
-    }
-
     /// Runs it, with its calls of NVML written to `calls`.
-    pub(crate) fn run(&self, site: &Site, device: Device, calls: &str) -> Output {
-        let gpu = device.gpu().to_string();
-        let arguments: Vec<&str> =
-            self.arguments.iter().map(|a| if *a == "GPU" { gpu.as_str() } else { a }).collect();
+    pub(crate) fn run(&self, site: &Site, calls: &str) -> Output {
+        let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
         let run = || site.gresgen(&arguments, &[("NVML_SIM_CALLS", calls)]);
         if self.cut_off { site.cut_off(run) } else { run() }
     }
