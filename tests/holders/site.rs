@@ -98,7 +98,11 @@ impl Setup {
 pub(crate) struct Site {
     pub(crate) lab: Lab,
     /// Set for every `gresgen`.
-    pub(crate) environment: Vec<(&'static str, String)>,
+    pub(crate) environment: Vec<(&'static str, &'static str)>,
+    /// Whether Slurm runs on the node.
+    pub(crate) slurm: bool,
+    /// Slurm's names of the nodes.
+    pub(crate) nodes: [&'static str; 2],
 }
 
 /// What a task wrote down.
@@ -152,7 +156,7 @@ impl Site {
         }
         lab.run(&["sh", "-c", OTHER_DEVICES]).unwrap();
         lab.write_file("/etc/slurm/gres.conf", format!("{OTHER_GRES}{}", setup.gres_conf)).unwrap();
-        let site = Self { lab, environment: Vec::new() };
+        let site = Self { lab, environment: Vec::new(), slurm: setup.slurm, nodes: ["n1", "n2"] };
         if setup.openable {
             site.give_openable_numbers();
         }
@@ -161,7 +165,7 @@ impl Site {
     }
 
     /// Cuts the GPUs to `day`, on the way keeping what an apply that was cut off leaves.
-    fn cut(&self) {
+    pub(crate) fn cut(&self) {
         let apply = |layout: &str| {
             let answer = self.gresgen(&["--layout", layout, "apply", "--adopt"], &[]);
             assert!([0, 6].contains(&answer.code), "{}{}", answer.stdout, answer.stderr);
@@ -175,10 +179,9 @@ impl Site {
 
     /// `gresgen` as root.
     pub(crate) fn gresgen(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
-        let command = self.lab.command(&[&["gresgen"], arguments].concat());
-        let own = self.environment.iter().map(|(name, value)| (*name, value.as_str()));
-        let command =
-            own.chain(environment.iter().copied()).fold(command, |c, (name, value)| c.env(name, value));
+        let command = self.lab.command(&[&["/usr/local/bin/gresgen"], arguments].concat());
+        let variables = self.environment.iter().chain(environment);
+        let command = variables.fold(command, |command, (name, value)| command.env(name, value));
         command.output().unwrap()
     }
 
@@ -238,6 +241,10 @@ impl Site {
 
     /// Ends what jobs are left, and forgets what was reported.
     pub(crate) fn idle(&self) -> Result<(), LabError> {
+        if !self.slurm {
+            self.clean();
+            return Ok(());
+        }
         self.sh("squeue -h -o %A | xargs -r scancel --quiet")?;
         self.lab.wait("all jobs to be gone", || {
             Ok(self
@@ -248,8 +255,19 @@ impl Site {
                 .all(ended)
                 .then_some(()))
         })?;
-        self.lab.wait_nodes()?;
+        self.wait_nodes()?;
         self.clean();
+        Ok(())
+    }
+
+    /// Waits until the nodes take jobs.
+    pub(crate) fn wait_nodes(&self) -> Result<(), LabError> {
+        for node in self.nodes {
+            self.lab.wait(&format!("{node} to be idle"), || {
+                let state = self.lab.command(&["sinfo", "-h", "-N", "-n", node, "-o", "%T"]).output()?.stdout;
+                Ok((!state.is_empty() && state.lines().all(|state| state.trim() == "idle")).then_some(()))
+            })?;
+        }
         Ok(())
     }
 
@@ -264,6 +282,13 @@ impl Site {
     pub(crate) fn machine(&self) -> serde_json::Value {
         let path = format!("/proc/{}/root{}/var/lib/nvml-sim/state.json", self.lab.pid(), Simulated::TREE);
         serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+    }
+
+    /// Whether the GPUs have slices.
+    pub(crate) fn is_cut(&self) -> bool {
+        let machine = self.machine();
+        let mut gpus = machine["gpus"].as_array().expect("a machine has a list of them").iter();
+        gpus.any(|gpu| gpu["instances"].as_array().is_some_and(|instances| !instances.is_empty()))
     }
 
     /// The devices of `n1` that these tasks hold.
@@ -293,13 +318,18 @@ impl Site {
         held
     }
 
+    /// The simulated machine.
+    pub(crate) fn store(&self) -> Store {
+        let tree = format!("/proc/{}/root{}", self.lab.pid(), Simulated::TREE);
+        Store::open(Path::new(&tree), None).unwrap()
+    }
+
     /// Numbers of drivers that this kernel has, so that device nodes of the first GPU can be opened: `cpuid` serves
     /// a minor per CPU, `tty` (the virtual consoles) the capabilities of instances 1 to 6 of the first GPU, which
     /// are the larger ones.
     fn give_openable_numbers(&self) {
         let majors = Majors { nvidia: 203, caps: 4, uvm: 253 };
-        let tree = format!("/proc/{}/root{}", self.lab.pid(), Simulated::TREE);
-        let store = Store::open(Path::new(&tree), None).unwrap();
+        let store = self.store();
         let change = |snapshot: &mut Snapshot| {
             Arc::make_mut(&mut snapshot.machine).majors = Some(majors);
             Ok::<(), ()>(())

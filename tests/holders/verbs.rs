@@ -45,15 +45,17 @@ fn verb(name: &str, arguments: &str) -> Verb {
 
 /// The verbs that would take one of these devices away. A job of Slurm also loses its devices where the number of
 /// devices on its node changes: Slurm ends it.
-pub(crate) fn against(devices: &Devices, by_job: bool) -> Vec<Verb> {
+pub(crate) fn against(site: &Site, devices: &Devices, by_job: bool) -> Vec<Verb> {
     // All slices and all whole GPUs go.
     let mut verbs = vec![
         verb("apply, fewer devices", "--layout fewer apply"),
         verb("apply, as many devices", "--layout as-many apply"),
-        verb("apply --boot", "--layout as-many apply --boot --wait=1s"),
         Verb { cut_off: true, ..verb("apply --undo", "apply --undo") },
     ];
-    if by_job || !devices.slices.is_empty() {
+    if site.slurm {
+        verbs.push(verb("apply --boot", "--layout as-many apply --boot --wait=1s"));
+    }
+    if site.is_cut() && (by_job || !devices.slices.is_empty()) {
         verbs.push(verb("clear all", "clear all"));
     }
     let gpus: BTreeSet<u32> = devices.slices.iter().map(|(gpu, _)| *gpu).collect();
