@@ -263,10 +263,17 @@ impl Site {
     /// Waits until the nodes take jobs.
     pub(crate) fn wait_nodes(&self) -> Result<(), LabError> {
         for node in self.nodes {
-            self.lab.wait(&format!("{node} to be idle"), || {
-                let state = self.lab.command(&["sinfo", "-h", "-N", "-n", node, "-o", "%T"]).output()?.stdout;
-                Ok((!state.is_empty() && state.lines().all(|state| state.trim() == "idle")).then_some(()))
-            })?;
+            let mut state = String::new();
+            for _ in 0..200 {
+                state = self.lab.command(&["sinfo", "-h", "-N", "-n", node, "-o", "%T %E"]).output()?.stdout;
+                if !state.is_empty() && state.lines().all(usable) {
+                    break;
+                }
+                std::thread::sleep(std::time::Duration::from_millis(50));
+            }
+            if state.is_empty() || !state.lines().all(usable) {
+                return Err(LabError::Command { command: format!("sinfo -n {node}"), what: state });
+            }
         }
         Ok(())
     }
@@ -338,6 +345,11 @@ impl Site {
         let script = "cp -a --remove-destination $0/dev/nvidia[0-9]* /dev/ && umount /proc/devices && mount --bind $0/proc/devices /proc/devices";
         self.lab.run(&["sh", "-c", script, Simulated::TREE]).unwrap();
     }
+}
+
+/// Whether sinfo says of a node that it takes jobs. One that had a job may be called mixed for a while.
+fn usable(line: &str) -> bool {
+    ["idle ", "mixed ", "allocated ", "completing "].iter().any(|state| line.starts_with(state))
 }
 
 /// Whether a state is one that a job does not leave, and in which it holds nothing (squeue(1), "JOB STATE CODES").
