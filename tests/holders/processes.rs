@@ -37,9 +37,9 @@ fn processes_with_a_device_open() {
     table::run(
         &setup,
         &[
-            opening("process with a slice open", User::Root, slice(), |site| compute_node(site)),
-            opening("process of a user with a slice open", User::Alice, slice(), |site| compute_node(site)),
-            opening("process with a GPU instance open", User::Root, slice(), |site| instance_node(site)),
+            opening("process with a slice open", User::Root, slice(), compute_node),
+            opening("process of a user with a slice open", User::Alice, slice(), compute_node),
+            opening("process with a GPU instance open", User::Root, slice(), instance_node),
             opening("process with a slice open by another name", User::Root, slice(), |site| {
                 let minor = minor(site) + 1;
                 let script =
