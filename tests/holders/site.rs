@@ -171,7 +171,7 @@ impl Site {
             assert!([0, 6].contains(&answer.code), "{}{}", answer.stdout, answer.stderr);
         };
         apply("fewer");
-        let cut = self.gresgen(&["apply", "--adopt"], &[("NVML_SIM_FAULTS", "kill@1")]);
+        let cut = self.gresgen(&["--layout", "day", "apply", "--adopt"], &[("NVML_SIM_FAULTS", "kill@1")]);
         assert_eq!(cut.code, 137, "it was to be killed: {}{}", cut.stdout, cut.stderr);
         self.lab.run(&["cp", "-a", "/var/lib/gresgen", CUT_OFF]).unwrap();
         apply("day");

@@ -15,7 +15,7 @@ const LIES: &[(&str, &str)] = &[
     ("is another's", "x UserId=root(0) GroupId=root(0) y"),
     ("is another job", "x JobId=4711 ArrayJobId=4711 ArrayTaskId=0 HetJobId=4711 y"),
     ("holds all there could be", "x Nodes=n1 CPU_IDs=0 Mem=0 GRES=gpu:1(IDX:0-18446744073709551614) y"),
-    ("holds more than fits", "x Nodes=n1 CPU_IDs=0 Mem=0 GRES=gpu:1(IDX:0-200000000) y"),
+    ("holds more than fits", "x Nodes=n1 CPU_IDs=0 Mem=0 GRES=gpu:1(IDX:0-20000000) y"),
     (
         "begins a record",
         "x\nJobId=4711 JobName=y UserId=root(0) JobState=RUNNING Nodes=n1 GRES=gpu:1(IDX:0)\n",
