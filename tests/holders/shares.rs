@@ -15,7 +15,7 @@ mig-configs:
     - {devices: all, mig-enabled: false}
   fewer:
     - {devices: [0], mig-enabled: true, mig-devices: {7g.80gb: 1}}
-    - {devices: [1], mig-enabled: true}
+    - {devices: [1], mig-enabled: true, mig-devices: {}}
   as-many:
     - {devices: all, mig-enabled: true, mig-devices: {7g.80gb: 1}}
 ";
