@@ -214,7 +214,7 @@ impl Site {
     /// Waits until `count` jobs are in a state, as squeue abbreviates it.
     pub(crate) fn wait_jobs(&self, state: &str, count: usize) -> Result<(), LabError> {
         self.lab.wait(&format!("{count} jobs to be {state}"), || {
-            let jobs = self.lab.run(&["squeue", "-h", "-r", "-t", state])?.stdout;
+            let jobs = self.lab.run(&["squeue", "-h", "-r", "-t", state, "-o", "%A"])?.stdout;
             Ok((jobs.lines().count() == count).then_some(()))
         })
     }
