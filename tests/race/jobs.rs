@@ -65,9 +65,10 @@ pub(crate) fn judge(lab: &Lab, lives: &[Life]) -> Result<(usize, Vec<String>), L
     let mut wrong = Vec::new();
     for line in text.lines().filter(|line| line.contains("JobState=")) {
         let (id, state) = (field(line, "JobId="), field(line, "JobState="));
-        let began = !["Unknown", ""].contains(&field(line, "StartTime=").as_str());
+        // One that waits for a type that went may be failed before it has a node ("BadConstraints").
+        let began = !["(null)", ""].contains(&field(line, "NodeList=").as_str());
         if began && state != "COMPLETED" && !["PENDING", "CANCELLED"].contains(&state.as_str()) {
-            let known = ["Reason=", "ExitCode=", "StartTime=", "EndTime=", "TresPerNode="]
+            let known = ["Reason=", "ExitCode=", "StartTime=", "EndTime=", "Restarts=", "TresPerNode="]
                 .map(|key| field(line, key));
             let log = lab.slurmd_log("n1");
             let about: Vec<&str> = log.lines().filter(|line| line.contains(&format!("[{id}."))).collect();

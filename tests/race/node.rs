@@ -73,6 +73,15 @@ impl Node {
         self.lab.command(words).env("NVML_SIM_LATENCY", LATENCY).output().unwrap()
     }
 
+    /// What slurmctld says of the node and of jobs that are not over, for whoever has to find out what went wrong.
+    pub(crate) fn state_of_slurm(&self) -> String {
+        let commands = "scontrol -o show node n1; squeue; scontrol -o show reservation; ps axo pid,etimes,args | grep '[s]lurm'";
+        self.lab
+            .command(&["bash", "-c", commands])
+            .output()
+            .map_or_else(|e| e.to_string(), |out| out.stdout + &out.stderr)
+    }
+
     /// The simulator's state.
     pub(crate) fn state(&self) -> PathBuf {
         format!("/proc/{}/root{}/var/lib/nvml-sim/state.json", self.lab.pid(), Simulated::TREE).into()

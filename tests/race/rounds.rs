@@ -129,7 +129,13 @@ fn carry_out(node: &Node, answer: &Output, wrong: &mut Vec<String>) {
     for line in left.map(str::trim) {
         let done = node.lab.command(&["bash", "-c", line]).output().unwrap();
         if !done.success() {
-            wrong.push(format!("`{line}`: exit code {}: {}{}", done.code, done.stdout, done.stderr));
+            let said = format!("{}{}", done.stdout, done.stderr);
+            wrong.push(format!(
+                "`{line}` of {}: exit code {}: {said}{}",
+                answer.stdout,
+                done.code,
+                node.state_of_slurm()
+            ));
         }
     }
 }
@@ -138,7 +144,8 @@ fn carry_out(node: &Node, answer: &Output, wrong: &mut Vec<String>) {
 fn finish(node: &Node, wrong: &mut Vec<String>) -> Result<(), LabError> {
     let answer = node.apply("a", &["--drain=40s", "--slurm=apply"]);
     if answer.code != 0 {
-        wrong.push(format!("last apply: exit code {}: {}{}", answer.code, answer.stdout, answer.stderr));
+        let said = format!("{}{}", answer.stdout, answer.stderr);
+        wrong.push(format!("last apply: exit code {}: {said}{}", answer.code, node.state_of_slurm()));
     }
     node.lab.run(&["bash", "-c", "squeue -h -r -t PD -o %i | xargs -r scancel --quiet"])?;
     node.lab.wait("all jobs to end", || Ok(node.lab.run(&["squeue", "-h"])?.stdout.is_empty().then_some(())))
