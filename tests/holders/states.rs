@@ -134,6 +134,13 @@ fn every_state_that_keeps_devices() {
                 witnesses(site)
             })
             .let_go(|site| site.lab.start_slurmd("n1")),
+            Holder::new("job while slurmctld does not answer", |site| {
+                batch(site, &[], "exec lab-witness")?;
+                site.sh("systemctl stop slurmctld")?;
+                // Whose it is cannot be told.
+                Ok(Held { instead: Some("slurmctld"), ..witnesses(site)? })
+            })
+            .let_go(|site| site.sh("systemctl start slurmctld").map(drop)),
             Holder::new("job that runs longer than the slurmd", |site| {
                 batch(site, &[], "srun lab-witness")?;
                 site.lab.restart_slurmd("n1")?;
