@@ -8,7 +8,7 @@ PACKAGES := libslurm-dev libclang-dev gcc pkg-config slurmctld slurmd slurm-clie
 # Tests: other releases of Slurm, judges, package formats; and a systemd, which without systemd-sysv is nobody's init.
 TEST_PACKAGES := procps strace lua5.4 python3 python3-pip debootstrap dpkg-dev rpm systemd
 
-.PHONY: setup setup-tests build release test lint demo bench soak race sweep fuzz valgrind test-slurm-matrix install uninstall deb rpm
+.PHONY: setup setup-tests build release test lint demo bench soak race sweep fuzz valgrind test-slurm-matrix hardware hardware-kit install uninstall deb rpm
 
 # Only what is missing is installed, so that a prepared machine needs neither network nor root.
 setup:
@@ -64,13 +64,24 @@ race: setup-tests
 sweep:
 	GRESGEN_SWEEP=full $(CARGO) test --locked --release -p gresgen --test sweep -- --nocapture
 
+# Seconds for each parser of gresgen.
+FUZZ_SECONDS ?= 20
+
 fuzz:
-	$(CARGO) run --locked --release -p slurm-plugin --example fuzz
+	$(CARGO) run --locked --profile fuzz -p slurm-plugin --example fuzz
+	$(CARGO) run --locked --profile fuzz -p gresgen --example fuzz-texts -- $(FUZZ_SECONDS)
 
 # The hooks of the plugin as it is shipped, under valgrind.
 valgrind:
 	@command -v valgrind >/dev/null || { echo "valgrind is missing: apt-get install valgrind" >&2; exit 1; }
 	ABI_VALGRIND=1 $(CARGO) test --locked --release -p slurm-plugin --test abi
+
+# On a machine with a GPU; docs/hardware.md. The kit is all it takes, and runs where there is no cargo.
+hardware: hardware-kit
+	target/hardware/run
+
+hardware-kit: release
+	tests/hardware/build $(BUILD) target/hardware
 
 # Method and results: docs/benchmarks.md.
 bench: setup release

@@ -27,7 +27,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use keep::{keep, kept};
-pub use text::ParseError;
+pub use text::{ParseError, is_gpu_uuid, is_mig_uuid};
 pub use trust::{LoadError, load};
 
 /// Version of the format written here. A reader refuses any other.

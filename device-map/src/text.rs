@@ -182,9 +182,12 @@ impl Columns {
             (NONE, NONE) => None,
             (gi, ci) => Some((id("gi", gi)?, id("ci", ci)?)),
         };
-        for id in [uuid, parent] {
-            is_uuid(id).then_some(()).ok_or_else(|| format!("{id:?} is not MIG-... or GPU-..."))?;
-        }
+        is_gpu_uuid(parent).then_some(()).ok_or_else(|| format!("{parent:?} is not GPU-..."))?;
+        let (known, kind) = match instance {
+            Some(_) => (is_mig_uuid(uuid), "MIG-..."),
+            None => (uuid == parent, "that of its GPU"),
+        };
+        known.then_some(()).ok_or_else(|| format!("the UUID {uuid:?} is not {kind}"))?;
         let files: Result<Vec<DeviceFile>, String> = files.split(',').map(str::parse).collect();
         Ok(Record {
             gres_type: gres_type.to_owned(),
@@ -196,12 +199,21 @@ impl Columns {
     }
 }
 
-/// Whether `text` can stand in a list of devices: NVML's prefix, and nothing that would end or split the list.
-fn is_uuid(text: &str) -> bool {
-    let id = text.strip_prefix("MIG-").or_else(|| text.strip_prefix("GPU-"));
-    id.is_some_and(|id| {
-        !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./".contains(&b))
-    })
+/// Whether `text` is what NVML calls a GPU: `GPU-` and an id.
+pub fn is_gpu_uuid(text: &str) -> bool {
+    text.strip_prefix("GPU-").is_some_and(is_id)
+}
+
+/// Whether `text` is what NVML calls a MIG device: `MIG-` and an id. (Before R470 it was the GPU's UUID with two numbers
+/// behind slashes.)
+pub fn is_mig_uuid(text: &str) -> bool {
+    text.strip_prefix("MIG-").is_some_and(is_id)
+}
+
+/// Whether `text` can stand in a list of devices, and be a part of a file's name: nothing in it would end or split
+/// either.
+fn is_id(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
 }
 
 fn id(column: &str, text: &str) -> Result<u32, String> {

@@ -58,6 +58,8 @@ pub struct Gpu {
     pub file: DeviceFile,
     /// GPU instances, by id.
     pub instances: Vec<Instance>,
+    /// Who uses the GPU as a whole, not through one of its instances.
+    pub holders: Vec<Holder>,
 }
 
 /// MIG mode of a GPU.
@@ -114,10 +116,10 @@ pub struct Compute {
     pub files: Vec<DeviceFile>,
 }
 
-/// Somebody who uses an instance.
+/// Somebody who uses a GPU or an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Holder {
-    /// A process NVML reports, or one that has a device node of the instance open.
+    /// A process NVML reports, or one that has a device node open.
     Process {
         /// Process id.
         pid: u32,
@@ -138,8 +140,10 @@ pub enum Holder {
         /// Process id of the command.
         pid: u32,
     },
-    /// Slurm runs on this node and its controller cannot be asked.
+    /// The node is one of Slurm's and its controller cannot be asked.
     Unknown,
+    /// Slurm's controller counts the device as in use and has no job that has it.
+    Unexplained,
 }
 
 impl Inventory {

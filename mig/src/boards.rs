@@ -41,7 +41,7 @@ pub enum Certainty {
 pub struct Board {
     /// Short key, as in `--simulate a100-40gb:2`.
     pub key: &'static str,
-    /// Product names as NVML gives them.
+    /// Product names as NVML gives them: first those of the present driver, then older ones.
     pub names: &'static [&'static str],
     /// PCI device ids.
     pub pci_ids: &'static [u16],
@@ -218,6 +218,55 @@ mod tests {
         );
         assert_eq!(plain("a30-24gb", &["1g.6gb", "2g.12gb", "4g.24gb"]), 5);
         assert_eq!(plain("rtx-pro-6000-blackwell-96gb", &["1g.24gb", "2g.48gb", "4g.96gb"]), 5);
+    }
+
+    /// kubernetes-sigs/dra-driver-nvidia-gpu#1454 (B300) and NVIDIA/go-nvlib#85: the double-memory 1g has two
+    /// compute profiles of one slice, of which the larger fills it.
+    #[test]
+    fn the_double_memory_1g_offers_two_compute_profiles_from_hopper_on() {
+        const DOUBLE_MEMORY: u32 = 9; // NVML_GPU_INSTANCE_PROFILE_1_SLICE_REV2
+        for (board, row) in rows().filter(|(_, row)| row.nvml_enum == DOUBLE_MEMORY) {
+            let offered: Vec<u32> = row.compute.iter().map(|c| c.id).collect();
+            if board.architecture == Architecture::Ampere {
+                assert_eq!((offered.as_slice(), row.default_compute), ([0].as_slice(), 0), "{}", board.key);
+                continue;
+            }
+            assert_eq!((offered.as_slice(), row.default_compute), ([0, 7].as_slice(), 7), "{}", board.key);
+            assert_eq!(row.compute[1].sms, row.sms, "{}", board.key);
+            let single = board.rows.iter().find(|r| r.nvml_enum == 0).unwrap();
+            assert!(single.sms.is_none() || row.compute[0].sms == single.sms, "{}", board.key);
+        }
+    }
+
+    /// Memory as `nvidia-smi mig -lgip` of R580 prints it, in GiB, where older releases print other figures.
+    #[test]
+    fn memory_is_that_of_the_present_driver() {
+        let printed = |key: &str, name: &str| {
+            let row = Board::by_key(key).unwrap().rows.iter().find(|r| r.name == name).unwrap();
+            format!("{:.2}", row.memory_mib.unwrap() as f64 / 1024.0)
+        };
+        for (key, name, gib) in [
+            // A100-SXM4-40GB, 580.126.09. nvidia-smi rounds halves to even: 19.625 and 39.375.
+            ("a100-40gb", "1g.5gb", "4.75"),
+            ("a100-40gb", "1g.10gb", "9.75"),
+            ("a100-40gb", "2g.10gb", "9.75"),
+            ("a100-40gb", "3g.20gb", "19.62"),
+            ("a100-40gb", "4g.20gb", "19.62"),
+            ("a100-40gb", "7g.40gb", "39.38"),
+            // H200, 580.159.04.
+            ("h200-141gb", "1g.18gb", "16.00"),
+            ("h200-141gb", "1g.35gb", "32.50"),
+            ("h200-141gb", "2g.35gb", "32.50"),
+            ("h200-141gb", "3g.71gb", "69.75"),
+            ("h200-141gb", "4g.71gb", "69.75"),
+            ("h200-141gb", "7g.141gb", "140.00"),
+            // RTX PRO 6000 Max-Q Workstation Edition, 580.105.08.
+            ("rtx-pro-6000-blackwell-96gb", "1g.24gb", "23.62"),
+            ("rtx-pro-6000-blackwell-96gb", "2g.48gb", "47.38"),
+            ("rtx-pro-6000-blackwell-96gb", "4g.96gb", "95.00"),
+        ] {
+            assert_eq!(printed(key, name), gib, "{key} {name}");
+        }
     }
 
     fn maximal(geometry: &Geometry) -> usize {

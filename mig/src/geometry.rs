@@ -81,6 +81,20 @@ pub struct Placed {
     pub start: u8,
 }
 
+impl Spec {
+    /// The name of one of its compute instance profiles: the GPU instance's own where it fills that, which takes all the
+    /// slices and no fewer SMs than any other profile of as many slices.
+    pub fn compute_name(&self, compute: &ComputeSpec) -> Profile {
+        let alike = self.compute.iter().filter(|other| other.slices == compute.slices);
+        let most = alike.filter_map(|other| other.sms).max();
+        let lacks = compute.sms.zip(most).is_some_and(|(own, most)| own < most);
+        match compute.slices == self.profile.slices() && !lacks {
+            true => self.profile,
+            false => self.profile.part(compute.slices),
+        }
+    }
+}
+
 impl Geometry {
     /// The spec of a placed instance.
     ///

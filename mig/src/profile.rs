@@ -2,7 +2,8 @@
 //!
 //! The grammar is the one of `nvidia-smi mig -lgip` and of NVIDIA's mig-parted configuration files
 //! (go-nvlib `mig_profile.go`). The `c` part is present only for a compute instance that is smaller
-//! than its GPU instance: `1c.3g.20gb` is one compute slice of a `3g.20gb`.
+//! than its GPU instance: `1c.3g.20gb` is one compute slice of a `3g.20gb`, and `1c.1g.20gb` has the one slice of a
+//! `1g.20gb` but not all of its SMs.
 
 use std::fmt;
 use std::str::FromStr;
@@ -71,7 +72,7 @@ impl Profile {
         self.attribute
     }
 
-    /// Compute slices of a compute instance smaller than its GPU instance; `None` when it fills it.
+    /// Compute slices of a compute instance smaller than its GPU instance, in slices or in SMs; `None` when it fills it.
     pub const fn compute(self) -> Option<u8> {
         self.compute
     }
@@ -96,7 +97,13 @@ impl Profile {
 
     /// The compute instance of `slices` slices in this GPU instance; all of them give the profile itself.
     pub const fn with_compute(self, slices: u8) -> Self {
-        Profile { compute: if slices == self.slices { None } else { Some(slices) }, ..self }
+        if slices == self.slices { self.gpu_instance() } else { self.part(slices) }
+    }
+
+    /// The compute instance of `slices` slices that does not have all of this GPU instance. With all the slices it
+    /// lacks SMs.
+    pub const fn part(self, slices: u8) -> Self {
+        Profile { compute: Some(slices), ..self }
     }
 }
 
@@ -146,6 +153,9 @@ fn parse(text: &str) -> Option<Profile> {
     let profile = Profile::new(slices, number(memory)?, attribute);
     match compute {
         Some(compute) if compute > slices => None,
+        // Of the compute profiles only that of one slice comes with fewer SMs, too (nvml.h,
+        // NVML_COMPUTE_INSTANCE_PROFILE_1_SLICE and _1_SLICE_REV1); go-nvlib takes the others for the whole.
+        Some(1) => Some(profile.part(1)),
         Some(compute) => Some(profile.with_compute(compute)),
         None => Some(profile),
     }
@@ -174,6 +184,7 @@ mod tests {
             "1c.3g.20gb",
             "2c.4g.40gb",
             "1c.2g.12gb+me",
+            "1c.1g.20gb",
         ] {
             assert_eq!(name.parse::<Profile>().unwrap().to_string(), name);
         }
@@ -212,7 +223,11 @@ mod tests {
         #[test]
         fn display_and_parse_are_inverse(slices in 1u8..=8, gb in 1u16..=999, attribute in 0usize..5, compute in 1u8..=8) {
             let profile = Profile::new(slices, gb, Attribute::ALL[attribute]);
-            let profile = if compute <= slices { profile.with_compute(compute) } else { profile };
+            let profile = match compute {
+                1 => profile.part(1),
+                compute if compute <= slices => profile.with_compute(compute),
+                _ => profile,
+            };
             prop_assert_eq!(profile.to_string().parse::<Profile>().unwrap(), profile);
         }
 

@@ -26,6 +26,10 @@ impl Code {
     pub const INSUFFICIENT_SIZE: Code = Code(7);
     /// There is no driver, here: no usable simulated machine.
     pub const DRIVER_NOT_LOADED: Code = Code(9);
+    /// The library has no function of that name.
+    pub const FUNCTION_NOT_FOUND: Code = Code(13);
+    /// The GPU has to be reset first.
+    pub const RESET_REQUIRED: Code = Code(16);
     /// The operating system refused; here: the state could not be read or written.
     pub const OPERATING_SYSTEM: Code = Code(17);
     /// Another client uses the object.
@@ -36,6 +40,17 @@ impl Code {
     pub const ARGUMENT_VERSION_MISMATCH: Code = Code(25);
     /// A defect of the simulator itself.
     pub const UNKNOWN: Code = Code(999);
+
+    /// The answer of a call that gave this number.
+    ///
+    /// # Errors
+    /// The code, for any number but 0.
+    pub const fn of(number: u32) -> Answer {
+        match number {
+            0 => Ok(()),
+            number => Err(Code(number)),
+        }
+    }
 
     /// The number C callers see.
     pub const fn number(self) -> u32 {

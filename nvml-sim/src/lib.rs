@@ -5,34 +5,44 @@
 //! ([`spec`]) by the first client. Every process that loads the library with the same root sees the same
 //! machine; changes need root, as with the driver.
 //!
-//! * [`machine`] is the machine as a value, [`rules`] what may be placed where, [`lifecycle`] what changes it;
+//! * [`machine`] is the machine as a value, [`rules`] what may be placed where, [`lifecycle`] what changes it, [`mod@defect`]
+//!   what cannot be;
 //!   [`sheet`] completes the tables of [`mig::boards`].
-//! * [`store`] keeps it on disk, `project` derives the `/dev` and `/proc` files from it, [`clients`] says
+//! * [`store`] keeps it on disk, `project` derives the `/dev`, `/proc` and `/sys` files from it, [`clients`] says
 //!   which processes use what.
+//! * [`ask`] puts questions to any NVML, the driver's or this one, to compare the answers; [`client`] calls it.
 //! * [`faults`] and [`calls`] are for tests: errors, kills, latency and a call log on order.
 //!
-//! The files are under the root at `dev/` and `proc/`. Run as root, the device files are nodes of majors that no
+//! The files are under the root at `dev/`, `proc/` and `sys/`. Run as root, the device files are nodes of majors that no
 //! driver of the host has, so an allowed open gives ENXIO and one denied by a device cgroup EPERM; without the
 //! right to make nodes (and on a file system mounted `nodev` their opening gives EACCES) they are empty files.
 #![deny(unsafe_code)]
 
 mod abi;
+pub mod ask;
 pub mod calls;
 pub mod clients;
 pub mod code;
+pub mod defect;
 pub mod faults;
+pub mod hardware;
+mod host;
 pub mod lifecycle;
 pub mod machine;
+mod node;
 mod project;
 pub mod rules;
 pub mod sheet;
+mod slots;
 pub mod spec;
 pub mod store;
+mod sysfs;
 pub mod uuid;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use abi::client;
 pub use spec::{Spec, SpecError};
 pub use store::{Snapshot, Store, StoreError};
 

@@ -95,14 +95,22 @@ impl Machine {
             if held || gpu.traits.held {
                 return Ok(Err(Code::IN_USE));
             }
+            // nvml.h on this call: where a virtual machine cannot reset the GPU, a reboot of it is required.
+            if gpu.traits.passthrough {
+                return Ok(Err(Code::RESET_REQUIRED));
+            }
         }
         (gpu.current, gpu.pending) = (on, on);
         Ok(Ok(()))
     }
 
-    /// Resets a GPU, as `nvidia-smi --gpu-reset` does: instances go, a pending mode comes into force.
+    /// Resets a GPU, as `nvidia-smi --gpu-reset` does: instances go, a pending mode comes into force. A virtual
+    /// machine has to be rebooted instead (NVIDIA MIG User Guide, Virtualization).
     pub fn reset(&mut self, gpu: u32, clients: &Clients) -> Answer {
         let gpu = self.gpu_mut(gpu);
+        if gpu.traits.passthrough {
+            return Err(Code::NOT_SUPPORTED);
+        }
         if gpu.held_by(clients) {
             return Err(Code::IN_USE);
         }
@@ -122,6 +130,13 @@ impl Machine {
 }
 
 impl Gpu {
+    /// Questions about GPU instances are answered with MIG mode on, and on some GPUs always; never to a vGPU
+    /// guest.
+    pub fn tells_instances(&self) -> Answer {
+        let told = (self.current || self.answers_with_mig_off()) && !self.traits.vgpu;
+        if told { Ok(()) } else { Err(Code::NOT_SUPPORTED) }
+    }
+
     /// GPU instances exist only with MIG mode on, and never for a vGPU guest.
     pub fn offers_instances(&self) -> Answer {
         if self.current && !self.traits.vgpu { Ok(()) } else { Err(Code::NOT_SUPPORTED) }

@@ -146,3 +146,16 @@ fn a_reboot_brings_a_pending_mode_into_force() {
     machine.reboot();
     assert_eq!(modes(&machine), (true, true));
 }
+
+/// nvml.h on `nvmlDeviceSetMigMode`: in a virtual machine the GPU may have to be reset from outside.
+#[test]
+fn a_passed_through_ampere_takes_its_mode_with_a_reboot() {
+    let mut ampere = machine("a100-40gb:1:passthrough");
+    assert_eq!(ampere.set_mode(0, true, &nobody()), Ok(Err(Code::RESET_REQUIRED)));
+    assert_eq!(modes(&ampere), (false, true));
+    assert_eq!(ampere.reset(0, &nobody()), Err(Code::NOT_SUPPORTED));
+    ampere.reboot();
+    assert_eq!(modes(&ampere), (true, true));
+    let mut hopper = machine("h100-80gb-sxm:1:passthrough");
+    assert_eq!(hopper.set_mode(0, true, &nobody()), Ok(Ok(())));
+}

@@ -113,11 +113,11 @@ fn a_state_reads_back_and_a_changed_one_is_found_out() {
     let json = serde_json::to_value(&machine).unwrap();
     let back: Machine = serde_json::from_value(json.clone()).unwrap();
     assert_eq!(serde_json::to_value(&back).unwrap(), json);
-    assert_eq!(back.defect(), None);
+    assert_eq!(crate::defect::defect(&back), None);
     let defect = |edit: fn(&mut serde_json::Value)| {
         let mut json = json.clone();
         edit(&mut json);
-        serde_json::from_value::<Machine>(json).unwrap().defect()
+        crate::defect::defect(&serde_json::from_value(json).unwrap())
     };
     let defects = [
         defect(|j| j["format"] = 2.into()),
@@ -137,4 +137,16 @@ fn a_state_reads_back_and_a_changed_one_is_found_out() {
     ];
     let texts: Vec<String> = defects.into_iter().map(|d| d.expect("a defect")).collect();
     insta::assert_snapshot!(texts.join("\n"));
+}
+
+#[test]
+fn a_compute_instance_has_the_name_of_the_gpu_instance_that_it_fills() {
+    let name = |key: &str, profile: &str, compute: u32| {
+        let rows = Board::by_key(key).unwrap().rows;
+        compute_name(rows.iter().find(|row| row.name == profile).unwrap(), compute)
+    };
+    assert_eq!(name("a100-40gb", "3g.20gb", 2), "3g.20gb");
+    assert_eq!(name("a100-40gb", "3g.20gb", 0), "1c.3g.20gb");
+    assert_eq!([0, 7].map(|c| name("h100-80gb-sxm", "1g.20gb", c)), ["1c.1g.20gb", "1g.20gb"]);
+    assert_eq!([0, 7].map(|c| name("h100-80gb-pcie", "1g.20gb", c)), ["1g.20gb", "1g.20gb"]);
 }

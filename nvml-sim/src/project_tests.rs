@@ -1,5 +1,8 @@
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
 use super::*;
 use crate::clients::Clients;
+use crate::node::is_already;
 
 const MAJORS: Majors = Majors { nvidia: 244, caps: 243, uvm: 242 };
 
@@ -18,12 +21,17 @@ fn listing(machine: &Machine) -> String {
     let line = |(path, node): (&PathBuf, &Node)| {
         let path = path.display();
         match node {
+            // The only files that differ from host to host.
+            Node::Text(mode, _) if path.to_string().contains("/local_cpu") => {
+                format!("{path} {mode:04o} CPUs of the host")
+            }
             Node::Directory => format!("{path}/"),
             Node::Text(mode, text) if text.len() > 400 => {
                 format!("{path} {mode:04o} {} lines", text.lines().count())
             }
             Node::Text(mode, text) => format!("{path} {mode:04o} {text:?}"),
             Node::Device(mode, (major, minor)) => format!("{path} {mode:04o} c {major} {minor}"),
+            Node::Link(target) => format!("{path} -> {target}"),
         }
     };
     tree(machine).iter().map(line).collect::<Vec<_>>().join("\n")
@@ -39,6 +47,18 @@ fn without_the_right_to_make_nodes_they_are_empty_files() {
     let tree = tree(&machine("a100-40gb", None));
     assert_eq!(tree[Path::new("dev/nvidia0")], Node::Text(0o666, String::new()));
     assert!(!tree.values().any(|n| matches!(n, Node::Device(..))));
+}
+
+/// NVML's mask is made of the same CPUs, so whoever reads the affinity finds the same in both places.
+#[test]
+fn the_cpus_near_a_gpu_are_those_of_the_host() {
+    let root = tempfile::tempdir().unwrap();
+    apply(root.path(), &machine("a100-40gb:2", None)).unwrap();
+    let online = fs::read_to_string("/sys/devices/system/cpu/online").unwrap();
+    for directory in ["sys/bus/pci/devices/0000:03:00.0", "sys/bus/pci/drivers/nvidia/0000:0a:00.0"] {
+        let list = fs::read_to_string(root.path().join(directory).join("local_cpulist")).unwrap();
+        assert_eq!(list, online, "{directory}");
+    }
 }
 
 /// Lines of a real `/proc/driver/nvidia-caps/mig-minors`; the last number of 32 x 15 x 9 is 4322.
@@ -60,7 +80,11 @@ fn nocaps_leaves_the_capability_nodes_to_others() {
     let machine = machine("a100-40gb:nocaps", None);
     let caps = root.path().join(CAPS);
     apply(root.path(), &machine).unwrap();
-    assert_eq!(fs::read_dir(&caps).unwrap().count(), 2, "config and monitor alone");
+    assert_eq!(
+        fs::read_dir(&caps).unwrap().count(),
+        3,
+        "those of the fabric manager, config and monitor alone"
+    );
     assert!(root.path().join(CAPABILITIES).join("gpu0/mig/gi2/ci0/access").exists());
     fs::write(caps.join("nvidia-cap21"), "").unwrap();
     apply(root.path(), &machine).unwrap();
@@ -109,7 +133,7 @@ fn an_allowed_open_of_a_node_reaches_no_driver() {
 fn found(root: &Path, directory: &Path, into: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
-        match path.is_dir() {
+        match fs::symlink_metadata(&path).unwrap().is_dir() {
             true => found(root, &path, into),
             false => into.push(path.strip_prefix(root).unwrap().to_owned()),
         }
@@ -148,7 +172,8 @@ proptest::proptest! {
                 make(&root.path().join(&path), &node).unwrap();
             }
         }
-        for path in tree(&before).into_keys().filter(|p| root.path().join(p).is_file()) {
+        let is_there = |path: &PathBuf| fs::symlink_metadata(root.path().join(path)).is_ok_and(|m| !m.is_dir());
+        for path in tree(&before).into_keys().filter(is_there) {
             if *chance.next().unwrap() {
                 fs::remove_file(root.path().join(&path)).unwrap();
             }

@@ -54,12 +54,31 @@ fn automatic_placement_gives_the_ids_of_every_creation_log() {
         ("a30-24gb", &[14, 14, 5], &[3, 4, 2]),
         ("rtx-pro-6000-blackwell-96gb", &[14; 4], &[3, 4, 5, 6]),
         ("rtx-pro-6000-blackwell-96gb", &[5], &[1]),
+        ("rtx-pro-6000-blackwell-96gb", &[5, 14, 14], &[1, 5, 6]),
+        ("a100-40gb:mirrored", &[5, 14, 19], &[2, 3, 9]),
     ];
     for (spec, profiles, ids) in logs {
         let expected: Vec<_> = ids.iter().copied().map(Some).collect();
         assert_eq!(created(spec, profiles), expected, "{spec} {profiles:?}");
     }
     assert_eq!(created("a100-40gb", &[19, 19, 14, 9]), [Some(13), Some(11), Some(3), None]);
+}
+
+/// Column "Instances Free" of `nvidia-smi mig -lgip` after a 4g, a 2g and a 1g, on a mirrored A100-SXM4-40GB under
+/// 580.126.09; from a transcript published on 2026-02-17.
+#[test]
+fn free_instances_fall_as_in_a_published_transcript() {
+    /// Profiles by id, in the order of the listing.
+    const LISTED: [u32; 7] = [19, 20, 15, 14, 9, 5, 0];
+    let mut machine = machine("a100-40gb:mirrored");
+    let mut after = |made: u32| {
+        machine.create_instance(0, made, None, &Clients::default()).unwrap();
+        let gpu = &machine.gpus[0];
+        LISTED.map(|id| remaining(gpu, gpu.profile(id).unwrap()))
+    };
+    assert_eq!(after(5), [3, 1, 2, 1, 1, 0, 0]);
+    assert_eq!(after(14), [1, 1, 1, 0, 0, 0, 0]);
+    assert_eq!(after(19), [0; 7]);
 }
 
 #[test]
@@ -172,7 +191,7 @@ proptest! {
             prop_assert_eq!(made.is_ok(), fits);
             prop_assert!(room > 0 || !fits);
             prop_assert!(geometry.legal(&placed(&machine)));
-            prop_assert_eq!(machine.defect(), None);
+            prop_assert_eq!(crate::defect::defect(&machine), None);
         }
     }
 

@@ -28,18 +28,37 @@ pub struct Engines {
 /// Total memory of the GPU, in MiB: its own, or that of a board with the same table (same die and
 /// memory), or else the figure in the name of its largest profile.
 pub fn total_memory(board: &Board) -> u64 {
-    let table = |b: &Board| b.rows.iter().map(|r| (r.name, r.memory_mib, r.sms)).collect::<Vec<_>>();
-    let siblings = mig::BOARDS.iter().filter(|b| table(b) == table(board));
     board
         .memory_mib
-        .or_else(|| siblings.filter_map(|b| b.memory_mib).next())
+        .or_else(|| siblings(board).find_map(|b| b.memory_mib))
         .unwrap_or_else(|| u64::from(name_of(whole(board)).memory_gb()) * 1024)
+}
+
+/// Boards with the same table: the same die and memory.
+fn siblings(board: &Board) -> impl Iterator<Item = &'static Board> {
+    let table = |b: &Board| b.rows.iter().map(|r| (r.name, r.memory_mib, r.sms)).collect::<Vec<_>>();
+    let own = table(board);
+    mig::BOARDS.iter().filter(move |b| table(b) == own)
+}
+
+/// Size of the window to the memory, BAR1, in MiB: the power of two that holds it all. So it is in `nvidia-smi -q -x`
+/// of A100-SXM4-40GB (65536), H100 80GB HBM3 (131072) and B200 (262144); NVIDIA/k8s-test-infra,
+/// tests/e2e/go/assertions/nvidiasmi/testdata/hardware.
+pub fn bar1(board: &Board) -> u64 {
+    total_memory(board).next_power_of_two()
 }
 
 /// Memory of a GPU instance, in MiB; unknown: its share of the total by placement units.
 pub fn memory(board: &Board, row: &Row) -> u64 {
     let share = || total_memory(board) * u64::from(row.size) / u64::from(board.units);
     row.memory_mib.unwrap_or_else(|| share() / MEMORY_GRID_MIB * MEMORY_GRID_MIB)
+}
+
+/// Streaming multiprocessors outside MIG; unknown: those of a board with the same table, or else of the largest
+/// profile.
+pub fn total_sms(board: &Board) -> u32 {
+    let sibling = || siblings(board).find_map(|b| b.sms);
+    board.sms.or_else(sibling).unwrap_or_else(|| sms(board, whole(board)))
 }
 
 /// Streaming multiprocessors of a GPU instance; unknown: as many times those of one slice.
@@ -94,6 +113,14 @@ fn name_of(row: &Row) -> mig::Profile {
     row.name.parse().expect("names in the table are profile names")
 }
 
+/// The row of a compute instance profile that exists.
+///
+/// # Panics
+/// When the GPU instance profile has no such compute profile: states are checked when they are read.
+pub fn compute_row(row: &Row, profile: u32) -> &ComputeRow {
+    row.compute.iter().find(|c| c.id == profile).expect("compute profiles are checked when a state is read")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,6 +148,13 @@ mod tests {
                 assert_eq!(parts.max(), Some(whole), "{} {}", board.key, row.name);
                 assert!(engines(board, row).copy >= 1);
             }
+        }
+    }
+
+    #[test]
+    fn bar1_is_that_of_the_published_listings() {
+        for (key, mib) in [("a100-40gb", 65536), ("h100-80gb-sxm", 131_072), ("b200-180gb", 262_144)] {
+            assert_eq!(bar1(Board::by_key(key).unwrap()), mib, "{key}");
         }
     }
 

@@ -42,6 +42,10 @@ pub struct Traits {
     pub vgpu: bool,
     /// Nobody makes `/dev/nvidia-caps` nodes for its instances, as on a host without `nvidia-modprobe`.
     pub nocaps: bool,
+    /// The machine is a guest that this GPU is passed through to, and cannot reset it: on Ampere a mode change stays
+    /// pending until it is rebooted.
+    #[serde(default)]
+    pub passthrough: bool,
 }
 
 /// A text that describes no machine.
@@ -67,9 +71,9 @@ pub enum SpecError {
 
 impl Traits {
     /// Option names, in the order they are written.
-    const NAMES: [&str; 6] = ["mirrored", "shuffled", "gaps", "held", "vgpu", "nocaps"];
+    const NAMES: [&str; 7] = ["mirrored", "shuffled", "gaps", "held", "vgpu", "nocaps", "passthrough"];
 
-    fn flags(&mut self) -> [&mut bool; 6] {
+    fn flags(&mut self) -> [&mut bool; 7] {
         [
             &mut self.mirrored,
             &mut self.shuffled,
@@ -77,6 +81,7 @@ impl Traits {
             &mut self.held,
             &mut self.vgpu,
             &mut self.nocaps,
+            &mut self.passthrough,
         ]
     }
 }

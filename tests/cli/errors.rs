@@ -79,8 +79,11 @@ fn files_that_are_not_ours_stay_until_they_are_adopted() {
     let node = Node::with_layout("a100-40gb", &[SEVEN]);
     node.write("etc/slurm/gres.conf", "NodeName=n1 Name=license Count=4\n");
     let refused = node.run(&["apply"]);
-    assert_eq!(refused.code, 1);
+    assert_eq!(refused.code, 2);
     snapshot("file of the site", &refused.snapshot());
+    let planned = node.run(&["plan"]);
+    assert_eq!((planned.code, &planned.stderr), (2, &refused.stderr));
+    assert!(planned.stdout.contains("foreign  [ROOT]/etc/slurm/gres.conf "), "{}", planned.stdout);
     assert!(node.uuids().is_empty(), "the GPUs were not touched");
     assert_eq!(node.read("etc/slurm/gres.conf"), "NodeName=n1 Name=license Count=4\n");
     node.ok(&["apply", "--adopt", "-q"]);
@@ -226,11 +229,39 @@ fn an_instance_that_nvml_leaves_out_is_asked_for_again_then_reported() {
     node.ok(&["apply", "-q"]);
     let status = |faults: &str| node.finish(node.command(&["status"]).env("NVML_SIM_FAULTS", faults));
     let peaceful = node.ok(&["status"]);
-    // The profile of all seven is denied once, in passing.
+    // The profile of all seven, or one of their MIG devices, is denied once, in passing.
     assert_eq!(status("nvmlDeviceGetGpuInstanceProfileInfoV@1=NOT_SUPPORTED").stdout, peaceful);
-    let lasting = status("nvmlGpuInstanceGetComputeInstanceProfileInfo@*=INVALID_ARGUMENT");
-    assert_eq!((lasting.code, lasting.stdout.as_str()), (1, ""));
-    snapshot("instance not listed", &lasting.snapshot());
+    assert_eq!(status("nvmlDeviceGetMigDeviceHandleByIndex@3=NOT_FOUND").stdout, peaceful);
+    let refused = |faults: &str| {
+        let refused = status(faults);
+        assert_eq!((refused.code, refused.stdout.as_str()), (1, ""));
+        refused.snapshot()
+    };
+    snapshot("instance not listed", &refused("nvmlDeviceGetMigDeviceHandleByIndex@*=NOT_FOUND"));
+    snapshot("profile not listed", &refused("nvmlDeviceGetGpuInstanceProfileInfoV@*=NOT_SUPPORTED"));
+    // Where the kernel module is not to be seen, NVML's lists are compared with each other.
+    std::fs::remove_dir_all(node.path("proc/driver/nvidia/capabilities")).unwrap();
+    snapshot("device not listed", &refused("nvmlDeviceGetMigDeviceHandleByIndex@*=NOT_FOUND"));
+}
+
+/// A driver says of an instance that was in use a moment ago that it is in use still.
+#[test]
+fn an_instance_that_is_in_use_for_a_moment_is_tried_again() {
+    let node = Node::with_layout("a100-40gb", &[SEVEN]);
+    node.ok(&["apply", "-q"]);
+    let clear = |faults: &str| {
+        let calls = node.path("calls");
+        let mut command = node.command(&["clear", "-q", "all"]);
+        let done = node.finish(command.env("NVML_SIM_FAULTS", faults).env("NVML_SIM_CALLS", &calls));
+        let log = std::fs::read_to_string(&calls).unwrap();
+        std::fs::remove_file(&calls).unwrap();
+        (done, log.lines().filter(|line| line.starts_with("nvmlGpuInstanceDestroy")).count())
+    };
+    let (cleared, tries) = clear("nvmlGpuInstanceDestroy@1=IN_USE,nvmlGpuInstanceDestroy@2=IN_USE");
+    assert_eq!((cleared.code, tries), (0, 7 + 2), "{}", cleared.stderr);
+    node.ok(&["apply", "-q"]);
+    let (held, tries) = clear("nvmlGpuInstanceDestroy@*=IN_USE");
+    assert_eq!((held.code, tries), (4, 1 + 6));
 }
 
 #[test]

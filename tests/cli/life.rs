@@ -51,6 +51,29 @@ fn an_apply_is_planned_done_verified_and_not_repeated() {
     }
 }
 
+/// nvml.h calls the field `device` of a compute instance's info the parent device, and so it is on real boards. Where it
+/// is the MIG device instead, nothing else comes out.
+#[test]
+fn slices_have_their_own_uuids_whichever_device_the_library_gives() {
+    let map = |form: &str| {
+        let node = Node::with_layout("a100-40gb:2", &MIXED);
+        let run = |arguments: &[&str]| {
+            let run = node.finish(node.command(arguments).env("NVML_SIM_CI_DEVICE", form));
+            assert!(matches!(run.code, 0 | 6), "{form}: {}", run.stderr);
+            run.stdout
+        };
+        run(&["apply", "-q"]);
+        let map = file(&node, "run/gresgen/devices");
+        let uuids: Vec<&str> = map.split_whitespace().filter(|word| word.starts_with("MIG-")).collect();
+        assert_eq!(uuids.len(), 7, "{form}: {map}");
+        for uuid in uuids {
+            assert_eq!(run(&["run", uuid, "--", "printenv", "CUDA_VISIBLE_DEVICES"]).trim(), uuid, "{form}");
+        }
+        steady(&map)
+    };
+    assert_eq!(map("parent"), map("mig"));
+}
+
 /// With MIG off the geometry comes from the table of models, whose order is not the driver's.
 #[test]
 fn what_is_planned_with_mig_off_is_what_is_done() {
@@ -117,11 +140,18 @@ fn status_and_profiles_show_the_gpus_that_are_named() {
     assert_eq!(profile.as_object_mut().unwrap().remove("free"), Some(7.into()));
     assert_eq!(profile, node.json(&["status"])["gpus"][0]["geometry"]["profiles"][0]);
     let models = node.json(&["profiles", "--models"]);
-    let first =
-        serde_json::json!({"key": "a100-40gb", "names": ["NVIDIA A100-SXM4-40GB", "NVIDIA A100-PCIE-40GB"]});
-    assert_eq!(models[0], first);
-    for name in ["a100-40gb", "NVIDIA A100-PCIE-40GB", "a100-pcie-40gb"] {
-        assert_eq!(node.json(&["profiles", "--model", name])[0]["model"], "a100-40gb");
+    let names = ["NVIDIA A100-SXM4-40GB", "NVIDIA A100-PCIE-40GB", "A100-SXM4-40GB", "A100-PCIE-40GB"];
+    assert_eq!(models[0], serde_json::json!({"key": "a100-40gb", "names": names}));
+    for (name, key) in [
+        ("a100-40gb", "a100-40gb"),
+        ("NVIDIA A100-PCIE-40GB", "a100-40gb"),
+        ("a100-pcie-40gb", "a100-40gb"),
+        ("A100-PCIE-80GB", "a100-80gb"),
+        ("NVIDIA A100X", "a100-80gb"),
+        ("NVIDIA A30X", "a30-24gb"),
+        ("RTX PRO 5000 Blackwell", "rtx-pro-5000-blackwell-48gb"),
+    ] {
+        assert_eq!(node.json(&["profiles", "--model", name])[0]["model"], key, "{name}");
     }
 }
 

@@ -4,3 +4,4 @@ mod errors;
 mod life;
 mod models;
 mod node;
+mod shared;

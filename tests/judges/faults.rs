@@ -129,6 +129,7 @@ fn an_environment_that_names_no_machine_is_a_missing_driver() {
         ("NVML_SIM_FAULTS", "nvmlInt@1=IN_USE"),
         ("NVML_SIM_LATENCY", "nvmlInit_v2=soon"),
         ("NVML_SIM_CALLS", "/no/such/place"),
+        ("NVML_SIM_CI_DEVICE", "gpu"),
     ] {
         let said = cut_with(&bench, name, value);
         assert_eq!(said.calls[0], "nvmlInit DriverNotLoaded", "{}", said.stderr);

@@ -41,11 +41,34 @@ pub(crate) fn must(command: &mut Command, need: &str) -> String {
     stdout.into_owned() + &stderr
 }
 
-/// Debian's `slurm-wlm-nvml-plugin`, unpacked below `tree`.
-pub(crate) fn nvml_plugin() -> PathBuf {
-    kept("slurm-nvml-plugin", |directory| {
+/// Where packages of a Debian suite are unpacked, as they would be below `/`.
+///
+/// Architectures and versions are those that the suite has today; the first package names the directory.
+pub(crate) fn debian(suite: &str, packages: &[&str]) -> PathBuf {
+    let directory = kept(&format!("{}-{suite}", packages[0]), |directory| {
         let mut fetch = Command::new("sh");
-        fetch.arg(scripts().join("fetch-plugin.sh")).arg(directory);
-        must(&mut fetch, "allow the network, or set NVML_SIM_SKIP_JUDGES=1");
-    })
+        fetch.arg(scripts().join("fetch-debian.sh")).arg(directory).arg(suite).args(packages);
+        must(&mut fetch, &format!("{}: allow the network, or set NVML_SIM_SKIP_JUDGES=1", packages[0]));
+    });
+    directory.join("tree")
+}
+
+/// A file of that name in an unpacked package.
+///
+/// # Panics
+/// When there is none: the package is not what it was.
+pub(crate) fn file_of(tree: &Path, name: &str) -> PathBuf {
+    let mut directories = vec![tree.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(&directory).unwrap() {
+            let path = entry.unwrap().path();
+            let status = fs::symlink_metadata(&path).unwrap();
+            if status.is_dir() {
+                directories.push(path);
+            } else if status.is_file() && path.file_name().is_some_and(|n| n == name) {
+                return path;
+            }
+        }
+    }
+    panic!("{name}: not in {}", tree.display())
 }

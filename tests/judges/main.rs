@@ -1,13 +1,15 @@
-//! Judges that this project did not write: NVIDIA's Python bindings and Slurm's NVML plugin, as clients of
-//! the simulator.
+//! Judges that this project did not write: NVIDIA's Python bindings, Slurm's NVML plugin, and programs that people
+//! watch GPUs with, as clients of the simulator; and the answers that real boards gave.
 //!
-//! They need root, and the network once: `nvidia-ml-py` comes by pip, the plugin by apt from Debian's component
-//! contrib. Both are kept in Cargo's directory for test files. Where that is not to be had,
+//! They need root, and the network once: Python packages come by pip, programs by apt from Debian, its components contrib
+//! and non-free among it. All are kept in Cargo's directory for test files. Where that is not to be had,
 //! `NVML_SIM_SKIP_JUDGES=1` passes them over; nothing else does.
 
+mod clients;
 mod faults;
 mod fetched;
 mod hammer;
+mod hardware;
 mod life;
 mod slurm;
 
@@ -50,15 +52,22 @@ impl Bench {
     }
 }
 
-/// The directory to name in PYTHONPATH.
-fn nvidia_ml_py() -> PathBuf {
-    kept("nvidia-ml-py", |directory| {
+/// NVIDIA's bindings of R580, the driver that is simulated.
+const BINDINGS: &str = "nvidia-ml-py>=13.580,<13.581";
+
+/// The directory to name in PYTHONPATH for a package of PyPI, given with its versions.
+fn pip(requirement: &str) -> PathBuf {
+    let name = requirement.split(['<', '>', '=']).next().unwrap_or(requirement);
+    // What was fetched for other versions is not this.
+    kept(&requirement.replace(['<', '>', '=', ','], "-"), |directory| {
         let part = directory.with_extension("part");
         let _ = fs::remove_dir_all(&part);
         let mut pip = Command::new("python3");
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"]);
-        pip.arg(&part).arg("nvidia-ml-py>=13,<14");
-        must(&mut pip, "install python3-pip and allow the network, or set NVML_SIM_SKIP_JUDGES=1");
+        pip.arg(&part).arg(requirement);
+        let need =
+            format!("{name}: install python3-pip and allow the network, or set NVML_SIM_SKIP_JUDGES=1");
+        must(&mut pip, &need);
         fs::rename(&part, directory).unwrap();
     })
 }
@@ -67,7 +76,7 @@ impl Bench {
     /// A script of this directory, with nvidia-ml-py at hand.
     fn python(&self, script: &str) -> Command {
         let mut python = self.command("python3");
-        python.env("PYTHONPATH", nvidia_ml_py()).env("PYTHONDONTWRITEBYTECODE", "1");
+        python.env("PYTHONPATH", pip(BINDINGS)).env("PYTHONDONTWRITEBYTECODE", "1");
         python.arg(scripts().join(script));
         python
     }

@@ -9,7 +9,7 @@ use nvml_sim::code::Answer;
 use nvml_sim::machine::{Machine, MigDevice};
 
 use crate::Bench;
-use crate::fetched::{must, nvml_plugin, scripts, skipped};
+use crate::fetched::{debian, must, scripts, skipped};
 
 /// Makes three layouts, one of them with a GPU instance in parts.
 fn cut(bench: &Bench) -> Machine {
@@ -39,7 +39,7 @@ fn plugin_directories(tree: &Path) -> String {
     let multiarch = ["/usr/lib/x86_64-linux-gnu/slurm-wlm", "/usr/lib/aarch64-linux-gnu/slurm-wlm"];
     let own = multiarch.into_iter().find(|d| Path::new(d).is_dir());
     let own = own.expect("Slurm's plugins are not installed: install slurmd");
-    format!("{own}:{}", tree.join("tree").join(own.trim_start_matches('/')).display())
+    format!("{own}:{}", tree.join(own.trim_start_matches('/')).display())
 }
 
 /// The type that Slurm makes of a MIG device's profile, as the end of its name.
@@ -75,7 +75,7 @@ fn slurms_own_nvml_plugin_lists_the_mig_devices() {
         "CredType=cred/none".to_owned(),
         "ProctrackType=proctrack/linuxproc".to_owned(),
         "GresTypes=gpu".to_owned(),
-        format!("PluginDir={}", plugin_directories(&nvml_plugin())),
+        format!("PluginDir={}", plugin_directories(&debian("bookworm", &["slurm-wlm-nvml-plugin"]))),
         format!("NodeName=judge CPUs=1 Gres={}", gres.join(",")),
         "PartitionName=judge Nodes=ALL".to_owned(),
     ];

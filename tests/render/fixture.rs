@@ -140,6 +140,7 @@ impl GpuLine {
             geometry: board.geometry(),
             file: file(root, format!("/dev/nvidia{minor}"), 195, minor),
             instances: Vec::new(),
+            holders: Vec::new(),
         };
         for slice in self.slices.iter().flatten() {
             self.add(&mut gpu, slice, root);

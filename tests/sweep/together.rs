@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::check::agree;
 use crate::corpus::{SCENARIOS, Scenario};
-use crate::node::{Ended, JOURNAL, Node};
+use crate::node::{APPLY, Ended, JOURNAL, Node};
 use crate::picture::{Picture, devices};
 
 /// Long enough for another process to act within one call, in milliseconds.
@@ -54,7 +54,7 @@ fn called(log: &Path, call: &str) -> usize {
 #[test]
 fn of_two_applies_one_is_refused_by_name() {
     let node = node();
-    let mut first = node.gresgen(&[], &["-q", "apply"]);
+    let mut first = node.gresgen(&[], &APPLY);
     let first = start(first.env("NVML_SIM_LATENCY", SLOW));
     wait_for("the journal", || node.path(JOURNAL).exists());
     let second = node.run(&["--layout", "before", "-q", "apply"]);
@@ -97,7 +97,7 @@ fn a_signal_between_steps_brings_back_what_was() {
         let node = node();
         let (before, files) = (Picture::of(&node.machine()), node.published());
         let log = node.beside("calls");
-        let mut apply = node.gresgen(&[], &["-q", "apply"]);
+        let mut apply = node.gresgen(&[], &APPLY);
         let apply = start(apply.env("NVML_SIM_LATENCY", SLOW).env("NVML_SIM_CALLS", &log));
         let pid = Pid::from_child(&apply);
         wait_for("the second instance", || called(&log, "nvmlDeviceCreateGpuInstance") == 2);
@@ -121,7 +121,7 @@ fn a_signal_between_steps_brings_back_what_was() {
 fn what_an_apply_that_was_cut_off_set_out_from_can_be_brought_back() {
     let node = node();
     let (before, files) = (Picture::of(&node.machine()), node.published());
-    let killed = node.gresgen(&[], &["-q", "apply"]).env("NVML_SIM_FAULTS", "kill@5").output().unwrap();
+    let killed = node.gresgen(&[], &APPLY).env("NVML_SIM_FAULTS", "kill@5").output().unwrap();
     assert_eq!(Ended::of(killed).code, None);
     assert_ne!(Picture::of(&node.machine()), before);
     let undone = node.run(&["-q", "apply", "--undo"]);

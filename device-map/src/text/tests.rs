@@ -8,17 +8,14 @@ fn record() -> impl Strategy<Value = Record> {
         .prop_map(|(path, major, minor)| DeviceFile { path: PathBuf::from(path), major, minor });
     (
         "[a-z0-9.+_-]{1,12}",
-        "(MIG|GPU)-[0-9a-f-]{1,36}",
+        "[0-9a-f-]{1,36}",
         "GPU-[0-9a-f-]{1,36}",
         proptest::option::of((any::<u32>(), any::<u32>())),
         proptest::collection::vec(file, 1..4),
     )
-        .prop_map(|(gres_type, uuid, parent, instance, files)| Record {
-            gres_type,
-            uuid,
-            parent,
-            instance,
-            files,
+        .prop_map(|(gres_type, id, parent, instance, files)| {
+            let uuid = if instance.is_some() { format!("MIG-{id}") } else { parent.clone() };
+            Record { gres_type, uuid, parent, instance, files }
         })
 }
 
@@ -26,6 +23,9 @@ fn map() -> impl Strategy<Value = DeviceMap> {
     proptest::collection::vec(record(), 0..12).prop_map(|mut records| {
         for (index, record) in records.iter_mut().enumerate() {
             record.uuid.push_str(&format!("-{index}"));
+            if record.instance.is_none() {
+                record.parent.clone_from(&record.uuid);
+            }
         }
         DeviceMap { node: "n1".into(), boot: "b".into(), digest: "d".into(), records }
     })
@@ -70,7 +70,13 @@ fn every_defect_is_named_with_its_line() {
         ("gresgen-devices 1", "nothing", "line 1: not a device map: no \"gresgen-devices\" line"),
         ("columns index", "columns position", "line 5: column \"index\" is missing"),
         ("1 a100", "2 a100", "line 7: index \"2\" where 1 is due"),
-        ("MIG-a", "GPU-b", "line 7: UUID GPU-b stands twice"),
+        ("1 a100 GPU-b GPU-b - -", "1 a100 MIG-a GPU-b 7 1", "line 7: UUID MIG-a stands twice"),
+        ("MIG-a", "GPU-a", "line 6: the UUID \"GPU-a\" is not MIG-..."),
+        ("MIG-a", "MIG-", "line 6: the UUID \"MIG-\" is not MIG-..."),
+        ("MIG-a", "MIG-a/../b", "line 6: the UUID \"MIG-a/../b\" is not MIG-..."),
+        ("MIG-a", "MIG-\u{1b}[2J", "line 6: the UUID \"MIG-\\u{1b}[2J\" is not MIG-..."),
+        ("GPU-b GPU-b", "MIG-b GPU-b", "line 7: the UUID \"MIG-b\" is not that of its GPU"),
+        ("GPU-b GPU-b", "GPU-b MIG-b", "line 7: \"MIG-b\" is not GPU-..."),
         ("0 1g.5gb", "00 1g.5gb", "line 6: index \"00\" where 0 is due"),
         ("7 0 ", "7 x ", "line 6: ci \"x\" is not a number"),
         ("7 0 ", "+7 0 ", "line 6: gi \"+7\" is not a number"),

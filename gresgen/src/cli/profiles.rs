@@ -11,6 +11,7 @@ use super::{Global, out};
 use crate::config::is_model;
 use crate::document::SpecDocument;
 use crate::slurm::cores::ranges;
+use crate::slurm::here;
 
 /// Options of the verb.
 #[derive(Debug, clap::Args)]
@@ -49,8 +50,9 @@ struct Row {
     #[serde(flatten)]
     spec: SpecDocument,
     free: u32,
+    /// What an instance can be divided into.
     #[serde(skip)]
-    profile: Profile,
+    divisions: Vec<String>,
 }
 
 pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
@@ -98,7 +100,7 @@ fn certainty(board: &Board) -> &'static str {
 }
 
 fn present(session: &Session, only: &Only) -> Result<Vec<Listing>, Failure> {
-    let mut inventory = session.driver()?.inventory(&session.node())?;
+    let mut inventory = session.driver()?.inventory(&here::host_name())?;
     only.keep(&mut inventory)?;
     let with_mig = inventory.gpus.iter().filter(|gpu| !gpu.geometry.specs.is_empty());
     let listing = |gpu: &crate::inventory::Gpu| {
@@ -126,7 +128,7 @@ impl Listing {
 
 impl Row {
     fn new(spec: &Spec, free: u32) -> Self {
-        Row { spec: SpecDocument::from(spec), free, profile: spec.profile }
+        Row { spec: SpecDocument::from(spec), free, divisions: divisions(spec) }
     }
 
     fn cells(&self) -> Vec<String> {
@@ -150,19 +152,18 @@ impl Row {
             format!("{{{}}}:{}", starts.join(","), spec.size),
         ]
     }
+}
 
-    /// What it can be divided into: `3 x 1c.3g.20gb`, smallest first. Hopper has two profiles of one slice, which are
-    /// one name.
-    fn divisions(&self) -> Vec<String> {
-        let mut most: BTreeMap<u8, u8> = BTreeMap::new();
-        for part in &self.spec.compute {
-            let max = most.entry(part.slices).or_default();
-            *max = part.max.max(*max);
-        }
-        most.into_iter()
-            .map(|(slices, max)| format!("{max} x {}", self.profile.with_compute(slices)))
-            .collect()
+/// What an instance can be divided into: `3 x 1c.3g.20gb`, smallest first. Hopper has two profiles of one slice, which
+/// are one name where the larger does not fill the GPU instance.
+fn divisions(spec: &Spec) -> Vec<String> {
+    let mut most: BTreeMap<(u8, bool, Profile), u8> = BTreeMap::new();
+    for part in &spec.compute {
+        let name = spec.compute_name(part);
+        let max = most.entry((part.slices, name.compute().is_none(), name)).or_default();
+        *max = part.max.max(*max);
     }
+    most.into_iter().map(|((.., name), max)| format!("{max} x {name}")).collect()
 }
 
 const HEADINGS: [&str; 11] =
@@ -189,7 +190,8 @@ fn text(listings: &[Listing], verbose: bool) -> String {
         let mut rows = vec![HEADINGS.map(str::to_owned).to_vec()];
         rows.extend(listing.profiles.iter().map(Row::cells));
         let table = out::table(&rows);
-        let parts = std::iter::once(Vec::new()).chain(listing.profiles.iter().map(Row::divisions));
+        let none = Vec::new();
+        let parts = std::iter::once(&none).chain(listing.profiles.iter().map(|row| &row.divisions));
         let lines = table.lines().zip(parts).map(|(line, parts)| match verbose && parts.len() > 1 {
             true => format!("{line}\n  as {}\n", parts.join(" or ")),
             false => format!("{line}\n"),

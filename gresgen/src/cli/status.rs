@@ -14,9 +14,8 @@ use crate::apply::intent::Intent;
 use crate::apply::lock::node_holder;
 use crate::document::{Document, HolderDocument};
 use crate::holders::{self, Users};
-use crate::inventory::{Compute, Gpu, Instance, Inventory, Mode};
+use crate::inventory::{Compute, Gpu, Holder, Instance, Inventory, Mode};
 use crate::publish::present_map;
-use crate::site::Site;
 
 /// What `--json` prints: the inventory, and what this program knows beside the driver. Readers of an inventory
 /// ignore the rest.
@@ -57,13 +56,16 @@ pub(super) struct Args {
 
 pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let settings = session.settings_if_sound(global);
-    let node = session.node_name(&settings);
-    let mut inventory = session.driver()?.inventory(&node)?;
+    let node = session.node_name_if_known(&settings, global);
+    let driver = session.driver()?;
+    // The text says nothing of what a GPU with MIG off could be cut into; who reads the JSON may plan with it.
+    let read = if global.json { driver.inventory(&node) } else { driver.inventory_as_it_is(&node) };
+    let mut inventory = read?;
     let whole = inventory.gpus.len();
     args.only.keep(&mut inventory)?;
     let users = holders::annotate(&mut inventory, &session.root);
-    let site = Site { root: &session.root, settings: &settings, node, asked: session.runs_slurm() };
-    site.annotate(&mut inventory);
+    let site = session.site(&settings, node);
+    site.annotate(&mut inventory, &site.given());
     let running = node_holder(&session.root);
     let intent = Intent::load(&session.root).map_err(|e| Failure::new(Exit::Failure, e))?;
     let interrupted = intent.map(|i| i.what).filter(|_| running.is_none());
@@ -127,6 +129,10 @@ impl Status {
         let guest = if gpu.guest { ", vGPU guest" } else { "" };
         let _ = writeln!(out, "GPU {index}  {model}  MIG {}{guest}", mode(gpu.mode));
         let _ = writeln!(out, "  {uuid}  {pci}  /dev/nvidia{minor}{gres}");
+        let users: Vec<String> = whole_users(gpu).into_iter().map(ToString::to_string).collect();
+        if !users.is_empty() {
+            let _ = writeln!(out, "  used by {}", users.join(", "));
+        }
         if !gpu.mode.is_on() {
             return;
         }
@@ -192,6 +198,12 @@ fn mode(mode: Mode) -> &'static str {
         Mode::Known { current: true, pending: false } => "on, off after a GPU reset",
         Mode::Known { current: false, pending: true } => "off, on after a GPU reset",
     }
+}
+
+/// Who uses a GPU as a whole, but for those that are shown with one of its instances.
+fn whole_users(gpu: &Gpu) -> Vec<&Holder> {
+    let shown = |holder: &&Holder| gpu.instances.iter().any(|instance| instance.holders.contains(holder));
+    gpu.holders.iter().filter(|holder| !shown(holder)).collect()
 }
 
 fn places(gpu: &Gpu) -> Vec<Placed> {

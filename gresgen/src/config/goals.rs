@@ -94,7 +94,7 @@ impl Config {
         let mut places: Vec<Placed> = Vec::new();
         for item in entry.items.iter().filter(|i| i.count > 0) {
             let (gpu, spec) = self.offered(item, gpus, members)?;
-            self.check_compute(item, gpu, spec)?;
+            let profile = self.check_compute(item, gpu, spec)?;
             for placed in self.places(item, gpu)? {
                 if let Some(&other) = places.iter().find(|p| gpu.geometry.conflict(**p, placed)) {
                     let name = |p: Placed| (gpu.geometry.spec(p).profile, p.start);
@@ -104,18 +104,18 @@ impl Config {
                 }
                 places.push(placed);
             }
-            if item.profile.compute().is_some() {
+            if profile.compute().is_some() {
                 let (_, counts) =
-                    parts.entry(item.profile.gpu_instance()).or_insert_with(|| (spec, Demand::new()));
-                *counts.entry(item.profile).or_default() += item.count;
+                    parts.entry(profile.gpu_instance()).or_insert_with(|| (spec, Demand::new()));
+                add(counts, profile, item.count);
             } else {
-                *demand.entry(item.profile).or_default() += item.count;
+                add(&mut demand, profile, item.count);
             }
         }
         let mut cuts = Cuts::new();
         for (profile, (spec, counts)) in parts {
             let divided = cuts::pack(spec, &counts, members.len());
-            *demand.entry(profile).or_default() += u32::try_from(divided.len()).unwrap_or(u32::MAX);
+            add(&mut demand, profile, u32::try_from(divided.len()).unwrap_or(u32::MAX));
             cuts.insert(profile, divided);
         }
         self.check_counts(entry, &demand)?;
@@ -157,15 +157,18 @@ impl Config {
         ))
     }
 
-    /// Compute profiles are known only where the driver or the table tells them.
-    fn check_compute(&self, item: &Item, gpu: &GpuFacts<'_>, spec: &Spec) -> Result<(), ConfigError> {
-        let slices = item.profile.compute_slices();
-        if spec.compute.is_empty() || spec.compute.iter().any(|c| c.slices == slices) {
-            return Ok(());
+    /// The profile meant. Compute profiles are known only where the driver or the table tells them; one with all the
+    /// slices is the whole GPU instance, as go-nvlib reads it, where there is no smaller one of that name.
+    fn check_compute(&self, item: &Item, gpu: &GpuFacts<'_>, spec: &Spec) -> Result<Profile, ConfigError> {
+        let mut valid: Vec<Profile> = spec.compute.iter().map(|c| spec.compute_name(c)).collect();
+        let whole = spec.profile.with_compute(item.profile.compute_slices());
+        if valid.is_empty() || valid.contains(&item.profile) {
+            return Ok(item.profile);
         }
-        let mut valid: Vec<Profile> =
-            spec.compute.iter().map(|c| spec.profile.with_compute(c.slices)).collect();
-        valid.sort_unstable_by_key(|p| p.compute_slices());
+        if valid.contains(&whole) {
+            return Ok(whole);
+        }
+        valid.sort_unstable_by_key(|p| (p.compute_slices(), *p));
         valid.dedup();
         let problem = Problem::NoProfile { gpu: gpu.to_string(), profile: item.profile, valid };
         Err(self.error(item.mark, problem))
@@ -209,4 +212,10 @@ impl Config {
         let mark = wanted.marks.get(error.goal).copied().unwrap_or_default();
         self.error(mark, Problem::Infeasible(error)).indexed(wanted.indexes.clone())
     }
+}
+
+/// A sum that stays too large rather than become small.
+fn add(demand: &mut Demand, profile: Profile, more: u32) {
+    let count = demand.entry(profile).or_default();
+    *count = count.saturating_add(more);
 }

@@ -4,8 +4,8 @@ use mig::Architecture;
 use serde::{Deserialize, Serialize};
 
 use super::geometry::GeometryDocument;
-use super::instance::{FileDocument, InstanceDocument};
-use crate::inventory::{Gpu, Mode};
+use super::instance::{FileDocument, HolderDocument, InstanceDocument};
+use crate::inventory::{Gpu, Holder, Mode};
 
 /// One physical GPU.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +41,9 @@ pub struct GpuDocument {
     pub file: FileDocument,
     /// GPU instances.
     pub instances: Vec<InstanceDocument>,
+    /// Who uses it as a whole.
+    #[serde(default)]
+    pub holders: Vec<HolderDocument>,
 }
 
 /// Architectures by name.
@@ -86,6 +89,7 @@ impl From<&Gpu> for GpuDocument {
             geometry: GeometryDocument::from(&gpu.geometry),
             file: FileDocument::from(&gpu.file),
             instances: gpu.instances.iter().map(|i| InstanceDocument::new(gpu, i)).collect(),
+            holders: gpu.holders.iter().map(HolderDocument::from).collect(),
         }
     }
 }
@@ -98,6 +102,12 @@ impl GpuDocument {
     }
 
     fn read_values(self) -> Result<Gpu, String> {
+        super::uuid("GPU-", &self.uuid)?;
+        super::line("PCI address", &self.pci)?;
+        super::line("model", &self.model)?;
+        if let Some(cpu) = self.cpus.iter().find(|&&cpu| cpu >= super::MAX_CPUS) {
+            return Err(format!("cpus: {cpu} is not below {}", super::MAX_CPUS));
+        }
         let geometry = self.geometry.read()?;
         let instances: Result<Vec<_>, String> =
             self.instances.into_iter().map(|i| i.read(&geometry)).collect();
@@ -119,6 +129,7 @@ impl GpuDocument {
             cpus: self.cpus,
             file: self.file.read()?,
             instances: instances?,
+            holders: self.holders.into_iter().map(Holder::from).collect(),
             geometry,
         })
     }

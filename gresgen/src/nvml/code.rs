@@ -19,6 +19,8 @@ impl Code {
     pub const NO_PERMISSION: Code = Code(4);
     /// Nothing under that id or index.
     pub const NOT_FOUND: Code = Code(6);
+    /// The buffer is too small; the count says what is needed.
+    pub const INSUFFICIENT_SIZE: Code = Code(7);
     /// The library lacks the function.
     pub const FUNCTION_NOT_FOUND: Code = Code(13);
     /// The GPU fell off the bus.

@@ -2,13 +2,19 @@
 //! instances.
 
 use std::rc::Rc;
+use std::thread::sleep;
+use std::time::Duration;
 
 use mig::{Geometry, Placed, Profile};
-use nvml_wrapper::Device;
 
+use super::answer::Fault;
 use super::code::Code;
-use super::raw::{ComputeInstance, ComputeProfile, GpuInstance, MigCalls};
+use super::raw::{ComputeProfile, GpuInstance, Handle};
 use super::{Driver, DriverError, failed};
+
+/// Pauses before a GPU instance that is in use is tried again, in ms: a second together. For a moment after its compute
+/// instances were destroyed a driver can say so of an empty one (seen on A100s by artecs-group/RL_MIG_scheduler).
+const PAUSES_MS: [u64; 6] = [10, 30, 60, 150, 250, 500];
 
 /// What became of a mode change that NVML accepted. `nvmlDeviceSetMigMode` returns success once the mode is
 /// recorded; whether it took effect stands in its second result.
@@ -44,18 +50,24 @@ impl Driver {
         placed: Placed,
         compute: &[Profile],
     ) -> Result<(), DriverError> {
-        let device = self.device(gpu)?;
-        let target = Target::new(self, &device, gpu, geometry, placed);
+        let target = Target::new(self, gpu, geometry, placed)?;
         let spec = geometry.spec(placed);
         let call = "nvmlDeviceCreateGpuInstanceWithPlacement";
         let gi = target
-            .calls
+            .handle
             .create_gpu_instance(spec.id, placed.start.into(), spec.size.into())
             .map_err(failed(&target.name, call))?;
-        target.divide(gi, compute).inspect_err(|_| {
+        let made = match gi.start == u32::from(placed.start) {
+            true => target.divide(gi, compute),
+            false => Err(DriverError::Unexpected {
+                object: target.name.clone(),
+                what: format!("{call} made it at {}", gi.start),
+            }),
+        };
+        made.inspect_err(|_| {
             // The error reported is the first one; if taking back fails too, the next read shows an orphan.
             let _ = target.clear(gi);
-            let _ = target.calls.destroy_gpu_instance(gi);
+            let _ = target.handle.destroy_gpu_instance(gi);
         })
     }
 
@@ -65,11 +77,18 @@ impl Driver {
     /// # Errors
     /// The first call that fails, with [`Code::IN_USE`] when a process uses it.
     pub fn destroy(&self, gpu: &str, geometry: &Geometry, placed: Placed) -> Result<(), DriverError> {
-        let device = self.device(gpu)?;
-        let target = Target::new(self, &device, gpu, geometry, placed);
+        let target = Target::new(self, gpu, geometry, placed)?;
         let Some(gi) = target.find()? else { return Ok(()) };
-        target.clear(gi)?;
-        target.calls.destroy_gpu_instance(gi).map_err(failed(&target.name, "nvmlGpuInstanceDestroy"))
+        let cleared = target.clear(gi)?;
+        let mut gone = target.handle.destroy_gpu_instance(gi);
+        for pause in PAUSES_MS.into_iter().take_while(|_| cleared > 0) {
+            if gone != Err(Fault::Code(Code::IN_USE)) {
+                break;
+            }
+            sleep(Duration::from_millis(pause));
+            gone = target.handle.destroy_gpu_instance(gi);
+        }
+        gone.map_err(failed(&target.name, "nvmlGpuInstanceDestroy"))
     }
 
     /// Divides an existing GPU instance anew.
@@ -83,8 +102,7 @@ impl Driver {
         placed: Placed,
         compute: &[Profile],
     ) -> Result<(), DriverError> {
-        let device = self.device(gpu)?;
-        let target = Target::new(self, &device, gpu, geometry, placed);
+        let target = Target::new(self, gpu, geometry, placed)?;
         let gi = target.find()?.ok_or_else(|| DriverError::NoInstance(target.name.clone()))?;
         target.clear(gi)?;
         target.divide(gi, compute)
@@ -94,81 +112,89 @@ impl Driver {
 /// One place on one GPU.
 struct Target<'a> {
     driver: &'a Driver,
-    calls: MigCalls<'a>,
+    handle: Handle<'a>,
     gpu: &'a str,
     name: String,
     profile: u32,
+    /// Most instances of the profile, as far as this program knows.
+    most: u32,
     start: u32,
 }
 
 impl<'a> Target<'a> {
     fn new(
         driver: &'a Driver,
-        device: &Device<'a>,
         gpu: &'a str,
         geometry: &Geometry,
         placed: Placed,
-    ) -> Self {
+    ) -> Result<Self, DriverError> {
+        let device = driver.device(gpu)?;
         let spec = geometry.spec(placed);
-        Target {
+        Ok(Target {
             driver,
-            calls: MigCalls::new(device),
+            handle: Handle::of(&device).map_err(failed(gpu, "nvmlDeviceGetHandleByUUID"))?,
             gpu,
             name: format!("{gpu} {} at {}", spec.profile, placed.start),
             profile: spec.id,
+            most: u32::from(spec.max).max(u32::try_from(spec.starts.len()).unwrap_or(u32::MAX)),
             start: placed.start.into(),
-        }
+        })
     }
 
     fn compute_profiles(&self, gi: GpuInstance) -> Result<Rc<[ComputeProfile]>, DriverError> {
-        self.driver.compute_profiles(self.calls, self.gpu, gi, &self.name)
+        self.driver.compute_profiles(self.handle, self.gpu, gi, &self.name)
     }
 
     fn find(&self) -> Result<Option<GpuInstance>, DriverError> {
         let call = "nvmlDeviceGetGpuInstances";
-        let mut list = self.calls.gpu_instances(self.profile).map_err(failed(self.gpu, call))?;
+        let mut list = self.handle.gpu_instances(self.profile, self.most).map_err(failed(self.gpu, call))?;
         let here = |gi: &Result<GpuInstance, _>| gi.as_ref().map_or(true, |gi| gi.start == self.start);
         list.find(here).transpose().map_err(failed(self.gpu, "nvmlGpuInstanceGetInfo"))
     }
 
-    fn clear(&self, gi: GpuInstance) -> Result<(), DriverError> {
+    /// Destroys the compute instances and says how many there were.
+    fn clear(&self, gi: GpuInstance) -> Result<usize, DriverError> {
+        let mut cleared = 0;
         for profile in self.compute_profiles(gi)?.iter() {
             let call = "nvmlGpuInstanceGetComputeInstances";
-            let list: Vec<ComputeInstance> =
-                self.calls.compute_instances(gi, profile.id).map_err(failed(&self.name, call))?;
-            for ci in list {
+            for ci in self.handle.compute_instances(gi, profile).map_err(failed(&self.name, call))? {
                 let call = "nvmlComputeInstanceDestroy";
-                self.calls.destroy_compute_instance(ci).map_err(failed(&self.name, call))?;
+                self.handle.destroy_compute_instance(ci).map_err(failed(&self.name, call))?;
+                cleared += 1;
             }
         }
-        Ok(())
+        Ok(cleared)
     }
 
     fn divide(&self, gi: GpuInstance, compute: &[Profile]) -> Result<(), DriverError> {
         let offered = self.compute_profiles(gi)?;
         // Largest first: the driver takes the lowest free run of slices for each.
-        let mut wanted: Vec<u8> = compute.iter().map(|p| p.compute_slices()).collect();
-        wanted.sort_unstable_by(|a, b| b.cmp(a));
-        for slices in wanted {
-            let profile = choose(&offered, slices)
-                .ok_or_else(|| DriverError::NoComputeProfile { object: self.name.clone(), slices })?;
+        let mut wanted = compute.to_vec();
+        wanted.sort_unstable_by_key(|profile| std::cmp::Reverse(profile.compute_slices()));
+        for wanted in wanted {
+            let profile = choose(&offered, wanted).ok_or_else(|| DriverError::NoComputeProfile {
+                object: self.name.clone(),
+                profile: wanted,
+            })?;
             let call = "nvmlGpuInstanceCreateComputeInstance";
-            self.calls.create_compute_instance(gi, profile.id).map_err(failed(&self.name, call))?;
+            self.handle.create_compute_instance(gi, profile.id).map_err(failed(&self.name, call))?;
         }
         Ok(())
     }
 }
 
-/// The profile with that many slices. Hopper has two for one slice (ids 0 and 7): where several fit, a full
-/// division takes the one with all the SMs, a partial one the plain one with the most instances.
-fn choose(offered: &[ComputeProfile], slices: u8) -> Option<&ComputeProfile> {
-    let most_slices = offered.iter().map(|p| p.slices).max()?;
-    let fitting = offered.iter().filter(|p| p.slices == u32::from(slices));
-    if u32::from(slices) == most_slices {
-        fitting.max_by_key(|p| (p.sms, std::cmp::Reverse(p.id)))
-    } else {
-        fitting.max_by_key(|p| (p.max, std::cmp::Reverse(p.id)))
+/// The compute profile of that name. Hopper has two for one slice (ids 0 and 7): the whole GPU instance is the one with
+/// all the SMs, a part is the plain one with the most instances.
+fn choose(offered: &[ComputeProfile], wanted: Profile) -> Option<&ComputeProfile> {
+    let slices = u32::from(wanted.compute_slices());
+    let fitting = || offered.iter().filter(|p| p.slices == slices);
+    let whole = fitting().max_by_key(|p| (p.sms, std::cmp::Reverse(p.id)))?;
+    if wanted.compute().is_none() {
+        return Some(whole);
     }
+    let all = slices == u32::from(wanted.slices());
+    let parts = fitting().filter(|p| !all || p.sms < whole.sms);
+    parts.max_by_key(|p| (p.max, std::cmp::Reverse(p.id)))
 }
 
 #[cfg(test)]
@@ -179,13 +205,18 @@ mod tests {
         ComputeProfile { id, slices, max, sms }
     }
 
+    /// 2g.20gb and 1g.20gb of an H100 SXM, as nvidia-smi mig -lcip lists them.
     #[test]
     fn hoppers_second_one_slice_profile_is_chosen_where_it_fills_the_instance() {
-        // 2g.20gb and 1g.20gb of an H100 SXM, as nvidia-smi mig -lcip lists them.
+        let id =
+            |offered: &[ComputeProfile], name: &str| choose(offered, name.parse().unwrap()).map(|p| p.id);
         let two = [profile(0, 1, 2, 16), profile(7, 1, 1, 26), profile(1, 2, 1, 32)];
-        assert_eq!(choose(&two, 1).unwrap().id, 0);
-        assert_eq!(choose(&two, 2).unwrap().id, 1);
-        assert_eq!(choose(&[profile(7, 1, 1, 26)], 1).unwrap().id, 7);
-        assert!(choose(&two, 3).is_none());
+        assert_eq!(id(&two, "1c.2g.20gb"), Some(0));
+        assert_eq!(id(&two, "2g.20gb"), Some(1));
+        assert_eq!(id(&two, "3g.40gb"), None);
+        let one = [profile(0, 1, 1, 16), profile(7, 1, 1, 26)];
+        assert_eq!(id(&one, "1g.20gb"), Some(7));
+        assert_eq!(id(&one, "1c.1g.20gb"), Some(0));
+        assert_eq!(id(&[profile(0, 1, 1, 14)], "1c.1g.5gb"), None, "there is but the whole");
     }
 }

@@ -2,73 +2,115 @@
 
 use mig::{Architecture, Attribute, BOARDS, Board, ComputeSpec, Engines, Geometry, Profile, Spec};
 
+use super::answer::Fault;
 use super::code::Code;
-use super::raw::{ComputeProfile, GpuInstance, GpuProfile, MigCalls};
+use super::raw::{ComputeProfile, GpuInstance, GpuProfile, Handle};
 use super::{DriverError, failed};
+use crate::inventory::Mode;
 
 /// An enumeration ends with INVALID_ARGUMENT, as nvml.h recommends, not at the count the bindings were
 /// made with: a newer driver knows more. This bound only stops a driver that never says so.
 const NUMBERS: std::ops::Range<u32> = 0..64;
+/// More placement units or compute slices than any GPU has: 12 on RTX PRO 6000, 8 on the others.
+const MAX_UNITS: u32 = 64;
+
+/// What GPUs of one kind can be cut into.
+#[derive(Debug)]
+pub(super) struct Model {
+    pub(super) geometry: Geometry,
+    /// The driver's instance count of each profile, in the geometry's order: how many handles it may write. It can
+    /// differ from how many fit.
+    pub(super) counts: Vec<u32>,
+}
 
 /// Profiles and placements of a GPU. Empty when the driver does not tell while MIG is off.
-pub(super) fn geometry(
-    calls: MigCalls<'_>,
+pub(super) fn model(
+    gpu: Handle<'_>,
     uuid: &str,
-    model: &str,
+    product: &str,
     memory_mib: u64,
-) -> Result<Geometry, DriverError> {
-    let mut specs = Vec::new();
+    mode: Mode,
+) -> Result<Model, DriverError> {
+    let mut specs: Vec<Spec> = Vec::new();
+    let mut counts = Vec::new();
     for number in NUMBERS {
-        let profile = match calls.gpu_profile(number) {
+        let profile = match gpu.gpu_profile(number) {
             Ok(profile) => profile,
-            Err(Code::INVALID_ARGUMENT) => break,
-            Err(Code::NOT_SUPPORTED) => continue,
-            Err(code) => return Err(failed(uuid, "nvmlDeviceGetGpuInstanceProfileInfoV")(code)),
+            Err(Fault::Code(Code::INVALID_ARGUMENT)) => break,
+            Err(Fault::Code(Code::NOT_SUPPORTED)) => continue,
+            Err(fault) => return Err(failed(uuid, "nvmlDeviceGetGpuInstanceProfileInfoV")(fault)),
         };
-        let name = name(&profile, number, memory_mib).ok_or_else(|| DriverError::Unexpected {
+        let odd = |what: String| DriverError::Unexpected {
             object: uuid.to_owned(),
-            what: format!("GPU instance profile {} has no name this program can read", profile.id),
-        })?;
+            what: format!("GPU instance profile {}: {what}", profile.id),
+        };
+        let name = name(&profile, number, memory_mib)
+            .ok_or_else(|| odd("has no name this program can read".to_owned()))?;
         let call = "nvmlDeviceGetGpuInstancePossiblePlacements_v2";
-        let placements = calls.placements(profile.id).map_err(failed(uuid, call))?;
-        specs.push(spec(&profile, name, &placements, model));
+        let placements = gpu.placements(profile.id).map_err(failed(uuid, call))?;
+        let spec = spec(&profile, name, &placements, product).map_err(odd)?;
+        if let Some(same) = specs.iter().find(|s| s.id == spec.id || s.profile == spec.profile) {
+            return Err(odd(format!("is {}, as profile {} is {}", spec.profile, same.id, same.profile)));
+        }
+        counts.push(profile.max.max(u32::try_from(spec.starts.len()).unwrap_or(u32::MAX)));
+        specs.push(spec);
     }
-    if specs.is_empty() {
+    if specs.is_empty() && !mode.is_on() {
         // Some drivers describe profiles only once MIG is on (nvml.h on the versioned calls). The model's table
         // serves for planning until then: an apply reads the GPU again after it has switched the mode.
-        let known = BOARDS.iter().find(|b| b.names.contains(&model));
-        return Ok(known.map_or(Geometry { units: 0, slices: 0, specs }, Board::geometry));
+        let known = BOARDS.iter().find(|b| b.names.contains(&product));
+        let geometry = known.map_or(Geometry { units: 0, slices: 0, specs }, Board::geometry);
+        return Ok(Model { geometry, counts });
     }
     let units = specs.iter().flat_map(|s| s.starts.iter().map(|start| start + s.size)).max().unwrap_or(0);
     let slices = specs.iter().map(|s| s.profile.slices()).max().unwrap_or(0);
-    Ok(Geometry { units, slices, specs })
+    Ok(Model { geometry: Geometry { units, slices, specs }, counts })
 }
 
 /// Compute instance profiles a GPU instance offers. The driver tells only once the instance exists.
 pub(super) fn compute_profiles(
-    calls: MigCalls<'_>,
+    gpu: Handle<'_>,
     gi: GpuInstance,
     object: &str,
 ) -> Result<Vec<ComputeProfile>, DriverError> {
     let mut profiles = Vec::new();
     for number in NUMBERS {
-        match calls.compute_profile(gi, number).map_err(Code::from) {
+        match gpu.compute_profile(gi, number) {
             Ok(profile) => profiles.push(profile),
-            Err(Code::INVALID_ARGUMENT) => break,
-            Err(Code::NOT_SUPPORTED) => {}
-            Err(code) => return Err(failed(object, "nvmlGpuInstanceGetComputeInstanceProfileInfo")(code)),
+            Err(Fault::Code(Code::INVALID_ARGUMENT)) => break,
+            Err(Fault::Code(Code::NOT_SUPPORTED)) => {}
+            Err(fault) => {
+                return Err(failed(object, "nvmlGpuInstanceGetComputeInstanceProfileInfo")(fault));
+            }
         }
     }
     Ok(profiles)
 }
 
-fn spec(profile: &GpuProfile, name: Profile, placements: &[(u32, u32)], model: &str) -> Spec {
+/// A profile with its places, or what is wrong with them.
+fn spec(
+    profile: &GpuProfile,
+    name: Profile,
+    placements: &[(u32, u32)],
+    product: &str,
+) -> Result<Spec, String> {
     let narrow = |value: u32| u8::try_from(value).unwrap_or(u8::MAX);
-    let size = placements.first().map_or(0, |p| narrow(p.1));
+    let size = placements.first().map(|p| p.1).ok_or("has no placement")?;
+    let odd = placements.iter().find(|(start, length)| {
+        *length != size || *length == 0 || start.checked_add(*length).is_none_or(|end| end > MAX_UNITS)
+    });
+    if let Some((start, length)) = odd {
+        return Err(format!("cannot have a placement of {length} units at {start}"));
+    }
+    if u32::from(name.slices()) > MAX_UNITS {
+        return Err(format!("is named {name}, which no GPU has"));
+    }
     let mut starts: Vec<u8> = placements.iter().map(|p| narrow(p.0)).collect();
     starts.sort_unstable();
+    starts.dedup();
     let [copy, decoder, encoder, jpeg, ofa] = profile.engines.map(|n| Some(narrow(n)));
-    Spec {
+    let size = narrow(size);
+    Ok(Spec {
         profile: name,
         id: profile.id,
         size,
@@ -77,8 +119,8 @@ fn spec(profile: &GpuProfile, name: Profile, placements: &[(u32, u32)], model: &
         sms: Some(profile.sms),
         memory_mib: Some(profile.memory_mib),
         engines: Engines { copy, decoder, encoder, jpeg, ofa },
-        compute: expected_compute(name, model),
-    }
+        compute: expected_compute(name, product),
+    })
 }
 
 /// How many instances of a profile fit at once: the disjoint places there are. NVML's own count has been
@@ -103,14 +145,11 @@ fn name(profile: &GpuProfile, number: u32, total_mib: u64) -> Option<Profile> {
     match &profile.name {
         Some(name) => name.strip_prefix("MIG ").unwrap_or(name).parse().ok(),
         None => {
-            let eighths = (profile.memory_mib * 8).div_ceil(total_mib.max(1));
+            let eighths = profile.memory_mib.saturating_mul(8).div_ceil(total_mib.max(1));
             let gib = total_mib.div_ceil(1024);
-            let figure = (eighths * gib + 4) / 8;
-            Some(Profile::new(
-                u8::try_from(profile.slices).ok()?,
-                u16::try_from(figure).ok()?,
-                attribute(number),
-            ))
+            let figure = eighths.saturating_mul(gib).saturating_add(4) / 8;
+            let slices = u8::try_from(profile.slices).ok().filter(|slices| *slices > 0)?;
+            Some(Profile::new(slices, u16::try_from(figure).ok()?, attribute(number)))
         }
     }
 }

@@ -3,9 +3,13 @@
 //! [`Driver`] is a concrete struct, not a trait: what stands in for a driver in tests is another shared
 //! library behind the same calls.
 
+mod affinity;
+mod answer;
 mod code;
 mod execute;
 mod geometry;
+mod instances;
+mod processes;
 mod raw;
 mod read;
 
@@ -14,6 +18,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use mig::Profile;
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::{Device, Nvml};
 use thiserror::Error;
@@ -21,10 +26,11 @@ use thiserror::Error;
 use crate::devices::{Capabilities, DeviceError};
 use crate::root::Root;
 
+use answer::Fault;
 pub use code::Code;
 pub use execute::Activation;
-pub use raw::export;
-use raw::{ComputeProfile, GpuInstance, MigCalls};
+use raw::{ComputeProfile, GpuInstance, Handle};
+pub use raw::{ExportError, export};
 
 /// Name the dynamic loader finds on every node with an NVIDIA driver.
 const LIBRARY: &str = "libnvidia-ml.so.1";
@@ -57,14 +63,14 @@ pub enum DriverError {
     #[error("{0}: not there any more")]
     NoInstance(String),
     /// The driver offers no such compute instance.
-    #[error("{object}: no compute instance profile of {slices} slices")]
+    #[error("{object}: it cannot be divided into {profile}")]
     NoComputeProfile {
         /// GPU instance.
         object: String,
-        /// Compute slices wanted.
-        slices: u8,
+        /// The compute instance wanted.
+        profile: Profile,
     },
-    /// The driver and this program disagree on a name.
+    /// The driver says what cannot be.
     #[error("{object}: {what}")]
     Unexpected {
         /// GPU or instance.
@@ -72,13 +78,15 @@ pub enum DriverError {
         /// What is odd.
         what: String,
     },
-    /// NVML's lists lack an instance that its own kernel module has.
-    #[error("{gpu}: NVML does not list {instance}, which the kernel module has")]
+    /// NVML's lists lack an instance that exists.
+    #[error("{gpu}: NVML does not list {instance}, which its {has} has")]
     Unlisted {
         /// Its UUID.
         gpu: String,
         /// Which one, by its ids.
         instance: String,
+        /// Who knows it.
+        has: &'static str,
     },
     /// Device files of an instance cannot be determined.
     #[error(transparent)]
@@ -148,7 +156,7 @@ impl Driver {
     /// Compute instance profiles of a GPU instance on `gpu`.
     fn compute_profiles(
         &self,
-        calls: MigCalls<'_>,
+        handle: Handle<'_>,
         gpu: &str,
         gi: GpuInstance,
         object: &str,
@@ -157,7 +165,7 @@ impl Driver {
         if let Some(known) = self.compute.borrow().get(&key) {
             return Ok(Rc::clone(known));
         }
-        let profiles: Rc<[ComputeProfile]> = geometry::compute_profiles(calls, gi, object)?.into();
+        let profiles: Rc<[ComputeProfile]> = geometry::compute_profiles(handle, gi, object)?.into();
         self.compute.borrow_mut().insert(key, Rc::clone(&profiles));
         Ok(profiles)
     }
@@ -192,7 +200,10 @@ fn session(library: &Path) -> Result<Nvml, DriverError> {
 }
 
 /// Names the object and the call of a failure.
-fn failed<E: Into<Code>>(object: &str, call: &'static str) -> impl FnOnce(E) -> DriverError {
+fn failed<F: Into<Fault>>(object: &str, call: &'static str) -> impl FnOnce(F) -> DriverError {
     let object = object.to_owned();
-    move |error| DriverError::Call { object, call, code: error.into() }
+    move |fault| match fault.into() {
+        Fault::Code(code) => DriverError::Call { object, call, code },
+        Fault::Lie(what) => DriverError::Unexpected { object, what: format!("{call} gives {what}") },
+    }
 }

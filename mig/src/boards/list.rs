@@ -1,9 +1,17 @@
 //! The boards by name.
+//!
+//! Product names and PCI ids are those of the driver's name table (NVIDIA/open-gpu-kernel-modules,
+//! `g_nv_name_released.h`); drivers before R470 put no "NVIDIA" in front, and the table has since renamed
+//! some. The converged cards A100X and A30X are, in the driver's list of aliases
+//! (`g_vgpu_resman_specific.h`), other PCI ids of the A100 80GB PCIe and of the A30. 0x20B1 is from the
+//! device filters of NVIDIA/mig-parted. Multiprocessors outside MIG: NVIDIA's data sheets, and what CUDA reports
+//! on B200 and B300 (148) and GB200 (152).
 
 use super::rows::{
-    A30_24GB, A100_40GB, A100_80GB, B200_180GB, B300_269GB, GB200_186GB, GB200_189GB, GB300_278GB,
+    A30_24GB, A100_40GB, A100_64GB, A100_80GB, B200_180GB, B300_269GB, GB200_186GB, GB200_189GB, GB300_278GB,
     GH200_96GB, GH200_144GB, H20_3E_141GB, H20_96GB, H100_64GB_SXM, H100_80GB_PCIE, H100_80GB_SXM,
-    H100_94GB_NVL, H200_141GB, RTX_PRO_6000_BLACKWELL_96GB,
+    H100_94GB_NVL, H200_141GB, RTX_6000D_BLACKWELL, RTX_PRO_4500_BLACKWELL_32GB, RTX_PRO_5000_BLACKWELL_48GB,
+    RTX_PRO_6000_BLACKWELL_96GB,
 };
 use super::{Architecture, Board, Certainty};
 
@@ -11,8 +19,8 @@ use super::{Architecture, Board, Certainty};
 pub const BOARDS: &[Board] = &[
     Board {
         key: "a100-40gb",
-        names: &["NVIDIA A100-SXM4-40GB", "NVIDIA A100-PCIE-40GB"],
-        pci_ids: &[0x20B0, 0x20F1],
+        names: &["NVIDIA A100-SXM4-40GB", "NVIDIA A100-PCIE-40GB", "A100-SXM4-40GB", "A100-PCIE-40GB"],
+        pci_ids: &[0x20B0, 0x20F1, 0x20B1],
         architecture: Architecture::Ampere,
         units: 8,
         slices: 7,
@@ -35,8 +43,15 @@ pub const BOARDS: &[Board] = &[
     },
     Board {
         key: "a100-80gb",
-        names: &["NVIDIA A100-SXM4-80GB", "NVIDIA A100 80GB PCIe"],
-        pci_ids: &[0x20B2, 0x20B5],
+        names: &[
+            "NVIDIA A100-SXM4-80GB",
+            "NVIDIA A100 80GB PCIe",
+            "NVIDIA A100X",
+            "NVIDIA A100-PCIE-80GB",
+            "A100-SXM4-80GB",
+            "A100-PCIE-80GB",
+        ],
+        pci_ids: &[0x20B2, 0x20B5, 0x20B8],
         architecture: Architecture::Ampere,
         units: 8,
         slices: 7,
@@ -47,7 +62,12 @@ pub const BOARDS: &[Board] = &[
     },
     Board {
         key: "a800-80gb",
-        names: &["NVIDIA A800-SXM4-80GB", "NVIDIA A800 80GB PCIe"],
+        names: &[
+            "NVIDIA A800-SXM4-80GB",
+            "NVIDIA A800 80GB PCIe",
+            "NVIDIA A800 80GB PCIe LC",
+            "A800-SXM4-80GB",
+        ],
         pci_ids: &[0x20F3, 0x20F5],
         architecture: Architecture::Ampere,
         units: 8,
@@ -58,9 +78,21 @@ pub const BOARDS: &[Board] = &[
         rows: A100_80GB,
     },
     Board {
+        key: "a100-64gb",
+        names: &["NVIDIA A100-SXM-64GB", "NVIDIA PG506-242", "NVIDIA PG506-243"],
+        pci_ids: &[0x20B3],
+        architecture: Architecture::Ampere,
+        units: 8,
+        slices: 7,
+        memory_mib: None,
+        sms: None,
+        certainty: Certainty::NamesOnly,
+        rows: A100_64GB,
+    },
+    Board {
         key: "a30-24gb",
-        names: &["NVIDIA A30"],
-        pci_ids: &[0x20B7],
+        names: &["NVIDIA A30", "NVIDIA A30X", "A30"],
+        pci_ids: &[0x20B7, 0x20B9],
         architecture: Architecture::Ampere,
         units: 4,
         slices: 4,
@@ -71,7 +103,7 @@ pub const BOARDS: &[Board] = &[
     },
     Board {
         key: "h100-80gb-sxm",
-        names: &["NVIDIA H100 80GB HBM3"],
+        names: &["NVIDIA H100 80GB HBM3", "H100 80GB HBM3"],
         pci_ids: &[0x2330],
         architecture: Architecture::Hopper,
         units: 8,
@@ -233,7 +265,7 @@ pub const BOARDS: &[Board] = &[
         units: 8,
         slices: 7,
         memory_mib: Some(183359),
-        sms: None,
+        sms: Some(148),
         certainty: Certainty::Partial,
         rows: B200_180GB,
     },
@@ -245,7 +277,7 @@ pub const BOARDS: &[Board] = &[
         units: 8,
         slices: 7,
         memory_mib: Some(189471),
-        sms: None,
+        sms: Some(152),
         certainty: Certainty::Partial,
         rows: GB200_186GB,
     },
@@ -257,7 +289,7 @@ pub const BOARDS: &[Board] = &[
         units: 8,
         slices: 7,
         memory_mib: None,
-        sms: None,
+        sms: Some(152),
         certainty: Certainty::Partial,
         rows: GB200_189GB,
     },
@@ -269,7 +301,7 @@ pub const BOARDS: &[Board] = &[
         units: 8,
         slices: 7,
         memory_mib: None,
-        sms: None,
+        sms: Some(148),
         certainty: Certainty::NamesOnly,
         rows: B300_269GB,
     },
@@ -300,5 +332,41 @@ pub const BOARDS: &[Board] = &[
         sms: Some(188),
         certainty: Certainty::Verified,
         rows: RTX_PRO_6000_BLACKWELL_96GB,
+    },
+    Board {
+        key: "rtx-pro-5000-blackwell-48gb",
+        names: &["NVIDIA RTX PRO 5000 Blackwell"],
+        pci_ids: &[0x2BB3],
+        architecture: Architecture::Blackwell,
+        units: 2,
+        slices: 2,
+        memory_mib: None,
+        sms: None,
+        certainty: Certainty::NamesOnly,
+        rows: RTX_PRO_5000_BLACKWELL_48GB,
+    },
+    Board {
+        key: "rtx-pro-4500-blackwell-32gb",
+        names: &["NVIDIA RTX PRO 4500 Blackwell"],
+        pci_ids: &[0x2C31],
+        architecture: Architecture::Blackwell,
+        units: 2,
+        slices: 2,
+        memory_mib: None,
+        sms: None,
+        certainty: Certainty::NamesOnly,
+        rows: RTX_PRO_4500_BLACKWELL_32GB,
+    },
+    Board {
+        key: "rtx-6000d-blackwell",
+        names: &["NVIDIA RTX 6000D"],
+        pci_ids: &[0x2BB9],
+        architecture: Architecture::Blackwell,
+        units: 2,
+        slices: 2,
+        memory_mib: None,
+        sms: None,
+        certainty: Certainty::NamesOnly,
+        rows: RTX_6000D_BLACKWELL,
     },
 ];

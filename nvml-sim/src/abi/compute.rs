@@ -53,7 +53,7 @@ pub(super) fn compute_profile_info_v(
     info: &Out<nvmlComputeInstanceProfileInfo_v2_t>,
 ) -> Answer {
     let profile = compute_profile(s, instance, of)?;
-    structs::fill::<_, nvmlComputeInstanceProfileInfo_v2_t, nvmlComputeInstanceProfileInfo_v3_t>(
+    structs::fill_profile::<_, nvmlComputeInstanceProfileInfo_v2_t, nvmlComputeInstanceProfileInfo_v3_t>(
         info, &profile,
     )
 }

@@ -11,7 +11,10 @@ use nvml_wrapper_sys::bindings::*;
 use super::handle::{Device, Target};
 use super::pointer::{Out, Text};
 use super::structs;
+use crate::clients::Activity;
 use crate::code::{Answer, Code};
+use crate::hardware;
+use crate::host::{self, Cpus};
 use crate::machine::{DRIVER_VERSION, Gpu, MigDevice};
 use crate::sheet;
 use crate::store::Snapshot;
@@ -24,9 +27,20 @@ pub(super) fn nvml_version() -> String {
     format!("13.{DRIVER_VERSION}")
 }
 
+/// Name of a process, cropped to the buffer as nvml.h says.
 pub(super) fn process_name(pid: u32, name: &Out<c_char>, length: u32) -> Answer {
-    let command = std::fs::read_to_string(format!("/proc/{pid}/comm")).map_err(|_| Code::NOT_FOUND)?;
-    name.set_text(length, command.trim_end())
+    let path = process_path(pid).ok_or(Code::NOT_FOUND)?;
+    let room = (length as usize).saturating_sub(1);
+    let end = (0..=room.min(path.len())).rev().find(|&at| path.is_char_boundary(at)).unwrap_or(0);
+    name.set_text(length, &path[..end])
+}
+
+/// The first argument of a process, or, where it has none, what the kernel calls it.
+pub(super) fn process_path(pid: u32) -> Option<String> {
+    let read = |file: &str| std::fs::read(format!("/proc/{pid}/{file}")).ok();
+    let first = read("cmdline")?.split(|&byte| byte == 0).next().map(<[u8]>::to_vec);
+    let text = first.filter(|first| !first.is_empty()).or_else(|| read("comm"))?;
+    Some(String::from_utf8_lossy(&text).trim_end().to_owned())
 }
 
 pub(super) fn by_index(s: &Snapshot, index: u32, device: &Out<Device>) -> Answer {
@@ -87,53 +101,67 @@ pub(super) fn architecture(gpu: &Gpu) -> u32 {
     }
 }
 
-/// CUDA compute capability (CUDA C++ Programming Guide): 8.0, 9.0, 10.0, and 12.0 for RTX PRO.
 pub(super) fn capability(s: &Snapshot, device: Device, major: &Out<c_int>, minor: &Out<c_int>) -> Answer {
-    let board = device.target(&s.machine)?.physical().board;
-    major.set(match board.architecture {
-        Architecture::Ampere => 8,
-        Architecture::Hopper => 9,
-        Architecture::Blackwell if board.units == 12 => 12,
-        Architecture::Blackwell => 10,
-    })?;
-    minor.set(0)
+    let (high, low) = hardware::capability(device.target(&s.machine)?.physical().board);
+    major.set(high.into())?;
+    minor.set(low.into())
 }
 
 pub(super) fn pdi(s: &Snapshot, device: Device, pdi: &Out<nvmlPdi_t>) -> Answer {
-    structs::fill::<u64, nvmlPdi_t, nvmlPdi_t>(pdi, &device.gpu(&s.machine)?.pdi)
+    structs::fill::<u64, nvmlPdi_t>(pdi, &device.gpu(&s.machine)?.pdi)
 }
 
 pub(super) fn pci_info(s: &Snapshot, device: Device, pci: &Out<nvmlPciInfo_t>) -> Answer {
     pci.set(structs::pci_info(device.target(&s.machine)?.physical()))
 }
 
-/// Total memory, in MiB.
-pub(super) fn memory(s: &Snapshot, device: Device) -> Answer<u64> {
-    Ok(match device.target(&s.machine)? {
-        Target::Gpu(gpu) => sheet::total_memory(gpu.board),
-        Target::Mig(device) => device.memory(),
-    })
+pub(super) fn pci_info_ext(s: &Snapshot, device: Device, pci: &Out<nvmlPciInfoExt_t>) -> Answer {
+    structs::fill::<Gpu, nvmlPciInfoExt_t>(pci, device.target(&s.machine)?.physical())
 }
 
-/// Every GPU is near every CPU of the host.
+/// What a MIG device has reserved has not been seen: nothing here.
+pub(super) fn memory(s: &Snapshot, device: Device) -> Answer<structs::Memory> {
+    let (mib, reserved) = match device.target(&s.machine)? {
+        Target::Gpu(gpu) => (sheet::total_memory(gpu.board), hardware::reserved_memory(gpu.board)),
+        Target::Mig(device) => (device.memory(), 0),
+    };
+    Ok(structs::Memory { total: mib << 20, reserved })
+}
+
+/// CUDA cores outside MIG.
+pub(super) fn cores(s: &Snapshot, device: Device, cores: &Out<u32>) -> Answer {
+    let board = device.gpu(&s.machine)?.board;
+    cores.set(sheet::total_sms(board) * hardware::cores_per_multiprocessor(board))
+}
+
+/// Width of the memory bus, in bits.
+pub(super) fn bus_width(s: &Snapshot, device: Device, width: &Out<u32>) -> Answer {
+    let gpu = device.gpu(&s.machine)?;
+    width.set(hardware::bus_width(gpu.board).ok_or(Code::NOT_SUPPORTED)?)
+}
+
+/// A switch that is off on every data centre board: accounting, a display, a second GPU on the board.
+pub(super) fn off(s: &Snapshot, device: Device, state: &Out<u32>) -> Answer {
+    device.gpu(&s.machine)?;
+    state.set(0)
+}
+
 pub(super) fn cpu_affinity(s: &Snapshot, device: Device, size: u32, set: &Out<c_ulong>) -> Answer {
     device.target(&s.machine)?;
     if size == 0 {
         return Err(Code::INVALID_ARGUMENT);
     }
-    let cpus = std::fs::read_to_string("/proc/cpuinfo").map_err(|_| Code::OPERATING_SYSTEM)?;
-    let count = cpus.lines().filter(|l| l.starts_with("processor")).count() as u32;
-    let word = |at: u32| match count.saturating_sub(at * c_ulong::BITS) {
-        0 => 0,
-        left if left >= c_ulong::BITS => c_ulong::MAX,
-        left => (1 << left) - 1,
-    };
-    set.fill((0..size).map(word))
+    let cpus = Cpus::online();
+    set.fill((0..size).map(|at| cpus.word(at, c_ulong::BITS)))
 }
 
+/// A GPU in a virtual machine is one that was passed through to it: so say boards in one, and so does the
+/// simulator on such a host.
 pub(super) fn virtualization(gpu: &Gpu) -> u32 {
     if gpu.traits.vgpu {
         nvmlGpuVirtualizationMode_NVML_GPU_VIRTUALIZATION_MODE_VGPU
+    } else if gpu.traits.passthrough || host::is_virtual() {
+        nvmlGpuVirtualizationMode_NVML_GPU_VIRTUALIZATION_MODE_PASSTHROUGH
     } else {
         nvmlGpuVirtualizationMode_NVML_GPU_VIRTUALIZATION_MODE_NONE
     }
@@ -167,21 +195,23 @@ pub(super) fn not_offered(s: &Snapshot, device: Device) -> Answer {
     device.target(&s.machine).and(Err(Code::NOT_SUPPORTED))
 }
 
-/// Processes that compute on a device; on a GPU those on its MIG devices too.
+/// Processes that do something on a device; on a GPU those on its MIG devices too.
 pub(super) fn processes<T>(
     s: &Snapshot,
     device: Device,
+    activity: Activity,
     count: &Out<u32>,
     list: &Out<T>,
     entry: fn(u32, Option<&MigDevice<'_>>) -> T,
 ) -> Answer {
     let room = count.get()?;
-    let on_mig =
-        |d: &MigDevice<'_>| s.clients.on(&d.uuid()).map(|pid| entry(pid, Some(d))).collect::<Vec<_>>();
+    let on_mig = |d: &MigDevice<'_>| {
+        s.clients.on(&d.uuid(), activity).map(|pid| entry(pid, Some(d))).collect::<Vec<_>>()
+    };
     let found: Vec<T> = match device.target(&s.machine)? {
         Target::Mig(device) => on_mig(&device),
         Target::Gpu(gpu) => {
-            let own = s.clients.on(&gpu.uuid()).map(|pid| entry(pid, None)).collect::<Vec<_>>();
+            let own = s.clients.on(&gpu.uuid(), activity).map(|pid| entry(pid, None)).collect::<Vec<_>>();
             own.into_iter().chain(gpu.mig_devices().flat_map(|d| on_mig(&d))).collect()
         }
     };
@@ -190,9 +220,4 @@ pub(super) fn processes<T>(
         return Err(Code::INSUFFICIENT_SIZE);
     }
     if found.is_empty() { Ok(()) } else { list.fill(found) }
-}
-
-pub(super) fn no_processes(s: &Snapshot, device: Device, count: &Out<u32>) -> Answer {
-    device.target(&s.machine)?;
-    count.set(0)
 }

@@ -7,7 +7,8 @@ use nvml_wrapper_sys::bindings::*;
 use super::gate::{Init, Shutdown, change, enter, read};
 use super::handle::{ComputeHandle, Device, InstanceHandle};
 use super::pointer::{In, Out, Text};
-use super::{compute, device, instance, structs};
+use super::{compute, device, health, instance, structs};
+use crate::clients::Activity::{Compute, Graphics, Mps};
 use crate::code;
 use crate::machine::DRIVER_VERSION;
 
@@ -23,7 +24,7 @@ macro_rules! exports {
             }
         )*
 
-        /// Every exported function that gives a return code.
+        /// The functions below.
         pub(super) const NAMES: &[&str] = &[$(stringify!($name)),*];
     };
 }
@@ -80,13 +81,43 @@ exports! {
     nvmlDeviceGetPciInfo(device: Device, pci: Pci) = read(|s| device::pci_info(s, device, &pci));
     nvmlDeviceGetPciInfo_v2(device: Device, pci: Pci) = read(|s| device::pci_info(s, device, &pci));
     nvmlDeviceGetPciInfo_v3(device: Device, pci: Pci) = read(|s| device::pci_info(s, device, &pci));
-    nvmlDeviceGetMemoryInfo(device: Device, memory: Out<nvmlMemory_t>) = read(|s| memory.set(structs::memory(device::memory(s, device)?)));
-    nvmlDeviceGetMemoryInfo_v2(device: Device, memory: Out<nvmlMemory_v2_t>) = read(|s| structs::fill::<u64, nvmlMemory_v2_t, nvmlMemory_v2_t>(&memory, &device::memory(s, device)?));
+    nvmlDeviceGetPciInfoExt(device: Device, pci: Out<nvmlPciInfoExt_t>) = read(|s| device::pci_info_ext(s, device, &pci));
+    nvmlDeviceGetMemoryInfo(device: Device, memory: Out<nvmlMemory_t>) = read(|s| memory.set(structs::memory(&device::memory(s, device)?)));
+    nvmlDeviceGetMemoryInfo_v2(device: Device, memory: Out<nvmlMemory_v2_t>) = read(|s| structs::fill::<structs::Memory, nvmlMemory_v2_t>(&memory, &device::memory(s, device)?));
     nvmlDeviceGetCpuAffinity(device: Device, size: c_uint, set: Out<c_ulong>) = read(|s| device::cpu_affinity(s, device, size, &set));
     nvmlDeviceGetPersistenceMode(device: Device, mode: Count) = read(|s| device.gpu(&s.machine).and_then(|_| mode.set(nvmlEnableState_enum_NVML_FEATURE_ENABLED)));
     nvmlDeviceGetComputeMode(device: Device, mode: Count) = read(|s| device.gpu(&s.machine).and_then(|_| mode.set(nvmlComputeMode_enum_NVML_COMPUTEMODE_DEFAULT)));
+    nvmlDeviceGetMultiGpuBoard(device: Device, multiple: Count) = read(|s| device::off(s, device, &multiple));
+    nvmlDeviceGetDisplayActive(device: Device, active: Count) = read(|s| device::off(s, device, &active));
+    nvmlDeviceGetAccountingMode(device: Device, mode: Count) = read(|s| device::off(s, device, &mode));
+    nvmlDeviceGetNumGpuCores(device: Device, cores: Count) = read(|s| device::cores(s, device, &cores));
+    nvmlDeviceGetMemoryBusWidth(device: Device, bits: Count) = read(|s| device::bus_width(s, device, &bits));
     nvmlDeviceGetVirtualizationMode(device: Device, mode: Count) = read(|s| mode.set(device::virtualization(device.gpu(&s.machine)?)));
     nvmlDeviceGetFieldValues(device: Device, count: c_int, values: Out<nvmlFieldValue_t>) = read(|s| device::field_values(s, device, count, &values));
+
+    nvmlDeviceGetCpuAffinityWithinScope(device: Device, size: c_uint, set: Out<c_ulong>, _scope: c_uint) = read(|s| device::cpu_affinity(s, device, size, &set));
+    nvmlDeviceSetPersistenceMode(device: Device, mode: c_uint) = change(|s| health::set_persistence(s, device, mode));
+
+    nvmlDeviceGetBAR1MemoryInfo(device: Device, memory: Out<nvmlBAR1Memory_t>) = read(|s| health::bar1(s, device, &memory));
+    nvmlDeviceGetEccMode(device: Device, current: Count, pending: Count) = read(|s| health::ecc_mode(s, device, &current, &pending));
+    nvmlDeviceGetDefaultEccMode(device: Device, mode: Count) = read(|s| health::default_ecc_mode(s, device, &mode));
+    nvmlDeviceGetTotalEccErrors(device: Device, _kind: c_uint, _counter: c_uint, count: Out<u64>) = read(|s| health::errors(s, device, None, &count));
+    nvmlDeviceGetMemoryErrorCounter(device: Device, _kind: c_uint, _counter: c_uint, location: c_uint, count: Out<u64>) = read(|s| health::errors(s, device, Some(location), &count));
+    nvmlDeviceGetPerformanceState(device: Device, state: Out<c_int>) = read(|s| health::performance_state(s, device, &state));
+    nvmlDeviceGetPowerState(device: Device, state: Out<c_int>) = read(|s| health::performance_state(s, device, &state));
+    nvmlDeviceGetCurrPcieLinkGeneration(device: Device, generation: Count) = read(|s| health::link_generation(s, device, &generation));
+    nvmlDeviceGetMaxPcieLinkGeneration(device: Device, generation: Count) = read(|s| health::link_generation(s, device, &generation));
+    nvmlDeviceGetGpuMaxPcieLinkGeneration(device: Device, generation: Count) = read(|s| health::link_generation(s, device, &generation));
+    nvmlDeviceGetCurrPcieLinkWidth(device: Device, lanes: Count) = read(|s| health::link_width(s, device, &lanes));
+    nvmlDeviceGetMaxPcieLinkWidth(device: Device, lanes: Count) = read(|s| health::link_width(s, device, &lanes));
+    nvmlDeviceGetTopologyCommonAncestor(one: Device, other: Device, level: Count) = read(|s| health::common_ancestor(s, [one, other], &level));
+    nvmlDeviceOnSameBoard(one: Device, other: Device, same: Out<c_int>) = read(|s| health::on_same_board(s, [one, other], &same));
+
+    nvmlEventSetCreate(set: Out<usize>) = read(|_| health::event_set(&set));
+    nvmlEventSetFree(_set: usize) = read(|_| Ok(()));
+    nvmlDeviceGetSupportedEventTypes(device: Device, kinds: Out<u64>) = read(|s| device.gpu(&s.machine).and_then(|_| kinds.set(0)));
+    nvmlUnitGetCount(count: Count) = read(|_| count.set(0));
+    nvmlGetExcludedDeviceCount(count: Count) = read(|_| count.set(0));
 
     nvmlDeviceGetNvLinkState(device: Device, _link: c_uint, _active: Count) = read(|s| device::not_offered(s, device));
     nvmlDeviceGetNvLinkRemotePciInfo(device: Device, _link: c_uint, _pci: Pci) = read(|s| device::not_offered(s, device));
@@ -103,15 +134,15 @@ exports! {
     nvmlDeviceGetTemperature(device: Device, _sensor: c_uint, _celsius: Count) = read(|s| device::not_offered(s, device));
     nvmlDeviceGetUtilizationRates(device: Device, _rates: Out<nvmlUtilization_t>) = read(|s| device::not_offered(s, device));
 
-    nvmlDeviceGetComputeRunningProcesses(device: Device, count: Count, list: OldProcesses) = read(|s| device::processes(s, device, &count, &list, structs::process_v1));
-    nvmlDeviceGetComputeRunningProcesses_v2(device: Device, count: Count, list: Processes) = read(|s| device::processes(s, device, &count, &list, structs::process));
-    nvmlDeviceGetComputeRunningProcesses_v3(device: Device, count: Count, list: Processes) = read(|s| device::processes(s, device, &count, &list, structs::process));
-    nvmlDeviceGetGraphicsRunningProcesses(device: Device, count: Count, _list: OldProcesses) = read(|s| device::no_processes(s, device, &count));
-    nvmlDeviceGetGraphicsRunningProcesses_v2(device: Device, count: Count, _list: Processes) = read(|s| device::no_processes(s, device, &count));
-    nvmlDeviceGetGraphicsRunningProcesses_v3(device: Device, count: Count, _list: Processes) = read(|s| device::no_processes(s, device, &count));
-    nvmlDeviceGetMPSComputeRunningProcesses(device: Device, count: Count, _list: OldProcesses) = read(|s| device::no_processes(s, device, &count));
-    nvmlDeviceGetMPSComputeRunningProcesses_v2(device: Device, count: Count, _list: Processes) = read(|s| device::no_processes(s, device, &count));
-    nvmlDeviceGetMPSComputeRunningProcesses_v3(device: Device, count: Count, _list: Processes) = read(|s| device::no_processes(s, device, &count));
+    nvmlDeviceGetComputeRunningProcesses(device: Device, count: Count, list: OldProcesses) = read(|s| device::processes(s, device, Compute, &count, &list, structs::process_v1));
+    nvmlDeviceGetComputeRunningProcesses_v2(device: Device, count: Count, list: Processes) = read(|s| device::processes(s, device, Compute, &count, &list, structs::process));
+    nvmlDeviceGetComputeRunningProcesses_v3(device: Device, count: Count, list: Processes) = read(|s| device::processes(s, device, Compute, &count, &list, structs::process));
+    nvmlDeviceGetGraphicsRunningProcesses(device: Device, count: Count, list: OldProcesses) = read(|s| device::processes(s, device, Graphics, &count, &list, structs::process_v1));
+    nvmlDeviceGetGraphicsRunningProcesses_v2(device: Device, count: Count, list: Processes) = read(|s| device::processes(s, device, Graphics, &count, &list, structs::process));
+    nvmlDeviceGetGraphicsRunningProcesses_v3(device: Device, count: Count, list: Processes) = read(|s| device::processes(s, device, Graphics, &count, &list, structs::process));
+    nvmlDeviceGetMPSComputeRunningProcesses(device: Device, count: Count, list: OldProcesses) = read(|s| device::processes(s, device, Mps, &count, &list, structs::process_v1));
+    nvmlDeviceGetMPSComputeRunningProcesses_v2(device: Device, count: Count, list: Processes) = read(|s| device::processes(s, device, Mps, &count, &list, structs::process));
+    nvmlDeviceGetMPSComputeRunningProcesses_v3(device: Device, count: Count, list: Processes) = read(|s| device::processes(s, device, Mps, &count, &list, structs::process));
 
     nvmlDeviceGetMigMode(device: Device, current: Count, pending: Count) = read(|s| instance::mig_mode(s, device, &current, &pending));
     nvmlDeviceSetMigMode(device: Device, mode: c_uint, activation: Out<nvmlReturn_t>) = change(|s| instance::set_mig_mode(s, device, mode, &activation));

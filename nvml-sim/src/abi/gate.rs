@@ -9,7 +9,6 @@ use std::thread::sleep;
 use nvml_wrapper_sys::bindings::nvmlReturn_t;
 use rustix::process::{Signal, geteuid, getpid, kill_process};
 
-use super::exports::NAMES;
 use crate::calls::CallLog;
 use crate::code::{Answer, Code};
 use crate::faults::{Fate, Faults, Latency, When};
@@ -28,6 +27,17 @@ struct Tools {
     log: Option<Mutex<CallLog>>,
     latency: Latency,
     faults: Mutex<Faults>,
+    compute_device: ComputeDevice,
+}
+
+/// What the field `device` of `nvmlComputeInstanceInfo_t` holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum ComputeDevice {
+    /// The parent GPU, as nvml.h says and as the GPU column of `nvidia-smi mig -lci` shows, which is the
+    /// index of this handle: 0 on every row of the listings of real boards.
+    Parent,
+    /// The MIG device, which some clients take the field for. No driver is known to answer so.
+    Mig,
 }
 
 /// The work of one exported function.
@@ -48,7 +58,14 @@ pub(super) fn change<F: FnOnce(&mut Snapshot) -> Answer>(work: F) -> impl Call {
     Change(work)
 }
 
+/// A call that needs no machine, and works before `nvmlInit` too.
+pub(super) fn always<F: FnOnce() -> Answer>(work: F) -> impl Call {
+    Always(work)
+}
+
 struct Read<F>(F);
+
+struct Always<F>(F);
 
 struct Change<F>(F);
 
@@ -62,6 +79,12 @@ impl<F: FnOnce(&Snapshot) -> Answer> Call for Read<F> {
     fn run(self, session: &mut Session) -> Answer {
         let snapshot = session.store()?.read().map_err(|error| complain(&error, Code::OPERATING_SYSTEM))?;
         self.0(&snapshot)
+    }
+}
+
+impl<F: FnOnce() -> Answer> Call for Always<F> {
+    fn run(self, _session: &mut Session) -> Answer {
+        self.0()
     }
 }
 
@@ -161,22 +184,34 @@ fn open() -> Result<Store, String> {
     Store::open(Path::new(&root), spec.as_ref()).map_err(|e| e.to_string())
 }
 
+/// The form that the environment asks for; without a word of it, that of nvml.h.
+pub(super) fn compute_device() -> ComputeDevice {
+    tools().as_ref().map_or(ComputeDevice::Parent, |tools| tools.compute_device)
+}
+
 fn tools() -> &'static Result<Tools, String> {
     static TOOLS: OnceLock<Result<Tools, String>> = OnceLock::new();
     TOOLS.get_or_init(|| {
-        let known = |name: &str| NAMES.contains(&name);
+        let known = |name: &str| super::names().any(|known| known == name);
         let faults: Faults = parsed("NVML_SIM_FAULTS")?;
         let latency: Latency = parsed("NVML_SIM_LATENCY")?;
         let unknown = faults.unknown_call(known).or_else(|| latency.unknown_call(known));
         if let Some(error) = unknown {
             return Err(error.to_string());
         }
+        let compute_device = match variable("NVML_SIM_CI_DEVICE")?.as_deref() {
+            None | Some("parent") => ComputeDevice::Parent,
+            Some("mig") => ComputeDevice::Mig,
+            Some(other) => {
+                return Err(format!("NVML_SIM_CI_DEVICE: {other:?}: neither parent nor mig"));
+            }
+        };
         let log = variable("NVML_SIM_CALLS")?.map(|path| {
             CallLog::open(Path::new(&path))
                 .map(Mutex::new)
                 .map_err(|e| format!("NVML_SIM_CALLS: {path}: {e}"))
         });
-        Ok(Tools { log: log.transpose()?, latency, faults: Mutex::new(faults) })
+        Ok(Tools { log: log.transpose()?, latency, faults: Mutex::new(faults), compute_device })
     })
 }
 

@@ -12,8 +12,9 @@ use crate::machine::Gpu;
 use crate::rules;
 use crate::store::Snapshot;
 
-/// GPU instance profiles of nvml.h (API 13: `NVML_GPU_INSTANCE_PROFILE_COUNT`).
-const INSTANCE_PROFILES: u32 = 18;
+/// GPU instance profiles that R580 knows: 17 is the first that an H100 and an H200 call invalid. nvml.h has
+/// `NVML_GPU_INSTANCE_PROFILE_3_SLICE_GFX` there since.
+const INSTANCE_PROFILES: u32 = 17;
 
 pub(super) fn mig_mode(s: &Snapshot, device: Device, current: &Out<u32>, pending: &Out<u32>) -> Answer {
     let gpu = device.gpu(&s.machine)?;
@@ -46,7 +47,7 @@ pub(super) fn max_mig_devices(gpu: &Gpu) -> u32 {
 
 pub(super) fn mig_by_index(s: &Snapshot, device: Device, index: u32, mig: &Out<Device>) -> Answer {
     let gpu = device.gpu(&s.machine)?;
-    if index >= gpu.max_mig_devices() {
+    if gpu.current && index >= gpu.max_mig_devices() {
         return Err(Code::INVALID_ARGUMENT);
     }
     mig.set(Device::of_mig(&gpu.mig_device_at(index).ok_or(Code::NOT_FOUND)?))
@@ -109,7 +110,9 @@ fn fill_profile(
     if !gpu.current && !gpu.answers_with_mig_off() {
         return Err(Code::NOT_SUPPORTED);
     }
-    structs::fill::<_, nvmlGpuInstanceProfileInfo_v2_t, nvmlGpuInstanceProfileInfo_v3_t>(info, &profile)
+    structs::fill_profile::<_, nvmlGpuInstanceProfileInfo_v2_t, nvmlGpuInstanceProfileInfo_v3_t>(
+        info, &profile,
+    )
 }
 
 fn by_id(gpu: &Gpu, id: u32) -> Answer<&'static Row> {
@@ -131,7 +134,7 @@ pub(super) fn placements(
 
 pub(super) fn remaining(s: &Snapshot, device: Device, id: u32, count: &Out<u32>) -> Answer {
     let gpu = device.gpu(&s.machine)?;
-    gpu.offers_instances()?;
+    gpu.tells_instances()?;
     count.set(rules::remaining(gpu, by_id(gpu, id)?))
 }
 
@@ -166,7 +169,7 @@ pub(super) fn instances(
     count: &Out<u32>,
 ) -> Answer {
     let gpu = device.gpu(&s.machine)?;
-    gpu.offers_instances()?;
+    gpu.tells_instances()?;
     let profile = by_id(gpu, id)?.id;
     let found: Vec<_> = gpu.instances.iter().filter(|i| i.profile == profile).collect();
     count.set(found.len() as u32)?;
@@ -180,7 +183,7 @@ pub(super) fn instance_by_id(
     instance: &Out<InstanceHandle>,
 ) -> Answer {
     let gpu = device.gpu(&s.machine)?;
-    gpu.offers_instances()?;
+    gpu.tells_instances()?;
     instance.set(InstanceHandle::of(gpu, gpu.instance(id).ok_or(Code::NOT_FOUND)?))
 }
 

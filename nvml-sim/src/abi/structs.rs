@@ -5,11 +5,13 @@ use std::ffi::c_char;
 use mig::boards::{ComputeRow, Row};
 use nvml_wrapper_sys::bindings::*;
 
+use super::gate::{self, ComputeDevice};
 use super::handle::{ComputeHandle, Device, InstanceHandle};
 use super::pointer::Out;
 use crate::code::{Answer, Code};
 use crate::machine::{Gpu, GpuInstance, MigDevice, compute_name};
 use crate::sheet;
+use crate::sysfs;
 
 /// One version of a struct, filled from a value.
 pub(super) trait Versioned<T>: Sized {
@@ -22,12 +24,21 @@ pub(super) trait Versioned<T>: Sized {
     fn of(value: &T) -> Self;
 }
 
-/// Fills the struct of the version the caller wrote into its first field, if it is one of the two.
-pub(super) fn fill<T, A: Versioned<T>, B: Versioned<T>>(out: &Out<impl Copy>, value: &T) -> Answer {
+/// Fills the struct of the version the caller wrote into its first field.
+pub(super) fn fill<T, A: Versioned<T>>(out: &Out<impl Copy>, value: &T) -> Answer {
+    match out.cast::<u32>().get()? {
+        tag if tag == A::TAG => out.cast::<A>().set_versioned(value),
+        _ => Err(Code::ARGUMENT_VERSION_MISMATCH),
+    }
+}
+
+/// Fills a profile's struct, of which there are two versions. An H100 and an H200 give INVALID_ARGUMENT for
+/// any other, as nvml.h documents for these calls.
+pub(super) fn fill_profile<T, A: Versioned<T>, B: Versioned<T>>(out: &Out<impl Copy>, value: &T) -> Answer {
     match out.cast::<u32>().get()? {
         tag if tag == A::TAG => out.cast::<A>().set_versioned(value),
         tag if tag == B::TAG => out.cast::<B>().set_versioned(value),
-        _ => Err(Code::ARGUMENT_VERSION_MISMATCH),
+        _ => Err(Code::INVALID_ARGUMENT),
     }
 }
 
@@ -113,7 +124,8 @@ impl Versioned<InstanceProfile<'_>> for nvmlGpuInstanceProfileInfo_v3_t {
             jpegCount: v2.jpegCount,
             ofaCount: v2.ofaCount,
             memorySizeMB: v2.memorySizeMB,
-            name: v2.name,
+            // Empty on an H100 and an H200, for every profile: only version 2 carries the name.
+            name: [0; 96],
             capabilities: if graphics { NVML_GPU_INSTANCE_PROFILE_CAPS_GFX } else { 0 },
         }
     }
@@ -208,12 +220,14 @@ pub(super) fn instance_placement(start: u32, row: &Row) -> nvmlGpuInstancePlacem
     nvmlGpuInstancePlacement_t { start, size: u32::from(row.size) }
 }
 
-/// The field `device` is named the parent in nvml.h; callers get the MIG device from it
-/// (kubernetes-sigs/dra-driver-nvidia-gpu relies on that).
 pub(super) fn compute_info(device: &MigDevice<'_>) -> nvmlComputeInstanceInfo_t {
-    let compute = crate::rules::compute_row(device.row(), device.compute.profile);
+    let compute = crate::sheet::compute_row(device.row(), device.compute.profile);
+    let named = match gate::compute_device() {
+        ComputeDevice::Parent => Device::of_gpu(device.gpu),
+        ComputeDevice::Mig => Device::of_mig(device),
+    };
     nvmlComputeInstanceInfo_t {
-        device: Device::of_mig(device).raw(),
+        device: named.raw(),
         gpuInstance: InstanceHandle::of(device.gpu, device.instance).raw(),
         id: device.compute.id,
         profileId: device.compute.profile,
@@ -231,7 +245,7 @@ pub(super) fn compute_handle(device: &MigDevice<'_>) -> ComputeHandle {
 
 pub(super) fn attributes(device: &MigDevice<'_>) -> nvmlDeviceAttributes_t {
     let (board, row) = (device.gpu.board, device.row());
-    let compute = crate::rules::compute_row(row, device.compute.profile);
+    let compute = crate::sheet::compute_row(row, device.compute.profile);
     let engines = sheet::engines(board, row);
     nvmlDeviceAttributes_t {
         multiprocessorCount: sheet::compute_sms(board, row, compute),
@@ -253,22 +267,48 @@ pub(super) fn pci_info(gpu: &Gpu) -> nvmlPciInfo_t {
         bus: gpu.bus(),
         device: 0,
         pciDeviceId: gpu.pci_device_id(),
-        pciSubSystemId: gpu.pci_device_id(),
+        pciSubSystemId: gpu.pci_subsystem_id(),
         busId: text(&format!("0000{}", gpu.bdf().to_uppercase())),
     }
 }
 
-pub(super) fn memory(mib: u64) -> nvmlMemory_t {
-    let total = mib << 20;
-    nvmlMemory_t { total, free: total, used: 0 }
+impl Versioned<Gpu> for nvmlPciInfoExt_v1_t {
+    const VERSION: u32 = 1;
+
+    fn of(gpu: &Gpu) -> Self {
+        let nvmlPciInfo_t { domain, bus, device, pciDeviceId, pciSubSystemId, busId, .. } = pci_info(gpu);
+        let class = sysfs::CLASS;
+        Self {
+            version: Self::TAG,
+            domain,
+            bus,
+            device,
+            pciDeviceId,
+            pciSubSystemId,
+            baseClass: class >> 16,
+            subClass: class >> 8 & 0xff,
+            busId,
+        }
+    }
 }
 
-impl Versioned<u64> for nvmlMemory_v2_t {
+/// Memory of a device that nobody uses, in bytes.
+pub(super) struct Memory {
+    pub(super) total: u64,
+    /// What the driver keeps for itself.
+    pub(super) reserved: u64,
+}
+
+/// nvml.h: here `used` is the sum of reserved and allocated memory.
+pub(super) fn memory(&Memory { total, reserved }: &Memory) -> nvmlMemory_t {
+    nvmlMemory_t { total, free: total - reserved, used: reserved }
+}
+
+impl Versioned<Memory> for nvmlMemory_v2_t {
     const VERSION: u32 = 2;
 
-    fn of(&mib: &u64) -> Self {
-        let nvmlMemory_t { total, free, used } = memory(mib);
-        Self { version: Self::TAG, total, reserved: 0, free, used }
+    fn of(&Memory { total, reserved }: &Memory) -> Self {
+        Self { version: Self::TAG, total, reserved, free: total - reserved, used: 0 }
     }
 }
 

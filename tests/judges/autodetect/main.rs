@@ -4,16 +4,21 @@
 //! simulator; and `fake_gpus.conf`, a file of its own tests that takes the place of detection. Both name the
 //! devices of a job in `CUDA_VISIBLE_DEVICES`, so both say, without any code of this project, what a job must see.
 //!
-//! Slurm is 22.05 of Debian 12, for which alone the NVML plugin is packaged. It comes by network once;
-//! `NVML_SIM_SKIP_JUDGES=1` passes over what needs it. What needs `fake_gpus.conf` alone runs on the releases that
-//! `LAB_RELEASES` names, too.
+//! `models` has the NVML plugin of three releases (Debian's component contrib) on every model; jobs run under it on
+//! 22.05, the release of Debian 12. It comes by network once; `NVML_SIM_SKIP_JUDGES=1` passes over what needs it. What
+//! needs `fake_gpus.conf` alone runs on the releases that `LAB_RELEASES` names, too.
 #![forbid(unsafe_code)]
 
+#[path = "../../cli/node.rs"]
+#[allow(dead_code, reason = "shared with the tests of the command line")]
+mod cli;
 #[path = "../fetched.rs"]
+#[allow(dead_code, reason = "shared with other judges")]
 mod fetched;
 
 mod both;
 mod fake;
+mod models;
 mod node;
 mod nvml;
 mod sorted;

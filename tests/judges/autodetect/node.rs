@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use device_map::{DeviceMap, Record};
 use lab::{Lab, Probe, Release, Simulated, User};
 
-use crate::fetched::nvml_plugin;
+use crate::fetched::debian;
 
 const GRES_CONF: &str = "/etc/slurm/gres.conf";
 
@@ -75,7 +75,7 @@ impl Node {
     /// of the names that Slurm gives to what it finds (gres.conf(5), Type).
     pub(crate) fn detecting(self) -> Self {
         let plugins = Release::Bookworm.plugin_directory();
-        let fetched = nvml_plugin().join("tree").join(plugins.trim_start_matches('/'));
+        let fetched = debian("bookworm", &["slurm-wlm-nvml-plugin"]).join(plugins.trim_start_matches('/'));
         self.lab.install(&fetched.join("gpu_nvml.so"), &format!("{plugins}/gpu_nvml.so")).unwrap();
         let simulator = nvml_sim::library_path().unwrap();
         let libraries = Path::new(&plugins).parent().unwrap().display().to_string();
@@ -173,7 +173,8 @@ pub(crate) fn counts(records: &[(String, String)]) -> BTreeMap<&str, usize> {
     counts
 }
 
-fn record(line: &str) -> (String, String) {
+/// Type and files of a record that `slurmd -G` prints.
+pub(crate) fn record(line: &str) -> (String, String) {
     let value = |key: &str| {
         let word = line.split_whitespace().find_map(|word| word.strip_prefix(key));
         word.unwrap_or_else(|| panic!("no {key} in {line}")).to_owned()

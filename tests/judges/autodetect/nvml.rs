@@ -1,7 +1,8 @@
 //! `AutoDetect=nvml` and gresgen describe the same GPUs.
 //!
-//! On 22.05.8 both give the same device files, counts, types and UUIDs, but for these, each of which a test
-//! below shows:
+//! Both give the same device files, counts, types and UUIDs, but for the differences below. Those without a release
+//! are of 22.05.8, and a test here shows each; `models` lists the types that differ on every model and release. On 26.05
+//! none does, and gresgen's names are NVML's there and everywhere.
 //!
 //! 1. **Order.** Slurm sorts what it detected by the place of -1 in `Links`, which counts the devices of one GPU,
 //!    then by file: first devices of every GPU, then second ones. Without detection the order is that of `Gres=`
@@ -15,6 +16,12 @@
 //! 5. **No instances.** slurmd ends where MIG mode is on and a GPU has no instance (21.08.1 to 24.05); gresgen
 //!    writes no record for such a GPU.
 //! 6. **Whole GPUs** are given as numbers: Slurm notes UUIDs of MIG devices alone.
+//! 7. **Long names.** 24.11 asks NVML for a name with room for 63 characters (src/plugins/gpu/nvml/gpu_nvml.c,
+//!    `NVML_DEVICE_NAME_BUFFER_SIZE`). Those of an RTX PRO 6000's MIG devices with `+gfx`, `+me` and the like are longer;
+//!    for them it puts the type together as 22.05 does, so 2, 3 and 4 are true of them.
+//!
+//! gresgen is right in 2, 3, 4 and 7: with Slurm's types a job could not ask for what these devices are. In 1 and 6
+//! nobody is wrong, both name the same devices; 5 Slurm has mended.
 //!
 //! Where NVML index and device minor differ, both follow the minor.
 
