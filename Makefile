@@ -8,7 +8,7 @@ PACKAGES := libslurm-dev libclang-dev gcc pkg-config slurmctld slurmd slurm-clie
 # Tests: other releases of Slurm, judges, package formats; and a systemd, which without systemd-sysv is nobody's init.
 TEST_PACKAGES := procps strace lua5.4 python3 python3-pip debootstrap dpkg-dev rpm systemd
 
-.PHONY: setup setup-tests build release test lint demo bench soak sweep fuzz valgrind test-slurm-matrix hardware hardware-kit install uninstall deb rpm
+.PHONY: setup setup-tests build release test lint demo bench soak race sweep fuzz valgrind test-slurm-matrix hardware hardware-kit install uninstall deb rpm
 
 # Only what is missing is installed, so that a prepared machine needs neither network nor root.
 setup:
@@ -49,13 +49,17 @@ test-slurm-matrix: setup-tests
 	$(CARGO) build --locked
 	$(CARGO) build --locked --release -p slurm-plugin
 	LAB_RELEASES=all SPANK_MIG_SO=$(CURDIR)/target/release/libspank_mig.so $(CARGO) test --locked -p slurm-plugin --test launch --test guard --test safety
-	LAB_RELEASES=all $(CARGO) test --locked -p lab -p gresgen --test lab --test render --test cluster --test health --test autodetect
+	LAB_RELEASES=all $(CARGO) test --locked -p lab -p gresgen --test lab --test render --test cluster --test holders --test race --test health --test autodetect
 	LAB_RELEASES=all $(CARGO) test --locked -p gresgen --test docs packages
 
 soak: setup-tests
 	$(CARGO) build --locked --release -p slurm-plugin
 	SPANK_MIG_SO=$(CURDIR)/target/release/libspank_mig.so \
 	  $(CARGO) test --locked -p slurm-plugin --test launch -- --ignored --nocapture soak
+
+# Layouts applied beside jobs, with and without SIGKILL of the apply.
+race: setup-tests
+	RACE_ROUNDS=$${RACE_ROUNDS:-1000} $(CARGO) test --locked -p gresgen --test race -- --nocapture --test-threads=1
 
 sweep:
 	GRESGEN_SWEEP=full $(CARGO) test --locked --release -p gresgen --test sweep -- --nocapture
