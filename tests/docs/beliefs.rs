@@ -1,8 +1,6 @@
 //! docs/beliefs.md and SECURITY.md name tests and files that there are, and every belief has a source and whoever would
 //! notice.
 
-use std::path::Path;
-
 use crate::checkout;
 
 fn text(path: &str) -> String {
@@ -30,8 +28,8 @@ fn is_test(source: &str, function: &str) -> bool {
 
 /// Files of Slurm, NVIDIA and Linux begin with none of these.
 fn is_of_the_checkout(word: &str) -> bool {
-    let first = Path::new(word).components().next();
-    word.contains('/') && !word.contains(' ') && first.is_some_and(|first| checkout().join(first).is_dir())
+    let first = word.split_once('/').map_or("", |(first, _)| first);
+    !first.is_empty() && !word.contains(' ') && checkout().join(first).is_dir()
 }
 
 #[test]
