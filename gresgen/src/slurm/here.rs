@@ -150,8 +150,12 @@ pub fn other_names(views: &[NodeView]) -> Vec<String> {
 pub fn in_service(root: &Root) -> bool {
     let loaded = || device_map::load(&root.path(Root::LOADED_MAP)).ok();
     let booted = || boot_id(root).ok();
+    runs(root) || loaded().zip(booted()).is_some_and(|(map, boot)| map.boot == boot)
+}
+
+/// Whether this node is in service now: its slurmd runs, or a job of one that was stopped.
+pub fn runs(root: &Root) -> bool {
     daemon::any(root, &["slurmd", "slurmstepd"])
-        || loaded().zip(booted()).is_some_and(|(map, boot)| map.boot == boot)
 }
 
 fn daemons(root: &Root) -> Vec<Daemon> {
