@@ -5,10 +5,12 @@ CARGO ?= cargo
 
 # Build: libslurm-dev has slurm/spank.h, libclang-dev is bindgen's. Run: a real Slurm.
 PACKAGES := libslurm-dev libclang-dev gcc pkg-config slurmctld slurmd slurm-client iproute2
+# Lint: judges of scripts, manual pages, packages and units, beside those of tests/lint/tools.
+LINT_PACKAGES := shellcheck mandoc lintian dpkg-dev rpm python3-rpm python3-venv systemd
 # Tests: other releases of Slurm, judges, package formats; and a systemd, which without systemd-sysv is nobody's init.
 TEST_PACKAGES := procps strace lua5.4 python3 python3-pip debootstrap dpkg-dev rpm systemd
 
-.PHONY: setup setup-tests build release test lint demo bench soak race sweep fuzz valgrind test-slurm-matrix hardware hardware-kit install uninstall deb rpm
+.PHONY: setup setup-tests setup-lint build release test lint demo bench soak race sweep fuzz valgrind test-slurm-matrix hardware hardware-kit install uninstall deb rpm
 
 # Only what is missing is installed, so that a prepared machine needs neither network nor root.
 setup:
@@ -21,15 +23,24 @@ setup:
 setup-tests: PACKAGES += $(TEST_PACKAGES)
 setup-tests: setup
 
+setup-lint: PACKAGES += $(LINT_PACKAGES)
+setup-lint: setup
+	tests/lint/tools
+
 build:
 	$(CARGO) build --locked
 
 release:
 	$(CARGO) build --locked --release
 
-lint:
+# Form: code, documentation of it, dependencies, scripts, packages. docs/testing.md says who judges what.
+lint: setup-lint release
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --quiet --workspace --no-deps --document-private-items
+	tests/lint/dependencies
+	tests/lint/shell
+	tests/lint/packages $(BUILD)
 
 # The plugin is tested as it is shipped: the launch tests load the release build. Cargo sums up each test program;
 # the last line here sums up all of them.
@@ -126,7 +137,7 @@ install:
 	$(call generate,completions bash,$(SHARE)/bash-completion/completions/gresgen)
 	$(call generate,completions zsh,$(SHARE)/zsh/site-functions/_gresgen)
 	$(call generate,completions fish,$(SHARE)/fish/vendor_completions.d/gresgen.fish)
-	for f in README.md docs/*.md examples/* templates/* packaging/guard/*; do \
+	for f in README.md CHANGELOG.md SECURITY.md docs/*.md examples/* templates/* packaging/guard/*; do \
 	  install -D -m 644 $$f $(DOC)/$$f || exit 1; done
 	install -d $(DESTDIR)/etc/gresgen
 
@@ -141,17 +152,19 @@ uninstall:
 PACKAGES_DIR ?= target/packages
 VERSION ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 packaged_plugin_dir = $(if $(filter file,$(origin PLUGIN_DIR)),$(1),$(PLUGIN_DIR))
+# Whoever makes a package answers for it: DEBFULLNAME and DEBEMAIL, as Debian's tools have it.
+MAINTAINER ?= $(or $(DEBFULLNAME),gresgen) <$(or $(DEBEMAIL),root@$(shell hostname))>
 
 deb:
 	@packaging/deb/build $(VERSION) $(BUILD) $(PACKAGES_DIR) \
-	  $(call packaged_plugin_dir,/usr/lib/$(shell dpkg-architecture -qDEB_HOST_MULTIARCH)/slurm-wlm)
+	  $(call packaged_plugin_dir,/usr/lib/$(shell dpkg-architecture -qDEB_HOST_MULTIARCH)/slurm-wlm) '$(MAINTAINER)'
 
 # --build-in-place: the checkout is the source.
 rpm:
 	@command -v rpmbuild >/dev/null || { echo "rpmbuild: not found; install rpm-build (Debian: rpm)" >&2; exit 1; }
 	@work=$$(mktemp -d) && trap 'rm -rf "$$work"' EXIT && \
 	  rpmbuild --quiet --build-in-place -bb packaging/rpm/gresgen.spec --define "_topdir $$work" \
-	    --define "version $(VERSION)" --define "build $(BUILD)" \
+	    --define "release_version $(VERSION)" --define "build $(BUILD)" --define 'packager $(MAINTAINER)' \
 	    --define "plugin_dir $(call packaged_plugin_dir,/usr/lib64/slurm)" && \
 	  mkdir -p $(PACKAGES_DIR) && find "$$work/RPMS" -name '*.rpm' -exec cp {} $(PACKAGES_DIR) \; && \
 	  find "$$work/RPMS" -name '*.rpm' -printf '$(abspath $(PACKAGES_DIR))/%f\n' | sort

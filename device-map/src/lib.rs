@@ -13,9 +13,9 @@
 //! end 1
 //! ```
 //!
-//! A record's position is its index: [`DeviceMap::from_str`] refuses gaps, repeats and a missing end line,
-//! so a half-written map is never half believed. Header lines and columns it does not know are ignored,
-//! so an older plugin reads a newer map.
+//! A record's position is its index: [`DeviceMap::from_str`](DeviceMap#method.from_str) refuses gaps, repeats and a
+//! missing end line, so a half-written map is never half believed. Header lines and columns it does not know are
+//! ignored, so an older plugin reads a newer map.
 #![forbid(unsafe_code)]
 
 mod file;

@@ -14,7 +14,7 @@ use crate::publish::{present_map, release};
 use crate::root::Root;
 use crate::slurm::control::{Config, ControlError, NodeView};
 use crate::slurm::jobs::Given;
-use crate::slurm::transition::{Action, ActionError, Change, Node, Refused, allow, transition};
+use crate::slurm::transition::{Action, ActionError, Change, Node, Refused, allow, reservation, transition};
 use crate::slurm::{GresTable, Release, Settings, attributes, here, hostlist, include, jobs};
 use crate::wait::{self, Ended, Stop};
 
@@ -87,6 +87,8 @@ pub struct Seen {
     present: Option<DeviceMap>,
     /// What it has given out.
     pub given: Occupied,
+    /// Whether a reservation of ours is on the node.
+    pub reserved: bool,
 }
 
 /// What Slurm has given out, or why that is not known.
@@ -110,7 +112,12 @@ impl Seen {
 
     /// Whether this program took the node out of scheduling.
     pub fn is_ours(&self) -> bool {
-        self.view.as_ref().is_some_and(is_ours)
+        self.reserved || self.view.as_ref().is_some_and(is_ours)
+    }
+
+    /// Whether jobs are on the node.
+    pub fn is_busy(&self) -> bool {
+        self.given.as_ref().is_ok_and(|given| !given.jobs.is_empty())
     }
 }
 
@@ -148,6 +155,8 @@ impl Site<'_> {
             config: control.and_then(|control| control.config().ok()).unwrap_or_default(),
             loaded: self.loaded_map(),
             present: present_map(self.root),
+            reserved: control
+                .is_some_and(|control| control.is_reserved(&reservation(&self.node)).unwrap_or_default()),
             given,
         }
     }
@@ -162,7 +171,7 @@ impl Site<'_> {
         });
         match answer {
             Err(ControlError::UnknownNode(_)) => self.unknown_to_slurm().map_err(Arc::new),
-            Err(_) if !here::in_service(self.root) => Ok(Given::default()),
+            Err(_) if !here::was_in_service(self.root) => Ok(Given::default()),
             answer => answer.map_err(Arc::new),
         }
     }
@@ -314,10 +323,14 @@ impl Site<'_> {
 
     /// What is left to put a node back into scheduling that this program took out of it; nothing where it comes back
     /// by itself or was not taken out.
-    pub fn resume(&self, seen: &Seen, left: &Left) -> Option<Action> {
+    pub fn resume(&self, seen: &Seen, left: &Left) -> Vec<Action> {
         // A dynamic node that is forgotten comes back without its drain (seen on 22.05.8, 24.11.5 and 26.05.5).
-        let forgotten = left.actions.iter().any(|action| matches!(action, Action::Delete(_)));
-        (seen.is_ours() && !forgotten).then(|| Action::Resume(self.node.clone()))
+        if left.actions.iter().any(|action| matches!(action, Action::Delete(_))) {
+            return Vec::new();
+        }
+        let release = seen.reserved.then(|| Action::Release(self.node.clone()));
+        let drained = seen.view.as_ref().is_some_and(is_ours);
+        release.into_iter().chain(drained.then(|| Action::Resume(self.node.clone()))).collect()
     }
 
     /// Does what is left, and waits until the node has registered with its new table.

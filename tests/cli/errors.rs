@@ -165,7 +165,7 @@ fn without_the_right_to_change_things_one_can_look() {
     let run = |arguments: &[&str]| {
         let mut command = Command::new(&program);
         command.arg("--nvml-lib").arg(&library).arg("--root").arg(node.path(""));
-        command.args(["--simulate", "a100-40gb"]).args(arguments);
+        command.args(["--simulate", "a100-40gb"]).args(arguments).env("SLURMD_NODENAME", "n1");
         node.finish(command.uid(65534).gid(65534))
     };
     for verb in ["status", "plan", "profiles", "export"] {

@@ -260,6 +260,31 @@ fn a_slice_in_use_is_left_alone_and_its_user_named() {
 }
 
 #[test]
+fn the_mode_of_a_gpu_in_use_stays_and_its_user_is_named() {
+    let node =
+        Node::with_layout("a100-40gb:2", &["devices: all, mig-enabled: true, mig-devices: {1g.5gb: 7}"]);
+    let gpu = |index: usize| {
+        let status: serde_json::Value = serde_json::from_str(&node.ok(&["status", "--json"])).unwrap();
+        status["gpus"][index].clone()
+    };
+    let uuid = gpu(1)["uuid"].as_str().unwrap().to_owned();
+    let mut sleeper = Command::new("sleep").arg("60").spawn().unwrap();
+    node.occupy(&uuid, sleeper.id());
+    let user = format!("process {} (sleep, user root)", sleeper.id());
+    let status = node.ok(&["status"]);
+    let refused = node.run(&["apply"]);
+    let (first, second) = (gpu(0), gpu(1));
+    sleeper.kill().unwrap();
+    sleeper.wait().unwrap();
+    assert_eq!(status.matches(&format!("  used by {user}\n")).count(), 1, "{status}");
+    assert_eq!(refused.code, 4, "{}", refused.stderr);
+    assert!(refused.stderr.contains(&format!("GPU 1: in use by {user}")), "{}", refused.stderr);
+    assert_eq!((&first["mode"]["current"], &second["mode"]["current"]), (&false.into(), &false.into()));
+    assert_eq!(second["holders"][0]["pid"], sleeper.id(), "{second}");
+    assert_eq!(node.run(&["apply", "-q"]).code, 0, "the process has ended");
+}
+
+#[test]
 fn a_command_runs_on_a_slice_that_stays_its_own() {
     let node = Node::with_layout("a100-40gb:2", &MIXED);
     node.ok(&["apply", "-q"]);

@@ -18,10 +18,22 @@ fn view(node: &Node) -> String {
     node.lab.run(&["scontrol", "-o", "show", "node", "n1"]).unwrap().stdout
 }
 
-/// Waits until the node is, or is not, drained by gresgen.
-fn wait_drained(node: &Node, drained: bool) {
-    let is = || Ok((view(node).contains("Reason=gresgen: ") == drained).then_some(()));
-    node.lab.wait("the fence", is).unwrap();
+/// What stands on the node, of drains and reservations of gresgen's.
+fn fence(node: &Node) -> &'static str {
+    let reservation = ["scontrol", "show", "reservation", "gresgen-n1"];
+    let reserved =
+        node.lab.command(&reservation).output().unwrap().stdout.contains("ReservationName=gresgen-n1");
+    match (reserved, view(node).contains("Reason=gresgen: ")) {
+        (false, false) => "nothing",
+        (true, false) => "a reservation",
+        (false, true) => "a drain",
+        (true, true) => "both",
+    }
+}
+
+/// Waits until it is so.
+fn wait_fence(node: &Node, what: &str) {
+    node.lab.wait("the fence", || Ok((fence(node) == what).then_some(()))).unwrap();
 }
 
 fn state(node: &Node, job: JobId) -> String {
@@ -41,7 +53,7 @@ fn no_job_is_placed_on_what_goes() {
         let stays = node.waiting("1g.5gb");
         let (answer, jobs) = scope(|scope| {
             let apply = scope.spawn(|| slowly(&node, 2000, &["--layout", "elsewhere", "apply"]));
-            wait_drained(&node, true);
+            wait_fence(&node, "a reservation");
             let jobs = [submit("3g.20gb"), submit("3g.20gb")];
             sleep(Duration::from_millis(1500));
             assert!(jobs.iter().all(|job| state(&node, *job) == "PENDING"), "{release}");
@@ -49,8 +61,9 @@ fn no_job_is_placed_on_what_goes() {
         });
         // Slurm's indexes still mean what is gone.
         assert!(jobs.iter().all(|job| state(&node, *job) == "PENDING"), "{release}");
-        assert!(view(&node).contains("MIXED+DRAIN"), "{release}: {}", view(&node));
-        assert!(answer.left().last().unwrap().ends_with("State=RESUME"), "{release}: {:?}", answer.left());
+        assert_eq!(fence(&node), "a reservation", "{release}");
+        let last = *answer.left().last().unwrap();
+        assert_eq!(last, "scontrol delete ReservationName=gresgen-n1", "{release}");
         // It is said again until it is done.
         let again = node.gresgen(&["apply"]).must_be(6);
         assert_eq!(again.left(), answer.left(), "{release}");
@@ -63,6 +76,7 @@ fn no_job_is_placed_on_what_goes() {
         let reports = node.reports(stays);
         assert_eq!(reports[0], reports[1], "{release}");
         node.gresgen(&["apply"]).must_be(0);
+        assert_eq!(fence(&node), "nothing", "{release}");
     }
 }
 
@@ -112,17 +126,50 @@ fn after_a_kill_the_next_apply_takes_the_fence_back() {
     }
 }
 
+/// Not even for a moment is the next step of a job that stays held up.
 #[test]
 fn a_step_that_fails_leaves_the_node_in_service() {
-    let Some(node) = Node::in_service(Release::Bookworm) else { return };
-    let before = node.picture();
-    let apply =
-        "NVML_SIM_FAULTS=nvmlDeviceCreateGpuInstanceWithPlacement@1=UNKNOWN gresgen --layout elsewhere apply";
-    let failed = node.lab.command(&["sh", "-c", apply]).output().unwrap();
-    assert_eq!(failed.code, 1, "{}{}", failed.stdout, failed.stderr);
-    assert_eq!(node.picture(), before);
-    assert_eq!(node.lab.node_state("n1").unwrap(), "IDLE");
-    assert_eq!(node.job("3g.20gb").kind, "3g.20gb");
+    for release in Release::selected() {
+        let Some(node) = Node::in_service(release) else { return };
+        let before = node.picture();
+        let job = node.waiting("1g.5gb");
+        let apply = "NVML_SIM_FAULTS=nvmlDeviceCreateGpuInstanceWithPlacement@1=UNKNOWN gresgen --layout elsewhere apply";
+        let failed =
+            node.lab.command(&["sh", "-c", &format!("{apply}; touch /var/lab/out/go")]).output().unwrap();
+        assert!(failed.stderr.contains("the previous layout is back"), "{}{}", failed.stdout, failed.stderr);
+        assert_eq!(node.picture(), before);
+        assert_eq!(fence(&node), "nothing", "{release}");
+        node.reports(job);
+        assert_eq!(node.job("3g.20gb").kind, "3g.20gb");
+    }
+}
+
+/// A job in such a reservation would run through one of ours.
+#[test]
+fn where_somebody_maintains_the_node_it_is_drained() {
+    for release in Release::selected() {
+        let Some(node) = Node::in_service(release) else { return };
+        let job = node.waiting("1g.5gb");
+        let create = "scontrol create reservation ReservationName=other StartTime=now Duration=60 Nodes=n1 Users=alice \
+                      Flags=MAINT,IGNORE_JOBS";
+        node.lab.run(&["sh", "-c", create]).unwrap();
+        scope(|scope| {
+            let apply = scope.spawn(|| slowly(&node, 2000, &["--layout", "elsewhere", "apply"]));
+            wait_fence(&node, "a drain");
+            let words = ["-w", "n1", "--reservation=other", "--gres=gpu:3g.20gb:1"];
+            let other = node.lab.sbatch(User::Alice, &words, "lab-probe").unwrap();
+            sleep(Duration::from_millis(1500));
+            let answer = apply.join().unwrap().must_be(6);
+            assert_eq!(state(&node, other), "PENDING", "{release}");
+            assert!(
+                answer.left().last().unwrap().ends_with("State=RESUME"),
+                "{release}: {:?}",
+                answer.left()
+            );
+        });
+        node.go();
+        node.reports(job);
+    }
 }
 
 /// Ctrl-C while jobs are waited for.
@@ -137,13 +184,14 @@ fn an_interrupted_wait_ends_at_once_and_opens_the_node() {
                 let apply = "gresgen --layout more apply --drain=1h & echo $! >/tmp/pid; wait $!";
                 node.lab.command(&["sh", "-c", apply]).output().unwrap()
             });
-            wait_drained(&node, true);
+            wait_fence(&node, "a drain");
             node.lab.run(&["sh", "-c", "kill -INT $(cat /tmp/pid)"]).unwrap();
             apply.join().unwrap()
         });
         assert_eq!(answer.code, 130, "{release}: {}{}", answer.stdout, answer.stderr);
-        assert!(!view(&node).contains("DRAIN"), "{release}: {}", view(&node));
+        assert_eq!(fence(&node), "nothing", "{release}");
         assert_eq!(node.picture(), before, "{release}");
+        node.lab.wait_nodes().unwrap();
         node.go();
         node.reports(job);
     }
@@ -168,7 +216,7 @@ fn what_somebody_else_did_to_the_node_stays() {
         // Somebody drains it while it changes.
         scope(|scope| {
             let apply = scope.spawn(|| slowly(&node, 1500, &["--layout", "day", "apply", "--slurm=apply"]));
-            wait_drained(&node, true);
+            wait_fence(&node, "a drain");
             set("DRAIN", "a broken disk");
             apply.join().unwrap().must_be(0);
         });
@@ -179,7 +227,7 @@ fn what_somebody_else_did_to_the_node_stays() {
         // Somebody resumes it while it changes: the next step drains it again.
         scope(|scope| {
             let apply = scope.spawn(|| slowly(&node, 1500, &["--layout", "without-1g", "apply"]));
-            wait_drained(&node, true);
+            wait_fence(&node, "a drain");
             node.lab.run(&["scontrol", "update", "NodeName=n1", "State=UNDRAIN"]).unwrap();
             apply.join().unwrap().must_be(6);
         });

@@ -2,6 +2,7 @@
 //! reader is shown is what comes out.
 #![forbid(unsafe_code)]
 
+mod beliefs;
 mod boot;
 mod document;
 mod install;
@@ -64,7 +65,8 @@ fn excuse(step: &Step) -> Option<String> {
 /// Links between documents lead somewhere.
 #[test]
 fn links_lead_to_files() {
-    for path in documents() {
+    let beside = ["CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"].map(|name| checkout().join(name));
+    for path in documents().into_iter().chain(beside) {
         let text = std::fs::read_to_string(&path).unwrap();
         let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
         for target in targets.filter(|target| !target.contains("://") && !target.starts_with('#')) {

@@ -10,6 +10,7 @@ if [ "${1-}" = --now ]; then now=yes; shift; fi
 
 unit_file() { ls "/usr/lib/systemd/system/$1.service"; }
 
+# shellcheck disable=SC2086 # A word for each process.
 stop() {
     pid=$(pidof "$1") || return 0
     kill $pid
@@ -21,6 +22,7 @@ start() {
     slurmctld | slurmd) "$1" ;;
     *) # A unit of this project: what it would run, judged as it says.
         set +e
+        # shellcheck disable=SC2091 # The command line of the unit.
         $(sed -n 's/^ExecStart=//p' "$(unit_file "$1")")
         code=$?
         set -e

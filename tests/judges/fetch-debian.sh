@@ -12,6 +12,7 @@ exec 9>"$apt.lock"
 flock 9
 
 # The mirror from which this machine takes its own release.
+# shellcheck source=/dev/null
 . /etc/os-release
 mirror=$(apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' |
     awk -v own="$VERSION_CODENAME main" '$1 " " $2 == own { print $3; exit }')

@@ -165,6 +165,8 @@ fn act(lab: &Lab, action: &Action, layout: &Layout, old: &Layout) {
         Action::Drain { .. }
         | Action::Resume(_)
         | Action::Undrain(_)
+        | Action::Reserve(_)
+        | Action::Release(_)
         | Action::Reason { .. }
         | Action::Delete(_)
         | Action::StartDynamic { .. } => {

@@ -61,7 +61,7 @@ pub enum ApplyError {
     /// GPUs and files are done; Slurm could not be told.
     #[error("the GPUs and the files are done, but not Slurm: {error}")]
     Untold {
-        /// The node, where it stays out of scheduling.
+        /// What puts the node back into scheduling, as a shell line; `None` where it is not out of it.
         drained: Option<String>,
         /// What failed.
         #[source]
@@ -70,8 +70,8 @@ pub enum ApplyError {
     /// It failed, and the node stays out of scheduling.
     #[error("{error}")]
     Drained {
-        /// The node.
-        node: String,
+        /// What puts it back, as a shell line.
+        release: String,
         /// What failed.
         #[source]
         error: Box<ApplyError>,

@@ -27,7 +27,7 @@ fn page() -> std::io::Result<Vec<u8>> {
     let mut page = Vec::new();
     let mut command = Cli::command();
     command.build();
-    let man = Man::new(command.clone()).manual("System administration");
+    let man = Man::new(command.clone()).title("GRESGEN").date(release_date()).manual("System administration");
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
     let mut roff = Roff::new();
@@ -48,6 +48,15 @@ fn page() -> std::io::Result<Vec<u8>> {
     roff.text([roman("nvidia-smi(1), scontrol(1), srun(1), gres.conf(5), slurm.conf(5)")]);
     roff.to_writer(&mut page)?;
     Ok(page)
+}
+
+/// The day of this release: the newest heading of CHANGELOG.md, `## VERSION - DATE`, ends with it.
+fn release_date() -> &'static str {
+    let mut lines = include_str!("../../../CHANGELOG.md").lines();
+    lines
+        .find(|line| line.starts_with("## "))
+        .and_then(|heading| heading.split(" - ").nth(1))
+        .unwrap_or_default()
 }
 
 fn verb(roff: &mut Roff, verb: &Command) {

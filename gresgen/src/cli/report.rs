@@ -209,6 +209,11 @@ impl From<SiteError> for Failure {
     }
 }
 
+/// What a failure behind a fence has to say.
+fn takes_no_jobs(release: &str) -> String {
+    format!("the node takes no new jobs until gresgen apply, or: {release}")
+}
+
 /// What a failure after a drain has to say.
 pub fn stays_drained(node: &str) -> String {
     format!("{node} stays drained until: scontrol update NodeName={node} State=RESUME")
@@ -268,11 +273,11 @@ impl From<ApplyError> for Failure {
                 )
                 .hint("gresgen apply says what is left to do");
                 match drained {
-                    Some(node) => failure.also(&stays_drained(node)),
+                    Some(release) => failure.also(&takes_no_jobs(release)),
                     None => failure,
                 }
             }
-            ApplyError::Drained { node, error } => Failure::from(*error).also(&stays_drained(&node)),
+            ApplyError::Drained { release, error } => Failure::from(*error).also(&takes_no_jobs(&release)),
             ApplyError::Driver(error) => error.into(),
             ApplyError::Wish(error) => error.into(),
             ApplyError::Publish(error) => error.into(),
@@ -300,6 +305,11 @@ impl From<ApplyError> for Failure {
                      finish or gresgen apply --undo to go back"
                 ))
             }
+            // Persistence mode alone holds a GPU (NVSentinel#1690), and so does a client of the driver.
+            ApplyError::Reset { .. } => Failure::new(Exit::Failure, error).hint(
+                "a client of the GPU keeps it from being reset: gresgen check names those it knows; nvidia-smi -pm 0 and \
+                 systemctl stop nvidia-persistenced end persistence mode",
+            ),
             ApplyError::Unfinished(_) => {
                 Failure::new(Exit::Failure, error).hint("gresgen apply, once the cause is gone, notes it")
             }

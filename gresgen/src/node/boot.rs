@@ -59,7 +59,7 @@ pub fn give_up(
     }
     // An error may have more lines than one; sinfo shows one.
     let reason: String = reason.lines().next().unwrap_or_default().chars().take(200).collect();
-    Ok(Fence::raise(site.clone(), &reason).map(drop))
+    Ok(Fence::raise(site.clone(), &reason, false).map(drop))
 }
 
 fn publish(inventory: &Inventory, site: &Site<'_>) -> Result<(), PublishError> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::chosen::Chosen;
 use super::fence::{self, Fence, Lowered};
-use super::prepared::{in_use, possible};
+use super::prepared::{beside_jobs, in_use, possible};
 use super::{Node, Options, Prepared};
 use crate::apply::error::in_the_way;
 use crate::apply::forecast::forecast;
@@ -114,7 +114,8 @@ impl<'n> Node<'n> {
                 .stage(self.root, options.adopt)?;
         }
         if prepared.fenced {
-            return self.fenced(wish, options, waits, events);
+            let beside = beside_jobs(&prepared.seen, options);
+            return self.fenced(wish, options, waits, beside, events);
         }
         let (before, steps) = (prepared.before.clone(), prepared.steps.clone());
         let applied = Run { node: self, wish, options, events, fence: None }.apply(prepared)?;
@@ -127,10 +128,11 @@ impl<'n> Node<'n> {
         wish: &dyn Wish,
         options: &Options<'_>,
         waits: Option<Duration>,
+        beside: bool,
         events: &mut Events<'_>,
     ) -> Result<Done, ApplyError> {
         let node = self.site.node.clone();
-        let mut fence: Fence<'n> = Fence::raise(self.site.clone(), options.what)?;
+        let mut fence: Fence<'n> = Fence::raise(self.site.clone(), options.what, beside)?;
         let idle = waits.map_or(Ok(()), |limit| {
             (events.show)(Event::Waiting(&node, limit));
             fence.wait_idle(limit, &events.stop)
@@ -144,7 +146,7 @@ impl<'n> Node<'n> {
             Ok(prepared) => prepared,
             // The same command waits again: the jobs that are left keep the node to themselves until then.
             Err(error @ ApplyError::Site(SiteError::NotIdle(ActionError::Busy { .. }))) => return Err(error),
-            Err(error) => return Err(lower_for(&fence, &node, error, &events.stop)),
+            Err(error) => return Err(lower_for(&fence, error, &events.stop)),
         };
         let (before, steps) = (prepared.before.clone(), prepared.steps.clone());
         let applied = Run { node: self, wish, options, events, fence: Some(&mut fence) }.apply(prepared);
@@ -153,8 +155,8 @@ impl<'n> Node<'n> {
                 self.tell(Told { before, steps, fence: Some(&fence) }, applied, options, &events.stop)
             }
             // Slurm's indexes mean what they meant.
-            Err(error) if error.is_undone() => Err(lower_for(&fence, &node, error, &events.stop)),
-            Err(error) => Err(ApplyError::Drained { node, error: error.into() }),
+            Err(error) if error.is_undone() => Err(lower_for(&fence, error, &events.stop)),
+            Err(error) => Err(ApplyError::Drained { release: fence.release(), error: error.into() }),
         }
     }
 
@@ -170,7 +172,8 @@ impl<'n> Node<'n> {
         let seen = self.site.look();
         let mut left = self.site.pending(&seen, &table);
         if options.tell_slurm && left.here {
-            let drained = seen.is_ours().then(|| self.site.node.clone());
+            let resume = self.site.resume(&seen, &left);
+            let drained = resume.first().map(ToString::to_string);
             self.site
                 .carry_out(&left, &table, stop)
                 .map_err(|error| ApplyError::Untold { drained, error })?;
@@ -219,10 +222,10 @@ struct Changed {
 }
 
 /// Takes the fence back for an error that left the node as it was.
-fn lower_for(fence: &Fence<'_>, node: &str, error: ApplyError, stop: &Stop) -> ApplyError {
+fn lower_for(fence: &Fence<'_>, error: ApplyError, stop: &Stop) -> ApplyError {
     match fence.lower(stop) {
         Ok(_) => error,
-        Err(_) => ApplyError::Drained { node: node.to_owned(), error: error.into() },
+        Err(_) => ApplyError::Drained { release: fence.release(), error: error.into() },
     }
 }
 

@@ -118,7 +118,8 @@ impl Node<'_> {
             && seen.view.is_some()
             && (!steps.is_empty() || seen.records() != table.records);
         let mut left = self.site.pending(&seen, &table);
-        let resume = if fenced { self.will_resume(&seen, &left) } else { self.site.resume(&seen, &left) };
+        let resume =
+            if fenced { self.will_resume(&seen, &left, options) } else { self.site.resume(&seen, &left) };
         left.actions.extend(resume);
         let interrupted = Intent::load(self.root)?.filter(|intent| intent.boot == before.boot);
         Ok(Prepared {
@@ -137,11 +138,21 @@ impl Node<'_> {
     }
 
     /// How the fence will be taken back, where it will not be by the change itself: nobody else's drain is.
-    fn will_resume(&self, seen: &Seen, left: &Left) -> Option<Action> {
-        let theirs = seen.view.as_ref().is_some_and(|view| view.is("DRAIN")) && !seen.is_ours();
+    fn will_resume(&self, seen: &Seen, left: &Left, options: &Options<'_>) -> Vec<Action> {
+        let node = || self.site.node.clone();
+        let stands = self.site.resume(seen, left);
+        let theirs = seen.view.as_ref().is_some_and(|view| view.is("DRAIN"));
         let forgotten = left.actions.iter().any(|action| matches!(action, Action::Delete(_)));
-        (!theirs && !forgotten && !left.actions.is_empty()).then(|| Action::Resume(self.site.node.clone()))
+        if !stands.is_empty() || theirs || forgotten || left.actions.is_empty() {
+            return stands;
+        }
+        vec![if beside_jobs(seen, options) { Action::Release(node()) } else { Action::Resume(node()) }]
     }
+}
+
+/// Whether jobs stay on the node while it changes.
+pub(super) fn beside_jobs(seen: &Seen, options: &Options<'_>) -> bool {
+    options.drain.is_none() && seen.is_busy()
 }
 
 /// The targets of a wish. Where instances in use are all that is in its way, those it would have if nobody used them,

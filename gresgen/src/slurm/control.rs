@@ -17,6 +17,7 @@ pub use listing::Listing;
 pub use node::NodeView;
 
 use super::release::{Release, UnknownRelease};
+use super::transition::reservation;
 use command::{answer, run};
 
 /// Why Slurm gave no answer.
@@ -131,6 +132,36 @@ impl Control {
     /// [`ControlError`].
     pub fn node_text(self, name: &str) -> Result<String, ControlError> {
         run("scontrol", &["-d", "-o", "show", "node", name])
+    }
+
+    /// Whether there is a reservation of this name.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub fn is_reserved(self, name: &str) -> Result<bool, ControlError> {
+        match run("scontrol", &["-o", "show", "reservation", name]) {
+            Ok(text) => Ok(text.contains(&format!("ReservationName={name} "))),
+            Err(ControlError::Refused { what, .. }) if what.contains("not found") => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether a reservation with the flag MAINT has this node, or may have it, but for the one of this program.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub fn is_maintained_by_others(self, node: &str) -> Result<bool, ControlError> {
+        let text = run("scontrol", &["-o", "show", "reservation"])?;
+        let has = |line: &str| {
+            let value = |key: &str| line.split_whitespace().find_map(|w| w.strip_prefix(key));
+            let maintains = value("Flags=").is_some_and(|flags| flags.split(',').any(|flag| flag == "MAINT"));
+            let nodes = value("Nodes=").map(super::hostlist::expand);
+            let ours = value("ReservationName=").is_some_and(|name| name == reservation(node));
+            maintains
+                && !ours
+                && nodes.is_none_or(|nodes| nodes.is_ok_and(|all| all.iter().any(|n| n == node)))
+        };
+        Ok(text.lines().any(has))
     }
 
     /// GRES types of GPUs on all nodes, each once.

@@ -165,13 +165,18 @@ pub fn other_names(views: &[NodeView]) -> Vec<String> {
     Host::this().nodes(&lines).into_iter().collect()
 }
 
-/// Whether a job of Slurm may have come to this host since its boot: a slurmd or a step of a job runs, or a slurmd has
-/// loaded the devices. Where that is not so, slurmctld need not be there to be asked.
+/// Whether Slurm works on this host now: a slurmd runs, or a step of a job of one that was stopped.
 pub fn in_service(root: &Root) -> bool {
+    daemon::any(root).is_some()
+}
+
+/// Whether a job of Slurm may have come to this host since its boot, or a slurmd has loaded the devices. Where that is
+/// not so, slurmctld need not be there to be asked.
+pub fn was_in_service(root: &Root) -> bool {
     sign(root).is_some()
 }
 
-/// What says so.
+/// What says that Slurm was here since the boot.
 fn sign(root: &Root) -> Option<String> {
     let loaded = root.path(Root::LOADED_MAP);
     // Only a map that is surely of another boot says nothing about this one.

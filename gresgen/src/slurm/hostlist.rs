@@ -176,47 +176,48 @@ enum Piece<'a> {
     Numbers(Vec<String>),
 }
 
+/// Most bytes that the names of one part may have together.
+const MAX_BYTES: usize = 16 << 20;
+
+const TOO_MANY: &str = "stands for too many names";
+
 fn unfold_token(token: &str, names: &mut Vec<String>) -> Result<(), &'static str> {
-    const TOO_MANY: &str = "stands for too many names";
     let pieces = pieces(token)?;
-    let count = pieces.iter().try_fold(1usize, |count, piece| match piece {
-        Piece::Text(_) => Some(count),
-        Piece::Numbers(numbers) => count.checked_mul(numbers.len()),
-    });
-    // Counted before any name is made: a few brackets stand for more names than memory holds.
-    if count.is_none_or(|count| count > MAX_NAMES - names.len().min(MAX_NAMES)) {
+    let numbered: Vec<(usize, usize)> = pieces
+        .iter()
+        .enumerate()
+        .filter_map(|(at, piece)| match piece {
+            Piece::Text(_) => None,
+            Piece::Numbers(numbers) => Some((at, numbers.len())),
+        })
+        .collect();
+    let count: usize = numbered.iter().map(|(_, count)| count).product();
+    // Counted before any name is made: a few brackets, or a long text before one, are more than memory holds.
+    if names.len() + count > MAX_NAMES || count.saturating_mul(token.len()) > MAX_BYTES {
         return Err(TOO_MANY);
     }
-    let start = names.len();
-    names.push(String::new());
-    let brackets: Vec<usize> =
-        (0..pieces.len()).filter(|&at| matches!(pieces[at], Piece::Numbers(_))).collect();
     // Slurm turns the last pair fastest, and of those before it the first (`_push_range_list` calls itself).
-    let order = brackets.split_last().map(|(last, before)| before.iter().rev().chain([last]));
-    let mut chosen: Vec<Vec<(usize, usize)>> = vec![Vec::new()];
-    for &at in order.into_iter().flatten() {
-        let Piece::Numbers(numbers) = &pieces[at] else { continue };
-        let grown = chosen
-            .iter()
-            .flat_map(|taken| (0..numbers.len()).map(move |number| [&taken[..], &[(at, number)]].concat()));
-        chosen = grown.collect();
-    }
-    names.truncate(start);
-    names.extend(chosen.iter().map(|taken| {
-        let text = pieces.iter().enumerate().map(|(at, piece)| match piece {
+    let last = numbered.len().saturating_sub(1);
+    let fastest_first: Vec<(usize, usize)> =
+        numbered[last..].iter().chain(&numbered[..last]).copied().collect();
+    let mut turned = vec![0; pieces.len()];
+    for mut number in 0..count {
+        for &(at, count) in &fastest_first {
+            turned[at] = number % count;
+            number /= count;
+        }
+        let text = pieces.iter().zip(&turned).map(|(piece, &number)| match piece {
             Piece::Text(text) => *text,
-            Piece::Numbers(numbers) => {
-                taken.iter().find(|(place, _)| *place == at).map_or("", |(_, number)| &numbers[*number])
-            }
+            Piece::Numbers(numbers) => &numbers[number],
         });
-        text.collect::<String>()
-    }));
+        names.push(text.collect());
+    }
     Ok(())
 }
 
 fn pieces(token: &str) -> Result<Vec<Piece<'_>>, &'static str> {
     let mut pieces = Vec::new();
-    let mut rest = token;
+    let (mut rest, mut room) = (token, MAX_NAMES);
     while let Some((text, inside)) = rest.split_once('[') {
         let (list, after) = inside.split_once(']').ok_or("a bracket is not closed")?;
         if text.contains(']') || list.contains('[') {
@@ -224,8 +225,10 @@ fn pieces(token: &str) -> Result<Vec<Piece<'_>>, &'static str> {
         }
         let mut numbered = Vec::new();
         for range in list.split(',') {
-            numbered.extend(numbers(range, MAX_NAMES - numbered.len().min(MAX_NAMES))?);
+            numbered.extend(numbers(range, room - numbered.len())?);
         }
+        // Each pair multiplies the names of those before it.
+        room /= numbered.len();
         pieces.extend([Piece::Text(text), Piece::Numbers(numbered)]);
         rest = after;
     }
@@ -248,7 +251,7 @@ fn numbers(range: &str, room: usize) -> Result<Vec<String>, &'static str> {
         return Err("a range runs backwards");
     }
     if last - first >= room as u64 {
-        return Err("stands for too many names");
+        return Err(TOO_MANY);
     }
     Ok((first..=last).map(|n| format!("{n:0w$}", w = low.len())).collect())
 }
@@ -289,6 +292,20 @@ mod tests {
             "x1y3z05 x2y3z05 x1y4z05 x2y4z05",
             "as Slurm 22.05.8 prints them"
         );
+    }
+
+    #[test]
+    fn what_memory_does_not_hold_is_counted_first() {
+        for text in [
+            format!("n{}", "[0-65535]".repeat(5000)),
+            format!("n{}", "[0-1]".repeat(17)),
+            format!("{}[0-65535]", "n".repeat(1 << 20)),
+            "n[0-65535],".repeat(2),
+        ] {
+            assert_eq!(unfold(&text).unwrap_err().what, TOO_MANY, "{}", &text[..20]);
+        }
+        assert_eq!(unfold(&format!("n{}", "[7]".repeat(5000))).unwrap().len(), 1);
+        assert_eq!(unfold("n[0-65535]").unwrap().len(), MAX_NAMES);
     }
 
     #[test]

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Boots a systemd within a lab: a container in namespaces of its own, whose units are Debian's targets, Debian's
 # slurmd.service and those of FOLDER. Prints the pid of that systemd, as the lab numbers it.
 #
@@ -18,7 +19,7 @@ if [ "${3:-}" != inside ]; then
     rm -f /run/systemd.pid
     enter='echo 0 >"$1/cgroup.procs"; exec unshare --pid --mount --cgroup --fork --kill-child sh "$2" "$3" "$4" inside'
     setsid sh -c "$enter" sh "$group" "$0" "$folder" "$tree" >/var/log/systemd.log 2>&1 </dev/null &
-    for attempt in $(seq 500); do
+    for _ in $(seq 500); do
         [ -s /run/systemd.pid ] && exec cat /run/systemd.pid
         sleep 0.02
     done

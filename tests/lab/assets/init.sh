@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Pid 1 of a lab: builds its root, then waits for the end of standard input.
 #
 # usage: init GROUP ROOT HOSTNAME HIERARCHY [SOURCE TARGET]...

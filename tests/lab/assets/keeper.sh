@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Runs a lab and outlives the process that asked for it, so that a killed test leaves nothing behind.
 #
 # usage: keeper INIT GROUP ROOT HOSTNAME [SOURCE TARGET]...
@@ -11,7 +12,7 @@ unshare --net --mount --pid --uts --fork --kill-child -- bash -c "$init" init "$
 status=$?
 exec >/dev/null 2>&1
 # The kernel frees the cgroups of killed processes a moment after it reaped them.
-for attempt in 1 2 3 4 5 6 7 8 9 10; do
+for _ in 1 2 3 4 5 6 7 8 9 10; do
     find /sys/fs/cgroup/"$1" /sys/fs/cgroup/*/"$1" -depth -type d -exec rmdir {} +
     ls -d /sys/fs/cgroup/"$1" /sys/fs/cgroup/*/"$1" || exit $status
     sleep 0.1

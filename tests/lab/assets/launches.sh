@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # The timed part of the launch benchmark, run as a batch script inside an allocation.
 #
 # usage: launches ROUNDS FOLDER

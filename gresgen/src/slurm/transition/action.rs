@@ -47,6 +47,10 @@ pub enum Action {
     },
     /// Put the node back into scheduling.
     Resume(String),
+    /// Reserve the node for nobody, beside the jobs that run on it.
+    Reserve(String),
+    /// Take that reservation back.
+    Release(String),
     /// Take back a drain and nothing else: a node that is down for another reason stays down.
     Undrain(String),
     /// Say again why a node is out of service.
@@ -101,6 +105,21 @@ impl Action {
             }
             Action::Resume(node) => {
                 words(&["scontrol", "update", &format!("NodeName={node}"), "State=RESUME"])
+            }
+            Action::Reserve(node) => words(&[
+                "scontrol",
+                "create",
+                "reservation",
+                &format!("ReservationName={}", reservation(node)),
+                "StartTime=now",
+                // It must not end by itself while the node is half cut.
+                "Duration=UNLIMITED",
+                &format!("Nodes={node}"),
+                "Users=root",
+                "Flags=MAINT,IGNORE_JOBS",
+            ]),
+            Action::Release(node) => {
+                words(&["scontrol", "delete", &format!("ReservationName={}", reservation(node))])
             }
             Action::Undrain(node) => {
                 words(&["scontrol", "update", &format!("NodeName={node}"), "State=UNDRAIN"])
@@ -158,6 +177,11 @@ impl Action {
             false => Err(fail(String::from_utf8_lossy(&output.stderr).trim().to_owned())),
         }
     }
+}
+
+/// Name of the reservation of ours on a node.
+pub fn reservation(node: &str) -> String {
+    format!("gresgen-{node}")
 }
 
 /// States of a node that slurmctld waits to hear from.
