@@ -10,7 +10,7 @@ LINT_PACKAGES := shellcheck mandoc lintian dpkg-dev rpm python3-rpm python3-venv
 # Tests: other releases of Slurm, judges, package formats; and a systemd, which without systemd-sysv is nobody's init.
 TEST_PACKAGES := procps strace lua5.4 python3 python3-pip debootstrap dpkg-dev rpm systemd
 
-.PHONY: setup setup-tests setup-lint build release test lint demo bench soak sweep fuzz valgrind test-slurm-matrix hardware hardware-kit install uninstall deb rpm
+.PHONY: setup setup-tests setup-lint build release test lint demo bench soak race sweep fuzz valgrind test-slurm-matrix hardware hardware-kit install uninstall deb rpm
 
 # Only what is missing is installed, so that a prepared machine needs neither network nor root.
 setup:
@@ -60,7 +60,7 @@ test-slurm-matrix: setup-tests
 	$(CARGO) build --locked
 	$(CARGO) build --locked --release -p slurm-plugin
 	LAB_RELEASES=all SPANK_MIG_SO=$(CURDIR)/target/release/libspank_mig.so $(CARGO) test --locked -p slurm-plugin --test launch --test guard --test safety
-	LAB_RELEASES=all $(CARGO) test --locked -p lab -p gresgen --test lab --test render --test cluster --test health --test autodetect
+	LAB_RELEASES=all $(CARGO) test --locked -p lab -p gresgen --test lab --test render --test cluster --test holders --test race --test health --test autodetect
 	LAB_RELEASES=all $(CARGO) test --locked -p gresgen --test docs packages
 
 soak: setup-tests
@@ -68,11 +68,19 @@ soak: setup-tests
 	SPANK_MIG_SO=$(CURDIR)/target/release/libspank_mig.so \
 	  $(CARGO) test --locked -p slurm-plugin --test launch -- --ignored --nocapture soak
 
+# Layouts applied beside jobs, with and without SIGKILL of the apply.
+race: setup-tests
+	RACE_ROUNDS=$${RACE_ROUNDS:-1000} $(CARGO) test --locked -p gresgen --test race -- --nocapture --test-threads=1
+
 sweep:
 	GRESGEN_SWEEP=full $(CARGO) test --locked --release -p gresgen --test sweep -- --nocapture
 
+# Seconds for each parser of gresgen.
+FUZZ_SECONDS ?= 20
+
 fuzz:
-	$(CARGO) run --locked --release -p slurm-plugin --example fuzz
+	$(CARGO) run --locked --profile fuzz -p slurm-plugin --example fuzz
+	$(CARGO) run --locked --profile fuzz -p gresgen --example fuzz-texts -- $(FUZZ_SECONDS)
 
 # The hooks of the plugin as it is shipped, under valgrind.
 valgrind:

@@ -17,7 +17,10 @@ use device_map::{DeviceMap, MAX_RECORDS};
 #[path = "../slurm-plugin/src/args.rs"]
 mod args;
 
+mod mutate;
+
 use args::Args;
+use mutate::Random;
 
 const MAPS: [&str; 3] = [
     "gresgen-devices 1\nnode n1\nboot 0b5b2a8e-3d0e-4c62-9a7e-2f6a3f0c9a11\ngres-conf 5d41402abc4b2a76\n\
@@ -74,15 +77,20 @@ fn main() -> ExitCode {
     let mut random = Random(seed.max(1));
     let (mut maps, mut lines) = (0u64, 0u64);
     for _ in 0..runs {
-        let text = mutated(&mut random, &MAPS);
+        let text = near(&mut random, &MAPS);
         maps += u64::from(map_holds(&text));
-        let text = mutated(&mut random, &LINES);
+        let text = near(&mut random, &LINES);
         lines += u64::from(line_holds(&text));
     }
     println!(
         "{runs} runs, seed {seed}: nothing found ({maps} maps were valid, {lines} lines without complaint)"
     );
     ExitCode::SUCCESS
+}
+
+fn near(random: &mut Random, seeds: &[&str]) -> String {
+    let seeds: Vec<&[u8]> = seeds.iter().map(|seed| seed.as_bytes()).collect();
+    String::from_utf8_lossy(&mutate::mutated(random, &seeds, &WORDS)).into_owned()
 }
 
 /// Whether `text` is a map; asserts that one that is read is whole.
@@ -108,38 +116,4 @@ fn line_holds(text: &str) -> bool {
         assert_eq!(args, Args::default(), "{text:?}");
     }
     complaints.is_empty()
-}
-
-/// One of `seeds` after a few changes.
-fn mutated(random: &mut Random, seeds: &[&str]) -> String {
-    let mut bytes = seeds[random.below(seeds.len())].as_bytes().to_vec();
-    for _ in 0..random.below(6) {
-        let at = random.below(bytes.len() + 1);
-        let to = at + random.below((bytes.len() - at).min(40) + 1);
-        match random.below(6) {
-            0 if at < bytes.len() => bytes[at] ^= 1 << random.below(8),
-            1 => drop(bytes.drain(at..to)),
-            2 => bytes.truncate(at),
-            3 => {
-                let copy = bytes[at..to].to_vec();
-                let place = random.below(bytes.len() + 1);
-                bytes.splice(place..place, copy);
-            }
-            4 => drop(bytes.splice(at..to, WORDS[random.below(WORDS.len())].iter().copied())),
-            _ => drop(bytes.splice(at..at, WORDS[random.below(WORDS.len())].iter().copied())),
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// xorshift64: good enough to choose mutations, and the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % limit as u64) as usize
-    }
 }

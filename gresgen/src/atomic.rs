@@ -1,12 +1,83 @@
 //! Replacing a file so that a crash leaves the old one or the new one, never a part.
 
 use std::ffi::OsStr;
-use std::fs::{File, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use tempfile::{Builder, NamedTempFile};
+
+/// Mode of directories: jobs, users' srun and slurmctld's user read what is in them, and root alone changes it.
+const DIRECTORY: u32 = 0o755;
+
+/// Makes a directory and those above it, each with mode 0755 whatever the umask is. One that is there stays as it is.
+///
+/// # Errors
+/// What the file system says.
+pub fn directory(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        directory(parent)?;
+    }
+    match DirBuilder::new().mode(DIRECTORY).create(path) {
+        // Somebody else was faster, or something else is there, which whoever opens it finds out.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        made => made.and_then(|()| set_mode(path)),
+    }
+}
+
+/// The same for a directory that is this program's own (`/run/gresgen`, `/var/lib/gresgen`): one that is there gets
+/// the mode again where an earlier umask, or somebody's hand, gave it another. Others could replace what is in a
+/// directory that they can write, and jobs cannot read the device map below one that is closed.
+///
+/// # Errors
+/// What the file system says.
+pub fn own_directory(path: &Path) -> io::Result<()> {
+    directory(path)?;
+    set_mode(path)
+}
+
+fn set_mode(path: &Path) -> io::Result<()> {
+    // On the open directory, so that it is the one that was looked at.
+    let directory = OpenOptions::new().read(true).custom_flags(OFlags::DIRECTORY.bits() as i32).open(path)?;
+    let status = directory.metadata()?;
+    let right = status.mode() & 0o7777 == DIRECTORY || status.uid() != rustix::process::geteuid().as_raw();
+    if right { Ok(()) } else { directory.set_permissions(Permissions::from_mode(DIRECTORY)) }
+}
+
+/// Mode, and owner where it is to be another than who writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attributes {
+    mode: u32,
+    /// User and group.
+    owner: Option<(u32, u32)>,
+}
+
+impl Attributes {
+    /// Those of a file that is there, which a new content keeps: slurmctld may run as a user of its own that has to
+    /// read it. `mode` is for one that is not there.
+    pub fn of(path: &Path, mode: u32) -> Self {
+        match std::fs::metadata(path) {
+            Ok(status) => {
+                Attributes { mode: status.mode() & 0o7777, owner: Some((status.uid(), status.gid())) }
+            }
+            Err(_) => Attributes { mode, owner: None },
+        }
+    }
+
+    fn set(self, file: &File) -> io::Result<()> {
+        let status = file.metadata()?;
+        if let Some((user, group)) = self.owner.filter(|&owner| owner != (status.uid(), status.gid())) {
+            fchown(file, Some(user), Some(group))?;
+        }
+        // After the owner, because a change of owner clears bits of the mode (chown(2)).
+        file.set_permissions(Permissions::from_mode(self.mode))
+    }
+}
 
 /// Random characters at the end of a staged file's name.
 const RANDOM: usize = 6;
@@ -39,14 +110,14 @@ pub fn sweep(directory: &Path) -> Vec<PathBuf> {
 ///
 /// # Errors
 /// What the file system says; nothing has changed then.
-pub fn stage(path: &Path, content: &[u8], mode: u32) -> io::Result<NamedTempFile> {
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    std::fs::create_dir_all(directory)?;
+pub fn stage(path: &Path, content: &[u8], attributes: Attributes) -> io::Result<NamedTempFile> {
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    directory(parent)?;
     // A process that is killed leaves it behind: hidden, so that no include reads it, and named after its maker.
     let prefix = format!("{}{}-", ours(), std::process::id());
-    let mut file = Builder::new().prefix(&prefix).rand_bytes(RANDOM).tempfile_in(directory)?;
+    let mut file = Builder::new().prefix(&prefix).rand_bytes(RANDOM).tempfile_in(parent)?;
     file.write_all(content)?;
-    file.as_file().set_permissions(Permissions::from_mode(mode))?;
+    attributes.set(file.as_file())?;
     file.as_file().sync_all()?;
     Ok(file)
 }
@@ -60,17 +131,57 @@ pub fn commit(staged: NamedTempFile, path: &Path) -> io::Result<()> {
     File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
 }
 
-/// Stages and commits in one.
+/// Stages and commits in one. `mode` is that of a file which is not there yet.
 ///
 /// # Errors
 /// As [`stage`] and [`commit`].
 pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    commit(stage(path, content, mode)?, path)
+    commit(stage(path, content, Attributes::of(path, mode))?, path)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().mode() & 0o7777
+    }
+
+    #[test]
+    fn directories_have_their_mode_and_those_of_others_keep_theirs() {
+        let place = tempfile::tempdir().unwrap();
+        let path = |name: &str| place.path().join(name);
+        directory(&path("a/b")).unwrap();
+        assert_eq!((mode(&path("a")), mode(&path("a/b"))), (0o755, 0o755));
+        std::fs::set_permissions(path("a"), Permissions::from_mode(0o777)).unwrap();
+        std::fs::set_permissions(path("a/b"), Permissions::from_mode(0o700)).unwrap();
+        own_directory(&path("a/b")).unwrap();
+        assert_eq!((mode(&path("a")), mode(&path("a/b"))), (0o777, 0o755));
+        std::fs::write(path("file"), "").unwrap();
+        assert!(own_directory(&path("file")).is_err() && directory(&path("file/x")).is_err());
+    }
+
+    #[test]
+    fn a_new_content_keeps_owner_group_and_mode() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("gres.conf");
+        replace(&path, b"a", 0o644).unwrap();
+        assert_eq!(mode(&path), 0o644);
+        // Of another user where this is root, else of its own alone.
+        let owner = if rustix::process::geteuid().is_root() { (64030, 64031) } else { owner(&path) };
+        std::os::unix::fs::chown(&path, Some(owner.0), Some(owner.1)).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        replace(&path, b"b", 0o644).unwrap();
+        assert_eq!(
+            (std::fs::read(&path).unwrap(), mode(&path), self::owner(&path)),
+            (b"b".to_vec(), 0o640, owner)
+        );
+    }
+
+    fn owner(path: &Path) -> (u32, u32) {
+        let status = std::fs::metadata(path).unwrap();
+        (status.uid(), status.gid())
+    }
 
     #[test]
     fn what_the_dead_left_is_removed_and_nothing_else() {
@@ -94,7 +205,7 @@ mod tests {
         }
         std::fs::create_dir(path(&format!("{ours}{dead}-folder"))).unwrap();
         std::os::unix::fs::symlink("/etc/passwd", path(&format!("{ours}{dead}-linked"))).unwrap();
-        let staged = stage(&path("new"), b"x", 0o644).unwrap();
+        let staged = stage(&path("new"), b"x", Attributes::of(&path("new"), 0o644)).unwrap();
         assert_eq!(sweep(directory.path()), [left]);
         assert!(staged.path().exists() && names.iter().all(|name| path(name).exists()));
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), names.len() + 3);

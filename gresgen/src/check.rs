@@ -23,6 +23,7 @@ pub use shared::Shared;
 
 use crate::inventory::Inventory;
 use crate::slurm::control::{Config, NodeView};
+use crate::slurm::hardware::Hardware;
 use crate::slurm::{GresTable, Release};
 
 /// How a link is.
@@ -75,6 +76,16 @@ pub struct Facts {
     pub table: Option<GresTable>,
     /// Types of the node that Slurm would take for those of other models, in words.
     pub rivals: Vec<String>,
+    /// Types that stand for several models, in words.
+    pub mixed: Vec<String>,
+    /// GRES, beside GPUs, that gres.conf gives this node.
+    pub other_gres: Vec<String>,
+    /// Directories that others can write, or users cannot read, with their modes.
+    pub directories: Vec<(PathBuf, u32)>,
+    /// What the configuration says of the node's CPUs and memory.
+    pub configured: Option<Hardware>,
+    /// What the host has, as slurmd finds it.
+    pub host: Option<Hardware>,
     /// Boot id now.
     pub boot: String,
     /// The device map.
@@ -113,6 +124,8 @@ pub struct SlurmFacts {
     pub config: Config,
     /// Its picture of this node, or why there is none.
     pub node: Result<NodeView, String>,
+    /// What it has of the node's CPUs and memory.
+    pub hardware: Option<Hardware>,
     /// GPU types of all nodes.
     pub types: Vec<String>,
     /// Its release; `None` for one this program does not know.

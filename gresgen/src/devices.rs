@@ -183,7 +183,7 @@ pub fn ensure(file: &DeviceFile, root: &Root) -> Result<bool, DeviceError> {
     }
     let made = || -> io::Result<()> {
         if let Some(directory) = path.parent() {
-            std::fs::create_dir_all(directory)?;
+            crate::atomic::directory(directory)?;
         }
         let mode = Mode::from_raw_mode(CAPS_MODE);
         mknodat(rustix::fs::CWD, path, FileType::CharacterDevice, mode, makedev(*major, *minor))?;

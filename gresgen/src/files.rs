@@ -4,22 +4,29 @@
 //! with `adopt` kept as a backup. Lines the site needs in the same file stand below [`KEEP`]; they survive every
 //! rewrite, and adoption moves there what we do not write ourselves.
 
+mod error;
+mod include;
 mod kept;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use similar::TextDiff;
 use tempfile::NamedTempFile;
 
-pub(crate) use kept::settings;
+pub use error::FileError;
+pub(crate) use include::resolve;
+pub(crate) use kept::SHARING;
 pub use kept::{KEEP, head};
 
-use crate::atomic;
+use crate::atomic::{self, Attributes};
+use crate::read;
 use crate::root::Root;
+use crate::slurm::hostlist;
+use error::io_error;
+use kept::{Fault, Ours};
 
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -46,6 +53,25 @@ impl Kind {
     }
 }
 
+/// Which nodes a text is about. What it does not say of them nobody says, and of others it says nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// One node that writes its own files.
+    Node(String),
+    /// Nodes whose files are written together.
+    Cluster(HashSet<String>),
+}
+
+impl Scope {
+    /// Whether a node is one of them. Slurm tells `N1` from `n1` (src/common/hostlist.c, `hostrange_hn_within`).
+    pub fn contains(&self, node: &str) -> bool {
+        match self {
+            Scope::Node(name) => name == node,
+            Scope::Cluster(names) => names.contains(node),
+        }
+    }
+}
+
 /// A file to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Output {
@@ -57,47 +83,16 @@ pub struct Output {
     pub text: String,
     /// Keys that end, or annoy, the daemons that read the file, in lower case: not even the site's lines may have them.
     pub unread: Vec<String>,
+    /// Nodes that it is about.
+    pub scope: Scope,
+    /// Below which the files lie that it includes.
+    pub root: Root,
 }
 
 impl Output {
     /// First line of every file of ours.
     pub const MARKER: &'static str =
         "# Written by gresgen from its configuration and the GPUs of the node; edits are lost.";
-}
-
-/// Why a file is not written.
-#[derive(Debug, thiserror::Error)]
-pub enum FileError {
-    /// Somebody else's file.
-    #[error("{}: not written by gresgen; --adopt takes it over and keeps a backup", .0.display())]
-    Foreign(PathBuf),
-    /// A kept line that says what we say, or what the daemons do not read.
-    #[error(
-        "{}:{line}: this kept line contradicts what gresgen writes, or has a key that the release does not read; remove it: \
-         {text}", path.display()
-    )]
-    Kept {
-        /// The file.
-        path: PathBuf,
-        /// Line, from 1.
-        line: usize,
-        /// The line.
-        text: String,
-    },
-    /// The system refuses.
-    #[error("{}: {what}: {error}", path.display())]
-    Io {
-        /// The file or directory.
-        path: PathBuf,
-        /// What could not be done.
-        what: &'static str,
-        /// Why.
-        error: io::Error,
-    },
-}
-
-fn io_error(path: &Path, what: &'static str) -> impl FnOnce(io::Error) -> FileError {
-    move |error| FileError::Io { path: path.to_owned(), what, error }
 }
 
 /// Files as they are beside what they shall be. Making one only reads.
@@ -110,8 +105,8 @@ pub struct Comparison {
 #[derive(Debug)]
 struct Texts {
     path: PathBuf,
-    old: Option<String>,
-    new: String,
+    old: Option<Vec<u8>>,
+    new: Vec<u8>,
     adopted: bool,
 }
 
@@ -121,8 +116,16 @@ impl Comparison {
     /// # Errors
     /// [`FileError`].
     pub fn new(outputs: Vec<Output>, adopt: bool) -> Result<Self, FileError> {
-        let files: Result<Vec<_>, FileError> = outputs.into_iter().map(|o| Texts::read(o, adopt)).collect();
-        Ok(Comparison { files: files? })
+        let (mut files, mut foreign) = (Vec::new(), Vec::new());
+        for output in outputs {
+            match Texts::read(output, adopt) {
+                Ok(texts) => files.push(texts),
+                // All of them are named at once, so that whoever adopts them has seen which.
+                Err(FileError::Foreign(paths)) => foreign.extend(paths),
+                Err(error) => return Err(error),
+            }
+        }
+        if foreign.is_empty() { Ok(Comparison { files }) } else { Err(FileError::Foreign(foreign)) }
     }
 
     /// Paths whose text changes.
@@ -169,6 +172,12 @@ pub fn stage(outputs: Vec<Output>, adopt: bool, state: &Path) -> Result<Staged, 
     for directory in directories.collect::<BTreeSet<_>>() {
         atomic::sweep(directory);
     }
+    if comparison.changed().next().is_some() {
+        // Beside the backups lies the journal, so both are ours.
+        for directory in [state.parent(), Some(state)].into_iter().flatten() {
+            atomic::own_directory(directory).map_err(io_error(directory, "cannot be made"))?;
+        }
+    }
     let changing = comparison.files.iter().filter(|f| f.changes());
     let ready: Result<Vec<_>, FileError> = changing.map(|f| Ready::write(f, state)).collect();
     Ok(Staged { ready: ready?, comparison })
@@ -181,29 +190,40 @@ pub fn state_directory(root: &Root) -> PathBuf {
 
 impl Texts {
     fn read(output: Output, adopt: bool) -> Result<Self, FileError> {
-        let Output { kind, path, text: head, unread } = output;
+        let Output { kind, path, text, unread, scope, root } = output;
         // A link, as of a shared /etc, stays a link: its target is replaced.
         let path = match kind {
             Kind::DeviceMap => path,
             _ => fs::canonicalize(&path).unwrap_or(path),
         };
-        let old = match fs::read_to_string(&path) {
+        let old = match read::bytes(&path, read::MAX_TEXT) {
             Ok(old) => Some(old),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(io_error(&path, "cannot be read")(error)),
         };
-        let adopted = old.as_ref().is_some_and(|old| !old.starts_with(kind.marker()));
+        let adopted = old.as_ref().is_some_and(|old| !old.starts_with(kind.marker().as_bytes()));
         if adopted && !adopt {
-            return Err(FileError::Foreign(path));
+            return Err(FileError::Foreign(vec![path]));
         }
-        let kept =
-            match &old {
-                Some(old) if adopted => kept::foreign(kind, old, &head, &unread),
-                Some(old) => kept::own(kind, old, &head, &unread)
-                    .map_err(|(line, text)| FileError::Kept { path: path.clone(), line, text })?,
-                None => String::new(),
-            };
-        Ok(Texts { path, old, new: head + &kept, adopted })
+        if let (Some(old), false) = (&old, adopted) {
+            check_others(kind, &path, old, &scope)?;
+        }
+        let ours = Ours::new(kind, &scope, &text, &unread);
+        let kept = match &old {
+            Some(old) if adopted => ours.foreign(old),
+            Some(old) => ours.own(old),
+            None => Ok(Vec::new()),
+        };
+        let kept = kept.map_err(|Fault { line, what, text }| FileError::Kept {
+            path: path.clone(),
+            line,
+            what,
+            text,
+        })?;
+        if kind == Kind::GresConf {
+            include::check(&path, &kept, &ours, &root)?;
+        }
+        Ok(Texts { path, old, new: [text.as_bytes(), &kept].concat(), adopted })
     }
 
     fn changes(&self) -> bool {
@@ -213,20 +233,33 @@ impl Texts {
     fn diff(&self) -> String {
         let name = self.path.display().to_string();
         let old_name = if self.old.is_none() { "/dev/null" } else { &name };
-        let old = self.old.as_deref().unwrap_or_default();
-        TextDiff::from_lines(old, &self.new).unified_diff().header(old_name, &name).to_string()
+        let old = String::from_utf8_lossy(self.old.as_deref().unwrap_or_default());
+        let new = String::from_utf8_lossy(&self.new);
+        TextDiff::from_lines(&*old, &*new).unified_diff().header(old_name, &name).to_string()
+    }
+}
+
+/// A node that writes files of its own must not drop what others wrote into the same one, as nodes do that share
+/// /etc/slurm, or whose gres.conf is a link to a shared one.
+fn check_others(kind: Kind, path: &Path, old: &[u8], scope: &Scope) -> Result<(), FileError> {
+    let (Kind::GresConf | Kind::NodeConf, Scope::Node(_)) = (kind, scope) else { return Ok(()) };
+    let others = kept::nodes(head(old));
+    let mut others = others.iter().map(String::as_str).filter(|node| !scope.contains(node)).peekable();
+    match others.peek() {
+        None => Ok(()),
+        Some(_) => Err(FileError::OfOthers { path: path.to_owned(), nodes: hostlist::fold(others) }),
     }
 }
 
 impl Ready {
     fn write(texts: &Texts, state: &Path) -> Result<Self, FileError> {
         let Texts { path, old, new, adopted } = texts;
-        let mode = fs::metadata(path).map_or(0o644, |m| m.permissions().mode() & 0o7777);
-        let temp = write_beside(path, new, mode)?;
+        let attributes = Attributes::of(path, 0o644);
+        let temp = write_beside(path, new, attributes)?;
         let backup = match old {
             Some(old) => {
                 let place = backup_place(state, path, *adopted);
-                Some((write_beside(&place, old, mode)?, place))
+                Some((write_beside(&place, old, attributes)?, place))
             }
             None => None,
         };
@@ -247,8 +280,8 @@ fn backup_place(state: &Path, path: &Path, adopted: bool) -> PathBuf {
 }
 
 /// The text on disk in the directory of `path`, under a name that begins with a dot, so that no glob reads it.
-fn write_beside(path: &Path, text: &str, mode: u32) -> Result<NamedTempFile, FileError> {
-    atomic::stage(path, text.as_bytes(), mode).map_err(io_error(path, "cannot be written"))
+fn write_beside(path: &Path, text: &[u8], attributes: Attributes) -> Result<NamedTempFile, FileError> {
+    atomic::stage(path, text, attributes).map_err(io_error(path, "cannot be written"))
 }
 
 impl Staged {

@@ -1,15 +1,15 @@
-//! Who uses an instance: processes the driver knows, open device nodes, and `gresgen run`.
+//! Who uses a GPU or an instance: processes the driver knows, open device nodes, and `gresgen run`.
 //!
 //! Slurm's jobs are added by whoever can ask slurmctld.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::os::unix::fs::MetadataExt;
 
 use device_map::DeviceFile;
 
 use crate::apply::lock::slice_holder;
 use crate::inventory::{Compute, Holder, Instance, Inventory};
+use crate::open::{Numbers, OpenNodes};
 use crate::root::Root;
 
 impl fmt::Display for Holder {
@@ -19,6 +19,9 @@ impl fmt::Display for Holder {
             Holder::Job { id, user } => write!(f, "Slurm job {id} (user {user})"),
             Holder::Run { pid } => write!(f, "gresgen run (process {pid})"),
             Holder::Unknown => write!(f, "Slurm, whose controller cannot be asked"),
+            Holder::Unexplained => {
+                write!(f, "somebody unknown: slurmctld counts it in use and has no job for it")
+            }
         }
     }
 }
@@ -37,54 +40,58 @@ impl Users {
     }
 }
 
-/// Adds processes with an open capability node and slices held by `gresgen run`. What NVML reports is there
-/// already; a process counts once.
+/// Adds processes with an open device node and slices held by `gresgen run`. What NVML reports is there already; a
+/// process counts once.
 pub fn annotate(inventory: &mut Inventory, root: &Root) -> Users {
     let mut users = Users::default();
-    if inventory.devices().next().is_none() {
-        return users;
-    }
-    let open = open_devices();
-    let has_open = |file: &DeviceFile| {
-        open.get(&(file.major, file.minor)).into_iter().flatten().map(|&pid| process(pid)).collect::<Vec<_>>()
-    };
-    for instance in inventory.gpus.iter_mut().flat_map(|gpu| &mut gpu.instances) {
-        for compute in &instance.compute {
-            // The GPU's own node comes first and is open in every job on any of its slices.
-            let [_, whole, part] = &compute.files[..] else { continue };
-            let mut own = has_open(part);
-            own.extend(slice_holder(root, &compute.uuid).map(|pid| Holder::Run { pid }));
-            for holder in own.iter().cloned().chain(has_open(whole)) {
-                if !instance.holders.contains(&holder) {
-                    instance.holders.push(holder);
-                }
+    let open = OpenNodes::read(&devices(inventory));
+    let has_open = |file: &DeviceFile| open.of((file.major, file.minor)).map(process).collect::<Vec<_>>();
+    for gpu in &mut inventory.gpus {
+        for instance in &mut gpu.instances {
+            for compute in &instance.compute {
+                // The GPU's own node comes first and is open in every job on any of its slices.
+                let [_, whole, part] = &compute.files[..] else { continue };
+                let mut own = has_open(part);
+                own.extend(slice_holder(root, &compute.uuid).map(|pid| Holder::Run { pid }));
+                add(&mut instance.holders, own.iter().cloned().chain(has_open(whole)));
+                users.0.insert(compute.uuid.clone(), own);
             }
-            users.0.insert(compute.uuid.clone(), own);
         }
+        // Whoever is on an instance has the GPU open for that.
+        let elsewhere =
+            |holder: &Holder| gpu.instances.iter().any(|instance| instance.holders.contains(holder));
+        let own = has_open(&gpu.file).into_iter().filter(|holder| !elsewhere(holder) && !is_service(holder));
+        add(&mut gpu.holders, own.collect::<Vec<_>>());
     }
     users
 }
 
-/// Character devices that processes have open: numbers to process ids. Processes of others are seen only by
-/// root, who is the one to change GPUs.
-fn open_devices() -> BTreeMap<(u32, u32), Vec<u32>> {
-    let mut open: BTreeMap<(u32, u32), Vec<u32>> = BTreeMap::new();
-    let Ok(processes) = std::fs::read_dir("/proc") else { return open };
-    for pid in processes.flatten().filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok()) {
-        let Ok(descriptors) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { continue };
-        for descriptor in descriptors.flatten() {
-            // Reading the link is far cheaper than stat, which could hang on a dead network file system.
-            let Ok(target) = std::fs::read_link(descriptor.path()) else { continue };
-            if !target.to_string_lossy().contains("/nvidia-cap") {
-                continue;
-            }
-            if let Ok(metadata) = descriptor.path().metadata() {
-                let numbers = (rustix::fs::major(metadata.rdev()), rustix::fs::minor(metadata.rdev()));
-                open.entry(numbers).or_default().push(pid);
-            }
+/// Numbers of the device nodes of all GPUs and instances.
+pub fn devices(inventory: &Inventory) -> BTreeSet<Numbers> {
+    let compute = inventory.devices().flat_map(|(_, _, compute)| &compute.files);
+    let files = inventory.gpus.iter().map(|gpu| &gpu.file).chain(compute);
+    files.map(|file| (file.major, file.minor)).collect()
+}
+
+fn add(holders: &mut Vec<Holder>, more: impl IntoIterator<Item = Holder>) {
+    for holder in more {
+        if !holders.contains(&holder) {
+            holders.push(holder);
         }
     }
-    open
+}
+
+/// Services that keep GPUs open to watch them or to keep the driver up. They do not compute, and the driver says itself
+/// when one is in its way: counting them would refuse every change of MIG mode on every node that has them.
+const SERVICES: [&str; 5] = ["nvidia-persiste", "nv-hostengine", "dcgm-exporter", "nvidia-smi", "nvsm_core"];
+
+/// First user id of people (login.defs(5), UID_MIN, as Debian and Red Hat set it): a process of theirs may have any name.
+const FIRST_USER: u32 = 1000;
+
+fn is_service(holder: &Holder) -> bool {
+    let Holder::Process { pid, command, .. } = holder else { return false };
+    let uid = || uid(*pid)?.parse::<u32>().ok();
+    SERVICES.contains(&command.as_str()) && uid().is_some_and(|uid| uid < FIRST_USER)
 }
 
 /// A process by its id, with what `/proc` tells of it.
@@ -98,15 +105,21 @@ pub fn process(pid: u32) -> Holder {
 
 /// Login name, or number, of a process's real user.
 fn user(pid: u32) -> Option<String> {
+    let uid = uid(pid)?;
+    Some(login(&uid).unwrap_or(uid))
+}
+
+/// Real user id of a process. Its name, which its owner chose, stands before it and has no line ends
+/// (Linux fs/proc/array.c, `proc_task_name`).
+fn uid(pid: u32) -> Option<String> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|l| l.strip_prefix("Uid:"))?;
-    let uid = line.split_whitespace().next()?;
-    Some(login(uid).unwrap_or_else(|| uid.to_owned()))
+    line.split_whitespace().next().map(str::to_owned)
 }
 
 /// Login name of a numeric user id in `/etc/passwd`. Users of a directory service keep their number: asking
 /// it could hang the program on a broken node.
-fn login(uid: &str) -> Option<String> {
+pub fn login(uid: &str) -> Option<String> {
     let passwd = std::fs::read_to_string("/etc/passwd").ok()?;
     let mut entries = passwd.lines().map(|l| l.split(':').collect::<Vec<_>>());
     entries.find(|e| e.get(2) == Some(&uid)).and_then(|e| e.first().map(|name| (*name).to_owned()))

@@ -140,8 +140,10 @@ pub enum Holder {
         /// Process id of the command.
         pid: u32,
     },
-    /// Slurm runs on this node and its controller cannot be asked.
+    /// The node is one of Slurm's and its controller cannot be asked.
     Unknown,
+    /// Slurm's controller counts the device as in use and has no job that has it.
+    Unexplained,
 }
 
 impl Inventory {

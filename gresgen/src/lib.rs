@@ -12,7 +12,6 @@
 
 pub mod apply;
 pub mod atomic;
-pub mod boot;
 pub mod check;
 pub mod cli;
 pub mod config;
@@ -21,9 +20,13 @@ pub mod document;
 pub mod files;
 pub mod holders;
 pub mod inventory;
+pub mod node;
 pub mod nvml;
+pub mod open;
 pub mod publish;
+pub mod read;
 pub mod render;
 pub mod root;
 pub mod site;
 pub mod slurm;
+pub mod wait;

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::files::{self, Committed, Comparison, FileError, Kind, Output, Staged, state_directory};
 use crate::inventory::Inventory;
+use crate::read;
 use crate::render::{self, RenderError};
 use crate::root::Root;
 use crate::slurm::control::{ControlError, installed_release};
@@ -30,45 +31,38 @@ pub enum PublishError {
     /// What is installed is none whose files this program knows.
     #[error("the installed Slurm: {0}; slurm.release says which one the files are for")]
     Release(UnknownRelease),
+    /// Files of the site are in the places of ours.
+    #[error("{}", foreign(.0))]
+    Foreign(Vec<PathBuf>),
     /// A stable link cannot be made.
     #[error(transparent)]
     Link(#[from] LinkError),
 }
 
-/// Files that are ready to be committed, with the table they come from.
-pub struct Publication {
+fn foreign(paths: &[PathBuf]) -> String {
+    let lines = paths.iter().map(|path| format!("{}: not written by gresgen", path.display()));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// What a node's files shall be. Nothing is read but what they depend on, and nothing is touched.
+pub struct Expected {
     /// What the node offers to Slurm.
     pub table: GresTable,
     /// Its files.
-    pub staged: Staged,
+    pub outputs: Vec<Output>,
     /// What gres.conf names instead of device nodes, where the site wants that.
     links: Option<Links>,
-    root: Root,
 }
 
-impl Publication {
-    /// Renders and stages; nothing that exists is touched. Indexes are kept from the present device map.
+impl Expected {
+    /// Renders some kinds of files. Indexes are kept from the present device map.
     ///
     /// # Errors
     /// [`PublishError`] naming the object at fault.
-    pub fn stage(
+    pub fn new(
         inventory: &Inventory,
         settings: &Settings,
         root: &Root,
-        adopt: bool,
-    ) -> Result<Self, PublishError> {
-        Self::stage_where(inventory, settings, root, adopt, |_| true)
-    }
-
-    /// The same for some kinds of files.
-    ///
-    /// # Errors
-    /// As [`Publication::stage`].
-    pub fn stage_where(
-        inventory: &Inventory,
-        settings: &Settings,
-        root: &Root,
-        adopt: bool,
         kind: impl Fn(Kind) -> bool,
     ) -> Result<Self, PublishError> {
         // A boot must bring the node up under any Slurm; it writes nothing in which releases differ.
@@ -76,21 +70,58 @@ impl Publication {
             Err(_) if !kind(Kind::CgroupConf) => Release::latest(),
             known => known?,
         };
+        if kind(Kind::NodeConf) {
+            check_line(inventory, settings, root)?;
+        }
         let (table, mut outputs) = outputs(inventory, settings, root, release)?;
         outputs.retain(|output| kind(output.kind));
-        let staged = files::stage(outputs, adopt, &state_directory(root))?;
         let links = stable_links(inventory, &table, settings);
-        Ok(Publication { table, staged, links, root: root.clone() })
+        Ok(Expected { table, outputs, links })
     }
 
-    /// Whether everything is in its place already, the device nodes that the files name among it.
-    pub fn is_current(&self) -> bool {
+    /// Whether the device nodes that the files name are there, and the links to them right.
+    pub fn has_nodes(&self, root: &Root) -> bool {
         let mut files = self.table.records.iter().flat_map(|record| &record.files);
-        self.staged.comparison.changed().next().is_none()
-            && self.links.as_ref().is_none_or(|links| links.wrong(&self.root).is_empty())
+        self.links.as_ref().is_none_or(|links| links.wrong(root).is_empty())
             && files.all(|file| file.path.symlink_metadata().is_ok())
     }
 
+    /// Puts all text on disk beside its place; nothing that exists is touched.
+    ///
+    /// # Errors
+    /// [`PublishError::Foreign`], [`PublishError::File`].
+    pub fn stage(self, root: &Root, adopt: bool) -> Result<Publication, PublishError> {
+        let foreign = self.foreign(adopt)?;
+        if !foreign.is_empty() {
+            return Err(PublishError::Foreign(foreign));
+        }
+        let Expected { table, outputs, links } = self;
+        let staged = files::stage(outputs, adopt, &state_directory(root))?;
+        Ok(Publication { table, staged, links, root: root.clone() })
+    }
+
+    /// Files of somebody else in the places of ours, which are not to be taken over.
+    ///
+    /// # Errors
+    /// [`PublishError::File`] for a file that cannot be read or has lines that cannot be kept.
+    pub fn foreign(&self, adopt: bool) -> Result<Vec<PathBuf>, PublishError> {
+        match Comparison::new(self.outputs.clone(), adopt) {
+            Err(FileError::Foreign(paths)) => Ok(paths),
+            result => Ok(result.map(|_| Vec::new())?),
+        }
+    }
+}
+
+/// Files that are ready to be committed, with the table they come from.
+pub struct Publication {
+    /// What the node offers to Slurm.
+    pub table: GresTable,
+    staged: Staged,
+    links: Option<Links>,
+    root: Root,
+}
+
+impl Publication {
     /// Puts the files in their places, after the links that they name.
     ///
     /// # Errors
@@ -128,8 +159,17 @@ pub fn compare(
     root: &Root,
     adopt: bool,
 ) -> Result<(GresTable, Comparison), PublishError> {
+    check_line(inventory, settings, root)?;
     let (table, outputs) = outputs(inventory, settings, root, release(settings)?)?;
     Ok((table, Comparison::new(outputs, adopt)?))
+}
+
+/// Whether the node's line may be written.
+///
+/// # Errors
+/// [`PublishError::Render`] for one that would say less of the node than slurmctld needs.
+pub fn check_line(inventory: &Inventory, settings: &Settings, root: &Root) -> Result<(), PublishError> {
+    Ok(render::line::check(&inventory.node, settings, root).map_err(RenderError::from)?)
 }
 
 /// What a node offers to Slurm, with the indexes its records have now kept.
@@ -177,8 +217,8 @@ fn previous(settings: &Settings, root: &Root) -> Previous {
     match present_map(root) {
         Some(map) => Previous::of(&map),
         None => {
-            let text = std::fs::read_to_string(root.path(settings.paths.gres_conf()));
-            text.map(|text| Previous::of_gres_conf(&text)).unwrap_or_default()
+            let text = read::bytes(&root.path(settings.paths.gres_conf()), read::MAX_TEXT);
+            text.map(|text| Previous::of_gres_conf(&String::from_utf8_lossy(&text))).unwrap_or_default()
         }
     }
 }

@@ -45,13 +45,6 @@ impl Root {
         if own.exists() { own } else { PathBuf::from(absolute) }
     }
 
-    /// Where Slurm's programs on this node find slurm.conf and the files beside it; `None` where no Slurm is set up. A
-    /// slurmd without configuration of its own has what slurmctld sent it (slurm.conf(5), "configless").
-    pub fn slurm_directory(&self) -> Option<PathBuf> {
-        let mut directories = ["/etc/slurm", "/run/slurm/conf"].iter().map(|directory| self.path(directory));
-        directories.find(|directory| directory.join("slurm.conf").exists())
-    }
-
     /// Configuration of this program.
     pub const CONFIG: &'static str = "/etc/gresgen/config.yaml";
     /// Templates of the site, which replace embedded ones of the same name.
@@ -60,10 +53,16 @@ impl Root {
     pub const DEVICE_MAP: &'static str = "/run/gresgen/devices";
     /// The copy of the map that the running slurmd loaded; kept by the SPANK plugin.
     pub const LOADED_MAP: &'static str = "/run/gresgen/devices.slurmd";
+    /// What this program keeps until the next boot.
+    pub const RUN: &'static str = "/run/gresgen";
+    /// A lock per slice, held by `gresgen run`.
+    pub const SLICES: &'static str = "/run/gresgen/slices";
     /// Held by whoever changes GPUs or files.
     pub const LOCK: &'static str = "/run/gresgen/lock";
     /// What an apply set out to do; present only while it runs or after it was cut off.
     pub const INTENT: &'static str = "/var/lib/gresgen/intent.json";
+    /// The layout that was last chosen.
+    pub const CHOSEN: &'static str = "/var/lib/gresgen/layout";
     /// Identity of the running boot; instances never survive a boot.
     pub const BOOT_ID: &'static str = device_map::BOOT_ID;
     /// CPUs with their sockets and threads (Linux, Documentation/ABI/stable/sysfs-devices-system-cpu).

@@ -1,21 +1,22 @@
-//! This node as part of a Slurm cluster: who holds its slices, what a change means to running jobs, and what is left
-//! to do when it is made.
+//! This node as part of a Slurm cluster: who holds its slices, what Slurm works with, what a change means to running
+//! jobs, and what is left to do when it is made.
 
-use std::path::Path;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use device_map::{DeviceMap, Record};
 use thiserror::Error;
 
-use crate::apply::forecast::forecast;
-use crate::apply::steps::Step;
+use crate::check::plugstack;
 use crate::inventory::Inventory;
-use crate::publish::{PublishError, present_map, release, table};
+use crate::publish::{present_map, release};
 use crate::root::Root;
-use crate::slurm::control::{Config, Control, ControlError, JobGres, NodeView};
-use crate::slurm::transition::{Action, ActionError, Node, Refused, allow, transition};
-use crate::slurm::{GresTable, Release, Settings, jobs};
+use crate::slurm::control::{Config, ControlError, NodeView};
+use crate::slurm::jobs::Given;
+use crate::slurm::transition::{Action, ActionError, Change, Node, Refused, allow, reservation, transition};
+use crate::slurm::{GresTable, Release, Settings, attributes, here, hostlist, include, jobs};
+use crate::wait::{self, Ended, Stop};
 
 /// Why a change stops before it begins, or is not completed, because of Slurm.
 #[derive(Debug, Error)]
@@ -23,14 +24,17 @@ pub enum SiteError {
     /// Running jobs forbid it.
     #[error(transparent)]
     Refused(#[from] Refused),
-    /// Jobs run here, and which slices they hold cannot be asked.
-    #[error("node {node}: jobs run on it and which slices they hold is not known: {error}")]
+    /// Which devices the node's jobs hold cannot be asked.
+    #[error("node {node}: which devices its jobs hold is not known: {error}")]
     Unknown {
         /// The node.
         node: String,
         /// Why slurmctld gave no answer.
-        error: ControlError,
+        error: Arc<ControlError>,
     },
+    /// slurmctld counts devices as given out, and has no job that has them.
+    #[error("node {0}: slurmctld counts devices in use that no job on it explains")]
+    Unexplained(String),
     /// slurmctld gave no answer where one is needed.
     #[error(transparent)]
     Control(#[from] ControlError),
@@ -48,9 +52,6 @@ pub enum SiteError {
         /// What slurmctld says of it.
         what: String,
     },
-    /// The new layout makes no table.
-    #[error(transparent)]
-    Publish(#[from] PublishError),
 }
 
 /// How long daemons may take from their start until the node is registered. slurmctld itself gives a slurmd
@@ -58,19 +59,10 @@ pub enum SiteError {
 const REGISTERED: Duration = Duration::from_secs(60);
 
 /// Begins the reason of every drain of ours, which is how it is known again.
-const OURS: &str = "gresgen: ";
-
-/// What taking a node out of scheduling came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Drained {
-    /// It is ours to resume.
-    Ours,
-    /// Somebody else had drained it before, for this reason.
-    Theirs(String),
-}
+pub const OURS: &str = "gresgen: ";
 
 /// What is left to do to Slurm's daemons.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Left {
     /// In order.
     pub actions: Vec<Action>,
@@ -78,7 +70,64 @@ pub struct Left {
     pub here: bool,
 }
 
+/// What Slurm works with, read once.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Whether slurmctld answered.
+    pub answered: bool,
+    /// Its picture of the node; `None` also where it knows no such node.
+    pub view: Option<NodeView>,
+    /// The same as it was printed; empty without one.
+    shown: String,
+    /// Its configuration.
+    config: Config,
+    /// The map that slurmd loaded; `None` where it never loaded one.
+    loaded: Option<DeviceMap>,
+    /// The map in its place, which slurmd reads at its next start.
+    present: Option<DeviceMap>,
+    /// What it has given out.
+    pub given: Occupied,
+    /// Whether a reservation of ours is on the node.
+    pub reserved: bool,
+}
+
+/// What Slurm has given out, or why that is not known.
+pub type Occupied = Result<Given, Arc<ControlError>>;
+
+impl Seen {
+    /// What Slurm's indexes mean now: what slurmd loaded, or before it ever loaded a map, what is in place.
+    pub fn map(&self) -> Option<&DeviceMap> {
+        self.loaded.as_ref().or(self.present.as_ref())
+    }
+
+    /// The records of [`Seen::map`].
+    pub fn records(&self) -> &[Record] {
+        self.map().map_or(&[], |map| &map.records)
+    }
+
+    /// How many records the map in its place has.
+    pub fn present_records(&self) -> usize {
+        self.present.as_ref().map_or(0, |map| map.records.len())
+    }
+
+    /// Whether this program took the node out of scheduling.
+    pub fn is_ours(&self) -> bool {
+        self.reserved || self.view.as_ref().is_some_and(is_ours)
+    }
+
+    /// Whether jobs are on the node.
+    pub fn is_busy(&self) -> bool {
+        self.given.as_ref().is_ok_and(|given| !given.jobs.is_empty())
+    }
+}
+
+/// Whether a node is drained by this program. Only operators can drain, so nobody else gives such a reason.
+pub fn is_ours(view: &NodeView) -> bool {
+    view.is("DRAIN") && view.reason.starts_with(OURS)
+}
+
 /// What Slurm is asked and told about one node. Of a node that is in no cluster, nothing.
+#[derive(Clone)]
 pub struct Site<'a> {
     /// Where the device maps are.
     pub root: &'a Root,
@@ -91,123 +140,232 @@ pub struct Site<'a> {
 }
 
 impl Site<'_> {
-    /// Adds the jobs that hold slices. Where slurmctld cannot be asked while jobs run, every slice counts as held.
-    pub fn annotate(&self, inventory: &mut Inventory) {
-        if self.asked {
-            // The reason is told where a change is refused for it.
-            let _ = jobs::annotate(inventory, self.loaded_map().as_ref());
+    /// What Slurm works with now, and what it has given out.
+    pub fn look(&self) -> Seen {
+        let given = self.given();
+        let control = match &given {
+            Ok(_) if self.asked => here::reach(self.root).ok(),
+            _ => None,
+        };
+        let shown = control.and_then(|control| control.node_text(&self.node).ok()).unwrap_or_default();
+        Seen {
+            answered: control.is_some(),
+            view: NodeView::parse(&shown),
+            shown,
+            config: control.and_then(|control| control.config().ok()).unwrap_or_default(),
+            loaded: self.loaded_map(),
+            present: present_map(self.root),
+            reserved: control
+                .is_some_and(|control| control.is_reserved(&reservation(&self.node)).unwrap_or_default()),
+            given,
         }
     }
 
-    /// Whether the steps may be taken beside the jobs that run now.
+    /// What Slurm has given out here now: nothing where the node is in no cluster.
+    pub fn given(&self) -> Occupied {
+        if !self.asked {
+            return Ok(Given::default());
+        }
+        let answer = here::reach(self.root).and_then(|control| {
+            Given::ask_beside(control, &self.node, &here::neighbours(self.root, &self.node))
+        });
+        match answer {
+            Err(ControlError::UnknownNode(_)) => self.unknown_to_slurm().map_err(Arc::new),
+            Err(_) if !here::was_in_service(self.root) => Ok(Given::default()),
+            answer => answer.map_err(Arc::new),
+        }
+    }
+
+    /// A node that slurmctld does not know yet has no jobs, unless it knows this host by another name; nodes that share
+    /// a host are told apart by the settings.
+    fn unknown_to_slurm(&self) -> Result<Given, ControlError> {
+        let ours = |names: &str| hostlist::expand(names).is_ok_and(|names| names.contains(&self.node));
+        if self.settings.nodes.iter().any(|node| ours(&node.names)) {
+            return Ok(Given::default());
+        }
+        match &here::other_names(&here::reach(self.root)?.nodes()?)[..] {
+            [] => Ok(Given::default()),
+            names => Err(ControlError::OtherName { node: self.node.clone(), names: names.join(", ") }),
+        }
+    }
+
+    /// Adds the jobs that hold devices. Where slurmctld cannot be asked, every device of a node that was in service
+    /// counts as held.
+    pub fn annotate(&self, inventory: &mut Inventory, given: &Occupied) {
+        match given {
+            Ok(given) => {
+                let map = self.loaded_map().or_else(|| present_map(self.root));
+                jobs::annotate(inventory, map.as_ref(), given);
+            }
+            // The reason is told where a change is refused for it.
+            Err(_) => jobs::annotate_unknown(inventory),
+        }
+    }
+
+    fn loaded_map(&self) -> Option<DeviceMap> {
+        device_map::load(&self.root.path(Root::LOADED_MAP)).ok()
+    }
+
+    /// Whether slurmd's records may become others beside the jobs that run now.
     ///
     /// # Errors
     /// [`SiteError::Refused`] when Slurm would end jobs or hand their next step another slice;
     /// [`SiteError::Unknown`] when that cannot be known.
-    pub fn allow(&self, inventory: &Inventory, steps: &[Step]) -> Result<(), SiteError> {
-        if !self.asked || !jobs::any() {
+    pub fn allow(&self, seen: &Seen, after: &[Record]) -> Result<(), SiteError> {
+        if !self.asked || seen.records() == after {
             return Ok(());
         }
-        let (before, after) = (self.loaded(), self.forecast(inventory, steps)?);
-        if before == after {
-            return Ok(());
+        let unknown = |error: &Arc<ControlError>| SiteError::Unknown {
+            node: self.node.clone(),
+            error: Arc::clone(error),
+        };
+        let given = seen.given.as_ref().map_err(unknown)?;
+        allow(&self.node, seen.records(), after, &given.jobs)?;
+        match given.unexplained.is_empty() {
+            true => Ok(()),
+            false => Err(SiteError::Unexplained(self.node.clone())),
         }
-        Ok(allow(&self.node, &before, &after, &self.jobs()?)?)
     }
 
-    /// Whether slurmd would have other records after the steps than it has now.
+    /// slurmctld's picture of the node now.
     ///
     /// # Errors
-    /// [`SiteError::Publish`].
-    pub fn differs(&self, inventory: &Inventory, steps: &[Step]) -> Result<bool, SiteError> {
-        Ok(self.loaded() != self.forecast(inventory, steps)?)
+    /// [`ControlError`].
+    pub fn view(&self) -> Result<NodeView, ControlError> {
+        here::reach(self.root)?.node(&self.node)
     }
 
-    fn forecast(&self, inventory: &Inventory, steps: &[Step]) -> Result<Vec<Record>, SiteError> {
-        Ok(table(&forecast(inventory, steps), self.settings, self.root)?.records)
-    }
-
-    fn jobs(&self) -> Result<Vec<JobGres>, SiteError> {
-        let jobs = Control::connect().and_then(|control| control.jobs(&self.node));
-        jobs.map_err(|error| SiteError::Unknown { node: self.node.clone(), error })
-    }
-
-    /// Takes the node out of scheduling and waits until its jobs have ended.
-    ///
-    /// # Errors
-    /// [`SiteError`]; the node stays drained when jobs do not end in time ([`SiteError::NotIdle`]).
-    pub fn drain(&self, reason: &str, limit: Duration) -> Result<Drained, SiteError> {
-        let view = self.view()?;
-        let before = view.is("DRAIN");
-        if !before {
-            Action::Drain { node: self.node.clone(), reason: format!("{OURS}{reason}") }.run(limit)?;
-        }
-        Action::WaitIdle(self.node.clone()).run(limit).map_err(SiteError::NotIdle)?;
-        Ok(match before && !view.reason.starts_with(OURS) {
-            true => Drained::Theirs(view.reason),
-            false => Drained::Ours,
-        })
-    }
-
-    /// Puts the node back into scheduling.
-    ///
-    /// # Errors
-    /// [`SiteError::Action`].
-    pub fn resume(&self) -> Result<(), SiteError> {
-        Ok(Action::Resume(self.node.clone()).run(Duration::ZERO)?)
-    }
-
-    fn view(&self) -> Result<NodeView, ControlError> {
-        Control::connect()?.node(&self.node)
-    }
-
-    /// What Slurm's daemons need to know a new table: nothing, when it is the one slurmd loaded.
-    pub fn left(&self, before: &[Record], after: &GresTable) -> Left {
+    /// What is to be done, until Slurm works with a table that is written or about to be: by slurmctld's own account
+    /// and by the map that slurmd loaded. A drain of ours is not among it, see [`Site::resume`].
+    pub fn pending(&self, seen: &Seen, table: &GresTable) -> Left {
         if !self.asked {
             return Left { actions: Vec::new(), here: true };
         }
-        let dynamic = self.view().is_ok_and(|view| view.is_dynamic());
-        let entry = |names: &str| crate::slurm::hostlist::expand(names).is_ok_and(|n| n.contains(&self.node));
-        let attributes = self.settings.nodes.iter().find(|n| entry(&n.names)).map(|n| n.attributes.clone());
-        let node = Node { name: self.node.clone(), dynamic, attributes: attributes.unwrap_or_default() };
+        let controller = controls(&seen.config);
+        let attributes = self.attributes();
+        let node = Node {
+            name: self.node.clone(),
+            dynamic: seen.view.as_ref().is_some_and(NodeView::is_dynamic),
+            attributes: attributes.to_owned(),
+            line: self.node_line(seen, controller),
+        };
+        let slurmd = match &seen.loaded {
+            Some(map) => Change::between(&map.records, &table.records),
+            None => Change::between(&[], &table.records),
+        };
+        let change = match self.controller_has(seen, table, attributes) {
+            // What it would say is not known: it knows what slurmd registered with.
+            None => slurmd,
+            Some(false) => slurmd.max(Change::Types),
+            Some(true) if slurmd == Change::None => Change::None,
+            // It has the line already, so slurmd alone has to read its files again.
+            Some(true) => Change::Devices,
+        };
         let release = release(self.settings).unwrap_or_else(|_| Release::latest());
-        let mut actions = transition(&node, before, after, release, false).after;
-        let config = Control::connect().and_then(Control::config).unwrap_or_default();
-        let controller = controls(&config);
-        if controller && self.is_included(&config) {
-            actions.retain(|action| *action != Action::CarryNodeLine);
+        let mut actions = transition(&node, change, table, release);
+        if let Some(how) = self.plugin_line(seen) {
+            actions.insert(0, Action::LoadPlugin(how));
+            if actions.len() == 1 {
+                actions.push(Action::RestartSlurmd(self.node.clone()));
+            }
         }
         Left { here: actions.iter().all(|action| action.is_local(controller)), actions }
     }
 
-    /// Does what is left, and waits until the node has registered with its new table. `limit` bounds the wait
-    /// for jobs.
+    /// Whether slurmctld has the node line of a table; `None` where it does not answer.
+    fn controller_has(&self, seen: &Seen, table: &GresTable, attributes: &str) -> Option<bool> {
+        let same = |view: &NodeView| {
+            view.gres() == table.gres()
+                && (view.is_dynamic() || attributes::differing(attributes, &seen.shown).is_empty())
+        };
+        seen.answered.then(|| seen.view.as_ref().is_some_and(same))
+    }
+
+    /// What the configuration says of the node beside its GPUs.
+    fn attributes(&self) -> &str {
+        let entry = |names: &str| hostlist::expand(names).is_ok_and(|n| n.contains(&self.node));
+        self.settings.nodes.iter().find(|n| entry(&n.names)).map_or("", |n| &n.attributes)
+    }
+
+    /// What is to be done to slurmctld's slurm.conf so that it has the node line; `None` where it includes it.
+    fn node_line(&self, seen: &Seen, controller: bool) -> Option<String> {
+        let node_conf = Path::new(self.settings.paths.node_conf());
+        match seen.config.get("SLURM_CONF").map(Path::new) {
+            Some(conf) if controller => {
+                let text = std::fs::read(self.root.path(conf)).unwrap_or_default();
+                include::missing_node_line(conf, &String::from_utf8_lossy(&text), &self.node, node_conf)
+            }
+            _ => {
+                let host = seen.config.controllers().next().map(|host| format!(" on {host}"));
+                Some(format!(
+                    "slurm.conf of slurmctld{} needs the NodeName line of {} in the place of its own for {}",
+                    host.unwrap_or_default(),
+                    node_conf.display(),
+                    self.node
+                ))
+            }
+        }
+    }
+
+    /// What is to be done to plugstack.conf so that it loads the plugin; `None` where it does.
+    fn plugin_line(&self, seen: &Seen) -> Option<String> {
+        let said = seen.config.get("PlugStackConfig").map(PathBuf::from);
+        let said = said.filter(|path| self.root.path(path).exists());
+        let folder = here::directory(self.root)?;
+        let path = said.map_or_else(|| folder.join("plugstack.conf"), |path| self.root.path(path));
+        let name = Path::new(&self.settings.plugin.path).file_name()?;
+        if plugstack::read(&path).iter().any(|line| line.plugin.file_name() == Some(name)) {
+            return None;
+        }
+        let include = include::plugin_include(Path::new(self.settings.paths.plugstack_conf()));
+        Some(format!("{}: add a line: {include}", path.display()))
+    }
+
+    /// What is left to put a node back into scheduling that this program took out of it; nothing where it comes back
+    /// by itself or was not taken out.
+    pub fn resume(&self, seen: &Seen, left: &Left) -> Vec<Action> {
+        // A dynamic node that is forgotten comes back without its drain (seen on 22.05.8, 24.11.5 and 26.05.5).
+        if left.actions.iter().any(|action| matches!(action, Action::Delete(_))) {
+            return Vec::new();
+        }
+        let release = seen.reserved.then(|| Action::Release(self.node.clone()));
+        let drained = seen.view.as_ref().is_some_and(is_ours);
+        release.into_iter().chain(drained.then(|| Action::Resume(self.node.clone()))).collect()
+    }
+
+    /// Does what is left, and waits until the node has registered with its new table.
     ///
     /// # Errors
     /// [`SiteError::Action`], [`SiteError::Unregistered`].
-    pub fn carry_out(&self, left: &Left, table: &GresTable, limit: Duration) -> Result<(), SiteError> {
+    pub fn carry_out(&self, left: &Left, table: &GresTable, stop: &Stop) -> Result<(), SiteError> {
         for action in &left.actions {
-            action.run(limit)?;
+            action.run(Duration::ZERO, stop)?;
         }
-        if left.actions.is_empty() { Ok(()) } else { self.registered(table) }
+        if left.actions.is_empty() { Ok(()) } else { self.registered(table, stop) }
     }
 
-    fn registered(&self, table: &GresTable) -> Result<(), SiteError> {
+    fn registered(&self, table: &GresTable, stop: &Stop) -> Result<(), SiteError> {
         const PAUSE: Duration = Duration::from_millis(200);
-        let start = Instant::now();
-        loop {
-            let what = match self.view() {
-                Ok(view) => match self.fault(&view, table) {
-                    None => return Ok(()),
-                    Some(fault) => fault,
-                },
-                Err(error) => error.to_string(),
-            };
-            if start.elapsed() > REGISTERED {
-                return Err(SiteError::Unregistered { node: self.node.clone(), what });
-            }
-            sleep(PAUSE);
-        }
+        let fault = || match self.view() {
+            Ok(view) => self.fault(&view, table).map_or(Ok(()), Err),
+            Err(error) => Err(error.to_string()),
+        };
+        wait::until(REGISTERED, PAUSE, stop, fault).map_err(|ended| match ended {
+            Ended::Stopped => SiteError::Action(ActionError::Stopped),
+            Ended::Late(what) => SiteError::Unregistered { node: self.node.clone(), what },
+        })
+    }
+
+    /// Waits until a node that was put back into scheduling has answered slurmctld, which gives it no job before; not
+    /// for long, since a node that does not answer was as silent before.
+    pub fn settle(&self, stop: &Stop) {
+        const ANSWER: Duration = Duration::from_secs(10);
+        const PAUSE: Duration = Duration::from_millis(200);
+        let answered = || match self.view() {
+            Ok(view) if view.is("NOT_RESPONDING") => Err(()),
+            _ => Ok(()),
+        };
+        let _ = wait::until(ANSWER, PAUSE, stop, answered);
     }
 
     /// What keeps the node from being registered with a table. Without the plugin in slurmd there is no word of
@@ -221,31 +379,13 @@ impl Site<'_> {
             Some(format!("{}: {}", view.state.join("+").to_lowercase(), view.reason))
         } else if view.gres() != table.gres() {
             Some(format!("slurmctld has Gres={}, the node has {}", view.gres(), table.gres()))
-        } else if loaded.exists() && self.loaded() != table.records {
+        } else if loaded.exists()
+            && device_map::load(&loaded).ok().map(|map| map.records).as_ref() != Some(&table.records)
+        {
             Some("slurmd has not loaded the new device map".to_owned())
         } else {
             None
         }
-    }
-
-    /// Whether slurmctld's slurm.conf, read on this host, includes the node line that is written here.
-    fn is_included(&self, config: &Config) -> bool {
-        let Some(path) = config.get("SLURM_CONF").map(Path::new) else { return false };
-        let text = std::fs::read_to_string(self.root.path(path)).unwrap_or_default();
-        let folder = path.parent().unwrap_or(Path::new("/"));
-        text.lines().filter_map(|line| line.trim().split_once(char::is_whitespace)).any(|(word, file)| {
-            word.eq_ignore_ascii_case("include")
-                && folder.join(file.trim()) == Path::new(self.settings.paths.node_conf())
-        })
-    }
-
-    /// What Slurm's indexes mean now: what slurmd loaded, or before it ever loaded a map, what is in place.
-    pub fn loaded(&self) -> Vec<Record> {
-        self.loaded_map().map(|map| map.records).unwrap_or_default()
-    }
-
-    fn loaded_map(&self) -> Option<DeviceMap> {
-        device_map::load(&self.root.path(Root::LOADED_MAP)).ok().or_else(|| present_map(self.root))
     }
 }
 

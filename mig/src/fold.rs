@@ -7,8 +7,8 @@
 
 use crate::counts_map::{CountsMap, CountsSet};
 use crate::geometry::{Geometry, Placed};
+use crate::goal::{Demand, Goal, GpuState, Want};
 use crate::options::{Scale, Table};
-use crate::plan::{Demand, Goal, GpuState, Want};
 use crate::profile::Profile;
 use crate::room;
 use crate::shortage::{Infeasible, Reason};

@@ -2,7 +2,7 @@
 
 use crate::fold::{Problem, Purpose, wanted};
 use crate::geometry::Placed;
-use crate::plan::{Demand, Goal, GpuState, Want};
+use crate::goal::{Demand, Goal, GpuState, Want};
 use crate::profile::{Attribute, Profile};
 use crate::room;
 use crate::shortage::{Blocker, Infeasible, Nearest, Reason};
@@ -19,7 +19,7 @@ pub(crate) fn explain(gpus: &[GpuState<'_>], goal: &Goal) -> Box<Infeasible> {
     let (demand, _) = wanted(&members, &goal.want);
     let holds = nearest(gpus, goal);
     let short = minus(&demand, &holds);
-    let distance = total(&short) + total(&minus(&holds, &demand));
+    let distance = total(&short).saturating_add(total(&minus(&holds, &demand)));
     Box::new(Infeasible {
         short,
         nearest: Some(Nearest { holds, distance }),
@@ -183,7 +183,8 @@ fn total(demand: &Demand) -> u32 {
 
 fn add(to: &mut Demand, more: Demand) {
     for (profile, n) in more {
-        *to.entry(profile).or_default() += n;
+        let count = to.entry(profile).or_default();
+        *count = count.saturating_add(n);
     }
 }
 

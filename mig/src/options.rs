@@ -3,8 +3,8 @@
 
 use crate::counts_map::CountsMap;
 use crate::geometry::{Placed, Spec};
+use crate::goal::{Demand, GpuState};
 use crate::lanes::Lanes;
-use crate::plan::{Demand, GpuState};
 use crate::profile::Profile;
 
 /// How counts and costs of one goal are packed. Both are sums over its GPUs, so lanes are wide enough for

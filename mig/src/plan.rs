@@ -6,63 +6,15 @@
 //! `T` is always: destroy `S \ T`, create `T \ S`; what is to be found is the best `T` of every GPU.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
 use crate::fold::{Problem, Purpose};
-use crate::geometry::{Geometry, Placed};
+use crate::geometry::Placed;
+use crate::goal::{Demand, Goal, GpuState};
 use crate::nearest;
 use crate::profile::Profile;
 use crate::room;
 use crate::shortage::Infeasible;
-
-/// How many instances of each GPU instance profile.
-pub type Demand = BTreeMap<Profile, u32>;
-
-/// One GPU as it is.
-#[derive(Clone, Debug)]
-pub struct GpuState<'a> {
-    /// What it can be cut into.
-    pub geometry: &'a Geometry,
-    /// Instances in use: they stay where they are.
-    pub busy: Vec<Placed>,
-    /// Instances nobody uses.
-    pub idle: Vec<Placed>,
-}
-
-impl GpuState<'_> {
-    /// Every instance, in use or not, sorted.
-    pub fn placed(&self) -> Vec<Placed> {
-        let mut all: Vec<Placed> = self.busy.iter().chain(&self.idle).copied().collect();
-        all.sort_unstable();
-        all
-    }
-}
-
-/// What a set of GPUs shall hold together.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Goal {
-    /// Indexes into the GPUs given to [`plan()`]. No GPU belongs to two goals.
-    pub gpus: Vec<usize>,
-    /// What they shall hold.
-    pub want: Want,
-}
-
-/// The content of a goal: exactly this and nothing else.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Want {
-    /// These counts, anywhere on the goal's GPUs. A GPU that lacks a profile provides none of it.
-    Exactly(Demand),
-    /// These instances at these places, on each of the goal's GPUs.
-    At(Vec<Placed>),
-    /// These counts over all of the goal's GPUs, among them these instances on each GPU.
-    Including {
-        /// Instances at fixed places, part of the demand.
-        places: Vec<Placed>,
-        /// All instances wanted, those at fixed places included.
-        demand: Demand,
-    },
-}
 
 /// The layout each GPU shall have. What to destroy and create follows from the present state.
 #[derive(Clone, Debug, PartialEq, Eq)]

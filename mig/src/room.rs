@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::geometry::{Geometry, Placed};
-use crate::plan::Demand;
+use crate::goal::Demand;
 
 /// How many more instances of each profile fit beside `placed`, each profile taken alone.
 ///

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::geometry::Placed;
-use crate::plan::{Demand, Goal};
+use crate::goal::{Demand, Goal};
 use crate::profile::Profile;
 
 /// Why no plan exists for a goal.

@@ -1,4 +1,5 @@
-//! Processes that use GPUs and MIG devices: a text file in the state, `uuid pid` per line.
+//! Processes that use GPUs and MIG devices: a text file in the state, `uuid pid` per line, and what the process does
+//! where it does not compute.
 //!
 //! Anyone may write it, a test or a job's prolog. Lines of processes that have ended are ignored, so
 //! nobody has to take them out.
@@ -10,14 +11,39 @@ use std::path::Path;
 /// Who uses what, of processes that live.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Clients {
-    uses: Vec<(String, u32)>,
+    uses: Vec<(String, u32, Activity)>,
+}
+
+/// What a process does on a device: NVML lists each kind by a call of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Activity {
+    /// It computes.
+    #[default]
+    Compute,
+    /// It draws.
+    Graphics,
+    /// It computes as a client of the Multi-Process Service. NVML lists it with those that compute, too: nvidia-smi
+    /// marks such a process M+C, and leaves out one that is in the list of MPS alone.
+    Mps,
+}
+
+impl Activity {
+    /// Its word in the file.
+    fn read(word: &str) -> Option<Activity> {
+        match word {
+            "compute" => Some(Activity::Compute),
+            "graphics" => Some(Activity::Graphics),
+            "mps" => Some(Activity::Mps),
+            _ => None,
+        }
+    }
 }
 
 impl Clients {
     /// Reads the file; one that is not there means nobody uses anything.
     ///
     /// # Errors
-    /// When it cannot be read, and with [`io::ErrorKind::InvalidData`] naming the line that is no `uuid pid`.
+    /// When it cannot be read, and with [`io::ErrorKind::InvalidData`] naming the line that is no `uuid pid [compute|graphics|mps]`.
     pub fn read(path: &Path) -> io::Result<Clients> {
         match fs::read_to_string(path) {
             Ok(text) => Clients::parse(&text, alive),
@@ -31,28 +57,37 @@ impl Clients {
         let mut uses = Vec::new();
         for (line, number) in text.lines().zip(1..).filter(|(l, _)| !l.trim().is_empty()) {
             let fields = line.split_whitespace().collect::<Vec<_>>();
-            let [uuid, pid] = fields[..] else { return Err(bad_line(number)) };
+            let (uuid, pid, activity) = match fields[..] {
+                [uuid, pid] => (uuid, pid, Some(Activity::default())),
+                [uuid, pid, activity] => (uuid, pid, Activity::read(activity)),
+                _ => return Err(bad_line(number)),
+            };
+            let activity = activity.ok_or_else(|| bad_line(number))?;
             let pid = pid.parse().map_err(|_| bad_line(number))?;
             if alive(pid) {
-                uses.push((uuid.to_owned(), pid));
+                uses.push((uuid.to_owned(), pid, activity));
             }
         }
         Ok(Clients { uses })
     }
 
-    /// Processes that use the object of this UUID.
-    pub fn on<'a>(&'a self, uuid: &'a str) -> impl Iterator<Item = u32> + 'a {
-        self.uses.iter().filter(move |(u, _)| u == uuid).map(|&(_, pid)| pid)
+    /// Processes that do this on the object of this UUID.
+    pub fn on<'a>(&'a self, uuid: &'a str, activity: Activity) -> impl Iterator<Item = u32> + 'a {
+        let does = move |a: Activity| a == activity || (a, activity) == (Activity::Mps, Activity::Compute);
+        self.uses.iter().filter(move |(u, _, a)| u == uuid && does(*a)).map(|&(_, pid, _)| pid)
     }
 
-    /// Whether any process uses the object of this UUID.
+    /// Whether any process uses the object of this UUID, whatever it does.
     pub fn any_on(&self, uuid: &str) -> bool {
-        self.on(uuid).next().is_some()
+        self.uses.iter().any(|(u, _, _)| u == uuid)
     }
 }
 
 fn bad_line(number: usize) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("line {number} is not `uuid pid`"))
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("line {number} is not `uuid pid [compute|graphics|mps]`"),
+    )
 }
 
 /// Whether a process lives. One that has ended but was not waited for holds no GPU any more.
@@ -70,15 +105,23 @@ mod tests {
     #[test]
     fn lines_of_dead_processes_are_ignored() {
         let clients = Clients::parse("MIG-a 10\n\nMIG-a 11\n  GPU-b   12 \n", |pid| pid != 11).unwrap();
-        assert_eq!(clients.on("MIG-a").collect::<Vec<_>>(), [10]);
+        assert_eq!(clients.on("MIG-a", Activity::Compute).collect::<Vec<_>>(), [10]);
         assert!(clients.any_on("GPU-b") && !clients.any_on("MIG-c"));
+    }
+
+    #[test]
+    fn a_process_computes_unless_its_line_says_otherwise() {
+        let clients = Clients::parse("GPU-a 1\nGPU-a 2 graphics\nGPU-a 3 mps\nGPU-a 2 compute\n", |_| true);
+        let on = |activity| clients.as_ref().unwrap().on("GPU-a", activity).collect::<Vec<_>>();
+        assert_eq!(on(Activity::Compute), [1, 3, 2]);
+        assert_eq!((on(Activity::Graphics), on(Activity::Mps)), (vec![2], vec![3]));
     }
 
     #[test]
     fn other_lines_are_an_error_that_names_them() {
         for text in ["MIG-a 1\nMIG-a", "MIG-a 1\nMIG-a x", "MIG-a 1\nMIG-a 1 2"] {
             let error = Clients::parse(text, |_| true).unwrap_err();
-            assert_eq!(error.to_string(), "line 2 is not `uuid pid`");
+            assert!(error.to_string().starts_with("line 2 is not `uuid pid ["), "{error}");
         }
     }
 

@@ -165,7 +165,8 @@ impl FromStr for Latency {
     fn from_str(text: &str) -> Result<Self, FaultError> {
         let pair = |part: &str| {
             let (call, ms) = part.split_once('=')?;
-            Some((call.to_owned(), Duration::from_millis(ms.parse().ok()?)))
+            let seconds = ms.parse::<f64>().ok()? / 1000.0;
+            Some((call.to_owned(), Duration::try_from_secs_f64(seconds).ok()?))
         };
         let read =
             |part: &str| pair(part).ok_or_else(|| FaultError(format!("{part:?}: not of the form Call=ms")));
@@ -236,7 +237,7 @@ mod tests {
             let error = text.parse::<Faults>().unwrap_err().to_string();
             assert!(error.contains(&format!("{text:?}")), "{error}");
         }
-        for text in ["A", "A=", "A=-1", "A=1s"] {
+        for text in ["A", "A=", "A=-1", "A=1s", "A=inf"] {
             assert!(text.parse::<Latency>().is_err(), "{text}");
         }
         let misspelt: Faults = "nvmlInt@1=IN_USE".parse().unwrap();
@@ -245,7 +246,10 @@ mod tests {
 
     #[test]
     fn latency_is_per_call() {
-        let latency: Latency = "A=20,B=1".parse().unwrap();
-        assert_eq!([latency.of("A"), latency.of("C")].map(|d| d.as_millis()), [20, 0]);
+        let latency: Latency = "A=20,B=0.25".parse().unwrap();
+        assert_eq!(
+            [latency.of("A"), latency.of("B"), latency.of("C")].map(|d| d.as_micros()),
+            [20_000, 250, 0]
+        );
     }
 }

@@ -5,7 +5,8 @@
 //! ([`spec`]) by the first client. Every process that loads the library with the same root sees the same
 //! machine; changes need root, as with the driver.
 //!
-//! * [`machine`] is the machine as a value, [`rules`] what may be placed where, [`lifecycle`] what changes it;
+//! * [`machine`] is the machine as a value, [`rules`] what may be placed where, [`lifecycle`] what changes it, [`mod@defect`]
+//!   what cannot be;
 //!   [`sheet`] completes the tables of [`mig::boards`].
 //! * [`store`] keeps it on disk, `project` derives the `/dev`, `/proc` and `/sys` files from it, [`clients`] says
 //!   which processes use what.
@@ -22,14 +23,17 @@ pub mod ask;
 pub mod calls;
 pub mod clients;
 pub mod code;
+pub mod defect;
 pub mod faults;
 pub mod hardware;
 mod host;
 pub mod lifecycle;
 pub mod machine;
+mod node;
 mod project;
 pub mod rules;
 pub mod sheet;
+mod slots;
 pub mod spec;
 pub mod store;
 mod sysfs;

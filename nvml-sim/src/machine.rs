@@ -5,8 +5,8 @@ use mig::boards::{Architecture, Row};
 use serde::{Deserialize, Serialize};
 
 use crate::hardware;
-use crate::rules;
 use crate::sheet;
+use crate::slots::slots;
 use crate::spec::{Spec, Traits};
 use crate::uuid::{Chip, invented_pdi};
 
@@ -134,22 +134,6 @@ impl Machine {
         Machine { format: Machine::FORMAT, spec: spec.clone(), revision: 0, majors, gpus: gpus.collect() }
     }
 
-    /// What about this state cannot be, if it was changed by hand.
-    pub fn defect(&self) -> Option<String> {
-        if self.format != Machine::FORMAT {
-            return Some(format!("format {}, this simulator reads {}", self.format, Machine::FORMAT));
-        }
-        let plain = Machine::new(&self.spec, self.majors);
-        let same = |(a, b): (&Gpu, &Gpu)| {
-            a.board.key == b.board.key
-                && (a.traits, a.index, a.minor, a.pdi) == (b.traits, b.index, b.minor, b.pdi)
-        };
-        if self.gpus.len() != plain.gpus.len() || !self.gpus.iter().zip(&plain.gpus).all(same) {
-            return Some(format!("GPUs do not match its spec {}", self.spec));
-        }
-        self.gpus.iter().find_map(Gpu::defect)
-    }
-
     /// GPU and position of the GPU that has this PCI address, in either of NVML's spellings.
     pub fn by_pci(&self, bus_id: &str) -> Option<&Gpu> {
         let wanted = bus_id.to_ascii_lowercase();
@@ -252,24 +236,6 @@ impl Gpu {
     pub fn mig_device_at(&self, index: u32) -> Option<MigDevice<'_>> {
         self.mig_devices().zip(0..).find(|&(d, rank)| d.index(rank) == index).map(|(d, _)| d)
     }
-
-    fn defect(&self) -> Option<String> {
-        let legal = |(at, instance): (usize, &GpuInstance)| {
-            let Some(row) = self.profile(instance.profile) else { return false };
-            let before = &self.instances[..at];
-            let ids_rise = before.last().is_none_or(|last| last.id < instance.id);
-            let apart = || before.iter().all(|i| !rules::conflict((self.row(i), i.id), (row, instance.id)));
-            ids_rise
-                && rules::places(self, row).contains(&(instance.id, instance.start))
-                && apart()
-                && rules::compute_is_legal(self, row, &instance.compute)
-        };
-        if !self.current && !self.instances.is_empty() {
-            return Some(format!("GPU {} has instances with MIG mode off", self.index));
-        }
-        let first_bad = self.instances.iter().enumerate().find(|&pair| !legal(pair));
-        first_bad.map(|(_, i)| format!("GPU {} cannot have the GPU instance {}", self.index, i.id))
-    }
 }
 
 impl GpuInstance {
@@ -294,7 +260,7 @@ impl MigDevice<'_> {
     fn syspipe(&self) -> u32 {
         const SLOTS: u32 = 8;
         let per_engine = SLOTS / u32::from(self.gpu.board.slices).next_power_of_two();
-        rules::slots(self.instance.id).trailing_zeros() / per_engine + self.compute.start
+        slots(self.instance.id).trailing_zeros() / per_engine + self.compute.start
     }
 
     /// MIG index of the device that is `rank`-th on its GPU. With gaps it is the position of the device's
@@ -330,7 +296,7 @@ impl MigDevice<'_> {
 /// name. On an H100 PCIe both profiles of the double-memory 1g do.
 pub fn compute_name(row: &Row, profile: u32) -> String {
     let size = |profile: u32| {
-        let compute = rules::compute_row(row, profile);
+        let compute = sheet::compute_row(row, profile);
         (compute.slices, compute.sms)
     };
     if size(profile) == size(row.default_compute) {

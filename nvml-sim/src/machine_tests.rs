@@ -113,11 +113,11 @@ fn a_state_reads_back_and_a_changed_one_is_found_out() {
     let json = serde_json::to_value(&machine).unwrap();
     let back: Machine = serde_json::from_value(json.clone()).unwrap();
     assert_eq!(serde_json::to_value(&back).unwrap(), json);
-    assert_eq!(back.defect(), None);
+    assert_eq!(crate::defect::defect(&back), None);
     let defect = |edit: fn(&mut serde_json::Value)| {
         let mut json = json.clone();
         edit(&mut json);
-        serde_json::from_value::<Machine>(json).unwrap().defect()
+        crate::defect::defect(&serde_json::from_value(json).unwrap())
     };
     let defects = [
         defect(|j| j["format"] = 2.into()),

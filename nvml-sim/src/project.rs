@@ -6,14 +6,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
-
 use crate::machine::{DRIVER_VERSION, Gpu, Machine, Majors};
-use crate::store::StoreError;
+use crate::node::{Node, make, make_device, prune};
 use crate::sysfs;
 
 /// Capability minors are fixed when the driver loads (open-gpu-kernel-modules, nv-caps.c): 0 for the fabric
@@ -37,19 +34,6 @@ mod minors {
     }
 }
 
-/// A file of the tree, with its permission bits.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Node {
-    /// A directory, which other files may make unasked.
-    Directory,
-    /// A file of that text.
-    Text(u32, String),
-    /// A character device of that major and minor number.
-    Device(u32, (u32, u32)),
-    /// A symbolic link to that path, relative as in sysfs, so that it holds under any root.
-    Link(String),
-}
-
 /// Directories below which a file that is not in the tree is one of a dead instance.
 const CAPS: &str = "dev/nvidia-caps";
 const CAPABILITIES: &str = "proc/driver/nvidia/capabilities";
@@ -57,22 +41,22 @@ const CAPABILITIES: &str = "proc/driver/nvidia/capabilities";
 /// Brings the files under `root` in step with the machine.
 ///
 /// # Errors
-/// [`StoreError::Io`] with the first file that could not be made.
-pub(crate) fn apply(root: &Path, machine: &Machine) -> Result<(), StoreError> {
+/// The first file that could not be made.
+pub(crate) fn apply(root: &Path, machine: &Machine) -> Result<(), (PathBuf, io::Error)> {
     let tree = tree(machine);
     for (path, node) in &tree {
         let path = root.join(path);
-        make(&path, node).map_err(|e| StoreError::Io(path.clone(), e))?;
+        make(&path, node).map_err(|e| (path.clone(), e))?;
     }
     let is_wanted = |path: &Path| path.strip_prefix(root).is_ok_and(|p| tree.contains_key(p));
     for gpu in machine.gpus.iter() {
         let directory = root.join(CAPABILITIES).join(format!("gpu{}/mig", gpu.minor));
-        prune(&directory, &is_wanted).map_err(|e| StoreError::Io(directory.clone(), e))?;
+        prune(&directory, &is_wanted).map_err(|e| (directory.clone(), e))?;
     }
     // Where the simulator does not make the nodes of some GPU, it does not know whose the others are.
     if machine.gpus.iter().all(|g| !g.traits.nocaps) {
         let directory = root.join(CAPS);
-        prune(&directory, &is_wanted).map_err(|e| StoreError::Io(directory.clone(), e))?;
+        prune(&directory, &is_wanted).map_err(|e| (directory.clone(), e))?;
     }
     Ok(())
 }
@@ -186,86 +170,6 @@ fn information(gpu: &Gpu) -> String {
         gpu.bdf(),
         gpu.minor
     )
-}
-
-fn make(path: &Path, node: &Node) -> io::Result<()> {
-    if is_already(path, node) {
-        return Ok(());
-    }
-    let Node::Directory = node else { return replace(path, node) };
-    fs::create_dir_all(path)
-}
-
-fn is_already(path: &Path, node: &Node) -> bool {
-    let Ok(found) = fs::symlink_metadata(path) else { return false };
-    let permits = |mode: u32| found.mode() & 0o7777 == mode;
-    match node {
-        Node::Directory => found.is_dir(),
-        Node::Text(mode, text) => {
-            found.is_file()
-                && permits(*mode)
-                && found.len() == text.len() as u64
-                && fs::read_to_string(path).is_ok_and(|t| t == *text)
-        }
-        Node::Device(mode, (major, minor)) => {
-            found.file_type().is_char_device() && permits(*mode) && found.rdev() == makedev(*major, *minor)
-        }
-        Node::Link(target) => fs::read_link(path).is_ok_and(|found| found == Path::new(target)),
-    }
-}
-
-/// Makes a file under another name and renames it, so that nobody sees half of it.
-fn replace(path: &Path, node: &Node) -> io::Result<()> {
-    let parent = path.parent().expect("every path of the tree has a parent");
-    fs::create_dir_all(parent)?;
-    let mut name = std::ffi::OsString::from(".next-");
-    name.push(path.file_name().expect("every path of the tree has a name"));
-    let next = parent.join(name);
-    match fs::remove_file(&next) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mode = match node {
-        Node::Directory => unreachable!("directories are made in place"),
-        Node::Text(mode, text) => {
-            fs::write(&next, text)?;
-            *mode
-        }
-        Node::Device(mode, (major, minor)) => {
-            make_device(&next, *major, *minor)?;
-            *mode
-        }
-        Node::Link(target) => {
-            symlink(target, &next)?;
-            // A link has no permissions of its own.
-            return fs::rename(&next, path);
-        }
-    };
-    fs::set_permissions(&next, fs::Permissions::from_mode(mode))?;
-    fs::rename(&next, path)
-}
-
-fn make_device(path: &Path, major: u32, minor: u32) -> io::Result<()> {
-    let mode = Mode::RUSR | Mode::WUSR;
-    mknodat(CWD, path, FileType::CharacterDevice, mode, makedev(major, minor)).map_err(io::Error::from)
-}
-
-/// Removes what is in a directory and not wanted. A directory that is not there is empty.
-fn prune(directory: &Path, is_wanted: &dyn Fn(&Path) -> bool) -> io::Result<()> {
-    let entries = match fs::read_dir(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries?,
-    };
-    for entry in entries {
-        let (path, is_dir) = entry.and_then(|e| Ok((e.path(), e.file_type()?.is_dir())))?;
-        match (is_wanted(&path), is_dir) {
-            (true, true) => prune(&path, is_wanted)?,
-            (true, false) => {}
-            (false, true) => fs::remove_dir_all(&path)?,
-            (false, false) => fs::remove_file(&path)?,
-        }
-    }
-    Ok(())
 }
 
 /// Three majors of the range for local use (Linux, Documentation/admin-guide/devices.txt: 240-254) that

@@ -1,5 +1,8 @@
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
 use super::*;
 use crate::clients::Clients;
+use crate::node::is_already;
 
 const MAJORS: Majors = Majors { nvidia: 244, caps: 243, uvm: 242 };
 

@@ -8,19 +8,8 @@ use mig::boards::{Architecture, ComputeRow, Row};
 
 use crate::code::{Answer, Code};
 use crate::machine::{ComputeInstance, Gpu, GpuInstance};
-use crate::sheet;
-
-/// Ids that own each slot. Full: 0, halves: 1-2, quarters: 3-6, eighths: 7-14.
-const SLOTS: [[u32; 4]; 8] = [
-    [0, 1, 3, 7],
-    [0, 1, 3, 8],
-    [0, 1, 4, 9],
-    [0, 1, 4, 10],
-    [0, 2, 5, 11],
-    [0, 2, 5, 12],
-    [0, 2, 6, 13],
-    [0, 2, 6, 14],
-];
+use crate::sheet::{self, compute_row};
+use crate::slots::slots;
 
 /// Compute instances have ids 0 to 7 (open-gpu-kernel-modules, nv-caps.c: eight per GPU instance).
 const COMPUTE_IDS: u32 = 8;
@@ -55,11 +44,6 @@ impl Media {
             _ => false,
         }
     }
-}
-
-/// The slots of a GPU instance id, one bit each.
-pub fn slots(id: u32) -> u8 {
-    SLOTS.iter().enumerate().filter(|(_, ids)| ids.contains(&id)).fold(0, |mask, (slot, _)| mask | 1 << slot)
 }
 
 /// Ids and starts that a profile can have on this GPU, by ascending id.
@@ -226,14 +210,6 @@ fn taken_slices(row: &Row, instance: &GpuInstance) -> u32 {
 
 fn run(start: u32, compute: &ComputeRow) -> u32 {
     ((1 << compute.slices) - 1) << start
-}
-
-/// The row of a compute instance profile that exists.
-///
-/// # Panics
-/// When the GPU instance profile has no such compute profile: states are checked when they are read.
-pub fn compute_row(row: &Row, profile: u32) -> &ComputeRow {
-    row.compute.iter().find(|c| c.id == profile).expect("compute profiles are checked when a state is read")
 }
 
 #[cfg(test)]

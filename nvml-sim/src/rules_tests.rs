@@ -191,7 +191,7 @@ proptest! {
             prop_assert_eq!(made.is_ok(), fits);
             prop_assert!(room > 0 || !fits);
             prop_assert!(geometry.legal(&placed(&machine)));
-            prop_assert_eq!(machine.defect(), None);
+            prop_assert_eq!(crate::defect::defect(&machine), None);
         }
     }
 

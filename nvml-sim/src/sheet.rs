@@ -113,6 +113,14 @@ fn name_of(row: &Row) -> mig::Profile {
     row.name.parse().expect("names in the table are profile names")
 }
 
+/// The row of a compute instance profile that exists.
+///
+/// # Panics
+/// When the GPU instance profile has no such compute profile: states are checked when they are read.
+pub fn compute_row(row: &Row, profile: u32) -> &ComputeRow {
+    row.compute.iter().find(|c| c.id == profile).expect("compute profiles are checked when a state is read")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

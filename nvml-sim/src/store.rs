@@ -14,6 +14,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::process::geteuid;
 
 use crate::clients::Clients;
+use crate::defect::defect;
 use crate::machine::Machine;
 use crate::project;
 use crate::spec::Spec;
@@ -181,7 +182,7 @@ impl Store {
     }
 
     fn project(&self, machine: &Machine) -> Result<(), StoreError> {
-        project::apply(&self.root, machine)?;
+        project::apply(&self.root, machine).map_err(|(path, error)| StoreError::Io(path, error))?;
         let stamp = self.file("projected");
         fs::write(&stamp, machine.revision.to_string()).map_err(|e| StoreError::Io(stamp, e))
     }
@@ -227,7 +228,7 @@ impl Store {
 /// Reads a state, or says what is wrong with it.
 fn parse(text: &str) -> Result<Machine, String> {
     let machine: Machine = serde_json::from_str(text).map_err(|e| e.to_string())?;
-    machine.defect().map_or(Ok(machine), Err)
+    defect(&machine).map_or(Ok(machine), Err)
 }
 
 impl fmt::Display for StoreError {

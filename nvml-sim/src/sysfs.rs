@@ -6,7 +6,7 @@
 
 use crate::host::Cpus;
 use crate::machine::{Gpu, Machine};
-use crate::project::Node;
+use crate::node::Node;
 use crate::sheet;
 
 /// Where the directory of a GPU is; the bus and the driver have links to it, as the kernel makes them.

@@ -71,8 +71,9 @@ impl Args {
             }
             "notices" => {
                 self.notices = match value {
-                    "on" => true,
-                    "off" => false,
+                    // A configuration in YAML has `on` and `off` for yes and no.
+                    "on" | "yes" | "true" => true,
+                    "off" | "no" | "false" => false,
                     _ => return Err(expected(argument, "on or off")),
                 }
             }
@@ -134,6 +135,10 @@ mod tests {
             set: vec![Variable::Nvidia, Variable::Cuda],
         };
         assert_eq!((args, complaints), (expected, vec![]));
+        for (value, notices) in [("yes", true), ("true", true), ("no", false), ("false", false)] {
+            let (args, complaints) = parse(&[&format!("notices={value}")]);
+            assert_eq!((args.notices, complaints), (notices, vec![]), "{value}");
+        }
     }
 
     #[test]
@@ -162,6 +167,8 @@ mod tests {
 
     /// Arguments that say what holds anyway.
     fn default(argument: &str) -> bool {
-        ["map=/run/gresgen/devices", "on_unresolved=fail", "notices=on", "set=cuda"].contains(&argument)
+        let notices = ["notices=on", "notices=yes", "notices=true"];
+        ["map=/run/gresgen/devices", "on_unresolved=fail", "set=cuda"].contains(&argument)
+            || notices.contains(&argument)
     }
 }

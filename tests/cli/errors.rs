@@ -79,8 +79,11 @@ fn files_that_are_not_ours_stay_until_they_are_adopted() {
     let node = Node::with_layout("a100-40gb", &[SEVEN]);
     node.write("etc/slurm/gres.conf", "NodeName=n1 Name=license Count=4\n");
     let refused = node.run(&["apply"]);
-    assert_eq!(refused.code, 1);
+    assert_eq!(refused.code, 2);
     snapshot("file of the site", &refused.snapshot());
+    let planned = node.run(&["plan"]);
+    assert_eq!((planned.code, &planned.stderr), (2, &refused.stderr));
+    assert!(planned.stdout.contains("foreign  [ROOT]/etc/slurm/gres.conf "), "{}", planned.stdout);
     assert!(node.uuids().is_empty(), "the GPUs were not touched");
     assert_eq!(node.read("etc/slurm/gres.conf"), "NodeName=n1 Name=license Count=4\n");
     node.ok(&["apply", "--adopt", "-q"]);
@@ -162,7 +165,7 @@ fn without_the_right_to_change_things_one_can_look() {
     let run = |arguments: &[&str]| {
         let mut command = Command::new(&program);
         command.arg("--nvml-lib").arg(&library).arg("--root").arg(node.path(""));
-        command.args(["--simulate", "a100-40gb"]).args(arguments);
+        command.args(["--simulate", "a100-40gb"]).args(arguments).env("SLURMD_NODENAME", "n1");
         node.finish(command.uid(65534).gid(65534))
     };
     for verb in ["status", "plan", "profiles", "export"] {

@@ -51,6 +51,29 @@ fn an_apply_is_planned_done_verified_and_not_repeated() {
     }
 }
 
+/// nvml.h calls the field `device` of a compute instance's info the parent device, and so it is on real boards. Where it
+/// is the MIG device instead, nothing else comes out.
+#[test]
+fn slices_have_their_own_uuids_whichever_device_the_library_gives() {
+    let map = |form: &str| {
+        let node = Node::with_layout("a100-40gb:2", &MIXED);
+        let run = |arguments: &[&str]| {
+            let run = node.finish(node.command(arguments).env("NVML_SIM_CI_DEVICE", form));
+            assert!(matches!(run.code, 0 | 6), "{form}: {}", run.stderr);
+            run.stdout
+        };
+        run(&["apply", "-q"]);
+        let map = file(&node, "run/gresgen/devices");
+        let uuids: Vec<&str> = map.split_whitespace().filter(|word| word.starts_with("MIG-")).collect();
+        assert_eq!(uuids.len(), 7, "{form}: {map}");
+        for uuid in uuids {
+            assert_eq!(run(&["run", uuid, "--", "printenv", "CUDA_VISIBLE_DEVICES"]).trim(), uuid, "{form}");
+        }
+        steady(&map)
+    };
+    assert_eq!(map("parent"), map("mig"));
+}
+
 /// With MIG off the geometry comes from the table of models, whose order is not the driver's.
 #[test]
 fn what_is_planned_with_mig_off_is_what_is_done() {
@@ -234,6 +257,31 @@ fn a_slice_in_use_is_left_alone_and_its_user_named() {
     assert_eq!(kept.len(), 7, "nothing was touched");
     assert_eq!(node.uuids().len(), 3);
     assert_eq!(node.run(&["clear", "1", "-q"]).code, 0, "the process has ended");
+}
+
+#[test]
+fn the_mode_of_a_gpu_in_use_stays_and_its_user_is_named() {
+    let node =
+        Node::with_layout("a100-40gb:2", &["devices: all, mig-enabled: true, mig-devices: {1g.5gb: 7}"]);
+    let gpu = |index: usize| {
+        let status: serde_json::Value = serde_json::from_str(&node.ok(&["status", "--json"])).unwrap();
+        status["gpus"][index].clone()
+    };
+    let uuid = gpu(1)["uuid"].as_str().unwrap().to_owned();
+    let mut sleeper = Command::new("sleep").arg("60").spawn().unwrap();
+    node.occupy(&uuid, sleeper.id());
+    let user = format!("process {} (sleep, user root)", sleeper.id());
+    let status = node.ok(&["status"]);
+    let refused = node.run(&["apply"]);
+    let (first, second) = (gpu(0), gpu(1));
+    sleeper.kill().unwrap();
+    sleeper.wait().unwrap();
+    assert_eq!(status.matches(&format!("  used by {user}\n")).count(), 1, "{status}");
+    assert_eq!(refused.code, 4, "{}", refused.stderr);
+    assert!(refused.stderr.contains(&format!("GPU 1: in use by {user}")), "{}", refused.stderr);
+    assert_eq!((&first["mode"]["current"], &second["mode"]["current"]), (&false.into(), &false.into()));
+    assert_eq!(second["holders"][0]["pid"], sleeper.id(), "{second}");
+    assert_eq!(node.run(&["apply", "-q"]).code, 0, "the process has ended");
 }
 
 #[test]

@@ -4,3 +4,5 @@ mod errors;
 mod life;
 mod models;
 mod node;
+mod planned;
+mod shared;

@@ -33,7 +33,10 @@ fn a_first_day_with_mig() {
         assert!(uuids.contains(&seen.trim().to_owned()), "{gpus}: {seen}");
         node.ok(&["clear", "all", "-q"]);
         assert!(node.uuids().is_empty(), "{gpus}");
-        node.ok(&["mode", "off", "-q"]);
+        let unnamed = node.run(&["mode", "off", "-q"]);
+        assert_eq!(unnamed.code, 2, "it ends instances, so it asks for a GPU, as clear does");
+        assert!(unnamed.stderr.contains("gresgen mode off all"), "{}", unnamed.stderr);
+        node.ok(&["mode", "off", "all", "-q"]);
         assert!(node.ok(&["status"]).contains("MIG off"), "{gpus}");
     }
 }

@@ -1,6 +1,6 @@
 //! Reboots: instances are gone, and slurmd ends when gres.conf names a device that is not there.
 
-use lab::Release;
+use lab::{Release, User};
 
 use crate::node::{Device, Node};
 
@@ -113,6 +113,26 @@ fn on_a_node_in_service_a_boot_hurts_no_job() {
     }
 }
 
+/// flock(2) asks for no right but to open a file, so that the lock files are root's alone.
+#[test]
+fn no_user_holds_up_a_change_or_a_boot() {
+    let Some(node) = Node::in_service(Release::Bookworm) else { return };
+    let alice = |words: &[&str]| node.lab.command(words).user(User::Alice).output().unwrap();
+    // The same words work on a file that alice may open.
+    assert_eq!(alice(&["flock", "-n", "/etc/hostname", "true"]).code, 0);
+    let refused = alice(&["flock", "-n", "/run/gresgen/lock", "true"]);
+    assert!(refused.code != 0 && refused.stderr.contains("Permission denied"), "{refused:?}");
+    assert_ne!(alice(&["sh", "-c", "echo >/run/gresgen/slices/MIG-x"]).code, 0);
+    // Neither does one who looks: not even while the look is made to last.
+    let watch =
+        "while [ ! -e /tmp/done ]; do gresgen status >/tmp/status 2>&1; done </dev/null >/dev/null 2>&1 &";
+    node.lab.run(&["sh", "-c", watch]).unwrap();
+    for _ in 0..10 {
+        node.gresgen(&["apply"]).must_be(0);
+    }
+    node.lab.run(&["touch", "/tmp/done"]).unwrap();
+}
+
 #[test]
 fn a_boot_waits_for_whoever_is_changing_the_node() {
     let Some(node) = Node::in_service(Release::Bookworm) else { return };
@@ -122,10 +142,48 @@ fn a_boot_waits_for_whoever_is_changing_the_node() {
         let script = "flock /run/gresgen/lock sleep $0 >/tmp/held 2>&1 </dev/null & until [ -e /run/gresgen/lock ]; do :; done; sleep 0.1";
         node.lab.run(&["sh", "-c", script, seconds]).unwrap();
     };
+    // Nobody knows for how long: slurmd shall find files of what is there, on a node that takes no jobs.
     hold("3");
-    node.gresgen(&BOOT).must_be(4).must_say(&["/run/gresgen/lock: held by process"]);
+    let said = [
+        "/run/gresgen/lock: held by process",
+        "slurmd can start, with the GPUs as they are",
+        "n1 is drained",
+    ];
+    node.gresgen(&BOOT).must_be(4).must_say(&said);
     let gres_conf = node.lab.read_file("/etc/slurm/gres.conf").unwrap();
-    assert_eq!(gres_conf.matches("Name=gpu").count(), before.len(), "{gres_conf}");
+    assert_eq!(gres_conf.matches("Name=gpu").count(), 0, "{gres_conf}");
+    let reason = || node.lab.run(&["scontrol", "-o", "show", "node", "n1"]).unwrap().stdout;
+    assert!(reason().contains("Reason=gresgen: /run/gresgen/lock: held by"), "{}", reason());
+    // The boot that succeeds takes the drain back.
     node.gresgen(&["apply", "--boot", "--wait=30s"]).must_be(0);
     assert_eq!(kinds(&node), before);
+    assert!(!reason().contains("DRAIN"), "{}", reason());
+}
+
+/// A typing error must not keep slurmd from starting.
+#[test]
+fn a_wrong_configuration_does_not_keep_slurmd_out() {
+    const CONFIG: &str = "/etc/gresgen/config.yaml";
+    for release in Release::selected() {
+        let Some(node) = Node::in_service(release) else { return };
+        let (before, config) = (kinds(&node), node.lab.read_file(CONFIG).unwrap());
+        node.reboot();
+        for (wrong, said) in [
+            (format!("{config}  bad: [\n"), "/etc/gresgen/config.yaml:"),
+            (config.replace("layout: day", "layout: night"), "night"),
+            (config.replace("layout: day", "layout: impossible"), "the layout does not fit"),
+        ] {
+            node.lab.write_file(CONFIG, wrong).unwrap();
+            node.gresgen(&BOOT).must_be(2).must_say(&[said, "slurmd can start", "n1 is drained"]);
+            assert_eq!(kinds(&node), [""; 0], "{release}: {said}");
+        }
+        node.lab.start_slurmd("n1").unwrap();
+        assert!(refused(&node).contains("DRAIN"), "{release}");
+        node.lab.write_file(CONFIG, config).unwrap();
+        node.gresgen(&["apply", "--slurm=apply"]).must_be(0);
+        // From 24.11 on slurmctld has put its own reason in the place of ours, which is for a person to take back.
+        node.lab.run(&["scontrol", "update", "NodeName=n1", "State=UNDRAIN"]).unwrap();
+        node.settled();
+        assert_eq!(kinds(&node), before, "{release}");
+    }
 }

@@ -117,7 +117,29 @@ const PLUGSTACK: [Fault; 7] = [
 
 /// Of slurmctld, its configuration and its picture of the node. `scontrol` says what a slurmctld of a later release
 /// would.
-const CONTROLLER: [Fault; 6] = [
+const CONTROLLER: [Fault; 9] = [
+    // The prefix may be left out, which is how much of the documentation in the field writes it.
+    Fault {
+        provoke: "cp /etc/slurm/slurm.conf /tmp/; cd /etc/slurm
+                  sed -i 's,^TaskPlugin=.*,TaskPlugin=affinity\\,cgroup,' slurm.conf; systemctl restart slurmctld",
+        due: &[],
+        mend: "mv /tmp/slurm.conf /etc/slurm/; systemctl restart slurmctld",
+    },
+    Fault {
+        provoke: "cp /etc/slurm/slurm.conf /tmp/; cd /etc/slurm
+                  sed -i '/^SelectType/d' slurm.conf; echo SelectType=select/linear >>slurm.conf; systemctl restart slurmctld",
+        due: &[("fail", "SelectType", "is select/linear")],
+        mend: "mv /tmp/slurm.conf /etc/slurm/; systemctl restart slurmctld",
+    },
+    Fault {
+        provoke: "cp /etc/slurm/gresgen-node.conf /tmp/; cd /etc/slurm
+                  sed -i 's/ CPUs=[0-9]*//; s/ RealMemory=[0-9]*//' gresgen-node.conf; systemctl restart slurmctld",
+        due: &[
+            ("fail", "files", "out of date: /etc/slurm/gresgen-node.conf"),
+            ("fail", "node hardware", "slurmctld has CPUs=1, not 32, slurmctld has RealMemory=1, not 4000"),
+        ],
+        mend: "mv /tmp/gresgen-node.conf /etc/slurm/; systemctl restart slurmctld",
+    },
     Fault {
         provoke: "systemctl stop slurmctld",
         due: &[("fail", "slurmctld", "unreachable")],
@@ -144,7 +166,7 @@ const CONTROLLER: [Fault; 6] = [
     },
     Fault {
         provoke: "sed -i 's/^slurm:/&\\n  node: n9/' /etc/gresgen/config.yaml",
-        due: &[("fail", "files", "out of date: /etc/slurm/gres.conf"), ("fail", "node", "n9")],
+        due: &[("fail", "files", "node n9: no entry of slurm.nodes names it"), ("fail", "node", "n9")],
         mend: "sed -i '/node: n9/d' /etc/gresgen/config.yaml",
     },
     Fault {
@@ -222,6 +244,7 @@ fn a_layout_that_slurm_has_not_been_told_of_is_noticed() {
                 "node line",
                 "slurmctld has Gres=gpu:1g.5gb:2,gpu:2g.10gb:1,gpu:3g.20gb:2, the node has gpu:1g.5gb:14",
             ),
+            ("node", "is idle+drain: gresgen: layout fine"),
         ];
         if release == Release::Bookworm {
             due.push(("release", "on cgroup v2 confines nothing on a node of 14 devices"));

@@ -42,7 +42,8 @@ fn a_drained_node_is_changed_and_resumed() {
         node.lab.run(&["rm", "/var/lab/out/go"]).unwrap();
         let job = node.waiting("3g.20gb");
         std::thread::scope(|scope| {
-            let change = scope.spawn(|| node.gresgen(&["apply", "--drain=30s", "--slurm=apply"]));
+            let change =
+                scope.spawn(|| node.gresgen(&["--layout", "day", "apply", "--drain=30s", "--slurm=apply"]));
             node.lab
                 .wait("the node to drain", || Ok(node.lab.node_state("n1")?.contains("DRAIN").then_some(())))
                 .unwrap();

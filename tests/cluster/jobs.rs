@@ -43,6 +43,27 @@ fn what_would_hurt_a_running_job_is_refused() {
     }
 }
 
+/// The field `device` of a compute instance's info is the parent GPU in nvml.h and on real boards; a library in which it
+/// is the MIG device must do as well.
+#[test]
+fn a_job_holds_its_slice_whichever_device_the_library_gives() {
+    for release in Release::selected() {
+        let Some(node) = Node::in_service(release) else { return };
+        for (form, layout) in [("mig", "elsewhere"), ("parent", "day")] {
+            let form = format!("NVML_SIM_CI_DEVICE={form}");
+            let apply = node.lab.command(&["env", &form, "gresgen", "--layout", layout, "apply"]);
+            let lab::Output { code, stdout, stderr } = apply.output().unwrap();
+            let answer = crate::node::Answer { code, stdout, stderr }.must_be(6);
+            node.carry_out(&answer);
+            let devices = node.devices();
+            assert!(devices.values().all(|device| device.uuid.starts_with("MIG-")), "{form}: {devices:?}");
+            for device in devices.values() {
+                assert_eq!(node.job(&device.kind).kind, device.kind, "{release} {form}");
+            }
+        }
+    }
+}
+
 #[test]
 fn offline_is_the_admins_word_that_no_job_runs() {
     let Some(node) = Node::in_service(Release::Bookworm) else { return };

@@ -16,9 +16,9 @@ passed=0 failed=0 skipped=0
 
 say() { echo "$*" | tee -a "$raw"; }
 section() { say; say "== $*"; }
-pass() { passed=$((passed + 1)); say "PASS  $*"; }
-fail() { failed=$((failed + 1)); say "FAIL  $*"; }
-skip() { skipped=$((skipped + 1)); say "SKIP  $*"; }
+pass() { passed=$((passed + 1)); say "PASS: $*"; }
+fail() { failed=$((failed + 1)); say "FAIL: $*"; }
+skip() { skipped=$((skipped + 1)); say "SKIP: $*"; }
 
 # note COMMAND...: runs it, puts what it prints and its exit code into the report; the code is left in $code, the
 # output in $work/out.
@@ -106,8 +106,10 @@ publish() {
     echo "$passed passed, $failed failed, $skipped skipped"
     cat "$raw"
   } | awk -v host="$(uname -n)" -v work="$work" '
+    # Not every awk has counts in its regular expressions.
+    BEGIN { h = "[0-9a-f][0-9a-f][0-9a-f][0-9a-f]"; uuid = h h "-" h "-" h "-" h "-" h h h }
     {
-      while (match($0, /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/)) {
+      while (match($0, uuid)) {
         id = substr($0, RSTART, RLENGTH)
         if (!(id in number)) number[id] = ++ids
         $0 = substr($0, 1, RSTART - 1) "<uuid " number[id] ">" substr($0, RSTART + RLENGTH)

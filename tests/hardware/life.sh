@@ -8,7 +8,8 @@ finish_life() {
   changed=
   note gresgen clear "$gpu" -q
   note gresgen mode off "$gpu" --reset
-  judge "MIG is off again" 0
+  note gresgen status "$gpu"
+  judge "MIG is off again" 0 'MIG off$'
 }
 
 life() {
@@ -19,7 +20,7 @@ life() {
     return
   fi
   changed=yes
-  note gresgen --layout small --reset apply
+  note gresgen --layout small apply --reset
   judge "$count x $smallest are made" '0|6'
   note gresgen status
   judge "status shows them" 0 'MIG-'
@@ -52,7 +53,7 @@ life_in_slurm() {
   start_slurm gresgen small || return
   local job jobs=
   for ((job = 0; job < count; job++)); do
-    srun --gres=gpu:1 sh -c "echo visible \$CUDA_VISIBLE_DEVICES; $kit/cuda hold 10" > "$work/job.$job" 2>&1 &
+    srun -Q --gres="gpu:$smallest:1" sh -c "echo visible \$CUDA_VISIBLE_DEVICES; $kit/cuda hold 3" > "$work/job.$job" 2>&1 &
     jobs+=" $!"
   done
   # shellcheck disable=SC2086
@@ -62,7 +63,7 @@ life_in_slurm() {
   for ((job = 0; job < count; job++)); do
     local given told
     given=$(sed -n 's/^visible MIG-//p' "$work/job.$job")
-    told=$(sed -n 2p "$work/job.$job")
+    told=$(grep -xE '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}' "$work/job.$job")
     { [ -n "$given" ] && [ "$given" = "$told" ]; } || wrong=$((wrong + 1))
     seen+="$told"$'\n'
   done

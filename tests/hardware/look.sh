@@ -1,6 +1,8 @@
 # Sourced by run: what changes nothing.
 
 holder=
+# Whether CUDA programs run on this machine.
+cuda_runs=
 
 finish_look() {
   if [ -n "$holder" ]; then
@@ -53,7 +55,8 @@ compare_with_simulator() {
     return
   fi
   mkdir -p "$work/simulated"
-  NVML_SIM_ROOT=$work/simulated NVML_SIM_GPUS=$board "$kit/nvml-ask" --lib "$kit/libnvml_sim.so" > "$work/simulator" 2>&1
+  # A simulated machine may be told to fail; its judge is not.
+  env -u NVML_SIM_FAULTS NVML_SIM_ROOT="$work/simulated" NVML_SIM_GPUS="$board" "$kit/nvml-ask" --lib "$kit/libnvml_sim.so" > "$work/simulator" 2>&1
   note "$kit/nvml-ask" --compare "$work/board" "$work/simulator"
   judge "the simulator answers as the board" 0
   # Which minor numbers the kernel module gives to capabilities: a file each.
@@ -147,6 +150,7 @@ see_processes() {
     finish_look
     return
   fi
+  cuda_runs=yes
   local uuid
   uuid=$(gresgen status "$gpu" | grep -oE -m 1 'GPU-[0-9a-f-]+')
   if [ "GPU-$(head -n 1 "$work/cuda")" = "$uuid" ]; then pass "CUDA reports the GPU's UUID"; else fail "CUDA reports $(head -n 1 "$work/cuda"), the GPU is $uuid"; fi

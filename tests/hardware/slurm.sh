@@ -10,6 +10,9 @@ finish_slurm() {
     wait "$pid" 2> /dev/null
   done
   controller= daemon=
+  # What comes next is on a machine without Slurm again.
+  rm -f "$root/etc/slurm/slurm.conf"
+  unset SLURM_CONF
 }
 
 # try_slurm guarded|gresgen: a job on the whole GPU; nothing is changed but files below our root.
@@ -20,17 +23,19 @@ try_slurm() {
     return
   fi
   start_slurm guarded whole || return
-  local uuid
-  uuid=$(gresgen status "$gpu" | grep -oE -m 1 'GPU-[0-9a-f-]+')
-  note timeout 60 srun --gres=gpu:1 sh -c 'echo visible $CUDA_VISIBLE_DEVICES'
-  judge "a job on the GPU is given its UUID" 0 "visible $uuid"
-  if [ -e "$work/cuda" ] && grep -q holding "$work/cuda"; then
-    note timeout 60 srun --gres=gpu:1 "$kit/cuda" uuid
-    judge "CUDA in the job reports that UUID" 0 "^${uuid#GPU-}"
-    note timeout 60 srun "$kit/cuda" uuid
-    judge "a job that did not ask cannot use the GPU" '[1-9][0-9]*'
+  local given cuda=:
+  [ "$cuda_runs" != yes ] || cuda="$kit/cuda uuid"
+  note timeout 60 srun -Q --gres=gpu:1 sh -c "echo visible \$CUDA_VISIBLE_DEVICES; $cuda"
+  given=$(sed -n 's/^visible GPU-//p' "$work/out")
+  judge "a job on a GPU is given its UUID" 0 '^visible GPU-[0-9a-f-]+$'
+  gresgen status > "$work/status"
+  grep -q "GPU-$given" "$work/status" || fail "the job's GPU-$given is none of this machine"
+  if [ "$cuda_runs" = yes ]; then
+    judge "CUDA in the job reports that UUID" 0 "^$given$"
+    note timeout 60 srun -Q "$kit/cuda" uuid
+    judge "a job that did not ask cannot use a GPU" '[1-9][0-9]*'
   fi
-  srun --gres=gpu:1 sleep 60 > /dev/null 2>&1 &
+  srun -Q --gres=gpu:"$(grep -c '^GPU ' "$work/status")" sleep 60 > /dev/null 2>&1 &
   holder=$!
   local tries=0
   until squeue -h -t R 2> /dev/null | grep -q . || [ $((tries += 1)) -gt 100 ]; do sleep 0.1; done
@@ -44,7 +49,7 @@ try_slurm() {
 
 # start_slurm COMMAND LAYOUT: writes the node's files by an apply of that layout and starts both daemons on them.
 start_slurm() {
-  local program port=26817 address conf=$root/etc/slurm node
+  local program port=$((20000 + RANDOM % 10000)) address conf=$root/etc/slurm node
   for program in slurmctld slurmd srun; do
     command -v "$program" > /dev/null || { skip "Slurm: no $program here"; return 1; }
   done

@@ -23,6 +23,10 @@ const fn later(name: &'static str, script: &'static str) -> Fault {
 const MAP_FAULTS: &[Fault] = &[
     fault("cut short", "sed -i '$d' $map"),
     fault("empty", ": >$map"),
+    fault(
+        "a slice by the UUID of its GPU",
+        "sed -i 's/^0 \\([^ ]*\\) [^ ]* \\([^ ]*\\) /0 \\1 \\2 \\2 /' $map",
+    ),
     fault("garbage", "head -c 4096 /dev/urandom >$map"),
     fault("oversized", "head -c 100000000 /dev/zero >>$map"),
     fault("writable by all", "chmod 666 $map"),

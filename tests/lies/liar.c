@@ -45,13 +45,10 @@ FORWARD(nvmlDeviceGetGpuInstanceProfileInfo)
 FORWARD(nvmlGpuInstanceGetComputeInstanceProfileInfo)
 FORWARD(nvmlGpuInstanceGetComputeInstanceById)
 FORWARD(nvmlComputeInstanceDestroy)
-FORWARD(nvmlGpuInstanceCreateComputeInstance)
-FORWARD(nvmlDeviceGetMPSComputeRunningProcesses_v3)
 #ifndef WITHOUT_nvmlDeviceGetComputeRunningProcesses_v2
 FORWARD(nvmlDeviceGetComputeRunningProcesses_v2)
 #endif
 FORWARD(nvmlDeviceGetComputeRunningProcesses)
-FORWARD(nvmlDeviceGetGraphicsRunningProcesses_v3)
 
 /* Writes TEXT as NVML would. */
 static int text(char *to, const char *text) {
@@ -155,6 +152,28 @@ DEFINE(nvmlDeviceGetComputeRunningProcesses_v3) {
     return code;
 }
 #endif
+
+/* Process 1 on the first GPU and process 2 on its GPU instance 7, in entries of three words, or of the four that drivers
+ * 535.43 to 535.86 write. */
+static int two_processes(handle device, u *count, big *words, int wide) {
+    u index = 1;
+    honest("nvmlDeviceGetIndex")((long)device, (long)&index, 0, 0, 0);
+    const big entries[] = {1, 0, HUGE, 0, 2, 0, 7, 0};
+    u room = *count;
+    *count = index == 0 ? 2 : 0;
+    if (*count > room) return INSUFFICIENT_SIZE;
+    for (u at = 0; at < *count; at++)
+        memcpy(words + at * (wide ? 4 : 3), entries + at * 4, (wide ? 4 : 3) * sizeof *words);
+    return 0;
+}
+DEFINE(nvmlDeviceGetGraphicsRunningProcesses_v3) {
+    if (lie("draws") || lie("draws_wide")) return two_processes((handle)a, (u *)b, (big *)c, lie("draws_wide"));
+    PASS(nvmlDeviceGetGraphicsRunningProcesses_v3);
+}
+DEFINE(nvmlDeviceGetMPSComputeRunningProcesses_v3) {
+    if (lie("shares")) return two_processes((handle)a, (u *)b, (big *)c, 0);
+    PASS(nvmlDeviceGetMPSComputeRunningProcesses_v3);
+}
 
 #ifndef WITHOUT_nvmlDeviceGetGpuInstanceProfileInfoV
 DEFINE(nvmlDeviceGetGpuInstanceProfileInfoV) {
@@ -267,6 +286,11 @@ DEFINE(nvmlDeviceCreateGpuInstanceWithPlacement) {
     if (lie("create_nothing")) { *(handle *)d = NULL; return 0; }
     if (lie("create_elsewhere") && place.size == 1) { place.start = (place.start + 1) % 4; c = (long)&place; }
     PASS(nvmlDeviceCreateGpuInstanceWithPlacement);
+}
+DEFINE(nvmlGpuInstanceCreateComputeInstance) {
+    /* The smaller of the two compute instances that Hopper offers in a GPU instance of one slice. */
+    if (lie("compute_small") && b == 7) b = 0;
+    PASS(nvmlGpuInstanceCreateComputeInstance);
 }
 DEFINE(nvmlGpuInstanceDestroy) {
     if (lie("destroy_nothing")) return 0;

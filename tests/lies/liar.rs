@@ -20,10 +20,12 @@ mig-configs:
     - {devices: [1], mig-enabled: true, mig-devices: {7g.40gb: 1}}
 ";
 
-/// Two simulated GPUs below a directory.
+/// Simulated GPUs below a directory.
 pub(crate) struct Node {
     root: TempDir,
     liar: PathBuf,
+    gpus: &'static str,
+    faults: &'static str,
 }
 
 /// How a run of `gresgen` ended; no code is a signal.
@@ -34,12 +36,17 @@ pub(crate) struct Run {
 }
 
 impl Node {
-    /// GPUs as they come.
+    /// Two GPUs as they come.
     pub(crate) fn uncut() -> Node {
+        Node::with("a100-40gb:2", CONFIG)
+    }
+
+    /// Other GPUs with another configuration.
+    pub(crate) fn with(gpus: &'static str, config: &str) -> Node {
         let root = TempDir::new().unwrap();
-        let node = Node { liar: root.path().join("liar.so"), root };
+        let node = Node { liar: root.path().join("liar.so"), root, gpus, faults: "" };
         fs::create_dir_all(node.path("etc/gresgen")).unwrap();
-        fs::write(node.path("etc/gresgen/config.yaml"), CONFIG).unwrap();
+        node.configure(config);
         compile(&node.liar, &[]);
         node
     }
@@ -51,18 +58,24 @@ impl Node {
         node
     }
 
+    /// Replaces the configuration.
+    pub(crate) fn configure(&self, config: &str) {
+        fs::write(self.path("etc/gresgen/config.yaml"), config).unwrap();
+    }
+
     fn path(&self, path: &str) -> PathBuf {
         self.root.path().join(path)
     }
 
     fn run(&self, library: &Path, lie: &str, arguments: &[&str]) -> Run {
         let output = Command::new(env!("CARGO_BIN_EXE_gresgen"))
-            .args(["--simulate", "a100-40gb:2", "--root"])
+            .args(["--simulate", self.gpus, "--root"])
             .arg(self.root.path())
             .arg("--nvml-lib")
             .arg(library)
             .args(arguments)
             .env("NVML_LIE", lie)
+            .env("NVML_SIM_FAULTS", self.faults)
             .env("NVML_LIAR_FOR", simulator())
             .env("SLURMD_NODENAME", "n1")
             .stdin(Stdio::null())
@@ -75,6 +88,11 @@ impl Node {
     /// Runs `gresgen` on an NVML that tells this lie.
     pub(crate) fn told(&self, lie: &str, arguments: &[&str]) -> Run {
         self.run(&self.liar, lie, arguments)
+    }
+
+    /// The same on a simulator that meets these faults.
+    pub(crate) fn faulty(self, faults: &'static str) -> Node {
+        Node { faults, ..self }
     }
 
     /// Runs it on an NVML that lacks a function.

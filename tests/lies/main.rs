@@ -89,10 +89,10 @@ const REFUSED: &[(&str, &str)] = &[
 
 /// Verbs that read the whole node, whatever else they do.
 const VERBS: &[&[&str]] = &[
+    &["--layout", "other", "apply"],
     &["status"],
     &["status", "--json"],
     &["--layout", "other", "plan"],
-    &["--layout", "other", "apply"],
     &["clear", "all"],
     &["run", "1g.5gb", "--", "true"],
 ];
@@ -107,8 +107,9 @@ fn harmless(run: &Run, about: &str) {
 fn what_cannot_be_is_refused_by_name_and_nothing_is_changed() {
     let node = Node::cut();
     let before = node.picture();
-    for (lie, says) in REFUSED {
-        for verb in VERBS {
+    for ((lie, says), number) in REFUSED.iter().zip(0..) {
+        // An apply and one of the others: they read by the same way.
+        for verb in [VERBS[0], VERBS[1 + number % (VERBS.len() - 1)]] {
             let about = format!("{lie}: {}", verb.join(" "));
             let run = node.told(lie, verb);
             harmless(&run, &about);
@@ -128,7 +129,7 @@ fn what_cannot_be_is_refused_by_name_and_nothing_is_changed() {
 fn what_may_be_is_borne() {
     let node = Node::cut();
     for lie in ["memory_none", "memory_huge", "cpus_all", "profile_numbers", "compute_beyond"] {
-        for verb in &VERBS[..3] {
+        for verb in [VERBS[1], VERBS[2], VERBS[3]] {
             let run = node.told(lie, verb);
             harmless(&run, lie);
             assert_eq!(run.code, Some(0), "{lie}: {}: {}", verb.join(" "), run.stderr);
@@ -181,4 +182,55 @@ fn a_library_without_a_symbol_is_older_or_refused() {
         }
     }
     assert!(node.picture() == before, "something changed");
+}
+
+/// Not lies: what draws, or computes through MPS, uses the GPU too; process 1 the whole of it, process 2 one instance.
+/// Nor does it matter how long a driver makes the entries of its list.
+#[test]
+fn whoever_is_in_any_list_uses_the_gpu() {
+    let node = Node::cut();
+    for list in ["draws", "draws_wide", "shares"] {
+        let status = node.told(list, &["--json", "status"]);
+        let status: serde_json::Value = serde_json::from_str(&status.stdout).unwrap();
+        let pids = |holders: &serde_json::Value| {
+            let list = holders.as_array().unwrap().iter();
+            list.map(|holder| holder["pid"].as_u64().unwrap()).collect::<Vec<_>>()
+        };
+        let gpu = &status["gpus"][0];
+        assert_eq!(pids(&gpu["holders"]), [1], "{list}");
+        for instance in gpu["instances"].as_array().unwrap() {
+            let expected: &[u64] = if instance["gi"] == 7 { &[2] } else { &[] };
+            assert_eq!(pids(&instance["holders"]), expected, "{list}: {instance}");
+        }
+        let before = node.picture();
+        let clear = node.told(list, &["clear", "0"]);
+        assert_eq!(clear.code, Some(4), "{list}: {}", clear.stderr);
+        assert!(clear.stderr.contains("process 2 "), "{list}: {}", clear.stderr);
+        assert!(node.picture() == before, "{list}: something changed");
+    }
+}
+
+/// A GPU instance of one slice and twice the memory has 26 SMs on an H100, and compute instances of 16 and of 26. With the
+/// small one it is not what was asked for.
+#[test]
+fn a_slice_that_lacks_sms_is_named_so_and_replaced() {
+    let config = "version: v1\nlayout: x\nslurm: {release: '24.11'}\nmig-configs:\n  x:\n    \
+                  - {devices: all, mig-enabled: true, mig-devices: {1g.20gb: 1}}\n";
+    // It dies before it could find out: after the mode, the GPU instance and the compute instance.
+    let node = Node::with("h100-80gb-sxm", config).faulty("kill@3!");
+    assert_eq!(node.told("compute_small", &["apply"]).code, None);
+    let node = node.faulty("");
+    let status = node.honest(&["status"]);
+    assert!(status.contains("1c.1g.20gb"), "{status}");
+    let plan = node.honest(&["plan"]);
+    assert!(plan.contains("1 x recut") || plan.contains("recut "), "{plan}");
+    node.honest(&["apply"]);
+    let status = node.honest(&["status"]);
+    assert!(status.contains("1g.20gb") && !status.contains("1c.1g.20gb"), "{status}");
+    assert!(node.honest(&["plan"]).contains("nothing to change"), "it is as wanted");
+    // It can be asked for, too.
+    let small = config.replace("1g.20gb: 1", "1c.1g.20gb: 1");
+    node.configure(&small);
+    node.honest(&["apply"]);
+    assert!(node.honest(&["status"]).contains("1c.1g.20gb"));
 }

@@ -77,7 +77,8 @@ fn what_cannot_be_rendered_is_bad_input_and_touches_nothing() {
     let alias = CONFIG.replace("{node: n1}", "{node: n1, types: {aliases: {1g.5gb: 'mig:small'}}}");
     let node = Node::with("a100-40gb:2", &alias);
     let said = node.ends(2, &["apply"]);
-    assert!(said.starts_with("error: GRES type \"mig:small\": ':' cannot stand in it"), "{said}");
+    let due = "error: ROOT/etc/gresgen/config.yaml:7:37: GRES type \"mig:small\": ':' cannot stand in it";
+    assert!(said.starts_with(due), "{said}");
     node.write(Root::CONFIG, CONFIG);
     node.write("/etc/gresgen/templates/gres.conf.j2", "# x\n{{ nodes[0].nmae }}\n");
     let said = node.ends(2, &["apply"]);

@@ -28,7 +28,7 @@ fn settings_and_facts_that_slurm_would_misread() {
     let node = |slurm: &str| refusal(&format!("nodes: [{{names: n1, gpus: [{GPU}]}}]\nslurm: {slurm}"));
     let errors = [
         node("{types: {aliases: {1g.5gb: 'mig:small'}}}"),
-        node("{types: {aliases: {1g.5gb: Small}}}"),
+        node("{types: {aliases: {1g.5gb: 'Small one'}}}"),
         node("{types: {pattern: '{gpu}'}}"),
         node("{nodes: [{names: 'n[1', attributes: CPUs=1}]}"),
         node("{nodes: [{names: n1, attributes: NodeName=n1 CPUs=1}]}"),

@@ -128,7 +128,7 @@ fn starts(lab: &Lab) -> usize {
 /// Does on a cluster what a transition says.
 fn act(lab: &Lab, action: &Action, layout: &Layout, old: &Layout) {
     match action {
-        Action::CarryNodeLine => {
+        Action::CarryNodeLine(_) => {
             let conf = lab.read_file("/etc/slurm/slurm.conf").unwrap();
             let (was, is) = (old.file(Kind::NodeConf), layout.file(Kind::NodeConf));
             assert!(conf.contains(&was), "{conf}");
@@ -161,7 +161,15 @@ fn act(lab: &Lab, action: &Action, layout: &Layout, old: &Layout) {
             let busy = || Ok(lab.run(&["squeue", "-h", "-w", node])?.stdout.is_empty().then_some(()));
             lab.wait("the node to be idle", busy).unwrap();
         }
-        Action::Drain { .. } | Action::Resume(_) | Action::Delete(_) | Action::StartDynamic { .. } => {
+        Action::LoadPlugin(_) => unreachable!("no node line says that"),
+        Action::Drain { .. }
+        | Action::Resume(_)
+        | Action::Undrain(_)
+        | Action::Reserve(_)
+        | Action::Release(_)
+        | Action::Reason { .. }
+        | Action::Delete(_)
+        | Action::StartDynamic { .. } => {
             let words = action.command().unwrap();
             lab.run(&words.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
         }
@@ -170,14 +178,22 @@ fn act(lab: &Lab, action: &Action, layout: &Layout, old: &Layout) {
 
 /// Takes the first node from one layout to another as a transition says, and gives what changed.
 fn change(lab: &Lab, old: &Layout, new: &Layout, drain: bool) -> Change {
-    let node = Node { name: "n1".into(), ..Node::default() };
+    let name = || "n1".to_owned();
+    let node = Node { name: name(), line: Some("it is carried".to_owned()), ..Node::default() };
     let release = lab.run(&["scontrol", "--version"]).unwrap().stdout.parse().unwrap();
-    let plan = transition(&node, &old.tables[0].records, &new.tables[0], release, drain);
-    plan.before.iter().for_each(|action| act(lab, action, new, old));
+    let change = Change::between(&old.tables[0].records, &new.tables[0].records);
+    let actions = transition(&node, change, &new.tables[0], release);
+    if drain {
+        act(lab, &Action::Drain { node: name(), reason: "another layout".to_owned() }, new, old);
+        act(lab, &Action::WaitIdle(name()), new, old);
+    }
     lab.write_file("/etc/slurm/gres.conf", new.file(Kind::GresConf)).unwrap();
-    plan.after.iter().for_each(|action| act(lab, action, new, old));
+    actions.iter().for_each(|action| act(lab, action, new, old));
+    if drain {
+        act(lab, &Action::Resume(name()), new, old);
+    }
     lab.wait_nodes().unwrap();
-    plan.change
+    change
 }
 
 #[test]
@@ -251,7 +267,7 @@ fn a_dynamic_node_goes_from_one_layout_to_another() {
             .text("/etc/hosts", "127.0.0.1 localhost\n10.0.0.1 n1 dyn1\n")
             .gpus(&gpus);
         let Some(lab) = lab::require(Lab::start(release, options)) else { return };
-        let node = Node { name: "dyn1".into(), dynamic: true, attributes: CONF.into() };
+        let node = Node { name: "dyn1".into(), dynamic: true, attributes: CONF.into(), line: None };
         let registered = |lab: &Lab| {
             let known = || {
                 Ok(lab
@@ -272,9 +288,10 @@ fn a_dynamic_node_goes_from_one_layout_to_another() {
         start(&old);
         registered(&lab);
         let release_now = lab.run(&["scontrol", "--version"]).unwrap().stdout.parse().unwrap();
-        let plan = transition(&node, &old.tables[0].records, &new.tables[0], release_now, false);
+        let change = Change::between(&old.tables[0].records, &new.tables[0].records);
+        let actions = transition(&node, change, &new.tables[0], release_now);
         lab.write_file("/etc/slurm/gres.conf", gres_conf(&new)).unwrap();
-        for action in &plan.after {
+        for action in &actions {
             match action {
                 Action::WaitRegistered(_) => registered(&lab),
                 action => act(&lab, action, &new, &old),

@@ -7,7 +7,7 @@ use device_map::DeviceMap;
 use serde_json::Value;
 
 use crate::faults::Case;
-use crate::node::{Bench, Ended, JOURNAL, Node, PUBLISHED};
+use crate::node::{APPLY, Bench, Ended, JOURNAL, Node, PUBLISHED};
 use crate::picture::{Picture, devices};
 
 /// What became of a case that went well.
@@ -30,7 +30,7 @@ pub(crate) fn case(bench: &Bench, case: &Case) -> Result<Verdict, String> {
             format!("exit {}, but {what}; it said: {}", bench.scenario.exit, ended.stderr.trim())
         });
     }
-    let again = bench.node.run(&["-q", "apply"]);
+    let again = bench.node.run(&APPLY);
     if again.code != Some(bench.scenario.exit) {
         return Err(format!("one more apply: exit {:?}: {}", again.code, again.stderr.trim()));
     }

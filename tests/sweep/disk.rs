@@ -5,7 +5,7 @@ use std::fmt;
 use std::fs;
 
 use crate::faults::spread;
-use crate::node::{Bench, Ended, Node};
+use crate::node::{APPLY, Bench, Ended, Node};
 
 /// System calls that put a file in its place, and those before and after them.
 const TRACED: &str = "rename,renameat,renameat2,fsync,write,fchmod,unlink,mkdir";
@@ -88,7 +88,7 @@ fn trace(bench: &Bench) -> Vec<(String, usize, String)> {
     let trace = format!("trace={TRACED}");
     let strace = ["strace", "-f", "--seccomp-bpf", "-y", "-s", "0", "-o", log_name, "-e", &trace];
     bench.node.restore(&bench.template);
-    let ended = Ended::of(bench.node.gresgen(&strace, &["-q", "apply"]).output().unwrap());
+    let ended = Ended::of(bench.node.gresgen(&strace, &APPLY).output().unwrap());
     assert_eq!(ended.code, Some(bench.scenario.exit), "strace: {}", ended.stderr);
     let text = fs::read_to_string(log).unwrap();
     let ours = ["etc/slurm", "run/gresgen", "var/lib/gresgen"].map(|d| bench.node.path(d));

@@ -5,7 +5,7 @@ use std::fmt;
 use std::process::Command;
 
 use crate::disk;
-use crate::node::{Bench, changes};
+use crate::node::{APPLY, Bench, changes};
 
 /// One disturbance of one apply.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +47,15 @@ const CODES: &[(&str, &[&str])] = &[
     ),
     ("nvmlComputeInstanceDestroy", &["IN_USE", "NO_PERMISSION", "INVALID_ARGUMENT"]),
     ("nvmlGpuInstanceGetComputeInstances", &["NOT_SUPPORTED", "NO_PERMISSION", "INSUFFICIENT_SIZE"]),
+    ("nvmlDeviceGetMaxMigDeviceCount", &["INVALID_ARGUMENT"]),
+    ("nvmlDeviceGetMigDeviceHandleByIndex", &["NOT_FOUND", "INVALID_ARGUMENT"]),
+    ("nvmlDeviceGetGpuInstanceId", &["INVALID_ARGUMENT"]),
+    ("nvmlDeviceGetComputeInstanceId", &["INVALID_ARGUMENT"]),
+    ("nvmlDeviceGetAttributes_v2", &["NOT_SUPPORTED", "INVALID_ARGUMENT"]),
+    ("nvmlGpuInstanceGetComputeInstanceById", &["NOT_FOUND", "INVALID_ARGUMENT"]),
     ("nvmlDeviceGetComputeRunningProcesses_v3", &["NO_PERMISSION", "NOT_SUPPORTED", "INSUFFICIENT_SIZE"]),
+    ("nvmlDeviceGetGraphicsRunningProcesses_v3", &["NO_PERMISSION", "NOT_SUPPORTED", "INSUFFICIENT_SIZE"]),
+    ("nvmlDeviceGetMPSComputeRunningProcesses_v3", &["NO_PERMISSION", "NOT_SUPPORTED", "INSUFFICIENT_SIZE"]),
 ];
 
 /// What any call may say.
@@ -58,7 +66,11 @@ const ANSWERS: &[(&str, &[&str])] = &[
     ("nvmlDeviceGetMigMode", &["NOT_SUPPORTED"]),
     ("nvmlDeviceGetGpuInstanceProfileInfoV", &["NOT_SUPPORTED", "INVALID_ARGUMENT"]),
     ("nvmlGpuInstanceGetComputeInstanceProfileInfo", &["NOT_SUPPORTED", "INVALID_ARGUMENT"]),
+    ("nvmlDeviceGetMigDeviceHandleByIndex", &["NOT_FOUND", "INVALID_ARGUMENT"]),
+    ("nvmlDeviceGetAttributes_v2", &["NOT_SUPPORTED"]),
     ("nvmlDeviceGetComputeRunningProcesses_v3", &["NO_PERMISSION", "NOT_SUPPORTED"]),
+    ("nvmlDeviceGetGraphicsRunningProcesses_v3", &["NO_PERMISSION", "NOT_SUPPORTED"]),
+    ("nvmlDeviceGetMPSComputeRunningProcesses_v3", &["NO_PERMISSION", "NOT_SUPPORTED"]),
 ];
 
 /// How many calls of one name, and codes of one changing call, the default run takes.
@@ -137,7 +149,7 @@ pub(crate) fn spread<T: Clone>(list: &[T], count: usize) -> impl Iterator<Item =
 impl Case {
     /// An apply that meets it.
     pub(crate) fn apply(&self, bench: &Bench) -> Command {
-        let apply = ["-q", "apply"];
+        let apply = APPLY;
         match self {
             Case::Nvml(faults) | Case::Answer(faults) => {
                 let mut command = bench.node.gresgen(&[], &apply);

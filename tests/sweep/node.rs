@@ -13,6 +13,9 @@ use tempfile::TempDir;
 use crate::corpus::Scenario;
 use crate::picture::{Busy, Picture};
 
+/// The apply that is disturbed. Its layout is named, because the one chosen before would be meant otherwise.
+pub(crate) const APPLY: [&str; 4] = ["--layout", "after", "-q", "apply"];
+
 /// Files an apply writes for others to read.
 pub(crate) const PUBLISHED: [&str; 5] = [
     "etc/slurm/gres.conf",
@@ -178,7 +181,7 @@ impl Bench {
         let (before, before_files) = (Picture::of(&machine), node.published());
 
         let log = node.beside("calls");
-        let output = node.gresgen(&[], &["-q", "apply"]).env("NVML_SIM_CALLS", &log).output().unwrap();
+        let output = node.gresgen(&[], &APPLY).env("NVML_SIM_CALLS", &log).output().unwrap();
         let ended = Ended::of(output);
         assert_eq!(ended.code, Some(scenario.exit), "{}: {}", scenario.name, ended.stderr);
         let (after, after_files) = (Picture::of(&node.machine()), node.published());

@@ -1,5 +1,7 @@
 //! Why an apply did not reach its end.
 
+use std::fmt;
+
 use thiserror::Error;
 
 use super::intent::IntentError;
@@ -8,8 +10,10 @@ use super::target::Slice;
 use super::wish::WishError;
 use crate::devices::DeviceError;
 use crate::inventory::{Holder, Inventory};
+use crate::node::chosen::ChosenError;
 use crate::nvml::DriverError;
 use crate::publish::PublishError;
+use crate::site::SiteError;
 
 /// Why an apply did not reach its end.
 #[derive(Debug, Error)]
@@ -48,12 +52,39 @@ pub enum ApplyError {
     /// The journal could not be kept.
     #[error(transparent)]
     Intent(#[from] IntentError),
+    /// The layout chosen cannot be remembered.
+    #[error(transparent)]
+    Chosen(#[from] ChosenError),
+    /// Slurm refuses, or cannot be asked or told.
+    #[error(transparent)]
+    Site(#[from] SiteError),
+    /// GPUs and files are done; Slurm could not be told.
+    #[error("the GPUs and the files are done, but not Slurm: {error}")]
+    Untold {
+        /// What puts the node back into scheduling, as a shell line; `None` where it is not out of it.
+        drained: Option<String>,
+        /// What failed.
+        #[source]
+        error: SiteError,
+    },
+    /// It failed, and the node stays out of scheduling.
+    #[error("{error}")]
+    Drained {
+        /// What puts it back, as a shell line.
+        release: String,
+        /// What failed.
+        #[source]
+        error: Box<ApplyError>,
+    },
     /// The files that belong to the GPUs cannot be made ready; none was replaced.
     #[error(transparent)]
     Publish(#[from] PublishError),
     /// The GPUs are as they shall be, the files are not all there. The journal stays.
     #[error("the GPUs are done, but not the files: {0}")]
     Unpublished(#[source] PublishError),
+    /// GPUs and files are done, and the journal that says they are not is still there.
+    #[error("the GPUs and the files are done, but that is not noted: {0}")]
+    Unfinished(#[source] Box<ApplyError>),
     /// Resetting a GPU failed.
     #[error("{gpu}: nvidia-smi --gpu-reset: {reason}")]
     Reset {
@@ -79,25 +110,42 @@ pub enum ApplyError {
     },
 }
 
+impl ApplyError {
+    /// Whether GPUs and files are what they were.
+    pub fn is_undone(&self) -> bool {
+        match self {
+            ApplyError::RolledBack { undo, .. } => undo.is_none(),
+            ApplyError::Unpublished(_)
+            | ApplyError::Unfinished(_)
+            | ApplyError::Untold { .. }
+            | ApplyError::Drained { .. } => false,
+            _ => true,
+        }
+    }
+}
+
 /// An instance in use that stands in the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
-    /// GPU and instance, for a person.
+    /// GPU, or GPU and instance, for a person.
     pub name: String,
     /// Who.
     pub holders: Vec<Holder>,
 }
 
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let who: Vec<String> = self.holders.iter().map(ToString::to_string).collect();
+        write!(f, "{}: in use by {}", self.name, who.join(", "))
+    }
+}
+
 fn busy(held: &[Held]) -> String {
-    let one = |h: &Held| {
-        let who: Vec<String> = h.holders.iter().map(ToString::to_string).collect();
-        format!("{}: in use by {}", h.name, who.join(", "))
-    };
-    held.iter().map(one).collect::<Vec<_>>().join("\n")
+    held.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 /// Names who holds the instances that a wish cannot be met beside.
-pub(super) fn in_the_way(inventory: &Inventory, wish: WishError) -> ApplyError {
+pub(crate) fn in_the_way(inventory: &Inventory, wish: WishError) -> ApplyError {
     let instance = |b: &mig::Blocker| {
         let gpu = inventory.gpus.get(b.gpu)?;
         let instance = gpu.instances.iter().find(|i| i.placed == b.placed)?;

@@ -9,6 +9,9 @@ use super::steps::Step;
 use super::target::Slice;
 use crate::inventory::{Compute, Gpu, Instance, Inventory, Mode};
 
+/// Begins every invented name.
+pub const PLANNED: &str = "planned-";
+
 /// The node after `steps`.
 pub fn forecast(inventory: &Inventory, steps: &[Step]) -> Inventory {
     let mut after = inventory.clone();
@@ -34,10 +37,13 @@ pub fn forecast(inventory: &Inventory, steps: &[Step]) -> Inventory {
 fn planned(gpu: &Gpu, slice: &Slice) -> Instance {
     let mut start = 0;
     let compute = slice.compute.iter().zip(0..).map(|(profile, ci)| {
-        let name = format!("planned-{}-{}-{}-{ci}", gpu.uuid, slice.placed.spec, slice.placed.start);
-        let own = DeviceFile { path: format!("/{name}").into(), major: 0, minor: 0 };
-        let compute =
-            Compute { ci, profile: *profile, start, uuid: name, files: vec![gpu.file.clone(), own] };
+        let name = format!("{PLANNED}{}-{}-{}-{ci}", gpu.uuid, slice.placed.spec, slice.placed.start);
+        // As many as a MIG device has: the GPU's own, and the capabilities of the instances.
+        let own = |what: &str| DeviceFile { path: format!("/{name}-{what}").into(), major: 0, minor: 0 };
+        let files = vec![gpu.file.clone(), own("gi"), own("ci")];
+        // A form that the map takes, since it is rendered and read back like a real one.
+        let uuid = format!("MIG-{name}");
+        let compute = Compute { ci, profile: *profile, start, uuid, files };
         start += u32::from(profile.compute_slices());
         compute
     });

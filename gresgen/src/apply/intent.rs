@@ -22,7 +22,11 @@ pub struct Intent {
     version: u32,
     /// What was asked for, in words.
     pub what: String,
-    /// Boot it began in. Instances do not survive one.
+    /// The layout that was chosen with it; `None` where none was.
+    #[serde(default)]
+    pub layout: Option<String>,
+    /// Boot it began in. Instances do not survive one, so the next boot begins anew: what an apply was cut off from
+    /// then is neither finished nor what a failing boot goes back to.
     pub boot: String,
     /// The GPUs as they were.
     pub before: Vec<Before>,
@@ -77,9 +81,15 @@ const VERSION: u32 = 1;
 
 impl Intent {
     /// The journal of an apply that starts from `inventory`.
-    pub fn new(what: &str, inventory: &Inventory) -> Self {
+    pub fn new(what: &str, layout: Option<&str>, inventory: &Inventory) -> Self {
         let before = inventory.gpus.iter().map(Before::of).collect();
-        Intent { version: VERSION, what: what.to_owned(), boot: inventory.boot.clone(), before }
+        let layout = layout.map(str::to_owned);
+        Intent { version: VERSION, what: what.to_owned(), layout, boot: inventory.boot.clone(), before }
+    }
+
+    /// The same of an apply that goes on where `earlier` was cut off: what was before that is what an undo means.
+    pub fn after(self, earlier: Intent) -> Self {
+        Intent { before: earlier.before, ..self }
     }
 
     /// The journal of an apply that was cut off or is running, if there is one.

@@ -1,24 +1,34 @@
 //! One lock for whoever changes GPUs or files, and one per slice for `gresgen run`.
 //!
-//! Locks are flock(2): the kernel drops them with their process, so none is ever left behind.
+//! Locks belong to open files: the kernel drops them with the last process that has the file open, so none is ever
+//! left behind. Whoever takes one holds flock(2) against others who take it, and on the same open file a lock of
+//! fcntl(2) that can be asked for without taking anything (`F_OFD_GETLK`): looking never stands in the way of changing.
+//!
+//! The files are root's alone (0600): flock(2) asks for no right but to open, so that every user who can read a lock
+//! file can hold it.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, Write};
+use std::fs::{File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, ErrorKind, Read, Seek, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+use rustix::fs::OFlags;
 use thiserror::Error;
 
+use crate::atomic;
 use crate::root::Root;
 
 /// Why a lock was not taken.
 #[derive(Debug, Error)]
 pub enum LockError {
     /// Somebody has it.
-    #[error("{}: held by process {holder}", path.display())]
+    #[error("{}: held by {holder}", path.display())]
     Held {
         /// The lock file.
         path: PathBuf,
-        /// What the holder wrote: its process id.
+        /// The process that has it, as words.
         holder: String,
     },
     /// The file cannot be opened.
@@ -41,15 +51,20 @@ impl Lock {
     /// # Errors
     /// [`LockError::Held`] at once when another process has it: nobody waits on a GPU change.
     pub fn node(root: &Root) -> Result<Lock, LockError> {
-        take(&root.path(Root::LOCK))
+        take(root, &root.path(Root::LOCK))
     }
 
     /// The lock of one slice, by its MIG UUID.
     ///
     /// # Errors
-    /// [`LockError::Held`] when the slice is in use by `gresgen run`.
+    /// [`LockError::Held`] when the slice is in use by `gresgen run`; [`LockError::Io`] for a text that is no name
+    /// of a file.
     pub fn slice(root: &Root, uuid: &str) -> Result<Lock, LockError> {
-        take(&slice_path(root, uuid))
+        let path = slice_path(root, uuid).ok_or_else(|| LockError::Io {
+            path: uuid.into(),
+            source: io::Error::new(ErrorKind::InvalidInput, "is not a UUID"),
+        })?;
+        take(root, &path)
     }
 
     /// The file behind it, for a child that shall keep holding it across `exec`.
@@ -58,42 +73,64 @@ impl Lock {
     }
 }
 
-/// Process id of whoever is changing GPUs or files now.
+/// Process id of whoever is changing GPUs or files now; 0 where it cannot be told.
 pub fn node_holder(root: &Root) -> Option<u32> {
     held_by(&root.path(Root::LOCK))
 }
 
-/// Process id of the `gresgen run` that holds a slice.
+/// Process id of the `gresgen run` that holds a slice; 0 where it cannot be told.
 pub fn slice_holder(root: &Root, uuid: &str) -> Option<u32> {
-    held_by(&slice_path(root, uuid))
+    held_by(&slice_path(root, uuid)?)
 }
 
+/// Asks without taking. A lock file that this user may not open is one of root's processes, of which it learns nothing.
 fn held_by(path: &Path) -> Option<u32> {
-    let mut file = File::open(path).ok()?;
-    match file.try_lock_shared() {
-        Err(TryLockError::WouldBlock) => holder(&mut file).parse().ok(),
-        _ => None,
+    let mut file = open(path, OpenOptions::new().read(true)).ok()?;
+    is_held(&file).then(|| holder(&mut file).unwrap_or(0))
+}
+
+/// A MIG UUID comes from the driver, and names a file of root's: it must not lead out of the directory.
+fn slice_path(root: &Root, uuid: &str) -> Option<PathBuf> {
+    let plain = uuid.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./".contains(&b));
+    // Drivers before R470 name MIG devices MIG-GPU-UUID/GI/CI.
+    let name = uuid.replace('/', "_");
+    (plain && uuid.starts_with("MIG-")).then(|| root.path(Root::SLICES).join(name))
+}
+
+fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    // A link would lead root's writing anywhere, and a FIFO would make it wait.
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = options.custom_flags(flags.bits() as i32).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::new(ErrorKind::InvalidInput, "is not a regular file; remove it")),
     }
 }
 
-fn slice_path(root: &Root, uuid: &str) -> PathBuf {
-    root.path("/run/gresgen/slices").join(uuid)
-}
+const MODE: u32 = 0o600;
 
-fn take(path: &Path) -> Result<Lock, LockError> {
+fn take(root: &Root, path: &Path) -> Result<Lock, LockError> {
     let io = |source| LockError::Io { path: path.to_owned(), source };
-    if let Some(directory) = path.parent() {
-        std::fs::create_dir_all(directory).map_err(io)?;
+    for directory in [Root::RUN, Root::SLICES].map(|directory| root.path(directory)) {
+        atomic::own_directory(&directory).map_err(|source| LockError::Io { path: directory, source })?;
     }
-    let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-    let mut file = options.map_err(io)?;
+    let mut options = OpenOptions::new();
+    let mut file = open(path, options.read(true).write(true).create(true).mode(MODE)).map_err(io)?;
+    if file.metadata().map_err(io)?.mode() & 0o7777 != MODE {
+        file.set_permissions(Permissions::from_mode(MODE)).map_err(io)?;
+    }
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            return Err(LockError::Held { path: path.to_owned(), holder: holder(&mut file) });
+            let holder = match holder(&mut file) {
+                Some(pid) => format!("process {pid}"),
+                None => "a process that cannot be told".to_owned(),
+            };
+            return Err(LockError::Held { path: path.to_owned(), holder });
         }
         Err(TryLockError::Error(source)) => return Err(io(source)),
     }
+    fcntl(&file, FcntlArg::F_OFD_SETLK(&whole())).map_err(|error| io(error.into()))?;
     let write = |file: &mut File| {
         file.set_len(0)?;
         file.rewind()?;
@@ -103,20 +140,60 @@ fn take(path: &Path) -> Result<Lock, LockError> {
     Ok(Lock(file))
 }
 
-fn holder(file: &mut File) -> String {
+/// A write lock of a whole file (fcntl(2)).
+fn whole() -> libc::flock {
+    libc::flock { l_type: libc::F_WRLCK as _, l_whence: libc::SEEK_SET as _, l_start: 0, l_len: 0, l_pid: 0 }
+}
+
+/// Whether a lock stands in the way of one of ours. What the kernel does not tell counts as held.
+fn is_held(file: &File) -> bool {
+    let mut found = whole();
+    match fcntl(file, FcntlArg::F_OFD_GETLK(&mut found)) {
+        Ok(_) => found.l_type != libc::F_UNLCK as libc::c_short,
+        Err(_) => true,
+    }
+}
+
+/// The process that wrote its id into the file, if it has the file open still: a number alone may be that of a process
+/// long gone, or of another that has its number now. Else any process that holds a lock by it.
+fn holder(file: &mut File) -> Option<u32> {
+    let status = file.metadata().ok()?;
     let mut text = String::new();
-    let _ = file.read_to_string(&mut text);
-    if text.is_empty() { "unknown".to_owned() } else { text }
+    let read = file.rewind().and_then(|()| file.take(16).read_to_string(&mut text));
+    let written = read.ok().and_then(|_| text.trim().parse().ok());
+    let same = |pid: u32| locks(pid, (status.dev(), status.ino()));
+    written.filter(|&pid| same(pid)).or_else(|| {
+        let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        ids.into_iter().find(|&pid| same(pid))
+    })
+}
+
+/// Whether a process has a file open by which it holds a lock (proc(5), /proc/PID/fdinfo: `lock:`).
+fn locks(pid: u32, inode: (u64, u64)) -> bool {
+    let process = PathBuf::from(format!("/proc/{pid}"));
+    let files = std::fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
+    files.filter(|entry| entry.path().metadata().is_ok_and(|s| (s.dev(), s.ino()) == inode)).any(|entry| {
+        let info = std::fs::read_to_string(process.join("fdinfo").join(entry.file_name()));
+        info.is_ok_and(|info| info.lines().any(|line| line.starts_with("lock:")))
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
+
+    fn place() -> (tempfile::TempDir, Root) {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::new(directory.path()).unwrap();
+        (directory, root)
+    }
 
     #[test]
     fn a_second_taker_learns_who_has_it() {
-        let directory = tempfile::tempdir().unwrap();
-        let root = Root::new(directory.path()).unwrap();
+        let (_directory, root) = place();
         let first = Lock::node(&root).unwrap();
         let error = Lock::node(&root).unwrap_err().to_string();
         assert!(error.ends_with(&format!("held by process {}", std::process::id())), "{error}");
@@ -128,12 +205,58 @@ mod tests {
 
     #[test]
     fn a_slice_is_held_only_while_locked() {
-        let directory = tempfile::tempdir().unwrap();
-        let root = Root::new(directory.path()).unwrap();
+        let (_directory, root) = place();
         assert_eq!(slice_holder(&root, "MIG-a"), None);
         let lock = Lock::slice(&root, "MIG-a").unwrap();
         assert_eq!(slice_holder(&root, "MIG-a"), Some(std::process::id()));
         drop(lock);
         assert_eq!(slice_holder(&root, "MIG-a"), None);
+        assert!(Lock::slice(&root, "../x").is_err() && slice_holder(&root, "../x").is_none());
+    }
+
+    /// flock(2) is what takers exclude each other by, and a look must not hold it for a moment.
+    #[test]
+    fn looking_takes_nothing() {
+        let (_directory, root) = place();
+        drop(Lock::node(&root).unwrap());
+        let path = root.path(Root::LOCK);
+        let other = File::open(&path).unwrap();
+        other.lock().unwrap();
+        assert_eq!(node_holder(&root), None, "a lock of others is none of a gresgen");
+        let error = Lock::node(&root).unwrap_err().to_string();
+        assert!(error.ends_with(&format!("held by process {}", std::process::id())), "{error}");
+        drop(other);
+        let lock = Lock::node(&root).unwrap();
+        assert_eq!((node_holder(&root), node_holder(&root)), (Some(std::process::id()), node_holder(&root)));
+        drop(lock);
+    }
+
+    #[test]
+    fn a_number_that_somebody_else_has_now_is_not_named() {
+        let (_directory, root) = place();
+        let lock = Lock::node(&root).unwrap();
+        // Process 1 does not have this file open.
+        std::fs::write(root.path(Root::LOCK), "1").unwrap();
+        assert_eq!(node_holder(&root), Some(std::process::id()));
+        drop(lock);
+    }
+
+    #[test]
+    fn lock_files_are_roots_alone_and_no_links() {
+        let (directory, root) = place();
+        let path = root.path(Root::LOCK);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, "").unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o666)).unwrap();
+        std::fs::set_permissions(path.parent().unwrap(), Permissions::from_mode(0o777)).unwrap();
+        drop(Lock::node(&root).unwrap());
+        let mode = |path: &Path| path.metadata().unwrap().mode() & 0o7777;
+        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o755));
+        let victim = directory.path().join("victim");
+        std::fs::write(&victim, "precious").unwrap();
+        std::fs::remove_file(&path).unwrap();
+        symlink(&victim, &path).unwrap();
+        assert!(matches!(Lock::node(&root), Err(LockError::Io { .. })));
+        assert_eq!(std::fs::read(&victim).unwrap(), b"precious");
     }
 }

@@ -8,16 +8,16 @@ use crate::inventory::{Gpu, Inventory};
 use crate::nvml::{Code, DriverError};
 
 /// MIG modes that NVML accepted without activating them, by GPU.
-pub(super) type Refusals = BTreeMap<String, Refusal>;
+pub(crate) type Refusals = BTreeMap<String, Refusal>;
 
 /// A mode that was not activated, and why.
-pub(super) struct Refusal {
-    pub(super) on: bool,
-    pub(super) code: Code,
+pub(crate) struct Refusal {
+    pub(crate) on: bool,
+    pub(crate) code: Code,
 }
 
 /// GPUs whose mode waits, with the driver's reason where it gave one just now.
-pub(super) fn pending(inventory: &Inventory, refusals: &Refusals) -> Vec<(String, Code)> {
+pub(crate) fn pending(inventory: &Inventory, refusals: &Refusals) -> Vec<(String, Code)> {
     let reason = |gpu: &Gpu| refusals.get(&gpu.uuid).map_or(Code::RESET_REQUIRED, |refusal| refusal.code);
     let waiting = inventory.gpus.iter().filter(|gpu| gpu.mode.is_pending());
     waiting.map(|gpu| (gpu.uuid.clone(), reason(gpu))).collect()
@@ -25,7 +25,7 @@ pub(super) fn pending(inventory: &Inventory, refusals: &Refusals) -> Vec<(String
 
 /// A mode that was not activated and does not wait either: from Hopper on there is nothing to wait for, somebody
 /// holds the GPU.
-pub(super) fn refused(inventory: &Inventory, refusals: &Refusals) -> Result<(), DriverError> {
+pub(crate) fn refused(inventory: &Inventory, refusals: &Refusals) -> Result<(), DriverError> {
     let holds = |gpu: &&Gpu| {
         let refusal = refusals.get(&gpu.uuid);
         refusal.is_some_and(|refusal| gpu.mode.is_on() != refusal.on) && !gpu.mode.is_pending()
@@ -37,7 +37,7 @@ pub(super) fn refused(inventory: &Inventory, refusals: &Refusals) -> Result<(), 
 }
 
 /// Resets one GPU. NVML has no call for it.
-pub(super) fn reset(uuid: &str) -> Result<(), ApplyError> {
+pub(crate) fn reset(uuid: &str) -> Result<(), ApplyError> {
     let failed = |reason: String| ApplyError::Reset { gpu: uuid.to_owned(), reason };
     let output = Command::new("nvidia-smi").args(["--gpu-reset", "-i", uuid]).output();
     let output = output.map_err(|e| failed(e.to_string()))?;

@@ -20,6 +20,10 @@ pub(super) const COMMANDS: [(&str, &str); 5] = [
     ("Xorg", "end it: a display keeps MIG mode from changing"),
 ];
 
+/// What to do about a process of another name.
+pub(super) const OTHER: &str =
+    "a process that has a GPU open may keep its MIG mode from changing: end it before";
+
 /// The kernel module for displays.
 pub(super) const DRM: (&str, &str) = (
     "kernel module nvidia_drm with modeset",

@@ -1,6 +1,6 @@
 //! Device map, device nodes, files on disk.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use device_map::DeviceMap;
 
@@ -45,6 +45,18 @@ pub(super) fn judge(facts: &Facts, links: &mut Vec<Link>) {
     links.extend(facts.bad_links.as_ref().map(|bad| stable(bad)));
     links.extend(facts.stale_files.as_ref().map(files));
     links.extend(facts.shared_gres_conf.as_ref().map(shared::judge));
+    links.extend(facts.directories.iter().map(|(path, mode)| directory(path, *mode)));
+}
+
+/// Below a directory that others can write, root's files are theirs; below a closed one, users' srun finds no plugin
+/// and jobs no device map.
+fn directory(path: &Path, mode: u32) -> Link {
+    let what = match mode & 0o022 {
+        0 => "users cannot read it",
+        _ => "others can write it, and what is in it",
+    };
+    let path = path.display();
+    Link::fail("directory", format!("{path} has mode {mode:04o}: {what}"), format!("chmod 755 {path}"))
 }
 
 fn map(facts: &Facts) -> Option<Link> {

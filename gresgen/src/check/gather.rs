@@ -1,27 +1,33 @@
 //! Reading the world into [`Facts`].
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use device_map::{DeviceFile, DeviceMap};
 
-use super::clients::{COMMANDS, Client, DRM, OPENCL};
+use super::clients::{COMMANDS, Client, DRM, OPENCL, OTHER};
 use super::{Facts, Node, Seen, SlurmFacts, plugstack, shared};
 use crate::devices::boot_id;
+use crate::holders;
 use crate::inventory::Inventory;
+use crate::open::OpenNodes;
 use crate::publish;
+use crate::read;
 use crate::render;
 use crate::root::Root;
 use crate::slurm::control::{Control, ControlError};
+use crate::slurm::hardware::{self, Hardware};
+use crate::slurm::here;
 use crate::slurm::links::Links;
-use crate::slurm::{GresTable, Names, Settings};
+use crate::slurm::{GresTable, Names, Settings, gres, hostlist};
 
 /// What can be known without driver and slurmctld, in milliseconds: for Prolog and HealthCheckProgram, which every
 /// node runs at once.
 pub fn quick(settings: &Settings, root: &Root) -> Facts {
     let map = device_map::load(&root.path(Root::DEVICE_MAP)).map_err(|e| e.to_string());
     let loaded = root.path(Root::LOADED_MAP);
-    let gres_conf = std::fs::read_to_string(root.path(settings.paths.gres_conf()));
+    let gres_conf = read::bytes(&root.path(settings.paths.gres_conf()), read::MAX_TEXT);
     Facts {
         boot: boot_id(root).unwrap_or_default(),
         nodes: map.as_ref().map(nodes).unwrap_or_default(),
@@ -47,16 +53,21 @@ pub fn full(
         published(&mut facts, inventory, settings, root);
     }
     // The one that Slurm reads, wherever ours is written for others to take.
-    let cgroup_conf = match root.slurm_directory() {
+    let cgroup_conf = match here::directory(root) {
         Some(directory) => directory.join("cgroup.conf"),
         None => root.path(settings.paths.cgroup_conf()),
     };
-    facts.cgroup_conf = Some(std::fs::read_to_string(cgroup_conf).unwrap_or_default());
+    let text = read::bytes(&cgroup_conf, read::MAX_TEXT).unwrap_or_default();
+    facts.cgroup_conf = Some(String::from_utf8_lossy(&text).into_owned());
     facts.unified_cgroup = root.path("/sys/fs/cgroup/cgroup.controllers").exists();
-    facts.clients = Some(clients(root));
+    facts.clients = Some(clients(root, inventory.as_ref().ok()));
+    facts.directories = directories(settings, root);
+    facts.other_gres = node.map(|node| shared::other_gres(node, settings, root)).unwrap_or_default();
     facts.inventory = Some(inventory);
     if let Some(node) = node {
         facts.slurm = Some(controller(node).map_err(|e| e.to_string()));
+        facts.configured = configured(node, settings);
+        facts.host = hardware::of_host().map(|line| Hardware::read(&line));
         plugin(&mut facts, settings, root);
     }
     facts
@@ -69,6 +80,7 @@ fn published(facts: &mut Facts, inventory: &Inventory, settings: &Settings, root
             facts.stale_files = Some(Ok(comparison.changed().map(Path::to_owned).collect()));
             facts.bad_links = settings.stable_links.then(|| bad_links(&table, inventory, root));
             facts.rivals = rivals(&table, settings);
+            facts.mixed = mixed(inventory, settings);
             facts.table = Some(table);
             facts.shared_gres_conf = shared::compare(&inventory.node, settings, root);
         }
@@ -82,7 +94,22 @@ fn rivals(table: &GresTable, settings: &Settings) -> Vec<String> {
     rivals.map(|(name, other, product)| format!("{name} for {other} of {product}")).collect()
 }
 
-fn bad_links(table: &GresTable, inventory: &Inventory, root: &Root) -> Vec<std::path::PathBuf> {
+fn mixed(inventory: &Inventory, settings: &Settings) -> Vec<String> {
+    let found = gres::mixed(inventory, settings).unwrap_or_default().into_iter();
+    found.map(|(name, models)| format!("{name} is {}", models.join(" and "))).collect()
+}
+
+/// Directories of what Slurm's daemons and users read that have another mode than they need.
+fn directories(settings: &Settings, root: &Root) -> Vec<(PathBuf, u32)> {
+    let plugstack = root.path(settings.paths.plugstack_conf());
+    let all = [Root::RUN, Root::SLICES, "/var/lib/gresgen"].map(|directory| root.path(directory));
+    let all = all.into_iter().chain(plugstack.parent().map(Path::to_owned));
+    let mode = |path: PathBuf| Some((path.metadata().ok()?.permissions().mode() & 0o7777, path));
+    let wrong = |mode: u32| mode & 0o022 != 0 && mode & 0o1000 == 0 || mode & 0o055 != 0o055;
+    all.filter_map(mode).filter(|(mode, _)| wrong(*mode)).map(|(mode, path)| (path, mode)).collect()
+}
+
+fn bad_links(table: &GresTable, inventory: &Inventory, root: &Root) -> Vec<PathBuf> {
     Links::new(table, inventory).wrong(root)
 }
 
@@ -109,12 +136,20 @@ fn seen(path: &Path) -> Seen {
     }
 }
 
+/// What the entry of a node says about its hardware.
+fn configured(node: &str, settings: &Settings) -> Option<Hardware> {
+    let names = |list: &str| hostlist::expand(list).is_ok_and(|names| names.iter().any(|name| name == node));
+    let entry = settings.nodes.iter().find(|entry| names(&entry.names))?;
+    Some(Hardware::of(&entry.parts().ok()?))
+}
+
 fn controller(node: &str) -> Result<SlurmFacts, ControlError> {
     let control = Control::connect()?;
     let config = control.config()?;
     let release = config.release();
     Ok(SlurmFacts {
         node: control.node(node).map_err(|e| e.to_string()),
+        hardware: hardware::of_controller(node),
         types: control.all_types()?,
         release,
         config,
@@ -125,7 +160,7 @@ fn controller(node: &str) -> Result<SlurmFacts, ControlError> {
 fn plugin(facts: &mut Facts, settings: &Settings, root: &Root) {
     let config = facts.slurm.as_ref().and_then(|s| s.as_ref().ok()).map(|s| &s.config);
     let said = config.and_then(|c| c.get("PlugStackConfig")).map(|path| root.path(path));
-    let beside = || root.slurm_directory().unwrap_or_default().join("plugstack.conf");
+    let beside = || here::directory(root).unwrap_or_default().join("plugstack.conf");
     let lines = plugstack::read(&said.filter(|path| path.exists()).unwrap_or_else(beside));
     let name =
         Path::new(&settings.plugin.path).file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -139,25 +174,44 @@ fn plugin(facts: &mut Facts, settings: &Settings, root: &Root) {
     facts.plugstack = Some(lines);
 }
 
-fn clients(root: &Root) -> Vec<Client> {
+fn clients(root: &Root, inventory: Option<&Inventory>) -> Vec<Client> {
     let mut clients = Vec::new();
+    let mut named = BTreeSet::new();
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     for process in processes {
         let Ok(comm) = std::fs::read_to_string(process.path().join("comm")) else { continue };
         // The kernel cuts names to 15 characters.
         let known = COMMANDS.iter().find(|(command, _)| comm.trim_end() == *command);
         let pid = process.file_name().to_string_lossy().into_owned();
+        named.extend(known.and(pid.parse::<u32>().ok()));
         clients
             .extend(known.map(|(command, fix)| Client { name: format!("{command} (process {pid})"), fix }));
         if comm.trim_end() == "slurmd" && has_opencl(&process.path()) {
             clients.push(Client { name: OPENCL.0.to_owned(), fix: OPENCL.1 });
         }
     }
+    clients.extend(inventory.into_iter().flat_map(|inventory| others(inventory, &named)));
     let modeset = std::fs::read_to_string(root.path("/sys/module/nvidia_drm/parameters/modeset"));
     if modeset.is_ok_and(|value| value.trim() == "Y") {
         clients.push(Client { name: DRM.0.to_owned(), fix: DRM.1 });
     }
     clients
+}
+
+/// Whoever else has a GPU's device node open, or a descriptor of it: what it is for is not known here.
+fn others(inventory: &Inventory, named: &BTreeSet<u32>) -> Vec<Client> {
+    let open = OpenNodes::read(&holders::devices(inventory));
+    let mut found: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for gpu in &inventory.gpus {
+        for (pid, _) in open.all((gpu.file.major, gpu.file.minor)).filter(|(pid, _)| !named.contains(pid)) {
+            found.entry(pid).or_default().push(gpu.index);
+        }
+    }
+    let client = |(pid, gpus): (u32, Vec<u32>)| {
+        let gpus: Vec<String> = gpus.iter().map(u32::to_string).collect();
+        Client { name: format!("{} on GPU {}", holders::process(pid), gpus.join(", ")), fix: OTHER }
+    };
+    found.into_iter().map(client).collect()
 }
 
 /// Whether a process has hwloc's OpenCL plugin mapped.

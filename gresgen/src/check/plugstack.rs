@@ -20,32 +20,52 @@ pub struct Line {
 /// Reads plugstack.conf and what it includes, in Slurm's order. Included files that are not there are none, as to
 /// Slurm.
 pub fn read(path: &Path) -> Vec<Line> {
-    let mut lines = Vec::new();
-    read_into(path, &mut lines, 0);
-    lines
+    let mut reader = Reader { lines: Vec::new(), open: Vec::new(), left: MOST };
+    reader.read(path);
+    reader.lines
 }
 
-/// Deepest nesting of includes looked at; Slurm sets none, and a file that includes itself must end somewhere.
-const DEPTH: usize = 8;
+/// Most files that are read. Slurm sets no limit and never ends at a file that includes itself.
+const MOST: usize = 1024;
 
-fn read_into(path: &Path, lines: &mut Vec<Line>, depth: usize) {
-    let Ok(text) = std::fs::read_to_string(path) else { return };
-    for line in text.lines() {
-        let words: Vec<&str> = line.split('#').next().unwrap_or_default().split_whitespace().collect();
-        match words[..] {
-            ["include", pattern] if depth < DEPTH => {
-                let base = path.parent().unwrap_or(Path::new("/"));
-                for file in matches(&base.join(pattern)) {
-                    read_into(&file, lines, depth + 1);
+struct Reader {
+    lines: Vec<Line>,
+    /// Files whose includes are being read: one among them would come back to itself.
+    open: Vec<PathBuf>,
+    left: usize,
+}
+
+impl Reader {
+    fn read(&mut self, path: &Path) {
+        let Ok(text) = crate::read::bytes(path, crate::read::MAX_TEXT) else { return };
+        let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        if self.open.contains(&real) || self.left == 0 {
+            return;
+        }
+        self.left -= 1;
+        self.open.push(real);
+        self.take(path, &String::from_utf8_lossy(&text));
+        self.open.pop();
+    }
+
+    fn take(&mut self, path: &Path, text: &str) {
+        for line in text.lines() {
+            let words: Vec<&str> = line.split('#').next().unwrap_or_default().split_whitespace().collect();
+            match words[..] {
+                ["include", pattern] => {
+                    let base = path.parent().unwrap_or(Path::new("/"));
+                    for file in matches(&base.join(pattern)) {
+                        self.read(&file);
+                    }
                 }
+                [kind @ ("optional" | "required"), plugin, ref arguments @ ..] => self.lines.push(Line {
+                    file: path.to_owned(),
+                    optional: kind == "optional",
+                    plugin: PathBuf::from(plugin),
+                    arguments: arguments.iter().map(|a| (*a).to_owned()).collect(),
+                }),
+                _ => {}
             }
-            [kind @ ("optional" | "required"), plugin, ref arguments @ ..] => lines.push(Line {
-                file: path.to_owned(),
-                optional: kind == "optional",
-                plugin: PathBuf::from(plugin),
-                arguments: arguments.iter().map(|a| (*a).to_owned()).collect(),
-            }),
-            _ => {}
         }
     }
 }
@@ -77,7 +97,7 @@ fn matches(pattern: &Path) -> Vec<PathBuf> {
 const ARGUMENTS: [(&str, &[&str]); 4] = [
     ("map", &[]),
     ("on_unresolved", &["fail", "warn"]),
-    ("notices", &["on", "off"]),
+    ("notices", &["on", "off", "yes", "no", "true", "false"]),
     ("set", &["cuda", "nvidia", "cuda,nvidia", "nvidia,cuda"]),
 ];
 

@@ -1,11 +1,14 @@
 //! One gres.conf for all nodes: what it says of this one.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::Link;
-use crate::files::settings;
+use crate::files::resolve;
+use crate::read;
 use crate::root::Root;
-use crate::slurm::{Settings, hostlist};
+use crate::slurm::lines::{lines, value};
+use crate::slurm::{Settings, here, hostlist};
 
 /// A gres.conf that slurmd reads and this node does not write.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,40 +20,58 @@ pub struct Shared {
 }
 
 /// Compares the gres.conf beside slurm.conf with the one that the node writes; `None` where they are one, or the
-/// first includes the second.
+/// first includes the second and has no GPUs of this node beside it.
 pub(super) fn compare(node: &str, settings: &Settings, root: &Root) -> Option<Shared> {
-    let path = root.slurm_directory()?.join("gres.conf");
+    let path = here::directory(root)?.join("gres.conf");
     let own = root.path(settings.paths.gres_conf());
-    let same = |other: &Path| {
-        other == own || other.canonicalize().is_ok_and(|o| own.canonicalize().is_ok_and(|own| o == own))
-    };
-    let text = std::fs::read_to_string(&path).unwrap_or_default();
-    if same(&path)
-        || includes(&text).any(|file| same(&root.path(path.parent().unwrap_or(Path::new("/")).join(file))))
-    {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    if real(&path) == real(&own) {
         return None;
     }
-    let written = std::fs::read_to_string(&own).unwrap_or_default();
-    Some(Shared { agrees: gpus(&text, node) == gpus(&written, node), path })
+    let mut seen = HashSet::new();
+    let said = gpus(&path, node, root, &mut seen);
+    let agrees = said == gpus(&own, node, root, &mut HashSet::new());
+    (!agrees || !seen.contains(&real(&own))).then_some(Shared { path, agrees })
 }
 
-fn includes(text: &str) -> impl Iterator<Item = &str> {
-    let lines = text.lines().filter_map(|line| line.trim().split_once(char::is_whitespace));
-    lines.filter(|(word, _)| word.eq_ignore_ascii_case("include")).map(|(_, file)| file.trim())
+/// Type and files of the GPUs that a gres.conf, with what it includes, gives a node.
+fn gpus(path: &Path, node: &str, root: &Root, seen: &mut HashSet<PathBuf>) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    if !seen.insert(path.canonicalize().unwrap_or_else(|_| path.to_owned())) {
+        return found;
+    }
+    let text = read::bytes(path, read::MAX_TEXT).unwrap_or_default();
+    for line in lines(&text) {
+        if let Some(file) = line.include() {
+            found.extend(gpus(&resolve(file, path, root), node, root, seen));
+            continue;
+        }
+        let words = line.pairs();
+        let word = |key: &str| value(&words, key);
+        let names = word("nodename").map(|list| hostlist::unfold(list).unwrap_or_default());
+        let here = names.is_none_or(|names| names.iter().any(|name| name == node));
+        if here && word("name").is_some_and(|name| name.eq_ignore_ascii_case("gpu")) {
+            let files = word("multiplefiles").or_else(|| word("file")).unwrap_or_default();
+            found.push((word("type").unwrap_or_default().to_owned(), files.to_owned()));
+        }
+    }
+    found
 }
 
-/// Type and files of the GPUs that a gres.conf gives a node.
-fn gpus(text: &str, node: &str) -> Vec<(String, String)> {
-    let node = node.to_lowercase();
-    let gpu = |line: &str| {
-        let words = settings(line);
-        let value = |key: &str| words.iter().find(|(k, _)| k == key).map(|(_, value)| value.clone());
-        let names = value("nodename").map(|list| hostlist::expand(&list).unwrap_or_default());
-        let here = names.is_none_or(|names| names.contains(&node));
-        let files = value("multiplefiles").or_else(|| value("file")).unwrap_or_default();
-        (here && value("name")? == "gpu").then(|| (value("type").unwrap_or_default(), files))
-    };
-    text.lines().filter_map(gpu).collect()
+/// Names of the GRES beside GPUs that the gres.conf of a node gives it.
+pub(super) fn other_gres(node: &str, settings: &Settings, root: &Root) -> Vec<String> {
+    let text = read::bytes(&root.path(settings.paths.gres_conf()), read::MAX_TEXT).unwrap_or_default();
+    let mut names: Vec<String> = Vec::new();
+    for line in lines(&text) {
+        let words = line.pairs();
+        let list = value(&words, "nodename").map(|list| hostlist::unfold(list).unwrap_or_default());
+        let here = list.is_none_or(|names| names.iter().any(|name| name == node));
+        names.extend(value(&words, "name").filter(|_| here).map(str::to_lowercase));
+    }
+    names.sort();
+    names.dedup();
+    names.retain(|name| name != "gpu");
+    names
 }
 
 pub(super) fn judge(shared: &Shared) -> Link {

@@ -1,16 +1,27 @@
 //! cgroup.conf, the plugin's line, slurmctld and its picture of the node, bugs of the release.
 
 use super::{Facts, Link, SlurmFacts, few, plugstack};
+use crate::files::SHARING;
+use crate::site::is_ours;
+use crate::slurm::lines::{lines, value};
 use crate::slurm::names::clashes;
 
 pub(super) fn judge(facts: &Facts, links: &mut Vec<Link>) {
-    links.extend(facts.cgroup_conf.as_ref().map(|text| cgroup_conf(text)));
+    let running = match &facts.slurm {
+        Some(Ok(slurm)) => slurm.config.get("ConstrainDevices"),
+        _ => None,
+    };
+    links.extend(facts.cgroup_conf.as_ref().map(|text| cgroup_conf(text, running)));
     if let (Some(lines), Some((plugin, there))) = (&facts.plugstack, &facts.plugin) {
         links.extend(plugstack::judge(lines, plugin, *there));
     }
     if !matches!(facts.slurm, Some(Ok(_))) && !facts.rivals.is_empty() {
         let what = format!("beside other models Slurm would take {}", few(&facts.rivals));
-        let fix = "slurm.types.pattern: \"{model}_{profile}\", should the cluster have both";
+        links.push(Link::warn("type names", what, format!("{PATTERN}, should the cluster have both")));
+    }
+    if !facts.mixed.is_empty() {
+        let what = format!("the same name for several models: {}", few(&facts.mixed));
+        let fix = format!("{PATTERN}, and slurm.types.models where their short names are the same");
         links.push(Link::warn("type names", what, fix));
     }
     match &facts.slurm {
@@ -22,21 +33,34 @@ pub(super) fn judge(facts: &Facts, links: &mut Vec<Link>) {
     }
 }
 
-fn cgroup_conf(text: &str) -> Link {
+const PATTERN: &str = "slurm.types.pattern: \"{model}_{profile}\"";
+
+/// What cgroup.conf of this node says, and what the running Slurm says that it has, whatever files it read.
+fn cgroup_conf(text: &str, running: Option<&str>) -> Link {
     const NAME: &str = "cgroup.conf";
-    let mut value = text.lines().filter_map(|line| {
-        let line = line.split('#').next()?;
-        let (key, value) = line.split_once('=')?;
-        key.trim().eq_ignore_ascii_case("ConstrainDevices").then(|| value.trim().to_lowercase())
-    });
-    match value.next_back().as_deref() {
-        Some("yes") => Link::pass(NAME, "ConstrainDevices=yes"),
-        _ => Link::fail(
+    const FIX: &str = "ConstrainDevices=yes";
+    let lines = lines(text.as_bytes());
+    let mut said = lines.iter().rev().filter_map(|line| value(&line.pairs(), "constraindevices").map(is_yes));
+    match (said.next(), running.map(is_yes)) {
+        (Some(true), Some(true) | None) => Link::pass(NAME, "ConstrainDevices=yes"),
+        (Some(true), Some(false)) => Link::fail(
             NAME,
-            "devices are not constrained: every job can open every slice",
-            "ConstrainDevices=yes",
+            "has ConstrainDevices=yes, and the running Slurm has no",
+            "bring it to slurmctld's host too, and restart slurmctld and slurmd",
         ),
+        // It may stand in a file that is not looked at here; or slurmctld has it and slurmd has not.
+        (None, Some(true)) => Link::warn(
+            NAME,
+            "of this node does not say ConstrainDevices=yes, which the running slurmctld has",
+            "gresgen apply writes it; slurmd reads its own",
+        ),
+        _ => Link::fail(NAME, "devices are not constrained: every job can open every slice", FIX),
     }
+}
+
+/// Slurm's words for yes (src/common/parse_config.c, `s_p_handle_boolean`).
+fn is_yes(text: &str) -> bool {
+    ["yes", "up", "true", "1"].iter().any(|yes| text.eq_ignore_ascii_case(yes))
 }
 
 fn controller(facts: &Facts, slurm: &SlurmFacts, links: &mut Vec<Link>) {
@@ -49,19 +73,38 @@ fn controller(facts: &Facts, slurm: &SlurmFacts, links: &mut Vec<Link>) {
             "update gresgen",
         ),
     });
-    links.push(match slurm.config.lists("TaskPlugin", "task/cgroup") {
+    // slurm.conf(5): the prefix may be left out, and `scontrol show config` repeats what was written.
+    let lists = |entry: &str| slurm.config.lists("TaskPlugin", entry);
+    links.push(match lists("task/cgroup") || lists("cgroup") {
         true => Link::pass("TaskPlugin", "has task/cgroup"),
-        false => Link::fail(
-            "TaskPlugin",
-            "has no task/cgroup, so nothing is constrained",
-            "TaskPlugin=task/cgroup in slurm.conf",
-        ),
+        false => {
+            let now = slurm.config.get("TaskPlugin").unwrap_or("task/none");
+            let fix = match now {
+                "task/none" => "TaskPlugin=task/cgroup in slurm.conf".to_owned(),
+                now => format!("TaskPlugin={now},task/cgroup in slurm.conf"),
+            };
+            Link::fail("TaskPlugin", "has no task/cgroup, so nothing is constrained", fix)
+        }
     });
+    links.extend(slurm.config.get("SelectType").map(select_type));
     links.push(match slurm.config.lists("GresTypes", "gpu") {
         true => Link::pass("GresTypes", "has gpu"),
         false => Link::fail("GresTypes", "has no gpu", "GresTypes=gpu in slurm.conf"),
     });
+    // slurmd: "Ignoring gres.conf record, invalid name" (src/interfaces/gres.c, `_parse_gres_config`).
+    let unknown = |gres: &&String| !slurm.config.lists("GresTypes", gres);
+    let unknown: Vec<&String> = facts.other_gres.iter().filter(unknown).collect();
+    if !unknown.is_empty() {
+        let what = format!("lacks {}, which gres.conf gives this node and slurmd ignores", few(&unknown));
+        links.push(Link::warn(
+            "GresTypes",
+            what,
+            "add it to slurm.gres-types, whose line is the last that counts",
+        ));
+    }
     node(facts, slurm, links);
+    links.extend(hardware(facts, slurm));
+    links.extend(sharing(facts, slurm));
     let clashes = clashes(slurm.types.iter().map(String::as_str));
     match clashes.is_empty() {
         true => links
@@ -71,6 +114,68 @@ fn controller(facts: &Facts, slurm: &SlurmFacts, links: &mut Vec<Link>) {
         })),
     }
     links.extend(bugs(facts, slurm));
+}
+
+/// A job gets no slice from select/linear, which is the default up to 23.02: "Unable to create step: Invalid generic
+/// resource (gres) specification" (seen on 22.05.8).
+fn select_type(plugin: &str) -> Link {
+    const NAME: &str = "SelectType";
+    const FIX: &str = "SelectType=select/cons_tres in slurm.conf, and restart slurmctld and slurmd";
+    match plugin.trim_start_matches("select/") {
+        "cons_tres" => Link::pass(NAME, "is select/cons_tres"),
+        "linear" => Link::fail(NAME, "is select/linear, which gives no job a device of several types", FIX),
+        "cons_res" => Link::warn(NAME, "is select/cons_res, which refuses --gpus", FIX),
+        _ => Link::warn(NAME, format!("is {plugin}, of which it is not known that it gives GPUs out"), FIX),
+    }
+}
+
+/// slurmctld takes a node line without CPUs for one of one CPU, and without memory for 1 MB (slurm.conf(5)).
+fn hardware(facts: &Facts, slurm: &SlurmFacts) -> Option<Link> {
+    const NAME: &str = "node hardware";
+    let now = slurm.hardware?;
+    let differs = |what: &str, now: Option<u64>, due: Option<u64>, lost: bool| {
+        let (now, due) = now.zip(due)?;
+        (now != due && lost).then(|| format!("slurmctld has {what}={now}, not {due}"))
+    };
+    let (said, host) = (facts.configured.unwrap_or_default(), facts.host.unwrap_or_default());
+    let found: Vec<String> = [
+        differs("CPUs", now.cpus, said.cpus, true)
+            .or_else(|| differs("CPUs", now.cpus, host.cpus, said.cpus.is_none() && now.cpus == Some(1))),
+        differs("RealMemory", now.memory, said.memory, true).or_else(|| {
+            differs("RealMemory", now.memory, host.memory, said.memory.is_none() && now.memory == Some(1))
+        }),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if found.is_empty() {
+        let shown = |value: Option<u64>| value.map_or_else(|| "?".to_owned(), |value| value.to_string());
+        let what = format!("slurmctld has CPUs={} RealMemory={}", shown(now.cpus), shown(now.memory));
+        return Some(Link::pass(NAME, what));
+    }
+    let fix = "say them in slurm.nodes as slurmd -C prints them, bring the line to slurm.conf and restart slurmctld";
+    Some(Link::fail(NAME, found.join(", "), fix))
+}
+
+/// Up to 23.02 slurmctld counts every file of `MultipleFiles=` for a GPU of its own as soon as there is a sharing GRES,
+/// and gives out neither whole GPUs nor shares; with whole GPUs before the slices it does (seen on 22.05.8).
+fn sharing(facts: &Facts, slurm: &SlurmFacts) -> Option<Link> {
+    let release = slurm.release.filter(|release| release.miscounts_shared_gpus())?;
+    let shares: Vec<&str> =
+        SHARING.into_iter().filter(|gres| slurm.config.lists("GresTypes", gres)).collect();
+    let records = &facts.table.as_ref()?.records;
+    let whole = records.iter().rposition(|record| record.instance.is_none())?;
+    let slice = records.iter().position(|record| record.instance.is_some())?;
+    if shares.is_empty() || slice > whole {
+        return None;
+    }
+    let shares = shares.join(" and ");
+    let what = format!("Slurm {release} gives out no shares ({shares}) and no whole GPUs beside MIG slices");
+    Some(Link::fail(
+        "sharing GRES",
+        what,
+        format!("take {shares} out of GresTypes, or update to 24.11 or later"),
+    ))
 }
 
 fn node(facts: &Facts, slurm: &SlurmFacts, links: &mut Vec<Link>) {
@@ -101,7 +206,10 @@ fn node(facts: &Facts, slurm: &SlurmFacts, links: &mut Vec<Link>) {
         true => Link::pass(NAME, format!("is {}", view.state.join("+").to_lowercase())),
         false => {
             let reason = if view.reason.is_empty() { "no reason given" } else { &view.reason };
-            let fix = format!("mend it, then scontrol update NodeName={} State=RESUME", view.name);
+            let fix = match is_ours(view) {
+                true => "gresgen took it out of scheduling: gresgen apply says what is left to do".to_owned(),
+                false => format!("mend it, then scontrol update NodeName={} State=RESUME", view.name),
+            };
             Link::fail(NAME, format!("is {}: {reason}", view.state.join("+").to_lowercase()), fix)
         }
     });

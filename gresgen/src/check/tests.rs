@@ -5,6 +5,7 @@ use mig::{Board, Placed};
 
 use super::*;
 use crate::inventory::{Compute, Gpu, Instance, Mode};
+use crate::slurm::hardware::Hardware;
 use crate::slurm::{Previous, Settings};
 
 fn file(path: &str, minor: u32) -> DeviceFile {
@@ -55,12 +56,14 @@ fn inventory() -> Inventory {
 
 fn slurm(release: &str) -> SlurmFacts {
     let text = format!(
-        "SLURM_VERSION = {release}\nTaskPlugin = task/cgroup,task/affinity\nGresTypes = gpu\nPluginDir = /usr/lib/slurm\n"
+        "SLURM_VERSION = {release}\nTaskPlugin = task/cgroup,task/affinity\nGresTypes = gpu\nPluginDir = /usr/lib/slurm\n\
+         SelectType = select/cons_tres\nConstrainDevices = yes\n"
     );
     let node = NodeView::parse("NodeName=n1 Gres=gpu:1g.5gb:1 State=IDLE").unwrap();
     SlurmFacts {
         config: Config::parse(&text),
         node: Ok(node),
+        hardware: Some(Hardware { cpus: Some(8), memory: Some(4000) }),
         types: vec!["1g.5gb".into()],
         release: release.parse().ok(),
     }
@@ -92,6 +95,11 @@ fn well() -> Facts {
         gres_digest: Some(Some("d".into())),
         nodes: map.records[0].files.iter().map(node).collect(),
         rivals: vec!["4g.20gb for 1g.23gb of NVIDIA B200".into()],
+        mixed: vec![],
+        directories: vec![],
+        other_gres: vec![],
+        configured: Some(Hardware { cpus: Some(8), memory: Some(4000) }),
+        host: Some(Hardware { cpus: Some(8), memory: Some(4096) }),
         shared_gres_conf: None,
         bad_links: Some(vec![]),
         stale_files: Some(Ok(vec![])),
@@ -214,6 +222,8 @@ fn every_device_failure_is_noticed() {
         broken("other GPUs in the shared gres.conf", |f| {
             f.shared_gres_conf = Some(Shared { path: "/run/slurm/conf/gres.conf".into(), agrees: false });
         }),
+        broken("open directory", |f| f.directories = vec![("/run/gresgen".into(), 0o775)]),
+        broken("closed directory", |f| f.directories = vec![("/etc/slurm/plugstack.conf.d".into(), 0o750)]),
         broken("foreign file", |f| {
             f.stale_files = Some(Err("/etc/slurm/cgroup.conf: not written by gresgen".into()))
         }),
@@ -228,15 +238,54 @@ fn every_slurm_failure_is_noticed() {
         broken("not constrained", |f| {
             f.cgroup_conf = Some("ConstrainDevices=yes\nConstrainDevices=no\n".into())
         }),
+        broken("not constrained by the running Slurm", |f| {
+            with_slurm(f, |s| {
+                s.config = Config::parse("TaskPlugin = cgroup\nGresTypes = gpu\nConstrainDevices = no\n")
+            });
+        }),
         broken("slurmctld gone", |f| f.slurm = Some(Err("slurmctld unreachable: n0 is DOWN".into()))),
         broken("unknown release", |f| with_slurm(f, |s| s.release = None)),
         broken("no task/cgroup", |f| {
             with_slurm(f, |s| s.config = Config::parse("TaskPlugin = task/none\nGresTypes = gpu\n"))
         }),
+        broken("task/affinity alone", |f| {
+            with_slurm(f, |s| s.config = Config::parse("TaskPlugin = affinity\nGresTypes = gpu\n"))
+        }),
+        broken("a GRES that GresTypes lacks", |f| f.other_gres = vec!["nic".into()]),
+        broken("select/linear", |f| {
+            with_slurm(f, |s| {
+                s.config = Config::parse("TaskPlugin = cgroup\nGresTypes = gpu\nSelectType = select/linear\n")
+            })
+        }),
+        broken("select/cons_res", |f| {
+            with_slurm(f, |s| {
+                s.config =
+                    Config::parse("TaskPlugin = cgroup\nGresTypes = gpu\nSelectType = select/cons_res\n")
+            })
+        }),
         broken("no gpu in GresTypes", |f| {
             with_slurm(f, |s| s.config = Config::parse("TaskPlugin = task/cgroup\n"))
         }),
         broken("unknown node", |f| with_slurm(f, |s| s.node = Err("Node n1 not found".into()))),
+        broken("a node line of one CPU", |f| {
+            with_slurm(f, |s| s.hardware = Some(Hardware { cpus: Some(1), memory: Some(1) }));
+        }),
+        broken("a node line of one CPU, and no entry of the node", |f| {
+            f.configured = None;
+            with_slurm(f, |s| s.hardware = Some(Hardware { cpus: Some(1), memory: Some(1) }));
+        }),
+        broken("shares on 22.05", |f| {
+            with_slurm(f, |s| {
+                s.release = "22.05.8".parse().ok();
+                let select = "SelectType = select/cons_tres\nConstrainDevices = yes";
+                s.config = Config::parse(&format!("TaskPlugin = cgroup\nGresTypes = gpu,shard\n{select}\n"));
+            });
+            let table = f.table.as_mut().unwrap();
+            table.records.push(Record { instance: None, uuid: "GPU-b".into(), ..table.records[0].clone() });
+            map(f).records = f.table.as_ref().unwrap().records.clone();
+            f.loaded = Some(Some(f.map.clone().unwrap()));
+        }),
+        broken("two models of one name", |f| f.mixed = vec!["a100 is A100-40GB and A100-80GB".into()]),
         broken("another node line", |f| view(f).gpus[0].1 = 7),
         broken("invalid", |f| {
             view(f).state = vec!["IDLE".into(), "DRAIN".into(), "INVALID_REG".into()];
@@ -289,6 +338,11 @@ fn plugstack_is_read_with_what_it_includes() {
     ] {
         std::fs::write(path(name), text).unwrap();
     }
+    // Every file includes the next one twice, and the last one the first.
+    for (name, next) in (0..20).map(|n| (format!("r{n}"), format!("r{}", (n + 1) % 20))) {
+        std::fs::write(path(&name), format!("include {next}\ninclude {next}\noptional r.so\n")).unwrap();
+    }
+    assert!(plugstack::read(&path("r0")).len() <= 1024, "includes have a limit");
     let lines = plugstack::read(&path("plugstack.conf"));
     let first: Vec<(PathBuf, bool)> = lines.iter().take(3).map(|l| (l.plugin.clone(), l.optional)).collect();
     assert_eq!(first, [("/lib/a.so".into(), true), ("b.so".into(), true), ("spank_last.so".into(), false)]);

@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use super::Global;
-use super::change::{Change, ChangeArgs};
+use super::change::{self, ChangeArgs, change, stop};
+use super::changed::Report;
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use crate::apply::intent::Intent;
 use crate::apply::lock::Lock;
-use crate::boot;
+use crate::apply::wish::Layout;
 use crate::config::Config;
 use crate::devices::boot_id;
-use crate::publish::present_map;
-use crate::slurm::jobs;
+use crate::node::{Done, Options, boot};
+use crate::wait::{Ended, Stop};
 
 /// Options of the verb.
 #[derive(Debug, clap::Args)]
@@ -31,53 +32,87 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
-    let config = session.config(global)?;
     if args.boot {
-        return boot(session, global, args, &config);
+        return boot(session, global, args);
     }
-    let change = Change::new(session, &config.slurm)?;
+    let config = session.config(global)?;
     if args.undo {
         let intent = Intent::load(&session.root).map_err(|e| Failure::new(Exit::Failure, e))?;
         let intent =
             intent.ok_or_else(|| Failure::new(Exit::Usage, "--undo: no apply was cut off on this node"))?;
-        return change.run(&intent, "undo", &args.change, global);
+        return change::run(session, &config.slurm, &intent, "undo", None, &args.change, global);
     }
     let layout = session.layout(&config, global)?;
     let what = format!("layout {}", layout.label);
-    change.run(&layout, &what, &args.change, global)
+    let chosen = session.chooses(global)?.then_some(layout.label);
+    change::run(session, &config.slurm, &layout, &what, chosen, &args.change, global)
 }
 
 /// A node must come up, with what it has: slurmd ends when its gres.conf names a device that is not there. One that
 /// is in service already is changed as by any apply, and left as it is where that fails.
-fn boot(session: &Session, global: &Global, args: &Args, config: &Config) -> Outcome {
+fn boot(session: &Session, global: &Global, args: &Args) -> Outcome {
     let root = &session.root;
     let id = boot_id(root).unwrap_or_default();
-    let booted = present_map(root).is_some_and(|map| map.boot == id);
-    let in_service = booted && session.runs_slurm() && jobs::in_service();
-    let restore = || {
-        // Somebody else may be at it; the change itself takes the lock again.
-        boot::wait(args.wait, || Lock::node(root).map(drop))?;
-        let driver = boot::wait(args.wait, || session.driver())?;
-        let layout = session.layout(config, global)?;
-        let mut options = args.change.clone();
-        options.boot = true;
-        options.offline |= !in_service;
-        Change::with(session, &config.slurm, driver).run(&layout, "boot", &options, global)
-    };
-    restore().or_else(|failure| {
-        if in_service {
-            return Err(failure.also("the node is in service, and is left as it is"));
+    let in_service = session.runs_slurm() && boot::in_service(root, &id);
+    let stop = stop()?;
+    let lock = boot::lock(root, args.wait, &stop).map_err(ended);
+    let config = session.config(global);
+    // What a wrong configuration says of names and paths is not known; those of the last good one are.
+    let settings = config.as_ref().map(|config| config.slurm.clone()).unwrap_or_default();
+    let site = session.site(&settings, session.node_name_if_known(&settings, global));
+    let restored = lock.and_then(|lock| {
+        let done = restore(session, global, args, &config?, &lock, in_service, stop.clone())?;
+        Ok((lock, done))
+    });
+    match restored {
+        Ok((_lock, done)) => {
+            let drained = if in_service { None } else { boot::open(&site, &done.table) };
+            let report = Report::new(&done).drained(drained);
+            report.print(&done, global)?;
+            Ok(report.exit())
         }
-        let Ok(_lock) = Lock::node(root) else { return Err(failure) };
-        let node = session.node_name(&config.slurm);
-        let reason = failure.error.to_string();
-        let (_, undrained) = boot::give_up(&node, &id, &config.slurm, root, &reason)?;
-        let told = match undrained {
-            None => format!("{node} is drained"),
-            Some(error) => {
-                format!("{node} could not be drained ({error}); slurmctld drains it when slurmd registers")
-            }
-        };
-        Err(failure.hint(format!("slurmd can start, without GPUs; {told}; then: gresgen apply")))
-    })
+        Err(failure) if stop.is_by_person() => Err(failure),
+        Err(failure) if in_service => Err(failure.also("the node is in service, and is left as it is")),
+        Err(failure) => {
+            let there = session.driver().ok().and_then(|driver| driver.inventory(&site.node).ok());
+            let told = boot::give_up(&site, &id, there.as_ref(), &failure.error.to_string())?;
+            let node = &site.node;
+            let told = match told {
+                Ok(()) => format!("{node} is drained"),
+                Err(error) => format!(
+                    "{node} could not be drained ({error}); slurmctld drains it when slurmd registers"
+                ),
+            };
+            let gpus = match there {
+                Some(_) => "slurmd can start, with the GPUs as they are",
+                None => "slurmd can start, without GPUs",
+            };
+            Err(failure.hint(format!("{gpus}; {told}; then: gresgen apply")))
+        }
+    }
+}
+
+fn restore(
+    session: &Session,
+    global: &Global,
+    args: &Args,
+    config: &Config,
+    lock: &Lock,
+    in_service: bool,
+    stop: Stop,
+) -> Result<Done, Failure> {
+    let driver = boot::patient(args.wait, &stop, || session.driver()).map_err(ended)?;
+    let label = session.restored(config, global)?;
+    let mut node = session.node_with(&config.slurm, driver)?;
+    node.site.asked &= in_service && !args.change.offline;
+    let options = Options { boot: true, ..args.change.options("boot", None) };
+    change(&mut node, lock, &Layout { config, label }, &options, stop, global)
+}
+
+/// Why a wait ended.
+fn ended<E: Into<Failure>>(ended: Ended<E>) -> Failure {
+    match ended {
+        Ended::Stopped => Failure::new(Exit::Interrupted, "interrupted by a signal"),
+        Ended::Late(error) => error.into(),
+    }
 }

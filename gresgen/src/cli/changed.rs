@@ -6,11 +6,9 @@ use serde::Serialize;
 
 use super::report::{Exit, Failure};
 use super::{Global, out, plan};
-use crate::apply::Applied;
 use crate::apply::preview::Preview;
 use crate::apply::steps::Step;
-use crate::inventory::Inventory;
-use crate::nvml::Code;
+use crate::node::Done;
 
 /// What `--json` says of a change.
 #[derive(Serialize)]
@@ -22,25 +20,30 @@ pub(super) struct Report {
     /// UUIDs of GPUs whose MIG mode waits for a reset or reboot.
     reset_pending: Vec<String>,
     /// What is left to do to Slurm, as shell lines in order.
-    pub(super) slurm_pending: Vec<String>,
+    slurm_pending: Vec<String>,
     /// What slurmctld will not accept of what the node has.
-    pub(super) slurm_refuses: Vec<String>,
+    slurm_refuses: Vec<String>,
     /// Why somebody drained the node before: it is not resumed.
-    pub(super) stays_drained: Option<String>,
+    stays_drained: Option<String>,
 }
 
 impl Report {
-    pub(super) fn new(before: &Inventory, steps: &[Step], applied: &Applied) -> Self {
+    pub(super) fn new(done: &Done) -> Self {
         Report {
-            changed: applied.steps > 0 || !applied.files.written.is_empty(),
-            preview: Preview::new(before, &done(before, steps, &applied.pending)),
-            files: applied.files.written.clone(),
-            backups: applied.files.backups.clone(),
-            reset_pending: applied.pending.iter().map(|(gpu, _)| gpu.clone()).collect(),
-            slurm_pending: Vec::new(),
-            slurm_refuses: Vec::new(),
-            stays_drained: None,
+            changed: done.carried_out > 0 || !done.files.written.is_empty(),
+            preview: Preview::new(&done.before, &carried_out(done)),
+            files: done.files.written.clone(),
+            backups: done.files.backups.clone(),
+            reset_pending: done.pending.iter().map(|(gpu, _)| gpu.clone()).collect(),
+            slurm_pending: done.left.actions.iter().map(ToString::to_string).collect(),
+            slurm_refuses: done.slurm_refuses.clone(),
+            stays_drained: done.stays_drained.clone(),
         }
+    }
+
+    /// The same where somebody else's drain holds the node.
+    pub(super) fn drained(self, reason: Option<String>) -> Self {
+        Report { stays_drained: self.stays_drained.or(reason), ..self }
     }
 
     pub(super) fn exit(&self) -> Exit {
@@ -53,24 +56,20 @@ impl Report {
         }
     }
 
-    pub(super) fn print(
-        &self,
-        before: &Inventory,
-        applied: &Applied,
-        global: &Global,
-    ) -> Result<(), Failure> {
+    pub(super) fn print(&self, done: &Done, global: &Global) -> Result<(), Failure> {
         if global.json {
             return out::json(self);
         }
         if global.quiet {
             return Ok(());
         }
+        let node = &done.before.node;
         let mut text = String::new();
         if !self.changed {
             text.push_str("nothing to change\n");
         }
         if self.preview.changed {
-            text.push_str(&plan::text(before, &self.preview));
+            text.push_str(&plan::gpus(&done.before, &self.preview));
         }
         for file in &self.files {
             text.push_str(&format!("wrote {}\n", file.display()));
@@ -78,30 +77,33 @@ impl Report {
         for backup in &self.backups {
             text.push_str(&format!("kept the previous one as {}\n", backup.display()));
         }
-        for (uuid, code) in &applied.pending {
-            let index = before.gpus.iter().find(|gpu| gpu.uuid == *uuid).map(|gpu| gpu.index);
+        for (uuid, code) in &done.pending {
+            let index = done.before.gpus.iter().find(|gpu| gpu.uuid == *uuid).map(|gpu| gpu.index);
             let gpu = index.map_or_else(|| uuid.clone(), |index| format!("GPU {index}"));
             text.push_str(&format!("{gpu}: MIG mode is pending: {code}\n"));
         }
-        if !applied.pending.is_empty() {
+        if !done.pending.is_empty() {
             text.push_str("next: the same command with --reset, or a reboot and the same command\n");
         }
         for refused in &self.slurm_refuses {
-            text.push_str(&format!("{}: {refused}\n", before.node));
+            text.push_str(&format!("{node}: {refused}\n"));
         }
         if let Some(reason) = &self.stays_drained {
-            text.push_str(&format!("{}: was drained before ({reason}) and stays so\n", before.node));
+            text.push_str(&format!("{node}: was drained before ({reason}) and stays so\n"));
         }
-        if !self.slurm_pending.is_empty() {
-            text.push_str("left to do in Slurm:\n");
-            self.slurm_pending.iter().for_each(|action| text.push_str(&format!("  {action}\n")));
-        }
+        text.push_str(&left(&self.slurm_pending));
         out::text(&text)
     }
 }
 
+/// What is left to do in Slurm, a line each; nothing where nothing is.
+pub(super) fn left(actions: &[String]) -> String {
+    let lines: String = actions.iter().map(|action| format!("  {action}\n")).collect();
+    if actions.is_empty() { lines } else { format!("left to do in Slurm:\n{lines}") }
+}
+
 /// Steps that were done: where the mode waits for a reset, it is all there is.
-fn done(before: &Inventory, steps: &[Step], pending: &[(String, Code)]) -> Vec<Step> {
-    let waits = |step: &Step| pending.iter().any(|(uuid, _)| before.gpus[step.gpu()].uuid == *uuid);
-    steps.iter().filter(|step| matches!(step, Step::Mode { .. }) || !waits(step)).cloned().collect()
+fn carried_out(done: &Done) -> Vec<Step> {
+    let waits = |step: &Step| done.pending.iter().any(|(uuid, _)| done.before.gpus[step.gpu()].uuid == *uuid);
+    done.steps.iter().filter(|step| matches!(step, Step::Mode { .. }) || !waits(step)).cloned().collect()
 }

@@ -1,11 +1,11 @@
 //! `gresgen check`
 
-use super::change::{Change, LeftOut};
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, out};
 use crate::apply::preview::{Action, Preview};
 use crate::check::{self, Facts, Link, Verdict, gather};
+use crate::node::{Node, Options, Picture};
 use crate::slurm::Settings;
 
 /// Options of the verb.
@@ -33,22 +33,43 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     })
 }
 
+/// The node is read once: links, drift and table are all judged on one picture.
 fn full(session: &Session, global: &Global, settings: &Settings) -> Facts {
-    let node = session.node_name(settings);
-    let read = || Ok(session.driver()?.inventory(&node)?);
-    let inventory = read().map_err(|failure: Failure| failure.error.to_string());
-    let drift = inventory.is_ok().then(|| drift(session, global).map_err(|f| f.error.to_string()));
-    gather::full(session.runs_slurm().then_some(&*node), inventory, drift, settings, &session.root)
+    let options = Options::default();
+    let name = session.node_name_if_known(settings, global);
+    let node = session.runs_slurm().then_some(&*name);
+    let read = || {
+        let site = session.site(settings, name.clone());
+        let node = Node { root: &session.root, settings, driver: session.driver()?, site };
+        let picture = node.read(&options)?;
+        Ok((node, picture))
+    };
+    match read() {
+        Err(error) => {
+            let error: Failure = error;
+            gather::full(node, Err(error.error.to_string()), None, settings, &session.root)
+        }
+        Ok((opened, picture)) => {
+            let inventory = picture.inventory.clone();
+            let drift = drift(session, global, &opened, picture, &options).map_err(|f| f.error.to_string());
+            gather::full(node, Ok(inventory), Some(drift), settings, &session.root)
+        }
+    }
 }
 
-/// What an apply would do, in words.
-fn drift(session: &Session, global: &Global) -> Result<Vec<String>, Failure> {
+/// What an apply would do to the GPUs, in words.
+fn drift(
+    session: &Session,
+    global: &Global,
+    node: &Node<'_>,
+    picture: Picture,
+    options: &Options<'_>,
+) -> Result<Vec<String>, Failure> {
     let config = session.config(global)?;
     let layout = session.layout(&config, global)?;
-    let (inventory, steps) =
-        Change::new(session, &config.slurm)?.prepare(&layout, &LeftOut::default(), global)?;
+    let prepared = node.prepare(picture, &layout, options)?;
     let mut words = Vec::new();
-    for gpu in Preview::new(&inventory, &steps).gpus {
+    for gpu in Preview::new(&prepared.before, &prepared.steps).gpus {
         let index = gpu.gpu;
         words.extend(gpu.mode.map(|on| format!("GPU {index} MIG mode {}", if on { "on" } else { "off" })));
         for row in gpu.slices {

@@ -1,8 +1,8 @@
 //! `gresgen clear` and `gresgen mode`: GPUs chosen on the command line.
 
 use super::Global;
-use super::change::{Change, ChangeArgs, selector};
-use super::report::Outcome;
+use super::change::{ChangeArgs, run, selector};
+use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use crate::apply::wish::{Clear, SetMode};
 use crate::config::Selector;
@@ -22,8 +22,8 @@ pub(super) struct ClearArgs {
 pub(super) struct ModeArgs {
     /// The mode
     mode: Mode,
-    /// GPUs, by index, UUID, PCI address or model, or `all`
-    #[arg(value_name = "GPU", default_value = "all", value_parser = selector)]
+    /// GPUs, by index, UUID, PCI address or model, or `all`, which is meant where `on` has none
+    #[arg(value_name = "GPU", value_parser = selector)]
     gpus: Vec<Selector>,
     #[command(flatten)]
     change: ChangeArgs,
@@ -37,12 +37,21 @@ enum Mode {
 
 pub(super) fn clear(session: &Session, global: &Global, args: &ClearArgs) -> Outcome {
     let settings = session.settings(global)?;
-    Change::new(session, &settings)?.run(&Clear(&args.gpus), "clear", &args.change, global)
+    run(session, &settings, &Clear(&args.gpus), "clear", None, &args.change, global)
 }
 
 pub(super) fn mode(session: &Session, global: &Global, args: &ModeArgs) -> Outcome {
     let settings = session.settings(global)?;
     let on = matches!(args.mode, Mode::On);
-    let wish = SetMode { gpus: &args.gpus, on };
-    Change::new(session, &settings)?.run(&wish, "mode", &args.change, global)
+    let (what, all) = (if on { "mode on" } else { "mode off" }, [Selector::All]);
+    let gpus = match &args.gpus[..] {
+        [] if on => &all,
+        // It destroys instances, like clear.
+        [] => {
+            return Err(Failure::new(Exit::Usage, "mode off: no GPU is named")
+                .hint("it ends all instances of a GPU: name the GPUs, or all: gresgen mode off all"));
+        }
+        named => named,
+    };
+    run(session, &settings, &SetMode { gpus, on }, what, None, &args.change, global)
 }

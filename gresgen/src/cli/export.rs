@@ -15,6 +15,7 @@ use crate::apply::steps::steps;
 use crate::apply::wish::Layout;
 use crate::config::Config;
 use crate::inventory::{Gpu, Inventory};
+use crate::slurm::here;
 
 /// Options of the verb.
 #[derive(Debug, clap::Args)]
@@ -27,7 +28,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
-    let mut inventory = session.driver()?.inventory(&session.node())?;
+    let mut inventory = session.driver()?.inventory(&here::host_name())?;
     args.only.keep(&mut inventory)?;
     let entries = entries(&inventory);
     if !global.quiet {

@@ -4,6 +4,7 @@ mod apply;
 mod change;
 mod changed;
 mod check;
+mod clean;
 mod clear;
 mod draw;
 mod env;

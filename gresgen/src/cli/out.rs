@@ -7,11 +7,15 @@ use mig::Demand;
 use mig::shortage::Counted;
 use serde::Serialize;
 
-use super::Cli;
 use super::report::{Exit, Failure, Outcome};
+use super::{Cli, clean};
 
-/// Prints text as it is.
+/// Prints text, without what a terminal would obey.
 pub(super) fn text(text: &str) -> Result<(), Failure> {
+    print(&clean::text(text))
+}
+
+fn print(text: &str) -> Result<(), Failure> {
     match io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(Failure::new(Exit::Failure, format!("standard output: {error}")))
@@ -23,7 +27,7 @@ pub(super) fn text(text: &str) -> Result<(), Failure> {
 /// Prints a value as JSON, one document on its own lines.
 pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
     let document = serde_json::to_string_pretty(value).map_err(|e| Failure::new(Exit::Failure, e))?;
-    text(&format!("{document}\n"))
+    print(&format!("{}\n", clean::json(&document)))
 }
 
 /// The completion script of a shell, from the command line's own definition.

@@ -11,6 +11,7 @@ use super::{Global, out};
 use crate::config::is_model;
 use crate::document::SpecDocument;
 use crate::slurm::cores::ranges;
+use crate::slurm::here;
 
 /// Options of the verb.
 #[derive(Debug, clap::Args)]
@@ -99,7 +100,7 @@ fn certainty(board: &Board) -> &'static str {
 }
 
 fn present(session: &Session, only: &Only) -> Result<Vec<Listing>, Failure> {
-    let mut inventory = session.driver()?.inventory(&session.node())?;
+    let mut inventory = session.driver()?.inventory(&here::host_name())?;
     only.keep(&mut inventory)?;
     let with_mig = inventory.gpus.iter().filter(|gpu| !gpu.geometry.specs.is_empty());
     let listing = |gpu: &crate::inventory::Gpu| {

@@ -5,15 +5,17 @@ use std::env;
 use std::fmt::Display;
 use std::io::{IsTerminal, Write, stderr};
 
+use super::clean;
+use crate::apply::name;
 use crate::apply::steps::Step;
-use crate::apply::{Event, name};
+use crate::node::Event;
 
 /// Back to the start of the line, and clear it (ECMA-48 EL).
 const REWIND: &str = "\r\x1b[K";
 
-/// Writes to standard error. That nobody reads it any more is no reason to stop, least of all between two changes of a GPU.
+/// Writes to standard error, without what a terminal would obey. That nobody reads it any more is no reason to stop, least of all between two changes of a GPU.
 pub fn message(text: impl Display) {
-    let _ = writeln!(stderr(), "{text}");
+    let _ = writeln!(stderr(), "{}", clean::text(&text.to_string()));
 }
 
 /// The display of one run. Dropped, it leaves no half line behind.
@@ -47,13 +49,17 @@ impl Progress {
                 let line = format!("[{number}/{of}] {what}");
                 match self.terminal {
                     true => {
-                        let _ = write!(stderr(), "{REWIND}{line}");
+                        let _ = write!(stderr(), "{REWIND}{}", clean::text(&line));
                         self.shown.set(true);
                     }
                     false => message(line),
                 }
             }
             Event::Reset(gpu) => self.line(format_args!("resetting GPU {}", gpu.index)),
+            Event::Waiting(node, limit) => self.line(format_args!(
+                "{node} is drained; waiting at most {} for its jobs to end",
+                humantime::format_duration(*limit)
+            )),
             Event::RollingBack(error) => self.line(format_args!("{error}; putting back what was")),
         }
     }

@@ -9,21 +9,23 @@ use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, out};
 use crate::apply::lock::Lock;
-use crate::document::Document;
+use crate::document::{Document, MAX_BYTES};
 use crate::files::{self, Comparison, Output, state_directory};
 use crate::inventory::Inventory;
 use crate::publish;
+use crate::read;
 use crate::render::context::Cluster;
 use crate::render::{self, Context, Templates};
 use crate::root::Root;
 use crate::slurm::links::Links;
-use crate::slurm::{GresTable, Previous, Settings};
+use crate::slurm::{GresTable, Previous, Settings, hostlist};
 
 /// Options of the verb.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Render for these nodes instead of this one: files that `gresgen status --json` wrote on each
-    #[arg(long, value_name = "FILE", num_args = 1..)]
+    /// Render for these nodes instead of this one: files that `gresgen status --json` wrote on each, named after it
+    /// (n1.json), or with its name before them (n1=FILE)
+    #[arg(long, value_name = "[NODE=]FILE", num_args = 1..)]
     inventory: Vec<PathBuf>,
     /// Show what would change in which file, and change nothing
     #[arg(long, conflicts_with = "context")]
@@ -49,7 +51,7 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let root = &session.root;
     let Rendered { context, outputs, links } = match args.inventory.is_empty() {
         true => this_node(session, &settings)?,
-        false => cluster(&args.inventory, &settings, root)?,
+        false => cluster(&args.inventory, args.context, &settings, root)?,
     };
     if args.context {
         return out::json(&context).map(|()| Exit::Ok);
@@ -83,8 +85,9 @@ struct Rendered {
 }
 
 fn this_node(session: &Session, settings: &Settings) -> Result<Rendered, Failure> {
-    let inventory = session.driver()?.inventory(&session.node_name(settings))?;
+    let inventory = session.driver()?.inventory(&session.node_name(settings)?)?;
     let release = publish::release(settings)?;
+    publish::check_line(&inventory, settings, &session.root)?;
     let (table, outputs) = publish::outputs(&inventory, settings, &session.root, release)?;
     let context = Context::of_node(&inventory, &table, settings, release, &session.root)
         .map_err(|error| Failure::new(Exit::Usage, error))?;
@@ -92,12 +95,13 @@ fn this_node(session: &Session, settings: &Settings) -> Result<Rendered, Failure
     Ok(Rendered { context, outputs, links })
 }
 
-fn cluster(files: &[PathBuf], settings: &Settings, root: &Root) -> Result<Rendered, Failure> {
+/// What is only looked at may come from anybody.
+fn cluster(files: &[PathBuf], look: bool, settings: &Settings, root: &Root) -> Result<Rendered, Failure> {
     let usage = |error: String| Failure::new(Exit::Usage, error);
     let mut cluster = Cluster::new(settings, root).map_err(|error| usage(error.to_string()))?;
     for file in files {
-        let named = |error: String| usage(format!("{}: {error}", file.display()));
-        let (inventory, indexes) = read(file).map_err(usage)?;
+        let named = |error: String| usage(format!("{}: {error}", sender(file).1.display()));
+        let (inventory, indexes) = read(file, look).map_err(usage)?;
         let table = |previous: &Previous| {
             GresTable::new(&inventory, settings, previous).map_err(|e| named(e.to_string()))
         };
@@ -113,10 +117,29 @@ fn cluster(files: &[PathBuf], settings: &Settings, root: &Root) -> Result<Render
     Ok(Rendered { context, outputs, links: None })
 }
 
-fn read(file: &Path) -> Result<(Inventory, BTreeMap<String, usize>), String> {
+/// Reads the inventory of the node that the file is named after: what a node sends speaks for no other node.
+fn read(file: &Path, anybody: bool) -> Result<(Inventory, BTreeMap<String, usize>), String> {
+    let (node, file) = sender(file);
     let name = file.display();
-    let text = std::fs::read_to_string(file).map_err(|error| format!("{name}: {error}"))?;
-    Document::read_indexed(&text).map_err(|error| format!("{name}: {error}"))
+    let text = read::text(file, MAX_BYTES).map_err(|error| format!("{name}: {error}"))?;
+    let (inventory, indexes) = Document::read_indexed(&text).map_err(|error| format!("{name}: {error}"))?;
+    if inventory.node != node && !anybody {
+        let is = &inventory.node;
+        return Err(format!(
+            "{name}: is the inventory of node {is}, not of {node}; name the file {is}.json, or say {is}={name} where it \
+             did come from {is}"
+        ));
+    }
+    Ok((inventory, indexes))
+}
+
+/// The node that an argument is about, and its file.
+fn sender(argument: &Path) -> (String, &Path) {
+    let named = argument.to_str().and_then(|text| text.split_once('='));
+    match named.filter(|(node, _)| hostlist::is_name(node)) {
+        Some((node, file)) => (node.to_owned(), Path::new(file)),
+        None => (argument.file_stem().unwrap_or_default().to_string_lossy().into_owned(), argument),
+    }
 }
 
 fn print(report: &Report, global: &Global) -> Result<(), Failure> {

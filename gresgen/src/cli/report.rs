@@ -8,10 +8,16 @@ use std::process::ExitCode;
 use crate::apply::ApplyError;
 use crate::apply::lock::LockError;
 use crate::apply::wish::WishError;
+use crate::config::Problem;
 use crate::inventory::Holder;
+use crate::node::chosen::ChosenError;
 use crate::nvml::{Code, DriverError};
 use crate::publish::PublishError;
+use crate::render::{ContextError, RenderError};
 use crate::site::SiteError;
+use crate::slurm::control::ControlError;
+use crate::slurm::hardware;
+use crate::slurm::here::HereError;
 use crate::slurm::transition::ActionError;
 
 /// How the program ends. The numbers are part of its interface.
@@ -31,11 +37,15 @@ pub enum Exit {
     ResetPending = 5,
     /// The hardware is done, but a Slurm action is pending.
     SlurmPending = 6,
+    /// `plan --detailed-exitcode` found something to do.
+    Changes = 10,
+    /// A signal ended a wait: 128 and the number of SIGINT, as a shell has it.
+    Interrupted = 130,
 }
 
 impl Exit {
     /// Every one, by number.
-    pub const ALL: [Exit; 7] = [
+    pub const ALL: [Exit; 9] = [
         Exit::Ok,
         Exit::Failure,
         Exit::Usage,
@@ -43,6 +53,8 @@ impl Exit {
         Exit::InUse,
         Exit::ResetPending,
         Exit::SlurmPending,
+        Exit::Changes,
+        Exit::Interrupted,
     ];
 
     /// What it says to a person.
@@ -57,6 +69,8 @@ impl Exit {
             Exit::SlurmPending => {
                 "the hardware and the files are done, but Slurm has to be told; the output says how"
             }
+            Exit::Changes => "plan --detailed-exitcode: there is something to do",
+            Exit::Interrupted => "interrupted by a signal while it waited: nothing was changed",
         }
     }
 }
@@ -80,6 +94,7 @@ pub struct Failure {
 
 const END_OR_DRAIN: &str = "end what uses it; for jobs of Slurm, --drain waits until they have ended";
 const OFFLINE: &str = "start slurmctld; --offline says that no job of this node holds a slice";
+const UNEXPLAINED: &str = "see GresUsed in scontrol -d show node, and squeue --all -t all -w NODE; --drain waits until the node is idle";
 
 /// What every verb returns.
 pub type Outcome = Result<Exit, Failure>;
@@ -93,6 +108,14 @@ impl Failure {
     /// Adds what to do about it.
     pub fn hint(self, hint: impl Into<String>) -> Self {
         Failure { hint: Some(hint.into()), ..self }
+    }
+
+    /// Adds what this host has, for a line of `slurm.nodes`.
+    fn with_hardware(self) -> Self {
+        match hardware::of_host() {
+            Some(line) => self.hint(format!("slurmd -C says of this host: {line}")),
+            None => self.hint("slurmd -C prints them on the node: attributes: CPUs=... RealMemory=..."),
+        }
     }
 
     /// Adds something further to do, or to know.
@@ -143,13 +166,31 @@ impl From<DriverError> for Failure {
 
 impl From<WishError> for Failure {
     fn from(error: WishError) -> Self {
-        Failure::new(Exit::Usage, error)
+        let hardware = matches!(&error, WishError::Config(config)
+            if matches!(&config.problem, Problem::Slurm(fault) if fault.hardware));
+        let failure = Failure::new(Exit::Usage, error);
+        if hardware { failure.with_hardware() } else { failure }
+    }
+}
+
+impl From<HereError> for Failure {
+    fn from(error: HereError) -> Self {
+        let hint = match error {
+            HereError::NoConfiguration(_) => {
+                "set SLURM_CONF to the slurm.conf that slurmd reads: without it no job of Slurm can be seen"
+            }
+            HereError::Several(_) => "name the one whose GPUs these are: slurm.node in the configuration",
+        };
+        Failure::new(Exit::Usage, error).hint(hint)
     }
 }
 
 impl From<SiteError> for Failure {
     fn from(error: SiteError) -> Self {
         match error {
+            SiteError::Action(ActionError::Stopped) | SiteError::NotIdle(ActionError::Stopped) => {
+                Failure::new(Exit::Interrupted, error)
+            }
             SiteError::Refused(_) => Failure::new(Exit::InUse, error),
             SiteError::NotIdle(ActionError::Busy { ref node, .. }) => {
                 let stays = stays_drained(node);
@@ -157,12 +198,20 @@ impl From<SiteError> for Failure {
                     .hint("nothing was changed; the same command waits again and resumes the node")
                     .also(&stays)
             }
+            SiteError::Unknown { error: ref why, .. } if matches!(**why, ControlError::OtherName { .. }) => {
+                Failure::new(Exit::Usage, error).hint("set slurm.node in the configuration")
+            }
             SiteError::Unknown { .. } => Failure::new(Exit::InUse, error).hint(OFFLINE),
-            SiteError::Publish(error) => error.into(),
+            SiteError::Unexplained(_) => Failure::new(Exit::InUse, error).hint(UNEXPLAINED),
             SiteError::Action(ActionError::ByHand(_)) => Failure::new(Exit::SlurmPending, error),
             error => Failure::new(Exit::Failure, error),
         }
     }
+}
+
+/// What a failure behind a fence has to say.
+fn takes_no_jobs(release: &str) -> String {
+    format!("the node takes no new jobs until gresgen apply, or: {release}")
 }
 
 /// What a failure after a drain has to say.
@@ -172,11 +221,29 @@ pub fn stays_drained(node: &str) -> String {
 
 impl From<PublishError> for Failure {
     fn from(error: PublishError) -> Self {
-        let exit = match error {
-            PublishError::Gres(_) | PublishError::Render(_) | PublishError::Release(_) => Exit::Usage,
-            PublishError::File(_) | PublishError::Link(_) => Exit::Failure,
+        let hardware = matches!(error, PublishError::Render(RenderError::Context(ContextError::Unnamed(_))));
+        let failure = match error {
+            PublishError::Foreign(_) => Failure::new(Exit::Usage, error).hint(
+                "--adopt takes them over: what gresgen does not write itself stays, and a backup is kept",
+            ),
+            PublishError::Gres(_) | PublishError::Render(_) | PublishError::Release(_) => {
+                Failure::new(Exit::Usage, error)
+            }
+            PublishError::File(_) | PublishError::Link(_) => Failure::new(Exit::Failure, error),
         };
-        Failure::new(exit, error)
+        if hardware { failure.with_hardware() } else { failure }
+    }
+}
+
+impl From<ChosenError> for Failure {
+    fn from(error: ChosenError) -> Self {
+        match error {
+            ChosenError::Wish(error) => error.into(),
+            ChosenError::Io { .. } => Failure::new(Exit::Failure, error),
+            ChosenError::Gone { .. } | ChosenError::Format { .. } => Failure::new(Exit::Usage, error).hint(
+                "gresgen apply --layout NAME chooses another; or give the configuration that layout back",
+            ),
+        }
     }
 }
 
@@ -197,17 +264,39 @@ impl From<LockError> for Failure {
 impl From<ApplyError> for Failure {
     fn from(error: ApplyError) -> Self {
         match error {
+            ApplyError::Site(error) => error.into(),
+            ApplyError::Chosen(error) => error.into(),
+            ApplyError::Untold { ref drained, ref error } => {
+                let failure = Failure::new(
+                    Exit::SlurmPending,
+                    format!("the GPUs and the files are done, but not Slurm: {error}"),
+                )
+                .hint("gresgen apply says what is left to do");
+                match drained {
+                    Some(release) => failure.also(&takes_no_jobs(release)),
+                    None => failure,
+                }
+            }
+            ApplyError::Drained { release, error } => Failure::from(*error).also(&takes_no_jobs(&release)),
             ApplyError::Driver(error) => error.into(),
             ApplyError::Wish(error) => error.into(),
             ApplyError::Publish(error) => error.into(),
             ApplyError::Busy(ref held) | ApplyError::InTheWay { ref held, .. } => {
-                let asked = held.iter().flat_map(|h| &h.holders).all(|holder| *holder != Holder::Unknown);
-                let hint = if asked { END_OR_DRAIN } else { OFFLINE };
+                let by = |holder| held.iter().any(|held| held.holders.contains(&holder));
+                let hint = if by(Holder::Unknown) {
+                    OFFLINE
+                } else if by(Holder::Unexplained) {
+                    UNEXPLAINED
+                } else {
+                    END_OR_DRAIN
+                };
                 Failure::new(Exit::InUse, error).hint(hint)
             }
             ApplyError::NoMig { .. } | ApplyError::Guest(_) => Failure::new(Exit::Usage, error),
             ApplyError::RolledBack { undo: None, error } => {
-                Failure::from(*error).hint("the previous layout is back")
+                // What stood in the way may have a way out of its own.
+                let failure = Failure::from(*error);
+                failure.also("the previous layout is back")
             }
             ApplyError::RolledBack { ref undo, .. } => {
                 let undo = undo.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -215,6 +304,14 @@ impl From<ApplyError> for Failure {
                     "the previous layout could not be restored ({undo}); see gresgen status, then gresgen apply to \
                      finish or gresgen apply --undo to go back"
                 ))
+            }
+            // Persistence mode alone holds a GPU (NVSentinel#1690), and so does a client of the driver.
+            ApplyError::Reset { .. } => Failure::new(Exit::Failure, error).hint(
+                "a client of the GPU keeps it from being reset: gresgen check names those it knows; nvidia-smi -pm 0 and \
+                 systemctl stop nvidia-persistenced end persistence mode",
+            ),
+            ApplyError::Unfinished(_) => {
+                Failure::new(Exit::Failure, error).hint("gresgen apply, once the cause is gone, notes it")
             }
             ApplyError::Unpublished(_) => Failure::new(Exit::Failure, error).hint(
                 "gresgen apply, once the cause is gone, writes the rest; until then gresgen status shows it",

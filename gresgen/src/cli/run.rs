@@ -41,7 +41,7 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let driver = session.driver()?;
     // Read under the lock: what was free, or there, before may not be now.
     let lock = node_lock(&session.root)?;
-    let mut inventory = driver.inventory(&session.node_name(&settings))?;
+    let mut inventory = driver.inventory(&session.node_name_if_known(&settings, global))?;
     let users = holders::annotate(&mut inventory, &session.root);
     let uuid = choose(session, &inventory, &users, args)?;
     let held = Lock::slice(&session.root, &uuid)?;

@@ -8,12 +8,18 @@ use super::Global;
 use super::change::selector;
 use super::progress::message;
 use super::report::{Exit, Failure};
-use crate::apply::wish::{Layout, WishError, meant};
+use crate::apply::intent::Intent;
+use crate::apply::wish::{self, Layout, WishError};
 use crate::config::{Config, Selector};
+use crate::devices::boot_id;
 use crate::inventory::Inventory;
+use crate::node::Node;
+use crate::node::chosen::meant;
 use crate::nvml::{Code, Driver, export};
+use crate::read;
 use crate::root::Root;
-use crate::slurm::Settings;
+use crate::site::Site;
+use crate::slurm::{Settings, here};
 
 /// File name of the simulator, as cargo and the packages have it.
 const SIMULATOR: &str = "libnvml_sim.so";
@@ -81,8 +87,10 @@ impl Session {
     pub(super) fn config(&self, global: &Global) -> Result<Config, Failure> {
         let path = self.config_path(global);
         let (name, text) = match path == Path::new("-") {
-            true => ("standard input".to_owned(), io::read_to_string(io::stdin())),
-            false => (path.display().to_string(), std::fs::read_to_string(&path)),
+            true => {
+                ("standard input".to_owned(), read::all(io::stdin(), Config::MAX_BYTES).and_then(read::utf8))
+            }
+            false => (path.display().to_string(), read::text(&path, Config::MAX_BYTES)),
         };
         let text = text.map_err(|e| {
             let failure = Failure::new(Exit::Usage, format!("{name}: {e}"));
@@ -95,13 +103,49 @@ impl Session {
         Ok(Config::parse(&name, &text).map_err(WishError::from)?)
     }
 
-    /// The layout asked for, or the one the configuration names.
+    /// The layout that is meant.
     ///
     /// # Errors
-    /// When there is none of that name.
+    /// When the configuration has none of that name.
     pub(super) fn layout<'a>(&self, config: &'a Config, global: &Global) -> Result<Layout<'a>, Failure> {
-        let label = config.choose(global.layout.as_deref()).map_err(WishError::from)?;
+        let label = meant(&self.root, config, global.layout.as_deref(), self.cut_off()?.as_ref())?;
         Ok(Layout { config, label })
+    }
+
+    /// Whether an apply chooses its layout, to be meant from then on: because it was asked for, or because an apply
+    /// that had been asked for it was cut off.
+    pub(super) fn chooses(&self, global: &Global) -> Result<bool, Failure> {
+        Ok(global.layout.is_some() || self.cut_off()?.is_some_and(|intent| intent.layout.is_some()))
+    }
+
+    /// The label that a boot restores: what a reboot cut off is not in Slurm's files yet.
+    pub(super) fn restored<'a>(&self, config: &'a Config, global: &Global) -> Result<&'a str, Failure> {
+        Ok(meant(&self.root, config, global.layout.as_deref(), None)?)
+    }
+
+    /// The apply that was cut off in this boot, if one was.
+    fn cut_off(&self) -> Result<Option<Intent>, Failure> {
+        let intent = Intent::load(&self.root).map_err(|error| Failure::new(Exit::Failure, error))?;
+        let boot = boot_id(&self.root).unwrap_or_default();
+        Ok(intent.filter(|intent| intent.boot == boot))
+    }
+
+    /// The node, with its driver open.
+    ///
+    /// # Errors
+    /// Where this node is not known to be one that Slurm knows.
+    pub(super) fn node_with<'a>(
+        &'a self,
+        settings: &'a Settings,
+        driver: Driver,
+    ) -> Result<Node<'a>, Failure> {
+        let site = self.site(settings, self.node_name(settings)?);
+        Ok(Node { root: &self.root, settings, driver, site })
+    }
+
+    /// What a node of this name is to Slurm.
+    pub(super) fn site<'a>(&'a self, settings: &'a Settings, node: String) -> Site<'a> {
+        Site { root: &self.root, settings, node, asked: self.runs_slurm() }
     }
 
     /// The `slurm:` section, for verbs that need no layout and hence no configuration.
@@ -130,21 +174,28 @@ impl Session {
         global.config.clone().unwrap_or_else(|| self.root.path(Root::CONFIG))
     }
 
-    /// Whether this node is one of a Slurm cluster.
+    /// Whether this node is one of a Slurm cluster. One whose slurmd runs is, wherever its configuration is.
     pub(super) fn runs_slurm(&self) -> bool {
-        self.root.slurm_directory().is_some()
+        !matches!(here::configuration(&self.root), Ok(None))
     }
 
-    /// Slurm's name of this node: the configuration's, else [`Session::node`].
-    pub(super) fn node_name(&self, settings: &Settings) -> String {
-        settings.node.clone().unwrap_or_else(|| self.node())
+    /// Slurm's name of this node.
+    ///
+    /// # Errors
+    /// Where it is not known, or the configuration of a slurmd that runs is not: nothing must be changed then.
+    pub(super) fn node_name(&self, settings: &Settings) -> Result<String, Failure> {
+        let configuration = here::configuration(&self.root)?;
+        Ok(here::node_name(&self.root, settings, configuration.as_deref())?)
     }
 
-    /// Slurm's name of this node where no configuration says it: what slurmd was told, or the host name up to its first dot, which is what
-    /// slurmd takes by itself (slurm.conf(5), NodeName).
-    pub(super) fn node(&self) -> String {
-        let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        std::env::var("SLURMD_NODENAME").unwrap_or(name).split('.').next().unwrap_or_default().to_owned()
+    /// The same for verbs that only look: what is not known is said, and the host name taken.
+    pub(super) fn node_name_if_known(&self, settings: &Settings, global: &Global) -> String {
+        self.node_name(settings).unwrap_or_else(|failure| {
+            if !global.quiet {
+                message(format_args!("warning: {}", failure.error));
+            }
+            here::host_name()
+        })
     }
 }
 
@@ -163,7 +214,7 @@ impl Only {
     /// One that the node does not have.
     pub(super) fn keep(&self, inventory: &mut Inventory) -> Result<(), Failure> {
         if !self.gpus.is_empty() {
-            let mut meant = meant(inventory, &self.gpus)?.into_iter();
+            let mut meant = wish::meant(inventory, &self.gpus)?.into_iter();
             inventory.gpus.retain(|_| meant.next().unwrap_or_default());
         }
         Ok(())

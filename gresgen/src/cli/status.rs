@@ -14,9 +14,9 @@ use crate::apply::intent::Intent;
 use crate::apply::lock::node_holder;
 use crate::document::{Document, HolderDocument};
 use crate::holders::{self, Users};
-use crate::inventory::{Compute, Gpu, Instance, Inventory, Mode};
+use crate::inventory::{Compute, Gpu, Holder, Instance, Inventory, Mode};
+use crate::node::chosen::Chosen;
 use crate::publish::present_map;
-use crate::site::Site;
 
 /// What `--json` prints: the inventory, and what this program knows beside the driver. Readers of an inventory
 /// ignore the rest.
@@ -28,6 +28,8 @@ struct Report<'a> {
     interrupted: Option<&'a str>,
     /// Process that changes the node now.
     running: Option<u32>,
+    /// The layout that was last chosen, and what the configuration says.
+    layout: Option<&'a Meant>,
     /// Slurm's device index of each MIG device and whole GPU, by UUID.
     gres_index: BTreeMap<&'a str, usize>,
     /// Who uses each MIG device, by UUID; those nobody uses are left out.
@@ -36,8 +38,18 @@ struct Report<'a> {
     room: BTreeMap<&'a str, BTreeMap<String, u32>>,
 }
 
+/// The layout that a boot restores.
+#[derive(Serialize)]
+struct Meant {
+    label: String,
+    chosen_by: String,
+    chosen_at: String,
+    configured: Option<String>,
+}
+
 /// What `status` knows.
 struct Status {
+    layout: Option<Meant>,
     inventory: Inventory,
     interrupted: Option<String>,
     /// Process that changes the node now: what it has set out to do is not cut off.
@@ -57,7 +69,7 @@ pub(super) struct Args {
 
 pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let settings = session.settings_if_sound(global);
-    let node = session.node_name(&settings);
+    let node = session.node_name_if_known(&settings, global);
     let driver = session.driver()?;
     // The text says nothing of what a GPU with MIG off could be cut into; who reads the JSON may plan with it.
     let read = if global.json { driver.inventory(&node) } else { driver.inventory_as_it_is(&node) };
@@ -65,18 +77,34 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let whole = inventory.gpus.len();
     args.only.keep(&mut inventory)?;
     let users = holders::annotate(&mut inventory, &session.root);
-    let site = Site { root: &session.root, settings: &settings, node, asked: session.runs_slurm() };
-    site.annotate(&mut inventory);
+    let site = session.site(&settings, node);
+    site.annotate(&mut inventory, &site.given());
     let running = node_holder(&session.root);
     let intent = Intent::load(&session.root).map_err(|e| Failure::new(Exit::Failure, e))?;
     let interrupted = intent.map(|i| i.what).filter(|_| running.is_none());
-    let status = Status { inventory, interrupted, running, map: present_map(&session.root), users, whole };
+    let status = Status {
+        layout: meant(session, global),
+        inventory,
+        interrupted,
+        running,
+        map: present_map(&session.root),
+        users,
+        whole,
+    };
     if global.json {
         out::json(&status.report())?
     } else {
         out::text(&status.text(global.verbose))?
     }
     Ok(Exit::Ok)
+}
+
+/// What was chosen, where something was. A configuration that is wrong has been warned of.
+fn meant(session: &Session, global: &Global) -> Option<Meant> {
+    let Chosen { label, by: chosen_by, at: chosen_at, .. } = Chosen::load(&session.root).ok()??;
+    let config = session.config(global).ok();
+    let configured = config.as_ref().and_then(|config| config.choose(None).ok()).map(str::to_owned);
+    Some(Meant { label, chosen_by, chosen_at, configured })
 }
 
 impl Status {
@@ -91,6 +119,7 @@ impl Status {
             },
             interrupted: self.interrupted.as_deref(),
             running: self.running,
+            layout: self.layout.as_ref(),
             gres_index: records.map(|(index, record)| (record.uuid.as_str(), index)).collect(),
             users: self.inventory.devices().filter_map(|(_, i, c)| self.users(i, c)).collect(),
             room: on.map(|gpu| (gpu.uuid.as_str(), names(free(gpu)))).collect(),
@@ -111,6 +140,14 @@ impl Status {
         if let Some(pid) = self.running {
             let _ = writeln!(out, "being changed by process {pid}");
         }
+        if let Some(Meant { label, chosen_by, chosen_at, configured }) = &self.layout {
+            let _ = write!(out, "layout {label}, chosen {chosen_at} by {chosen_by}");
+            let _ = match configured {
+                Some(configured) if configured == label => writeln!(out),
+                Some(configured) => writeln!(out, "; the configuration says {configured}"),
+                None => writeln!(out, "; the configuration names none"),
+            };
+        }
         if let Some(what) = &self.interrupted {
             let _ = writeln!(
                 out,
@@ -130,6 +167,10 @@ impl Status {
         let guest = if gpu.guest { ", vGPU guest" } else { "" };
         let _ = writeln!(out, "GPU {index}  {model}  MIG {}{guest}", mode(gpu.mode));
         let _ = writeln!(out, "  {uuid}  {pci}  /dev/nvidia{minor}{gres}");
+        let users: Vec<String> = whole_users(gpu).into_iter().map(ToString::to_string).collect();
+        if !users.is_empty() {
+            let _ = writeln!(out, "  used by {}", users.join(", "));
+        }
         if !gpu.mode.is_on() {
             return;
         }
@@ -195,6 +236,12 @@ fn mode(mode: Mode) -> &'static str {
         Mode::Known { current: true, pending: false } => "on, off after a GPU reset",
         Mode::Known { current: false, pending: true } => "off, on after a GPU reset",
     }
+}
+
+/// Who uses a GPU as a whole, but for those that are shown with one of its instances.
+fn whole_users(gpu: &Gpu) -> Vec<&Holder> {
+    let shown = |holder: &&Holder| gpu.instances.iter().any(|instance| instance.holders.contains(holder));
+    gpu.holders.iter().filter(|holder| !shown(holder)).collect()
 }
 
 fn places(gpu: &Gpu) -> Vec<Placed> {

@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use device_map::MAX_RECORDS;
 use mig::{Infeasible, Profile, ProfileError};
 use thiserror::Error;
 
 use super::snippet::{Mark, Snippet, Source};
+use crate::slurm::settings::Fault;
 
 /// A mistake in a configuration file, or something it asks for that this node cannot be.
 #[derive(Clone, Debug)]
@@ -121,6 +123,12 @@ pub enum Problem {
         /// The one before it.
         other: (Profile, u8),
     },
+    /// A count of which no node can have so many.
+    #[error("{0}: more than {MAX_RECORDS}, which is what Slurm takes per node")]
+    Count(u32),
+    /// Something in the `slurm:` section.
+    #[error("{}", .0.what)]
+    Slurm(Fault),
     /// The layout does not fit.
     #[error("{0}")]
     Infeasible(Box<Infeasible>),

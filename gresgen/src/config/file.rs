@@ -126,7 +126,7 @@ impl<'de> Deserialize<'de> for Counts {
 }
 
 /// Reads a map as the list of its pairs.
-struct Pairs<T>(&'static str, std::marker::PhantomData<T>);
+pub(super) struct Pairs<T>(pub(super) &'static str, pub(super) std::marker::PhantomData<T>);
 
 impl<'de, T: Deserialize<'de>> Visitor<'de> for Pairs<T> {
     type Value = Vec<(String, T)>;

@@ -107,15 +107,15 @@ impl Config {
             if profile.compute().is_some() {
                 let (_, counts) =
                     parts.entry(profile.gpu_instance()).or_insert_with(|| (spec, Demand::new()));
-                *counts.entry(profile).or_default() += item.count;
+                add(counts, profile, item.count);
             } else {
-                *demand.entry(profile).or_default() += item.count;
+                add(&mut demand, profile, item.count);
             }
         }
         let mut cuts = Cuts::new();
         for (profile, (spec, counts)) in parts {
             let divided = cuts::pack(spec, &counts, members.len());
-            *demand.entry(profile).or_default() += u32::try_from(divided.len()).unwrap_or(u32::MAX);
+            add(&mut demand, profile, u32::try_from(divided.len()).unwrap_or(u32::MAX));
             cuts.insert(profile, divided);
         }
         self.check_counts(entry, &demand)?;
@@ -212,4 +212,10 @@ impl Config {
         let mark = wanted.marks.get(error.goal).copied().unwrap_or_default();
         self.error(mark, Problem::Infeasible(error)).indexed(wanted.indexes.clone())
     }
+}
+
+/// A sum that stays too large rather than become small.
+fn add(demand: &mut Demand, profile: Profile, more: u32) {
+    let count = demand.entry(profile).or_default();
+    *count = count.saturating_add(more);
 }

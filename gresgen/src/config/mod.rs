@@ -6,13 +6,16 @@
 //! shows it. As there, later entries of a label win where several select one GPU, GPUs that no entry selects
 //! are left as they are, and entries may name GPUs that this node does not have.
 
+mod configmap;
 mod cuts;
 mod error;
 mod file;
 mod goals;
 mod select;
+mod slurm;
 pub mod snippet;
 
+use device_map::MAX_RECORDS;
 use mig::Profile;
 
 pub use cuts::{Cuts, Held, divide};
@@ -65,12 +68,16 @@ struct Item {
 }
 
 impl Config {
+    /// Largest file that is read, in bytes. mig-parted's own default file has 30 kB.
+    pub const MAX_BYTES: u64 = 1 << 20;
+
     /// Reads a configuration; `name` stands for the file in messages.
     ///
     /// # Errors
     /// The first mistake, with its place.
     pub fn parse(name: &str, text: &str) -> Result<Self, ConfigError> {
-        let source = Source { name: name.to_owned(), text: text.to_owned() };
+        let source = configmap::unwrap(Source { name: name.to_owned(), text: text.to_owned() });
+        let text = &*source.text;
         let document: Document = serde_saphyr::from_str(text).map_err(|e| yaml(&source, &e))?;
         if document.version.value != "v1" {
             let mark = document.version.defined.into();
@@ -89,6 +96,9 @@ impl Config {
         let config = Config { source, layout, labels, slurm: document.slurm };
         if let Some((layout, mark)) = &config.layout {
             config.find(layout, *mark)?;
+        }
+        if let Err(fault) = config.slurm.check() {
+            return Err(config.error(slurm::mark(&config.source, &fault.place), Problem::Slurm(fault)));
         }
         Ok(config)
     }
@@ -176,6 +186,9 @@ fn items(source: &Source, counts: &Counts, per: Per) -> Result<Vec<Item>, Config
         let Some(count) = count.or(whole.flatten()) else {
             return Err(ConfigError::new(source, mark, Problem::NoCount(name.clone())));
         };
+        if usize::try_from(count).is_ok_and(|count| count > MAX_RECORDS) {
+            return Err(ConfigError::new(source, value, Problem::Count(count)));
+        }
         Ok(Item { profile, count, places: at.clone(), mark })
     };
     counts.0.iter().map(item).collect()

@@ -340,3 +340,76 @@ fn a_cut_of_zero_is_no_cut() {
     let wanted = Node::new(&["a100-40gb"]).wants(&one("{1c.3g.20gb: 0, 3g.20gb: 1}"), "x");
     assert_eq!(wanted, "modes [Some(true)]\n[0]: 1 x 3g.20gb");
 }
+
+/// What is wrong with the `slurm:` section is found when the file is read, and shown where it stands.
+#[test]
+fn mistakes_about_slurm_are_shown_where_they_are() {
+    let sections = [
+        "node: DEFAULT",
+        "nodes:\n    - {names: n1, attributes: CPUs=1}\n    - names: n[1-\n      attributes: CPUs=1",
+        "nodes: [{names: 'n1,All', attributes: CPUs=1}]",
+        "nodes: [{names: 'a[0-40000]', attributes: CPUs=1}, {names: 'b[0-40000]', attributes: CPUs=1}]",
+        "nodes: [{names: 'a[0-99999].b[0-99]', attributes: CPUs=1}]",
+        "nodes: [{names: n1, attributes: NodeName=n1 CPUs=1}]",
+        "nodes: [{names: n1, attributes: 'CPUs=1 Gres=GPU:4'}]",
+        "nodes: [{names: n1, attributes: 'CPUs=64 \\'}]",
+        "nodes: [{names: n1, attributes: RealMemory=1000}]",
+        "nodes: [{names: n1, attributes: 'CPUs=2 Gres=nic:2'}]",
+        "types: {pattern: '{gpu}'}",
+        "types: {aliases: {1g.5gb: 'mig:small'}}",
+        "types:\n    models:\n      NVIDIA A30: a 30",
+        "cgroup: {ConstrainCores: yes, ConstrainCore: yes}",
+        "cgroup: {ConstrainDevices: no}",
+        "release: '24.11'\n  cgroup:\n    CgroupAutomount: yes",
+        "gres-types: [gpu, \"x\\nSlurmUser=root\"]",
+        "gres-types: [nic]",
+        "paths: {gres-conf: gres.conf}",
+        "plugin: {path: \"a.so\\nrequired /tmp/x.so\"}",
+        "plugin: {arguments: {notices: off, \"map=/x\\nrequired /tmp/x.so\": 1}}",
+        "plugin: {arguments: {set: 'cuda nvidia'}}",
+    ];
+    let said = |section: &str| {
+        let text = format!("version: v1\nslurm:\n  {section}\n");
+        Config::parse("c", &text).expect_err(section).to_string()
+    };
+    insta::assert_snapshot!(sections.map(said).join("\n\n"));
+}
+
+#[test]
+fn types_in_upper_case_and_gres_in_any_are_names() {
+    let text = "version: v1\nslurm:\n  types: {models: {NVIDIA A30: A30}}\n  gres-types: [GPU, nic]\n  \
+                nodes: [{names: n1, attributes: 'Sockets=2 Gres=Nic:2'}]\n";
+    assert_eq!(Config::parse("c", text).unwrap().slurm.types.models["NVIDIA A30"], "A30");
+}
+
+#[test]
+fn no_count_becomes_small_by_being_large() {
+    let said = |devices: &str| Config::parse("c", &one(devices)).unwrap_err().to_string();
+    let large = said("{3g.20gb: 4294967295, 1c.3g.20gb: 1}");
+    assert!(
+        large.starts_with("c:6:30: 4294967295: more than 1024, which is what Slurm takes per node\n"),
+        "{large}"
+    );
+    assert!(said("{3g.20gb: {count: 1025}}").contains("1025: more than 1024"));
+    let sums = "{1g.5gb: 1024, 1c.3g.20gb: 1024, 2c.3g.20gb: 1024, 3g.20gb: 1024}";
+    let said = Node::new(&["a100-40gb"]).refuses(&one(sums));
+    assert!(said.contains("short of 1029 x 3g.20gb, 1017 x 1g.5gb"), "{said}");
+}
+
+#[test]
+fn a_configmap_of_the_gpu_operator_is_read() {
+    let inner = one("{1g.5gb: 7}");
+    let indented: String = inner.lines().map(|line| format!("    {line}\n")).collect();
+    let wrapped = |key: &str, more: &str| {
+        format!("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: x\ndata:\n  {key}: |\n{indented}{more}")
+    };
+    for text in [wrapped("config.yaml", "  other: y\n"), wrapped("mig.yaml", "")] {
+        assert_eq!(Config::parse("c", &text).unwrap().labels().collect::<Vec<_>>(), ["x"]);
+    }
+    let error =
+        Config::parse("c", &wrapped("config.yaml", "").replace("1g.5gb", "1g.5")).unwrap_err().to_string();
+    assert!(error.starts_with("c (data: config.yaml):6:"), "{error}");
+    // Of two unknown ones neither is meant.
+    let error = Config::parse("c", &wrapped("a", "  b: x\n")).unwrap_err().to_string();
+    assert!(error.starts_with("c:1:1: unknown field"), "{error}");
+}

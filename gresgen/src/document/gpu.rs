@@ -102,6 +102,12 @@ impl GpuDocument {
     }
 
     fn read_values(self) -> Result<Gpu, String> {
+        super::uuid("GPU-", &self.uuid)?;
+        super::line("PCI address", &self.pci)?;
+        super::line("model", &self.model)?;
+        if let Some(cpu) = self.cpus.iter().find(|&&cpu| cpu >= super::MAX_CPUS) {
+            return Err(format!("cpus: {cpu} is not below {}", super::MAX_CPUS));
+        }
         let geometry = self.geometry.read()?;
         let instances: Result<Vec<_>, String> =
             self.instances.into_iter().map(|i| i.read(&geometry)).collect();

@@ -75,6 +75,8 @@ pub enum HolderDocument {
     },
     /// slurmctld cannot be asked.
     Unknown,
+    /// slurmctld counts it as in use, by no job.
+    Unexplained,
 }
 
 impl InstanceDocument {
@@ -116,12 +118,13 @@ impl From<&Compute> for ComputeDocument {
 
 impl ComputeDocument {
     fn read(self) -> Result<Compute, String> {
+        super::uuid("MIG-", &self.uuid)?;
         let files: Result<Vec<_>, String> = self.files.into_iter().map(FileDocument::read).collect();
         Ok(Compute {
             ci: self.ci,
             profile: profile(&self.profile)?,
             start: self.start,
-            uuid: word("UUID", self.uuid)?,
+            uuid: self.uuid,
             files: files?,
         })
     }
@@ -135,17 +138,8 @@ impl From<&DeviceFile> for FileDocument {
 
 impl FileDocument {
     pub(super) fn read(self) -> Result<DeviceFile, String> {
-        let path = word("device file", self.path)?;
-        Ok(DeviceFile { path: path.into(), major: self.major, minor: self.minor })
-    }
-}
-
-/// A text that goes into Slurm's files and the device map as one word.
-fn word(what: &str, text: String) -> Result<String, String> {
-    let breaks = |c: char| c.is_whitespace() || c.is_control() || ",=#[]\"\\".contains(c);
-    match text.is_empty() || text.contains(breaks) {
-        true => Err(format!("{what} {text:?} is not one word")),
-        false => Ok(text),
+        super::word("device file", &self.path)?;
+        Ok(DeviceFile { path: self.path.into(), major: self.major, minor: self.minor })
     }
 }
 
@@ -156,6 +150,7 @@ impl From<&Holder> for HolderDocument {
             Holder::Job { id, user } => HolderDocument::Job { id, user },
             Holder::Run { pid } => HolderDocument::Run { pid },
             Holder::Unknown => HolderDocument::Unknown,
+            Holder::Unexplained => HolderDocument::Unexplained,
         }
     }
 }
@@ -167,6 +162,7 @@ impl From<HolderDocument> for Holder {
             HolderDocument::Job { id, user } => Holder::Job { id, user },
             HolderDocument::Run { pid } => Holder::Run { pid },
             HolderDocument::Unknown => Holder::Unknown,
+            HolderDocument::Unexplained => Holder::Unexplained,
         }
     }
 }

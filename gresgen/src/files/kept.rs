@@ -1,113 +1,251 @@
 //! Lines of the site in files of ours.
 
 use std::collections::HashSet;
+use std::path::Path;
 
-use super::Kind;
+use super::{Kind, Scope};
 use crate::slurm::hostlist;
+use crate::slurm::lines::{Line, lines, pairs, value};
 
 /// Lines below this one are the site's.
 pub const KEEP: &str = "# Lines below this one are kept as they are.";
 
 /// The part of a file above its kept lines.
-pub fn head(text: &str) -> &str {
-    let kept = text.lines().position(|line| line == KEEP);
-    let end = kept.map(|n| text.split_inclusive('\n').take(n).map(str::len).sum());
-    &text[..end.unwrap_or(text.len())]
+pub fn head(text: &[u8]) -> &[u8] {
+    let mut end = 0;
+    for line in text.split_inclusive(|&byte| byte == b'\n') {
+        if line.trim_ascii_end() == KEEP.as_bytes() {
+            return &text[..end];
+        }
+        end += line.len();
+    }
+    text
 }
 
-/// Kept lines of a file of ours, with the line above them; or the line that contradicts the new text, or has a key
-/// among `unread`.
-pub(super) fn own(kind: Kind, old: &str, new: &str, unread: &[String]) -> Result<String, (usize, String)> {
-    let kept = &old[head(old).len()..];
-    if kept.is_empty() {
-        return Ok(String::new());
-    }
-    let first = head(old).lines().count() + 1;
-    let spoken = Spoken::of(new, unread);
-    match logical(kept).into_iter().find(|(_, line)| ours(kind, line, &spoken)) {
-        Some((at, line)) => Err((first + at, line.trim_end().to_owned())),
-        None => Ok(kept.to_owned()),
-    }
+/// A line that cannot stay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    /// Its number in the part that was looked at, from 1.
+    pub(super) line: usize,
+    /// What is wrong with it, as a phrase.
+    pub(super) what: String,
+    /// The line.
+    pub(super) text: String,
 }
 
-/// What stays of a foreign file: everything that we do not write ourselves and that the daemons read.
-pub(super) fn foreign(kind: Kind, old: &str, new: &str, unread: &[String]) -> String {
-    if !matches!(kind, Kind::GresConf | Kind::CgroupConf) {
-        return String::new();
-    }
-    let spoken = Spoken::of(new, unread);
-    let kept: String = logical(old)
-        .into_iter()
-        .filter(|(_, line)| !ours(kind, line, &spoken))
-        .map(|(_, line)| line)
-        .collect();
-    match kept.trim().is_empty() {
-        true => String::new(),
-        false => format!("{KEEP}\n{}\n", kept.trim_matches('\n')),
+impl Fault {
+    fn new(line: &Line<'_>, what: impl Into<String>) -> Self {
+        let text = String::from_utf8_lossy(line.raw).trim().to_owned();
+        Fault { line: line.number, what: what.into(), text }
     }
 }
 
-/// Lines with their numbers from 0; one that ends in a backslash goes on in the next.
-fn logical(text: &str) -> Vec<(usize, String)> {
-    let mut lines: Vec<(usize, String)> = Vec::new();
-    for (at, line) in text.split_inclusive('\n').enumerate() {
-        match lines.last_mut() {
-            Some((_, open)) if open.trim_end().ends_with('\\') => open.push_str(line),
-            _ => lines.push((at, line.to_owned())),
+/// What a new text says, which no line of the site may say as well.
+pub(super) struct Ours<'a> {
+    kind: Kind,
+    scope: &'a Scope,
+    /// Keys with their values, in lower case.
+    settings: HashSet<(String, String)>,
+    /// Keys that nobody may have.
+    unread: &'a [String],
+    /// File names of GPUs that are given out whole, and of those that are cut.
+    whole: HashSet<String>,
+    cut: HashSet<String>,
+}
+
+/// What a line of gres.conf is to us.
+enum Claim {
+    /// It says nothing that we say.
+    Theirs,
+    /// It says what we say.
+    Ours,
+    /// It does for some of its nodes; the others, as a host list.
+    Others(String),
+}
+
+impl<'a> Ours<'a> {
+    pub(super) fn new(kind: Kind, scope: &'a Scope, text: &str, unread: &'a [String]) -> Self {
+        let lines: Vec<Vec<(String, String)>> = text.lines().map(pairs).collect();
+        let files = |key: &str, count: usize| {
+            let lists = lines.iter().filter(|line| is_gpu(line)).filter_map(|line| value(line, key));
+            lists.flat_map(|list| list.split(',').take(count)).filter_map(name).collect::<HashSet<_>>()
+        };
+        // The GPU's own file is the first of a MIG device's (templates/gres.conf.j2).
+        let (whole, cut) = (files("file", usize::MAX), files("multiplefiles", 1));
+        let settings = lines.iter().flatten().map(|(key, value)| (key.clone(), value.to_lowercase()));
+        Ours { kind, scope, settings: settings.collect(), unread, whole, cut }
+    }
+
+    /// Kept lines of a file of ours, with the line above them.
+    ///
+    /// # Errors
+    /// The first line that contradicts the new text, or has a key that the release does not read.
+    pub(super) fn own(&self, old: &[u8]) -> Result<Vec<u8>, Fault> {
+        let first = head(old).len();
+        let kept = &old[first..];
+        let above = old[..first].iter().filter(|&&byte| byte == b'\n').count();
+        let at = |fault: Fault| Fault { line: fault.line + above, ..fault };
+        let mut stays = Vec::new();
+        for line in lines(kept) {
+            let pairs = line.pairs();
+            match self.kind {
+                Kind::GresConf if !matches!(self.claim(&pairs), Claim::Theirs) => {
+                    return Err(at(Fault::new(&line, CONTRADICTS)));
+                }
+                Kind::CgroupConf if self.has_unread(&pairs) => return Err(at(Fault::new(&line, UNREAD))),
+                Kind::CgroupConf if self.says(&pairs) => match self.agrees(&pairs) {
+                    true => {}
+                    false => return Err(at(Fault::new(&line, CONTRADICTS))),
+                },
+                _ => stays.extend_from_slice(line.raw),
+            }
+        }
+        self.shares(&stays).map_err(at)?;
+        Ok(stays)
+    }
+
+    /// What stays of a foreign file: everything that we do not write ourselves and that the daemons read.
+    ///
+    /// # Errors
+    /// A line that stays and makes slurmd or slurmctld refuse the node.
+    pub(super) fn foreign(&self, old: &[u8]) -> Result<Vec<u8>, Fault> {
+        if !matches!(self.kind, Kind::GresConf | Kind::CgroupConf) {
+            return Ok(Vec::new());
+        }
+        self.shares(old)?;
+        let mut stays = Vec::new();
+        for line in lines(old) {
+            let pairs = line.pairs();
+            match self.kind {
+                Kind::GresConf => match self.claim(&pairs) {
+                    Claim::Theirs => stays.extend_from_slice(line.raw),
+                    Claim::Ours => {}
+                    Claim::Others(list) => stays.extend(renamed(&line, &pairs, &list)),
+                },
+                _ if self.says(&pairs) || self.has_unread(&pairs) => {}
+                _ => stays.extend_from_slice(line.raw),
+            }
+        }
+        let from = stays.iter().position(|&byte| byte != b'\n').unwrap_or(stays.len());
+        let stays = stays[from..].trim_ascii_end();
+        if stays.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok([KEEP.as_bytes(), b"\n", stays, b"\n"].concat())
+    }
+
+    /// Whether a line of an included gres.conf says what we say.
+    pub(super) fn claims(&self, line: &Line<'_>) -> bool {
+        !matches!(self.claim(&line.pairs()), Claim::Theirs)
+    }
+
+    /// GPUs of the nodes we write about, and how they are found.
+    fn claim(&self, line: &[(String, String)]) -> Claim {
+        let autodetect = value(line, "name").is_none() && value(line, "autodetect").is_some();
+        if !is_gpu(line) && !autodetect {
+            return Claim::Theirs;
+        }
+        let Some(list) = value(line, "nodename") else { return Claim::Ours };
+        // slurmd passes over a line whose list it cannot read (`_parse_gres_config_node`).
+        let Ok(names) = hostlist::unfold(list) else { return Claim::Theirs };
+        if !names.iter().any(|name| self.scope.contains(name)) {
+            return Claim::Theirs;
+        }
+        match hostlist::without(list, |name| self.scope.contains(name)) {
+            Ok(Some(others)) => Claim::Others(others),
+            _ => Claim::Ours,
         }
     }
-    lines
-}
 
-/// What a new text says.
-struct Spoken {
-    /// Keys that it has, or that nobody may have.
-    keys: HashSet<String>,
-    /// Nodes it names.
-    nodes: HashSet<String>,
-}
-
-impl Spoken {
-    fn of(text: &str, unread: &[String]) -> Self {
-        let settings: Vec<(String, String)> = text.lines().flat_map(settings).collect();
-        let lists: HashSet<&String> =
-            settings.iter().filter(|(key, _)| key == "nodename").map(|(_, v)| v).collect();
-        let nodes = lists.iter().flat_map(|list| hostlist::expand(list).unwrap_or_default()).collect();
-        let keys = settings.iter().map(|(key, _)| key).chain(unread).cloned().collect();
-        Spoken { keys, nodes }
+    /// Whether a line of cgroup.conf has a key that we write.
+    fn says(&self, line: &[(String, String)]) -> bool {
+        line.iter().any(|(key, _)| self.settings.iter().any(|(ours, _)| ours == key))
     }
 
-    /// Whether a line is about nodes of which the text says nothing.
-    fn is_silent_on(&self, line: &[(String, String)]) -> bool {
-        let names =
-            line.iter().find(|(key, _)| key == "nodename").and_then(|(_, list)| hostlist::expand(list).ok());
-        names.is_some_and(|names| {
-            !self.nodes.is_empty() && !names.iter().any(|name| self.nodes.contains(name))
-        })
+    fn agrees(&self, line: &[(String, String)]) -> bool {
+        line.iter().all(|(key, value)| self.settings.contains(&(key.clone(), value.to_lowercase())))
     }
-}
 
-/// Whether a line says what we say: GPUs of the nodes we write about and how they are found, or a key of cgroup.conf
-/// that we write or that the release does not read.
-fn ours(kind: Kind, line: &str, spoken: &Spoken) -> bool {
-    let keys_of_line = settings(line);
-    match kind {
-        Kind::GresConf if spoken.is_silent_on(&keys_of_line) => false,
-        Kind::GresConf => {
-            let names: Vec<&String> =
-                keys_of_line.iter().filter(|(k, _)| k == "name").map(|(_, v)| v).collect();
-            names.iter().any(|name| *name == "gpu")
-                || (names.is_empty() && keys_of_line.iter().any(|(key, _)| key == "autodetect"))
+    fn has_unread(&self, line: &[(String, String)]) -> bool {
+        line.iter().any(|(key, _)| self.unread.contains(key))
+    }
+
+    /// A sharing GRES (gres.conf(5): shard, mps) names the GPU that it shares by its file. Where no whole GPU has it,
+    /// slurmd drops the line, and slurmctld finds fewer shares than configured and sets the node INVALID (seen on
+    /// 24.11.5 and 26.05.5).
+    fn shares(&self, text: &[u8]) -> Result<(), Fault> {
+        if self.kind != Kind::GresConf {
+            return Ok(());
         }
-        Kind::CgroupConf => keys_of_line.iter().any(|(key, _)| spoken.keys.contains(key)),
-        _ => false,
+        for line in lines(text) {
+            let pairs = line.pairs();
+            let gres = value(&pairs, "name").unwrap_or_default().to_lowercase();
+            let files = value(&pairs, "file").or_else(|| value(&pairs, "files"));
+            let (true, Some(files)) = (SHARING.contains(&&*gres) && self.is_here(&pairs), files) else {
+                continue;
+            };
+            let names = hostlist::unfold(files).unwrap_or_default();
+            let cut = names.iter().filter_map(|file| name(file));
+            if let Some(gpu) = cut.into_iter().find(|gpu| self.cut.contains(gpu) && !self.whole.contains(gpu))
+            {
+                return Err(Fault::new(
+                    &line,
+                    format!(
+                        "shares {gpu} as {gres}, and that GPU is cut with MIG: slurmctld would set the node \
+                         INVALID; take {gpu} out of the line and its share out of Gres={gres} in slurm.nodes, or \
+                         leave the GPU whole"
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn is_here(&self, line: &[(String, String)]) -> bool {
+        let names = value(line, "nodename").map(|list| hostlist::unfold(list).unwrap_or_default());
+        names.is_none_or(|names| names.iter().any(|name| self.scope.contains(name)))
     }
 }
 
-/// `key=value` words of a line, in lower case: Slurm's parser ignores case, comments, and blanks around `=`.
-pub(crate) fn settings(line: &str) -> Vec<(String, String)> {
-    let code = line.split('#').next().unwrap_or_default().to_lowercase();
-    let code = code.split('=').map(str::trim).collect::<Vec<_>>().join("=");
-    let words = code.split_whitespace().filter_map(|word| word.split_once('='));
-    words.map(|(key, value)| (key.to_owned(), value.trim_matches('"').to_owned())).collect()
+const CONTRADICTS: &str = "contradicts what gresgen writes; remove it";
+const UNREAD: &str = "has a key that Slurm's release does not read; remove it";
+
+/// GRES that share GPUs (Slurm src/interfaces/gres.c, `_set_shared_flag`).
+pub(crate) const SHARING: [&str; 2] = ["mps", "shard"];
+
+fn is_gpu(line: &[(String, String)]) -> bool {
+    value(line, "name").is_some_and(|name| name.eq_ignore_ascii_case("gpu"))
+}
+
+/// The last part of a path: below a prefix, or behind another spelling of the folder, it is the same device.
+fn name(path: &str) -> Option<String> {
+    Some(Path::new(path.trim()).file_name()?.to_string_lossy().into_owned())
+}
+
+/// A line about fewer nodes. Its other words stay as they are written, comments among them, where the list stands in
+/// it once.
+fn renamed(line: &Line<'_>, pairs: &[(String, String)], list: &str) -> Vec<u8> {
+    let old = value(pairs, "nodename").unwrap_or_default().as_bytes();
+    let places: Vec<usize> = (0..line.raw.len()).filter(|&at| line.raw[at..].starts_with(old)).collect();
+    if let [at] = places[..] {
+        return [&line.raw[..at], list.as_bytes(), &line.raw[at + old.len()..]].concat();
+    }
+    let others = pairs.iter().filter(|(key, _)| key != "nodename").map(|(key, value)| {
+        if value.contains(char::is_whitespace) {
+            format!(" {key}=\"{value}\"")
+        } else {
+            format!(" {key}={value}")
+        }
+    });
+    format!("NodeName={list}{}\n", others.collect::<String>()).into_bytes()
+}
+
+/// Nodes that the lines of a file of ours give GPUs to, or describe.
+pub(super) fn nodes(head: &[u8]) -> Vec<String> {
+    let lines = lines(head);
+    let lists = lines.iter().filter_map(|line| value(&line.pairs(), "nodename").map(str::to_owned));
+    let mut names: Vec<String> = lists.flat_map(|list| hostlist::expand(&list).unwrap_or_default()).collect();
+    names.sort();
+    names.dedup();
+    names
 }

@@ -1,4 +1,4 @@
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::*;
 
@@ -13,9 +13,28 @@ impl Place {
         self.0.path().join(name)
     }
 
+    /// A file of node n1, unless the body names others.
     fn output(&self, kind: Kind, name: &str, body: &str) -> Output {
         let text = format!("{}\n{body}", Output::MARKER);
-        Output { kind, path: self.path(name), text, unread: vec!["constrainkmemspace".into()] }
+        let mut nodes = kept::nodes(body.as_bytes());
+        let scope = match nodes.len() {
+            0 => Scope::Node("n1".into()),
+            1 => Scope::Node(nodes.remove(0)),
+            _ => Scope::Cluster(nodes.into_iter().collect()),
+        };
+        let root = Root::new(self.0.path()).unwrap();
+        Output { kind, path: self.path(name), text, unread: vec!["constrainkmemspace".into()], scope, root }
+    }
+
+    /// What becomes of a foreign gres.conf when node n1 with two slices on nvidia0 and a whole nvidia1 adopts it.
+    fn adopted(&self, site: impl AsRef<[u8]>) -> Result<String, String> {
+        fs::write(self.path("gres.conf"), site).unwrap();
+        let staged = self.stage(vec![self.output(Kind::GresConf, "gres.conf", TWO)], true);
+        let root = self.0.path().display().to_string();
+        staged.map_err(|e| e.to_string().replace(&root, "ROOT"))?.commit().unwrap();
+        let text = String::from_utf8_lossy(&fs::read(self.path("gres.conf")).unwrap()).into_owned();
+        let kept = text.strip_prefix(&format!("{}\n{TWO}", Output::MARKER)).unwrap().to_owned();
+        Ok(kept.strip_prefix(&format!("{KEEP}\n")).unwrap_or(&kept).to_owned())
     }
 
     fn stage(&self, outputs: Vec<Output>, adopt: bool) -> Result<Staged, FileError> {
@@ -43,6 +62,11 @@ impl Place {
         names
     }
 }
+
+const TWO: &str = "NodeName=n1 Name=gpu Type=1g.5gb MultipleFiles=/dev/nvidia0,/dev/nvidia-caps/nvidia-cap66,/dev/nvidia-caps/nvidia-cap67
+NodeName=n1 Name=gpu Type=1g.5gb MultipleFiles=/dev/nvidia0,/dev/nvidia-caps/nvidia-cap75,/dev/nvidia-caps/nvidia-cap76
+NodeName=n1 Name=gpu Type=a100 File=/dev/nvidia1
+";
 
 #[test]
 fn files_are_written_once_and_old_versions_kept() {
@@ -83,6 +107,12 @@ fn one_refusal_stops_all() {
     ];
     insta::assert_snapshot!(place.error(outputs), @"ROOT/cgroup.conf: not written by gresgen; --adopt takes it over and keeps a backup");
     assert_eq!(place.names("."), ["cgroup.conf"]);
+    fs::write(place.path("gres.conf"), "").unwrap();
+    let outputs = vec![
+        place.output(Kind::GresConf, "gres.conf", "a\n"),
+        place.output(Kind::CgroupConf, "cgroup.conf", "ConstrainDevices=yes\n"),
+    ];
+    insta::assert_snapshot!(place.error(outputs), @"ROOT/gres.conf, ROOT/cgroup.conf: not written by gresgen; --adopt takes them over and keeps a backup");
 }
 
 #[test]
@@ -97,9 +127,9 @@ fn adoption_keeps_a_backup_and_the_lines_of_others() {
     let kept = "# ours\nName=fpga \\\n  Count=2\n";
     let adopted = format!("{}\nNodeName=n1 Name=gpu\n{KEEP}\n{kept}", Output::MARKER);
     assert_eq!(place.read("gres.conf"), adopted);
-    place.write(vec![place.output(Kind::GresConf, "gres.conf", "NodeName=n2 Name=gpu\n")], false);
-    assert_eq!(place.read("gres.conf"), adopted.replace("n1", "n2"));
-    assert_eq!(head(&adopted), format!("{}\nNodeName=n1 Name=gpu\n", Output::MARKER));
+    place.write(vec![place.output(Kind::GresConf, "gres.conf", "NodeName=n1 Name=gpu Count=2\n")], false);
+    assert_eq!(place.read("gres.conf"), adopted.replace("n1 Name=gpu", "n1 Name=gpu Count=2"));
+    assert_eq!(head(adopted.as_bytes()), format!("{}\nNodeName=n1 Name=gpu\n", Output::MARKER).as_bytes());
 }
 
 #[test]
@@ -129,12 +159,138 @@ fn gpus_of_other_nodes_are_theirs() {
     let site = format!("NodeName=n[1,10] Name=gpu File=/dev/nvidia0\n{others}Name=gpu Count=1\n");
     fs::write(place.path("gres.conf"), site).unwrap();
     for adopt in [true, false] {
-        place.write(vec![place.output(Kind::GresConf, "gres.conf", "NodeName=N1 Name=gpu\n")], adopt);
-        let due = format!("{}\nNodeName=N1 Name=gpu\n{KEEP}\n{others}", Output::MARKER);
+        place.write(vec![place.output(Kind::GresConf, "gres.conf", "NodeName=n1 Name=gpu\n")], adopt);
+        let due = format!(
+            "{}\nNodeName=n1 Name=gpu\n{KEEP}\nNodeName=n10 Name=gpu File=/dev/nvidia0\n{others}",
+            Output::MARKER
+        );
         assert_eq!(place.read("gres.conf"), due);
     }
     let error = place.error(vec![place.output(Kind::GresConf, "gres.conf", "NodeName=n[1-2] Name=gpu\n")]);
-    assert!(error.starts_with("ROOT/gres.conf:4: this kept line contradicts what gresgen writes"), "{error}");
+    assert!(error.starts_with("ROOT/gres.conf:5: this kept line contradicts what gresgen writes"), "{error}");
+}
+
+#[test]
+fn adoption_takes_this_node_out_of_lines_of_several() {
+    let place = Place::new();
+    for (site, kept) in [
+        ("Nodename=n[1-5]  Name=gpu  Type=a100 # all\n", "Nodename=n[2-5]  Name=gpu  Type=a100 # all\n"),
+        ("NodeName=a1,n1 Name=gpu Flags=a1,n1\n", "NodeName=a1 name=gpu flags=a1,n1\n"),
+        ("NodeName=\"n1, n2\" Name=GPU\n", "NodeName=\"n2\" Name=GPU\n"),
+        ("NodeName=n[1-2] \\ # two\n  Name=gpu\n", "NodeName=n2 \\ # two\n  Name=gpu\n"),
+        // Slurm tells case and width apart, and passes over a list that it cannot read.
+        ("NodeName=N1,n01,n[1 Name=gpu\n", "NodeName=N1,n01,n[1 Name=gpu\n"),
+        ("NodeName=r3i[4-7]n[0-8],n1-, Name=gpu\n", "NodeName=r3i[4-7]n[0-8],n1-, Name=gpu\n"),
+        ("NodeName=n[1-2] AutoDetect=nvml\n", "NodeName=n2 AutoDetect=nvml\n"),
+        ("NodeName=n[1-2] Name=nic Count=1\n", "NodeName=n[1-2] Name=nic Count=1\n"),
+        ("NodeName=n1 Name=gpu \\   # both boards\n   File=/dev/nvidia[0-1]\n", ""),
+        ("Name=gpu \\ # NodeName=n2\nFile=/dev/nvidia0\n", ""),
+    ] {
+        assert_eq!(place.adopted(site).unwrap(), kept, "{site}");
+    }
+}
+
+#[test]
+fn bytes_of_any_encoding_pass() {
+    let place = Place::new();
+    let site = b"# Knoten f\xfcr Gr\xe4fin\nName=fpga Count=1 # \xff\x00\n";
+    place.adopted(site).unwrap();
+    for _ in 0..2 {
+        assert!(fs::read(place.path("gres.conf")).unwrap().ends_with(site));
+        place.write(vec![place.output(Kind::GresConf, "gres.conf", &TWO.replace("a100", "a30"))], false);
+    }
+}
+
+#[test]
+fn lines_of_others_stay_beside_a_node_without_devices() {
+    let place = Place::new();
+    let others = "NodeName=n2 Name=gpu Type=v100\nNodeName=n3 AutoDetect=nvml\n";
+    fs::write(place.path("gres.conf"), format!("NodeName=n1 Name=gpu\n{others}")).unwrap();
+    for adopt in [true, false] {
+        place.write(vec![place.output(Kind::GresConf, "gres.conf", "")], adopt);
+        assert_eq!(place.read("gres.conf"), format!("{}\n{KEEP}\n{others}", Output::MARKER));
+    }
+}
+
+#[test]
+fn a_file_that_other_nodes_write_is_left_to_them() {
+    let place = Place::new();
+    place.write(vec![place.output(Kind::GresConf, "gres.conf", TWO)], false);
+    let second = || TWO.replace("n1", "n2");
+    for (kind, adopt) in [(Kind::GresConf, false), (Kind::GresConf, true), (Kind::NodeConf, false)] {
+        let error = place.stage(vec![place.output(kind, "gres.conf", &second())], adopt).unwrap_err();
+        assert!(matches!(&error, FileError::OfOthers { nodes, .. } if nodes == "n1"), "{error}");
+    }
+    // Whoever writes for all of them says all there is to say.
+    place.write(vec![place.output(Kind::GresConf, "gres.conf", &format!("{TWO}{}", second()))], false);
+    let error = place.error(vec![place.output(Kind::GresConf, "gres.conf", TWO)]);
+    assert!(error.starts_with("ROOT/gres.conf: has lines about n2, which would be gone"), "{error}");
+}
+
+#[test]
+fn included_files_have_no_gpus_of_this_node() {
+    let place = Place::new();
+    for (line, refused) in [
+        ("NodeName=n1 Name=gpu File=/dev/nvidia0\n", true),
+        ("Name=gpu Type=a100 File=/dev/nvidia[0-1]\n", true),
+        ("NodeName=n[1-4] AutoDetect=nvml\n", true),
+        ("NodeName=n[2-4] Name=gpu\nName=nic Count=2\n", false),
+    ] {
+        fs::write(place.path("queue.conf"), format!("# q\n{line}")).unwrap();
+        // A ring of includes ends, absolute paths lie below the prefix, and a file that is not there is none.
+        fs::write(place.path("cloud.conf"), "include cloud.conf\ninclude /queue.conf\ninclude none\n")
+            .unwrap();
+        let adopted = place.adopted("Include cloud.conf\n");
+        match refused {
+            false => assert_eq!(adopted.unwrap(), "Include cloud.conf\n"),
+            true => {
+                let error = adopted.unwrap_err();
+                let due = "ROOT/queue.conf:2: has GPUs of this node, and ROOT/gres.conf includes it";
+                assert!(error.starts_with(due) && error.ends_with(line.trim_end()), "{error}");
+            }
+        }
+    }
+    // As after somebody added it to a file of ours.
+    fs::write(place.path("queue.conf"), "Name=gpu\n").unwrap();
+    let own = format!("{}\n{TWO}{KEEP}\ninclude queue.conf\n", Output::MARKER);
+    fs::write(place.path("gres.conf"), own).unwrap();
+    assert!(place.error(vec![place.output(Kind::GresConf, "gres.conf", TWO)]).contains("queue.conf:1: "));
+}
+
+#[test]
+fn shares_of_a_gpu_that_is_cut_are_named() {
+    let place = Place::new();
+    let good = "Name=shard Count=8 File=/dev/nvidia1\nName=shard Count=8\nNodeName=n2 Name=mps Count=1 File=/dev/nvidia0\n";
+    assert_eq!(place.adopted(good).unwrap(), good);
+    for bad in
+        ["Name=shard Count=8 File=/dev/nvidia0\n", "NodeName=n[1-2] Name=MPS Count=9 File=/dev/nvidia[0-1]\n"]
+    {
+        let error = place.adopted(format!("{good}{bad}")).unwrap_err();
+        assert!(error.starts_with("ROOT/gres.conf:4: this kept line shares nvidia0 as "), "{error}");
+    }
+}
+
+#[test]
+fn a_file_keeps_its_owner_and_mode_and_so_does_its_backup() {
+    let place = Place::new();
+    place.write(vec![place.output(Kind::GresConf, "gres.conf", "a\n")], false);
+    fs::set_permissions(place.path("gres.conf"), fs::Permissions::from_mode(0o640)).unwrap();
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(place.path("gres.conf"), Some(64030), Some(64031)).unwrap();
+    }
+    let before = Attributes::of(&place.path("gres.conf"), 0);
+    place.write(vec![place.output(Kind::GresConf, "gres.conf", "b\n")], false);
+    for file in ["gres.conf", "state/gres.conf"] {
+        assert_eq!(Attributes::of(&place.path(file), 0), before, "{file}");
+    }
+}
+
+#[test]
+fn what_is_no_file_is_refused() {
+    let place = Place::new();
+    fs::create_dir(place.path("gres.conf")).unwrap();
+    let error = place.error(vec![place.output(Kind::GresConf, "gres.conf", TWO)]);
+    assert_eq!(error, "ROOT/gres.conf: cannot be read: is not a regular file");
 }
 
 #[test]
@@ -145,6 +301,13 @@ fn keys_that_would_end_slurmd_are_not_kept() {
     place.write(output(), true);
     let head = format!("{}\nConstrainDevices=yes\n{KEEP}\n", Output::MARKER);
     assert_eq!(place.read("cgroup.conf"), format!("{head}ConstrainCores=yes\n"));
+    // What we say as well now is said once; what we say otherwise has to go.
+    fs::write(place.path("cgroup.conf"), format!("{head}constraindevices = YES\nConstrainCores=yes\n"))
+        .unwrap();
+    place.write(output(), false);
+    assert_eq!(place.read("cgroup.conf"), format!("{head}ConstrainCores=yes\n"));
+    fs::write(place.path("cgroup.conf"), format!("{head}ConstrainDevices=no\n")).unwrap();
+    assert!(place.error(output()).contains(":4: this kept line contradicts"));
     // As after an update of Slurm.
     fs::write(place.path("cgroup.conf"), format!("{head}ConstrainCores=yes\nConstrainKmemSpace=no\n"))
         .unwrap();

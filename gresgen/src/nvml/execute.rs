@@ -9,7 +9,8 @@ use mig::{Geometry, Placed, Profile};
 
 use super::answer::Fault;
 use super::code::Code;
-use super::raw::{ComputeProfile, GpuInstance, Handle};
+use super::facts::ComputeProfile;
+use super::raw::{GpuInstance, Handle};
 use super::{Driver, DriverError, failed};
 
 /// Pauses before a GPU instance that is in use is tried again, in ms: a second together. For a moment after its compute

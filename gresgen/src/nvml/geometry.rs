@@ -4,7 +4,8 @@ use mig::{Architecture, Attribute, BOARDS, Board, ComputeSpec, Engines, Geometry
 
 use super::answer::Fault;
 use super::code::Code;
-use super::raw::{ComputeProfile, GpuInstance, GpuProfile, Handle};
+use super::facts::{ComputeProfile, GpuProfile};
+use super::raw::{GpuInstance, Handle};
 use super::{DriverError, failed};
 use crate::inventory::Mode;
 

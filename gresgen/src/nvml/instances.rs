@@ -11,9 +11,10 @@ use mig::{Placed, Profile, Spec};
 
 use super::answer::Fault;
 use super::code::Code;
+use super::facts::Attributes;
 use super::geometry::Model;
 use super::processes::Process;
-use super::raw::{Attributes, GpuInstance, Handle};
+use super::raw::{GpuInstance, Handle};
 use super::{Driver, DriverError, failed};
 use crate::devices::InstanceIds;
 use crate::inventory::{Compute, Gpu, Instance};

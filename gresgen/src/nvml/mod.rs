@@ -7,7 +7,9 @@ mod affinity;
 mod answer;
 mod code;
 mod execute;
+mod facts;
 mod geometry;
+mod identity;
 mod instances;
 mod processes;
 mod raw;
@@ -29,8 +31,9 @@ use crate::root::Root;
 use answer::Fault;
 pub use code::Code;
 pub use execute::Activation;
-use raw::{ComputeProfile, GpuInstance, Handle};
+use facts::ComputeProfile;
 pub use raw::{ExportError, export};
+use raw::{GpuInstance, Handle};
 
 /// Name the dynamic loader finds on every node with an NVIDIA driver.
 const LIBRARY: &str = "libnvidia-ml.so.1";

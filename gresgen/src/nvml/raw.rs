@@ -23,6 +23,7 @@ use nvml_wrapper_sys::bindings::{
 
 use super::answer::{Fault, MAX_INSTANCES, ascii, buffer, lie, listed, text, words};
 use super::code::Code;
+use super::facts::{Attributes, ComputeProfile, GpuProfile, Pci};
 use super::processes::{Activity, ProcessWords};
 
 /// `NVML_STRUCT_VERSION(GpuInstanceProfileInfo, 2)`: the struct's size and its version in the top byte.
@@ -31,29 +32,6 @@ const PROFILE_INFO_V2: c_uint = size_of::<nvmlGpuInstanceProfileInfo_v2_t>() as 
 const SHARED_ENGINES: c_uint = 0;
 /// Most placements a profile can have: a GPU has 4 to 12 placement units.
 const MAX_PLACEMENTS: c_uint = 64;
-
-/// A GPU instance profile as the driver describes it.
-#[derive(Clone, Debug)]
-pub(super) struct GpuProfile {
-    pub(super) id: u32,
-    pub(super) slices: u32,
-    pub(super) max: u32,
-    pub(super) sms: u32,
-    /// Copy, decoder, encoder, JPEG, optical flow.
-    pub(super) engines: [u32; 5],
-    pub(super) memory_mib: u64,
-    /// `MIG 1g.5gb`; absent from drivers that know only the first version of the struct.
-    pub(super) name: Option<String>,
-}
-
-/// A compute instance profile as the driver describes it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ComputeProfile {
-    pub(super) id: u32,
-    pub(super) slices: u32,
-    pub(super) max: u32,
-    pub(super) sms: u32,
-}
 
 /// A GPU instance that exists.
 #[derive(Clone, Copy, Debug)]
@@ -71,26 +49,6 @@ pub(super) struct ComputeInstance {
     pub(super) id: u32,
     /// First compute slice within the GPU instance.
     pub(super) start: u32,
-}
-
-/// What a MIG device says of itself (`nvmlDeviceGetAttributes_v2`).
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Attributes {
-    /// SMs of the compute instance.
-    pub(super) sms: u32,
-    /// Compute slices of the compute instance.
-    pub(super) slices: u32,
-}
-
-/// What NVML says of a GPU's place on the PCI bus.
-#[derive(Clone, Debug)]
-pub(super) struct Pci {
-    /// `00000000:07:00.0`
-    pub(super) bus_id: String,
-    /// Device id, high, and vendor id, low.
-    pub(super) device: u32,
-    /// The same of the board.
-    pub(super) subsystem: u32,
 }
 
 /// A physical GPU or a MIG device.

@@ -11,21 +11,18 @@ use nvml_wrapper::enum_wrappers::device::GpuVirtualizationMode;
 use nvml_wrapper::error::NvmlError;
 
 use super::affinity::cpus;
-use super::answer::{Fault, lie};
-use super::code::Code;
-use super::geometry::{Model, architecture, model};
+use super::answer::lie;
+use super::facts::Pci;
+use super::geometry::{Model, model};
+use super::identity::{MAX_MINOR, generation, minor, mode, pci_address, told, vbios};
 use super::instances::Reader;
 use super::processes::processes;
-use super::raw::{self, Handle, Pci};
+use super::raw::{self, Handle};
 use super::{Driver, DriverError, failed};
 use crate::devices::{InstanceIds, boot_id, existing, gpu_file};
 use crate::inventory::{Gpu, Instance, Inventory, Mode};
 use crate::root::Root;
 use crate::slurm::cores::Topology;
-
-/// Highest minor number of a GPU (open-gpu-kernel-modules, nv-chardev-numbers.h), hence one less than the GPUs a node
-/// can have.
-const MAX_MINOR: u32 = 247;
 
 /// What is read of GPUs with MIG off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -269,63 +266,6 @@ fn unlisted(listed: &[Instance], before: &InstanceIds, after: &InstanceIds) -> O
     })
 }
 
-fn minor(device: &Device<'_>) -> Result<u32, Fault> {
-    let minor = device.minor_number()?;
-    if minor > MAX_MINOR { Err(lie(minor.to_string())) } else { Ok(minor) }
-}
-
-fn vbios(handle: Handle<'_>) -> Result<Option<String>, Fault> {
-    match handle.vbios() {
-        Err(Fault::Code(Code::NOT_SUPPORTED | Code::FUNCTION_NOT_FOUND)) => Ok(None),
-        version => version.map(Some),
-    }
-}
-
-fn mode(device: &Device<'_>) -> Result<Mode, Fault> {
-    match device.mig_mode() {
-        Ok(mode) if mode.current > 1 || mode.pending > 1 => {
-            Err(lie(format!("the modes {} and {}", mode.current, mode.pending)))
-        }
-        Ok(mode) => Ok(Mode::Known { current: mode.current == 1, pending: mode.pending == 1 }),
-        Err(NvmlError::NotSupported | NvmlError::FailedToLoadSymbol(_)) => Ok(Mode::Unsupported),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// `0000:07:00.0`, as Linux writes it (`%04x:%02x:%02x.%d`) and everybody who types one, from NVML's
-/// `00000000:07:00.0`.
-fn pci_address(bus_id: &str) -> Result<String, Fault> {
-    let number = |text: &str| u32::from_str_radix(text, 16).ok().filter(|_| !text.starts_with('+'));
-    let parsed = || {
-        let (domain, rest) = bus_id.split_once(':')?;
-        let (bus, rest) = rest.split_once(':')?;
-        let (device, function) = rest.split_once('.')?;
-        let [domain, bus, device, function] =
-            [number(domain)?, number(bus)?, number(device)?, number(function)?];
-        (bus < 256 && device < 32 && function < 8)
-            .then(|| format!("{domain:04x}:{bus:02x}:{device:02x}.{function}"))
-    };
-    parsed().ok_or_else(|| lie(format!("{bus_id:?}, which is no PCI address")))
-}
-
-/// What not every driver tells of every GPU. Any other failure is one: files must not silently say less than
-/// they did.
-pub(super) fn told<T>(result: Result<T, NvmlError>) -> Result<Option<T>, NvmlError> {
-    match result {
-        Err(NvmlError::NotSupported | NvmlError::FailedToLoadSymbol(_)) => Ok(None),
-        result => result.map(Some),
-    }
-}
-
-/// A generation newer than the bindings comes as the number they did not expect; return codes that they did not
-/// expect come the same way, but begin after 22.
-fn generation(device: &Device<'_>) -> Result<Option<Architecture>, NvmlError> {
-    match device.architecture() {
-        Err(NvmlError::UnexpectedVariant(number @ ..=22)) => Ok(architecture(number)),
-        result => Ok(told(result)?.and_then(|known| architecture(known.as_c()))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -351,19 +291,5 @@ mod tests {
         let all = &[(7, &[0, 1][..]), (8, &[0])];
         assert_eq!(missing(all, all).unwrap(), "compute instance 1 of GPU instance 7");
         assert_eq!(missing(&[(8, &[])], &[(8, &[])]).unwrap(), "GPU instance 8", "an orphan, too");
-    }
-
-    #[test]
-    fn pci_addresses_are_written_as_linux_does() {
-        for (told, written) in [
-            ("00000000:07:00.0", "0000:07:00.0"),
-            ("0000:8A:00.0", "0000:8a:00.0"),
-            ("00010000:01:00.0", "10000:01:00.0"),
-        ] {
-            assert_eq!(pci_address(told).unwrap(), written);
-        }
-        for odd in ["", "07:00.0", "0000:07:00.9", "0000:../..:00.0", "0000:+7:00.0", "0000:107:00.0"] {
-            assert!(pci_address(odd).is_err(), "{odd}");
-        }
     }
 }

@@ -162,7 +162,9 @@ pub enum ContextError {
     )]
     Missing(String),
     /// A node that has an inventory and is not in slurm.nodes.
-    #[error("node {0}: no entry of slurm.nodes names it, so slurmctld would take it for a node of one CPU")]
+    #[error(
+        "node {0}: no entry of slurm.nodes names it with its CPUs, so slurmctld would take it for a node of one CPU"
+    )]
     Unnamed(String),
     /// The same node in two inventories.
     #[error("node {0}: stands in two inventories")]

@@ -1,6 +1,7 @@
 //! From a [`Context`] to the text of Slurm's files.
 
 pub mod context;
+pub mod line;
 mod templates;
 
 use std::path::PathBuf;
@@ -10,10 +11,10 @@ use device_map::DeviceMap;
 pub use context::{Context, ContextError};
 pub use templates::{TemplateError, Templates};
 
-use crate::files::{Kind, Output};
+use crate::files::{Kind, Output, Scope};
 use crate::inventory::Inventory;
 use crate::root::Root;
-use crate::slurm::{GresTable, Release, Settings};
+use crate::slurm::{GresTable, Release, Settings, hostlist};
 
 /// Renders gres.conf, the node line, cgroup.conf and the plugstack fragment, in this order.
 ///
@@ -25,13 +26,15 @@ pub fn slurm_files(
     settings: &Settings,
     root: &Root,
 ) -> Result<Vec<Output>, TemplateError> {
+    let lists = context.nodes.iter().map(|node| hostlist::expand(&node.names).unwrap_or_default());
+    let scope = Scope::Cluster(lists.flatten().collect());
     let file = |(kind, template, path): (Kind, &'static str, &str)| {
         let text = format!("{}\n{}", Output::MARKER, templates.render(template, context)?);
         let unread = match kind {
             Kind::CgroupConf => context.release.unread_cgroup_keys(),
             _ => Vec::new(),
         };
-        Ok(Output { kind, path: root.path(path), text, unread })
+        Ok(Output { kind, path: root.path(path), text, unread, scope: scope.clone(), root: root.clone() })
     };
     let paths = &settings.paths;
     [
@@ -53,7 +56,15 @@ pub fn device_map(map: &DeviceMap, root: &Root) -> Result<Output, RenderError> {
     let (path, text) = (root.path(Root::DEVICE_MAP), map.to_string());
     let what = match text.parse::<DeviceMap>() {
         Ok(read) if read == *map => {
-            return Ok(Output { kind: Kind::DeviceMap, path, text, unread: Vec::new() });
+            let scope = Scope::Node(map.node.clone());
+            return Ok(Output {
+                kind: Kind::DeviceMap,
+                path,
+                text,
+                unread: Vec::new(),
+                scope,
+                root: root.clone(),
+            });
         }
         Ok(_) => "would read as other devices".to_owned(),
         Err(error) => format!("would be refused: {error}"),
@@ -75,6 +86,9 @@ pub fn node(
     let context = Context::of_node(inventory, table, settings, release, root)?;
     let templates = Templates::load(&root.path(Root::TEMPLATES))?;
     let mut outputs = slurm_files(&templates, &context, settings, root)?;
+    for output in &mut outputs {
+        output.scope = Scope::Node(inventory.node.clone());
+    }
     let map = table.map(inventory, digest(&outputs[0].text));
     outputs.push(device_map(&map, root)?);
     Ok(outputs)
@@ -101,9 +115,9 @@ pub enum RenderError {
 
 /// Digest of a gres.conf above its kept lines, as the device map carries it: 64-bit FNV-1a. It tells versions of a file apart; it
 /// protects nothing.
-pub fn digest(text: &str) -> String {
-    let hash = crate::files::head(text).bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+pub fn digest(text: impl AsRef<[u8]>) -> String {
+    let hash = crate::files::head(text.as_ref()).iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     });
     format!("{hash:016x}")
 }

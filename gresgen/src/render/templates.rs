@@ -7,6 +7,10 @@ use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
 
 use super::context::Context;
+use crate::read;
+
+/// Largest template that is read, in bytes.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// The embedded templates by name.
 const EMBEDDED: [(&str, &str); 4] = [
@@ -70,7 +74,7 @@ impl Templates {
         let mut templates = Templates { environment, sources: Vec::new() };
         for (name, embedded) in EMBEDDED {
             let path = directory.join(name);
-            let source = match std::fs::read_to_string(&path) {
+            let source = match read::text(&path, MAX_BYTES) {
                 Ok(text) => Source { name, file: Some(path), text },
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                     Source { name, file: None, text: embedded.to_owned() }
@@ -89,7 +93,9 @@ impl Templates {
     /// # Errors
     /// [`TemplateError`].
     pub fn render(&self, name: &'static str, context: &Context) -> Result<String, TemplateError> {
-        let template = self.environment.get_template(name).map_err(|e| self.explain(name, &e))?;
+        let mut environment = self.environment.clone();
+        environment.set_fuel(Some(fuel(context)));
+        let template = environment.get_template(name).map_err(|e| self.explain(name, &e))?;
         template.render(Serde(context)).map_err(|e| self.explain(name, &e))
     }
 
@@ -105,6 +111,15 @@ impl Templates {
     }
 }
 
+/// Steps of the engine that a rendering may take: a template that never ends would hold the node's lock for good. Ours
+/// take some forty for a device.
+fn fuel(context: &Context) -> u64 {
+    const AT_LEAST: u64 = 5_000_000;
+    const PER_DEVICE: u64 = 10_000;
+    let devices = context.nodes.iter().map(|node| node.devices.len() as u64 + 1);
+    AT_LEAST.saturating_add(devices.sum::<u64>().saturating_mul(PER_DEVICE))
+}
+
 /// Tags on lines of their own leave no lines behind.
 fn syntax() -> SyntaxConfig {
     let mut builder = SyntaxConfig::builder();
@@ -114,6 +129,7 @@ fn syntax() -> SyntaxConfig {
 
 fn phrase(error: &Error, line: &str) -> String {
     match (error.kind(), error.detail()) {
+        (ErrorKind::OutOfFuel, _) => "takes too many steps; is there a loop in a loop?".to_owned(),
         (ErrorKind::UndefinedError, _) => {
             let expression = error.range().and_then(|_| expression(line)).unwrap_or(line.trim());
             format!(

@@ -79,13 +79,16 @@ pub fn share(
         // Compute instances share the memory of their GPU instance: each is billed its compute share of it.
         Billing::Memory => {
             let (slices, of) = (compute.profile.compute_slices(), spec.profile.slices());
-            let part = spec.memory_mib.map(|mib| mib * u64::from(slices) / u64::from(of));
+            let part = spec.memory_mib.and_then(|mib| mib.checked_mul(slices.into())?.checked_div(of.into()));
             (part, largest.and_then(|s| s.memory_mib), "memory size")
         }
     };
-    let (part, whole) =
-        part.zip(whole).ok_or(BillingError::Unknown { gres_type: gres_type.to_owned(), what })?;
-    Ok(((part * 1000 + whole / 2) / whole) as u32)
+    // Figures of inventories are what their senders say: nothing divides by them, or multiplies, unchecked.
+    let share = part.zip(whole).and_then(|(part, whole)| {
+        let rounded = (u128::from(part) * 1000 + u128::from(whole) / 2).checked_div(whole.into())?;
+        u32::try_from(rounded).ok()
+    });
+    share.ok_or(BillingError::Unknown { gres_type: gres_type.to_owned(), what })
 }
 
 /// SMs of a compute instance; `None` when unknown.

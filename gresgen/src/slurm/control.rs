@@ -3,14 +3,22 @@
 //! Their output is read, not linked: one binary then speaks to every release, and to the cluster of whatever
 //! `SLURM_CONF` says.
 
+mod command;
+mod devices;
+mod job;
+mod listing;
 mod node;
 
 use std::collections::BTreeMap;
-use std::process::Command;
 
-pub use node::{JobGres, NodeView};
+pub use command::use_configuration;
+pub use devices::Devices;
+pub use listing::Listing;
+pub use node::NodeView;
 
 use super::release::{Release, UnknownRelease};
+use super::transition::reservation;
+use command::{answer, run};
 
 /// Why Slurm gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +41,35 @@ pub enum ControlError {
         command: String,
         /// What it said.
         what: String,
+    },
+    /// The command did not end in time; it was killed.
+    #[error("{command}: no answer in {seconds} s")]
+    Late {
+        /// The command line.
+        command: String,
+        /// How long it was waited for, in seconds.
+        seconds: u64,
+    },
+    /// The command printed more than is read; it was killed.
+    #[error("{command}: printed more than {limit} bytes")]
+    Long {
+        /// The command line.
+        command: String,
+        /// How much is read, in bytes.
+        limit: u64,
+    },
+    /// slurmctld has no node of this name.
+    #[error("node {0}: slurmctld knows no node of this name")]
+    UnknownNode(String),
+    /// slurmctld knows this host, by another name.
+    #[error(
+        "node {node}: slurmctld knows no node of this name, and this host as {names}; slurm.node says which it is"
+    )]
+    OtherName {
+        /// The name it was asked for.
+        node: String,
+        /// The names it has.
+        names: String,
     },
     /// The installed Slurm is none this program knows.
     #[error("{0}; set slurm.release")]
@@ -70,13 +107,61 @@ impl Control {
     /// slurmctld's picture of one node, with the devices that jobs hold.
     ///
     /// # Errors
-    /// [`ControlError`]; a node it does not know is [`ControlError::Refused`].
+    /// [`ControlError`]; a node it does not know is [`ControlError::UnknownNode`].
     pub fn node(self, name: &str) -> Result<NodeView, ControlError> {
-        let text = run("scontrol", &["-d", "-o", "show", "node", name])?;
-        NodeView::parse(&text).ok_or_else(|| ControlError::Refused {
-            command: format!("scontrol -d -o show node {name}"),
-            what: format!("names no node: {text:?}"),
-        })
+        match run("scontrol", &["--all", "-d", "-o", "show", "node", name]) {
+            Ok(text) => NodeView::parse(&text).ok_or_else(|| ControlError::UnknownNode(name.to_owned())),
+            Err(ControlError::Refused { what, .. }) if what.contains("not found") => {
+                Err(ControlError::UnknownNode(name.to_owned()))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// All nodes.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub fn nodes(self) -> Result<Vec<NodeView>, ControlError> {
+        Ok(run("scontrol", &["--all", "-o", "show", "node"])?.lines().filter_map(NodeView::parse).collect())
+    }
+
+    /// slurmctld's picture of one node as `scontrol` prints it, on one line.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub fn node_text(self, name: &str) -> Result<String, ControlError> {
+        run("scontrol", &["-d", "-o", "show", "node", name])
+    }
+
+    /// Whether there is a reservation of this name.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub fn is_reserved(self, name: &str) -> Result<bool, ControlError> {
+        match run("scontrol", &["-o", "show", "reservation", name]) {
+            Ok(text) => Ok(text.contains(&format!("ReservationName={name} "))),
+            Err(ControlError::Refused { what, .. }) if what.contains("not found") => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether a reservation with the flag MAINT has this node, or may have it, but for the one of this program.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub fn is_maintained_by_others(self, node: &str) -> Result<bool, ControlError> {
+        let text = run("scontrol", &["-o", "show", "reservation"])?;
+        let has = |line: &str| {
+            let value = |key: &str| line.split_whitespace().find_map(|w| w.strip_prefix(key));
+            let maintains = value("Flags=").is_some_and(|flags| flags.split(',').any(|flag| flag == "MAINT"));
+            let nodes = value("Nodes=").map(super::hostlist::expand);
+            let ours = value("ReservationName=").is_some_and(|name| name == reservation(node));
+            maintains
+                && !ours
+                && nodes.is_none_or(|nodes| nodes.is_ok_and(|all| all.iter().any(|n| n == node)))
+        };
+        Ok(text.lines().any(has))
     }
 
     /// GRES types of GPUs on all nodes, each once.
@@ -84,50 +169,88 @@ impl Control {
     /// # Errors
     /// [`ControlError`].
     pub fn all_types(self) -> Result<Vec<String>, ControlError> {
-        let nodes: Vec<NodeView> =
-            run("scontrol", &["-o", "show", "node"])?.lines().filter_map(NodeView::parse).collect();
+        let nodes = self.nodes()?;
         let mut types: Vec<String> = nodes.iter().flat_map(NodeView::types).map(str::to_owned).collect();
         types.sort();
         types.dedup();
         Ok(types)
     }
 
-    /// GPU devices that jobs hold on a node: those that run, are suspended, start or end.
+    /// Jobs that slurmctld has on a node, in any state, the ended ones it still remembers too.
     ///
     /// # Errors
     /// [`ControlError`].
-    pub fn jobs(self, node: &str) -> Result<Vec<JobGres>, ControlError> {
-        let ids = run("squeue", &["-h", "-w", node, "-t", "R,S,CG,CF,SO,SI", "-o", "%A"])?;
-        let mut jobs = Vec::new();
-        for id in ids.lines() {
-            match run("scontrol", &["-d", "-o", "show", "job", id]) {
-                Ok(text) => jobs.extend(JobGres::parse(&text, node)),
-                // It ended in between.
-                Err(ControlError::Refused { .. }) => {}
-                Err(error) => return Err(error),
+    pub fn jobs(self, node: &str) -> Result<Vec<Listing>, ControlError> {
+        let mut arguments = vec!["--all", "--local", "-h", "-r", "-t", "all", "-w", node];
+        arguments.extend(["-o", Listing::FORMAT]);
+        let text = run("squeue", &arguments).map_err(|error| match error {
+            ControlError::Refused { what, .. } if what.contains("Invalid node name") => {
+                ControlError::UnknownNode(node.to_owned())
             }
+            error => error,
+        })?;
+        Listing::parse(&text).map_err(|line| ControlError::Refused {
+            command: "squeue".to_owned(),
+            what: format!("printed {line:?}"),
+        })
+    }
+
+    /// What slurmctld says of a node and of each of `jobs` on it, in this order: the devices by the job's record, `None`
+    /// where the record does not say. A job that has gone meanwhile has none.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub fn allocations(
+        self,
+        node: &str,
+        jobs: &[&Listing],
+    ) -> Result<(NodeView, Vec<Option<Devices>>), ControlError> {
+        // One process for all, which scontrol does line by line from its input. A job is asked for by the id that
+        // means it alone: that of an array or of a heterogeneous job would print every part of it.
+        let word = secret();
+        let mut questions = format!("show node {node}\nshow hostnames {word}\n");
+        for job in jobs {
+            questions += &format!("show job {}\nshow hostnames {word}\n", job.query);
         }
-        Ok(jobs)
+        let said = answer("scontrol", &["--all", "-d", "-o"], &questions)
+            // The job that ended meanwhile makes the whole of it fail, with all else printed.
+            .or_else(|error| match error {
+                ControlError::Refused { what, .. } => Ok(what + "\n"),
+                error => Err(error),
+            })?;
+        let unreadable = || ControlError::Refused {
+            command: "scontrol -d -o show node, show job".to_owned(),
+            what: "its answers cannot be told apart".to_owned(),
+        };
+        let records = split(&said, &word, jobs.len() + 1).ok_or_else(unreadable)?;
+        let view = records[0].lines().find_map(NodeView::parse);
+        let view = view.ok_or_else(|| ControlError::UnknownNode(node.to_owned()))?;
+        let devices = |record: &&str| match record.contains("JobId=") {
+            true => job::devices_on(record, node, view.count()),
+            false => Some(Devices::default()),
+        };
+        let found = records[1..].iter().map(devices).collect();
+        Ok((view, found))
     }
 }
 
-/// Runs a command of Slurm and gives what it printed.
-fn run(command: &str, arguments: &[&str]) -> Result<String, ControlError> {
-    let output = Command::new(command)
-        .args(arguments)
-        .env("LC_ALL", "C")
-        .output()
-        .map_err(|error| ControlError::Missing { command: command.to_owned(), error })?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    let what = said.trim().to_owned();
-    let unreachable = ["Unable to contact slurm controller", "DNS SRV lookup failed"];
-    match unreachable.iter().any(|sign| what.contains(sign)) {
-        true => Err(ControlError::Unreachable(what)),
-        false => Err(ControlError::Refused { command: format!("{command} {}", arguments.join(" ")), what }),
-    }
+/// A word that no job's text can hold, because it is chosen after the text was written: `scontrol show hostnames` prints
+/// it back, and so separates the answers.
+fn secret() -> String {
+    use std::hash::{BuildHasher, RandomState};
+    // The state is seeded by the kernel's random numbers. Letters alone, as digits at its end would be a host's number.
+    let number = RandomState::new().hash_one(0) as u128 | (u128::from(RandomState::new().hash_one(1)) << 64);
+    let letter = |at: u32| char::from(b'a' + ((number >> (4 * at)) & 15) as u8);
+    (0..32).map(letter).collect()
+}
+
+/// The answers, each of which ends with a line that is the word; `None` when there are not `count` of them.
+fn split<'a>(said: &'a str, word: &str, count: usize) -> Option<Vec<&'a str>> {
+    let end = format!("\n{word}\n");
+    let mut answers: Vec<&str> = said.split(&end).collect();
+    // What follows the last is the prompt.
+    answers.pop();
+    (answers.len() == count).then_some(answers)
 }
 
 /// Release of the Slurm installed here: `slurm 24.11.5`, on Debian `slurm-wlm 22.05.8`. The daemons are asked where

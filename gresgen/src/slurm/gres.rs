@@ -37,6 +37,19 @@ pub enum GresError {
         /// Devices found.
         count: usize,
     },
+    /// Two types that differ by upper and lower case alone.
+    #[error(
+        "node {node}: slurmd takes GRES types {one} and {other} for one, because it ignores their case; rename one in \
+         slurm.types"
+    )]
+    Case {
+        /// The node.
+        node: String,
+        /// One type.
+        one: String,
+        /// The other.
+        other: String,
+    },
     /// One device under two records.
     #[error("node {node}: device {device} stands twice in the inventory")]
     Duplicate {
@@ -111,6 +124,7 @@ impl GresTable {
     pub fn new(inventory: &Inventory, settings: &Settings, previous: &Previous) -> Result<Self, GresError> {
         let mut groups = groups(inventory, &Names::new(&settings.types)?)?;
         check(&inventory.node, groups.iter().flat_map(|g| &g.records))?;
+        check_case(&inventory.node, &groups)?;
         let known =
             |g: &Group| previous.types.iter().position(|t| t == g.name.as_str()).unwrap_or(usize::MAX);
         groups.sort_by_key(known);
@@ -207,6 +221,31 @@ fn check<'a>(node: &str, records: impl Iterator<Item = &'a Record>) -> Result<()
     }
 }
 
+fn check_case(node: &str, groups: &[Group]) -> Result<(), GresError> {
+    let mut seen: HashMap<String, &TypeName> = HashMap::new();
+    for name in groups.iter().map(|group| &group.name) {
+        if let Some(other) = seen.insert(name.as_str().to_ascii_lowercase(), name) {
+            let (one, other) = (other.to_string(), name.to_string());
+            return Err(GresError::Case { node: node.to_owned(), one, other });
+        }
+    }
+    Ok(())
+}
+
+/// Types that one name makes of several models, with the product names: a job that asks for it is given any of them.
+pub fn mixed(inventory: &Inventory, settings: &Settings) -> Result<Vec<(TypeName, Vec<String>)>, NameError> {
+    let names = Names::new(&settings.types)?;
+    let mut models: BTreeMap<TypeName, Vec<String>> = BTreeMap::new();
+    let slices = inventory.devices().map(|(gpu, _, compute)| (gpu, names.slice(&gpu.model, compute.profile)));
+    for (gpu, name) in slices.chain(inventory.whole_gpus().map(|gpu| (gpu, names.whole(&gpu.model)))) {
+        let models = models.entry(name?).or_default();
+        if !models.contains(&gpu.model) {
+            models.push(gpu.model.clone());
+        }
+    }
+    Ok(models.into_iter().filter(|(_, models)| models.len() > 1).collect())
+}
+
 /// The order of types that lets every surviving record keep its index, with the records in their places; the
 /// given order when there is none.
 fn stable_order(groups: Vec<Group>, previous: &Previous) -> Vec<Group> {
@@ -228,9 +267,11 @@ fn seat(group: Group, start: usize, previous: &Previous) -> Group {
     let mut seats: Vec<Option<Record>> = vec![None; group.records.len()];
     let mut newcomers = Vec::new();
     for record in group.records {
-        match previous.index(&record) {
-            Some(index) => seats[index - start] = Some(record),
-            None => newcomers.push(record),
+        // A seat is taken once: no device goes because another one has its index.
+        let seat = previous.index(&record).and_then(|index| seats.get_mut(index.checked_sub(start)?));
+        match seat {
+            Some(seat @ None) => *seat = Some(record),
+            _ => newcomers.push(record),
         }
     }
     let mut newcomers = newcomers.into_iter();

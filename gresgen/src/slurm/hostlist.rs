@@ -7,7 +7,7 @@ use std::fmt::Write;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("host list {text:?}: {what}")]
 pub struct HostlistError {
-    /// The text as given.
+    /// The text as given, cut where it is long.
     pub text: String,
     /// What is wrong with it.
     pub what: &'static str,
@@ -24,9 +24,12 @@ struct Numbered {
     number: u64,
 }
 
-/// Whether a name is one that host lists can hold.
+/// Whether a name is one that host lists can hold and that means one node: `NodeName=DEFAULT` says something about
+/// all lines after it (Slurm src/common/read_config.c, `_parse_nodename`), and `Nodes=ALL` is every node, in any case
+/// of letters.
 pub fn is_name(name: &str) -> bool {
-    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+    let kept = ["DEFAULT", "ALL"].iter().any(|word| name.eq_ignore_ascii_case(word));
+    !name.is_empty() && !kept && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
 }
 
 /// The shortest host list of these names in one pair of brackets per prefix; numbers in order, repeats once.
@@ -90,71 +93,165 @@ fn ranges(numbers: &[Numbered]) -> String {
     text
 }
 
-/// The names a host list stands for, in its order.
+/// The names a host list stands for, in the order that `scontrol show hostnames` prints them.
+///
+/// Read as Slurm reads it (src/common/hostlist.c, `_next_tok`, `_hostlist_create_bracketed`, `_push_range_list`):
+/// names stand apart by commas and blanks, of which several are as good as one; a name may have several pairs of
+/// brackets; numbers are as wide as the first of their range is written; a range that ends in its dash is its first
+/// number. Text behind the last bracket is read since 23.11, and 22.05 takes such a list for none.
 ///
 /// # Errors
 /// [`HostlistError`] for brackets that do not match, ranges that run backwards, names with other characters
-/// than letters, digits, `.`, `_` and `-`, and more than [`MAX_NAMES`] names.
+/// than letters, digits, `.`, `_` and `-`, names that Slurm keeps for itself, no names at all, and more than
+/// [`MAX_NAMES`] of them.
 pub fn expand(text: &str) -> Result<Vec<String>, HostlistError> {
-    let fail = |what| HostlistError { text: text.to_owned(), what };
-    let mut names = Vec::new();
-    for part in parts(text).map_err(fail)? {
-        let (prefix, rest) = part.split_once('[').unwrap_or((part, ""));
-        if rest.is_empty() {
-            names.push(prefix.to_owned());
-        } else {
-            let (inside, suffix) = rest.split_once(']').ok_or_else(|| fail("a bracket is not closed"))?;
-            if suffix.contains(['[', ']']) {
-                return Err(fail("more than one pair of brackets in a name is not read here"));
-            }
-            for range in inside.split(',') {
-                let room = MAX_NAMES - names.len();
-                names.extend(
-                    numbers(range, room).map_err(fail)?.iter().map(|n| format!("{prefix}{n}{suffix}")),
-                );
-            }
-        }
-        if names.len() > MAX_NAMES {
-            return Err(fail("stands for too many names"));
-        }
-    }
+    let names = unfold(text)?;
     match names.iter().all(|n| is_name(n)) {
         true => Ok(names),
-        false => Err(fail("a name is empty or has characters that node names cannot have")),
+        false => Err(error(text, "a name has characters that node names cannot have, or is DEFAULT or ALL")),
     }
 }
 
-/// Splits at commas outside brackets.
-fn parts(text: &str) -> Result<Vec<&str>, &'static str> {
-    let (mut parts, mut start, mut inside) = (Vec::new(), 0, false);
-    for (at, c) in text.char_indices() {
-        match (c, inside) {
-            ('[', false) => inside = true,
-            (']', true) => inside = false,
-            ('[', true) | (']', false) => return Err("brackets do not match"),
-            (',', false) => {
-                parts.push(&text[start..at]);
-                start = at + 1;
-            }
-            _ => {}
+/// The texts a host list stands for, whatever characters they have: device files are listed the same way
+/// (gres.conf(5), File).
+///
+/// # Errors
+/// [`HostlistError`], as [`expand`].
+pub fn unfold(text: &str) -> Result<Vec<String>, HostlistError> {
+    let mut names = Vec::new();
+    for token in tokens(text) {
+        unfold_token(token, &mut names).map_err(|what| error(text, what))?;
+    }
+    if names.is_empty() { Err(error(text, "names nothing")) } else { Ok(names) }
+}
+
+/// The list without some names: tokens that have none of them stay as they are written. `None` where nothing is
+/// left.
+///
+/// # Errors
+/// [`HostlistError`], as [`unfold`].
+pub fn without(text: &str, gone: impl Fn(&str) -> bool) -> Result<Option<String>, HostlistError> {
+    let mut left: Vec<String> = Vec::new();
+    for token in tokens(text) {
+        let mut names = Vec::new();
+        unfold_token(token, &mut names).map_err(|what| error(text, what))?;
+        let all = names.len();
+        names.retain(|name| !gone(name));
+        if names.len() == all {
+            left.push(token.to_owned());
+        } else if !names.is_empty() {
+            left.push(fold(names.iter().map(String::as_str)));
         }
     }
-    parts.push(&text[start..]);
-    if inside { Err("a bracket is not closed") } else { Ok(parts) }
+    Ok((!left.is_empty()).then(|| left.join(",")))
+}
+
+fn error(text: &str, what: &'static str) -> HostlistError {
+    // Lists come from files of others: the message shows where one begins, not all of it.
+    const SHOWN: usize = 120;
+    let mut shown: String = text.chars().take(SHOWN).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    HostlistError { text: shown, what }
+}
+
+/// Splits at commas and blanks outside brackets; empty parts are none.
+fn tokens(text: &str) -> impl Iterator<Item = &str> {
+    let mut inside = false;
+    let parts = text.split(move |c: char| {
+        match c {
+            '[' => inside = true,
+            ']' => inside = false,
+            _ => {}
+        }
+        !inside && matches!(c, ',' | ' ' | '\t' | '\n')
+    });
+    parts.filter(|part| !part.is_empty())
+}
+
+/// A piece of a name: a text, or the numbers that one pair of brackets stands for.
+enum Piece<'a> {
+    Text(&'a str),
+    Numbers(Vec<String>),
+}
+
+/// Most bytes that the names of one part may have together.
+const MAX_BYTES: usize = 16 << 20;
+
+const TOO_MANY: &str = "stands for too many names";
+
+fn unfold_token(token: &str, names: &mut Vec<String>) -> Result<(), &'static str> {
+    let pieces = pieces(token)?;
+    let numbered: Vec<(usize, usize)> = pieces
+        .iter()
+        .enumerate()
+        .filter_map(|(at, piece)| match piece {
+            Piece::Text(_) => None,
+            Piece::Numbers(numbers) => Some((at, numbers.len())),
+        })
+        .collect();
+    let count: usize = numbered.iter().map(|(_, count)| count).product();
+    // Counted before any name is made: a few brackets, or a long text before one, are more than memory holds.
+    if names.len() + count > MAX_NAMES || count.saturating_mul(token.len()) > MAX_BYTES {
+        return Err(TOO_MANY);
+    }
+    // Slurm turns the last pair fastest, and of those before it the first (`_push_range_list` calls itself).
+    let last = numbered.len().saturating_sub(1);
+    let fastest_first: Vec<(usize, usize)> =
+        numbered[last..].iter().chain(&numbered[..last]).copied().collect();
+    let mut turned = vec![0; pieces.len()];
+    for mut number in 0..count {
+        for &(at, count) in &fastest_first {
+            turned[at] = number % count;
+            number /= count;
+        }
+        let text = pieces.iter().zip(&turned).map(|(piece, &number)| match piece {
+            Piece::Text(text) => *text,
+            Piece::Numbers(numbers) => &numbers[number],
+        });
+        names.push(text.collect());
+    }
+    Ok(())
+}
+
+fn pieces(token: &str) -> Result<Vec<Piece<'_>>, &'static str> {
+    let mut pieces = Vec::new();
+    let (mut rest, mut room) = (token, MAX_NAMES);
+    while let Some((text, inside)) = rest.split_once('[') {
+        let (list, after) = inside.split_once(']').ok_or("a bracket is not closed")?;
+        if text.contains(']') || list.contains('[') {
+            return Err("brackets do not match");
+        }
+        let mut numbered = Vec::new();
+        for range in list.split(',') {
+            numbered.extend(numbers(range, room - numbered.len())?);
+        }
+        // Each pair multiplies the names of those before it.
+        room /= numbered.len();
+        pieces.extend([Piece::Text(text), Piece::Numbers(numbered)]);
+        rest = after;
+    }
+    if rest.contains(']') {
+        return Err("brackets do not match");
+    }
+    pieces.push(Piece::Text(rest));
+    Ok(pieces)
 }
 
 fn numbers(range: &str, room: usize) -> Result<Vec<String>, &'static str> {
     let (low, high) = range.split_once('-').unwrap_or((range, range));
     let number = |digits: &str| {
-        let plain = digits.len() <= 9 && digits.bytes().all(|b| b.is_ascii_digit());
+        let plain = digits.len() <= 18 && digits.bytes().all(|b| b.is_ascii_digit());
         digits.parse::<u64>().ok().filter(|_| plain).ok_or("a range holds something that is no number")
     };
-    let (first, last) = (number(low)?, number(high)?);
+    let first = number(low)?;
+    let last = if high.is_empty() { first } else { number(high)? };
     if last < first {
         return Err("a range runs backwards");
     }
     if last - first >= room as u64 {
-        return Err("stands for too many names");
+        return Err(TOO_MANY);
     }
     Ok((first..=last).map(|n| format!("{n:0w$}", w = low.len())).collect())
 }
@@ -189,15 +286,60 @@ mod tests {
             expand("n[3,01-02],login,gpu-a[9-10]x").unwrap().join(" "),
             "n3 n01 n02 login gpu-a9x gpu-a10x"
         );
+        assert_eq!(expand("deep-chungus-1, a  b,\t").unwrap().join(" "), "deep-chungus-1 a b");
+        assert_eq!(
+            expand("x[1-2]y[3-4]z[05-]").unwrap().join(" "),
+            "x1y3z05 x2y3z05 x1y4z05 x2y4z05",
+            "as Slurm 22.05.8 prints them"
+        );
+    }
+
+    #[test]
+    fn what_memory_does_not_hold_is_counted_first() {
+        for text in [
+            format!("n{}", "[0-65535]".repeat(5000)),
+            format!("n{}", "[0-1]".repeat(17)),
+            format!("{}[0-65535]", "n".repeat(1 << 20)),
+            "n[0-65535],".repeat(2),
+        ] {
+            assert_eq!(unfold(&text).unwrap_err().what, TOO_MANY, "{}", &text[..20]);
+        }
+        assert_eq!(unfold(&format!("n{}", "[7]".repeat(5000))).unwrap().len(), 1);
+        assert_eq!(unfold("n[0-65535]").unwrap().len(), MAX_NAMES);
+    }
+
+    #[test]
+    fn a_list_loses_names_and_keeps_its_spelling() {
+        let without = |text: &str, gone: &str| without(text, |name| name == gone).unwrap();
+        assert_eq!(without("node[01-05]", "node01").unwrap(), "node[02-05]");
+        assert_eq!(without("a[1-3],b[7-9]x,c", "a2").unwrap(), "a[1,3],b[7-9]x,c");
+        assert_eq!(without("r[0-1]n[0-2]", "r0n1").unwrap(), "r0n[0,2],r1n[0-2]");
+        assert_eq!(without("n[01-10]", "n1").unwrap(), "n[01-10]");
+        assert_eq!(without("n1,", "n1"), None);
     }
 
     #[test]
     fn what_is_no_host_list_is_refused() {
-        let errors: Vec<String> =
-            ["", "n[1-2", "n1]", "n[2-1]", "n[a]", "n[1-2][3]", "n,", "n 1", "n[0-70000]", "n[]"]
-                .iter()
-                .map(|t| expand(t).unwrap_err().to_string())
-                .collect();
+        let errors: Vec<String> = [
+            "",
+            ",",
+            "n[1-2",
+            "n1]",
+            "n[2-1]",
+            "n[a]",
+            "n[[1]]",
+            "n/1",
+            "n[0-70000]",
+            "n[]",
+            "Default",
+            "n1,ALL",
+            "a[0-999].b[0-999]",
+            "n[-1]",
+            "n[1,,2]",
+        ]
+        .iter()
+        .map(|t| expand(t).unwrap_err().to_string())
+        .collect();
         insta::assert_snapshot!(errors.join("\n"));
     }
 

@@ -1,69 +1,179 @@
-//! Which instances Slurm's jobs hold.
+//! Which devices of this node Slurm has given out, and to whom.
 //!
-//! A job keeps its slices while it does nothing with them, and only slurmctld knows. Every job on a node has a
-//! slurmstepd there, so without one there is nothing to ask.
+//! A job keeps its devices while it does nothing with them, and before and after any process of it is here; only
+//! slurmctld knows. Two of its accounts are read, and neither is believed alone: each job's record, which names the
+//! job but has the job's owner's texts in it, and the node's own sum of devices in use, which nobody else writes.
+
+use std::collections::BTreeSet;
+use std::thread::sleep;
+use std::time::Duration;
 
 use device_map::DeviceMap;
 
-use super::control::{Control, ControlError, JobGres};
+use super::control::{Control, ControlError, Devices, Listing, NodeView};
+use crate::holders::login;
 use crate::inventory::{Holder, Inventory};
 
-/// Whether a slurmstepd runs on this node.
-pub fn any() -> bool {
-    runs(&["slurmstepd"])
+/// A job that has devices of a node, or may have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobGres {
+    /// Job id.
+    pub id: u32,
+    /// Login name.
+    pub user: String,
+    /// Its devices.
+    pub devices: Devices,
 }
 
-/// Whether this node is in service: its slurmd runs, or a job of one that was stopped.
-pub fn in_service() -> bool {
-    runs(&["slurmd", "slurmstepd"])
+/// What Slurm has given out on a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Given {
+    /// The jobs on it; one without GPU devices too.
+    pub jobs: Vec<JobGres>,
+    /// Devices that slurmctld counts as in use and that no job explains.
+    pub unexplained: Devices,
 }
 
-fn runs(commands: &[&str]) -> bool {
-    let Ok(processes) = std::fs::read_dir("/proc") else { return false };
-    processes
-        .flatten()
-        .filter_map(|entry| std::fs::read_to_string(entry.path().join("comm")).ok())
-        .any(|comm| commands.contains(&comm.trim_end()))
-}
+/// How often the accounts are read until they agree: a job may start or end between them.
+const ROUNDS: usize = 4;
+/// Pause between two rounds.
+const PAUSE: Duration = Duration::from_millis(150);
 
-/// Adds jobs to the instances they hold, by the map that slurmd loaded. Where slurmctld cannot be asked, or a
-/// job holds an index that the map does not know, every instance counts as held.
-///
-/// # Errors
-/// Why slurmctld gave no answer, for a message; the inventory says [`Holder::Unknown`] then.
-pub fn annotate(inventory: &mut Inventory, map: Option<&DeviceMap>) -> Result<(), ControlError> {
-    if !any() {
-        return Ok(());
-    }
-    let jobs = Control::connect().and_then(|control| control.jobs(&inventory.node));
-    match &jobs {
-        Ok(jobs) => add(inventory, map, jobs),
-        Err(_) => each(inventory, |_| Some(Holder::Unknown)),
-    }
-    jobs.map(drop)
-}
-
-fn add(inventory: &mut Inventory, map: Option<&DeviceMap>, jobs: &[JobGres]) {
-    for job in jobs {
-        let records = job.devices.iter().map(|&index| map.and_then(|m| m.records.get(index)));
-        let records: Option<Vec<_>> = records.collect();
-        each(inventory, |uuid| match &records {
-            None => Some(Holder::Unknown),
-            Some(records) if records.iter().any(|r| r.uuid == uuid) => {
-                Some(Holder::Job { id: job.id, user: job.user.clone() })
+impl Given {
+    /// Asks slurmctld about a node.
+    ///
+    /// # Errors
+    /// [`ControlError`]: then nothing is known, and every device counts as held.
+    pub fn ask(control: Control, node: &str) -> Result<Self, ControlError> {
+        let mut given = Self::read(control, node)?;
+        for _ in 1..ROUNDS {
+            if given.unexplained.is_empty() {
+                break;
             }
-            Some(_) => None,
-        });
+            sleep(PAUSE);
+            given = Self::read(control, node)?;
+        }
+        Ok(given)
+    }
+
+    /// The same with what the other nodes on this host have given out: whose devices their indexes are is not known
+    /// here, so any device may be one of theirs.
+    ///
+    /// # Errors
+    /// As [`Given::ask`].
+    pub fn ask_beside(control: Control, node: &str, others: &[String]) -> Result<Self, ControlError> {
+        let mut given = Self::ask(control, node)?;
+        for other in others {
+            let theirs = match Self::ask(control, other) {
+                // A slurmd that slurmctld does not know has no jobs.
+                Err(ControlError::UnknownNode(_)) => continue,
+                answer => answer?,
+            };
+            let holding = theirs.jobs.into_iter().filter(|job| !job.devices.is_empty());
+            given.jobs.extend(holding.map(|job| JobGres { devices: Devices::Unlisted, ..job }));
+            if !theirs.unexplained.is_empty() {
+                given.unexplained = Devices::Unlisted;
+            }
+        }
+        Ok(given)
+    }
+
+    fn read(control: Control, node: &str) -> Result<Self, ControlError> {
+        let listed = control.jobs(node)?;
+        let holding: Vec<&Listing> = listed.iter().filter(|job| job.may_hold()).collect();
+        // The node comes with the records, after the list: a job that started meanwhile is seen as unexplained.
+        let (view, records) = control.allocations(node, &holding)?;
+        Ok(Self::reconcile(&view, holding.into_iter().zip(records)))
+    }
+
+    /// Puts the two accounts together.
+    fn reconcile<'a>(view: &NodeView, records: impl Iterator<Item = (&'a Listing, Option<Devices>)>) -> Self {
+        let records: Vec<_> = records.collect();
+        let explained: BTreeSet<usize> = records
+            .iter()
+            .filter_map(|(_, devices)| match devices {
+                Some(Devices::Listed(indexes)) => Some(indexes),
+                _ => None,
+            })
+            .flatten()
+            .copied()
+            .collect();
+        let rest = match &view.used {
+            Devices::Listed(used) => Devices::Listed(used.difference(&explained).copied().collect()),
+            // A list that is cut still has its count.
+            Devices::Unlisted if view.used_count == Some(explained.len() as u64) => Devices::default(),
+            Devices::Unlisted => Devices::Unlisted,
+        };
+        let readable = records.iter().all(|(_, devices)| devices.is_some());
+        // A job whose text spoils its record has what is left over, and no more than that.
+        let job = |(listing, devices): &(&Listing, Option<Devices>)| JobGres {
+            id: listing.id,
+            user: user(listing),
+            devices: devices.clone().unwrap_or_else(|| rest.clone()),
+        };
+        let jobs: Vec<JobGres> = records.iter().map(job).collect();
+        let unlisted = jobs.iter().any(|job| job.devices == Devices::Unlisted);
+        let unexplained = if records.is_empty() && view.cpus_allocated > 0 {
+            Devices::Unlisted
+        } else if !readable || unlisted {
+            Devices::default()
+        } else {
+            rest
+        };
+        Given { jobs, unexplained }
     }
 }
 
-/// Adds the holder of each compute instance to its GPU instance.
-fn each(inventory: &mut Inventory, holder: impl Fn(&str) -> Option<Holder>) {
-    for instance in inventory.gpus.iter_mut().flat_map(|gpu| &mut gpu.instances) {
-        for holder in instance.compute.iter().filter_map(|compute| holder(&compute.uuid)).collect::<Vec<_>>()
-        {
-            if !instance.holders.contains(&holder) {
-                instance.holders.push(holder);
+/// The name of a job's user: that of the node's own list, else squeue's, where it is a name, else the number.
+fn user(listing: &Listing) -> String {
+    let is_name = |c: char| c.is_alphanumeric() || "._-@$+\\".contains(c);
+    let said = Some(listing.login.clone()).filter(|name| !name.is_empty() && name.chars().all(is_name));
+    login(&listing.uid.to_string()).or(said).unwrap_or_else(|| listing.uid.to_string())
+}
+
+/// Adds to each GPU and instance who has it from Slurm, by the map that slurmd loaded: it says what an index is. A job
+/// whose index it does not know may have any.
+pub fn annotate(inventory: &mut Inventory, map: Option<&DeviceMap>, given: &Given) {
+    let uuid = |index: &usize| map.and_then(|map| map.records.get(*index)).map(|record| record.uuid.as_str());
+    let held: Vec<(Holder, Option<Vec<&str>>)> = given
+        .jobs
+        .iter()
+        .map(|job| (Holder::Job { id: job.id, user: job.user.clone() }, &job.devices))
+        .chain([(Holder::Unexplained, &given.unexplained)])
+        .map(|(holder, devices)| match devices {
+            Devices::Listed(indexes) => (holder, indexes.iter().map(uuid).collect()),
+            Devices::Unlisted => (holder, None),
+        })
+        .collect();
+    each(inventory, |uuid| {
+        let has = |devices: &Option<Vec<&str>>| devices.as_ref().is_none_or(|known| known.contains(&uuid));
+        held.iter().filter(|(_, devices)| has(devices)).map(|(holder, _)| holder.clone()).collect()
+    });
+}
+
+/// Makes everything held, where Slurm cannot be asked.
+pub fn annotate_unknown(inventory: &mut Inventory) {
+    each(inventory, |_| vec![Holder::Unknown]);
+}
+
+/// Adds the holders of each device to its GPU instance, or to its GPU where it is one.
+fn each(inventory: &mut Inventory, holders: impl Fn(&str) -> Vec<Holder>) {
+    let add = |to: &mut Vec<Holder>, uuid: &str| {
+        for holder in holders(uuid) {
+            if !to.contains(&holder) {
+                to.push(holder);
+            }
+        }
+    };
+    for gpu in &mut inventory.gpus {
+        add(&mut gpu.holders, &gpu.uuid);
+        for instance in &mut gpu.instances {
+            // One without compute instances is nobody's device, and stands on a GPU that may be somebody's.
+            if instance.compute.is_empty() {
+                add(&mut instance.holders, &gpu.uuid);
+            }
+            for compute in &instance.compute {
+                add(&mut instance.holders, &compute.uuid);
             }
         }
     }

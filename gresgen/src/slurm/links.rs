@@ -75,7 +75,7 @@ impl Links {
             let path = path.to_owned();
             move |error| LinkError { path, error }
         };
-        std::fs::create_dir_all(&directory).map_err(fail(&directory))?;
+        crate::atomic::directory(&directory).map_err(fail(&directory))?;
         for (target, name) in &self.names {
             let link = directory.join(name);
             if is_link_to(&link, target) {

@@ -2,12 +2,17 @@
 //!
 //! [`gres`] is the only place that orders records; everything written and every index comes from its table.
 
+pub mod attributes;
 pub mod billing;
 pub mod control;
 pub mod cores;
 pub mod gres;
+pub mod hardware;
+pub mod here;
 pub mod hostlist;
+pub mod include;
 pub mod jobs;
+pub mod lines;
 pub mod links;
 pub mod names;
 pub mod release;

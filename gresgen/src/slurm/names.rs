@@ -7,10 +7,12 @@ use mig::Profile;
 
 use super::settings::TypeSettings;
 
-/// A name that every parser of Slurm takes whole: lower case, none of `:,()=[]` or blanks.
+/// A name that every parser of Slurm takes whole: none of `:,()=[]` or blanks.
 ///
-/// slurm.conf and job requests split at `:` and `,` and read `(` as the start of an index list; slurmd merges
-/// types without regard to case while slurmctld compares them with it (Slurm src/interfaces/gres.c).
+/// slurm.conf and job requests split at `:` and `,` and read `(` as the start of an index list. Upper case is another
+/// name to slurmctld, and jobs with it run (`gpu:A100:1`, seen on 22.05.8, 24.11.5 and 26.05.5); slurmd merges types
+/// without regard to case (Slurm src/interfaces/gres.c), so that a node can have no two that differ by it alone
+/// ([`GresError::Case`](super::GresError)).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TypeName(String);
 
@@ -18,18 +20,14 @@ pub struct TypeName(String);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// A character that Slurm's parsers cut at, or that none of them agrees on.
-    #[error("GRES type {name:?}: {character:?} cannot stand in it; use a-z, 0-9, '.', '_', '+' and '-'")]
+    #[error(
+        "GRES type {name:?}: {character:?} cannot stand in it; use letters, digits, '.', '_', '+' and '-'"
+    )]
     Character {
         /// The name.
         name: String,
         /// The first one at fault.
         character: char,
-    },
-    /// Upper case: slurmd would load it and slurmctld never match it.
-    #[error("GRES type {name:?}: Slurm's daemons disagree on upper case; write {:?}", name.to_lowercase())]
-    Case {
-        /// The name.
-        name: String,
     },
     /// slurm.conf reads `gpu:4` as four GPUs and `gpu:1g` as 2^30 of them.
     #[error("GRES type {name:?}: Slurm reads it as a number; begin it with a letter or add what is cut")]
@@ -60,10 +58,7 @@ impl TypeName {
         if name.is_empty() {
             return Err(NameError::Empty);
         }
-        if name.chars().any(|c| c.is_ascii_uppercase()) {
-            return Err(NameError::Case { name });
-        }
-        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._+-".contains(c);
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
         if let Some(character) = name.chars().find(|c| !plain(*c)) {
             return Err(NameError::Character { name, character });
         }
@@ -92,6 +87,7 @@ impl fmt::Display for TypeName {
 
 /// Whether slurm.conf would read the text as a count: digits, with or without a unit such as `k`, `gb` or `tib`.
 fn is_number(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
     let unit = name.trim_start_matches(|c: char| c.is_ascii_digit());
     let size = unit.strip_prefix(['k', 'm', 'g', 't', 'p']);
     unit.is_empty() || (unit.len() < name.len() && size.is_some_and(|s| ["", "b", "ib"].contains(&s)))

@@ -72,7 +72,7 @@ fn names_follow_pattern_models_aliases_and_spelling() {
 
 #[test]
 fn what_slurm_would_misread_is_refused() {
-    let errors: Vec<String> = ["", "1g.5gb:2", "a,b", "A100", "4", "1g", "12k", "a b", "ä", "x(1)"]
+    let errors: Vec<String> = ["", "1g.5gb:2", "a,b", "4", "1g", "12k", "4K", "1GiB", "a b", "ä", "x(1)"]
         .iter()
         .map(|name| TypeName::new(name).unwrap_err().to_string())
         .chain(
@@ -82,7 +82,9 @@ fn what_slurm_would_misread_is_refused() {
         )
         .collect();
     insta::assert_snapshot!(errors.join("\n"));
-    for name in ["1g.5gb", "1c.3g.20gb", "1g.10gb+me", "a100", "1gx", "t4", "h100-x", "g"] {
+    for name in
+        ["1g.5gb", "1c.3g.20gb", "1g.10gb+me", "a100", "1gx", "t4", "h100-x", "g", "A100", "H100_1g.10gb"]
+    {
         assert_eq!(TypeName::new(name).unwrap().as_str(), name);
     }
 }

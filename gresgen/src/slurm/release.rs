@@ -121,6 +121,12 @@ impl Release {
         self.since_micro(23, 2, 4)
     }
 
+    /// Whether slurmctld takes each file of `MultipleFiles=` for a GPU as soon as a sharing GRES is configured (seen on
+    /// 22.05.8, not on 24.11.5 and 26.05.5; the releases between were not tried).
+    pub fn miscounts_shared_gpus(self) -> bool {
+        !self.since(23, 2)
+    }
+
     /// Whether a `Flags=` that differs from an earlier line's ends slurmd.
     pub fn refuses_mixed_flags(self) -> bool {
         self.since(23, 2) && !self.since(26, 5)

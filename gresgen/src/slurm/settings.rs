@@ -1,8 +1,12 @@
 //! The `slurm:` section of the configuration.
 
+mod check;
+
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+
+pub use check::{Attributes, Fault, Place};
 
 use super::release::Release;
 use crate::root::Root;

@@ -6,6 +6,7 @@ use super::control::NodeView;
 use super::gres::GresTable;
 use super::hostlist;
 use super::settings::Settings;
+use crate::read;
 use crate::root::Root;
 
 /// A type of which the node has another number than slurmctld was told.
@@ -44,8 +45,11 @@ pub fn configured(node_conf: &str, node: &str) -> Vec<(String, u32)> {
 
 /// What slurmctld was told about a node by the line on disk and will refuse of a table, for a person.
 pub fn refused(settings: &Settings, root: &Root, node: &str, table: &GresTable) -> Vec<String> {
-    let told = std::fs::read_to_string(root.path(settings.paths.node_conf())).unwrap_or_default();
-    shortfalls(&configured(&told, node), table).iter().map(ToString::to_string).collect()
+    let told = read::bytes(&root.path(settings.paths.node_conf()), read::MAX_TEXT).unwrap_or_default();
+    shortfalls(&configured(&String::from_utf8_lossy(&told), node), table)
+        .iter()
+        .map(ToString::to_string)
+        .collect()
 }
 
 /// Types whose counts differ.

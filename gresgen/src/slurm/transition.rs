@@ -2,14 +2,12 @@
 
 mod action;
 
-use std::collections::BTreeSet;
-
 use device_map::Record;
 
-pub use action::{Action, ActionError};
+pub use action::{Action, ActionError, reservation};
 
-use super::control::JobGres;
 use super::gres::GresTable;
+use super::jobs::JobGres;
 use super::release::Release;
 
 /// How far two lists of records are apart, by what it means to Slurm.
@@ -24,17 +22,6 @@ pub enum Change {
     Types,
     /// The number of records is another one.
     Count,
-}
-
-/// What has to be done to make Slurm know a new table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Transition {
-    /// What changed.
-    pub change: Change,
-    /// What to do before the GPUs are touched, in order.
-    pub before: Vec<Action>,
-    /// What to do when GPUs and files are as they shall be, in order.
-    pub after: Vec<Action>,
 }
 
 /// Why jobs that run now forbid a change. Nothing was done.
@@ -86,6 +73,8 @@ pub struct Node {
     pub dynamic: bool,
     /// What its line says beside `Gres=`, for a dynamic node's `--conf`.
     pub attributes: String,
+    /// What is to be done to slurm.conf so that it has the node line, for a person; `None` where it has it.
+    pub line: Option<String>,
 }
 
 impl Change {
@@ -119,33 +108,26 @@ pub fn allow(node: &str, before: &[Record], after: &[Record], jobs: &[JobGres]) 
             jobs: holding.iter().map(|job| job.id).collect(),
         });
     }
-    let held: BTreeSet<usize> = holding.iter().flat_map(|job| &job.devices).copied().collect();
-    for index in held {
+    for index in (0..before.len()).filter(|index| holding.iter().any(|job| job.devices.may_be(*index))) {
         let (Some(old), Some(new)) = (before.get(index), after.get(index)) else { continue };
         if (&old.uuid, &old.files, &old.gres_type) != (&new.uuid, &new.files, &new.gres_type) {
-            let jobs = holding.iter().filter(|job| job.devices.contains(&index)).map(|job| job.id).collect();
+            let jobs = holding.iter().filter(|job| job.devices.may_be(index)).map(|job| job.id).collect();
             return Err(Refused::Index { node: node.to_owned(), index, uuid: old.uuid.clone(), jobs });
         }
     }
     Ok(())
 }
 
-/// What a change asks for on a release. `drain` takes the node out of scheduling around it.
+/// What is to be done, in order, once GPUs and files are as they shall be, to make Slurm know `after`. `change` is how
+/// far it is from what the daemons work with.
 ///
 /// A node registers by itself when slurmctld or slurmd starts, and a registration that does not fit what
 /// slurmctld has read marks it INVALID and drains it. So slurmd stands still where slurmctld has to be restarted.
-pub fn transition(
-    node: &Node,
-    before: &[Record],
-    after: &GresTable,
-    release: Release,
-    drain: bool,
-) -> Transition {
-    let change = Change::between(before, &after.records);
+pub fn transition(node: &Node, change: Change, after: &GresTable, release: Release) -> Vec<Action> {
     let name = || node.name.clone();
-    let mut transition = Transition { change, before: Vec::new(), after: Vec::new() };
-    transition.after = match change {
-        Change::None => return transition,
+    let carry = || node.line.clone().map(Action::CarryNodeLine);
+    match change {
+        Change::None => Vec::new(),
         Change::Devices => vec![Action::RestartSlurmd(name())],
         // The types of a dynamic node are what it registers with, so it registers anew.
         Change::Types | Change::Count if node.dynamic => vec![
@@ -155,22 +137,14 @@ pub fn transition(
             Action::WaitRegistered(name()),
         ],
         Change::Types | Change::Count if release.retypes_on_reconfigure() => {
-            vec![Action::CarryNodeLine, Action::Reconfigure, Action::WaitRegistered(name())]
+            carry().into_iter().chain([Action::Reconfigure, Action::WaitRegistered(name())]).collect()
         }
-        Change::Types | Change::Count => vec![
-            Action::StopSlurmd(name()),
-            Action::CarryNodeLine,
-            Action::RestartSlurmctld,
-            Action::StartSlurmd(name()),
-            Action::WaitRegistered(name()),
-        ],
-    };
-    if drain {
-        let reason = "gresgen: another MIG layout".to_owned();
-        transition.before = vec![Action::Drain { node: name(), reason }, Action::WaitIdle(name())];
-        transition.after.push(Action::Resume(name()));
+        Change::Types | Change::Count => {
+            let restart =
+                [Action::RestartSlurmctld, Action::StartSlurmd(name()), Action::WaitRegistered(name())];
+            [Action::StopSlurmd(name())].into_iter().chain(carry()).chain(restart).collect()
+        }
     }
-    transition
 }
 
 fn conf(node: &Node, after: &GresTable) -> String {

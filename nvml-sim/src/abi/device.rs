@@ -11,6 +11,7 @@ use nvml_wrapper_sys::bindings::*;
 use super::handle::{Device, Target};
 use super::pointer::{Out, Text};
 use super::structs;
+use crate::clients::Activity;
 use crate::code::{Answer, Code};
 use crate::hardware;
 use crate::host::{self, Cpus};
@@ -194,21 +195,23 @@ pub(super) fn not_offered(s: &Snapshot, device: Device) -> Answer {
     device.target(&s.machine).and(Err(Code::NOT_SUPPORTED))
 }
 
-/// Processes that compute on a device; on a GPU those on its MIG devices too.
+/// Processes that do something on a device; on a GPU those on its MIG devices too.
 pub(super) fn processes<T>(
     s: &Snapshot,
     device: Device,
+    activity: Activity,
     count: &Out<u32>,
     list: &Out<T>,
     entry: fn(u32, Option<&MigDevice<'_>>) -> T,
 ) -> Answer {
     let room = count.get()?;
-    let on_mig =
-        |d: &MigDevice<'_>| s.clients.on(&d.uuid()).map(|pid| entry(pid, Some(d))).collect::<Vec<_>>();
+    let on_mig = |d: &MigDevice<'_>| {
+        s.clients.on(&d.uuid(), activity).map(|pid| entry(pid, Some(d))).collect::<Vec<_>>()
+    };
     let found: Vec<T> = match device.target(&s.machine)? {
         Target::Mig(device) => on_mig(&device),
         Target::Gpu(gpu) => {
-            let own = s.clients.on(&gpu.uuid()).map(|pid| entry(pid, None)).collect::<Vec<_>>();
+            let own = s.clients.on(&gpu.uuid(), activity).map(|pid| entry(pid, None)).collect::<Vec<_>>();
             own.into_iter().chain(gpu.mig_devices().flat_map(|d| on_mig(&d))).collect()
         }
     };
@@ -217,9 +220,4 @@ pub(super) fn processes<T>(
         return Err(Code::INSUFFICIENT_SIZE);
     }
     if found.is_empty() { Ok(()) } else { list.fill(found) }
-}
-
-pub(super) fn no_processes(s: &Snapshot, device: Device, count: &Out<u32>) -> Answer {
-    device.target(&s.machine)?;
-    count.set(0)
 }

@@ -7,7 +7,8 @@ use nvml_wrapper_sys::bindings::*;
 use super::gate::{Init, Shutdown, change, enter, read};
 use super::handle::{ComputeHandle, Device, InstanceHandle};
 use super::pointer::{In, Out, Text};
-use super::{absent, compute, device, health, instance, structs, table};
+use super::{compute, device, health, instance, structs};
+use crate::clients::Activity::{Compute, Graphics, Mps};
 use crate::code;
 use crate::machine::DRIVER_VERSION;
 
@@ -24,13 +25,8 @@ macro_rules! exports {
         )*
 
         /// The functions below.
-        const NAMES: &[&str] = &[$(stringify!($name)),*];
+        pub(super) const NAMES: &[&str] = &[$(stringify!($name)),*];
     };
-}
-
-/// Every exported function that gives a return code.
-pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    NAMES.iter().chain(absent::NAMES).copied().chain([table::NAME])
 }
 
 /// The text of a return code. The only function that gives none itself, and it needs no `nvmlInit`.
@@ -138,15 +134,15 @@ exports! {
     nvmlDeviceGetTemperature(device: Device, _sensor: c_uint, _celsius: Count) = read(|s| device::not_offered(s, device));
     nvmlDeviceGetUtilizationRates(device: Device, _rates: Out<nvmlUtilization_t>) = read(|s| device::not_offered(s, device));
 
-    nvmlDeviceGetComputeRunningProcesses(device: Device, count: Count, list: OldProcesses) = read(|s| device::processes(s, device, &count, &list, structs::process_v1));
-    nvmlDeviceGetComputeRunningProcesses_v2(device: Device, count: Count, list: Processes) = read(|s| device::processes(s, device, &count, &list, structs::process));
-    nvmlDeviceGetComputeRunningProcesses_v3(device: Device, count: Count, list: Processes) = read(|s| device::processes(s, device, &count, &list, structs::process));
-    nvmlDeviceGetGraphicsRunningProcesses(device: Device, count: Count, _list: OldProcesses) = read(|s| device::no_processes(s, device, &count));
-    nvmlDeviceGetGraphicsRunningProcesses_v2(device: Device, count: Count, _list: Processes) = read(|s| device::no_processes(s, device, &count));
-    nvmlDeviceGetGraphicsRunningProcesses_v3(device: Device, count: Count, _list: Processes) = read(|s| device::no_processes(s, device, &count));
-    nvmlDeviceGetMPSComputeRunningProcesses(device: Device, count: Count, _list: OldProcesses) = read(|s| device::no_processes(s, device, &count));
-    nvmlDeviceGetMPSComputeRunningProcesses_v2(device: Device, count: Count, _list: Processes) = read(|s| device::no_processes(s, device, &count));
-    nvmlDeviceGetMPSComputeRunningProcesses_v3(device: Device, count: Count, _list: Processes) = read(|s| device::no_processes(s, device, &count));
+    nvmlDeviceGetComputeRunningProcesses(device: Device, count: Count, list: OldProcesses) = read(|s| device::processes(s, device, Compute, &count, &list, structs::process_v1));
+    nvmlDeviceGetComputeRunningProcesses_v2(device: Device, count: Count, list: Processes) = read(|s| device::processes(s, device, Compute, &count, &list, structs::process));
+    nvmlDeviceGetComputeRunningProcesses_v3(device: Device, count: Count, list: Processes) = read(|s| device::processes(s, device, Compute, &count, &list, structs::process));
+    nvmlDeviceGetGraphicsRunningProcesses(device: Device, count: Count, list: OldProcesses) = read(|s| device::processes(s, device, Graphics, &count, &list, structs::process_v1));
+    nvmlDeviceGetGraphicsRunningProcesses_v2(device: Device, count: Count, list: Processes) = read(|s| device::processes(s, device, Graphics, &count, &list, structs::process));
+    nvmlDeviceGetGraphicsRunningProcesses_v3(device: Device, count: Count, list: Processes) = read(|s| device::processes(s, device, Graphics, &count, &list, structs::process));
+    nvmlDeviceGetMPSComputeRunningProcesses(device: Device, count: Count, list: OldProcesses) = read(|s| device::processes(s, device, Mps, &count, &list, structs::process_v1));
+    nvmlDeviceGetMPSComputeRunningProcesses_v2(device: Device, count: Count, list: Processes) = read(|s| device::processes(s, device, Mps, &count, &list, structs::process));
+    nvmlDeviceGetMPSComputeRunningProcesses_v3(device: Device, count: Count, list: Processes) = read(|s| device::processes(s, device, Mps, &count, &list, structs::process));
 
     nvmlDeviceGetMigMode(device: Device, current: Count, pending: Count) = read(|s| instance::mig_mode(s, device, &current, &pending));
     nvmlDeviceSetMigMode(device: Device, mode: c_uint, activation: Out<nvmlReturn_t>) = change(|s| instance::set_mig_mode(s, device, mode, &activation));

@@ -9,7 +9,6 @@ use std::thread::sleep;
 use nvml_wrapper_sys::bindings::nvmlReturn_t;
 use rustix::process::{Signal, geteuid, getpid, kill_process};
 
-use super::exports;
 use crate::calls::CallLog;
 use crate::code::{Answer, Code};
 use crate::faults::{Fate, Faults, Latency, When};
@@ -193,7 +192,7 @@ pub(super) fn compute_device() -> ComputeDevice {
 fn tools() -> &'static Result<Tools, String> {
     static TOOLS: OnceLock<Result<Tools, String>> = OnceLock::new();
     TOOLS.get_or_init(|| {
-        let known = |name: &str| exports::names().any(|known| known == name);
+        let known = |name: &str| super::names().any(|known| known == name);
         let faults: Faults = parsed("NVML_SIM_FAULTS")?;
         let latency: Latency = parsed("NVML_SIM_LATENCY")?;
         let unknown = faults.unknown_call(known).or_else(|| latency.unknown_call(known));

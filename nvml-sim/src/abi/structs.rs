@@ -221,7 +221,7 @@ pub(super) fn instance_placement(start: u32, row: &Row) -> nvmlGpuInstancePlacem
 }
 
 pub(super) fn compute_info(device: &MigDevice<'_>) -> nvmlComputeInstanceInfo_t {
-    let compute = crate::rules::compute_row(device.row(), device.compute.profile);
+    let compute = crate::sheet::compute_row(device.row(), device.compute.profile);
     let named = match gate::compute_device() {
         ComputeDevice::Parent => Device::of_gpu(device.gpu),
         ComputeDevice::Mig => Device::of_mig(device),
@@ -245,7 +245,7 @@ pub(super) fn compute_handle(device: &MigDevice<'_>) -> ComputeHandle {
 
 pub(super) fn attributes(device: &MigDevice<'_>) -> nvmlDeviceAttributes_t {
     let (board, row) = (device.gpu.board, device.row());
-    let compute = crate::rules::compute_row(row, device.compute.profile);
+    let compute = crate::sheet::compute_row(row, device.compute.profile);
     let engines = sheet::engines(board, row);
     nvmlDeviceAttributes_t {
         multiprocessorCount: sheet::compute_sms(board, row, compute),

@@ -1,6 +1,6 @@
 //! What `gresgen` made, `nvidia-smi` reads and changes, and the other way round.
 
-use crate::smi::{Smi, each, newest, uuids};
+use crate::smi::{Sleeper, Smi, each, newest, uuids};
 
 const LAYOUT: [&str; 2] = [
     "devices: [0], mig-enabled: true, mig-devices: {3g.20gb: 1, 1c.2g.10gb: 2, 1g.5gb: 1}",
@@ -101,4 +101,57 @@ fn what_nvidia_smi_takes_away_gresgen_makes_again() {
     smi.ok("mig -dgi");
     smi.ok("-mig 0");
     assert_eq!(smi.node.json(&["status"])["gpus"][0]["mode"]["current"], false);
+}
+
+/// On Ampere the mode of a GPU that somebody holds waits for a reset, for which NVML has no call: gresgen has nvidia-smi
+/// do it.
+#[test]
+fn gresgen_resets_gpus_through_nvidia_smi() {
+    let Some(smi) = newest("a100-40gb:1:held") else { return };
+    smi.node.layout(&["devices: all, mig-enabled: true, mig-devices: {1g.5gb: 7}"]);
+    let waits = smi.node.run(&["apply", "-q"]);
+    assert_eq!(waits.code, 5, "{}", waits.stderr);
+    let mut apply = smi.node.command(&["apply", "--reset", "-q"]);
+    let applied = smi.node.finish(smi.installed(&mut apply));
+    assert_eq!(applied.code, 0, "{}{}", applied.stdout, applied.stderr);
+    assert_eq!(listed(&smi).len(), 7);
+}
+
+#[test]
+fn nvidia_smi_resets_a_gpu_that_nobody_uses() {
+    let Some(smi) = newest("a100-40gb:2:held") else { return };
+    smi.ok("-i 0 -mig 1");
+    let uuid = uuids(&smi.ok("-L"), "GPU-")[0].clone();
+    let said = "GPU 00000000:03:00.0 was successfully reset.\nAll done.\n";
+    assert_eq!(smi.ok(&format!("--gpu-reset -i {uuid}")), said);
+    let modes = "--query-gpu=mig.mode.current,mig.mode.pending --format=csv,noheader";
+    assert_eq!(smi.ok(modes), "Enabled, Enabled\nDisabled, Disabled\n");
+    smi.ok("mig -cgi 9 -C");
+    smi.node.occupy(&smi.node.uuids()[0], std::process::id());
+    let refused = smi.run("-r -i 0");
+    assert_eq!(refused.code, 19, "{}", refused.stdout);
+    assert!(refused.stdout.contains("In use by another client"), "{}", refused.stdout);
+    assert_eq!(listed(&smi).len(), 1);
+}
+
+/// On a GPU without MIG, whatever they do there.
+#[test]
+fn both_see_who_uses_a_gpu() {
+    for smi in each("a100-40gb:2") {
+        let gpu = uuids(&smi.ok("-L"), "GPU-")[1].clone();
+        let sleepers = ["compute", "graphics", "mps"].map(|activity| (Sleeper::start(), activity));
+        let line = |(sleeper, activity): &(Sleeper, &str)| format!("{gpu} {} {activity}\n", sleeper.pid());
+        smi.node.write("var/lib/nvml-sim/processes", &sleepers.iter().map(line).collect::<String>());
+        let table = smi.ok("");
+        let mut pids: Vec<u64> = sleepers.iter().map(|(sleeper, _)| sleeper.pid().into()).collect();
+        pids.sort_unstable();
+        for pid in &pids {
+            assert!(table.contains(&format!(" {pid} ")), "{pid}: not in\n{table}");
+        }
+        let status = smi.node.json(&["status"]);
+        let holders = status["gpus"][1]["holders"].as_array().unwrap();
+        let mut held: Vec<u64> = holders.iter().filter_map(|holder| holder["pid"].as_u64()).collect();
+        held.sort_unstable();
+        assert_eq!(held, pids, "{}", smi.release);
+    }
 }

@@ -1,8 +1,8 @@
 //! What is shown without a change: the table of GPUs and MIG devices, processes, details as text and as XML, topology.
 
-use std::process::{Child, Command};
+use std::process::Command;
 
-use crate::smi::{Smi, each, rows, uuids};
+use crate::smi::{Sleeper, Smi, each, rows, uuids};
 
 /// A GPU with a 3g and two 1g, and one without MIG.
 fn cut(smi: &Smi) {
@@ -41,16 +41,6 @@ fn the_table_shows_gpus_and_mig_devices() {
     }
 }
 
-/// A process that ends with the test.
-struct Sleeper(Child);
-
-impl Drop for Sleeper {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn processes_on_gpus_and_slices_are_listed() {
     for smi in each("a100-40gb:2") {
@@ -59,17 +49,23 @@ fn processes_on_gpus_and_slices_are_listed() {
         let list = smi.ok("-L");
         let slice = uuids(&list, "MIG-")[0].clone();
         let gpu = uuids(&list, "GPU-")[1].clone();
-        let sleeper = Sleeper(Command::new("sleep").arg("600").spawn().unwrap());
-        let pid = sleeper.0.id();
-        smi.node.write("var/lib/nvml-sim/processes", &format!("{slice} {pid}\n{gpu} {pid}\n"));
-        let listed = table(&smi, "Processes:").join("\n");
+        let sleepers = [(); 3].map(|()| Sleeper::start());
+        let [first, second, third] = sleepers.each_ref().map(Sleeper::pid);
+        let uses = format!("{slice} {first}\n{gpu} {second} graphics\n{gpu} {third} mps\n");
+        smi.node.write("var/lib/nvml-sim/processes", &uses);
         // No line parts the rows of this table.
-        let listed = listed.replace(" / ", "\n");
+        let listed = table(&smi, "Processes:").join("\n").replace(" / ", "\n");
         let queried = smi.ok("--query-compute-apps=pid,name --format=csv,noheader");
-        drop(sleeper);
-        let of = |gpu: &str| format!("{gpu} {pid} C sleep N/A");
-        assert_eq!(listed.lines().collect::<Vec<_>>(), [of("0 2 0"), of("1 N/A N/A")], "{}", smi.release);
-        assert_eq!(queried, format!("{pid}, sleep\n").repeat(2), "{}", smi.release);
+        drop(sleepers);
+        let rows = [
+            format!("0 2 0 {first} C sleep N/A"),
+            format!("1 N/A N/A {second} G sleep N/A"),
+            format!("1 N/A N/A {third} M+C sleep N/A"),
+        ];
+        let mut listed: Vec<&str> = listed.lines().collect();
+        listed.sort_unstable_by_key(|row| rows.iter().position(|expected| expected == row));
+        assert_eq!(listed, rows, "{}", smi.release);
+        assert_eq!(queried, format!("{first}, sleep\n{third}, sleep\n"), "{}", smi.release);
     }
 }
 
@@ -115,5 +111,18 @@ fn the_topology_is_that_of_sysfs() {
             let fields: Vec<&str> = row.split('\t').map(str::trim).filter(|f| !f.is_empty()).collect();
             assert_eq!(fields[1..4], [paths[0], paths[1], cpus.trim()], "{}: {matrix}", smi.release);
         }
+    }
+}
+
+/// By index, UUID and PCI address in any of its forms.
+#[test]
+fn a_gpu_is_named_as_users_name_it() {
+    for smi in each("a100-40gb:2") {
+        let uuid = uuids(&smi.ok("-L"), "GPU-")[1].clone();
+        for name in ["1", &uuid, "00000000:0A:00.0", "0000:0a:00.0", "0a:00.0"] {
+            let index = smi.ok(&format!("-i {name} --query-gpu=index --format=csv,noheader"));
+            assert_eq!(index, "1\n", "{}: {name}", smi.release);
+        }
+        assert_eq!(smi.run("-i 0000:0b:00.0 -q").code, 6, "{}", smi.release);
     }
 }

@@ -1,7 +1,7 @@
 //! Sessions that were typed on real boards and published, typed again here. What the boards answered is quoted row by
 //! row; addresses and UUIDs are those of the simulated machine.
 
-use crate::smi::{Smi, each};
+use crate::smi::{Smi, each, newest};
 
 /// Whether a release knows a profile: those whose memory is doubled came with R510.
 fn known(smi: &Smi, profile: &str) -> bool {
@@ -69,6 +69,49 @@ fn seven_slices_live_as_on_an_h100() {
         let disabled = smi.ok("-i 0 -mig 0");
         assert_eq!(disabled, "Disabled MIG Mode for GPU 00000000:03:00.0\nAll done.\n");
     }
+}
+
+/// A public log of an RTX PRO 6000 Blackwell Server Edition: slices of one size and of two.
+#[test]
+fn slices_of_two_sizes_live_as_on_an_rtx_pro_6000() {
+    let Some(smi) = newest("rtx-pro-6000-blackwell-96gb") else { return };
+    smi.ok("-i 0 -mig 1");
+    // This release asks for no profile with +gfx, +me.all or -me. The whole GPU has 95.12 GiB in this log and 95.00 in
+    // another, whose figure the simulator has.
+    let profiles = [
+        "0 MIG 1g.24gb 14 4/4 23.62 No 46 1 1 / 1 1 0",
+        "0 MIG 1g.24gb+me 21 1/1 23.62 No 46 1 1 / 1 1 1",
+        "0 MIG 2g.48gb 5 2/2 47.38 No 94 2 2 / 2 2 0",
+        "0 MIG 4g.96gb 0 1/1 95.00 No 188 4 4 / 4 4 1",
+    ];
+    assert_eq!(smi.rows("mig -i 0 -lgip"), profiles);
+    let placements = [
+        "GPU  0 Profile ID 14 Placements: {0,3,6,9}:3",
+        "GPU  0 Profile ID 21 Placements: {0,3,6,9}:3",
+        "GPU  0 Profile ID  5 Placements: {0,6}:6",
+        "GPU  0 Profile ID  0 Placement : {0}:12",
+    ];
+    assert_eq!(smi.lines("mig -i 0 -lgipp"), placements);
+
+    let both =
+        |id, profile, profile_id, part| [made(id, profile, profile_id), made_compute(id, 0, profile, part)];
+    let quarter = |id| both(id, "1g.24gb", 14, 0);
+    let created = smi.lines("mig -i 0 -cgi 1g.24gb,1g.24gb,1g.24gb,1g.24gb -C");
+    assert_eq!(created, [3, 4, 5, 6].map(quarter).concat());
+    let instances = [3, 4, 5, 6].map(|id| format!("0 MIG 1g.24gb 14 {id} {}:3", (id - 3) * 3));
+    assert_eq!(smi.rows("mig -i 0 -lgi"), instances);
+    assert_eq!(smi.rows("mig -i 0 -lci"), [3, 4, 5, 6].map(|id| format!("0 {id} MIG 1g.24gb 0 0 0:1")));
+    let refused = smi.run("mig -i 0 -dgi");
+    let said = "Unable to destroy GPU instance ID  3 from GPU  0: In use by another client\n\
+                Failed to destroy GPU instances: In use by another client\n";
+    assert_eq!(refused.stdout, said);
+    smi.ok("mig -i 0 -dci");
+    smi.ok("mig -i 0 -dgi");
+
+    let created = smi.lines("mig -i 0 -cgi 2g.48gb,1g.24gb,1g.24gb -C");
+    assert_eq!(created, [both(1, "2g.48gb", 5, 1), quarter(5), quarter(6)].concat());
+    let instances = ["0 MIG 1g.24gb 14 5 6:3", "0 MIG 1g.24gb 14 6 9:3", "0 MIG 2g.48gb 5 1 0:6"];
+    assert_eq!(smi.rows("mig -i 0 -lgi"), instances);
 }
 
 /// Rows of `mig -lgip` of an A100-SXM4-40GB, with the free and total instances left out.

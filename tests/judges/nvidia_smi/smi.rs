@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
 
 use crate::fetched::{debian, file_of, skipped};
 use crate::node::{Node, Run, simulator};
@@ -11,6 +11,7 @@ use crate::node::{Node, Run, simulator};
 pub(crate) struct Smi {
     pub(crate) release: u32,
     pub(crate) node: Node,
+    gpus: String,
     pub(crate) program: PathBuf,
 }
 
@@ -23,9 +24,7 @@ pub(crate) fn each(gpus: &str) -> Vec<Smi> {
     if skipped() {
         return Vec::new();
     }
-    RELEASES
-        .map(|(release, suite, package)| Smi::new(release, &debian(suite, &[package]), Node::new(gpus)))
-        .into()
+    RELEASES.map(|(release, suite, package)| Smi::new(release, &debian(suite, &[package]), gpus)).into()
 }
 
 /// The newest release alone, for what does not depend on it.
@@ -34,11 +33,12 @@ pub(crate) fn newest(gpus: &str) -> Option<Smi> {
 }
 
 impl Smi {
-    fn new(release: u32, tree: &Path, node: Node) -> Smi {
+    fn new(release: u32, tree: &Path, gpus: &str) -> Smi {
+        let node = Node::new(gpus);
         // Where the loader looks for the driver's library, under the name that nvidia-smi asks for.
         node.write("lib/README", "The simulator in place of the driver's library.\n");
         symlink(simulator(), node.path("lib/libnvidia-ml.so.1")).unwrap();
-        Smi { release, node, program: file_of(tree, "nvidia-smi") }
+        Smi { release, node, gpus: gpus.to_owned(), program: file_of(tree, "nvidia-smi") }
     }
 
     /// Runs it with a line of arguments as a user would type it.
@@ -48,12 +48,18 @@ impl Smi {
 
     /// The same through another program, which takes it as an argument.
     pub(crate) fn finish(&self, command: &mut Command, line: &str) -> Run {
+        self.node.finish(self.installed(command).args(line.split_whitespace()))
+    }
+
+    /// A command on a host that has nvidia-smi and the driver's library where programs look for them.
+    pub(crate) fn installed<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        let own = self.program.parent().unwrap().display();
+        let path = std::env::var("PATH").unwrap_or_default();
         command
-            .args(line.split_whitespace())
+            .env("PATH", format!("{own}:{path}"))
             .env("LD_LIBRARY_PATH", self.node.path("lib"))
             .env("NVML_SIM_ROOT", self.node.path(""))
-            .env("NVML_SIM_GPUS", self.node.gpus());
-        self.node.finish(command)
+            .env("NVML_SIM_GPUS", &self.gpus)
     }
 
     /// What it prints when it succeeds.
@@ -92,6 +98,26 @@ pub(crate) fn rows(text: &str) -> Vec<String> {
         }
     }
     rows
+}
+
+/// A process that ends with the test.
+pub(crate) struct Sleeper(Child);
+
+impl Sleeper {
+    pub(crate) fn start() -> Sleeper {
+        Sleeper(Command::new("sleep").arg("600").spawn().unwrap())
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// UUIDs that start so, in the order they are printed.

@@ -35,8 +35,11 @@ pub(crate) fn started() -> Result<PathBuf, LabError> {
     compile("started", include_str!("../assets/started.c"), &["-O2", "-static"])
 }
 
-/// Compiles `source` into the cache, under a name that tells its content, and returns the file.
-fn compile(name: &str, source: &str, flags: &[&str]) -> Result<PathBuf, LabError> {
+/// Compiles a C program into the cache, under a name that tells its content, and returns the file.
+///
+/// # Errors
+/// What the compiler said.
+pub fn compile(name: &str, source: &str, flags: &[&str]) -> Result<PathBuf, LabError> {
     let mut digest = DefaultHasher::new();
     (source, flags).hash(&mut digest);
     let folder = rootfs::cache().join("bin");

@@ -37,6 +37,7 @@ mod release;
 pub mod rootfs;
 mod simulated;
 
+pub use build::compile;
 pub use cluster::Lab;
 pub use error::LabError;
 pub use gpus::{FakeGpu, FakeGpus};

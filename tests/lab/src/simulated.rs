@@ -30,10 +30,12 @@ slurmd) set -- "$1" /run/slurmd-n1.pid slurmd -N n1 ;;
 esac
 verb=$1 file=$2
 shift 2
-stop() { pid=$(cat "$file") && kill "$pid" && while kill -0 "$pid" 2>/dev/null; do sleep 0.02; done; }
+runs() { pid=$(cat "$file" 2>/dev/null) && kill -0 "$pid" 2>/dev/null; }
+# As systemctl does: a unit that runs is not started again, and one that does not is no error to stop.
+stop() { ! runs || { kill "$pid" && while kill -0 "$pid" 2>/dev/null; do sleep 0.02; done; }; }
 case $verb in
 stop) stop ;;
-start) exec "$@" ;;
+start) runs || exec "$@" ;;
 restart) stop; exec "$@" ;;
 *) echo "Unknown command verb $verb." >&2; exit 1 ;;
 esac

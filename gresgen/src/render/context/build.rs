@@ -13,7 +13,7 @@ use crate::slurm::cores::ranges;
 use crate::slurm::hostlist;
 use crate::slurm::links::Links;
 use crate::slurm::release::CgroupKey;
-use crate::slurm::settings::NodeEntry;
+use crate::slurm::settings::{Attributes, NodeEntry};
 use crate::slurm::{GresTable, Release, Settings};
 
 /// A MIG device: its compute instance, in its GPU instance.
@@ -53,7 +53,7 @@ pub(super) fn node(
     if !hostlist::is_name(name) {
         return Err(ContextError::Node(name.clone()));
     }
-    let (attributes, other_gres) = lines.of(name)?;
+    let Attributes { rest: attributes, gres: other_gres } = lines.of(name)?;
     let found: HashMap<&str, (&Gpu, Option<Slice<'_>>)> = inventory
         .devices()
         .map(|(gpu, instance, compute)| (compute.uuid.as_str(), (gpu, Some((instance, compute)))))
@@ -161,27 +161,9 @@ impl<'a> NodeLines<'a> {
     }
 
     /// Attributes of a node's line, and the GRES among them, which are joined with ours.
-    fn of(&self, name: &str) -> Result<(String, String), ContextError> {
-        let Some(entry) = self.entries.get(name) else { return Ok((String::new(), String::new())) };
-        let fail = |what: String| ContextError::Attribute { names: entry.names.clone(), what };
-        if entry.attributes.contains(|c: char| c.is_control() || c == '#') {
-            return Err(fail("attributes stand on one line and hold no '#'".to_owned()));
-        }
-        let mut rest: Vec<&str> = Vec::new();
-        let mut gres = "";
-        for word in entry.attributes.split_whitespace() {
-            match word.split_once('=') {
-                Some((key, _)) if key.eq_ignore_ascii_case("NodeName") => {
-                    return Err(fail("NodeName= is written from names; remove it".to_owned()));
-                }
-                Some((key, value)) if key.eq_ignore_ascii_case("Gres") => gres = value,
-                _ => rest.push(word),
-            }
-        }
-        if gres.split(',').any(|g| g == "gpu" || g.starts_with("gpu:")) {
-            return Err(fail("Gres=gpu is written from the hardware; remove it".to_owned()));
-        }
-        Ok((rest.join(" "), gres.to_owned()))
+    fn of(&self, name: &str) -> Result<Attributes, ContextError> {
+        let Some(entry) = self.entries.get(name) else { return Ok(Attributes::default()) };
+        entry.parts().map_err(|what| ContextError::Attribute { names: entry.names.clone(), what })
     }
 }
 

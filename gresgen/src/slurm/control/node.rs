@@ -1,8 +1,6 @@
-//! What `scontrol -d -o` prints about nodes and jobs.
+//! What `scontrol -d -o show node` prints about a node.
 
-use std::collections::BTreeSet;
-
-use crate::slurm::hostlist;
+use super::devices::{self, Devices, entries};
 
 /// slurmctld's picture of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,8 +13,16 @@ pub struct NodeView {
     pub reason: String,
     /// GPUs it is configured with, in the order of `Gres=`: type (empty without one) and count.
     pub gpus: Vec<(String, u32)>,
-    /// Indexes of GPU devices that jobs hold.
-    pub used: BTreeSet<usize>,
+    /// Host it runs on; empty where slurmctld does not say.
+    pub host: String,
+    /// Address slurmd is reached at; empty where slurmctld does not say.
+    pub address: String,
+    /// GPU devices that slurmctld counts as given out, whoever has them.
+    pub used: Devices,
+    /// How many gpu devices those are, where no share of one is given out.
+    pub used_count: Option<u64>,
+    /// CPUs that jobs have; suspended ones leave theirs.
+    pub cpus_allocated: u32,
 }
 
 impl NodeView {
@@ -39,13 +45,24 @@ impl NodeView {
             let (type_name, count) = gpu(entry)?;
             Some((type_name, count.parse().ok()?))
         };
+        let gpus: Vec<_> = entries(value("Gres").unwrap_or_default()).into_iter().filter_map(gpu).collect();
+        let word = |key: &str| value(key).unwrap_or_default().to_owned();
         Some(NodeView {
             name: value("NodeName")?.to_owned(),
             state: state.map(str::to_owned).collect(),
             reason: reason.unwrap_or_default(),
-            gpus: entries(value("Gres").unwrap_or_default()).into_iter().filter_map(gpu).collect(),
-            used: indexes(value("GresUsed").unwrap_or_default()),
+            host: word("NodeHostName"),
+            address: word("NodeAddr"),
+            used: devices::devices(value("GresUsed").unwrap_or_default(), count(&gpus)),
+            used_count: devices::count(value("GresUsed").unwrap_or_default()),
+            cpus_allocated: value("CPUAlloc").and_then(|count| count.parse().ok()).unwrap_or_default(),
+            gpus,
         })
+    }
+
+    /// How many GPU devices it is configured with.
+    pub fn count(&self) -> usize {
+        count(&self.gpus)
     }
 
     /// Whether it has a state.
@@ -73,57 +90,13 @@ impl NodeView {
     }
 }
 
-/// The GPU devices of one job on one node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JobGres {
-    /// Job id.
-    pub id: u32,
-    /// Login name.
-    pub user: String,
-    /// Device indexes; empty when it holds no GPU there.
-    pub devices: BTreeSet<usize>,
-}
-
-impl JobGres {
-    /// Reads one line of `scontrol -d -o show job`; `None` when the job is not on the node.
-    pub fn parse(line: &str, node: &str) -> Option<Self> {
-        let user = value(line, "UserId")?;
-        let user = user.split('(').next().unwrap_or(user).to_owned();
-        let mut devices = None;
-        // One `Nodes=… CPU_IDs=… GRES=…` for every group of nodes alike.
-        for part in line.split(" Nodes=").skip(1) {
-            let nodes = part.split_whitespace().next().unwrap_or_default();
-            if part.contains("CPU_IDs=")
-                && hostlist::expand(nodes).is_ok_and(|names| names.iter().any(|n| n == node))
-            {
-                devices = Some(indexes(value(part, "GRES").unwrap_or_default()));
-            }
-        }
-        Some(JobGres { id: value(line, "JobId")?.parse().ok()?, user, devices: devices? })
-    }
+fn count(gpus: &[(String, u32)]) -> usize {
+    gpus.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count as usize))
 }
 
 /// The word after `key=`.
 fn value<'a>(line: &'a str, key: &str) -> Option<&'a str> {
     line.split_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
-}
-
-/// `gpu:1g.5gb:2(IDX:0-1),gpu:…` in its entries: commas in parentheses do not count.
-fn entries(list: &str) -> Vec<&str> {
-    let (mut entries, mut start, mut depth) = (Vec::new(), 0, 0u32);
-    for (at, c) in list.char_indices() {
-        match c {
-            '(' => depth += 1,
-            ')' => depth = depth.saturating_sub(1),
-            ',' if depth == 0 => {
-                entries.push(&list[start..at]);
-                start = at + 1;
-            }
-            _ => {}
-        }
-    }
-    entries.push(&list[start..]);
-    entries
 }
 
 /// Type and count of a GPU entry: `gpu:2`, `gpu:1g.5gb:2`, each perhaps with `(…)` behind.
@@ -132,19 +105,4 @@ fn gpu(entry: &str) -> Option<(String, &str)> {
     let rest = entry.strip_prefix("gpu:")?;
     let (name, count) = rest.rsplit_once(':').unwrap_or(("", rest));
     Some((name.to_owned(), count))
-}
-
-/// Device indexes of all GPU entries: `gpu:1g.5gb:3(IDX:0-1,4)`.
-fn indexes(list: &str) -> BTreeSet<usize> {
-    let gpus =
-        entries(list).into_iter().filter(|entry| entry.starts_with("gpu:") || entry.starts_with("gpu("));
-    let lists = gpus.filter_map(|entry| entry.split_once("(IDX:")?.1.split(')').next());
-    lists
-        .flat_map(|list| list.split(','))
-        .filter_map(|range| {
-            let (low, high) = range.split_once('-').unwrap_or((range, range));
-            Some(low.parse::<usize>().ok()?..=high.parse().ok()?)
-        })
-        .flatten()
-        .collect()
 }

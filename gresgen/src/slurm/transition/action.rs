@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::boot;
 use crate::slurm::control::{Control, ControlError};
+use crate::wait::{self, Ended, Stop};
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,8 +22,10 @@ pub enum Action {
     /// Wait until slurmctld has heard from the node and reaches it: after its start, and after a reconfigure from
     /// 23.11, it knows no state, gives the node no job and refuses RESUME ("Invalid node state specified").
     WaitRegistered(String),
-    /// Bring the new node line to slurmctld's slurm.conf, where that is another file than this node's.
-    CarryNodeLine,
+    /// Bring the new node line to slurmctld's slurm.conf; how, for a person.
+    CarryNodeLine(String),
+    /// Make plugstack.conf load the plugin; how, for a person.
+    LoadPlugin(String),
     /// Make all daemons read their files again.
     Reconfigure,
     /// Restart slurmctld, on its host. Jobs go on.
@@ -45,6 +47,19 @@ pub enum Action {
     },
     /// Put the node back into scheduling.
     Resume(String),
+    /// Reserve the node for nobody, beside the jobs that run on it.
+    Reserve(String),
+    /// Take that reservation back.
+    Release(String),
+    /// Take back a drain and nothing else: a node that is down for another reason stays down.
+    Undrain(String),
+    /// Say again why a node is out of service.
+    Reason {
+        /// The node.
+        node: String,
+        /// Why.
+        reason: String,
+    },
 }
 
 /// Why an action was not carried out.
@@ -66,6 +81,9 @@ pub enum ActionError {
         /// Jobs on it.
         jobs: usize,
     },
+    /// A signal ended the wait.
+    #[error("interrupted by a signal")]
+    Stopped,
     /// The command failed.
     #[error("{command}: {what}")]
     Failed {
@@ -88,6 +106,27 @@ impl Action {
             Action::Resume(node) => {
                 words(&["scontrol", "update", &format!("NodeName={node}"), "State=RESUME"])
             }
+            Action::Reserve(node) => words(&[
+                "scontrol",
+                "create",
+                "reservation",
+                &format!("ReservationName={}", reservation(node)),
+                "StartTime=now",
+                // It must not end by itself while the node is half cut.
+                "Duration=UNLIMITED",
+                &format!("Nodes={node}"),
+                "Users=root",
+                "Flags=MAINT,IGNORE_JOBS",
+            ]),
+            Action::Release(node) => {
+                words(&["scontrol", "delete", &format!("ReservationName={}", reservation(node))])
+            }
+            Action::Undrain(node) => {
+                words(&["scontrol", "update", &format!("NodeName={node}"), "State=UNDRAIN"])
+            }
+            Action::Reason { node, reason } => {
+                words(&["scontrol", "update", &format!("NodeName={node}"), &format!("Reason={reason}")])
+            }
             Action::Reconfigure => words(&["scontrol", "reconfigure"]),
             Action::Delete(node) => words(&["scontrol", "delete", &format!("NodeName={node}")]),
             Action::RestartSlurmctld => words(&["systemctl", "restart", "slurmctld"]),
@@ -95,27 +134,39 @@ impl Action {
             Action::StartSlurmd(_) => words(&["systemctl", "start", "slurmd"]),
             Action::StopSlurmd(_) => words(&["systemctl", "stop", "slurmd"]),
             Action::StartDynamic { node, conf } => words(&["slurmd", "-N", node, "-Z", "--conf", conf]),
-            Action::WaitIdle(_) | Action::WaitRegistered(_) | Action::CarryNodeLine => None,
+            Action::WaitIdle(_)
+            | Action::WaitRegistered(_)
+            | Action::CarryNodeLine(_)
+            | Action::LoadPlugin(_) => None,
         }
     }
 
     /// Whether it can be carried out on the node itself. `controller` says whether slurmctld runs there too.
     pub fn is_local(&self, controller: bool) -> bool {
         match self {
-            Action::CarryNodeLine => false,
+            // A slurmd started from here would be a child of this program, outside its unit and in the cgroup of
+            // whoever called; the options of its unit are not known here.
+            Action::CarryNodeLine(_) | Action::LoadPlugin(_) | Action::StartDynamic { .. } => false,
             Action::RestartSlurmctld => controller,
             _ => true,
         }
     }
 
-    /// Carries it out on this host. `limit` bounds each wait.
+    /// Carries it out on this host. `limit` bounds each wait, which a signal ends.
     ///
     /// # Errors
     /// [`ActionError`].
-    pub fn run(&self, limit: Duration) -> Result<(), ActionError> {
+    pub fn run(&self, limit: Duration, stop: &Stop) -> Result<(), ActionError> {
+        const PAUSE: Duration = Duration::from_millis(500);
         match self {
-            Action::WaitIdle(node) => return wait_idle(node, limit),
-            Action::WaitRegistered(node) => return Ok(boot::wait(limit.max(REGISTER), || registered(node))?),
+            Action::WaitIdle(node) => return wait_idle(node, limit, stop),
+            Action::WaitRegistered(node) => {
+                let heard = wait::until(limit.max(REGISTER), PAUSE, stop, || registered(node));
+                return heard.map_err(|ended| match ended {
+                    Ended::Stopped => ActionError::Stopped,
+                    Ended::Late(error) => error.into(),
+                });
+            }
             _ => {}
         }
         let Some(words) = self.command() else { return Err(ActionError::ByHand(self.clone())) };
@@ -126,6 +177,11 @@ impl Action {
             false => Err(fail(String::from_utf8_lossy(&output.stderr).trim().to_owned())),
         }
     }
+}
+
+/// Name of the reservation of ours on a node.
+pub fn reservation(node: &str) -> String {
+    format!("gresgen-{node}")
 }
 
 /// States of a node that slurmctld waits to hear from.
@@ -146,19 +202,19 @@ fn registered(node: &str) -> Result<(), ControlError> {
     }
 }
 
-fn wait_idle(node: &str, limit: Duration) -> Result<(), ActionError> {
+fn wait_idle(node: &str, limit: Duration, stop: &Stop) -> Result<(), ActionError> {
     const PAUSE: Duration = Duration::from_secs(2);
-    let start = Instant::now();
-    loop {
-        let jobs = Control::connect()?.jobs(node)?.len();
-        if jobs == 0 {
-            return Ok(());
+    let idle = || {
+        let jobs = Control::connect()?.jobs(node)?.iter().filter(|job| job.may_hold()).count();
+        match jobs {
+            0 => Ok(()),
+            _ => Err(ActionError::Busy { node: node.to_owned(), seconds: limit.as_secs(), jobs }),
         }
-        if start.elapsed() + PAUSE > limit {
-            return Err(ActionError::Busy { node: node.to_owned(), seconds: limit.as_secs(), jobs });
-        }
-        std::thread::sleep(PAUSE);
-    }
+    };
+    wait::until(limit, PAUSE, stop, idle).map_err(|ended| match ended {
+        Ended::Stopped => ActionError::Stopped,
+        Ended::Late(error) => error,
+    })
 }
 
 impl fmt::Display for Action {
@@ -171,9 +227,7 @@ impl fmt::Display for Action {
                 "until scontrol -o show node {node} | grep State= | grep -Eqv 'State=[^ ]*({})'; do sleep 1; done",
                 UNHEARD.join("|")
             ),
-            Action::CarryNodeLine => {
-                f.write_str("# slurmctld's slurm.conf needs the new NodeName line first")
-            }
+            Action::CarryNodeLine(how) | Action::LoadPlugin(how) => write!(f, "# {how}"),
             _ => {
                 let words = self.command().unwrap_or_default();
                 f.write_str(&words.iter().map(|w| quoted(w)).collect::<Vec<_>>().join(" "))?;

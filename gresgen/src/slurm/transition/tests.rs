@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use device_map::DeviceFile;
 
 use super::*;
+use crate::slurm::control::Devices;
 use crate::slurm::names::TypeName;
 
 fn record(gres_type: &str, n: u32) -> Record {
@@ -44,13 +45,15 @@ fn longer() -> Vec<Record> {
 }
 
 fn node() -> Node {
-    Node { name: "n1".into(), dynamic: false, attributes: "CPUs=8".into() }
+    let line = Some("slurm.conf needs the line".to_owned());
+    Node { name: "n1".into(), dynamic: false, attributes: "CPUs=8".into(), line }
 }
 
-fn lines(node: &Node, after: &[Record], release: &str, drain: bool) -> String {
-    let t = transition(node, &old(), &table(after), release.parse().unwrap(), drain);
-    let list = |actions: &[Action]| actions.iter().map(|a| format!("  {a}\n")).collect::<String>();
-    format!("{release} {:?}\n before\n{} after\n{}", t.change, list(&t.before), list(&t.after))
+fn lines(node: &Node, after: &[Record], release: &str) -> String {
+    let change = Change::between(&old(), after);
+    let actions = transition(node, change, &table(after), release.parse().unwrap());
+    let list: String = actions.iter().map(|a| format!("  {a}\n")).collect();
+    format!("{release} {change:?}\n{list}")
 }
 
 #[test]
@@ -58,17 +61,17 @@ fn each_release_gets_what_it_needs() {
     let mut text = String::new();
     for release in ["22.05.8", "23.02", "23.11", "24.11", "26.05"] {
         for after in [old(), moved(), retyped(), longer()] {
-            text.push_str(&lines(&node(), &after, release, false));
+            text.push_str(&lines(&node(), &after, release));
         }
     }
-    text.push_str(&lines(&node(), &longer(), "24.11", true));
-    text.push_str(&lines(&Node { dynamic: true, ..node() }, &longer(), "24.11", true));
-    text.push_str(&lines(&Node { dynamic: true, ..node() }, &moved(), "24.11", false));
+    text.push_str(&lines(&Node { line: None, ..node() }, &longer(), "22.05"));
+    text.push_str(&lines(&Node { dynamic: true, ..node() }, &longer(), "24.11"));
+    text.push_str(&lines(&Node { dynamic: true, ..node() }, &moved(), "24.11"));
     insta::assert_snapshot!(text);
 }
 
 fn job(devices: &[usize]) -> JobGres {
-    JobGres { id: 7, user: "ada".into(), devices: devices.iter().copied().collect() }
+    JobGres { id: 7, user: "ada".into(), devices: Devices::Listed(devices.iter().copied().collect()) }
 }
 
 #[test]

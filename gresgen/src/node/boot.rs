@@ -1,0 +1,116 @@
+//! After a reboot: instances are gone, and slurmd ends when a device file of its gres.conf is missing.
+//!
+//! A boot is an apply that writes gres.conf, the device map and the links, never the node line. A node must come up
+//! with what it has, whatever is wrong with its configuration, its driver or its lock: then what is there is
+//! written, so that slurmd can start, and the node is drained with the reason.
+
+use std::time::Duration;
+
+use super::Options;
+use super::fence::{Fence, Lowered, lower};
+use crate::apply::lock::{Lock, LockError};
+use crate::inventory::Inventory;
+use crate::publish::{Expected, PublishError, present_map};
+use crate::root::Root;
+use crate::site::{Site, SiteError};
+use crate::slurm::{GresTable, here};
+use crate::wait::{self, Ended, Stop};
+
+/// Waits for what may not be there yet at a boot: the driver, the lock that somebody else has.
+///
+/// # Errors
+/// [`Ended`].
+pub fn patient<T, E>(
+    limit: Duration,
+    stop: &Stop,
+    attempt: impl FnMut() -> Result<T, E>,
+) -> Result<T, Ended<E>> {
+    wait::until(limit, Duration::from_millis(500), stop, attempt)
+}
+
+/// The lock of the node, for a whole boot.
+///
+/// # Errors
+/// [`Ended`].
+pub fn lock(root: &Root, limit: Duration, stop: &Stop) -> Result<Lock, Ended<LockError>> {
+    patient(limit, stop, || Lock::node(root))
+}
+
+/// Whether the node has been brought up in this boot and runs Slurm's daemon or jobs.
+pub fn in_service(root: &Root, boot: &str) -> bool {
+    present_map(root).is_some_and(|map| map.boot == boot) && here::in_service(root)
+}
+
+/// When the node cannot be what it shall be: writes files of what is there, or of no GPUs where that is not known or
+/// makes no files, and drains the node. What comes back beside is why slurmctld could not be told: it drains the node
+/// by itself when slurmd registers with fewer devices than configured.
+///
+/// # Errors
+/// [`PublishError`]: slurmd may find files that name devices which are gone.
+pub fn give_up(
+    site: &Site<'_>,
+    boot: &str,
+    inventory: Option<&Inventory>,
+    reason: &str,
+) -> Result<Result<(), SiteError>, PublishError> {
+    let there = inventory.map(|inventory| publish(inventory, site));
+    if !matches!(there, Some(Ok(()))) {
+        publish(&nothing(site, boot), site)?;
+    }
+    // An error may have more lines than one; sinfo shows one.
+    let reason: String = reason.lines().next().unwrap_or_default().chars().take(200).collect();
+    Ok(Fence::raise(site.clone(), &reason, false).map(drop))
+}
+
+fn publish(inventory: &Inventory, site: &Site<'_>) -> Result<(), PublishError> {
+    let options = Options { boot: true, ..Options::default() };
+    let expected = Expected::new(inventory, site.settings, site.root, |kind| options.writes(kind))?;
+    expected.stage(site.root, false)?.commit().map(drop)
+}
+
+fn nothing(site: &Site<'_>, boot: &str) -> Inventory {
+    Inventory {
+        node: site.node.clone(),
+        boot: boot.to_owned(),
+        driver: String::new(),
+        topology: Default::default(),
+        gpus: Vec::new(),
+    }
+}
+
+/// Takes a drain of ours back when a boot has restored what slurmctld was told of the node; gives whose drain
+/// holds it otherwise. A slurmctld that does not answer is left alone.
+pub fn open(site: &Site<'_>, table: &GresTable) -> Option<String> {
+    let seen = site.look();
+    let knows = seen.view.as_ref().is_some_and(|view| view.gres() == table.gres());
+    if !seen.is_ours() || !knows {
+        return None;
+    }
+    match lower(site, None, &Stop::default()) {
+        Ok(Lowered::Open) => None,
+        Ok(Lowered::Theirs(reason)) => Some(reason),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::slurm::Settings;
+
+    #[test]
+    fn a_node_without_gpus_gets_files_that_slurmd_can_load() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::new(directory.path()).unwrap();
+        let node_conf = root.path(Root::NODE_CONF);
+        std::fs::create_dir_all(node_conf.parent().unwrap()).unwrap();
+        std::fs::write(&node_conf, "NodeName=n1 Gres=gpu:1g.5gb:2\n").unwrap();
+        let settings = Settings::default();
+        let site = Site { root: &root, settings: &settings, node: "n1".into(), asked: false };
+        let _ = give_up(&site, "b", None, "no driver").unwrap();
+        let text = std::fs::read_to_string(root.path(Root::GRES_CONF)).unwrap();
+        assert!(text.lines().all(|line| line.starts_with('#')), "{text}");
+        assert_eq!(present_map(&root).unwrap().records, []);
+        assert_eq!(std::fs::read_to_string(&node_conf).unwrap(), "NodeName=n1 Gres=gpu:1g.5gb:2\n");
+    }
+}

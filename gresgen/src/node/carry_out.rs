@@ -1,0 +1,436 @@
+//! Carrying a change out: fence, journal, change, verify, write the files, tell Slurm; and back, when something fails.
+//!
+//! The engine knows no configuration and no verb. A [`Wish`] turns a fresh picture of the node into what its
+//! GPUs shall be, and is asked again after every change of MIG mode and once more at the end: when it then
+//! wants nothing, the change is verified. Rolling back is the same engine with another wish. The journal goes last,
+//! so that GPUs and files which do not belong together are never taken for finished.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::chosen::Chosen;
+use super::fence::{self, Fence, Lowered};
+use super::prepared::{beside_jobs, in_use, possible};
+use super::{Node, Options, Prepared};
+use crate::apply::error::in_the_way;
+use crate::apply::forecast::forecast;
+use crate::apply::intent::Intent;
+use crate::apply::lock::Lock;
+use crate::apply::mode::{Refusal, Refusals, pending, refused, reset};
+use crate::apply::steps::{Step, ready, steps};
+use crate::apply::{ApplyError, Held, Wish};
+use crate::devices;
+use crate::files::Committed;
+use crate::inventory::{Gpu, Inventory};
+use crate::nvml::{Activation, Code};
+use crate::publish::{Expected, Publication};
+use crate::site::{Left, SiteError, is_ours};
+use crate::slurm::GresTable;
+use crate::slurm::shortfall::refused as slurm_refuses;
+use crate::slurm::transition::ActionError;
+use crate::wait::Stop;
+
+/// What happens, for a progress display.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A step begins: its number, of how many.
+    Begin(usize, usize, &'a Step, &'a Gpu),
+    /// A GPU is being reset.
+    Reset(&'a Gpu),
+    /// The node is out of scheduling, and its jobs are waited for.
+    Waiting(&'a str, Duration),
+    /// Something failed and what was done is being undone.
+    RollingBack(&'a ApplyError),
+}
+
+/// Who is told, and what tells to stop.
+pub struct Events<'a> {
+    /// Told what happens.
+    pub show: &'a mut dyn FnMut(Event<'_>),
+    /// Looked at between steps and in every wait.
+    pub stop: Stop,
+}
+
+/// What was done.
+#[derive(Debug)]
+pub struct Done {
+    /// The node as it was.
+    pub before: Inventory,
+    /// Steps that were planned for it.
+    pub steps: Vec<Step>,
+    /// The node as read afterwards.
+    pub inventory: Inventory,
+    /// How many steps were carried out.
+    pub carried_out: usize,
+    /// GPUs whose MIG mode waits for a reset or reboot, with the driver's reason.
+    pub pending: Vec<(String, Code)>,
+    /// Files written for them.
+    pub files: Committed,
+    /// What the node offers to Slurm.
+    pub table: GresTable,
+    /// What is left to do in Slurm.
+    pub left: Left,
+    /// What slurmctld will not accept of what the node has; only a boot asks.
+    pub slurm_refuses: Vec<String>,
+    /// Why somebody else has drained the node, which stays so.
+    pub stays_drained: Option<String>,
+}
+
+/// What the engine did.
+struct Applied {
+    inventory: Inventory,
+    steps: usize,
+    pending: Vec<(String, Code)>,
+    files: Committed,
+    /// The table the files were made of.
+    table: GresTable,
+}
+
+/// Mode changes come first and are followed by a fresh read. One round switches modes and one creates what
+/// the wish wants then; a third has nothing left to do unless the driver does not keep its word.
+const ROUNDS: usize = 3;
+
+impl<'n> Node<'n> {
+    /// Carries a prepared change out. Whoever calls holds the lock since before the node was read.
+    ///
+    /// # Errors
+    /// [`ApplyError`]. [`ApplyError::is_undone`] says whether the node is what it was.
+    pub fn carry_out(
+        &mut self,
+        _lock: &Lock,
+        mut prepared: Prepared,
+        wish: &dyn Wish,
+        options: &Options<'_>,
+        events: &mut Events<'_>,
+    ) -> Result<Done, ApplyError> {
+        let waits =
+            options.drain.filter(|_| prepared.fenced && (prepared.may_wait() || prepared.refusal.is_none()));
+        if let (None, Some(refusal)) = (waits, prepared.refusal.take()) {
+            return Err(refusal);
+        }
+        // What would refuse the files afterwards must refuse the change before anything else is touched.
+        if prepared.changes() {
+            self.expected(&forecast(&prepared.before, &prepared.steps), options)?
+                .stage(self.root, options.adopt)?;
+        }
+        if prepared.fenced {
+            let beside = beside_jobs(&prepared.seen, options);
+            return self.fenced(wish, options, waits, beside, events);
+        }
+        let (before, steps) = (prepared.before.clone(), prepared.steps.clone());
+        let applied = Run { node: self, wish, options, events, fence: None }.apply(prepared)?;
+        self.tell(Told { before, steps, fence: None }, applied, options, &events.stop)
+    }
+
+    /// A change that takes the node out of scheduling.
+    fn fenced(
+        &mut self,
+        wish: &dyn Wish,
+        options: &Options<'_>,
+        waits: Option<Duration>,
+        beside: bool,
+        events: &mut Events<'_>,
+    ) -> Result<Done, ApplyError> {
+        let node = self.site.node.clone();
+        let mut fence: Fence<'n> = Fence::raise(self.site.clone(), options.what, beside)?;
+        let idle = waits.map_or(Ok(()), |limit| {
+            (events.show)(Event::Waiting(&node, limit));
+            fence.wait_idle(limit, &events.stop)
+        });
+        // Who held what before the fence stood may not be who holds it now.
+        let prepared = idle
+            .map_err(ApplyError::from)
+            .and_then(|()| self.prepare(self.read(options)?, wish, options))
+            .and_then(|mut prepared| prepared.refusal.take().map_or(Ok(prepared), Err));
+        let prepared = match prepared {
+            Ok(prepared) => prepared,
+            // The same command waits again: the jobs that are left keep the node to themselves until then.
+            Err(error @ ApplyError::Site(SiteError::NotIdle(ActionError::Busy { .. }))) => return Err(error),
+            Err(error) => return Err(lower_for(&fence, error, &events.stop)),
+        };
+        let (before, steps) = (prepared.before.clone(), prepared.steps.clone());
+        let applied = Run { node: self, wish, options, events, fence: Some(&mut fence) }.apply(prepared);
+        match applied {
+            Ok(applied) => {
+                self.tell(Told { before, steps, fence: Some(&fence) }, applied, options, &events.stop)
+            }
+            // Slurm's indexes mean what they meant.
+            Err(error) if error.is_undone() => Err(lower_for(&fence, error, &events.stop)),
+            Err(error) => Err(ApplyError::Drained { release: fence.release(), error: error.into() }),
+        }
+    }
+
+    /// Tells Slurm what was done, or says what is left to tell it, and opens the node where nothing is left.
+    fn tell(
+        &self,
+        told: Told<'_, 'n>,
+        applied: Applied,
+        options: &Options<'_>,
+        stop: &Stop,
+    ) -> Result<Done, ApplyError> {
+        let Applied { inventory, steps: carried_out, pending, files, table } = applied;
+        let seen = self.site.look();
+        let mut left = self.site.pending(&seen, &table);
+        if options.tell_slurm && left.here {
+            let resume = self.site.resume(&seen, &left);
+            let drained = resume.first().map(ToString::to_string);
+            self.site
+                .carry_out(&left, &table, stop)
+                .map_err(|error| ApplyError::Untold { drained, error })?;
+            left.actions.clear();
+        }
+        let theirs = seen.view.as_ref().filter(|view| view.is("DRAIN") && !is_ours(view));
+        let mut stays_drained = theirs.filter(|_| told.fence.is_some()).map(|view| view.reason.clone());
+        if seen.is_ours() && left.actions.is_empty() {
+            match fence::lower(&self.site, told.fence.and_then(|fence| fence.before()), stop) {
+                Ok(Lowered::Theirs(reason)) => stays_drained = Some(reason),
+                Ok(Lowered::Open) => {}
+                Err(_) => left.actions.extend(self.site.resume(&seen, &left)),
+            }
+        } else {
+            left.actions.extend(self.site.resume(&seen, &left));
+        }
+        let slurm_refuses = match options.boot {
+            true => slurm_refuses(self.settings, self.root, &self.site.node, &table),
+            false => Vec::new(),
+        };
+        let Told { before, steps, .. } = told;
+        Ok(Done {
+            before,
+            steps,
+            inventory,
+            carried_out,
+            pending,
+            files,
+            table,
+            left,
+            slurm_refuses,
+            stays_drained,
+        })
+    }
+
+    fn expected(&self, inventory: &Inventory, options: &Options<'_>) -> Result<Expected, ApplyError> {
+        Ok(Expected::new(inventory, self.settings, self.root, |kind| options.writes(kind))?)
+    }
+}
+
+/// The GPUs after a change.
+struct Changed {
+    inventory: Inventory,
+    steps: usize,
+    pending: Vec<(String, Code)>,
+}
+
+/// Takes the fence back for an error that left the node as it was.
+fn lower_for(fence: &Fence<'_>, error: ApplyError, stop: &Stop) -> ApplyError {
+    match fence.lower(stop) {
+        Ok(_) => error,
+        Err(_) => ApplyError::Drained { release: fence.release(), error: error.into() },
+    }
+}
+
+/// What a change set out from.
+struct Told<'f, 'n> {
+    before: Inventory,
+    steps: Vec<Step>,
+    fence: Option<&'f Fence<'n>>,
+}
+
+/// One change on its way.
+struct Run<'r, 'n, 'e> {
+    node: &'r mut Node<'n>,
+    wish: &'r dyn Wish,
+    options: &'r Options<'r>,
+    events: &'r mut Events<'e>,
+    fence: Option<&'r mut Fence<'n>>,
+}
+
+impl Run<'_, '_, '_> {
+    fn apply(mut self, prepared: Prepared) -> Result<Applied, ApplyError> {
+        let root = self.node.root;
+        if !prepared.changes() && prepared.has_nodes && prepared.interrupted.is_none() {
+            self.choose()?;
+            let Prepared { before: inventory, table, .. } = prepared;
+            let pending = pending(&inventory, &Refusals::new());
+            return Ok(Applied { inventory, steps: 0, pending, files: Committed::default(), table });
+        }
+        let resumes = prepared.interrupted.is_some();
+        let intent = match prepared.interrupted {
+            Some(interrupted) if self.options.layout.is_none() => interrupted,
+            Some(interrupted) => self.intent(&prepared.before).after(interrupted),
+            None => self.intent(&prepared.before),
+        };
+        intent.save(root)?;
+        match self.reach(prepared.before, Some(prepared.steps)) {
+            Ok((applied, publication)) => self.finish(applied, publication),
+            Err((0, error)) => {
+                if !resumes {
+                    Intent::clear(root)?;
+                }
+                Err(error)
+            }
+            Err((_, error)) => Err(self.roll_back(error, &intent, resumes)),
+        }
+    }
+
+    fn intent(&self, before: &Inventory) -> Intent {
+        Intent::new(self.options.what, self.options.layout, before)
+    }
+
+    /// Writes the files, remembers the layout, and ends the journal.
+    fn finish(&self, applied: Applied, publication: Publication) -> Result<Applied, ApplyError> {
+        let mut files = publication.commit().map_err(ApplyError::Unpublished)?;
+        let noted = self.choose().and_then(|()| Ok(Intent::clear(self.node.root)?));
+        noted.map_err(|error| ApplyError::Unfinished(error.into()))?;
+        files.written.splice(0..0, applied.files.written);
+        Ok(Applied { files, ..applied })
+    }
+
+    fn choose(&self) -> Result<(), ApplyError> {
+        Ok(self.options.layout.map_or(Ok(()), |label| Chosen::now(label).save(self.node.root))?)
+    }
+
+    /// Runs steps until the wish wants nothing more, and makes the files ready. The error carries how many steps
+    /// were done.
+    fn reach(
+        &mut self,
+        inventory: Inventory,
+        first: Option<Vec<Step>>,
+    ) -> Result<(Applied, Publication), (usize, ApplyError)> {
+        let Changed { inventory, steps, pending } = self.change(inventory, first)?;
+        let ready = self.make_nodes(&inventory).and_then(|made| {
+            let expected = self.node.expected(&inventory, self.options)?;
+            Ok((made, expected.stage(self.node.root, self.options.adopt)?))
+        });
+        let (made, publication) = ready.map_err(|error| (steps, error))?;
+        let files = Committed { written: made, ..Committed::default() };
+        let table = publication.table.clone();
+        Ok((Applied { inventory, steps, pending, files, table }, publication))
+    }
+
+    /// Runs steps until the wish wants nothing more. Those of the first round are known where the node was just prepared.
+    fn change(
+        &mut self,
+        mut inventory: Inventory,
+        mut first: Option<Vec<Step>>,
+    ) -> Result<Changed, (usize, ApplyError)> {
+        let mut done = 0;
+        let mut refusals = Refusals::new();
+        for _ in 0..ROUNDS {
+            let todo = first.take().map_or_else(|| self.plan(&inventory), Ok).map_err(|e| (done, e))?;
+            let waiting = pending(&inventory, &refusals);
+            // A GPU that waits for its reset cannot be brought further now.
+            let blocked = |s: &Step| waiting.iter().any(|(uuid, _)| *uuid == inventory.gpus[s.gpu()].uuid);
+            let todo: Vec<Step> = ready(todo).into_iter().filter(|s| done == 0 || !blocked(s)).collect();
+            if todo.is_empty() {
+                return Ok(Changed { inventory, steps: done, pending: waiting });
+            }
+            refusals.extend(self.run(&inventory, &todo, &mut done).map_err(|e| (done, e))?);
+            inventory = self.node.held(self.options).map_err(|e| (done, e.into()))?;
+            refused(&inventory, &refusals).map_err(|e| (done, e.into()))?;
+        }
+        let left = self.plan(&inventory).map_err(|e| (done, e))?;
+        Err((done, ApplyError::Unverified(left.len())))
+    }
+
+    /// The steps of the wish on a fresh picture.
+    fn plan(&self, inventory: &Inventory) -> Result<Vec<Step>, ApplyError> {
+        let targets = self.wish.targets(inventory).map_err(|error| in_the_way(inventory, error))?;
+        let steps = steps(inventory, &targets);
+        possible(inventory, &steps)?;
+        let held = in_use(inventory, &steps);
+        if held.is_empty() { Ok(steps) } else { Err(ApplyError::Busy(held)) }
+    }
+
+    fn run(
+        &mut self,
+        inventory: &Inventory,
+        todo: &[Step],
+        done: &mut usize,
+    ) -> Result<Refusals, ApplyError> {
+        let mut refusals = Refusals::new();
+        for (number, step) in todo.iter().enumerate() {
+            if self.events.stop.is_set() {
+                return Err(ApplyError::Interrupted);
+            }
+            self.ask_again(inventory, step)?;
+            let gpu = &inventory.gpus[step.gpu()];
+            (self.events.show)(Event::Begin(number + 1, todo.len(), step, gpu));
+            // Counted before it is tried: a step that fails may still have changed something.
+            *done += 1;
+            let refusal = self.step(gpu, step)?;
+            refusals.extend(refusal.map(|refusal| (gpu.uuid.clone(), refusal)));
+        }
+        Ok(refusals)
+    }
+
+    /// Looks once more at what is about to go: a process may have come from outside Slurm, and somebody may
+    /// have resumed the node. Processes that have a context on it the driver does not let be destroyed.
+    fn ask_again(&mut self, inventory: &Inventory, step: &Step) -> Result<(), ApplyError> {
+        if matches!(step, Step::Create { .. }) {
+            return Ok(());
+        }
+        self.fence.as_mut().map_or(Ok(()), |fence| fence.hold())?;
+        let mut now = inventory.clone();
+        self.node.annotate(&mut now, &self.node.site.given());
+        let held: Vec<Held> = in_use(&now, std::slice::from_ref(step));
+        if held.is_empty() { Ok(()) } else { Err(ApplyError::Busy(held)) }
+    }
+
+    fn step(&mut self, gpu: &Gpu, step: &Step) -> Result<Option<Refusal>, ApplyError> {
+        let (uuid, geometry) = (&gpu.uuid, &gpu.geometry);
+        let driver = &mut self.node.driver;
+        match step {
+            Step::Mode { on, .. } => match driver.set_mode(uuid, *on)? {
+                Activation::Active => {}
+                Activation::Pending(_) if self.options.reset => {
+                    (self.events.show)(Event::Reset(gpu));
+                    driver.closed(|| reset(uuid))??;
+                }
+                Activation::Pending(code) => return Ok(Some(Refusal { on: *on, code })),
+            },
+            Step::Destroy { slice, .. } => driver.destroy(uuid, geometry, slice.placed)?,
+            Step::Create { slice, .. } => driver.create(uuid, geometry, slice.placed, &slice.compute)?,
+            Step::Recut { slice, .. } => driver.recut(uuid, geometry, slice.placed, &slice.compute)?,
+        }
+        Ok(None)
+    }
+
+    /// Capability nodes are made by whoever needs them, not by the kernel, and slurmd dies of a missing one. Gives
+    /// those that were missing.
+    fn make_nodes(&self, inventory: &Inventory) -> Result<Vec<PathBuf>, ApplyError> {
+        let mut made = Vec::new();
+        for file in inventory.devices().flat_map(|(_, _, compute)| &compute.files) {
+            if devices::ensure(file, self.node.root)? {
+                made.push(file.path.clone());
+            }
+        }
+        Ok(made)
+    }
+
+    /// Brings back what was. The files are those of before still, unless an earlier apply was cut off while it
+    /// wrote them.
+    fn roll_back(self, error: ApplyError, intent: &Intent, resumes: bool) -> ApplyError {
+        (self.events.show)(Event::RollingBack(&error));
+        // No signal stops the undoing, neither the one that stopped the apply nor an impatient second one.
+        let mut events = Events { show: &mut *self.events.show, stop: Stop::default() };
+        let options = Options { layout: None, ..*self.options };
+        let undo =
+            Run { node: self.node, wish: intent, options: &options, events: &mut events, fence: self.fence };
+        let undone = undo.undo(resumes).err();
+        ApplyError::RolledBack { error: Box::new(error), undo: undone.map(Box::new) }
+    }
+
+    fn undo(mut self, files: bool) -> Result<(), ApplyError> {
+        let now = self.node.held(self.options)?;
+        if files {
+            let (applied, publication) = self.reach(now, None).map_err(|(_, e)| e)?;
+            self.finish(applied, publication)?;
+        } else {
+            let Changed { inventory, .. } = self.change(now, None).map_err(|(_, e)| e)?;
+            self.make_nodes(&inventory)?;
+            Intent::clear(self.node.root)?;
+        }
+        Ok(())
+    }
+}

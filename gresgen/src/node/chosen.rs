@@ -1,0 +1,174 @@
+//! The layout that was last chosen with `apply --layout`: what a boot, `plan` and `check` mean until another one is.
+
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use crate::apply::intent::Intent;
+use crate::apply::wish::WishError;
+use crate::atomic;
+use crate::config::Config;
+use crate::root::Root;
+
+/// A choice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Chosen {
+    version: u32,
+    /// Label of the layout.
+    pub label: String,
+    /// Who chose it: the login name behind sudo or of the session, else the user's number.
+    pub by: String,
+    /// When (RFC 3339, UTC).
+    pub at: String,
+}
+
+/// Why the layout that is meant is not known.
+#[derive(Debug, thiserror::Error)]
+pub enum ChosenError {
+    /// Reading or writing failed.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is not one of ours.
+    #[error("{}: not a choice of a layout this program can read: {reason}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The configuration has it no more.
+    #[error(
+        "layout {}: chosen {} by {}, but the configuration has no such layout; it has {}", chosen.label, chosen.at,
+        chosen.by, if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+    )]
+    Gone {
+        /// What was chosen.
+        chosen: Chosen,
+        /// Layouts there are.
+        known: Vec<String>,
+    },
+    /// The configuration says nothing either.
+    #[error(transparent)]
+    Wish(#[from] WishError),
+}
+
+const VERSION: u32 = 1;
+
+impl Chosen {
+    /// The choice of whoever runs this program.
+    pub fn now(label: &str) -> Self {
+        let at = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+        Chosen { version: VERSION, label: label.to_owned(), by: who(), at }
+    }
+
+    /// The last choice, if there was one.
+    ///
+    /// # Errors
+    /// [`ChosenError`] when it is there and cannot be read.
+    pub fn load(root: &Root) -> Result<Option<Self>, ChosenError> {
+        let path = root.path(Root::CHOSEN);
+        let text = match std::fs::read_to_string(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            result => result.map_err(|source| ChosenError::Io { path: path.clone(), source })?,
+        };
+        let format = |reason: String| ChosenError::Format { path: path.clone(), reason };
+        let chosen: Chosen = serde_json::from_str(&text).map_err(|e| format(e.to_string()))?;
+        match chosen.version {
+            VERSION => Ok(Some(chosen)),
+            version => Err(format(format!("version {version} is not {VERSION}"))),
+        }
+    }
+
+    /// Remembers it. The same choice again keeps who made it and when.
+    ///
+    /// # Errors
+    /// [`ChosenError::Io`].
+    pub fn save(&self, root: &Root) -> Result<(), ChosenError> {
+        if matches!(Self::load(root), Ok(Some(before)) if before.label == self.label) {
+            return Ok(());
+        }
+        let path = root.path(Root::CHOSEN);
+        let text = serde_json::to_string_pretty(self).map_err(io::Error::other);
+        let written = text.and_then(|text| atomic::replace(&path, format!("{text}\n").as_bytes(), 0o644));
+        written.map_err(|source| ChosenError::Io { path, source })
+    }
+}
+
+/// The layout that is meant: the one asked for, else that of an apply which was cut off and is to be finished, else
+/// the last one chosen, else what the configuration says.
+///
+/// # Errors
+/// [`ChosenError`].
+pub fn meant<'a>(
+    root: &Root,
+    config: &'a Config,
+    asked: Option<&str>,
+    interrupted: Option<&Intent>,
+) -> Result<&'a str, ChosenError> {
+    let cut_off = interrupted.and_then(|intent| intent.layout.as_deref());
+    if let Some(label) = asked.or(cut_off) {
+        return Ok(config.choose(Some(label)).map_err(WishError::from)?);
+    }
+    let Some(chosen) = Chosen::load(root)? else {
+        return Ok(config.choose(None).map_err(WishError::from)?);
+    };
+    let known = || config.labels().map(str::to_owned).collect();
+    config.choose(Some(&chosen.label)).map_err(|_| ChosenError::Gone { known: known(), chosen })
+}
+
+/// Login name of whoever is behind this process.
+fn who() -> String {
+    if let Ok(user) = std::env::var("SUDO_USER") {
+        return user;
+    }
+    let uid = rustix::process::getuid().as_raw().to_string();
+    // The user who logged in, whoever he became since (audit_loginuid(8)); 4294967295 is none, as for services.
+    let login = std::fs::read_to_string("/proc/self/loginuid").unwrap_or_default();
+    let uid = Some(login.trim()).filter(|id| id.parse().is_ok_and(|id: u32| id != u32::MAX)).unwrap_or(&uid);
+    crate::holders::login(uid).unwrap_or_else(|| uid.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: &str = "\
+version: v1
+layout: a
+mig-configs:
+  a: [{devices: all, mig-enabled: false}]
+  b: [{devices: all, mig-enabled: false}]
+";
+
+    #[test]
+    fn what_was_chosen_is_meant_until_something_else_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::new(directory.path()).unwrap();
+        let config = Config::parse("c", CONFIG).unwrap();
+        let label = |asked| meant(&root, &config, asked, None).unwrap();
+        assert_eq!((label(None), label(Some("b"))), ("a", "b"));
+        Chosen { by: "ada".into(), ..Chosen::now("b") }.save(&root).unwrap();
+        assert_eq!((label(None), label(Some("a"))), ("b", "a"));
+        // The same again is no news.
+        Chosen::now("b").save(&root).unwrap();
+        assert_eq!(Chosen::load(&root).unwrap().unwrap().by, "ada");
+
+        Chosen { by: "bob".into(), at: "2026-01-02T03:04:05Z".into(), ..Chosen::now("c") }
+            .save(&root)
+            .unwrap();
+        let error = meant(&root, &config, None, None).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "layout c: chosen 2026-01-02T03:04:05Z by bob, but the configuration has no such layout; it has a, b"
+        );
+        assert_eq!(label(Some("a")), "a", "which is the way out");
+    }
+}

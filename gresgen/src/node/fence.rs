@@ -1,0 +1,134 @@
+//! Keeps Slurm from starting jobs on a node while instances go.
+//!
+//! On a node without jobs the fence is a drain with a reason of ours. A drain holds back every new job from the moment
+//! `scontrol update` has returned, on 22.05.8, 24.11.5 and 26.05.5 alike; a job that was started just before (CONFIGURING, in
+//! its Prolog) is on the node by then and is seen by the look that follows. Nobody but an operator can drain a
+//! node, so nobody else gives such a reason.
+//!
+//! Taking a drain back disturbs jobs, though: slurmctld asks the node whether it is there, and a step that is started in
+//! the half second until it answers waits for minutes (more than two, seen on 22.05.8 and 24.11.5; RESUME and UNDRAIN do
+//! the same, and State=IDLE is refused on a node with jobs). So where jobs stay, the fence is a reservation, which
+//! leaves running jobs and their steps alone from beginning to end. It is not the fence everywhere: a job in
+//! somebody's reservation with the flag MAINT runs through ours, whatever flags ours has (seen on 22.05.8;
+//! `job_test_resv` passes over other reservations for it), and with accounting it needs an association for its user. Where
+//! there is such a reservation, or ours cannot be made, it is a drain.
+//!
+//! Either stays when this process dies: the node is half cut then. The next change, or boot, finds it by its name or
+//! reason, finishes or undoes, and takes it back. It is taken back when GPUs and files are what they were, or are done
+//! and Slurm knows them; until then Slurm's indexes mean instances that are gone, and the release is among what is left to
+//! do. A drain is taken back with UNDRAIN, which leaves a node that is down for another reason down. A drain of somebody
+//! else's serves as well while it lasts, and stays.
+
+use std::time::Duration;
+
+use crate::site::{OURS, Site, SiteError, is_ours};
+use crate::slurm::control::Control;
+use crate::slurm::transition::{Action, reservation};
+use crate::wait::Stop;
+
+/// The fence of one change.
+pub(super) struct Fence<'a> {
+    site: Site<'a>,
+    /// What the node is taken out of scheduling for.
+    reason: String,
+    /// Whether jobs stay on the node.
+    beside: bool,
+    /// Why the node was out of service before, without being drained: down, say.
+    before: Option<String>,
+}
+
+/// What became of a fence that was taken back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Lowered {
+    /// The node takes jobs again, or it never stopped.
+    Open,
+    /// Somebody else has drained the node, for this reason.
+    Theirs(String),
+}
+
+impl<'a> Fence<'a> {
+    /// Takes the node out of scheduling, unless it is.
+    ///
+    /// # Errors
+    /// [`SiteError`]; the node is as it was.
+    pub(super) fn raise(site: Site<'a>, what: &str, beside: bool) -> Result<Self, SiteError> {
+        let mut fence = Fence { site, reason: format!("{OURS}{what}"), beside, before: None };
+        fence.hold()?;
+        Ok(fence)
+    }
+
+    /// Makes sure that it stands: somebody may have resumed the node.
+    ///
+    /// # Errors
+    /// [`SiteError`].
+    pub(super) fn hold(&mut self) -> Result<(), SiteError> {
+        let view = self.site.view()?;
+        if view.is("DRAIN") || self.beside && self.reserve()? {
+            return Ok(());
+        }
+        self.beside = false;
+        self.before = Some(view.reason).filter(|reason| !reason.is_empty());
+        let drain = Action::Drain { node: self.site.node.clone(), reason: self.reason.clone() };
+        Ok(drain.run(Duration::ZERO, &Stop::default())?)
+    }
+
+    /// Whether the reservation stands, or could be made.
+    fn reserve(&self) -> Result<bool, SiteError> {
+        let (control, node) = (Control::connect()?, &self.site.node);
+        if control.is_maintained_by_others(node)? {
+            return Ok(false);
+        }
+        let reserve = Action::Reserve(node.clone());
+        Ok(control.is_reserved(&reservation(node))? || reserve.run(Duration::ZERO, &Stop::default()).is_ok())
+    }
+
+    /// What takes it back, as a shell line.
+    pub(super) fn release(&self) -> String {
+        let node = self.site.node.clone();
+        if self.beside { Action::Release(node) } else { Action::Resume(node) }.to_string()
+    }
+
+    /// Why the node was out of service before, without being drained.
+    pub(super) fn before(&self) -> Option<&str> {
+        self.before.as_deref()
+    }
+
+    /// Waits until no job is on the node.
+    ///
+    /// # Errors
+    /// [`SiteError::NotIdle`] when jobs do not end in time.
+    pub(super) fn wait_idle(&self, limit: Duration, stop: &Stop) -> Result<(), SiteError> {
+        Action::WaitIdle(self.site.node.clone()).run(limit, stop).map_err(SiteError::NotIdle)
+    }
+
+    /// Takes it back.
+    ///
+    /// # Errors
+    /// [`SiteError`]; the node stays out of scheduling.
+    pub(super) fn lower(&self, stop: &Stop) -> Result<Lowered, SiteError> {
+        lower(&self.site, self.before.as_deref(), stop)
+    }
+}
+
+/// Takes a drain of ours back, whoever of us made it, says again why the node was out of service `before` it, and waits
+/// until the node takes jobs.
+pub(super) fn lower(site: &Site<'_>, before: Option<&str>, stop: &Stop) -> Result<Lowered, SiteError> {
+    let view = site.view()?;
+    let node = || site.node.clone();
+    let run = |action: Action| action.run(Duration::ZERO, &Stop::default());
+    if Control::connect()?.is_reserved(&reservation(&site.node))? {
+        run(Action::Release(node()))?;
+    }
+    if !view.is("DRAIN") {
+        return Ok(Lowered::Open);
+    }
+    if !is_ours(&view) {
+        return Ok(Lowered::Theirs(view.reason));
+    }
+    run(Action::Undrain(node()))?;
+    if let Some(reason) = before {
+        run(Action::Reason { node: node(), reason: reason.to_owned() })?;
+    }
+    site.settle(stop);
+    Ok(Lowered::Open)
+}

@@ -1,0 +1,212 @@
+//! A change as a value.
+
+use std::fmt;
+
+use super::files::{FileChange, changes};
+use super::{Node, Options, Picture};
+use crate::apply::error::{Held, in_the_way};
+use crate::apply::forecast::forecast;
+use crate::apply::intent::Intent;
+use crate::apply::steps::{Step, disturbed, steps};
+use crate::apply::target::{Slice, Target};
+use crate::apply::{ApplyError, Wish, name};
+use crate::inventory::{Inventory, Mode};
+use crate::publish::{Expected, PublishError};
+use crate::site::{Left, Seen, SiteError};
+use crate::slurm::GresTable;
+use crate::slurm::transition::Action;
+
+/// What a wish comes to on one picture of a node. Making one only reads.
+pub struct Prepared {
+    /// The node it was made for.
+    pub before: Inventory,
+    /// What Slurm worked with then.
+    pub seen: Seen,
+    /// What is done to the GPUs, in order.
+    pub steps: Vec<Step>,
+    /// Who stands in the way.
+    pub blocked: Vec<Blocked>,
+    /// Files that become others.
+    pub files: Vec<FileChange>,
+    /// What the node will offer to Slurm. UUIDs and device files of instances to come are invented.
+    pub table: GresTable,
+    /// What is then to be done in Slurm.
+    pub left: Left,
+    /// Whether Slurm must not start jobs on the node meanwhile.
+    pub fenced: bool,
+    /// Why it would be refused as things are; nothing is changed then.
+    pub refusal: Option<ApplyError>,
+    /// An apply that was cut off, which this one finishes.
+    pub interrupted: Option<Intent>,
+    /// Whether device nodes and links are there as the files name them.
+    pub(super) has_nodes: bool,
+}
+
+/// What stands in the way of a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Blocked {
+    /// An instance that would have to go is in use.
+    Held(Held),
+    /// Slurm could not bear it beside the jobs that run.
+    Slurm(String),
+}
+
+impl fmt::Display for Blocked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Blocked::Held(held) => held.fmt(f),
+            Blocked::Slurm(why) => f.write_str(why),
+        }
+    }
+}
+
+impl Prepared {
+    /// Whether GPUs or files become others.
+    pub fn changes(&self) -> bool {
+        !self.steps.is_empty() || !self.files.is_empty()
+    }
+
+    /// Whether there is nothing to do at all, in Slurm neither.
+    pub fn is_nothing(&self) -> bool {
+        !self.changes() && self.left.actions.is_empty() && self.interrupted.is_none() && self.has_nodes
+    }
+
+    /// Whether waiting until Slurm's jobs have ended may make it possible.
+    pub(super) fn may_wait(&self) -> bool {
+        !self.blocked.is_empty()
+    }
+}
+
+impl Node<'_> {
+    /// Works out what a wish comes to, with everything that can be checked before the first change.
+    ///
+    /// # Errors
+    /// What no waiting and no option would make possible: a wish that cannot be met, a GPU without MIG, files that
+    /// cannot be rendered. What else would refuse it is [`Prepared::refusal`].
+    pub fn prepare(
+        &self,
+        picture: Picture,
+        wish: &dyn Wish,
+        options: &Options<'_>,
+    ) -> Result<Prepared, ApplyError> {
+        let Picture { inventory: before, seen, .. } = picture;
+        let (targets, in_the_way) = targets(wish, &before)?;
+        let steps = steps(&before, &targets);
+        possible(&before, &steps)?;
+        let expected =
+            Expected::new(&forecast(&before, &steps), self.settings, self.root, |kind| options.writes(kind))?;
+        let foreign = expected.foreign(options.adopt)?;
+        let files = changes(&expected, &seen, options.adopt)?;
+        let has_nodes = !steps.is_empty() || expected.has_nodes(self.root);
+        let table = expected.table;
+
+        let changes = !steps.is_empty() || !files.is_empty();
+        let in_use = in_use(&before, &steps);
+        let beside_jobs = match changes || options.tell_slurm {
+            true => self.site.allow(&seen, &table.records),
+            false => Ok(()),
+        };
+        let (blocked, refusal) = blocked(in_the_way, in_use, beside_jobs);
+        let refusal = match foreign.is_empty() {
+            true => refusal,
+            false => refusal.or(Some(PublishError::Foreign(foreign).into())),
+        };
+        // What is there already and only waits for the daemons needs no fence: a node that an apply has left waiting
+        // is out of scheduling still, or was put back by somebody who knows why.
+        let fenced = changes
+            && seen.answered
+            && seen.view.is_some()
+            && (!steps.is_empty() || seen.records() != table.records);
+        let mut left = self.site.pending(&seen, &table);
+        let resume =
+            if fenced { self.will_resume(&seen, &left, options) } else { self.site.resume(&seen, &left) };
+        left.actions.extend(resume);
+        let interrupted = Intent::load(self.root)?.filter(|intent| intent.boot == before.boot);
+        Ok(Prepared {
+            before,
+            seen,
+            steps,
+            blocked,
+            files,
+            table,
+            left,
+            fenced,
+            refusal,
+            interrupted,
+            has_nodes,
+        })
+    }
+
+    /// How the fence will be taken back, where it will not be by the change itself: nobody else's drain is.
+    fn will_resume(&self, seen: &Seen, left: &Left, options: &Options<'_>) -> Vec<Action> {
+        let node = || self.site.node.clone();
+        let stands = self.site.resume(seen, left);
+        let theirs = seen.view.as_ref().is_some_and(|view| view.is("DRAIN"));
+        let forgotten = left.actions.iter().any(|action| matches!(action, Action::Delete(_)));
+        if !stands.is_empty() || theirs || forgotten || left.actions.is_empty() {
+            return stands;
+        }
+        vec![if beside_jobs(seen, options) { Action::Release(node()) } else { Action::Resume(node()) }]
+    }
+}
+
+/// Whether jobs stay on the node while it changes.
+pub(super) fn beside_jobs(seen: &Seen, options: &Options<'_>) -> bool {
+    options.drain.is_none() && seen.is_busy()
+}
+
+/// The targets of a wish. Where instances in use are all that is in its way, those it would have if nobody used them,
+/// and who does.
+fn targets(wish: &dyn Wish, inventory: &Inventory) -> Result<(Vec<Target>, Option<ApplyError>), ApplyError> {
+    match wish.targets(inventory) {
+        Ok(targets) => Ok((targets, None)),
+        Err(error) if error.blockers().is_empty() => Err(error.into()),
+        Err(error) => {
+            let refusal = in_the_way(inventory, error);
+            let mut idle = inventory.clone();
+            idle.gpus.iter_mut().flat_map(|gpu| &mut gpu.instances).for_each(|i| i.holders.clear());
+            Ok((wish.targets(&idle)?, Some(refusal)))
+        }
+    }
+}
+
+/// Refuses steps that no GPU of this kind can take.
+pub(super) fn possible(inventory: &Inventory, steps: &[Step]) -> Result<(), ApplyError> {
+    for step in steps {
+        let gpu = &inventory.gpus[step.gpu()];
+        if gpu.guest {
+            return Err(ApplyError::Guest(gpu.uuid.clone()));
+        }
+        if gpu.mode == Mode::Unsupported {
+            return Err(ApplyError::NoMig { gpu: gpu.uuid.clone(), model: gpu.model.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// What steps disturb and somebody uses: instances, and GPUs whose mode changes, since that may reset them.
+pub(super) fn in_use(inventory: &Inventory, steps: &[Step]) -> Vec<Held> {
+    let instances = steps.iter().filter_map(|step| disturbed(inventory, step));
+    let instances =
+        instances.map(|(gpu, i)| Held { name: name(gpu, &Slice::of(i)), holders: i.holders.clone() });
+    let switched = steps.iter().filter(|step| matches!(step, Step::Mode { .. }));
+    let gpus = switched.map(|step| &inventory.gpus[step.gpu()]);
+    let gpus = gpus.map(|gpu| Held { name: format!("GPU {}", gpu.index), holders: gpu.holders.clone() });
+    instances.chain(gpus).filter(|held| !held.holders.is_empty()).collect()
+}
+
+/// Everything in the way, and the error that an apply ends with for it.
+fn blocked(
+    in_the_way: Option<ApplyError>,
+    in_use: Vec<Held>,
+    beside_jobs: Result<(), SiteError>,
+) -> (Vec<Blocked>, Option<ApplyError>) {
+    let mut blocked: Vec<Blocked> = in_use.iter().cloned().map(Blocked::Held).collect();
+    if let (true, Some(ApplyError::InTheWay { held, .. })) = (blocked.is_empty(), &in_the_way) {
+        blocked.extend(held.iter().cloned().map(Blocked::Held));
+    }
+    blocked.extend(beside_jobs.as_ref().err().map(|error| Blocked::Slurm(error.to_string())));
+    let busy = (!in_use.is_empty()).then_some(ApplyError::Busy(in_use));
+    let refusal = in_the_way.or(busy).or(beside_jobs.err().map(ApplyError::from));
+    (blocked, refusal)
+}

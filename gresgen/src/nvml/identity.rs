@@ -1,0 +1,91 @@
+//! What a GPU says of itself, one fact at a time.
+
+use mig::Architecture;
+use nvml_wrapper::Device;
+use nvml_wrapper::error::NvmlError;
+
+use super::answer::{Fault, lie};
+use super::code::Code;
+use super::geometry::architecture;
+use super::raw::Handle;
+use crate::inventory::Mode;
+
+/// Highest minor number of a GPU (open-gpu-kernel-modules, nv-chardev-numbers.h), hence one less than the GPUs a node
+/// can have.
+pub(super) const MAX_MINOR: u32 = 247;
+
+pub(super) fn minor(device: &Device<'_>) -> Result<u32, Fault> {
+    let minor = device.minor_number()?;
+    if minor > MAX_MINOR { Err(lie(minor.to_string())) } else { Ok(minor) }
+}
+
+pub(super) fn vbios(handle: Handle<'_>) -> Result<Option<String>, Fault> {
+    match handle.vbios() {
+        Err(Fault::Code(Code::NOT_SUPPORTED | Code::FUNCTION_NOT_FOUND)) => Ok(None),
+        version => version.map(Some),
+    }
+}
+
+pub(super) fn mode(device: &Device<'_>) -> Result<Mode, Fault> {
+    match device.mig_mode() {
+        Ok(mode) if mode.current > 1 || mode.pending > 1 => {
+            Err(lie(format!("the modes {} and {}", mode.current, mode.pending)))
+        }
+        Ok(mode) => Ok(Mode::Known { current: mode.current == 1, pending: mode.pending == 1 }),
+        Err(NvmlError::NotSupported | NvmlError::FailedToLoadSymbol(_)) => Ok(Mode::Unsupported),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// `0000:07:00.0`, as Linux writes it (`%04x:%02x:%02x.%d`) and everybody who types one, from NVML's
+/// `00000000:07:00.0`.
+pub(super) fn pci_address(bus_id: &str) -> Result<String, Fault> {
+    let number = |text: &str| u32::from_str_radix(text, 16).ok().filter(|_| !text.starts_with('+'));
+    let parsed = || {
+        let (domain, rest) = bus_id.split_once(':')?;
+        let (bus, rest) = rest.split_once(':')?;
+        let (device, function) = rest.split_once('.')?;
+        let [domain, bus, device, function] =
+            [number(domain)?, number(bus)?, number(device)?, number(function)?];
+        (bus < 256 && device < 32 && function < 8)
+            .then(|| format!("{domain:04x}:{bus:02x}:{device:02x}.{function}"))
+    };
+    parsed().ok_or_else(|| lie(format!("{bus_id:?}, which is no PCI address")))
+}
+
+/// What not every driver tells of every GPU. Any other failure is one: files must not silently say less than
+/// they did.
+pub(super) fn told<T>(result: Result<T, NvmlError>) -> Result<Option<T>, NvmlError> {
+    match result {
+        Err(NvmlError::NotSupported | NvmlError::FailedToLoadSymbol(_)) => Ok(None),
+        result => result.map(Some),
+    }
+}
+
+/// A generation newer than the bindings comes as the number they did not expect; return codes that they did not
+/// expect come the same way, but begin after 22.
+pub(super) fn generation(device: &Device<'_>) -> Result<Option<Architecture>, NvmlError> {
+    match device.architecture() {
+        Err(NvmlError::UnexpectedVariant(number @ ..=22)) => Ok(architecture(number)),
+        result => Ok(told(result)?.and_then(|known| architecture(known.as_c()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pci_addresses_are_written_as_linux_does() {
+        for (told, written) in [
+            ("00000000:07:00.0", "0000:07:00.0"),
+            ("0000:8A:00.0", "0000:8a:00.0"),
+            ("00010000:01:00.0", "10000:01:00.0"),
+        ] {
+            assert_eq!(pci_address(told).unwrap(), written);
+        }
+        for odd in ["", "07:00.0", "0000:07:00.9", "0000:../..:00.0", "0000:+7:00.0", "0000:107:00.0"] {
+            assert!(pci_address(odd).is_err(), "{odd}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Which processes have which device nodes open, by the numbers of the device: a node may have other names, or have lost
+//! its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::fs;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, FileType, StatxFlags, statx};
+
+/// Major and minor number of a character device.
+pub type Numbers = (u32, u32);
+
+/// How a process has a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Hold {
+    /// It has named it and not opened it (`O_PATH`): the driver knows nothing of that, nor may whoever does it use it.
+    Named,
+    /// It has it open.
+    Open,
+}
+
+/// Who has which device, as far as this process may see: root sees all.
+#[derive(Clone, Debug, Default)]
+pub struct OpenNodes(BTreeMap<Numbers, BTreeMap<u32, Hold>>);
+
+impl OpenNodes {
+    /// Looks through the descriptors of all processes for these devices.
+    pub fn read(devices: &BTreeSet<Numbers>) -> Self {
+        let mut found = OpenNodes::default();
+        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+        for pid in processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()) {
+            let folder = format!("/proc/{pid}/fd");
+            let descriptors = fs::read_dir(&folder).into_iter().flatten().flatten();
+            for descriptor in descriptors.map(|entry| entry.file_name()) {
+                let Some(numbers) = device(&Path::new(&folder).join(&descriptor)) else { continue };
+                if devices.contains(&numbers) {
+                    let holders = found.0.entry(numbers).or_default();
+                    let hold = holders.entry(pid).or_insert(Hold::Named);
+                    *hold = (*hold).max(how(pid, &descriptor));
+                }
+            }
+        }
+        found
+    }
+
+    /// Processes that have a device open.
+    pub fn of(&self, numbers: Numbers) -> impl Iterator<Item = u32> {
+        self.all(numbers).filter(|(_, hold)| *hold == Hold::Open).map(|(pid, _)| pid)
+    }
+
+    /// Processes with a descriptor of a device, and what it is good for.
+    pub fn all(&self, numbers: Numbers) -> impl Iterator<Item = (u32, Hold)> {
+        self.0.get(&numbers).into_iter().flatten().map(|(pid, hold)| (*pid, *hold))
+    }
+}
+
+/// The numbers of an open file, if it is a character device. The link leads to the file itself, whatever its path leads
+/// to now; a network file system is not asked, which might never answer.
+fn device(descriptor: &Path) -> Option<Numbers> {
+    let status = statx(CWD, descriptor, AtFlags::STATX_DONT_SYNC, StatxFlags::TYPE).ok()?;
+    let is_device = FileType::from_raw_mode(status.stx_mode.into()) == FileType::CharacterDevice;
+    is_device.then_some((status.stx_rdev_major, status.stx_rdev_minor))
+}
+
+/// Whether a descriptor was really opened. One that cannot be read any more counts: the process may have another.
+fn how(pid: u32, descriptor: &OsStr) -> Hold {
+    /// Of a descriptor that only names a file (Linux include/uapi/asm-generic/fcntl.h; proc(5), fdinfo). The mode of the
+    /// link would not tell: one opened for ioctl(2) alone, with access mode 3, has none either.
+    const O_PATH: u32 = 0o10_000_000;
+    let info =
+        fs::read_to_string(Path::new(&format!("/proc/{pid}/fdinfo")).join(descriptor)).unwrap_or_default();
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+    let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok());
+    if flags.is_some_and(|flags| flags & O_PATH != 0) { Hold::Named } else { Hold::Open }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use rustix::fs::{Mode, OFlags, open};
+
+    use super::*;
+
+    /// Linux devices.txt: 1 char, memory devices.
+    const FULL: Numbers = (1, 7);
+    const ZERO: Numbers = (1, 5);
+
+    #[test]
+    fn a_device_is_known_by_its_numbers() {
+        let own = std::process::id();
+        let read = || OpenNodes::read(&BTreeSet::from([FULL, ZERO]));
+        let _named = open("/dev/full", OFlags::PATH, Mode::empty()).unwrap();
+        let nodes = read();
+        assert!(nodes.all(FULL).any(|holder| holder == (own, Hold::Named)));
+        assert!(nodes.of(FULL).all(|pid| pid != own), "a name is no use of it");
+        // The access mode that is neither reading nor writing (open(2), "File access mode").
+        let control = open("/dev/full", OFlags::RDWR | OFlags::WRONLY, Mode::empty()).unwrap();
+        assert!(read().of(FULL).any(|pid| pid == own), "open for ioctl alone");
+        drop(control);
+        let _zero = File::open("/dev/zero").unwrap();
+        let nodes = read();
+        assert!(nodes.of(ZERO).any(|pid| pid == own) && nodes.of(FULL).all(|pid| pid != own));
+        assert!(read().of((1, 3)).next().is_none(), "only what was asked for");
+    }
+}

@@ -1,0 +1,137 @@
+//! The record of one job, as `scontrol -d -o show job` prints it.
+//!
+//! Users write much of it: name, comment, paths, the command line. slurmctld quotes none of that, and prints it before
+//! and behind what it says itself (`slurm_sprint_job_info`, src/api/job_info.c; from 25.11 src/scontrol/info_job.c).
+//! What is the job's part of the nodes stands between two words that slurmctld writes once:
+//!
+//! ```text
+//! … JOB_GRES=gpu:1   Nodes=n1 CPU_IDs=0 Mem=0 GRES=gpu:1(IDX:0)   Nodes=n2 …  MinCPUsNode=1 …
+//! ```
+//!
+//! A text that holds the first word again makes the record unreadable, and says nothing else.
+
+use super::devices::{Devices, devices};
+use crate::slurm::hostlist;
+
+/// Begins a job's part of its nodes.
+const BEGIN: &str = "JOB_GRES=";
+/// Begins what follows it.
+const END: &str = "MinCPUsNode=";
+
+/// The GPU devices of a job on a node with `gpus` of them, by the job's record; `None` where the record does not say.
+pub(super) fn devices_on(record: &str, node: &str, gpus: usize) -> Option<Devices> {
+    let mut parts = record.split(BEGIN);
+    let (before, part, None) = (parts.next()?, parts.next()?, parts.next()) else { return None };
+    before.ends_with(char::is_whitespace).then_some(())?;
+    let mut words = part.split_ascii_whitespace();
+    // All GRES of the job on all its nodes.
+    words.next()?;
+    let mut found = None;
+    loop {
+        let word = words.next()?;
+        if word.starts_with(END) {
+            return found;
+        }
+        let names = word.strip_prefix("Nodes=")?;
+        words.next()?.strip_prefix("CPU_IDs=")?;
+        words.next()?.strip_prefix("Mem=")?;
+        let gres = words.next()?.strip_prefix("GRES=")?;
+        if hostlist::expand(names).ok()?.iter().any(|name| name == node) {
+            // No node is in two groups.
+            found.is_none().then_some(())?;
+            found = Some(devices(gres, gpus));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A record with a text in each place where users write, those that slurmctld prints first and last.
+    fn record(name: &str, free: &str) -> String {
+        format!(
+            "JobId=2 JobName={name} UserId=ada(1000) GroupId=ada(1000) MCS_label=N/A JobState=RUNNING Reason=None \
+             WCKey={free} ReqNodeList=(null) NodeList=n[1-3] NumNodes=3 TRES=cpu=1,mem=1M CoreSpec=* \
+             JOB_GRES=gpu:3g.20gb:1,gpu:1g.5gb:2   Nodes=n1 CPU_IDs=7 Mem=1 \
+             GRES=gpu:3g.20gb:1(IDX:2),gpu:1g.5gb:2(IDX:0,4)   Nodes=n[2-3] CPU_IDs=7 Mem=1 \
+             GRES=gpu:1g.5gb:1(IDX:0),fpga:2(IDX:9) MinCPUsNode=1 Features=(null) Command=/bin/{free} \
+             SubmitLine=sbatch -J {name} WorkDir=/home/{free} Comment={free} StdErr=/{free} StdOut=/{free} \
+             TresPerNode=gres:gpu:3g.20gb:1"
+        )
+    }
+
+    fn on(record: &str, node: &str) -> Option<BTreeSet<usize>> {
+        match devices_on(record, node, 5)? {
+            Devices::Listed(indexes) => Some(indexes),
+            Devices::Unlisted => panic!("{record}"),
+        }
+    }
+
+    #[test]
+    fn a_job_is_read_for_one_of_its_nodes() {
+        let record = record("wrap", "");
+        assert_eq!(on(&record, "n1"), Some(BTreeSet::from([0, 2, 4])));
+        assert_eq!(on(&record, "n3"), Some(BTreeSet::from([0])));
+        assert_eq!(on(&record, "n4"), None);
+    }
+
+    #[test]
+    fn a_text_that_looks_like_a_record_does_not_count() {
+        let hide = "x\nJobId=2 Nodes=n1 CPU_IDs=0 Mem=0 GRES=none MinCPUsNode=1";
+        let all = "x Nodes=n1 CPU_IDs=0 Mem=0 GRES=gpu:1(IDX:0-99999999999) y";
+        for text in [hide, all, "UserId=root(0)", "\u{fffd}\u{1b}[2J"] {
+            assert_eq!(on(&record("a", text), "n1"), Some(BTreeSet::from([0, 2, 4])), "{text:?}");
+            assert_eq!(on(&record(text, "a"), "n1"), Some(BTreeSet::from([0, 2, 4])), "{text:?}");
+        }
+        for text in ["JOB_GRES=gpu:1 Nodes=n1 CPU_IDs=0 Mem=0 GRES= MinCPUsNode=1", "JOB_GRES="] {
+            assert_eq!(on(&record("a", text), "n1"), None, "{text:?}");
+            assert_eq!(on(&record(text, "a"), "n1"), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_record_without_its_nodes_says_nothing() {
+        for part in [
+            "",
+            "JOB_GRES=",
+            "JOB_GRES=gpu:1 ",
+            "JOB_GRES=gpu:1 MinCPUsNode=1",
+            "JOB_GRES=gpu:1 Nodes=n1 Mem=0",
+        ] {
+            assert_eq!(devices_on(&format!("JobId=1 {part}"), "n1", 5), None, "{part}");
+        }
+        let list =
+            "JobId=1 JOB_GRES=gpu:1 Nodes=n[0-99999999] CPU_IDs=0 Mem=0 GRES=gpu:1(IDX:0) MinCPUsNode=1";
+        assert_eq!(devices_on(list, "n1", 5), None);
+    }
+
+    /// Texts that are likely to matter, and any other.
+    fn text() -> impl Strategy<Value = String> {
+        let word = prop_oneof![
+            Just(" Nodes=n1".to_owned()),
+            Just(" CPU_IDs=0 Mem=0".to_owned()),
+            Just(" GRES=gpu:9(IDX:0-8)".to_owned()),
+            Just(" MinCPUsNode=1".to_owned()),
+            Just("\nJobId=2 ".to_owned()),
+            Just(" JOB_GRES".to_owned()),
+            Just("JOB_GRES=".to_owned()),
+            "\\PC{0,12}",
+            any::<String>(),
+        ];
+        prop::collection::vec(word, 0..6).prop_map(|words| words.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn texts_of_users_change_nothing(name in text(), free in text()) {
+            let without = on(&record("wrap", ""), "n1");
+            let spoiled = name.contains(BEGIN) || free.contains(BEGIN);
+            prop_assert_eq!(on(&record(&name, &free), "n1"), if spoiled { None } else { without });
+        }
+    }
+}

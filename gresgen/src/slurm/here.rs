@@ -1,0 +1,246 @@
+//! This host as Slurm knows it: where its slurm.conf is, which node it is, and whether that node was ever in service.
+//!
+//! A slurmd says all of that of itself: on its command line, in its environment. Only processes of root are believed,
+//! and by their program, not by the name they give themselves. Under a root other than `/`, which stands for another
+//! host, no process counts.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use super::control::{Control, ControlError, NodeView};
+use super::{Settings, hostlist};
+use crate::devices::boot_id;
+use crate::root::Root;
+
+mod conf;
+mod daemon;
+
+use conf::{Conf, Line};
+use daemon::Daemon;
+
+/// Why this host is not known as a node.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum HereError {
+    /// A slurmd is in service, and its slurm.conf is nowhere to be found.
+    #[error("{0}: is Slurm's, and no slurm.conf is found on this host")]
+    NoConfiguration(String),
+    /// Several nodes are on this host.
+    #[error("this host: is more than one node of Slurm: {}", .0.join(", "))]
+    Several(Vec<String>),
+}
+
+/// Where a build of Slurm or a distribution of one keeps slurm.conf: Debian and packages of most sites, Debian before
+/// 20.11, a build's own default with a prefix of /usr/local (`./configure`), Slurm on Google Cloud (slurm-gcp), AWS
+/// ParallelCluster.
+const PLACES: [&str; 5] =
+    ["/etc/slurm", "/etc/slurm-llnl", "/usr/local/etc", "/usr/local/etc/slurm", "/opt/slurm/etc"];
+
+/// Where a slurmd without a slurm.conf of its own keeps what slurmctld sent it: a link that slurmd makes, and the
+/// default of SlurmdSpoolDir (slurm.conf(5); src/slurmd/slurmd/slurmd.c, `_establish_configuration`).
+const CACHES: [&str; 2] = ["/run/slurm/conf", "/var/spool/slurmd/conf-cache"];
+
+/// The slurm.conf of this host; `None` where no Slurm is set up. Slurm's commands are made to read the same where they
+/// would not find it.
+///
+/// # Errors
+/// [`HereError::NoConfiguration`].
+pub fn configuration(root: &Root) -> Result<Option<PathBuf>, HereError> {
+    // What the commands do themselves: the variable, else what they were built with (src/common/read_config.c).
+    if let Some(path) = std::env::var_os("SLURM_CONF").filter(|path| !path.is_empty()) {
+        let path = PathBuf::from(path);
+        let below = root.path(&path);
+        return Ok(Some(if !path.exists() && below.exists() { below } else { path }));
+    }
+    let daemons = daemons(root);
+    let told = daemons.iter().filter_map(|daemon| daemon.configuration.clone()).find(|path| path.exists());
+    let places = PLACES.iter().chain(&CACHES).map(|place| root.path(place).join("slurm.conf"));
+    let found = told.or_else(|| places.chain(beside_commands(root)).find(|path| path.exists()));
+    if !root.is_host() {
+        return Ok(found);
+    }
+    match found {
+        Some(path) => {
+            super::control::use_configuration(path.clone());
+            Ok(Some(path))
+        }
+        None => sign(root).map_or(Ok(None), |sign| Err(HereError::NoConfiguration(sign))),
+    }
+}
+
+/// The directory of this host's slurm.conf, with the files beside it.
+pub fn directory(root: &Root) -> Option<PathBuf> {
+    configuration(root).ok().flatten().and_then(|path| path.parent().map(Path::to_owned))
+}
+
+/// Where a build with a prefix of its own has it: `PREFIX/bin/scontrol` reads `PREFIX/etc/slurm.conf`.
+fn beside_commands(root: &Root) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").filter(|_| root.is_host())?;
+    let program =
+        std::env::split_paths(&path).map(|folder| folder.join("scontrol")).find(|file| file.exists())?;
+    let prefix = program.canonicalize().ok()?.parent()?.parent()?.to_owned();
+    ["etc/slurm.conf", "etc/slurm/slurm.conf"].iter().map(|conf| prefix.join(conf)).find(|path| path.exists())
+}
+
+/// slurmctld, where Slurm's commands can ask it at all: they wait a minute for a file that slurm.conf includes and that
+/// is not there (seen on 22.05.8), as before the first `apply` of a node, and no daemon starts without it.
+///
+/// # Errors
+/// [`ControlError`].
+pub fn reach(root: &Root) -> Result<Control, ControlError> {
+    let missing = configuration(root).ok().flatten().map(|path| Conf::read(&path).missing);
+    match missing.unwrap_or_default().first() {
+        Some(file) => Err(ControlError::Unreachable(format!(
+            "slurm.conf includes {}, which is not there",
+            file.display()
+        ))),
+        None => Control::connect(),
+    }
+}
+
+/// Slurm's name of this node: what the settings or slurmd's environment say, what a slurmd that runs was told, the node
+/// of slurm.conf or of slurmctld that is this host, or the host name up to its first dot, as slurmd takes it
+/// (slurm.conf(5), NodeName).
+///
+/// # Errors
+/// [`HereError::Several`] where that is more than one.
+pub fn node_name(
+    root: &Root,
+    settings: &Settings,
+    configuration: Option<&Path>,
+) -> Result<String, HereError> {
+    if let Some(name) = settings.node.clone().or_else(|| std::env::var("SLURMD_NODENAME").ok()) {
+        return Ok(name);
+    }
+    let host = Host::this();
+    let named: BTreeSet<String> =
+        settings.nodes.iter().flat_map(|node| hostlist::expand(&node.names).unwrap_or_default()).collect();
+    let daemons: BTreeSet<String> = daemons(root).into_iter().filter_map(|daemon| daemon.node).collect();
+    // The settings may be about this host while the slurmd that runs is another node's, as at a boot.
+    let own = host.names.iter().find(|name| named.contains(*name)).cloned();
+    if let Some(name) =
+        one(daemons, &host, &named)?.filter(|name| own.is_none() || named.contains(name)).or(own)
+    {
+        return Ok(name);
+    }
+    let Some(path) = configuration else { return Ok(host.short().to_owned()) };
+    if let Some(name) = one(host.nodes(&Conf::read(path).nodes), &host, &named)? {
+        return Ok(name);
+    }
+    let views = reach(root).and_then(Control::nodes).unwrap_or_default();
+    let views: Vec<Line> = views.iter().map(Line::from).collect();
+    Ok(one(host.nodes(&views), &host, &named)?.unwrap_or_else(|| host.short().to_owned()))
+}
+
+/// Other nodes that have a slurmd on this host.
+pub fn neighbours(root: &Root, node: &str) -> Vec<String> {
+    let names: BTreeSet<String> = daemons(root).into_iter().filter_map(|daemon| daemon.node).collect();
+    names.into_iter().filter(|name| name != node).collect()
+}
+
+/// The host name up to its first dot.
+pub fn host_name() -> String {
+    Host::this().short().to_owned()
+}
+
+/// The one among these names; where they are several, the one of this host's own name, or the one that the settings
+/// are about.
+fn one(names: BTreeSet<String>, host: &Host, named: &BTreeSet<String>) -> Result<Option<String>, HereError> {
+    let own = host.names.iter().find(|name| names.contains(*name));
+    let mut meant = names.intersection(named);
+    match (names.len(), own, meant.next(), meant.next()) {
+        (0, ..) => Ok(None),
+        (1, ..) => Ok(names.into_iter().next()),
+        (_, _, Some(name), None) => Ok(Some(name.clone())),
+        (_, Some(name), ..) => Ok(Some(name.clone())),
+        _ => Err(HereError::Several(names.into_iter().collect())),
+    }
+}
+
+/// Names of the nodes that slurmctld has on this host, `view` being all of its nodes.
+pub fn other_names(views: &[NodeView]) -> Vec<String> {
+    let lines: Vec<Line> = views.iter().map(Line::from).collect();
+    Host::this().nodes(&lines).into_iter().collect()
+}
+
+/// Whether Slurm works on this host now: a slurmd runs, or a step of a job of one that was stopped.
+pub fn in_service(root: &Root) -> bool {
+    daemon::any(root).is_some()
+}
+
+/// Whether a job of Slurm may have come to this host since its boot, or a slurmd has loaded the devices. Where that is
+/// not so, slurmctld need not be there to be asked.
+pub fn was_in_service(root: &Root) -> bool {
+    sign(root).is_some()
+}
+
+/// What says that Slurm was here since the boot.
+fn sign(root: &Root) -> Option<String> {
+    let loaded = root.path(Root::LOADED_MAP);
+    // Only a map that is surely of another boot says nothing about this one.
+    let stale =
+        || device_map::load(&loaded).is_ok_and(|map| boot_id(root).is_ok_and(|boot| boot != map.boot));
+    daemon::any(root).or_else(|| (loaded.exists() && !stale()).then(|| loaded.display().to_string()))
+}
+
+fn daemons(root: &Root) -> Vec<Daemon> {
+    if root.is_host() { daemon::slurmds() } else { Vec::new() }
+}
+
+/// This host by what others call it.
+struct Host {
+    /// The short name, and the full one where it differs.
+    names: Vec<String>,
+    /// Its own addresses, but for loopback.
+    addresses: BTreeSet<String>,
+}
+
+impl Host {
+    fn this() -> Self {
+        let full = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let short = full.split('.').next().unwrap_or_default().to_owned();
+        let names = if short == full { vec![short] } else { vec![short, full] };
+        let read = |file| fs::read_to_string(file).unwrap_or_default();
+        Host { names, addresses: addresses(&read("/proc/net/fib_trie"), &read("/proc/net/if_inet6")) }
+    }
+
+    fn short(&self) -> &str {
+        self.names.first().map(String::as_str).unwrap_or_default()
+    }
+
+    /// The nodes that are this host: by their own name, else by that of their host, else by their address.
+    fn nodes(&self, lines: &[Line]) -> BTreeSet<String> {
+        let by = |is: &dyn Fn(&Line) -> bool| -> BTreeSet<String> {
+            lines.iter().filter(|line| is(line)).map(|line| line.name.clone()).collect()
+        };
+        let named = |text: &str| self.names.iter().any(|name| name == text);
+        let own = by(&|line| named(&line.name));
+        let hosted = by(&|line| named(&line.host));
+        let reached = || by(&|line| named(&line.address) || self.addresses.contains(&line.address));
+        [own, hosted].into_iter().find(|nodes| !nodes.is_empty()).unwrap_or_else(reached)
+    }
+}
+
+/// Addresses of this host's interfaces: `|-- 10.0.0.1` before `/32 host LOCAL` (proc(5), Linux net/ipv4/fib_trie.c), and
+/// the first word of each line of if_inet6.
+fn addresses(trie: &str, inet6: &str) -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
+    let mut last = "";
+    for line in trie.lines() {
+        if let Some(address) = line.trim().strip_prefix("|-- ") {
+            last = address;
+        } else if line.trim() == "/32 host LOCAL" && !last.starts_with("127.") {
+            all.insert(last.to_owned());
+        }
+    }
+    let inet6 =
+        inet6.lines().filter_map(|line| u128::from_str_radix(line.split_whitespace().next()?, 16).ok());
+    let inet6 = inet6.map(std::net::Ipv6Addr::from).filter(|address| !address.is_loopback());
+    all.extend(inet6.map(|address| address.to_string()));
+    all
+}
+
+#[cfg(test)]
+mod tests;

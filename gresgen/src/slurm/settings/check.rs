@@ -1,0 +1,254 @@
+//! What can be wrong with the `slurm:` section whatever the node has.
+//!
+//! Found when the configuration is read, so that `plan` says it before anything is done.
+
+use super::{NodeEntry, Settings};
+use crate::slurm::hostlist::{self, MAX_NAMES};
+use crate::slurm::names::{Names, TypeName};
+use crate::slurm::release::CgroupKey;
+
+/// A value of the section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// `node`.
+    Node,
+    /// `names` of an entry of `nodes`.
+    NodeNames(usize),
+    /// `attributes` of an entry of `nodes`.
+    NodeAttributes(usize),
+    /// `types.pattern`.
+    Pattern,
+    /// A name of `types.models`.
+    Model(String),
+    /// A name of `types.aliases`.
+    Alias(String),
+    /// A key of `cgroup`.
+    Cgroup(String),
+    /// An entry of `gres-types`; past the last one, the list.
+    GresType(usize),
+    /// A key of `paths`.
+    Path(&'static str),
+    /// `plugin.path`.
+    PluginPath,
+    /// A key of `plugin.arguments`.
+    PluginArgument(String),
+}
+
+/// What is wrong, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The value.
+    pub place: Place,
+    /// What is wrong with it, as a sentence that names it.
+    pub what: String,
+    /// Whether the hardware of the node is missing, which `slurmd -C` prints.
+    pub hardware: bool,
+}
+
+/// The attributes of a node's line: those that are written as they are, and its GRES.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attributes {
+    /// `CPUs=64 RealMemory=515000`.
+    pub rest: String,
+    /// Value of `Gres=`, which is joined with ours.
+    pub gres: String,
+}
+
+/// Attributes that tell slurmctld how many CPUs a node has (slurm.conf(5)); without any it takes the node for one
+/// of one CPU.
+const CPUS: [&str; 4] = ["CPUs", "Sockets", "SocketsPerBoard", "CoresPerSocket"];
+
+impl Attributes {
+    /// Whether they say how many CPUs there are.
+    pub fn have_cpus(&self) -> bool {
+        let keys = self.rest.split_whitespace().filter_map(|word| word.split_once('='));
+        keys.into_iter().any(|(key, _)| CPUS.iter().any(|cpus| key.eq_ignore_ascii_case(cpus)))
+    }
+
+    /// The value of a number among them, as `RealMemory`.
+    pub fn number(&self, key: &str) -> Option<u64> {
+        let mut words = self.rest.split_whitespace().rev().filter_map(|word| word.split_once('='));
+        words.find(|(name, _)| name.eq_ignore_ascii_case(key))?.1.parse().ok()
+    }
+}
+
+impl NodeEntry {
+    /// Its attributes.
+    ///
+    /// # Errors
+    /// Why they fit no line of slurm.conf, as a phrase.
+    pub fn parts(&self) -> Result<Attributes, String> {
+        if self.attributes.contains(|c: char| c.is_control() || c == '#') {
+            return Err("attributes stand on one line and hold no '#'".to_owned());
+        }
+        // It joins the line with the one after it, or takes the next sign's meaning away.
+        if self.attributes.contains('\\') {
+            return Err("attributes hold no '\\': Slurm would read the next line with them".to_owned());
+        }
+        let mut rest: Vec<&str> = Vec::new();
+        let mut gres = "";
+        for word in self.attributes.split_whitespace() {
+            match word.split_once('=') {
+                Some((key, _)) if key.eq_ignore_ascii_case("NodeName") => {
+                    return Err("NodeName= is written from names; remove it".to_owned());
+                }
+                Some((key, value)) if key.eq_ignore_ascii_case("Gres") => gres = value,
+                _ => rest.push(word),
+            }
+        }
+        if names(gres).any(|name| name.eq_ignore_ascii_case("gpu")) {
+            return Err("Gres=gpu is written from the hardware; remove it".to_owned());
+        }
+        Ok(Attributes { rest: rest.join(" "), gres: gres.to_owned() })
+    }
+}
+
+/// Names of GRES in a value of `Gres=`.
+fn names(gres: &str) -> impl Iterator<Item = &str> {
+    gres.split(',').filter(|entry| !entry.is_empty()).map(|entry| entry.split(':').next().unwrap_or(entry))
+}
+
+impl Settings {
+    /// Checks what can be checked without a node.
+    ///
+    /// # Errors
+    /// The first fault.
+    pub fn check(&self) -> Result<(), Fault> {
+        if let Some(node) = self.node.as_ref().filter(|node| !hostlist::is_name(node)) {
+            return fault(Place::Node, format!("slurm.node {node:?}: not a node name"));
+        }
+        self.check_nodes()?;
+        self.check_types()?;
+        self.check_cgroup()?;
+        self.check_paths()?;
+        self.check_plugin()
+    }
+
+    fn check_nodes(&self) -> Result<(), Fault> {
+        let mut room = MAX_NAMES;
+        for (at, entry) in self.nodes.iter().enumerate() {
+            let place = Place::NodeNames(at);
+            let names = match hostlist::expand(&entry.names) {
+                Ok(names) => names,
+                Err(error) => return fault(place, format!("slurm.nodes: {error}")),
+            };
+            let Some(left) = room.checked_sub(names.len()) else {
+                return fault(place, format!("slurm.nodes: more than {MAX_NAMES} names"));
+            };
+            room = left;
+            let place = Place::NodeAttributes(at);
+            let named = |what: String| format!("slurm.nodes {:?}: {what}", entry.names);
+            let attributes = match entry.parts() {
+                Ok(attributes) => attributes,
+                Err(what) => return fault(place, named(what)),
+            };
+            if !attributes.have_cpus() {
+                let what = "no CPUs= in the attributes, so slurmctld would take a node for one of one CPU";
+                return Err(Fault { place, what: named(what.to_owned()), hardware: true });
+            }
+            if let Some(gres) = self.unlisted(&attributes.gres) {
+                let list = self.gres_types.0.join(",");
+                let what =
+                    format!("Gres={gres} is not in slurm.gres-types ({list}), so slurmctld would drop it");
+                return fault(place, named(format!("{what}; add {gres} there")));
+            }
+        }
+        Ok(())
+    }
+
+    /// The first GRES that is not in the `GresTypes=` that is written. Slurm ignores the case of GRES names.
+    fn unlisted<'a>(&self, gres: &'a str) -> Option<&'a str> {
+        let listed = |name: &str| self.gres_types.0.iter().any(|g| g.eq_ignore_ascii_case(name));
+        names(gres).find(|name| !self.gres_types.0.is_empty() && !listed(name))
+    }
+
+    fn check_types(&self) -> Result<(), Fault> {
+        for (place, names) in
+            [(Place::Model as fn(String) -> Place, &self.types.models), (Place::Alias, &self.types.aliases)]
+        {
+            for (key, name) in names {
+                if let Err(error) = TypeName::new(name) {
+                    return fault(place(key.clone()), error.to_string());
+                }
+            }
+        }
+        match Names::new(&self.types) {
+            Ok(_) => {}
+            Err(error) => return fault(Place::Pattern, error.to_string()),
+        }
+        for (at, name) in self.gres_types.0.iter().enumerate() {
+            if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b)) || name.is_empty() {
+                return fault(
+                    Place::GresType(at),
+                    format!("slurm.gres-types {name:?}: not the name of a GRES"),
+                );
+            }
+        }
+        let mut types = self.gres_types.0.iter();
+        match self.gres_types.0.is_empty() || types.any(|name| name.eq_ignore_ascii_case("gpu")) {
+            true => Ok(()),
+            false => fault(
+                Place::GresType(self.gres_types.0.len()),
+                "slurm.gres-types: gpu is missing; add it, or leave the line to slurm.conf with []"
+                    .to_owned(),
+            ),
+        }
+    }
+
+    fn check_cgroup(&self) -> Result<(), Fault> {
+        for key in self.cgroup.keys() {
+            let what = match self.release.map(|release| (release, release.cgroup_key(key))) {
+                _ if key.eq_ignore_ascii_case("ConstrainDevices") => "the renderer writes it".to_owned(),
+                Some((release, CgroupKey::Gone)) => format!("Slurm {release} does not read it; remove it"),
+                _ if crate::slurm::Release::latest().cgroup_key(key) == CgroupKey::Unknown => {
+                    "no release reads it that gresgen knows; it may stand below the kept line of cgroup.conf"
+                        .to_owned()
+                }
+                _ => continue,
+            };
+            return fault(Place::Cgroup(key.clone()), format!("slurm.cgroup {key}: {what}"));
+        }
+        Ok(())
+    }
+
+    fn check_paths(&self) -> Result<(), Fault> {
+        let paths = &self.paths;
+        for (key, path) in [
+            ("gres-conf", &paths.gres_conf),
+            ("cgroup-conf", &paths.cgroup_conf),
+            ("node-conf", &paths.node_conf),
+            ("plugstack-conf", &paths.plugstack_conf),
+        ] {
+            let absolute = |path: &String| path.starts_with('/') && !path.contains(char::is_control);
+            if let Some(path) = path.as_ref().filter(|path| !absolute(path)) {
+                return fault(Place::Path(key), format!("slurm.paths.{key} {path:?}: not an absolute path"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_plugin(&self) -> Result<(), Fault> {
+        let is_word = |text: &str| {
+            !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '#')
+        };
+        if !is_word(&self.plugin.path) {
+            let what =
+                format!("slurm.plugin.path {:?}: not one word, as plugstack.conf needs it", self.plugin.path);
+            return fault(Place::PluginPath, what);
+        }
+        for (key, value) in &self.plugin.arguments {
+            let what = match (is_word(key) && !key.contains('='), is_word(&value.0)) {
+                (false, _) => "not one word, as plugstack.conf needs it".to_owned(),
+                (_, false) => format!("{:?} is not one word, as plugstack.conf needs it", value.0),
+                _ => continue,
+            };
+            let place = Place::PluginArgument(key.clone());
+            return fault(place, format!("slurm.plugin.arguments {key:?}: {what}"));
+        }
+        Ok(())
+    }
+}
+
+fn fault(place: Place, what: String) -> Result<(), Fault> {
+    Err(Fault { place, what, hardware: false })
+}

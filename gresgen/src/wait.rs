@@ -1,0 +1,111 @@
+//! Waiting for something that comes about elsewhere: bounded, and over at once when a signal asks for it.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+/// Whether SIGINT or SIGTERM came, and which. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Stop(Arc<AtomicUsize>);
+
+impl Stop {
+    /// Set from now on when one of the signals comes, which no longer end the process by themselves.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn on_signals() -> io::Result<Self> {
+        let stop = Stop::default();
+        for signal in [SIGINT, SIGTERM] {
+            signal_hook::flag::register_usize(signal, Arc::clone(&stop.0), signal as usize)?;
+        }
+        Ok(stop)
+    }
+
+    /// Whether to stop.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether it was a person at a terminal (SIGINT), and not systemd, who has no more patience.
+    pub fn is_by_person(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == SIGINT as usize
+    }
+}
+
+/// Why a wait ended without what was waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended<E> {
+    /// A signal came.
+    Stopped,
+    /// Time is up; why the last attempt failed.
+    Late(E),
+}
+
+/// Tries until it works, `limit` has passed or a signal comes. There is one attempt at least.
+///
+/// # Errors
+/// [`Ended`].
+pub fn until<T, E>(
+    limit: Duration,
+    pause: Duration,
+    stop: &Stop,
+    mut attempt: impl FnMut() -> Result<T, E>,
+) -> Result<T, Ended<E>> {
+    /// A signal does not cut std's sleep short.
+    const BREATH: Duration = Duration::from_millis(50);
+    let start = Instant::now();
+    loop {
+        let outcome = attempt();
+        // A terminal's Ctrl-C ends the command that was asked as well, and its failure says nothing then.
+        match outcome {
+            Ok(value) => return Ok(value),
+            Err(_) if stop.is_set() => return Err(Ended::Stopped),
+            Err(error) if start.elapsed() + pause > limit => return Err(Ended::Late(error)),
+            Err(_) => {}
+        }
+        let next = Instant::now() + pause;
+        while let Some(left) = next.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            if stop.is_set() {
+                return Err(Ended::Stopped);
+            }
+            sleep(left.min(BREATH));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAUSE: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn waiting_ends_with_success_or_with_the_limit() {
+        let mut tries = 0;
+        let third = until(Duration::from_secs(30), PAUSE, &Stop::default(), || {
+            tries += 1;
+            if tries == 3 { Ok(tries) } else { Err("not yet") }
+        });
+        assert_eq!(third, Ok(3));
+        let never = until::<(), _>(Duration::ZERO, PAUSE, &Stop::default(), || Err("never"));
+        assert_eq!(never, Err(Ended::Late("never")));
+    }
+
+    #[test]
+    fn a_signal_ends_it_but_not_what_is_there_already() {
+        let stop = Stop::default();
+        let mut tries = 0;
+        let stopped = until::<(), _>(Duration::from_secs(3600), Duration::from_secs(600), &stop, || {
+            tries += 1;
+            stop.0.store(SIGINT as usize, Ordering::Relaxed);
+            Err("never")
+        });
+        assert_eq!((stopped, tries), (Err(Ended::Stopped), 1));
+        assert!(stop.is_by_person());
+        assert_eq!(until::<_, ()>(Duration::ZERO, PAUSE, &stop, || Ok(1)), Ok(1));
+    }
+}
