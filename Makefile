@@ -33,11 +33,12 @@ build:
 release:
 	$(CARGO) build --locked --release
 
-# Form: code, documentation of it, dependencies, scripts, packages. docs/testing.md says who judges what.
+# Form: code, documentation of it (for those who change the code, hence of private items too), dependencies, scripts,
+# packages. docs/testing.md says who judges what.
 lint: setup-lint release
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --quiet --workspace --no-deps --document-private-items
+	RUSTDOCFLAGS="-Dwarnings -Arustdoc::private_intra_doc_links" $(CARGO) doc --locked --quiet --workspace --no-deps --document-private-items
 	tests/lint/dependencies
 	tests/lint/shell
 	tests/lint/packages $(BUILD)
