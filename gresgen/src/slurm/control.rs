@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 pub use command::use_configuration;
 pub use devices::Devices;
 pub use listing::Listing;
-pub use node::NodeView;
+pub use node::{NodeView, gpus};
 
 use super::release::{Release, UnknownRelease};
 use super::transition::reservation;

@@ -28,24 +28,12 @@ pub struct NodeView {
 impl NodeView {
     /// Reads one line of `scontrol -d -o show node`.
     pub fn parse(line: &str) -> Option<Self> {
-        value(line, "State")?;
-        Self::parse_line(line)
-    }
-
-    /// Reads a NodeName line of slurm.conf, whose words look alike; the name may be a host list.
-    pub fn parse_line(line: &str) -> Option<Self> {
         let value = |key: &str| value(line, key);
         // A `*` is a node that does not answer; `-`, `~` and the like are power states.
-        let state = value("State")
-            .unwrap_or_default()
-            .split('+')
-            .map(|word| word.trim_end_matches(|c: char| !c.is_ascii_alphabetic()));
+        let state =
+            value("State")?.split('+').map(|word| word.trim_end_matches(|c: char| !c.is_ascii_alphabetic()));
         let reason = line.split_once(" Reason=").map(|(_, reason)| reason.trim().to_owned());
-        let gpu = |entry: &str| {
-            let (type_name, count) = gpu(entry)?;
-            Some((type_name, count.parse().ok()?))
-        };
-        let gpus: Vec<_> = entries(value("Gres").unwrap_or_default()).into_iter().filter_map(gpu).collect();
+        let gpus = gpus(value("Gres").unwrap_or_default());
         let word = |key: &str| value(key).unwrap_or_default().to_owned();
         Some(NodeView {
             name: value("NodeName")?.to_owned(),
@@ -97,6 +85,15 @@ fn count(gpus: &[(String, u32)]) -> usize {
 /// The word after `key=`.
 fn value<'a>(line: &'a str, key: &str) -> Option<&'a str> {
     line.split_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+}
+
+/// The GPUs of a `Gres=` of slurmctld or slurm.conf, in its order: type (empty without one) and count.
+pub fn gpus(gres: &str) -> Vec<(String, u32)> {
+    let gpu = |entry: &str| {
+        let (type_name, count) = gpu(entry)?;
+        Some((type_name, count.parse().ok()?))
+    };
+    entries(gres).into_iter().filter_map(gpu).collect()
 }
 
 /// Type and count of a GPU entry: `gpu:2`, `gpu:1g.5gb:2`, each perhaps with `(…)` behind.
