@@ -18,6 +18,7 @@ pub use node::{NodeView, gpus};
 
 use super::release::{Release, UnknownRelease};
 use super::transition::reservation;
+pub(super) use command::within;
 use command::{answer, run};
 
 /// Why Slurm gave no answer.

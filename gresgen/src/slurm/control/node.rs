@@ -1,6 +1,7 @@
 //! What `scontrol -d -o show node` prints about a node.
 
 use super::devices::{self, Devices, entries};
+use crate::slurm::hardware::Hardware;
 
 /// slurmctld's picture of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub struct NodeView {
     pub used: Devices,
     /// How many gpu devices those are, where no share of one is given out.
     pub used_count: Option<u64>,
+    /// Its CPUs and memory.
+    pub hardware: Hardware,
     /// CPUs that jobs have; suspended ones leave theirs.
     pub cpus_allocated: u32,
 }
@@ -44,6 +47,7 @@ impl NodeView {
             used: devices::devices(value("GresUsed").unwrap_or_default(), count(&gpus)),
             used_count: devices::count(value("GresUsed").unwrap_or_default()),
             cpus_allocated: value("CPUAlloc").and_then(|count| count.parse().ok()).unwrap_or_default(),
+            hardware: Hardware::read(line),
             gpus,
         })
     }
