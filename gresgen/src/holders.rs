@@ -82,8 +82,10 @@ fn add(holders: &mut Vec<Holder>, more: impl IntoIterator<Item = Holder>) {
 }
 
 /// Services that keep GPUs open to watch them or to keep the driver up. They do not compute, and the driver says itself
-/// when one is in its way: counting them would refuse every change of MIG mode on every node that has them.
-const SERVICES: [&str; 5] = ["nvidia-persiste", "nv-hostengine", "dcgm-exporter", "nvidia-smi", "nvsm_core"];
+/// when one is in its way: counting them would refuse every change of MIG mode on every node that has them. gresgen is one
+/// for the moment in which it looks, as nvidia-smi is.
+const SERVICES: [&str; 6] =
+    ["nvidia-persiste", "nv-hostengine", "dcgm-exporter", "nvidia-smi", "nvsm_core", "gresgen"];
 
 /// First user id of people (login.defs(5), UID_MIN, as Debian and Red Hat set it): a process of theirs may have any name.
 const FIRST_USER: u32 = 1000;
