@@ -24,6 +24,7 @@ use crate::atomic::{self, Attributes};
 use crate::read;
 use crate::root::Root;
 use crate::slurm::hostlist;
+use crate::slurm::lines::{lines, value};
 use error::io_error;
 use kept::{Fault, Ours};
 
@@ -248,6 +249,27 @@ fn check_others(kind: Kind, path: &Path, old: &[u8], scope: &Scope) -> Result<()
         None => Ok(()),
         Some(_) => Err(FileError::OfOthers { path: path.to_owned(), nodes: hostlist::fold(others) }),
     }
+}
+
+/// The one node that all lines of a file of ours with nodes in them are about; `None` where they are about more or where a
+/// list of them cannot be read.
+pub fn only_node(path: &Path) -> Option<String> {
+    let text = read::bytes(path, read::MAX_TEXT).ok()?;
+    if !text.starts_with(Output::MARKER.as_bytes()) {
+        return None;
+    }
+    let lines = lines(&text);
+    let lists: Vec<String> =
+        lines.iter().filter_map(|line| value(&line.pairs(), "nodename").map(str::to_owned)).collect();
+    let nodes: BTreeSet<String> = lists
+        .iter()
+        .map(|list| hostlist::expand(list))
+        .collect::<Result<Vec<_>, _>>()
+        .ok()?
+        .into_iter()
+        .flatten()
+        .collect();
+    if nodes.len() == 1 { nodes.into_iter().next() } else { None }
 }
 
 impl Ready {

@@ -3,6 +3,7 @@
 mod errors;
 mod life;
 mod models;
+mod moments;
 mod node;
 mod planned;
 mod shared;

@@ -58,6 +58,7 @@ fn boot(session: &Session, global: &Global, args: &Args) -> Outcome {
     let lock = boot::lock(root, args.wait, &stop).map_err(ended);
     let config = session.config(global);
     // What a wrong configuration says of names and paths is not known; those of the last good one are.
+    let configured = config.is_ok();
     let settings = config.as_ref().map(|config| config.slurm.clone()).unwrap_or_default();
     let site = session.site(&settings, session.node_name_if_known(&settings, global));
     let restored = lock.and_then(|lock| {
@@ -75,17 +76,23 @@ fn boot(session: &Session, global: &Global, args: &Args) -> Outcome {
         Err(failure) if in_service => Err(failure.also("the node is in service, and is left as it is")),
         Err(failure) => {
             let there = session.driver().ok().and_then(|driver| driver.inventory(&site.node).ok());
-            let told = boot::give_up(&site, &id, there.as_ref(), &failure.error.to_string())?;
-            let node = &site.node;
-            let told = match told {
+            let reason = failure.error.to_string();
+            let left = boot::give_up(&site, configured, &id, there.as_ref(), &reason);
+            let node = &left.node;
+            let told = match left.drained {
                 Ok(()) => format!("{node} is drained"),
                 Err(error) => format!(
                     "{node} could not be drained ({error}); slurmctld drains it when slurmd registers"
                 ),
             };
-            let gpus = match there {
-                Some(_) => "slurmd can start, with the GPUs as they are",
-                None => "slurmd can start, without GPUs",
+            let gpus = match left.files {
+                Ok(true) => "slurmd can start, with the GPUs as they are",
+                Ok(false) => "slurmd can start, without GPUs",
+                Err(error) => {
+                    let files =
+                        "slurmd finds gres.conf as it was, and ends where a device that it names is gone";
+                    return Err(failure.hint(format!("{files} ({error}); {told}; then: gresgen apply")));
+                }
             };
             Err(failure.hint(format!("{gpus}; {told}; then: gresgen apply")))
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::Options;
 use super::fence::{Fence, Lowered, lower};
 use crate::apply::lock::{Lock, LockError};
+use crate::files;
 use crate::inventory::Inventory;
 use crate::publish::{Expected, PublishError, present_map};
 use crate::root::Root;
@@ -41,25 +42,55 @@ pub fn in_service(root: &Root, boot: &str) -> bool {
     present_map(root).is_some_and(|map| map.boot == boot) && here::in_service(root)
 }
 
+/// What became of a node that could not be what it shall be.
+#[derive(Debug)]
+pub struct GivenUp {
+    /// The name that it has in its files, and that slurmctld was told.
+    pub node: String,
+    /// Whether its files have the GPUs as they are rather than none, or why slurmd may find files that name devices
+    /// which are gone.
+    pub files: Result<bool, PublishError>,
+    /// Why slurmctld could not be told: it drains the node by itself when slurmd registers with fewer devices than
+    /// configured.
+    pub drained: Result<(), SiteError>,
+}
+
 /// When the node cannot be what it shall be: writes files of what is there, or of no GPUs where that is not known or
-/// makes no files, and drains the node. What comes back beside is why slurmctld could not be told: it drains the node
-/// by itself when slurmd registers with fewer devices than configured.
-///
-/// # Errors
-/// [`PublishError`]: slurmd may find files that name devices which are gone.
+/// makes no files, and drains the node. `configured` is whether the configuration was read, which says what the node is
+/// called.
 pub fn give_up(
     site: &Site<'_>,
+    configured: bool,
     boot: &str,
     inventory: Option<&Inventory>,
     reason: &str,
-) -> Result<Result<(), SiteError>, PublishError> {
-    let there = inventory.map(|inventory| publish(inventory, site));
-    if !matches!(there, Some(Ok(()))) {
-        publish(&nothing(site, boot), site)?;
-    }
+) -> GivenUp {
+    let node = written_for(site, configured).unwrap_or_else(|| site.node.clone());
+    let site = Site { node: node.clone(), ..site.clone() };
+    let there =
+        inventory.map(|inventory| publish(&Inventory { node: node.clone(), ..inventory.clone() }, &site));
+    let files = match there {
+        Some(Ok(())) => Ok(true),
+        _ => publish(&nothing(&site, boot), &site).map(|()| false),
+    };
     // An error may have more lines than one; sinfo shows one.
     let reason: String = reason.lines().next().unwrap_or_default().chars().take(200).collect();
-    Ok(Fence::raise(site.clone(), &reason, false).map(drop))
+    let drained = Fence::raise(site, &reason, false).map(drop);
+    GivenUp { node, files, drained }
+}
+
+/// The node that gres.conf was written for, where that is this one by another name than is known now: by the only line
+/// of slurm.conf about this host, or, where slurm.conf knows nothing of it and the configuration cannot be read, because
+/// nobody but this node can have written the file. A file behind a link may be another host's.
+fn written_for(site: &Site<'_>, configured: bool) -> Option<String> {
+    let path = site.root.path(site.settings.paths.gres_conf());
+    let written = files::only_node(&path)?;
+    let own = here::configured(site.root);
+    let is_this = match own.len() {
+        0 => !configured && !path.is_symlink(),
+        count => count == 1 && own.contains(&written),
+    };
+    is_this.then_some(written)
 }
 
 fn publish(inventory: &Inventory, site: &Site<'_>) -> Result<(), PublishError> {
@@ -107,7 +138,7 @@ mod tests {
         std::fs::write(&node_conf, "NodeName=n1 Gres=gpu:1g.5gb:2\n").unwrap();
         let settings = Settings::default();
         let site = Site { root: &root, settings: &settings, node: "n1".into(), asked: false };
-        let _ = give_up(&site, "b", None, "no driver").unwrap();
+        give_up(&site, true, "b", None, "no driver").files.unwrap();
         let text = std::fs::read_to_string(root.path(Root::GRES_CONF)).unwrap();
         assert!(text.lines().all(|line| line.starts_with('#')), "{text}");
         assert_eq!(present_map(&root).unwrap().records, []);

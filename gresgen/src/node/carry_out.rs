@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::chosen::Chosen;
 use super::fence::{self, Fence, Lowered};
-use super::prepared::{beside_jobs, in_use, possible};
+use super::prepared::{Patience, are_processes, beside_jobs, in_use, possible};
 use super::{Node, Options, Prepared};
 use crate::apply::error::in_the_way;
 use crate::apply::forecast::forecast;
@@ -317,7 +317,7 @@ impl Run<'_, '_, '_> {
         let mut done = 0;
         let mut refusals = Refusals::new();
         for _ in 0..ROUNDS {
-            let todo = first.take().map_or_else(|| self.plan(&inventory), Ok).map_err(|e| (done, e))?;
+            let todo = first.take().map_or_else(|| self.plan(&mut inventory), Ok).map_err(|e| (done, e))?;
             let waiting = pending(&inventory, &refusals);
             // A GPU that waits for its reset cannot be brought further now.
             let blocked = |s: &Step| waiting.iter().any(|(uuid, _)| *uuid == inventory.gpus[s.gpu()].uuid);
@@ -329,17 +329,26 @@ impl Run<'_, '_, '_> {
             inventory = self.node.held(self.options).map_err(|e| (done, e.into()))?;
             refused(&inventory, &refusals).map_err(|e| (done, e.into()))?;
         }
-        let left = self.plan(&inventory).map_err(|e| (done, e))?;
+        let left = self.plan(&mut inventory).map_err(|e| (done, e))?;
         Err((done, ApplyError::Unverified(left.len())))
     }
 
-    /// The steps of the wish on a fresh picture.
-    fn plan(&self, inventory: &Inventory) -> Result<Vec<Step>, ApplyError> {
-        let targets = self.wish.targets(inventory).map_err(|error| in_the_way(inventory, error))?;
-        let steps = steps(inventory, &targets);
-        possible(inventory, &steps)?;
-        let held = in_use(inventory, &steps);
-        if held.is_empty() { Ok(steps) } else { Err(ApplyError::Busy(held)) }
+    /// The steps of the wish on a fresh picture, which is taken anew while processes alone are in their way.
+    fn plan(&self, inventory: &mut Inventory) -> Result<Vec<Step>, ApplyError> {
+        let patience = Patience::new();
+        loop {
+            let targets = self.wish.targets(inventory).map_err(|error| in_the_way(inventory, error))?;
+            let steps = steps(inventory, &targets);
+            possible(inventory, &steps)?;
+            let held = in_use(inventory, &steps);
+            if held.is_empty() {
+                return Ok(steps);
+            }
+            if !are_processes(&held) || !patience.pause() {
+                return Err(ApplyError::Busy(held));
+            }
+            *inventory = self.node.held(self.options)?;
+        }
     }
 
     fn run(
@@ -371,10 +380,18 @@ impl Run<'_, '_, '_> {
             return Ok(());
         }
         self.fence.as_mut().map_or(Ok(()), |fence| fence.hold())?;
-        let mut now = inventory.clone();
-        self.node.annotate(&mut now, &self.node.site.given());
-        let held: Vec<Held> = in_use(&now, std::slice::from_ref(step));
-        if held.is_empty() { Ok(()) } else { Err(ApplyError::Busy(held)) }
+        let patience = Patience::new();
+        loop {
+            let mut now = inventory.clone();
+            self.node.annotate(&mut now, &self.node.site.given());
+            let held: Vec<Held> = in_use(&now, std::slice::from_ref(step));
+            if held.is_empty() {
+                return Ok(());
+            }
+            if !are_processes(&held) || self.events.stop.is_set() || !patience.pause() {
+                return Err(ApplyError::Busy(held));
+            }
+        }
     }
 
     fn step(&mut self, gpu: &Gpu, step: &Step) -> Result<Option<Refusal>, ApplyError> {

@@ -1,6 +1,8 @@
 //! A change as a value.
 
 use std::fmt;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use super::files::{FileChange, changes};
 use super::{Node, Options, Picture};
@@ -10,7 +12,7 @@ use crate::apply::intent::Intent;
 use crate::apply::steps::{Step, disturbed, steps};
 use crate::apply::target::{Slice, Target};
 use crate::apply::{ApplyError, Wish, name};
-use crate::inventory::{Inventory, Mode};
+use crate::inventory::{Holder, Inventory, Mode};
 use crate::publish::{Expected, PublishError};
 use crate::site::{Left, Seen, SiteError};
 use crate::slurm::GresTable;
@@ -89,10 +91,15 @@ impl Node<'_> {
         wish: &dyn Wish,
         options: &Options<'_>,
     ) -> Result<Prepared, ApplyError> {
-        let Picture { inventory: before, seen, .. } = picture;
-        let (targets, in_the_way) = targets(wish, &before)?;
-        let steps = steps(&before, &targets);
-        possible(&before, &steps)?;
+        let Picture { inventory: mut before, seen, .. } = picture;
+        let mut wanted = Wanted::new(wish, &before)?;
+        let patience = Patience::new();
+        while wanted.waits_for_processes() && patience.pause() {
+            before = self.inventory(options)?.0;
+            self.annotate(&mut before, &seen.given);
+            wanted = Wanted::new(wish, &before)?;
+        }
+        let Wanted { steps, in_use, in_the_way } = wanted;
         let expected =
             Expected::new(&forecast(&before, &steps), self.settings, self.root, |kind| options.writes(kind))?;
         let foreign = expected.foreign(options.adopt)?;
@@ -101,7 +108,6 @@ impl Node<'_> {
         let table = expected.table;
 
         let changes = !steps.is_empty() || !files.is_empty();
-        let in_use = in_use(&before, &steps);
         let beside_jobs = match changes || options.tell_slurm {
             true => self.site.allow(&seen, &table.records),
             false => Ok(()),
@@ -148,6 +154,59 @@ impl Node<'_> {
         }
         vec![if beside_jobs(seen, options) { Action::Release(node()) } else { Action::Resume(node()) }]
     }
+}
+
+/// What a wish comes to on the GPUs.
+struct Wanted {
+    steps: Vec<Step>,
+    in_use: Vec<Held>,
+    in_the_way: Option<ApplyError>,
+}
+
+impl Wanted {
+    fn new(wish: &dyn Wish, inventory: &Inventory) -> Result<Self, ApplyError> {
+        let (targets, in_the_way) = targets(wish, inventory)?;
+        let steps = steps(inventory, &targets);
+        possible(inventory, &steps)?;
+        Ok(Wanted { in_use: in_use(inventory, &steps), steps, in_the_way })
+    }
+
+    fn waits_for_processes(&self) -> bool {
+        let in_the_way = match &self.in_the_way {
+            Some(ApplyError::InTheWay { held, .. }) => &held[..],
+            _ => &[],
+        };
+        are_processes(self.in_use.iter().chain(in_the_way))
+    }
+}
+
+/// How long a change that only processes are in the way of looks again before it is refused. Every client of NVML has
+/// the GPU's node open while it asks (seen on an H100), be it a monitor, a health script or another look of this
+/// program: none is known by its name, and all are gone in moments.
+pub(super) struct Patience(Instant);
+
+impl Patience {
+    const LIMIT: Duration = Duration::from_secs(2);
+    const PAUSE: Duration = Duration::from_millis(50);
+
+    pub(super) fn new() -> Self {
+        Patience(Instant::now())
+    }
+
+    /// Waits a little before the next look; `false` when there has been time enough.
+    pub(super) fn pause(&self) -> bool {
+        let goes_on = self.0.elapsed() < Self::LIMIT;
+        if goes_on {
+            sleep(Self::PAUSE);
+        }
+        goes_on
+    }
+}
+
+/// Whether somebody is in the way, and nobody who has been given what he holds: neither a job nor a `gresgen run`.
+pub(super) fn are_processes<'a>(held: impl IntoIterator<Item = &'a Held>) -> bool {
+    let mut holders = held.into_iter().flat_map(|held| &held.holders).peekable();
+    holders.peek().is_some() && holders.all(|holder| matches!(holder, Holder::Process { .. }))
 }
 
 /// Whether jobs stay on the node while it changes.

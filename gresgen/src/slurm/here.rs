@@ -140,6 +140,12 @@ pub fn neighbours(root: &Root, node: &str) -> Vec<String> {
     names.into_iter().filter(|name| name != node).collect()
 }
 
+/// The nodes of slurm.conf that are this host; none where it has no line for it.
+pub fn configured(root: &Root) -> BTreeSet<String> {
+    let path = configuration(root).ok().flatten();
+    path.map(|path| Host::this().nodes(&Conf::read(&path).nodes)).unwrap_or_default()
+}
+
 /// The host name up to its first dot.
 pub fn host_name() -> String {
     Host::this().short().to_owned()
