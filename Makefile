@@ -33,11 +33,12 @@ build:
 release:
 	$(CARGO) build --locked --release
 
-# Form: code, documentation of it, dependencies, scripts, packages. docs/testing.md says who judges what.
+# Form: code, documentation of it (for those who change the code, hence of private items too), dependencies, scripts,
+# packages. docs/testing.md says who judges what.
 lint: setup-lint release
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --quiet --workspace --no-deps --document-private-items
+	RUSTDOCFLAGS="-Dwarnings -Arustdoc::private_intra_doc_links" $(CARGO) doc --locked --quiet --workspace --no-deps --document-private-items
 	tests/lint/dependencies
 	tests/lint/shell
 	tests/lint/packages $(BUILD)
@@ -137,7 +138,7 @@ install:
 	$(call generate,completions bash,$(SHARE)/bash-completion/completions/gresgen)
 	$(call generate,completions zsh,$(SHARE)/zsh/site-functions/_gresgen)
 	$(call generate,completions fish,$(SHARE)/fish/vendor_completions.d/gresgen.fish)
-	for f in README.md CHANGELOG.md SECURITY.md docs/*.md examples/* templates/* packaging/guard/*; do \
+	for f in README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs/*.md examples/* templates/* packaging/guard/*; do \
 	  install -D -m 644 $$f $(DOC)/$$f || exit 1; done
 	install -d $(DESTDIR)/etc/gresgen
 

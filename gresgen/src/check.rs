@@ -124,8 +124,6 @@ pub struct SlurmFacts {
     pub config: Config,
     /// Its picture of this node, or why there is none.
     pub node: Result<NodeView, String>,
-    /// What it has of the node's CPUs and memory.
-    pub hardware: Option<Hardware>,
     /// GPU types of all nodes.
     pub types: Vec<String>,
     /// Its release; `None` for one this program does not know.

@@ -17,7 +17,6 @@ use similar::TextDiff;
 use tempfile::NamedTempFile;
 
 pub use error::FileError;
-pub(crate) use include::resolve;
 pub(crate) use kept::SHARING;
 pub use kept::{KEEP, head};
 

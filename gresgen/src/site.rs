@@ -12,6 +12,7 @@ use crate::check::plugstack;
 use crate::inventory::Inventory;
 use crate::publish::{present_map, release};
 use crate::root::Root;
+use crate::slurm::conf::Conf;
 use crate::slurm::control::{Config, ControlError, NodeView};
 use crate::slurm::jobs::Given;
 use crate::slurm::transition::{Action, ActionError, Change, Node, Refused, allow, reservation, transition};
@@ -292,8 +293,8 @@ impl Site<'_> {
         let node_conf = Path::new(self.settings.paths.node_conf());
         match seen.config.get("SLURM_CONF").map(Path::new) {
             Some(conf) if controller => {
-                let text = std::fs::read(self.root.path(conf)).unwrap_or_default();
-                include::missing_node_line(conf, &String::from_utf8_lossy(&text), &self.node, node_conf)
+                let said = Conf::read(&self.root.path(conf), self.root);
+                include::missing_node_line(conf, &said, &self.node, node_conf, self.root)
             }
             _ => {
                 let host = seen.config.controllers().next().map(|host| format!(" on {host}"));

@@ -1,12 +1,13 @@
 //! A node after a reboot, as docs/install.md says of it.
 
-use crate::node::{DocNode, Start};
+use crate::node::{DocNode, RESUME, Start};
 
 /// A node whose slices are cut and known to Slurm.
 fn node() -> Option<DocNode> {
     let node = DocNode::new(Start::Installed)?;
     node.ends(6, "gresgen --quiet apply");
     node.ends(0, "systemctl stop slurmd && systemctl restart slurmctld && systemctl start slurmd");
+    node.ends(0, RESUME);
     node.ends(0, "srun --gres=gpu:1g.5gb:1 true");
     Some(node)
 }

@@ -7,6 +7,10 @@ use lab::{Lab, LabError, Output, Release, Simulated};
 use crate::checkout;
 use crate::document::{Command, Step, agrees};
 
+/// The end of what an apply leaves to do in Slurm: the node is there again, and takes jobs.
+pub(crate) const RESUME: &str = "until scontrol -o show node n1 | grep State= | grep -Eqv 'State=[^ ]*(UNKNOWN|NOT_RESPONDING)'; \
+                                 do sleep 1; done; scontrol update NodeName=n1 State=RESUME";
+
 /// What the reader's GPUs are.
 const GPUS: &str = "a100-40gb:2";
 

@@ -8,7 +8,7 @@ use lab::Release;
 
 use crate::checkout;
 use crate::install::{PLUGIN_DIR, files, make};
-use crate::node::{BUILD, DocNode, Start, build};
+use crate::node::{BUILD, DocNode, RESUME, Start, build};
 
 /// Makes packages of a kind and version; the paths that the command prints.
 fn packages(kind: &str, version: &str, build: &Path, to: &Path) -> Vec<PathBuf> {
@@ -109,6 +109,7 @@ fn a_node_lives_on_the_packages() {
         node.ends(0, "sed -i 's|^NodeName=n1 .*|include /etc/slurm/gresgen-node.conf|; /^GresTypes=/d' /etc/slurm/slurm.conf");
         node.ends(0, "echo 'include /etc/slurm/plugstack.conf.d/*' >> /etc/slurm/plugstack.conf");
         node.ends(0, "systemctl stop slurmd && systemctl restart slurmctld && systemctl start slurmd");
+        node.ends(0, RESUME);
         let slices = node.ends(0, "gresgen status");
         let job = "srun --gres=gpu:3g.20gb:1 sh -c 'sleep 1; echo $CUDA_VISIBLE_DEVICES'";
         let slice = node.ends(0, job);

@@ -88,7 +88,11 @@ fn apply_all(node: &Node, rounds: u64, seed: u64, ending: Ending, wrong: &mut Ve
         let others: Vec<&str> = LAYOUTS.into_iter().filter(|other| *other != layout).collect();
         layout = *random.of(&others[..]);
         let way = *random.of(&WAYS);
-        meet_a_job(node, random.below(LONGEST_AFTER_MS));
+        let met = random.below(2) == 0;
+        meet(node, met);
+        if met {
+            std::thread::sleep(Duration::from_millis(random.below(LONGEST_AFTER_MS)));
+        }
         if ending == Ending::Killed && round % 2 == 0 {
             node.apply_killed(layout, way, random.below(LONGEST_MS));
             tally.killed += 1;
@@ -111,16 +115,16 @@ fn apply_all(node: &Node, rounds: u64, seed: u64, ending: Ending, wrong: &mut Ve
     tally
 }
 
-/// Waits until a job runs, for some seconds at most, and a little longer.
-fn meet_a_job(node: &Node, then_ms: u64) {
+/// Waits for some seconds at most until a job runs, or until none does: then others are about to, in the midst of the
+/// change.
+fn meet(node: &Node, job: bool) {
     for _ in 0..100 {
-        let running = node.lab.command(&["squeue", "-h", "-r", "-t", "R"]).output().unwrap();
-        if !running.stdout.is_empty() {
+        let running = node.lab.command(&["squeue", "-h", "-r", "-t", "R,CG", "-o", "%A"]).output().unwrap();
+        if running.stdout.is_empty() != job {
             break;
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    std::thread::sleep(Duration::from_millis(then_ms));
 }
 
 /// Types in what an apply left to do, as an admin would.

@@ -149,7 +149,6 @@ fn controller(node: &str) -> Result<SlurmFacts, ControlError> {
     let release = config.release();
     Ok(SlurmFacts {
         node: control.node(node).map_err(|e| e.to_string()),
-        hardware: hardware::of_controller(node),
         types: control.all_types()?,
         release,
         config,

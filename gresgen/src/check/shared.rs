@@ -1,13 +1,11 @@
 //! One gres.conf for all nodes: what it says of this one.
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::Link;
-use crate::files::resolve;
-use crate::read;
 use crate::root::Root;
-use crate::slurm::lines::{lines, value};
+use crate::slurm::conf::{Conf, Said};
+use crate::slurm::lines::value;
 use crate::slurm::{Settings, here, hostlist};
 
 /// A gres.conf that slurmd reads and this node does not write.
@@ -28,46 +26,34 @@ pub(super) fn compare(node: &str, settings: &Settings, root: &Root) -> Option<Sh
     if real(&path) == real(&own) {
         return None;
     }
-    let mut seen = HashSet::new();
-    let said = gpus(&path, node, root, &mut seen);
-    let agrees = said == gpus(&own, node, root, &mut HashSet::new());
-    (!agrees || !seen.contains(&real(&own))).then_some(Shared { path, agrees })
+    let said = Conf::read(&path, root);
+    let agrees = gpus(&said, node) == gpus(&Conf::read(&own, root), node);
+    (!agrees || !said.includes(&own)).then_some(Shared { path, agrees })
 }
 
-/// Type and files of the GPUs that a gres.conf, with what it includes, gives a node.
-fn gpus(path: &Path, node: &str, root: &Root, seen: &mut HashSet<PathBuf>) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    if !seen.insert(path.canonicalize().unwrap_or_else(|_| path.to_owned())) {
-        return found;
-    }
-    let text = read::bytes(path, read::MAX_TEXT).unwrap_or_default();
-    for line in lines(&text) {
-        if let Some(file) = line.include() {
-            found.extend(gpus(&resolve(file, path, root), node, root, seen));
-            continue;
-        }
-        let words = line.pairs();
-        let word = |key: &str| value(&words, key);
-        let names = word("nodename").map(|list| hostlist::unfold(list).unwrap_or_default());
-        let here = names.is_none_or(|names| names.iter().any(|name| name == node));
-        if here && word("name").is_some_and(|name| name.eq_ignore_ascii_case("gpu")) {
-            let files = word("multiplefiles").or_else(|| word("file")).unwrap_or_default();
-            found.push((word("type").unwrap_or_default().to_owned(), files.to_owned()));
-        }
-    }
-    found
+/// Type and files of the GPUs that a gres.conf gives a node.
+fn gpus<'a>(conf: &'a Conf, node: &str) -> Vec<(&'a str, &'a str)> {
+    let gpu = |line: &'a Said| {
+        let word = |key: &str| value(&line.pairs, key);
+        word("name").filter(|name| is_about(line, node) && name.eq_ignore_ascii_case("gpu"))?;
+        let files = word("multiplefiles").or_else(|| word("file"));
+        Some((word("type").unwrap_or_default(), files.unwrap_or_default()))
+    };
+    conf.said.iter().filter_map(gpu).collect()
+}
+
+/// Whether a line is about a node: one without names is about each that reads it.
+fn is_about(line: &Said, node: &str) -> bool {
+    let names = value(&line.pairs, "nodename").map(|list| hostlist::unfold(list).unwrap_or_default());
+    names.is_none_or(|names| names.iter().any(|name| name == node))
 }
 
 /// Names of the GRES beside GPUs that the gres.conf of a node gives it.
 pub(super) fn other_gres(node: &str, settings: &Settings, root: &Root) -> Vec<String> {
-    let text = read::bytes(&root.path(settings.paths.gres_conf()), read::MAX_TEXT).unwrap_or_default();
-    let mut names: Vec<String> = Vec::new();
-    for line in lines(&text) {
-        let words = line.pairs();
-        let list = value(&words, "nodename").map(|list| hostlist::unfold(list).unwrap_or_default());
-        let here = list.is_none_or(|names| names.iter().any(|name| name == node));
-        names.extend(value(&words, "name").filter(|_| here).map(str::to_lowercase));
-    }
+    let conf = Conf::read(&root.path(settings.paths.gres_conf()), root);
+    let names =
+        conf.said.iter().filter(|line| is_about(line, node)).filter_map(|line| value(&line.pairs, "name"));
+    let mut names: Vec<String> = names.map(str::to_lowercase).collect();
     names.sort();
     names.dedup();
     names.retain(|name| name != "gpu");

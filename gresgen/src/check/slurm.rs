@@ -132,7 +132,7 @@ fn select_type(plugin: &str) -> Link {
 /// slurmctld takes a node line without CPUs for one of one CPU, and without memory for 1 MB (slurm.conf(5)).
 fn hardware(facts: &Facts, slurm: &SlurmFacts) -> Option<Link> {
     const NAME: &str = "node hardware";
-    let now = slurm.hardware?;
+    let now = slurm.node.as_ref().ok()?.hardware;
     let differs = |what: &str, now: Option<u64>, due: Option<u64>, lost: bool| {
         let (now, due) = now.zip(due)?;
         (now != due && lost).then(|| format!("slurmctld has {what}={now}, not {due}"))

@@ -59,11 +59,10 @@ fn slurm(release: &str) -> SlurmFacts {
         "SLURM_VERSION = {release}\nTaskPlugin = task/cgroup,task/affinity\nGresTypes = gpu\nPluginDir = /usr/lib/slurm\n\
          SelectType = select/cons_tres\nConstrainDevices = yes\n"
     );
-    let node = NodeView::parse("NodeName=n1 Gres=gpu:1g.5gb:1 State=IDLE").unwrap();
+    let node = NodeView::parse("NodeName=n1 CPUTot=8 Gres=gpu:1g.5gb:1 State=IDLE RealMemory=4000").unwrap();
     SlurmFacts {
         config: Config::parse(&text),
         node: Ok(node),
-        hardware: Some(Hardware { cpus: Some(8), memory: Some(4000) }),
         types: vec!["1g.5gb".into()],
         release: release.parse().ok(),
     }
@@ -268,11 +267,11 @@ fn every_slurm_failure_is_noticed() {
         }),
         broken("unknown node", |f| with_slurm(f, |s| s.node = Err("Node n1 not found".into()))),
         broken("a node line of one CPU", |f| {
-            with_slurm(f, |s| s.hardware = Some(Hardware { cpus: Some(1), memory: Some(1) }));
+            view(f).hardware = Hardware { cpus: Some(1), memory: Some(1) };
         }),
         broken("a node line of one CPU, and no entry of the node", |f| {
             f.configured = None;
-            with_slurm(f, |s| s.hardware = Some(Hardware { cpus: Some(1), memory: Some(1) }));
+            view(f).hardware = Hardware { cpus: Some(1), memory: Some(1) };
         }),
         broken("shares on 22.05", |f| {
             with_slurm(f, |s| {

@@ -8,21 +8,11 @@ use super::kept::Ours;
 use super::{FileError, io_error};
 use crate::read;
 use crate::root::Root;
+use crate::slurm::conf::resolve;
 use crate::slurm::lines::lines;
 
 /// Most files that are followed from one.
 const MOST: usize = 1024;
-
-/// Where an included file is: relative ones beside slurm.conf (Slurm src/common/read_config.c, `get_extra_conf_path`),
-/// which is where gres.conf is, absolute ones below the prefix unless they say so themselves.
-pub(crate) fn resolve(file: &str, beside: &Path, root: &Root) -> PathBuf {
-    let folder = beside.parent().unwrap_or(Path::new("/"));
-    match Path::new(file) {
-        file if file.is_relative() => folder.join(file),
-        file if file.starts_with(root.prefix()) => file.to_owned(),
-        file => root.path(file),
-    }
-}
 
 /// Refuses includes, in lines that stay in `path`, by which slurmd would read our nodes' GPUs a second time. Files that
 /// are not there are slurmd's to complain about.

@@ -13,7 +13,7 @@ use super::answer::Fault;
 use super::code::Code;
 use super::facts::Attributes;
 use super::geometry::Model;
-use super::processes::Process;
+use super::process_list::Process;
 use super::raw::{GpuInstance, Handle};
 use super::{Driver, DriverError, failed};
 use crate::devices::InstanceIds;

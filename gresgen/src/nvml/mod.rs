@@ -11,6 +11,7 @@ mod facts;
 mod geometry;
 mod identity;
 mod instances;
+mod process_list;
 mod processes;
 mod raw;
 mod read;

@@ -24,7 +24,7 @@ use nvml_wrapper_sys::bindings::{
 use super::answer::{Fault, MAX_INSTANCES, ascii, buffer, lie, listed, text, words};
 use super::code::Code;
 use super::facts::{Attributes, ComputeProfile, GpuProfile, Pci};
-use super::processes::{Activity, ProcessWords};
+use super::process_list::{Activity, ProcessWords};
 
 /// `NVML_STRUCT_VERSION(GpuInstanceProfileInfo, 2)`: the struct's size and its version in the top byte.
 const PROFILE_INFO_V2: c_uint = size_of::<nvmlGpuInstanceProfileInfo_v2_t>() as c_uint | 2 << 24;

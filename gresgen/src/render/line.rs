@@ -2,9 +2,9 @@
 //! one CPU and one megabyte, and no job asks for so little.
 
 use super::ContextError;
-use crate::files::resolve;
 use crate::read;
 use crate::root::Root;
+use crate::slurm::conf::Conf;
 use crate::slurm::hostlist;
 use crate::slurm::lines::{lines, value};
 use crate::slurm::settings::Attributes;
@@ -30,9 +30,7 @@ fn is_read(settings: &Settings, root: &Root) -> bool {
     let Some(path) = here::directory(root).map(|directory| directory.join("slurm.conf")) else {
         return false;
     };
-    let text = read::bytes(&path, read::MAX_TEXT).unwrap_or_default();
-    let ours = root.path(settings.paths.node_conf());
-    lines(&text).iter().filter_map(|line| line.include()).any(|file| resolve(file, &path, root) == ours)
+    Conf::read(&path, root).includes(&root.path(settings.paths.node_conf()))
 }
 
 /// Whether the line in place says how many CPUs the node has.

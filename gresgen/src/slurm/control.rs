@@ -14,10 +14,11 @@ use std::collections::BTreeMap;
 pub use command::use_configuration;
 pub use devices::Devices;
 pub use listing::Listing;
-pub use node::NodeView;
+pub use node::{NodeView, gpus};
 
 use super::release::{Release, UnknownRelease};
 use super::transition::reservation;
+pub(super) use command::within;
 use command::{answer, run};
 
 /// Why Slurm gave no answer.

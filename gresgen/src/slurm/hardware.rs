@@ -1,10 +1,8 @@
 //! What a node is beside its GPUs: as slurmd finds it, and as slurmctld has it.
 
-use std::io::Read;
-use std::process::{Command, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::control::within;
 use super::settings::Attributes;
 
 /// CPUs and memory of a node as a line of slurm.conf, `scontrol show node` or `slurmd -C` has them.
@@ -36,45 +34,10 @@ impl Hardware {
 /// What `slurmd -C` prints about this host, behind the name: `CPUs=64 Boards=1 … RealMemory=515000`. `None` where it is
 /// not installed, or says nothing in time.
 pub fn of_host() -> Option<String> {
-    let text = bounded("slurmd", &["-C"])?;
+    // Advice is not worth waiting for.
+    let text = within(Duration::from_secs(5), "slurmd", &["-C"], "").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("NodeName="))?;
     Some(line.split_once(' ')?.1.trim().to_owned())
-}
-
-/// What slurmctld says about a node's hardware.
-pub fn of_controller(node: &str) -> Option<Hardware> {
-    Some(Hardware::read(&bounded("scontrol", &["-o", "show", "node", node])?))
-}
-
-/// Runs a command that only looks, for a few seconds at most: it is asked for advice, which is not worth waiting for.
-fn bounded(command: &str, arguments: &[&str]) -> Option<String> {
-    const LIMIT: Duration = Duration::from_secs(5);
-    const PAUSE: Duration = Duration::from_millis(10);
-    const MOST: u64 = 1 << 16;
-    let mut child = Command::new(command)
-        .args(arguments)
-        .env("LC_ALL", "C")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .ok()?;
-    let start = Instant::now();
-    // It prints less than a pipe holds, so that it ends without being read.
-    let status = loop {
-        match child.try_wait() {
-            Ok(None) if start.elapsed() < LIMIT => sleep(PAUSE),
-            Ok(Some(status)) => break status,
-            _ => {
-                let _ = child.kill();
-                let _ = child.wait();
-                return None;
-            }
-        }
-    };
-    let mut text = Vec::new();
-    child.stdout.take()?.take(MOST).read_to_end(&mut text).ok()?;
-    status.success().then(|| String::from_utf8_lossy(&text).into_owned())
 }
 
 #[cfg(test)]
@@ -90,7 +53,5 @@ mod tests {
         assert_eq!(Hardware::read(host), Hardware { cpus: Some(2), memory: Some(24152) });
         assert_eq!(Hardware::read(controller), Hardware { cpus: Some(1), memory: Some(1) });
         assert_eq!(Hardware::read(""), Hardware::default());
-        assert_eq!(bounded("sleep", &["0"]).as_deref(), Some(""));
-        assert_eq!(bounded("false", &[]), None);
     }
 }

@@ -10,15 +10,15 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::conf::Conf;
 use super::control::{Control, ControlError, NodeView};
+use super::lines::value;
 use super::{Settings, hostlist};
 use crate::devices::boot_id;
 use crate::root::Root;
 
-mod conf;
 mod daemon;
 
-use conf::{Conf, Line};
 use daemon::Daemon;
 
 /// Why this host is not known as a node.
@@ -90,7 +90,7 @@ fn beside_commands(root: &Root) -> Option<PathBuf> {
 /// # Errors
 /// [`ControlError`].
 pub fn reach(root: &Root) -> Result<Control, ControlError> {
-    let missing = configuration(root).ok().flatten().map(|path| Conf::read(&path).missing);
+    let missing = configuration(root).ok().flatten().map(|path| Conf::read(&path, root).missing);
     match missing.unwrap_or_default().first() {
         Some(file) => Err(ControlError::Unreachable(format!(
             "slurm.conf includes {}, which is not there",
@@ -126,7 +126,7 @@ pub fn node_name(
         return Ok(name);
     }
     let Some(path) = configuration else { return Ok(host.short().to_owned()) };
-    if let Some(name) = one(host.nodes(&Conf::read(path).nodes), &host, &named)? {
+    if let Some(name) = one(host.nodes(&configured(&Conf::read(path, root))), &host, &named)? {
         return Ok(name);
     }
     let views = reach(root).and_then(Control::nodes).unwrap_or_default();
@@ -193,6 +193,36 @@ fn sign(root: &Root) -> Option<String> {
 
 fn daemons(root: &Root) -> Vec<Daemon> {
     if root.is_host() { daemon::slurmds() } else { Vec::new() }
+}
+
+/// A node, its host and its address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Line {
+    name: String,
+    host: String,
+    address: String,
+}
+
+impl From<&NodeView> for Line {
+    fn from(view: &NodeView) -> Self {
+        Line { name: view.name.clone(), host: view.host.clone(), address: view.address.clone() }
+    }
+}
+
+/// The nodes of a slurm.conf; the host and the address of the n-th name of a line are the n-th of their lists.
+fn configured(conf: &Conf) -> Vec<Line> {
+    let lines = conf.nodes().flat_map(|(line, names)| {
+        let list = |key: &str| value(&line.pairs, key).map(hostlist::unfold).and_then(Result::ok);
+        let (hosts, addresses) = (list("nodehostname"), list("nodeaddr"));
+        let at = |list: &Option<Vec<String>>, index: usize| {
+            list.as_ref().and_then(|list| list.get(index).or(list.last())).cloned().unwrap_or_default()
+        };
+        let nodes = names.into_iter().enumerate();
+        nodes
+            .map(|(i, name)| Line { name, host: at(&hosts, i), address: at(&addresses, i) })
+            .collect::<Vec<_>>()
+    });
+    lines.collect()
 }
 
 /// This host by what others call it.

@@ -1,37 +1,34 @@
 //! Where slurm.conf and plugstack.conf have to name the files of a node, and whether they do.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::control::NodeView;
-use super::hostlist;
+use super::conf::Conf;
+use crate::root::Root;
 
-/// Files that a slurm.conf includes. Slurm's parser takes the word in any case (parse_config.c).
-fn includes(conf: &Path, text: &str) -> impl Iterator<Item = PathBuf> {
-    let folder = conf.parent().unwrap_or(Path::new("/"));
-    text.lines().filter_map(move |line| {
-        let (word, file) = line.split('#').next()?.trim().split_once(char::is_whitespace)?;
-        word.eq_ignore_ascii_case("include").then(|| folder.join(file.trim()))
-    })
-}
-
-/// What has to be done to a slurm.conf so that it includes the node line in `node_conf`, for a person; `None` when it
-/// does. `conf` is the file and `text` what is in it.
-pub fn missing_node_line(conf: &Path, text: &str, node: &str, node_conf: &Path) -> Option<String> {
-    if includes(conf, text).any(|file| file == node_conf) {
+/// What has to be done to the slurm.conf at `path`, which says `conf`, so that it includes the node line in `node_conf`,
+/// for a person; `None` when it does.
+pub fn missing_node_line(
+    path: &Path,
+    conf: &Conf,
+    node: &str,
+    node_conf: &Path,
+    root: &Root,
+) -> Option<String> {
+    if conf.includes(&root.path(node_conf)) {
         return None;
     }
-    let named = text.lines().zip(1..).find_map(|(line, number): (&str, usize)| {
-        let line = line.split('#').next().unwrap_or_default();
-        let names = hostlist::expand(&NodeView::parse_line(line)?.name).ok()?;
-        names.iter().any(|name| name == node).then_some((number, names.len()))
-    });
-    let (conf, node_conf) = (conf.display(), node_conf.display());
+    let mut nodes = conf.nodes();
+    let named = nodes.find(|(_, names)| names.iter().any(|name| name == node));
+    let node_conf = node_conf.display();
     Some(match named {
-        Some((line, 1)) => format!("{conf}:{line}: in the place of this line: include {node_conf}"),
-        Some((line, _)) => {
-            format!("{conf}:{line}: take {node} out of this line, and add a line: include {node_conf}")
+        Some((line, names)) => {
+            let place = format!("{}:{}", line.file.display(), line.number);
+            match names.len() {
+                1 => format!("{place}: in the place of this line: include {node_conf}"),
+                _ => format!("{place}: take {node} out of this line, and add a line: include {node_conf}"),
+            }
         }
-        None => format!("{conf}: add a line: include {node_conf}"),
+        None => format!("{}: add a line: include {node_conf}", path.display()),
     })
 }
 
@@ -52,21 +49,30 @@ mod tests {
 
     #[test]
     fn the_place_of_the_node_line_is_named() {
-        let conf = Path::new("/etc/slurm/slurm.conf");
+        let directory = tempfile::tempdir().unwrap();
+        let folder = directory.path();
+        let path = folder.join("slurm.conf");
         let how = |text: &str| {
-            missing_node_line(conf, text, "n1", Path::new("/etc/slurm/gresgen-node.conf")).unwrap_or_default()
+            std::fs::write(&path, text).unwrap();
+            let node_conf = folder.join("gresgen-node.conf");
+            let conf = Conf::read(&path, &Root::host());
+            let missing = missing_node_line(&path, &conf, "n1", &node_conf, &Root::host());
+            missing.unwrap_or_default().replace(&format!("{}/", folder.display()), "")
         };
-        assert_eq!(how("A=1\nInclude gresgen-node.conf\n"), "");
-        assert_eq!(how("A=1\ninclude /etc/slurm/gresgen-node.conf\n"), "");
-        let include = "include /etc/slurm/gresgen-node.conf";
-        assert_eq!(how("A=1\n"), format!("/etc/slurm/slurm.conf: add a line: {include}"));
+        std::fs::write(folder.join("nodes.conf"), "# ours\nNodeName=n[1-4] \\\n CPUs=2\n").unwrap();
+        std::fs::write(folder.join("all.conf"), "include gresgen-node.conf\n").unwrap();
+        assert_eq!(how("A=1\nInclude gresgen-node.conf # n1\n"), "");
+        assert_eq!(how(&format!("A=1\r\ninclude {}/gresgen-node.conf\r\n", folder.display())), "");
+        assert_eq!(how("include all.conf\n"), "");
+        let include = "include gresgen-node.conf";
+        assert_eq!(how("A=1\n"), format!("slurm.conf: add a line: {include}"));
         assert_eq!(
-            how("A=1\n#NodeName=n1\nNodeName=n1 CPUs=2\n"),
-            format!("/etc/slurm/slurm.conf:3: in the place of this line: {include}")
+            how("A=1\n#NodeName=n1\nnodename=n1 CPUs=2\n"),
+            format!("slurm.conf:3: in the place of this line: {include}")
         );
         assert_eq!(
-            how("NodeName=n[1-4] CPUs=2\n"),
-            format!("/etc/slurm/slurm.conf:1: take n1 out of this line, and add a line: {include}")
+            how("include nodes.conf\n"),
+            format!("nodes.conf:2: take n1 out of this line, and add a line: {include}")
         );
     }
 

@@ -88,7 +88,12 @@ impl Given {
 
     /// Puts the two accounts together.
     fn reconcile<'a>(view: &NodeView, records: impl Iterator<Item = (&'a Listing, Option<Devices>)>) -> Self {
-        let records: Vec<_> = records.collect();
+        // slurmctld counts nothing of a job that ends, so what is left over says nothing of one.
+        let ending = |(listing, devices): (&'a Listing, Option<Devices>)| match devices {
+            None if listing.ends() => (listing, Some(Devices::Unlisted)),
+            _ => (listing, devices),
+        };
+        let records: Vec<_> = records.map(ending).collect();
         let explained: BTreeSet<usize> = records
             .iter()
             .filter_map(|(_, devices)| match devices {

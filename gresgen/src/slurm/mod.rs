@@ -4,6 +4,7 @@
 
 pub mod attributes;
 pub mod billing;
+pub mod conf;
 pub mod control;
 pub mod cores;
 pub mod gres;

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 pub use check::{Attributes, Fault, Place};
 
+use super::names::TypeSettings;
 use super::release::Release;
 use crate::root::Root;
 
@@ -52,32 +53,6 @@ pub struct NodeEntry {
     /// What follows `NodeName=`, as in slurm.conf: `CPUs=64 RealMemory=515000 Feature=a100`. GRES other than
     /// GPUs may stand here as `Gres=`; they are joined with ours, because Slurm takes one NodeName line per node.
     pub attributes: String,
-}
-
-/// How GRES types are spelled.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct TypeSettings {
-    /// Pattern for MIG devices, of `{profile}` (`1g.5gb`) and `{model}` (`a100`).
-    pub pattern: String,
-    /// Whether dots and plus signs are spelled out (`1g.10gb+me` becomes `1g_10gb_me`), for tools that choke on
-    /// them.
-    pub safe: bool,
-    /// Product names to model names, where the derived one is not wanted (`NVIDIA A100-SXM4-80GB: a100l`).
-    pub models: BTreeMap<String, String>,
-    /// Names as the pattern gives them to names as they shall be (`1g.5gb: small`).
-    pub aliases: BTreeMap<String, String>,
-}
-
-impl Default for TypeSettings {
-    fn default() -> Self {
-        TypeSettings {
-            pattern: "{profile}".to_owned(),
-            safe: false,
-            models: BTreeMap::new(),
-            aliases: BTreeMap::new(),
-        }
-    }
 }
 
 /// Where files go; each replaces a default of [`Root`].

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use super::control::NodeView;
+use super::conf::Conf;
+use super::control::gpus;
 use super::gres::GresTable;
-use super::hostlist;
+use super::lines::value;
 use super::settings::Settings;
-use crate::read;
 use crate::root::Root;
 
 /// A type of which the node has another number than slurmctld was told.
@@ -36,20 +36,15 @@ impl fmt::Display for Shortfall {
 }
 
 /// The GPUs a NodeName line gives a node, as `Gres=` has them; none without such a line.
-pub fn configured(node_conf: &str, node: &str) -> Vec<(String, u32)> {
-    let lines = node_conf.lines().filter_map(NodeView::parse_line);
-    let mut of_node =
-        lines.filter(|view| hostlist::expand(&view.name).is_ok_and(|names| names.iter().any(|n| n == node)));
-    of_node.next().map(|view| view.gpus).unwrap_or_default()
+fn configured(node_conf: &Conf, node: &str) -> Vec<(String, u32)> {
+    let line = node_conf.nodes().find(|(_, names)| names.iter().any(|name| name == node));
+    line.and_then(|(line, _)| value(&line.pairs, "gres")).map(gpus).unwrap_or_default()
 }
 
 /// What slurmctld was told about a node by the line on disk and will refuse of a table, for a person.
 pub fn refused(settings: &Settings, root: &Root, node: &str, table: &GresTable) -> Vec<String> {
-    let told = read::bytes(&root.path(settings.paths.node_conf()), read::MAX_TEXT).unwrap_or_default();
-    shortfalls(&configured(&String::from_utf8_lossy(&told), node), table)
-        .iter()
-        .map(ToString::to_string)
-        .collect()
+    let told = Conf::read(&root.path(settings.paths.node_conf()), root);
+    shortfalls(&configured(&told, node), table).iter().map(ToString::to_string).collect()
 }
 
 /// Types whose counts differ.
@@ -72,10 +67,14 @@ mod tests {
 
     #[test]
     fn what_slurmctld_will_refuse_is_said_beforehand() {
-        let conf = "# x\nGresTypes=gpu\nNodeName=n[1-2] CPUs=8 Gres=gpu:1g.5gb:4,gpu:3g.20gb:1,fpga:2\nNodeName=n3 Gres=gpu:a:1\n";
-        let configured = configured(conf, "n2");
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text = "# x\nGresTypes=gpu\nnodename=n[1-2] CPUs=8 \\\n GRES=gpu:1g.5gb:4,gpu:3g.20gb:1,fpga:2 # Gres=gpu:9\n\
+                    NodeName=n3 Gres=gpu:a:1\n";
+        std::fs::write(file.path(), text).unwrap();
+        let conf = Conf::read(file.path(), &Root::host());
+        let configured = configured(&conf, "n2");
         assert_eq!(configured, [("1g.5gb".to_owned(), 4), ("3g.20gb".to_owned(), 1)]);
-        assert_eq!(super::configured(conf, "n4"), []);
+        assert_eq!(super::configured(&conf, "n4"), []);
         let types = [("1g.5gb", 2), ("3g.20gb", 1), ("2g.10gb", 1)];
         let types = types.map(|(name, count)| (TypeName::new(name).unwrap(), count)).to_vec();
         let found = shortfalls(&configured, &GresTable { types, records: vec![] });

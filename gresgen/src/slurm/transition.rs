@@ -39,8 +39,8 @@ pub enum Refused {
         before: usize,
         /// Records then.
         after: usize,
-        /// Ids of the jobs.
-        jobs: Vec<u32>,
+        /// The jobs.
+        jobs: Vec<JobGres>,
     },
     /// A job's next step would open another slice than the job was given.
     #[error(
@@ -54,14 +54,14 @@ pub enum Refused {
         index: usize,
         /// Its UUID.
         uuid: String,
-        /// Ids of the jobs.
-        jobs: Vec<u32>,
+        /// The jobs.
+        jobs: Vec<JobGres>,
     },
 }
 
-fn named(ids: &[u32]) -> String {
-    let list: Vec<String> = ids.iter().map(u32::to_string).collect();
-    format!("{} {}", if ids.len() == 1 { "job" } else { "jobs" }, list.join(", "))
+fn named(jobs: &[JobGres]) -> String {
+    let list: Vec<String> = jobs.iter().map(|job| format!("{} (user {})", job.id, job.user)).collect();
+    format!("{} {}", if jobs.len() == 1 { "job" } else { "jobs" }, list.join(", "))
 }
 
 /// What the node is to Slurm.
@@ -105,13 +105,13 @@ pub fn allow(node: &str, before: &[Record], after: &[Record], jobs: &[JobGres]) 
             node: node.to_owned(),
             before: before.len(),
             after: after.len(),
-            jobs: holding.iter().map(|job| job.id).collect(),
+            jobs: holding.into_iter().cloned().collect(),
         });
     }
     for index in (0..before.len()).filter(|index| holding.iter().any(|job| job.devices.may_be(*index))) {
         let (Some(old), Some(new)) = (before.get(index), after.get(index)) else { continue };
         if (&old.uuid, &old.files, &old.gres_type) != (&new.uuid, &new.files, &new.gres_type) {
-            let jobs = holding.iter().filter(|job| job.devices.may_be(index)).map(|job| job.id).collect();
+            let jobs = holding.iter().filter(|job| job.devices.may_be(index)).copied().cloned().collect();
             return Err(Refused::Index { node: node.to_owned(), index, uuid: old.uuid.clone(), jobs });
         }
     }

@@ -31,7 +31,7 @@ const LENGTH: usize = 256;
 mod at {
     /// Not published: parts of a PCI address that was typed.
     pub(super) const PARSE_ADDRESS: usize = 12;
-    /// Not published, as the others of a reset: [`reset`] says what they do.
+    /// Not published, as the others of a reset: [`super::reset`] says what they do.
     pub(super) const IS_PRIMARY: usize = 20;
     pub(super) const RESET: usize = 168;
     pub(super) const FABRIC: usize = 169;

@@ -37,6 +37,16 @@ pub(super) fn run(command: &str, arguments: &[&str]) -> Result<String, ControlEr
 
 /// The same with a text for its standard input.
 pub(super) fn answer(command: &str, arguments: &[&str], input: &str) -> Result<String, ControlError> {
+    within(PATIENCE, command, arguments, input)
+}
+
+/// Runs a command, of Slurm or about it, for so long at most.
+pub(in crate::slurm) fn within(
+    patience: Duration,
+    command: &str,
+    arguments: &[&str],
+    input: &str,
+) -> Result<String, ControlError> {
     let line = [&[command], arguments].concat().join(" ");
     let mut process = Command::new(command);
     process.args(arguments).env("LC_ALL", "C");
@@ -53,10 +63,10 @@ pub(super) fn answer(command: &str, arguments: &[&str], input: &str) -> Result<S
             process.env_remove(&name);
         }
     }
-    let done = bounded(process, input.as_bytes().to_vec(), PATIENCE, OUTPUT);
+    let done = bounded(process, input.as_bytes().to_vec(), patience, OUTPUT);
     let (success, stdout, stderr) = done.map_err(|stopped| match stopped {
         Stopped::Io(error) => ControlError::Missing { command: command.to_owned(), error },
-        Stopped::Late(after) => ControlError::Late { command: line.clone(), seconds: after.as_secs() },
+        Stopped::Late => ControlError::Late { command: line.clone(), seconds: patience.as_secs() },
         Stopped::Long => ControlError::Long { command: line.clone(), limit: OUTPUT },
     })?;
     // Bytes that are no text would otherwise be dropped or merged: each stays one sign that no field begins with.
@@ -77,7 +87,7 @@ pub(super) fn answer(command: &str, arguments: &[&str], input: &str) -> Result<S
 #[derive(Debug)]
 enum Stopped {
     Io(std::io::Error),
-    Late(Duration),
+    Late,
     Long,
 }
 
@@ -125,7 +135,7 @@ fn finish(pipe: &Receiver<std::io::Result<Vec<u8>>>, left: Duration, limit: u64)
     match pipe.recv_timeout(left) {
         Ok(Ok(bytes)) if bytes.len() as u64 > limit => Err(Stopped::Long),
         Ok(read) => read.map_err(Stopped::Io),
-        Err(RecvTimeoutError::Timeout) => Err(Stopped::Late(PATIENCE)),
+        Err(RecvTimeoutError::Timeout) => Err(Stopped::Late),
         Err(RecvTimeoutError::Disconnected) => Err(Stopped::Io(std::io::ErrorKind::BrokenPipe.into())),
     }
 }
@@ -137,7 +147,7 @@ fn wait(child: &mut Child, start: Instant, patience: Duration) -> Result<bool, S
             return Ok(status.success());
         }
         if start.elapsed() > patience {
-            return Err(Stopped::Late(patience));
+            return Err(Stopped::Late);
         }
         sleep(Duration::from_millis(1));
     }
@@ -159,12 +169,9 @@ mod tests {
         let (success, stdout, stderr) = shell("cat; echo no >&2; exit 3", LONG).unwrap();
         assert_eq!((success, &stdout[..], &stderr[..]), (false, &b"told"[..], &b"no\n"[..]));
         let short = Duration::from_millis(50);
-        assert!(matches!(shell("sleep 600", short), Err(Stopped::Late(_))), "it hangs");
-        assert!(matches!(shell("sleep 600 & echo", short), Err(Stopped::Late(_))), "its child hangs");
-        assert!(
-            matches!(shell("exec >&- 2>&-; sleep 600", short), Err(Stopped::Late(_))),
-            "and says nothing"
-        );
+        assert!(matches!(shell("sleep 600", short), Err(Stopped::Late)), "it hangs");
+        assert!(matches!(shell("sleep 600 & echo", short), Err(Stopped::Late)), "its child hangs");
+        assert!(matches!(shell("exec >&- 2>&-; sleep 600", short), Err(Stopped::Late)), "and says nothing");
         assert!(matches!(shell("yes", LONG), Err(Stopped::Long)), "it says too much");
         assert!(matches!(shell("yes >&2", LONG), Err(Stopped::Long)));
         let missing = bounded(Command::new("/nonexistent/command"), Vec::new(), LONG, 1);

@@ -90,6 +90,12 @@ pub(super) fn count(list: &str) -> Option<u64> {
         .sum()
 }
 
+/// How many GRES that sit on GPUs a list names, of whatever kind; one without a count is one.
+pub(super) fn named(list: &str) -> u64 {
+    let entries = entries(list).into_iter().filter_map(Entry::parse);
+    entries.fold(0, |sum, entry| sum.saturating_add(entry.count.unwrap_or(1)))
+}
+
 /// One GRES of a list that sits on GPUs.
 struct Entry<'a> {
     name: &'a str,

@@ -44,6 +44,11 @@ impl Listing {
         })
     }
 
+    /// Whether it has ended but for its last task or its Epilog.
+    pub fn ends(&self) -> bool {
+        self.state == "CG"
+    }
+
     /// Whether a job in its state can have devices.
     pub fn may_hold(&self) -> bool {
         !WITHOUT.contains(&self.state.as_str())

@@ -1,6 +1,7 @@
 //! What `scontrol -d -o show node` prints about a node.
 
 use super::devices::{self, Devices, entries};
+use crate::slurm::hardware::Hardware;
 
 /// slurmctld's picture of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub struct NodeView {
     pub used: Devices,
     /// How many gpu devices those are, where no share of one is given out.
     pub used_count: Option<u64>,
+    /// Its CPUs and memory.
+    pub hardware: Hardware,
     /// CPUs that jobs have; suspended ones leave theirs.
     pub cpus_allocated: u32,
 }
@@ -28,24 +31,12 @@ pub struct NodeView {
 impl NodeView {
     /// Reads one line of `scontrol -d -o show node`.
     pub fn parse(line: &str) -> Option<Self> {
-        value(line, "State")?;
-        Self::parse_line(line)
-    }
-
-    /// Reads a NodeName line of slurm.conf, whose words look alike; the name may be a host list.
-    pub fn parse_line(line: &str) -> Option<Self> {
         let value = |key: &str| value(line, key);
         // A `*` is a node that does not answer; `-`, `~` and the like are power states.
-        let state = value("State")
-            .unwrap_or_default()
-            .split('+')
-            .map(|word| word.trim_end_matches(|c: char| !c.is_ascii_alphabetic()));
+        let state =
+            value("State")?.split('+').map(|word| word.trim_end_matches(|c: char| !c.is_ascii_alphabetic()));
         let reason = line.split_once(" Reason=").map(|(_, reason)| reason.trim().to_owned());
-        let gpu = |entry: &str| {
-            let (type_name, count) = gpu(entry)?;
-            Some((type_name, count.parse().ok()?))
-        };
-        let gpus: Vec<_> = entries(value("Gres").unwrap_or_default()).into_iter().filter_map(gpu).collect();
+        let gpus = gpus(value("Gres").unwrap_or_default());
         let word = |key: &str| value(key).unwrap_or_default().to_owned();
         Some(NodeView {
             name: value("NodeName")?.to_owned(),
@@ -56,6 +47,7 @@ impl NodeView {
             used: devices::devices(value("GresUsed").unwrap_or_default(), count(&gpus)),
             used_count: devices::count(value("GresUsed").unwrap_or_default()),
             cpus_allocated: value("CPUAlloc").and_then(|count| count.parse().ok()).unwrap_or_default(),
+            hardware: Hardware::read(line),
             gpus,
         })
     }
@@ -97,6 +89,15 @@ fn count(gpus: &[(String, u32)]) -> usize {
 /// The word after `key=`.
 fn value<'a>(line: &'a str, key: &str) -> Option<&'a str> {
     line.split_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+}
+
+/// The GPUs of a `Gres=` of slurmctld or slurm.conf, in its order: type (empty without one) and count.
+pub fn gpus(gres: &str) -> Vec<(String, u32)> {
+    let gpu = |entry: &str| {
+        let (type_name, count) = gpu(entry)?;
+        Some((type_name, count.parse().ok()?))
+    };
+    entries(gres).into_iter().filter_map(gpu).collect()
 }
 
 /// Type and count of a GPU entry: `gpu:2`, `gpu:1g.5gb:2`, each perhaps with `(…)` behind.

@@ -1,10 +1,9 @@
 //! One thing to do to Slurm.
 
 use std::fmt;
-use std::process::Command;
 use std::time::Duration;
 
-use crate::slurm::control::{Control, ControlError};
+use crate::slurm::control::{Control, ControlError, within};
 use crate::wait::{self, Ended, Stop};
 
 /// One thing to do.
@@ -68,7 +67,7 @@ pub enum ActionError {
     /// It is for a person, or for another host.
     #[error("{0}: has to be done by hand")]
     ByHand(Action),
-    /// slurmctld.
+    /// slurmctld, or the command.
     #[error(transparent)]
     Control(#[from] ControlError),
     /// Jobs are still there.
@@ -84,14 +83,6 @@ pub enum ActionError {
     /// A signal ended the wait.
     #[error("interrupted by a signal")]
     Stopped,
-    /// The command failed.
-    #[error("{command}: {what}")]
-    Failed {
-        /// The command line.
-        command: String,
-        /// What it said.
-        what: String,
-    },
 }
 
 impl Action {
@@ -170,12 +161,10 @@ impl Action {
             _ => {}
         }
         let Some(words) = self.command() else { return Err(ActionError::ByHand(self.clone())) };
-        let fail = |what: String| ActionError::Failed { command: words.join(" "), what };
-        let output = Command::new(&words[0]).args(&words[1..]).output().map_err(|e| fail(e.to_string()))?;
-        match output.status.success() {
-            true => Ok(()),
-            false => Err(fail(String::from_utf8_lossy(&output.stderr).trim().to_owned())),
-        }
+        let (command, arguments) = words.split_first().expect("a command has a name");
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        within(limit.max(UNIT), command, &arguments, "")?;
+        Ok(())
     }
 }
 
@@ -189,6 +178,10 @@ const UNHEARD: [&str; 2] = ["UNKNOWN", "NOT_RESPONDING"];
 
 /// Least time a slurmd is given to register: it takes seconds, or more while it waits for device files.
 const REGISTER: Duration = Duration::from_secs(60);
+
+/// Least time a command is given. systemd takes up to 90 s to stop a unit and as long to start it
+/// (systemd-system.conf(5), DefaultTimeoutStopSec, DefaultTimeoutStartSec), and a unit may say more.
+const UNIT: Duration = Duration::from_secs(300);
 
 /// Whether slurmctld has heard from a node and reaches it.
 fn registered(node: &str) -> Result<(), ControlError> {
