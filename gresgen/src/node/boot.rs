@@ -85,7 +85,7 @@ pub fn give_up(
 fn written_for(site: &Site<'_>, configured: bool) -> Option<String> {
     let path = site.root.path(site.settings.paths.gres_conf());
     let written = files::only_node(&path)?;
-    let own = here::configured(site.root);
+    let own = here::own_names(site.root);
     let is_this = match own.len() {
         0 => !configured && !path.is_symlink(),
         count => count == 1 && own.contains(&written),

@@ -141,9 +141,9 @@ pub fn neighbours(root: &Root, node: &str) -> Vec<String> {
 }
 
 /// The nodes of slurm.conf that are this host; none where it has no line for it.
-pub fn configured(root: &Root) -> BTreeSet<String> {
+pub fn own_names(root: &Root) -> BTreeSet<String> {
     let path = configuration(root).ok().flatten();
-    path.map(|path| Host::this().nodes(&Conf::read(&path).nodes)).unwrap_or_default()
+    path.map(|path| Host::this().nodes(&configured(&Conf::read(&path, root)))).unwrap_or_default()
 }
 
 /// The host name up to its first dot.
