@@ -39,7 +39,7 @@ pub fn lock(root: &Root, limit: Duration, stop: &Stop) -> Result<Lock, Ended<Loc
 
 /// Whether the node has been brought up in this boot and runs Slurm's daemon or jobs.
 pub fn in_service(root: &Root, boot: &str) -> bool {
-    present_map(root).is_some_and(|map| map.boot == boot) && here::in_service(root)
+    present_map(root).is_some_and(|map| map.boot == boot && here::in_service(root, &map.node))
 }
 
 /// What became of a node that could not be what it shall be.
@@ -85,7 +85,7 @@ pub fn give_up(
 fn written_for(site: &Site<'_>, configured: bool) -> Option<String> {
     let path = site.root.path(site.settings.paths.gres_conf());
     let written = files::only_node(&path)?;
-    let own = here::configured(site.root);
+    let own = here::own_names(site.root);
     let is_this = match own.len() {
         0 => !configured && !path.is_symlink(),
         count => count == 1 && own.contains(&written),

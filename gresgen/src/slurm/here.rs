@@ -141,7 +141,7 @@ pub fn neighbours(root: &Root, node: &str) -> Vec<String> {
 }
 
 /// The nodes of slurm.conf that are this host; none where it has no line for it.
-pub fn configured(root: &Root) -> BTreeSet<String> {
+pub fn own_names(root: &Root) -> BTreeSet<String> {
     let path = configuration(root).ok().flatten();
     path.map(|path| Host::this().nodes(&node_lines(&Conf::read(&path, root)))).unwrap_or_default()
 }
@@ -171,9 +171,14 @@ pub fn other_names(views: &[NodeView]) -> Vec<String> {
     Host::this().nodes(&lines).into_iter().collect()
 }
 
-/// Whether Slurm works on this host now: a slurmd runs, or a step of a job of one that was stopped.
-pub fn in_service(root: &Root) -> bool {
-    daemon::any(root).is_some()
+/// Whether Slurm works on a node of this host now: its slurmd runs, or a step of a job of one that was stopped. A slurmd
+/// that was told to be another node is no sign of this one.
+pub fn in_service(root: &Root, node: &str) -> bool {
+    let other = |pid: u32| {
+        let daemon = daemons(root).into_iter().find(|daemon| daemon.pid == pid);
+        daemon.and_then(|daemon| daemon.node).is_some_and(|name| name != node)
+    };
+    daemon::all(root).any(|(pid, _)| !other(pid))
 }
 
 /// Whether a job of Slurm may have come to this host since its boot, or a slurmd has loaded the devices. Where that is

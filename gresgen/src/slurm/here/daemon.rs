@@ -31,11 +31,14 @@ pub(super) fn slurmds() -> Vec<Daemon> {
     roots(&["slurmd"]).map(|(pid, _)| read(pid)).collect()
 }
 
-/// A daemon or a step of Slurm that runs, in words. Under a root other than `/` those of containers on this host are
-/// not meant.
+/// The daemons and steps of Slurm that run. Under a root other than `/` those of containers on this host are not meant.
+pub(super) fn all(root: &Root) -> impl Iterator<Item = (u32, &'static str)> {
+    roots(&["slurmd", "slurmstepd"]).filter(|(pid, _)| root.is_host() || same(*pid, "pid"))
+}
+
+/// One of them, in words.
 pub(super) fn any(root: &Root) -> Option<String> {
-    let mut found = roots(&["slurmd", "slurmstepd"]).filter(|(pid, _)| root.is_host() || same(*pid, "pid"));
-    found.next().map(|(pid, program)| format!("{program} (process {pid})"))
+    all(root).next().map(|(pid, program)| format!("{program} (process {pid})"))
 }
 
 /// Processes that run one of these programs and are root's from the start: one that became so by a set-user-id bit has
