@@ -126,7 +126,7 @@ pub fn node_name(
         return Ok(name);
     }
     let Some(path) = configuration else { return Ok(host.short().to_owned()) };
-    if let Some(name) = one(host.nodes(&configured(&Conf::read(path, root))), &host, &named)? {
+    if let Some(name) = one(host.nodes(&node_lines(&Conf::read(path, root))), &host, &named)? {
         return Ok(name);
     }
     let views = reach(root).and_then(Control::nodes).unwrap_or_default();
@@ -143,7 +143,7 @@ pub fn neighbours(root: &Root, node: &str) -> Vec<String> {
 /// The nodes of slurm.conf that are this host; none where it has no line for it.
 pub fn configured(root: &Root) -> BTreeSet<String> {
     let path = configuration(root).ok().flatten();
-    path.map(|path| Host::this().nodes(&Conf::read(&path).nodes)).unwrap_or_default()
+    path.map(|path| Host::this().nodes(&node_lines(&Conf::read(&path, root)))).unwrap_or_default()
 }
 
 /// The host name up to its first dot.
@@ -210,7 +210,7 @@ impl From<&NodeView> for Line {
 }
 
 /// The nodes of a slurm.conf; the host and the address of the n-th name of a line are the n-th of their lists.
-fn configured(conf: &Conf) -> Vec<Line> {
+fn node_lines(conf: &Conf) -> Vec<Line> {
     let lines = conf.nodes().flat_map(|(line, names)| {
         let list = |key: &str| value(&line.pairs, key).map(hostlist::unfold).and_then(Result::ok);
         let (hosts, addresses) = (list("nodehostname"), list("nodeaddr"));

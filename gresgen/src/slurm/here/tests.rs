@@ -19,7 +19,7 @@ fn a_node_is_found_by_its_name_its_host_or_its_address() {
     fs::write(&path, text).unwrap();
     fs::write(directory.path().join("nodes.conf"), "include slurm.conf\nNodeName=a,b NodeHostname=two\n")
         .unwrap();
-    let lines = configured(&Conf::read(&path, &Root::host()));
+    let lines = node_lines(&Conf::read(&path, &Root::host()));
     let names = |names: &[&str], addresses: &[&str]| host(names, addresses).nodes(&lines);
     assert_eq!(names(&["plain"], &[]), set(&["plain"]));
     assert_eq!(names(&["g6", "g6.example"], &[]), set(&["queue1-st-2"]));
