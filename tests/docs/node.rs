@@ -8,7 +8,7 @@ use crate::checkout;
 use crate::document::{Command, Step, agrees};
 
 /// The end of what an apply leaves to do in Slurm: the node is there again, and takes jobs.
-pub(crate) const RESUME: &str = "until scontrol -o show node n1 | grep State= | grep -Eqv 'State=[^ ]*(UNKNOWN|NOT_RESPONDING)'; \
+pub(crate) const RESUME: &str = "until scontrol -o show node n1 | grep State= | grep -Eqv 'State=[^ ]*(UNKNOWN|NOT_RESPONDING)|SlurmdStartTime=None'; \
                                  do sleep 1; done; scontrol update NodeName=n1 State=RESUME";
 
 /// What the reader's GPUs are.

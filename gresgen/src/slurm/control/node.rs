@@ -22,6 +22,10 @@ pub struct NodeView {
     pub used: Devices,
     /// How many gpu devices those are, where no share of one is given out.
     pub used_count: Option<u64>,
+    /// Whether slurmd has registered with this slurmctld, which keeps the time of it in memory alone: after its own
+    /// start the node has the state it had, until slurmctld looks for it (src/slurmctld/node_mgr.c,
+    /// `_dump_node_state`, `validate_node_specs`).
+    pub registered: bool,
     /// Its CPUs and memory.
     pub hardware: Hardware,
     /// CPUs that jobs have; suspended ones leave theirs.
@@ -47,6 +51,7 @@ impl NodeView {
             used: devices::devices(value("GresUsed").unwrap_or_default(), count(&gpus)),
             used_count: devices::count(value("GresUsed").unwrap_or_default()),
             cpus_allocated: value("CPUAlloc").and_then(|count| count.parse().ok()).unwrap_or_default(),
+            registered: value("SlurmdStartTime") != Some("None"),
             hardware: Hardware::read(line),
             gpus,
         })

@@ -186,7 +186,7 @@ const UNIT: Duration = Duration::from_secs(300);
 /// Whether slurmctld has heard from a node and reaches it.
 fn registered(node: &str) -> Result<(), ControlError> {
     let view = Control::connect()?.node(node)?;
-    match UNHEARD.iter().any(|state| view.is(state)) {
+    match !view.registered || UNHEARD.iter().any(|state| view.is(state)) {
         true => Err(ControlError::Refused {
             command: format!("scontrol show node {node}"),
             what: "slurmd has not registered yet".to_owned(),
@@ -217,7 +217,7 @@ impl fmt::Display for Action {
             Action::WaitIdle(node) => write!(f, "while squeue -h -w {node} | grep -q .; do sleep 5; done"),
             Action::WaitRegistered(node) => write!(
                 f,
-                "until scontrol -o show node {node} | grep State= | grep -Eqv 'State=[^ ]*({})'; do sleep 1; done",
+                "until scontrol -o show node {node} | grep State= | grep -Eqv 'State=[^ ]*({})|SlurmdStartTime=None'; do sleep 1; done",
                 UNHEARD.join("|")
             ),
             Action::CarryNodeLine(how) | Action::LoadPlugin(how) => write!(f, "# {how}"),
