@@ -83,6 +83,10 @@ pub fn give_up(
 /// of slurm.conf about this host, or, where slurm.conf knows nothing of it and the configuration cannot be read, because
 /// nobody but this node can have written the file. A file behind a link may be another host's.
 fn written_for(site: &Site<'_>, configured: bool) -> Option<String> {
+    // An earlier try of this boot has told it; the map is this host's alone, and gone with the boot.
+    if let (false, Some(map)) = (configured, present_map(site.root)) {
+        return Some(map.node);
+    }
     let path = site.root.path(site.settings.paths.gres_conf());
     let written = files::only_node(&path)?;
     let own = here::own_names(site.root);
