@@ -166,7 +166,11 @@ const CONTROLLER: [Fault; 9] = [
     },
     Fault {
         provoke: "sed -i 's/^slurm:/&\\n  node: n9/' /etc/gresgen/config.yaml",
-        due: &[("fail", "files", "node n9: no entry of slurm.nodes names it"), ("fail", "node", "n9")],
+        due: &[
+            ("fail", "layout", "node n9: no entry of slurm.nodes names it"),
+            ("fail", "files", "node n9: no entry of slurm.nodes names it"),
+            ("fail", "node", "n9"),
+        ],
         mend: "sed -i '/node: n9/d' /etc/gresgen/config.yaml",
     },
     Fault {
