@@ -454,7 +454,7 @@ fn the_command_line_describes_itself() {
     snapshot("help", &node.run(&["--help"]).snapshot());
     assert!(node.ok(&["completions", "bash"]).contains("_gresgen"));
     let page = node.ok(&["man"]);
-    assert!(page.contains(".TH gresgen 1"));
+    assert!(page.contains(".TH GRESGEN 1"));
     for part in [
         ".SS apply\n",
         "\\-\\-drain[=<DURATION>]",

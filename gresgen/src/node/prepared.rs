@@ -260,10 +260,13 @@ fn blocked(
     in_use: Vec<Held>,
     beside_jobs: Result<(), SiteError>,
 ) -> (Vec<Blocked>, Option<ApplyError>) {
-    let mut blocked: Vec<Blocked> = in_use.iter().cloned().map(Blocked::Held).collect();
-    if let (true, Some(ApplyError::InTheWay { held, .. })) = (blocked.is_empty(), &in_the_way) {
-        blocked.extend(held.iter().cloned().map(Blocked::Held));
-    }
+    // Steps of a wish that somebody is in the way of are those of a node that nobody uses: they may disturb more than
+    // what has to go.
+    let held = match &in_the_way {
+        Some(ApplyError::InTheWay { held, .. }) => held,
+        _ => &in_use,
+    };
+    let mut blocked: Vec<Blocked> = held.iter().cloned().map(Blocked::Held).collect();
     blocked.extend(beside_jobs.as_ref().err().map(|error| Blocked::Slurm(error.to_string())));
     let busy = (!in_use.is_empty()).then_some(ApplyError::Busy(in_use));
     let refusal = in_the_way.or(busy).or(beside_jobs.err().map(ApplyError::from));
