@@ -131,11 +131,12 @@ pub fn commit(staged: NamedTempFile, path: &Path) -> io::Result<()> {
     File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
 }
 
-/// Stages and commits in one. `mode` is that of a file which is not there yet.
+/// Stages and commits in one, after a [`sweep`] of the directory. `mode` is that of a file which is not there yet.
 ///
 /// # Errors
 /// As [`stage`] and [`commit`].
 pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    path.parent().map(sweep);
     commit(stage(path, content, Attributes::of(path, mode))?, path)
 }
 
