@@ -1,11 +1,10 @@
 //! The course of events.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 
-use crate::DEPTH;
-use crate::nodes::{Nodes, Reservation};
-use crate::queue::{Queue, Waiting};
+use crate::nodes::Nodes;
+use crate::plans::Plans;
 
 /// A job, as the scheduler sees it, with its real run time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +28,29 @@ pub struct Job {
 /// What jobs run on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cluster {
-    /// Of each pool, the slots of each node. All pools have the same nodes, unless there are no shifts.
+    /// Of each pool, the slots of each node. All pools have the same nodes.
     pub pools: Vec<Vec<u32>>,
+}
+
+/// How the scheduler goes about it; the default is Slurm's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Seconds between passes of backfill; 0: whenever something has changed.
+    pub interval: u32,
+    /// Jobs that a pass looks at.
+    pub depth: usize,
+    /// Seconds that it looks ahead.
+    pub window: u32,
+    /// Seconds that plans are rounded to.
+    pub resolution: u32,
+}
+
+impl Default for Rules {
+    /// The defaults of `bf_interval`, `bf_max_job_test`, `bf_window` and `bf_resolution` (slurm.conf(5),
+    /// SchedulerParameters).
+    fn default() -> Self {
+        Rules { interval: 30, depth: 500, window: 24 * 3600, resolution: 60 }
+    }
 }
 
 /// A node gets other slots: it takes no job from `at` on, and opens with the new slots so many seconds after its last
@@ -64,31 +84,28 @@ pub enum Start {
 /// When a job or a shift names a pool or node that the cluster lacks.
 pub fn replay(
     cluster: &Cluster,
+    rules: Rules,
     shifts: &[Shift],
     jobs: impl IntoIterator<Item = Job>,
-    mut started: impl FnMut(u32, &Job, Start),
+    started: impl FnMut(u32, &Job, Start),
 ) {
-    let mut engine = Engine::new(cluster, shifts);
+    let mut engine = Engine::new(cluster, rules, shifts, started);
     let mut jobs = (0u32..).zip(jobs).peekable();
     loop {
         let arrival = jobs.peek().map(|(_, job)| job.submit);
-        let Some(now) = [arrival, engine.next_end(), engine.next_shift()].into_iter().flatten().min() else {
-            break;
-        };
+        let Some(now) = [arrival, engine.next()].into_iter().flatten().min() else { break };
         engine.now = now;
         engine.end_jobs();
         engine.shift();
         while let Some((index, job)) = jobs.next_if(|(_, job)| job.submit <= now) {
-            engine.arrive(Waiting { index, job }, &mut started);
+            engine.arrive(index, job);
         }
-        engine.schedule(&mut started);
+        engine.schedule();
     }
-    for queue in &mut engine.queues {
-        queue.drain().for_each(|waiting| started(waiting.index, &waiting.job, Start::Never));
-    }
+    engine.finish();
 }
 
-/// Something that happens by itself: a job ends, or a node opens.
+/// A job ends on a node.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct End {
     at: u32,
@@ -98,24 +115,33 @@ struct End {
     due: u32,
 }
 
-struct Engine<'a> {
+/// What jobs that wait are ordered by: priority, then number.
+type Rank = (Reverse<u32>, u32);
+
+struct Engine<'a, F> {
     now: u32,
+    rules: Rules,
     pools: Vec<Nodes>,
-    queues: Vec<Queue>,
-    /// Pools where something has changed.
-    touched: Vec<bool>,
+    waiting: BTreeMap<Rank, Job>,
     ends: BinaryHeap<Reverse<End>>,
     shifts: std::iter::Peekable<std::slice::Iter<'a, Shift>>,
-    /// Nodes that wait for their last job, each with what follows.
+    /// Shifts whose nodes wait for their last job.
     closing: Vec<&'a Shift>,
-    opening: BinaryHeap<Reverse<(u32, usize, Vec<u32>)>>,
-    /// Of each pool, every number of slots a node ever has, with the nodes that have it: most first.
+    /// When which shift will be done.
+    opening: BinaryHeap<Reverse<(u32, usize, &'a [u32])>>,
+    /// Of each pool, the most slots that each node ever has, in descending order.
     ever: Vec<Vec<u32>>,
+    /// Something has changed since the last pass of backfill.
+    changed: bool,
+    /// When the next pass is.
+    pass: Option<u32>,
+    plans: Plans,
     chosen: Vec<usize>,
+    started: F,
 }
 
-impl<'a> Engine<'a> {
-    fn new(cluster: &Cluster, shifts: &'a [Shift]) -> Self {
+impl<'a, F: FnMut(u32, &Job, Start)> Engine<'a, F> {
+    fn new(cluster: &Cluster, rules: Rules, shifts: &'a [Shift], started: F) -> Self {
         let mut ever = cluster.pools.clone();
         for shift in shifts {
             for (pool, &slots) in shift.slots.iter().enumerate() {
@@ -125,34 +151,35 @@ impl<'a> Engine<'a> {
         ever.iter_mut().for_each(|pool| pool.sort_unstable_by_key(|&slots| Reverse(slots)));
         Engine {
             now: 0,
+            rules,
             pools: cluster.pools.iter().map(|slots| Nodes::new(slots)).collect(),
-            queues: cluster.pools.iter().map(|_| Queue::default()).collect(),
-            touched: vec![false; cluster.pools.len()],
+            waiting: BTreeMap::new(),
             ends: BinaryHeap::new(),
             shifts: shifts.iter().peekable(),
             closing: Vec::new(),
             opening: BinaryHeap::new(),
             ever,
+            changed: false,
+            pass: None,
+            plans: Plans::default(),
             chosen: Vec::new(),
+            started,
         }
     }
 
-    fn next_end(&self) -> Option<u32> {
-        self.ends.peek().map(|Reverse(end)| end.at)
-    }
-
-    fn next_shift(&mut self) -> Option<u32> {
+    /// When something happens next, arrivals aside.
+    fn next(&mut self) -> Option<u32> {
+        let end = self.ends.peek().map(|Reverse(end)| end.at);
         let opens = self.opening.peek().map(|Reverse((at, ..))| *at);
         let closes = self.shifts.peek().map(|shift| shift.at);
-        [opens, closes].into_iter().flatten().min()
+        [end, opens, closes, self.pass].into_iter().flatten().min()
     }
 
     fn end_jobs(&mut self) {
         while self.ends.peek().is_some_and(|Reverse(end)| end.at <= self.now) {
             let Some(Reverse(end)) = self.ends.pop() else { break };
-            let pool = usize::from(end.pool);
-            self.pools[pool].give_back(end.node as usize, end.count, end.due);
-            self.touched[pool] = true;
+            self.pools[usize::from(end.pool)].give_back(end.node as usize, end.count, end.due);
+            self.changed = true;
         }
     }
 
@@ -167,108 +194,109 @@ impl<'a> Engine<'a> {
         let idle = |shift: &&Shift| self.pools.iter().all(|pool| pool.is_idle(shift.node));
         let (idle, busy): (Vec<_>, Vec<_>) = self.closing.drain(..).partition(idle);
         self.closing = busy;
-        self.opening.extend(idle.into_iter().map(|s| Reverse((self.now + s.takes, s.node, s.slots.clone()))));
+        let done = |shift: &'a Shift| {
+            Reverse((self.now.saturating_add(shift.takes), shift.node, shift.slots.as_slice()))
+        };
+        self.opening.extend(idle.into_iter().map(done));
         while self.opening.peek().is_some_and(|Reverse((at, ..))| *at <= self.now) {
             let Some(Reverse((_, node, slots))) = self.opening.pop() else { break };
-            for (pool, slots) in slots.into_iter().enumerate() {
-                self.pools[pool].open(node, slots);
-                self.touched[pool] = true;
-            }
+            self.pools.iter_mut().zip(slots).for_each(|(pool, &slots)| pool.open(node, slots));
+            self.changed = true;
         }
     }
 
-    fn arrive(&mut self, waiting: Waiting, started: &mut impl FnMut(u32, &Job, Start)) {
-        let Job { pool, count, nodes, .. } = waiting.job;
-        let pool = usize::from(pool);
-        let enough = (nodes as usize).checked_sub(1).and_then(|last| self.ever[pool].get(last));
-        if count == 0 || enough.is_none_or(|&slots| slots < count) {
-            started(waiting.index, &waiting.job, Start::Never);
+    fn arrive(&mut self, index: u32, job: Job) {
+        let enough = (job.nodes as usize)
+            .checked_sub(1)
+            .and_then(|last| self.ever[usize::from(job.pool)].get(last))
+            .is_some_and(|&slots| job.count > 0 && slots >= job.count);
+        if !enough {
+            (self.started)(index, &job, Start::Never);
             return;
         }
-        self.queues[pool].push(waiting);
-        self.touched[pool] = true;
+        self.waiting.insert((Reverse(job.priority), index), job);
+        self.changed = true;
     }
 
-    fn schedule(&mut self, started: &mut impl FnMut(u32, &Job, Start)) {
-        for pool in 0..self.pools.len() {
-            if std::mem::take(&mut self.touched[pool]) {
-                self.schedule_pool(pool, started);
+    fn schedule(&mut self) {
+        if !self.changed && self.pass.is_none_or(|at| at > self.now) {
+            return;
+        }
+        self.start_in_turn();
+        match self.rules.interval {
+            _ if self.waiting.is_empty() => self.pass = None,
+            0 => self.backfill(),
+            _ if self.pass.is_some_and(|at| at <= self.now) => {
+                self.pass = None;
+                self.backfill();
             }
+            interval if self.changed && self.pass.is_none() => {
+                self.pass = (self.now / interval + 1).checked_mul(interval);
+            }
+            _ => {}
+        }
+        self.changed = false;
+    }
+
+    /// Starts jobs in their order up to one that does not fit.
+    fn start_in_turn(&mut self) {
+        while let Some((&rank, &job)) = self.waiting.first_key_value() {
+            let pool = &self.pools[usize::from(job.pool)];
+            if !pool.first_fit(job.count, job.nodes, |_| true, &mut self.chosen) {
+                break;
+            }
+            self.start(rank, job);
         }
     }
 
-    fn schedule_pool(&mut self, pool: usize, started: &mut impl FnMut(u32, &Job, Start)) {
-        while let Some(group) = self.queues[pool].first() {
-            let first = &mut self.queues[pool].groups[group];
-            let (count, nodes) = (first.count, first.nodes);
-            if !self.pools[pool].first_fit(count, nodes, |_| true, &mut self.chosen) {
-                return self.backfill(pool, group, started);
-            }
-            let waiting = first.jobs.pop_front();
-            waiting.into_iter().for_each(|waiting| self.start(waiting, started));
-        }
-    }
-
-    /// Starts what does not delay the first job of the group.
-    fn backfill(&mut self, pool: usize, head: usize, started: &mut impl FnMut(u32, &Job, Start)) {
-        let groups = &self.queues[pool].groups;
-        let (count, nodes) = (groups[head].count, groups[head].nodes);
-        let mut chosen = std::mem::take(&mut self.chosen);
-        let mut fits = |group: usize| {
-            let group = &self.queues[pool].groups[group];
-            !group.jobs.is_empty()
-                && self.pools[pool].first_fit(group.count, group.nodes, |_| true, &mut chosen)
+    /// Starts what delays nobody before it.
+    fn backfill(&mut self) {
+        let queue: Vec<(Rank, Job)> =
+            self.waiting.iter().take(self.rules.depth).map(|(rank, job)| (*rank, *job)).collect();
+        // What does not fit on empty plans is only planned, and only for the sake of those behind it that do.
+        let mut known: Vec<(u16, u32, u32, bool)> = Vec::new();
+        let mut fits = |job: &Job| {
+            let same = |k: &&(u16, u32, u32, bool)| (k.0, k.1, k.2) == (job.pool, job.count, job.nodes);
+            known.iter().find(same).map(|k| k.3).unwrap_or_else(|| {
+                let pool = &self.pools[usize::from(job.pool)];
+                let fits = pool.first_fit(job.count, job.nodes, |_| true, &mut self.chosen);
+                known.push((job.pool, job.count, job.nodes, fits));
+                fits
+            })
         };
-        // Of each group that fits now, the next job to be looked at.
-        let mut next: Vec<(usize, usize)> = (0..groups.len()).filter(|g| fits(*g)).map(|g| (g, 0)).collect();
-        if !next.is_empty() {
-            // Where nothing is due to free enough, as while nodes are closed, nothing can be delayed.
-            let mut reserved = self.pools[pool].reserve(count, nodes, self.now);
-            for _ in 0..DEPTH {
-                let rank = |&(group, at): &(usize, usize)| {
-                    Some((self.queues[pool].groups[group].jobs.get(at)?.rank(), group))
-                };
-                let Some((_, group)) = next.iter().filter_map(rank).min() else { break };
-                let Some(cursor) = next.iter_mut().find(|(g, _)| *g == group) else { break };
-                let waiting = self.queues[pool].groups[group].jobs[cursor.1];
-                if !self.harmless(&waiting.job, reserved.as_ref(), &mut chosen) {
-                    cursor.1 += 1;
-                    continue;
-                }
-                self.queues[pool].groups[group].jobs.remove(cursor.1);
-                let due = self.now.saturating_add(waiting.job.limit);
-                if let Some(reserved) = reserved.as_mut().filter(|reserved| due > reserved.at) {
-                    for (_, spare) in reserved.spare.iter_mut().filter(|(node, _)| chosen.contains(node)) {
-                        *spare -= waiting.job.count;
-                    }
-                }
-                self.chosen.clone_from(&chosen);
-                self.start(waiting, started);
+        let Some(last) = queue.iter().rposition(|(_, job)| fits(job)) else { return };
+        let mut plans = std::mem::take(&mut self.plans);
+        plans.clear(self.pools.iter().map(Nodes::len).max().unwrap_or(0));
+        let horizon = self.now.saturating_add(self.rules.window);
+        for &(rank, job) in &queue[..=last] {
+            let allowed = |node| plans.allow(node, self.now, job.limit);
+            let pool = &mut self.pools[usize::from(job.pool)];
+            if pool.first_fit(job.count, job.nodes, allowed, &mut self.chosen) {
+                self.start(rank, job);
+            } else {
+                plans.plan(pool, &job, self.now, horizon, self.rules.resolution);
             }
         }
-        self.chosen = chosen;
+        self.plans = plans;
     }
 
-    /// Whether the job fits now without delaying a reservation, and where.
-    fn harmless(&self, job: &Job, reserved: Option<&Reservation>, chosen: &mut Vec<usize>) -> bool {
-        let allowed = |node: usize| {
-            let Some(reserved) = reserved else { return true };
-            let spare = reserved.spare.iter().find(|(other, _)| *other == node);
-            let ends_before = self.now.saturating_add(job.limit) <= reserved.at;
-            ends_before || spare.is_none_or(|(_, spare)| *spare >= job.count)
-        };
-        self.pools[usize::from(job.pool)].first_fit(job.count, job.nodes, allowed, chosen)
-    }
-
-    /// Starts a job on the nodes chosen.
-    fn start(&mut self, waiting: Waiting, started: &mut impl FnMut(u32, &Job, Start)) {
-        let Job { pool, count, run, limit, .. } = waiting.job;
+    /// Starts a job that waits on the nodes chosen.
+    fn start(&mut self, rank: Rank, job: Job) {
+        self.waiting.remove(&rank);
+        let Job { pool, count, run, limit, .. } = job;
         let due = self.now.saturating_add(limit);
         for &node in &self.chosen {
             self.pools[usize::from(pool)].take(node, count, due);
             let at = self.now.saturating_add(run);
             self.ends.push(Reverse(End { at, pool, node: node as u32, count, due }));
         }
-        started(waiting.index, &waiting.job, Start::At(self.now));
+        (self.started)(rank.1, &job, Start::At(self.now));
+    }
+
+    /// Says of those that still wait, when nothing happens any more, that they never start.
+    fn finish(mut self) {
+        for ((_, index), job) in std::mem::take(&mut self.waiting) {
+            (self.started)(index, &job, Start::Never);
+        }
     }
 }

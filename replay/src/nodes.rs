@@ -15,15 +15,6 @@ pub(crate) struct Nodes {
     known: Vec<(u32, u32)>,
 }
 
-/// When and where a job that waits will start at the latest.
-#[derive(Debug)]
-pub(crate) struct Reservation {
-    /// When, in seconds.
-    pub(crate) at: u32,
-    /// Of each node that it will use, how many slots will be free beside it then.
-    pub(crate) spare: Vec<(usize, u32)>,
-}
-
 impl Nodes {
     pub(crate) fn new(slots: &[u32]) -> Self {
         Nodes {
@@ -32,6 +23,10 @@ impl Nodes {
             running: vec![BTreeMap::new(); slots.len()],
             known: vec![(0, 0); slots.len()],
         }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
     }
 
     /// Puts into `chosen` the first nodes with room; whether there are enough.
@@ -78,13 +73,15 @@ impl Nodes {
 
     /// No job starts on the node from now on.
     pub(crate) fn close(&mut self, node: usize) {
-        self.slots[node] = 0;
-        self.free[node] = 0;
-        self.known[node].0 = 0;
+        self.set(node, 0);
     }
 
     /// Opens a closed node on which nothing runs.
     pub(crate) fn open(&mut self, node: usize, slots: u32) {
+        self.set(node, slots);
+    }
+
+    fn set(&mut self, node: usize, slots: u32) {
         self.slots[node] = slots;
         self.free[node] = slots;
         self.known[node].0 = 0;
@@ -94,8 +91,9 @@ impl Nodes {
         self.running[node].is_empty()
     }
 
-    /// When a node will have `count` slots free, by the time limits of its jobs; `u32::MAX` if never.
-    fn ready(&mut self, node: usize, count: u32, now: u32) -> u32 {
+    /// When a node will have `count` slots free, by the time limits of its jobs; 0 if it has them now, `u32::MAX` if
+    /// never.
+    pub(crate) fn ready(&mut self, node: usize, count: u32) -> u32 {
         if self.slots[node] < count {
             return u32::MAX;
         }
@@ -111,22 +109,6 @@ impl Nodes {
             }
             self.known[node] = (count, at);
         }
-        // A job beyond its limit may end at any moment.
-        self.known[node].1.max(now)
-    }
-
-    /// The earliest time at which `count` slots will be free on `nodes` nodes at once; `None` if never.
-    pub(crate) fn reserve(&mut self, count: u32, nodes: u32, now: u32) -> Option<Reservation> {
-        let all = 0..self.slots.len();
-        let mut ready: Vec<(u32, usize)> = all.map(|node| (self.ready(node, count, now), node)).collect();
-        let last = (nodes as usize).checked_sub(1).filter(|last| *last < ready.len())?;
-        ready.select_nth_unstable(last);
-        let at = Some(ready[last].0).filter(|at| *at < u32::MAX)?;
-        let spare = ready[..=last].iter().map(|&(_, node)| (node, self.free_at(node, at) - count)).collect();
-        Some(Reservation { at, spare })
-    }
-
-    fn free_at(&self, node: usize, at: u32) -> u32 {
-        self.free[node] + self.running[node].range(..=at).map(|(_, slots)| slots).sum::<u32>()
+        self.known[node].1
     }
 }

@@ -3,7 +3,10 @@
 use std::cmp::Reverse;
 
 use proptest::prelude::*;
-use replay::{Cluster, Job, Shift, Start, replay};
+use replay::{Cluster, Job, Rules, Shift, Start, replay};
+
+/// Plans to the second, at every event.
+const EXACT: Rules = Rules { interval: 0, depth: 500, window: 1000, resolution: 1 };
 
 fn job(submit: u32, run: u32, limit: u32, count: u32, nodes: u32) -> Job {
     Job { submit, run, limit, priority: 0, pool: 0, count, nodes }
@@ -12,7 +15,7 @@ fn job(submit: u32, run: u32, limit: u32, count: u32, nodes: u32) -> Job {
 fn starts(cluster: &Cluster, shifts: &[Shift], jobs: &[Job]) -> Vec<Start> {
     let mut starts = vec![Start::Never; jobs.len()];
     let mut heard = vec![0; jobs.len()];
-    replay(cluster, shifts, jobs.iter().copied(), |index, job, start| {
+    replay(cluster, EXACT, shifts, jobs.iter().copied(), |index, job, start| {
         assert_eq!(*job, jobs[index as usize]);
         starts[index as usize] = start;
         heard[index as usize] += 1;
@@ -39,18 +42,56 @@ fn jobs_start_in_turn() {
 fn a_short_job_passes_one_that_waits_and_a_long_one_does_not() {
     // Two GPUs free at 100; until then one is idle.
     let first = [job(0, 100, 100, 1, 1), job(1, 10, 10, 2, 1)];
-    let short = [first[0], first[1], job(2, 90, 98, 1, 1)];
+    let short = [first[0], first[1], job(2, 90, 97, 1, 1)];
     assert_eq!(starts(&one_pool(&[2]), &[], &short), at(&[0, 100, 2]));
-    let long = [first[0], first[1], job(2, 90, 99, 1, 1)];
+    // Slurm counts a plan that begins just as the job is due to end as one in the way.
+    let long = [first[0], first[1], job(2, 90, 98, 1, 1)];
     assert_eq!(starts(&one_pool(&[2]), &[], &long), at(&[0, 100, 110]));
-    // It delays nobody on a GPU that the first does not need.
-    assert_eq!(starts(&one_pool(&[3]), &[], &[first[0], job(1, 10, 10, 3, 1), long[2]])[2], Start::At(110));
+    // On a node that the first will not use it delays nobody.
     assert_eq!(starts(&one_pool(&[2, 1]), &[], &long), at(&[0, 100, 2]));
 }
 
 #[test]
-fn priority_goes_before_submission_and_pools_do_not_hinder_each_other() {
-    let cluster = Cluster { pools: vec![vec![1], vec![1]] };
+fn a_node_with_a_plan_is_kept_whole() {
+    let cluster = Cluster { pools: vec![vec![1], vec![7]] };
+    let slice = |submit, limit| Job { pool: 1, ..job(submit, 5, limit, 1, 1) };
+    // A whole GPU is waited for until 100; slices of the node are free all the time.
+    let jobs = [job(0, 100, 100, 1, 1), job(1, 10, 10, 1, 1), slice(2, 97), slice(3, 97)];
+    assert_eq!(starts(&cluster, &[], &jobs), at(&[0, 100, 2, 100]));
+    let apart = Cluster { pools: vec![vec![1, 0], vec![0, 7]] };
+    assert_eq!(starts(&apart, &[], &jobs), at(&[0, 100, 2, 3]));
+}
+
+#[test]
+fn backfill_comes_at_its_interval_and_looks_so_deep_and_so_far() {
+    let jobs = [
+        job(0, 100, 100, 1, 1),
+        job(1, 10, 10, 3, 1),
+        job(2, 10, 10, 1, 1),
+        job(3, 30, 300, 1, 1),
+        job(4, 10, 10, 1, 1),
+    ];
+    let starts = |rules| {
+        let mut starts = vec![Start::Never; jobs.len()];
+        replay(&one_pool(&[3]), rules, &[], jobs, |index, _, start| starts[index as usize] = start);
+        starts
+    };
+    assert_eq!(starts(EXACT), at(&[0, 100, 2, 110, 4]));
+    assert_eq!(starts(Rules { interval: 30, ..EXACT }), at(&[0, 100, 30, 110, 30]));
+    assert_eq!(starts(Rules { depth: 2, ..EXACT }), at(&[0, 100, 2, 110, 110]));
+    // What is too far away is not planned, and delayed.
+    assert_eq!(starts(Rules { window: 50, ..EXACT }), at(&[0, 100, 2, 3, 12]));
+    // Rounded down, the plan begins at 60, when the second of the short jobs would still run.
+    let rounded = Rules { resolution: 60, ..EXACT };
+    let late = [jobs[0], jobs[1], job(2, 10, 57, 1, 1), job(3, 10, 57, 1, 1)];
+    let mut heard = vec![Start::Never; late.len()];
+    replay(&one_pool(&[3]), rounded, &[], late, |index, _, start| heard[index as usize] = start);
+    assert_eq!(heard, at(&[0, 100, 2, 110]));
+}
+
+#[test]
+fn priority_goes_before_submission_and_nodes_apart_do_not_hinder_each_other() {
+    let cluster = Cluster { pools: vec![vec![1, 0], vec![0, 1]] };
     let urgent = Job { priority: 5, ..job(2, 10, 10, 1, 1) };
     let other = Job { pool: 1, ..job(3, 10, 10, 1, 1) };
     let jobs = [job(0, 10, 10, 1, 1), job(1, 10, 10, 1, 1), urgent, other];
@@ -78,16 +119,17 @@ fn a_node_that_is_recut_waits_for_its_jobs_and_takes_none_meanwhile() {
 }
 
 /// The same rules, looking at every second, every node and every job anew whenever a job comes or goes.
-fn by_seconds(slots: &[u32], jobs: &[Job]) -> Vec<Start> {
+fn by_seconds(pools: &[Vec<u32>], jobs: &[Job]) -> Vec<Start> {
     struct Running {
+        job: usize,
         end: u32,
         due: u32,
-        count: u32,
         node: usize,
     }
     let mut starts = vec![Start::Never; jobs.len()];
     let mut running: Vec<Running> = Vec::new();
-    let possible = |job: &Job| slots.iter().filter(|s| **s >= job.count).count() >= job.nodes as usize;
+    let slots = |job: &Job| &pools[usize::from(job.pool)];
+    let possible = |job: &Job| slots(job).iter().filter(|s| **s >= job.count).count() >= job.nodes as usize;
     let mut now = 0;
     while (0..jobs.len()).any(|i| possible(&jobs[i]) && starts[i] == Start::Never) {
         let before = running.len();
@@ -96,44 +138,37 @@ fn by_seconds(slots: &[u32], jobs: &[Job]) -> Vec<Start> {
             now += 1;
             continue;
         }
-        let free = |running: &[Running], node: usize, then: u32| {
-            let taken = running.iter().filter(|r| r.node == node && (then == now || r.due.max(now) > then));
-            slots[node] - taken.map(|r| r.count).sum::<u32>()
-        };
         let mut order: Vec<usize> = (0..jobs.len())
             .filter(|&i| jobs[i].submit <= now && possible(&jobs[i]) && starts[i] == Start::Never)
             .collect();
         order.sort_by_key(|&i| (Reverse(jobs[i].priority), i));
-        let mut reserved: Option<(u32, Vec<usize>, u32)> = None;
+        let mut plans: Vec<(usize, u32, u32)> = Vec::new();
         for i in order {
-            let Job { count, nodes, limit, run, .. } = jobs[i];
-            let fit = |node: &usize| {
-                let keeps = reserved.as_ref().is_none_or(|(then, on, needs)| {
-                    !on.contains(node)
-                        || now + limit <= *then
-                        || free(&running, *node, *then) >= needs + count
-                });
-                free(&running, *node, now) >= count && keeps
+            let job = &jobs[i];
+            let nodes_at = |then: u32, plans: &[(usize, u32, u32)]| -> Vec<usize> {
+                let taken = |r: &&Running, node: usize| {
+                    r.node == node && jobs[r.job].pool == job.pool && (then == now || r.due > then)
+                };
+                let free = |node: usize| {
+                    let taken = running.iter().filter(|r| taken(r, node)).map(|r| jobs[r.job].count);
+                    slots(job)[node] - taken.sum::<u32>()
+                };
+                let kept = |node: usize| {
+                    plans.iter().any(|&(n, from, to)| n == node && from <= then + job.limit && to > then)
+                };
+                let able = (0..slots(job).len()).filter(|&n| free(n) >= job.count && !kept(n));
+                able.take(job.nodes as usize).collect()
             };
-            let chosen: Vec<usize> = (0..slots.len()).filter(fit).take(nodes as usize).collect();
-            if chosen.len() == nodes as usize {
+            let chosen = nodes_at(now, &plans);
+            if chosen.len() == job.nodes as usize {
                 starts[i] = Start::At(now);
-                running.extend(chosen.iter().map(|&node| Running {
-                    end: now + run,
-                    due: now + limit,
-                    count,
-                    node,
-                }));
-            } else if reserved.is_none() {
-                let first = |node: usize| (now..).find(|&then| free(&running, node, then) >= count);
-                let able = (0..slots.len()).filter(|&node| slots[node] >= count);
-                let mut ready: Vec<(u32, usize)> =
-                    able.filter_map(|node| Some((first(node)?, node))).collect();
-                ready.sort_unstable();
-                ready.truncate(nodes as usize);
-                let then = ready.last().map_or(now, |(then, _)| *then);
-                reserved = Some((then, ready.into_iter().map(|(_, node)| node).collect(), count));
+                let (end, due) = (now + job.run, now + job.limit);
+                running.extend(chosen.into_iter().map(|node| Running { job: i, end, due, node }));
+                continue;
             }
+            let mut times = (now + 1..).map(|then| (then, nodes_at(then, &plans)));
+            let Some((then, on)) = times.find(|(_, on)| on.len() == job.nodes as usize) else { continue };
+            plans.extend(on.into_iter().map(|node| (node, then, then + job.limit)));
         }
         now += 1;
     }
@@ -144,17 +179,21 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
     #[test]
     fn it_schedules_as_one_that_looks_at_every_second(
-        slots in prop::collection::vec(1u32..=4, 1..=3),
-        jobs in prop::collection::vec((0u32..30, 1u32..20, 0u32..10, 1u32..=4, 1u32..=2, 0u32..=1), 1..40),
+        slots in prop::collection::vec((0u32..=4, 0u32..=4), 1..=3),
+        jobs in prop::collection::vec(
+            (0u32..30, 1u32..20, 0u32..10, 1u32..=4, 1u32..=2, 0u32..=1, 0u16..2), 1..40,
+        ),
     ) {
         let mut jobs: Vec<Job> = jobs
             .into_iter()
-            .map(|(submit, run, more, count, nodes, priority)| Job {
-                submit, run, limit: run + more, priority, pool: 0, count, nodes,
+            .map(|(submit, run, more, count, nodes, priority, pool)| Job {
+                submit, run, limit: run + more, priority, pool, count, nodes,
             })
             .collect();
         jobs.sort_by_key(|job| job.submit);
-        prop_assert_eq!(starts(&one_pool(&slots), &[], &jobs), by_seconds(&slots, &jobs));
+        let (a, b) = slots.into_iter().unzip();
+        let cluster = Cluster { pools: vec![a, b] };
+        prop_assert_eq!(starts(&cluster, &[], &jobs), by_seconds(&cluster.pools, &jobs));
     }
 
     #[test]
