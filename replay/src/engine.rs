@@ -43,13 +43,15 @@ pub struct Rules {
     pub window: u32,
     /// Seconds that plans are rounded to.
     pub resolution: u32,
+    /// Waiting jobs that are planned, 0 for all. With 1 this is EASY backfill.
+    pub reserve: u32,
 }
 
 impl Default for Rules {
-    /// The defaults of `bf_interval`, `bf_max_job_test`, `bf_window` and `bf_resolution` (slurm.conf(5),
-    /// SchedulerParameters).
+    /// The defaults of `bf_interval`, `bf_max_job_test`, `bf_window`, `bf_resolution` and `bf_job_part_count_reserve`
+    /// (slurm.conf(5), SchedulerParameters).
     fn default() -> Self {
-        Rules { interval: 30, depth: 500, window: 24 * 3600, resolution: 60 }
+        Rules { interval: 30, depth: 500, window: 24 * 3600, resolution: 60, reserve: 0 }
     }
 }
 
@@ -118,11 +120,22 @@ struct End {
 /// What jobs that wait are ordered by: priority, then number.
 type Rank = (Reverse<u32>, u32);
 
+/// What a job asks for: pool, slots on each node, nodes.
+type Want = (u16, u32, u32);
+
+impl Job {
+    fn want(&self) -> Want {
+        (self.pool, self.count, self.nodes)
+    }
+}
+
 struct Engine<'a, F> {
     now: u32,
     rules: Rules,
     pools: Vec<Nodes>,
     waiting: BTreeMap<Rank, Job>,
+    /// How many jobs wait for what.
+    wanted: Vec<(Want, usize)>,
     ends: BinaryHeap<Reverse<End>>,
     shifts: std::iter::Peekable<std::slice::Iter<'a, Shift>>,
     /// Shifts whose nodes wait for their last job.
@@ -154,6 +167,7 @@ impl<'a, F: FnMut(u32, &Job, Start)> Engine<'a, F> {
             rules,
             pools: cluster.pools.iter().map(|slots| Nodes::new(slots)).collect(),
             waiting: BTreeMap::new(),
+            wanted: Vec::new(),
             ends: BinaryHeap::new(),
             shifts: shifts.iter().peekable(),
             closing: Vec::new(),
@@ -215,6 +229,10 @@ impl<'a, F: FnMut(u32, &Job, Start)> Engine<'a, F> {
             return;
         }
         self.waiting.insert((Reverse(job.priority), index), job);
+        match self.wanted.iter_mut().find(|(want, _)| *want == job.want()) {
+            Some((_, jobs)) => *jobs += 1,
+            None => self.wanted.push((job.want(), 1)),
+        }
         self.changed = true;
     }
 
@@ -251,30 +269,30 @@ impl<'a, F: FnMut(u32, &Job, Start)> Engine<'a, F> {
 
     /// Starts what delays nobody before it.
     fn backfill(&mut self) {
+        // What does not fit is only planned, and only for the sake of jobs behind it that do.
+        let mut fit: Vec<Want> = Vec::new();
+        for &((pool, count, nodes), _) in self.wanted.iter().filter(|(_, jobs)| *jobs > 0) {
+            if self.pools[usize::from(pool)].first_fit(count, nodes, |_| true, &mut self.chosen) {
+                fit.push((pool, count, nodes));
+            }
+        }
+        if fit.is_empty() {
+            return;
+        }
         let queue: Vec<(Rank, Job)> =
             self.waiting.iter().take(self.rules.depth).map(|(rank, job)| (*rank, *job)).collect();
-        // What does not fit on empty plans is only planned, and only for the sake of those behind it that do.
-        let mut known: Vec<(u16, u32, u32, bool)> = Vec::new();
-        let mut fits = |job: &Job| {
-            let same = |k: &&(u16, u32, u32, bool)| (k.0, k.1, k.2) == (job.pool, job.count, job.nodes);
-            known.iter().find(same).map(|k| k.3).unwrap_or_else(|| {
-                let pool = &self.pools[usize::from(job.pool)];
-                let fits = pool.first_fit(job.count, job.nodes, |_| true, &mut self.chosen);
-                known.push((job.pool, job.count, job.nodes, fits));
-                fits
-            })
-        };
-        let Some(last) = queue.iter().rposition(|(_, job)| fits(job)) else { return };
+        let Some(last) = queue.iter().rposition(|(_, job)| fit.contains(&job.want())) else { return };
         let mut plans = std::mem::take(&mut self.plans);
         plans.clear(self.pools.iter().map(Nodes::len).max().unwrap_or(0));
         let horizon = self.now.saturating_add(self.rules.window);
+        let mut left = if self.rules.reserve == 0 { u32::MAX } else { self.rules.reserve };
         for &(rank, job) in &queue[..=last] {
             let allowed = |node| plans.allow(node, self.now, job.limit);
             let pool = &mut self.pools[usize::from(job.pool)];
             if pool.first_fit(job.count, job.nodes, allowed, &mut self.chosen) {
                 self.start(rank, job);
-            } else {
-                plans.plan(pool, &job, self.now, horizon, self.rules.resolution);
+            } else if left > 0 && plans.plan(pool, &job, self.now, horizon, self.rules.resolution) {
+                left -= 1;
             }
         }
         self.plans = plans;
@@ -283,6 +301,7 @@ impl<'a, F: FnMut(u32, &Job, Start)> Engine<'a, F> {
     /// Starts a job that waits on the nodes chosen.
     fn start(&mut self, rank: Rank, job: Job) {
         self.waiting.remove(&rank);
+        self.wanted.iter_mut().filter(|(want, _)| *want == job.want()).for_each(|(_, jobs)| *jobs -= 1);
         let Job { pool, count, run, limit, .. } = job;
         let due = self.now.saturating_add(limit);
         for &node in &self.chosen {

@@ -44,11 +44,18 @@ impl Plans {
         at
     }
 
-    /// Keeps the first nodes on which the job can start soonest; nothing when that is after `horizon`. Times are kept in
+    /// Keeps the first nodes on which the job can start soonest, unless that is after `horizon`; whether it has. Times are kept in
     /// whole multiples of `resolution`, as `_set_slot_time` in backfill.c does.
-    pub(crate) fn plan(&mut self, pool: &mut Nodes, job: &Job, now: u32, horizon: u32, resolution: u32) {
+    pub(crate) fn plan(
+        &mut self,
+        pool: &mut Nodes,
+        job: &Job,
+        now: u32,
+        horizon: u32,
+        resolution: u32,
+    ) -> bool {
         let Some(last) = (job.nodes as usize).checked_sub(1).filter(|last| *last < pool.len()) else {
-            return;
+            return false;
         };
         let mut at = now;
         for _ in 0..TRIES {
@@ -56,7 +63,7 @@ impl Plans {
                 (0..pool.len()).map(|node| self.earliest(pool, node, job, at)).collect();
             let (_, &mut due, _) = times.select_nth_unstable(last);
             if due > horizon {
-                return;
+                return false;
             }
             if due == at {
                 break;
@@ -69,6 +76,19 @@ impl Plans {
             .collect();
         let round = |time: u32| time / resolution * resolution;
         let kept = (round(at), round(at.saturating_add(job.limit).saturating_add(resolution - 1)));
-        able.into_iter().for_each(|node| self.kept[node].push(kept));
+        able.into_iter().for_each(|node| self.keep(node, kept));
+        true
+    }
+
+    /// Adds a kept time; what touches is one, for nothing fits between.
+    fn keep(&mut self, node: usize, (mut from, mut until): (u32, u32)) {
+        self.kept[node].retain(|other| {
+            let touches = other.0 <= until && from <= other.1;
+            if touches {
+                (from, until) = (from.min(other.0), until.max(other.1));
+            }
+            !touches
+        });
+        self.kept[node].push((from, until));
     }
 }

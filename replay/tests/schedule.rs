@@ -6,16 +6,20 @@ use proptest::prelude::*;
 use replay::{Cluster, Job, Rules, Shift, Start, replay};
 
 /// Plans to the second, at every event.
-const EXACT: Rules = Rules { interval: 0, depth: 500, window: 1000, resolution: 1 };
+const EXACT: Rules = Rules { interval: 0, depth: 500, window: 1000, resolution: 1, reserve: 0 };
 
 fn job(submit: u32, run: u32, limit: u32, count: u32, nodes: u32) -> Job {
     Job { submit, run, limit, priority: 0, pool: 0, count, nodes }
 }
 
 fn starts(cluster: &Cluster, shifts: &[Shift], jobs: &[Job]) -> Vec<Start> {
+    starts_by(EXACT, cluster, shifts, jobs)
+}
+
+fn starts_by(rules: Rules, cluster: &Cluster, shifts: &[Shift], jobs: &[Job]) -> Vec<Start> {
     let mut starts = vec![Start::Never; jobs.len()];
     let mut heard = vec![0; jobs.len()];
-    replay(cluster, EXACT, shifts, jobs.iter().copied(), |index, job, start| {
+    replay(cluster, rules, shifts, jobs.iter().copied(), |index, job, start| {
         assert_eq!(*job, jobs[index as usize]);
         starts[index as usize] = start;
         heard[index as usize] += 1;
@@ -71,11 +75,7 @@ fn backfill_comes_at_its_interval_and_looks_so_deep_and_so_far() {
         job(3, 30, 300, 1, 1),
         job(4, 10, 10, 1, 1),
     ];
-    let starts = |rules| {
-        let mut starts = vec![Start::Never; jobs.len()];
-        replay(&one_pool(&[3]), rules, &[], jobs, |index, _, start| starts[index as usize] = start);
-        starts
-    };
+    let starts = |rules| starts_by(rules, &one_pool(&[3]), &[], &jobs);
     assert_eq!(starts(EXACT), at(&[0, 100, 2, 110, 4]));
     assert_eq!(starts(Rules { interval: 30, ..EXACT }), at(&[0, 100, 30, 110, 30]));
     assert_eq!(starts(Rules { depth: 2, ..EXACT }), at(&[0, 100, 2, 110, 110]));
@@ -84,9 +84,7 @@ fn backfill_comes_at_its_interval_and_looks_so_deep_and_so_far() {
     // Rounded down, the plan begins at 60, when the second of the short jobs would still run.
     let rounded = Rules { resolution: 60, ..EXACT };
     let late = [jobs[0], jobs[1], job(2, 10, 57, 1, 1), job(3, 10, 57, 1, 1)];
-    let mut heard = vec![Start::Never; late.len()];
-    replay(&one_pool(&[3]), rounded, &[], late, |index, _, start| heard[index as usize] = start);
-    assert_eq!(heard, at(&[0, 100, 2, 110]));
+    assert_eq!(starts_by(rounded, &one_pool(&[3]), &[], &late), at(&[0, 100, 2, 110]));
 }
 
 #[test]
@@ -119,7 +117,7 @@ fn a_node_that_is_recut_waits_for_its_jobs_and_takes_none_meanwhile() {
 }
 
 /// The same rules, looking at every second, every node and every job anew whenever a job comes or goes.
-fn by_seconds(pools: &[Vec<u32>], jobs: &[Job]) -> Vec<Start> {
+fn by_seconds(reserve: u32, pools: &[Vec<u32>], jobs: &[Job]) -> Vec<Start> {
     struct Running {
         job: usize,
         end: u32,
@@ -143,6 +141,7 @@ fn by_seconds(pools: &[Vec<u32>], jobs: &[Job]) -> Vec<Start> {
             .collect();
         order.sort_by_key(|&i| (Reverse(jobs[i].priority), i));
         let mut plans: Vec<(usize, u32, u32)> = Vec::new();
+        let mut planned = 0;
         for i in order {
             let job = &jobs[i];
             let nodes_at = |then: u32, plans: &[(usize, u32, u32)]| -> Vec<usize> {
@@ -166,6 +165,10 @@ fn by_seconds(pools: &[Vec<u32>], jobs: &[Job]) -> Vec<Start> {
                 running.extend(chosen.into_iter().map(|node| Running { job: i, end, due, node }));
                 continue;
             }
+            if reserve > 0 && planned == reserve {
+                continue;
+            }
+            planned += 1;
             let mut times = (now + 1..).map(|then| (then, nodes_at(then, &plans)));
             let Some((then, on)) = times.find(|(_, on)| on.len() == job.nodes as usize) else { continue };
             plans.extend(on.into_iter().map(|node| (node, then, then + job.limit)));
@@ -179,6 +182,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
     #[test]
     fn it_schedules_as_one_that_looks_at_every_second(
+        reserve in 0u32..3,
         slots in prop::collection::vec((0u32..=4, 0u32..=4), 1..=3),
         jobs in prop::collection::vec(
             (0u32..30, 1u32..20, 0u32..10, 1u32..=4, 1u32..=2, 0u32..=1, 0u16..2), 1..40,
@@ -193,7 +197,8 @@ proptest! {
         jobs.sort_by_key(|job| job.submit);
         let (a, b) = slots.into_iter().unzip();
         let cluster = Cluster { pools: vec![a, b] };
-        prop_assert_eq!(starts(&cluster, &[], &jobs), by_seconds(&cluster.pools, &jobs));
+        let rules = Rules { reserve, ..EXACT };
+        prop_assert_eq!(starts_by(rules, &cluster, &[], &jobs), by_seconds(reserve, &cluster.pools, &jobs));
     }
 
     #[test]

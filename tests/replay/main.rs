@@ -13,8 +13,11 @@ use replay::{Cluster, Job, Rules, Start, replay};
 /// GRES types: whole GPUs and two kinds of slices.
 const POOLS: [&str; 3] = ["a100", "3g.20gb", "1g.5gb"];
 
-/// A lab has `bf_interval=1`: a pass follows every event.
-const RULES: Rules = Rules { interval: 0, depth: 500, window: 24 * 3600, resolution: 60 };
+/// No waiting for more to schedule.
+const SCHEDULER: &str = "batch_sched_delay=0,sched_min_interval=1,bf_interval=1";
+
+/// With that a pass follows every event.
+const RULES: Rules = Rules { interval: 0, depth: 500, window: 24 * 3600, resolution: 60, reserve: 0 };
 
 /// What each node has of them.
 const NODES: [[u32; 3]; 3] = [[4, 0, 0], [2, 2, 7], [0, 4, 4]];
@@ -24,7 +27,7 @@ fn cluster() -> Cluster {
 }
 
 /// That cluster with the default schedulers of a Slurm.
-fn lab(release: Release) -> Option<Lab> {
+fn lab(release: Release, reserve: u32) -> Option<Lab> {
     let mut devices = Vec::new();
     let mut gpu = 0;
     let nodes: Vec<Node> = (1..)
@@ -53,7 +56,10 @@ fn lab(release: Release) -> Option<Lab> {
     let mut options = Options::new(nodes.next()?);
     options = nodes.fold(options, Options::node);
     options = devices.iter().fold(options, Options::gpus);
-    options = options.slurm_conf("SchedulerType=sched/backfill\nPriorityType=priority/basic");
+    options = options.slurm_conf(&format!(
+        "SchedulerType=sched/backfill\nPriorityType=priority/basic\n\
+         SchedulerParameters={SCHEDULER},bf_job_part_count_reserve={reserve}"
+    ));
     lab::require(Lab::start(release, options))
 }
 
@@ -115,9 +121,9 @@ fn submit(lab: &Lab, job: &Job) -> u32 {
 }
 
 /// Takes a lab through the events of a trace; what differed, first difference alone.
-fn compare(lab: &Lab, jobs: &[Job]) -> Option<String> {
+fn compare(lab: &Lab, reserve: u32, jobs: &[Job]) -> Option<String> {
     let mut starts = vec![None; jobs.len()];
-    replay(&cluster(), RULES, &[], jobs.iter().copied(), |index, _, start| {
+    replay(&cluster(), Rules { reserve, ..RULES }, &[], jobs.iter().copied(), |index, _, start| {
         if let Start::At(at) = start {
             starts[index as usize] = Some(at);
         }
@@ -168,15 +174,25 @@ fn seeds() -> std::ops::Range<u64> {
     0..asked.map_or(2, |text| text.parse().expect("REPLAY_SEEDS is a number of traces"))
 }
 
-#[test]
-fn slurm_runs_what_the_model_runs() {
+fn agree(reserve: u32) {
     let mut differences = Vec::new();
     for release in Release::selected() {
         for seed in seeds() {
-            let Some(lab) = lab(release) else { return };
-            let difference = compare(&lab, &trace(seed, 24));
+            let Some(lab) = lab(release, reserve) else { return };
+            let difference = compare(&lab, reserve, &trace(seed, 24));
             differences.extend(difference.map(|story| format!("{release}, trace {seed}:\n{story}")));
         }
     }
     assert!(differences.is_empty(), "{}", differences.join("\n\n"));
+}
+
+#[test]
+fn slurm_runs_what_the_model_runs() {
+    agree(0);
+}
+
+/// `bf_job_part_count_reserve=1`.
+#[test]
+fn with_one_reservation_slurm_runs_what_the_model_runs() {
+    agree(1);
 }
