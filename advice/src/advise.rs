@@ -79,8 +79,19 @@ pub struct Sure {
 /// Jobs that all samples to learn from have together, at most.
 const LEARN: usize = 60_000;
 
-/// Jobs that judge, at most.
-const JUDGE: usize = 60_000;
+/// Jobs that judge, at most; of many nodes fewer, since each of them is looked at for each job that waits.
+fn judging(fleet: Fleet) -> usize {
+    if fleet.nodes > 32 { 20_000 } else { 60_000 }
+}
+
+/// Jobs of a sample for each GPU, at least, where there are so many: else none would find the GPUs as busy as they are.
+const PER_GPU: usize = 20;
+
+/// Samples: with many GPUs fewer and longer ones do.
+fn sample_count(question: &Question<'_>) -> usize {
+    let most = LEARN / (PER_GPU * question.fleet.total() as usize).max(1);
+    question.samples.min(most.max(3)).max(1)
+}
 
 /// Jobs below which an advice is not worth much: a type that a tenth of them ask for has been seen some dozens of times.
 pub const FEW: usize = 300;
@@ -100,11 +111,12 @@ const ERRORS: f64 = 3.0;
 pub fn advise(question: &Question<'_>) -> Advice {
     let Question { kinds, fleet, demand, .. } = *question;
     let (first, rest) = demand.split(question.learn);
-    let learn = samples(first, question.samples.max(1), LEARN / question.samples.max(1), question.seed);
+    let count = sample_count(question);
+    let learn = samples(first, count, LEARN / count, question.seed);
     let whole = Layout::uniform(fleet, kinds.uncut());
     let advised = choose(question, &learn, &whole, demand.effective(kinds, first));
 
-    let held = samples(rest, 1, JUDGE, question.seed);
+    let held = samples(rest, 1, judging(fleet), question.seed);
     let curves = Curves::new(kinds, fleet, &demand.classes, &held);
     let (_, bound) = search(&curves);
     let judged = |layout: &Layout| Judged {
@@ -116,7 +128,10 @@ pub fn advise(question: &Question<'_>) -> Advice {
         one_reservation: judge(kinds, one, &advised, &demand.classes, &held[0]),
         present: question.present.as_ref().map(judged),
         whole: judged(&whole),
-        calendar: calendar(question, &samples(first, 1, LEARN, question.seed)[0], &held[0], &advised),
+        // Samples of many jobs have lost the time of day.
+        calendar: (first.len().max(rest.len()) <= judging(fleet))
+            .then(|| calendar(question, first, rest, &advised))
+            .flatten(),
         sure: sure(question, rest, &advised, &whole),
         advised: judged(&advised),
         bound,
@@ -160,8 +175,8 @@ fn choose(question: &Question<'_>, learn: &[Vec<Request>], whole: &Layout, effec
 
 fn sure(question: &Question<'_>, rest: &[Request], advised: &Layout, whole: &Layout) -> Sure {
     let Question { kinds, demand, rules, .. } = *question;
-    let count = question.samples.max(1);
-    let drawn = samples(rest, count + 1, JUDGE / count, question.seed.wrapping_add(1));
+    let count = sample_count(question);
+    let drawn = samples(rest, count + 1, judging(question.fleet) / count, question.seed.wrapping_add(1));
     let costs = |layout: &Layout| -> Vec<f64> {
         let cost = |jobs: &Vec<Request>| judge(kinds, rules, layout, &demand.classes, jobs).cost();
         drawn[1..].iter().map(cost).collect()

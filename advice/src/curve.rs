@@ -197,7 +197,8 @@ impl Curve {
     /// far too much.
     fn around(&self, slots: u32) -> (u32, u32) {
         let matters = f64::from(slots) > self.busy * 0.8 && f64::from(slots) < self.busy * 2.5 + 16.0;
-        let step = if matters { slots / 48 } else { slots / 8 }.max(1);
+        let fine = if slots > 200 { 16 } else { 48 };
+        let step = (slots / if matters { fine } else { 4 }).max(1);
         let low = slots / step * step;
         (low, if low == slots { slots } else { low + step })
     }

@@ -107,11 +107,11 @@ impl Demand {
 /// The first sample is what really came, or where that is more than `most` jobs stretches of it.
 pub fn samples(jobs: &[Request], count: usize, most: usize, seed: u64) -> Vec<Vec<Request>> {
     let mut random = Random::new(seed);
-    let stretches = stretches(jobs);
-    let share = (most as f64 / jobs.len().max(1) as f64).min(1.0);
-    let wanted = (stretches.len() as f64 * share).ceil() as usize;
+    let whole = jobs.len() <= most;
+    let stretches = if whole { stretches(jobs) } else { equal(jobs, most / FEW_STRETCHES) };
+    let wanted = if whole { stretches.len() } else { FEW_STRETCHES };
     let mut draw = |sample: usize| -> Vec<Request> {
-        if sample == 0 && share >= 1.0 {
+        if sample == 0 && whole {
             return jobs.to_vec();
         }
         let (mut chosen, mut begin) = (Vec::new(), 0u32);
@@ -151,7 +151,12 @@ fn stretches(jobs: &[Request]) -> Vec<Stretch<'_>> {
     if days.len() >= STRETCHES && largest <= jobs.len() / 4 {
         return days;
     }
-    let all: Vec<&[Request]> = jobs.chunks(jobs.len().div_ceil(STRETCHES).max(1)).collect();
+    equal(jobs, jobs.len().div_ceil(STRETCHES))
+}
+
+/// Stretches of so many jobs.
+fn equal(jobs: &[Request], length: usize) -> Vec<Stretch<'_>> {
+    let all: Vec<&[Request]> = jobs.chunks(length.max(1)).collect();
     let end = jobs.last().map_or(0, |job| job.submit);
     let next = |number: usize| all.get(number + 1).map_or(end, |next| next[0].submit);
     let stretch = |(number, jobs): (usize, &&'_ [Request])| {
@@ -161,6 +166,10 @@ fn stretches(jobs: &[Request]) -> Vec<Stretch<'_>> {
     let places: Vec<(usize, u32, u32)> = all.iter().enumerate().map(stretch).collect();
     places.into_iter().map(|(number, first, length)| Stretch { jobs: all[number], first, length }).collect()
 }
+
+/// Stretches that a sample is made of where there are more jobs than it may have: long ones, since each begins beside jobs
+/// of another time.
+const FEW_STRETCHES: usize = 4;
 
 /// Stretches that jobs are cut into, at least.
 const STRETCHES: usize = 20;

@@ -43,6 +43,13 @@ pub(super) struct Advised<'a> {
 const RESERVE_HELPS: f64 = 0.8;
 
 impl Group<'_> {
+    /// What it is about.
+    fn title(&self) -> String {
+        let fleet = self.group.fleet();
+        let nodes = if fleet.nodes == 1 { "1 node".to_owned() } else { format!("{} nodes", fleet.nodes) };
+        format!("{} on {nodes}, {} each", self.group.product, fleet.gpus)
+    }
+
     /// What to do, in two words.
     fn verdict(&self) -> &'static str {
         let advised = &self.advice.advised.layout;
@@ -73,9 +80,8 @@ impl Group<'_> {
 
     fn text(&self, labelled: &[Labelled], turns: &[Labelled], reserve: u32) -> String {
         let Advice { sure, bound, calendar, jobs, one_reservation, .. } = &self.advice;
-        let fleet = self.group.fleet();
         let nodes = hostlist::fold(self.group.nodes.iter().map(String::as_str));
-        let mut text = format!("{}: {} nodes with {} GPUs each", self.group.product, fleet.nodes, fleet.gpus);
+        let mut text = self.title();
         let line = format!(
             "{} jobs in {}, which need {:.0} % of the GPUs",
             jobs.0 + jobs.1,
@@ -184,10 +190,7 @@ impl Advised<'_> {
                 .collect();
             let bound = answer.advice.bound;
             bars.push(Bar { name: "bound".to_owned(), mean: bound, p95: None, label: time(bound) });
-            let fleet = answer.group.fleet();
-            let title =
-                format!("{}, {} nodes with {} GPUs each", answer.group.product, fleet.nodes, fleet.gpus);
-            Panel { title, bars }
+            Panel { title: answer.title(), bars }
         };
         self.answers.iter().map(panel).collect()
     }
