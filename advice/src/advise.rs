@@ -77,11 +77,17 @@ pub struct Sure {
 }
 
 /// Jobs that all samples to learn from have together, at most.
-const LEARN: usize = 60_000;
+const LEARN: usize = 40_000;
 
-/// Jobs that judge, at most; of many nodes fewer, since each of them is looked at for each job that waits.
+/// Nodes from which on replays are made cheaper: each node is looked at for each job that waits.
+const MANY: u32 = 32;
+
+/// Jobs that a pass of backfill looks at in replays on many nodes.
+const DEPTH: usize = 100;
+
+/// Jobs that judge, at most.
 fn judging(fleet: Fleet) -> usize {
-    if fleet.nodes > 32 { 20_000 } else { 60_000 }
+    if fleet.nodes > MANY { 20_000 } else { 60_000 }
 }
 
 /// Jobs of a sample for each GPU, at least, where there are so many: else none would find the GPUs as busy as they are.
@@ -90,7 +96,7 @@ const PER_GPU: usize = 20;
 /// Samples: with many GPUs fewer and longer ones do.
 fn sample_count(question: &Question<'_>) -> usize {
     let most = LEARN / (PER_GPU * question.fleet.total() as usize).max(1);
-    question.samples.min(most.max(3)).max(1)
+    question.samples.min(most.max(2)).max(1)
 }
 
 /// Jobs below which an advice is not worth much: a type that a tenth of them ask for has been seen some dozens of times.
@@ -109,6 +115,11 @@ const ERRORS: f64 = 3.0;
 
 /// The advice for a group of nodes.
 pub fn advise(question: &Question<'_>) -> Advice {
+    let mut question = question.clone();
+    if question.fleet.nodes > MANY {
+        question.rules.depth = question.rules.depth.min(DEPTH);
+    }
+    let question = &question;
     let Question { kinds, fleet, demand, .. } = *question;
     let (first, rest) = demand.split(question.learn);
     let count = sample_count(question);
@@ -145,10 +156,11 @@ fn choose(question: &Question<'_>, learn: &[Vec<Request>], whole: &Layout, effec
     let Question { kinds, fleet, demand, rules, .. } = *question;
     let curves = Curves::new(kinds, fleet, &demand.classes, learn);
     let (found, _) = search(&curves);
-    let candidates = found
-        .iter()
-        .take(REPLAYED)
-        .flat_map(|found| [Layout::together(fleet, &found.shares), Layout::spread(fleet, &found.shares)]);
+    let candidates = found.iter().take(REPLAYED).flat_map(|found| {
+        // On many nodes alike cuts side by side hinder each other less than any mixture.
+        let spread = (fleet.nodes <= MANY).then(|| Layout::spread(fleet, &found.shares));
+        [Some(Layout::together(fleet, &found.shares)), spread].into_iter().flatten()
+    });
     let costs = |layout: &Layout| -> Vec<f64> {
         learn.iter().map(|jobs| judge(kinds, rules, layout, &demand.classes, jobs).cost()).collect()
     };

@@ -60,7 +60,7 @@ pub fn calendar(
             .filter(|job| is_day(job.submit, from, to) == by_day)
             .map(|job| Request { submit: squeezed(job.submit, from, to, by_day), ..*job })
             .collect();
-        let drawn = samples(&jobs, question.samples, 60_000 / question.samples.max(1), question.seed);
+        let drawn = samples(&jobs, question.samples, 40_000 / question.samples.max(1), question.seed);
         let (found, _) = search(&Curves::new(kinds, fleet, &demand.classes, &drawn));
         found.into_iter().next().map(|found| found.shares)
     };

@@ -198,7 +198,8 @@ impl Curve {
     fn around(&self, slots: u32) -> (u32, u32) {
         let matters = f64::from(slots) > self.busy * 0.8 && f64::from(slots) < self.busy * 2.5 + 16.0;
         let fine = if slots > 200 { 16 } else { 48 };
-        let step = (slots / if matters { fine } else { 4 }).max(1);
+        // Powers of two, so that one number of slots leads to the same replays as the next.
+        let step = 1 << (slots / if matters { fine } else { 4 }).max(1).ilog2();
         let low = slots / step * step;
         (low, if low == slots { slots } else { low + step })
     }
