@@ -32,7 +32,7 @@ struct Args {
     #[arg(long, value_name = "FILE")]
     trace: Vec<PathBuf>,
     /// Seeds of the made-up jobs
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 3)]
     seeds: u64,
     /// Print jobs as CSV: steady:0.8:4000:1 or day:0.8:4000:1, for --nodes of --fleet
     #[arg(long, value_name = "MIX:LOAD:JOBS:SEED")]
