@@ -44,7 +44,7 @@ pub fn read(comment: &str) -> Option<Use> {
     let most = nodes().flat_map(|node| node.gpu_used_memory.values()).copied().reduce(f64::max)?;
     let busy: Vec<f64> = nodes().flat_map(|node| node.gpu_utilization.values()).copied().collect();
     let sound = |number: &f64| number.is_finite() && *number >= 0.0;
-    if !sound(&most) || !busy.iter().all(|b| sound(b)) {
+    if !sound(&most) || !busy.iter().all(sound) {
         return None;
     }
     let mean = busy.iter().sum::<f64>() / busy.len().max(1) as f64 / 100.0;

@@ -161,7 +161,7 @@ fn times<'a>(columns: &Columns, field: impl Fn(Option<usize>) -> &'a str) -> Opt
     let start = time(field(columns.start))?;
     let submit = time(field(columns.submit))?;
     let eligible = time(field(columns.eligible)).unwrap_or(submit);
-    let by_end = || Some(time(field(columns.end))?.checked_sub(start)?);
+    let by_end = || time(field(columns.end))?.checked_sub(start);
     let run = duration(field(columns.elapsed), 1).or_else(by_end)?.max(1);
     let limit = duration(field(columns.limit), 60).unwrap_or(UNLIMITED).max(run);
     Some((eligible.max(submit).min(start), run, limit))

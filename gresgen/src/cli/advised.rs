@@ -92,7 +92,9 @@ impl Group<'_> {
         let mut rows = vec![["NODES", "LABEL", "GPUS"].map(str::to_owned).to_vec()];
         rows.extend(labelled.iter().map(|l| vec![shorten(&l.nodes), l.label.clone(), l.cut.clone()]));
         text.push_str(&wrapped(&rows));
-        let _ = writeln!(text, "\njudged by the last {} jobs, which it was not learnt from", jobs.1);
+        let replayed = self.advice.whole.figures.waits.count() + self.advice.whole.figures.never;
+        let of = if replayed < jobs.1 { format!("{replayed} of ") } else { String::new() };
+        let _ = writeln!(text, "\njudged by {of}the last {} jobs, which it was not learnt from", jobs.1);
         text.push_str(&out::table(&self.figures()));
         let _ = writeln!(
             text,
