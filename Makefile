@@ -138,7 +138,7 @@ install:
 	$(call generate,completions bash,$(SHARE)/bash-completion/completions/gresgen)
 	$(call generate,completions zsh,$(SHARE)/zsh/site-functions/_gresgen)
 	$(call generate,completions fish,$(SHARE)/fish/vendor_completions.d/gresgen.fish)
-	for f in README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs/*.md examples/* templates/* packaging/guard/*; do \
+	for f in README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs/*.md docs/*.svg examples/* templates/* packaging/guard/*; do \
 	  install -D -m 644 $$f $(DOC)/$$f || exit 1; done
 	install -d $(DESTDIR)/etc/gresgen
 

@@ -10,6 +10,7 @@
 //! Only reading, executing and committing touch the world; everything between takes values and returns values.
 #![deny(unsafe_code)]
 
+pub mod advise;
 pub mod apply;
 pub mod atomic;
 pub mod check;

@@ -1,5 +1,6 @@
 //! `gresgen` as a process on simulated GPUs: what it does, what it says, how it ends.
 
+mod advise;
 mod errors;
 mod life;
 mod models;

@@ -1,5 +1,7 @@
 //! The command line. One file per verb; each reads, asks the library, prints, and says how the program ends.
 
+mod advise;
+mod advised;
 mod apply;
 mod change;
 mod changed;
@@ -87,6 +89,8 @@ enum Verb {
     Check(check::Args),
     /// Print what the node has as a configuration file
     Export(export::Args),
+    /// Say which layout would have made past jobs wait least
+    Advise(advise::Args),
     /// Run a command on a free slice
     Run(run::Args),
     /// Print the variables for the devices this process can open, for a shell to read
@@ -116,6 +120,7 @@ pub fn run(cli: &Cli) -> Outcome {
         Verb::Export(args) => export::run(&session, &cli.global, args),
         Verb::Render(args) => render::run(&session, &cli.global, args),
         Verb::Check(args) => check::run(&session, &cli.global, args),
+        Verb::Advise(args) => advise::run(&session, &cli.global, args),
         Verb::Run(args) => run::run(&session, &cli.global, args),
         Verb::Completions { shell } => out::completions(*shell),
         Verb::Man => man::run(),

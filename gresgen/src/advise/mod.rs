@@ -1,0 +1,15 @@
+//! What `gresgen advise` reads and writes: jobs as Slurm's accounting or a trace has them, nodes, and advice as a
+//! configuration and a picture. The advice itself is the crate [`advice`].
+//!
+//! Jobs are read line by line and kept as a few numbers each. What users can write (names, comments) is never looked at; a
+//! line that cannot be read is counted and skipped.
+
+pub mod assign;
+pub mod fleet;
+pub mod jobstats;
+pub mod layouts;
+mod lines;
+pub mod picture;
+pub mod record;
+pub mod sacct;
+pub mod trace;

@@ -1,0 +1,117 @@
+//! Waiting times by layout as a picture: bars on a logarithmic scale, since layouts differ by orders of magnitude.
+
+use minijinja::Environment;
+use minijinja::value::Serde;
+use serde::Serialize;
+
+/// One layout.
+#[derive(Clone, Debug, Serialize)]
+pub struct Bar {
+    /// What stands before it.
+    pub name: String,
+    /// Mean waiting, in seconds.
+    pub mean: f64,
+    /// What 95 % of the jobs do not exceed, in seconds; `None` for a bound.
+    pub p95: Option<f64>,
+    /// What stands behind it.
+    pub label: String,
+}
+
+/// One group of nodes.
+#[derive(Clone, Debug, Serialize)]
+pub struct Panel {
+    /// Its heading.
+    pub title: String,
+    /// Its layouts.
+    pub bars: Vec<Bar>,
+}
+
+/// The scale, in seconds, with what stands there.
+const TICKS: [(f64, &str); 6] =
+    [(1.0, "1 s"), (60.0, "1 min"), (3600.0, "1 h"), (36e3, "10 h"), (36e4, "100 h"), (36e5, "1000 h")];
+
+/// Where the scale begins and how long it is, in pixels.
+const LEFT: f64 = 90.0;
+const WIDTH: f64 = 520.0;
+
+/// Heights, in pixels.
+const HEAD: f64 = 34.0;
+const ROW: f64 = 26.0;
+const FOOT: f64 = 36.0;
+
+#[derive(Serialize)]
+struct Row {
+    name: String,
+    label: String,
+    y: f64,
+    width: f64,
+    p95: Option<f64>,
+}
+
+/// What the template sees.
+#[derive(Serialize)]
+struct Picture {
+    blocks: Vec<Block>,
+    ticks: Vec<(f64, &'static str)>,
+    left: f64,
+    width: f64,
+    height: f64,
+}
+
+#[derive(Serialize)]
+struct Block {
+    title: String,
+    y: f64,
+    bottom: f64,
+    rows: Vec<Row>,
+}
+
+/// The picture, as SVG.
+///
+/// # Errors
+/// When the template cannot be filled in, which no figures bring about.
+pub fn svg(panels: &[Panel]) -> Result<String, minijinja::Error> {
+    let longest = panels.iter().flat_map(|p| &p.bars).flat_map(|b| [b.mean, b.p95.unwrap_or(0.0)]);
+    let longest = longest.fold(60.0, f64::max) * 1.3;
+    let x = |seconds: f64| (seconds.max(0.0) + 1.0).ln() / (longest + 1.0).ln() * WIDTH;
+    let mut y = 0.0;
+    let mut blocks = Vec::new();
+    for panel in panels {
+        let rows: Vec<Row> = panel
+            .bars
+            .iter()
+            .zip(0u16..)
+            .map(|(bar, number)| Row {
+                name: bar.name.clone(),
+                label: bar.label.clone(),
+                y: y + HEAD + ROW * f64::from(number),
+                width: x(bar.mean).max(1.0),
+                p95: bar.p95.map(|p95| LEFT + x(p95)),
+            })
+            .collect();
+        let bottom = y + HEAD + ROW * rows.len() as f64;
+        blocks.push(Block { title: panel.title.clone(), y, bottom, rows });
+        y = bottom + FOOT;
+    }
+    let ticks = TICKS.iter().filter(|(s, _)| *s <= longest).map(|(s, name)| (LEFT + x(*s), *name)).collect();
+    let mut environment = Environment::new();
+    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::Html);
+    environment.add_template("waiting.svg", include_str!("waiting.svg.j2"))?;
+    environment.add_filter("px", |pixels: f64| format!("{pixels:.1}"));
+    let picture = environment.get_template("waiting.svg")?;
+    picture.render(Serde(Picture { blocks, ticks, left: LEFT, width: LEFT + WIDTH + 120.0, height: y }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_are_drawn_to_scale_and_names_escaped() {
+        let bar =
+            |name: &str, mean, p95| Bar { name: name.to_owned(), mean, p95, label: format!("{mean} s") };
+        let bars =
+            vec![bar("advised", 60.0, Some(600.0)), bar("whole", 36e3, Some(9e4)), bar("bound", 0.0, None)];
+        insta::assert_snapshot!(svg(&[Panel { title: "A & <B>".to_owned(), bars }]).unwrap());
+    }
+}
