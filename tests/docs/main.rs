@@ -9,6 +9,7 @@ mod install;
 mod node;
 mod packages;
 mod reference;
+mod rooms;
 
 use std::path::{Path, PathBuf};
 

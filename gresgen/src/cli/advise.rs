@@ -135,7 +135,7 @@ fn nodes(session: &Session, global: &Global, args: &Args) -> Result<Vec<Group>, 
     let inventories: Vec<Inventory> = match &args.inventory[..] {
         [] => {
             let settings = session.settings_if_sound(global);
-            vec![session.driver()?.inventory(&session.node_name(&settings))?]
+            vec![session.driver()?.inventory(&session.node_name(&settings)?)?]
         }
         files => files.iter().map(|file| inventory(file)).collect::<Result<_, _>>()?,
     };
