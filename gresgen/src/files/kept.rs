@@ -113,12 +113,18 @@ impl<'a> Ours<'a> {
             return Ok(Vec::new());
         }
         self.shares(old)?;
+        let is_shared =
+            self.kind == Kind::GresConf && lines(old).iter().any(|line| self.is_others(&line.pairs()));
         let mut stays = Vec::new();
         for line in lines(old) {
             let pairs = line.pairs();
             match self.kind {
                 Kind::GresConf => match self.claim(&pairs) {
                     Claim::Theirs => stays.extend_from_slice(line.raw),
+                    // It is the other nodes' as well: without it they would lose their GPUs.
+                    Claim::Ours if is_shared && value(&pairs, "nodename").is_none() => {
+                        return Err(Fault::new(&line, FOR_ALL));
+                    }
                     Claim::Ours => {}
                     Claim::Others(list) => stays.extend(renamed(&line, &pairs, &list)),
                 },
@@ -145,7 +151,12 @@ impl<'a> Ours<'a> {
         if !is_gpu(line) && !autodetect {
             return Claim::Theirs;
         }
-        let Some(list) = value(line, "nodename") else { return Claim::Ours };
+        let Some(list) = value(line, "nodename") else {
+            // What it says for all nodes is what holds without it (gres.conf(5), AutoDetect).
+            let off =
+                autodetect && value(line, "autodetect").is_some_and(|how| how.eq_ignore_ascii_case("off"));
+            return if off { Claim::Theirs } else { Claim::Ours };
+        };
         // slurmd passes over a line whose list it cannot read (`_parse_gres_config_node`).
         let Ok(names) = hostlist::unfold(list) else { return Claim::Theirs };
         if !names.iter().any(|name| self.scope.contains(name)) {
@@ -155,6 +166,12 @@ impl<'a> Ours<'a> {
             Ok(Some(others)) => Claim::Others(others),
             _ => Claim::Ours,
         }
+    }
+
+    /// Whether a line of gres.conf is about a node that we do not write about.
+    fn is_others(&self, line: &[(String, String)]) -> bool {
+        let names = value(line, "nodename").map(hostlist::unfold).and_then(Result::ok);
+        names.is_some_and(|names| names.iter().any(|name| !self.scope.contains(name)))
     }
 
     /// Whether a line of cgroup.conf has a key that we write.
@@ -208,6 +225,8 @@ impl<'a> Ours<'a> {
 }
 
 const CONTRADICTS: &str = "contradicts what gresgen writes; remove it";
+const FOR_ALL: &str = "is about every node that reads this file, and other lines are about others: begin it with \
+                       NodeName= and the nodes it is for";
 const UNREAD: &str = "has a key that Slurm's release does not read; remove it";
 
 /// GRES that share GPUs (Slurm src/interfaces/gres.c, `_set_shared_flag`).

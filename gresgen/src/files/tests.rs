@@ -156,7 +156,7 @@ fn a_kept_line_that_contradicts_us_is_refused_with_its_place() {
 fn gpus_of_other_nodes_are_theirs() {
     let place = Place::new();
     let others = "NodeName=n[2-9] Name=gpu Type=v100 File=/dev/nvidia[0-3]\nNodeName=n2 AutoDetect=off\n";
-    let site = format!("NodeName=n[1,10] Name=gpu File=/dev/nvidia0\n{others}Name=gpu Count=1\n");
+    let site = format!("NodeName=n[1,10] Name=gpu File=/dev/nvidia0\n{others}");
     fs::write(place.path("gres.conf"), site).unwrap();
     for adopt in [true, false] {
         place.write(vec![place.output(Kind::GresConf, "gres.conf", "NodeName=n1 Name=gpu\n")], adopt);
@@ -168,6 +168,23 @@ fn gpus_of_other_nodes_are_theirs() {
     }
     let error = place.error(vec![place.output(Kind::GresConf, "gres.conf", "NodeName=n[1-2] Name=gpu\n")]);
     assert!(error.starts_with("ROOT/gres.conf:5: this kept line contradicts what gresgen writes"), "{error}");
+}
+
+/// A line without nodes is everybody's: here it goes with the rest that this node had, in a file of several nodes it
+/// stays theirs.
+#[test]
+fn what_is_about_every_node_is_not_taken_from_the_others() {
+    let place = Place::new();
+    for line in ["Name=gpu File=/dev/nvidia0", "AutoDetect=nvml"] {
+        place.adopted(format!("{line}\n").as_bytes()).unwrap();
+        assert!(!place.read("gres.conf").contains(line), "{line}");
+        let site = format!("NodeName=n2 Name=gpu File=/dev/nvidia1\n{line}\n");
+        let error = place.adopted(site.as_bytes()).unwrap_err();
+        assert!(error.starts_with("ROOT/gres.conf:2: this kept line is about every node"), "{error}");
+        assert_eq!(place.read("gres.conf"), site);
+    }
+    let site = "AutoDetect=off\nNodeName=n2 Name=gpu File=/dev/nvidia1\n";
+    assert_eq!(place.adopted(site).unwrap(), site);
 }
 
 #[test]

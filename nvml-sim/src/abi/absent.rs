@@ -3,8 +3,9 @@
 //! They are exported because clients tell the two apart: nvidia-smi prints "N/A" for NOT_SUPPORTED and "Function Not
 //! Found" for a missing one, and some clients do not start at all without a function. The names are those that
 //! nvml-wrapper-sys and NVIDIA's nvidia-ml-py of R580, the driver that is simulated, bind beyond those of
-//! [`exports`](super::exports), and two that R450 had under other names. What later drivers added stays out: clients take a missing function for an older driver, and
-//! ask the older function instead.
+//! [`exports`](super::exports), two more that nvidia-smi 580.159.04 looks up (`nvmlDeviceGetRemappedRows_v2`,
+//! `nvmlDeviceGetUnrepairableMemoryFlag_v1`), and two that R450 had under other names. What later drivers added stays out:
+//! clients take a missing function for an older driver, and ask the older function instead.
 
 use nvml_wrapper_sys::bindings::nvmlReturn_t;
 
@@ -145,6 +146,7 @@ absent! {
         nvmlDeviceGetProcessUtilization,
         nvmlDeviceGetProcessesUtilizationInfo,
         nvmlDeviceGetRemappedRows,
+        nvmlDeviceGetRemappedRows_v2,
         nvmlDeviceGetRepairStatus,
         nvmlDeviceGetRetiredPages,
         nvmlDeviceGetRetiredPagesPendingStatus,
@@ -163,6 +165,7 @@ absent! {
         nvmlDeviceGetTemperatureV,
         nvmlDeviceGetThermalSettings,
         nvmlDeviceGetTopologyNearestGpus,
+        nvmlDeviceGetUnrepairableMemoryFlag_v1,
         nvmlDeviceGetVbiosVersion,
         nvmlDeviceGetVgpuCapabilities,
         nvmlDeviceGetVgpuHeterogeneousMode,
