@@ -120,6 +120,9 @@ impl<'a> Ours<'a> {
             let pairs = line.pairs();
             match self.kind {
                 Kind::GresConf => match self.claim(&pairs) {
+                    Claim::Theirs | Claim::Others(_) if !line.is_read() => {
+                        return Err(Fault::new(&line, UNREADABLE));
+                    }
                     Claim::Theirs => stays.extend_from_slice(line.raw),
                     // It is the other nodes' as well: without it they would lose their GPUs.
                     Claim::Ours if is_shared && value(&pairs, "nodename").is_none() => {
@@ -227,6 +230,7 @@ impl<'a> Ours<'a> {
 const CONTRADICTS: &str = "contradicts what gresgen writes; remove it";
 const FOR_ALL: &str = "is about every node that reads this file, and other lines are about others: begin it with \
                        NodeName= and the nodes it is for";
+const UNREADABLE: &str = "has a word that is no KEY=VALUE, with which no slurmd starts; mend or remove it";
 const UNREAD: &str = "has a key that Slurm's release does not read; remove it";
 
 /// GRES that share GPUs (Slurm src/interfaces/gres.c, `_set_shared_flag`).

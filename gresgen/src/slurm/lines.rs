@@ -20,6 +20,15 @@ impl Line<'_> {
         pairs(&self.code)
     }
 
+    /// Whether Slurm reads all of it: a word that is no pair ends the daemon that reads it (`s_p_parse_file`).
+    pub fn is_read(&self) -> bool {
+        let mut rest = self.code.as_str();
+        while let Some((_, _, after)) = pair(rest) {
+            rest = after;
+        }
+        rest.chars().all(is_space) || self.include().is_some()
+    }
+
     /// The file that an `include` names (`_parse_include_directive`): the word after it, in any case.
     pub fn include(&self) -> Option<&str> {
         let word = self.code.get(..INCLUDE.len()).filter(|word| word.eq_ignore_ascii_case(INCLUDE))?;
@@ -145,6 +154,21 @@ mod tests {
         assert_eq!(read("a=b junk c=d"), "a=b");
         assert_eq!(read("=b"), "");
         assert_eq!(value(&pairs("a=1 A=2"), "a"), Some("2"));
+    }
+
+    #[test]
+    fn a_word_that_is_no_pair_is_not_read() {
+        for (text, due) in [
+            ("", true),
+            ("  # x\n", true),
+            ("Name=gpu \\\n Count=1\n", true),
+            ("include /x\n", true),
+            ("\u{feff}Name=gpu\n", false),
+            ("Name=gpu \\# x\n", false),
+            ("Name=gpu File\n", false),
+        ] {
+            assert_eq!(lines(text.as_bytes()).iter().all(Line::is_read), due, "{text:?}");
+        }
     }
 
     #[test]
