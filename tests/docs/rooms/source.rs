@@ -98,7 +98,7 @@ impl Walk {
         for item in items {
             if let syn::Item::Mod(module) = item {
                 let name = module.ident.to_string();
-                let inner = [path, &[name.clone()]].concat();
+                let inner = [path, std::slice::from_ref(&name)].concat();
                 match &module.content {
                     _ if is_test(&module.attrs) => {}
                     Some((_, items)) => self.items(items, &folder.join(&name), &inner),
@@ -118,7 +118,7 @@ impl Walk {
                 for name in names {
                     let to = absolute(&name, path, used.leading_colon.is_some());
                     if let (true, Some(to), Some(last)) = (public, &to, name.last()) {
-                        self.reexports.insert([path, &[last.clone()]].concat(), to.clone());
+                        self.reexports.insert([path, std::slice::from_ref(last)].concat(), to.clone());
                     }
                     self.import(path, to);
                 }
