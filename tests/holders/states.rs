@@ -27,6 +27,9 @@ fn every_state_that_keeps_devices() {
                 let id = batch(site, &["--requeue"], "exec lab-witness")?;
                 let first: Vec<u32> = site.witnesses()?.iter().map(|task| task.pid).collect();
                 site.sh(&format!("scontrol requeue {id}"))?;
+                // slurmd takes a start in the second of the end for one of the job that it ended, by times in seconds
+                // (src/slurmd/slurmd/cred_context.c, `cred_revoked`).
+                std::thread::sleep(std::time::Duration::from_secs(2));
                 // A requeued job waits two minutes unless it is told not to.
                 site.lab.wait("the job to start again", || {
                     site.lab
