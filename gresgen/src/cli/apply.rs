@@ -57,7 +57,8 @@ fn boot(session: &Session, global: &Global, args: &Args) -> Outcome {
     let stop = stop()?;
     let lock = boot::lock(root, args.wait, &stop).map_err(ended);
     let config = session.config(global);
-    // What a wrong configuration says of names and paths is not known; those of the last good one are.
+    // What a wrong configuration says of names and paths is not known: the paths are the defaults then, and the node's
+    // name is looked for in its own files (`boot::give_up`).
     let configured = config.is_ok();
     let settings = config.as_ref().map(|config| config.slurm.clone()).unwrap_or_default();
     let site = session.site(&settings, session.node_name_if_known(&settings, global));
