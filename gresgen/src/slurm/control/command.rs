@@ -85,14 +85,20 @@ pub(in crate::slurm) fn within(
 
 /// Why a command was not waited for.
 #[derive(Debug)]
-enum Stopped {
+pub(crate) enum Stopped {
+    /// It could not be run.
     Io(std::io::Error),
+    /// It did not end in time.
     Late,
+    /// It printed too much.
     Long,
 }
 
 /// Runs a command to its end, or to one of the limits; whether it succeeded, and both outputs.
-fn bounded(
+///
+/// # Errors
+/// [`Stopped`]; the command is killed then, with what it started.
+pub(crate) fn bounded(
     mut command: Command,
     input: Vec<u8>,
     patience: Duration,
