@@ -11,6 +11,7 @@ mod clear;
 mod draw;
 mod env;
 mod export;
+mod gpus;
 mod man;
 mod out;
 mod plan;

@@ -16,8 +16,8 @@ use crate::publish;
 use crate::read;
 use crate::render;
 use crate::root::Root;
-use crate::slurm::control::{Control, ControlError};
-use crate::slurm::hardware::{self, Hardware};
+use crate::slurm::control::{Control, ControlError, host_hardware};
+use crate::slurm::hardware::Hardware;
 use crate::slurm::here;
 use crate::slurm::links::Links;
 use crate::slurm::{GresTable, Names, Settings, gres, hostlist};
@@ -67,7 +67,7 @@ pub fn full(
     if let Some(node) = node {
         facts.slurm = Some(controller(node).map_err(|e| e.to_string()));
         facts.configured = configured(node, settings);
-        facts.host = hardware::of_host().map(|line| Hardware::read(&line));
+        facts.host = host_hardware().map(|line| Hardware::read(&line));
         plugin(&mut facts, settings, root);
     }
     facts

@@ -10,7 +10,7 @@ use mig::Profile;
 use rustix::io::{FdFlags, fcntl_setfd};
 
 use super::Global;
-use super::change::selector;
+use super::gpus::selector;
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use crate::apply::lock::{Lock, LockError};
