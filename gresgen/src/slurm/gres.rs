@@ -332,5 +332,4 @@ impl Search {
 }
 
 #[cfg(test)]
-#[path = "gres_tests.rs"]
 mod tests;
