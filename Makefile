@@ -1,5 +1,6 @@
-# make demo   a real Slurm job receives its MIG UUID on simulated GPUs (root, Debian 12)
-# make test   everything that can be shown on this machine
+# make demo         jobs of a real Slurm on simulated GPUs, each alone on its slice (root, Debian 12)
+# make playground   a shell on such a node
+# make test         everything that can be shown on this machine
 SHELL := /bin/bash
 CARGO ?= cargo
 
@@ -10,7 +11,7 @@ LINT_PACKAGES := shellcheck mandoc lintian dpkg-dev rpm python3-rpm python3-venv
 # Tests: other releases of Slurm, judges, package formats; and a systemd, which without systemd-sysv is nobody's init.
 TEST_PACKAGES := procps strace lua5.4 python3 python3-pip debootstrap dpkg-dev rpm systemd
 
-.PHONY: setup setup-tests setup-lint build release test lint demo bench soak race sweep fuzz valgrind test-slurm-matrix hardware hardware-kit install uninstall deb rpm
+.PHONY: root setup setup-tests setup-lint build release test lint demo playground bench soak race sweep fuzz valgrind test-slurm-matrix hardware hardware-kit install uninstall deb rpm
 
 # Only what is missing is installed, so that a prepared machine needs neither network nor root.
 setup:
@@ -51,8 +52,17 @@ test: setup-tests
 	  $(CARGO) test --locked --workspace --no-fail-fast 2>&1 | tee target/test.log
 	@awk '/^test result:/ { passed += $$4; failed += $$6 } END { print passed " passed, " failed " failed" }' target/test.log
 
-demo: setup release
+# Said before anything is installed or compiled.
+root:
+	@[ "$$(id -u)" = 0 ] || { echo "error: $(MAKECMDGOALS): a node is simulated in namespaces with device nodes, which takes root" >&2; \
+	  echo "hint: sudo make $(MAKECMDGOALS)" >&2; exit 1; }
+	@[ -e target/release/lab ] || echo "Debian's Slurm is installed where it is missing, and the programs are built: 3 minutes, once."
+
+demo: root setup release
 	target/release/lab demo
+
+playground: root setup release
+	@target/release/lab playground
 
 # Beyond `make test`, because they take minutes or hours; docs/testing.md says what each shows.
 
