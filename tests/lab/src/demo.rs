@@ -36,7 +36,7 @@ const BOTH: &[&str] = &["--gres=gpu:1g.5gb:1"];
 
 /// What is about to happen, before anything does.
 const HEADER: &str = "\
-A private node with two simulated A100-40GB and Debian's own Slurm, for about 5 s:
+A private node with two simulated A100-40GB and Debian's Slurm, for about 5 s:
   1. gresgen cuts the GPUs and writes Slurm's files
   2. slurmctld and slurmd start on those files
   3. six jobs try to open every slice of the node
@@ -109,13 +109,15 @@ fn gresgen(lab: &Lab, prompt: &str, arguments: &[&str], code: i32) -> Result<Str
     if output.code != code {
         return Err(DemoError::Wrong(format!("gresgen ended with {}: {}", output.code, output.stderr)));
     }
-    say(format_args!("{}", output.stdout))?;
+    // What is left to do in Slurm is what the demo does next.
+    let shown = output.stdout.split("left to do in Slurm:").next().unwrap_or_default();
+    say(format_args!("{shown}"))?;
     Ok(output.stdout)
 }
 
 /// Two jobs of one kind beside each other, and the node as its admin sees it meanwhile.
 fn at_once(lab: &Lab, slices: &Slices) -> Result<(), DemoError> {
-    say(format_args!("alice$ sbatch {0} job; sbatch {0} job        # both at once", BOTH.join(" ")))?;
+    say(format_args!("alice$ sbatch {} job        # twice, at the same time", BOTH.join(" ")))?;
     let script = format!("lab-probe {HOLD}");
     let jobs = [(); 2].map(|()| lab.sbatch(User::Alice, BOTH, &script));
     let mut probes = Vec::new();
