@@ -8,6 +8,7 @@ mod document;
 mod install;
 mod lab;
 mod node;
+mod owners;
 mod packages;
 mod reference;
 mod rooms;
