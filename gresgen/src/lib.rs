@@ -15,6 +15,7 @@ pub mod apply;
 pub mod atomic;
 pub mod check;
 pub mod cli;
+pub mod command;
 pub mod config;
 pub mod devices;
 pub mod document;

@@ -12,3 +12,4 @@ mod moments;
 mod node;
 mod planned;
 mod shared;
+mod waits;

@@ -1,17 +1,16 @@
 //! What `apply`, `clear` and `mode` share: options, the lock, and what is printed.
 
-use std::convert::Infallible;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Global;
 use super::changed::Report;
+use super::gpus::LeftOut;
 use super::progress::{Progress, message};
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use crate::apply::Wish;
 use crate::apply::lock::{Lock, show_to_users};
-use crate::config::Selector;
 use crate::hooks::Hooks;
 use crate::node::{Done, Event, Events, Node, Options, Picture};
 use crate::slurm::Settings;
@@ -41,19 +40,6 @@ pub(super) struct ChangeArgs {
     /// Do not ask slurmctld who holds slices: no job runs on this node
     #[arg(long, conflicts_with = "drain")]
     pub(super) offline: bool,
-}
-
-/// GPUs that a change, or the plan of one, leaves out.
-#[derive(Clone, Debug, Default, clap::Args)]
-pub(super) struct LeftOut {
-    /// Leave out a GPU, by index, UUID, PCI address or model: a dead one, say
-    #[arg(long, value_name = "GPU", value_parser = selector)]
-    pub(super) without: Vec<Selector>,
-}
-
-/// Every text selects something, if not on this node.
-pub(super) fn selector(text: &str) -> Result<Selector, Infallible> {
-    text.parse()
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
+use super::gpus::Only;
 use super::progress::message;
 use super::report::{Exit, Outcome};
-use super::session::{Only, Session};
+use super::session::Session;
 use super::{Global, out};
 use crate::apply::Wish;
 use crate::apply::steps::steps;

@@ -165,7 +165,7 @@ impl From<InitError> for Failure {
                 "--force replaces it and keeps a copy; gresgen plan shows what it comes to"
             }
             InitError::Line { .. } => "mend that line, then try again; nothing was written",
-            InitError::Missing(_) => "mend the include, then try again; nothing was written",
+            InitError::Missing { .. } => "mend the include, then try again; nothing was written",
             InitError::Unknown(_) => {
                 "run it where slurmd is installed, or give slurm.conf a NodeName line with CPUs="
             }

@@ -12,7 +12,7 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::geteuid;
 
 use super::Global;
-use super::change::selector;
+use super::gpus::selector;
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use crate::apply::lock::{Lock, LockError};

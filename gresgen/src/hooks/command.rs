@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{About, Command, HookError};
-use crate::slurm::control::{Stopped, bounded};
+use crate::command::{Stopped, bounded};
 
 /// Most bytes a hook may print.
 const OUTPUT: u64 = 4 << 20;
@@ -42,16 +42,16 @@ impl Command {
             // What mig-parted's own hooks are told (cmd/nvidia-mig-parted/apply/apply.go, flags and their variables).
             .env("MIG_PARTED_SELECTED_CONFIG", about.layout.unwrap_or_default())
             .env("MIG_PARTED_MODE_CHANGE_ONLY", "false");
-        let (success, stdout, stderr) = match bounded(command, Vec::new(), limit, OUTPUT) {
-            Ok(done) => done,
+        let answer = match bounded(command, Vec::new(), limit, OUTPUT) {
+            Ok(answer) => answer,
             Err(Stopped::Io(source)) => return Err(error(source.to_string())),
-            Err(Stopped::Late) => return Err(error(format!("not ended after {} s", limit.as_secs()))),
+            Err(Stopped::Late { .. }) => return Err(error(format!("not ended after {} s", limit.as_secs()))),
             Err(Stopped::Long) => return Err(error(format!("printed more than {OUTPUT} bytes"))),
         };
-        if success {
+        if answer.success {
             return Ok(());
         }
-        let said = String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned();
+        let said = String::from_utf8_lossy(&[answer.stdout, answer.stderr].concat()).into_owned();
         let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         let last = lines[lines.len().saturating_sub(SHOWN)..].join("; ");
         Err(error(if last.is_empty() { "failed".to_owned() } else { format!("failed: {last}") }))

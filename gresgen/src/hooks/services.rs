@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{About, HookError};
 use crate::atomic;
+use crate::command::{Answer, Stopped, bounded};
 use crate::devices::boot_id;
 use crate::read;
 use crate::root::Root;
-use crate::slurm::control::{Stopped, bounded};
 
 /// Which services stand still.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -137,7 +137,9 @@ fn running(units: &[String]) -> Vec<String> {
     }
     let mut command = Command::new("systemctl");
     command.args(["is-active", "--"]).args(units).env("LC_ALL", "C");
-    let Ok((_, said, _)) = bounded(command, Vec::new(), LIMIT, 1 << 20) else { return Vec::new() };
+    let Ok(Answer { stdout: said, .. }) = bounded(command, Vec::new(), LIMIT, 1 << 20) else {
+        return Vec::new();
+    };
     let said = String::from_utf8_lossy(&said).into_owned();
     let states: Vec<&str> = said.lines().collect();
     if states.len() != units.len() {
@@ -152,10 +154,10 @@ fn systemctl(arguments: &[&str]) -> Result<(), String> {
     command.args(arguments).env("LC_ALL", "C");
     let line = format!("systemctl {}", arguments.join(" "));
     match bounded(command, Vec::new(), LIMIT, 1 << 20) {
-        Ok((true, ..)) => Ok(()),
-        Ok((false, _, said)) => Err(format!("{line}: {}", String::from_utf8_lossy(&said).trim())),
+        Ok(Answer { success: true, .. }) => Ok(()),
+        Ok(answer) => Err(format!("{line}: {}", String::from_utf8_lossy(&answer.stderr).trim())),
         Err(Stopped::Io(error)) => Err(format!("{line}: {error}")),
-        Err(Stopped::Late) => Err(format!("{line}: not ended after {} s", LIMIT.as_secs())),
+        Err(Stopped::Late { .. }) => Err(format!("{line}: not ended after {} s", LIMIT.as_secs())),
         Err(Stopped::Long) => Err(format!("{line}: printed without end")),
     }
 }

@@ -70,8 +70,8 @@ pub fn gres_types(conf: &Conf) -> Vec<String> {
 
 fn slurm_conf(purpose: &Purpose<'_>) -> Result<Vec<Edit>, InitError> {
     let Purpose { conf, nodes, node_conf, root, .. } = *purpose;
-    if let Some(file) = conf.missing.first() {
-        return Err(InitError::Missing(file.clone()));
+    if let Some((file, error)) = conf.unread.first() {
+        return Err(InitError::Missing { path: file.clone(), why: error.to_string() });
     }
     let ours = |name: &str| nodes.iter().any(|node| node == name);
     let found = node_line::find(conf, ours)?;

@@ -30,8 +30,13 @@ pub enum InitError {
         source: io::Error,
     },
     /// What slurm.conf includes is not there, so that it is not known what it says.
-    #[error("{}: is included by slurm.conf and cannot be read", .0.display())]
-    Missing(PathBuf),
+    #[error("{}: is included by slurm.conf and cannot be read: {why}", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
     /// Nothing says how many CPUs a node has.
     #[error("node {0}: slurm.conf has no line for it, and slurmd -C says nothing of it")]
     Unknown(String),

@@ -9,9 +9,9 @@ use crate::inventory::Inventory;
 use crate::read;
 use crate::root::Root;
 use crate::slurm::conf::Conf;
-use crate::slurm::control::installed_release;
+use crate::slurm::control::{host_hardware, installed_release};
 use crate::slurm::lines::value;
-use crate::slurm::{Settings, TypeName, hardware, here, hostlist};
+use crate::slurm::{Settings, TypeName, here, hostlist};
 
 /// The slurm.conf of a host, and what stands beside it.
 pub struct Found {
@@ -149,7 +149,7 @@ pub fn release() -> Option<String> {
 
 /// What `slurmd -C` says of this host.
 pub fn hardware() -> Option<String> {
-    let said = hardware::of_host()?;
+    let said = host_hardware()?;
     // It prints what it sees now among what it is.
     let kept = said.split_whitespace().filter(|word| word.contains('=') && !word.starts_with("UpTime="));
     let words: Vec<&str> = kept.filter(|word| !word.to_ascii_lowercase().starts_with("gres=")).collect();
