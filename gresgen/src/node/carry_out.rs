@@ -26,7 +26,6 @@ use crate::hooks::{self, About, HookError};
 use crate::inventory::{Gpu, Inventory};
 use crate::nvml::{Activation, Code};
 use crate::publish::{Expected, Publication};
-use crate::root::Root;
 use crate::site::{Left, SiteError, is_ours};
 use crate::slurm::GresTable;
 use crate::slurm::shortfall::refused as slurm_refuses;
@@ -275,21 +274,21 @@ impl Around {
         Around { node: run.node.site.node.clone(), mode, gpus: !steps.is_empty() }
     }
 
-    fn about<'a>(&'a self, root: &'a Root, options: &'a Options<'_>) -> About<'a> {
-        let Options { what, layout, boot, .. } = *options;
-        About { root, node: &self.node, what, layout, mode: self.mode, boot }
+    fn about<'a>(&'a self, run: &'a Run<'_, '_, '_>) -> About<'a> {
+        let Options { what, boot, .. } = *run.options;
+        About { root: run.node.root, node: &self.node, what, layout: run.wish.label(), mode: self.mode, boot }
     }
 
     fn begin(&self, run: &Run<'_, '_, '_>) -> Result<(), HookError> {
         let hooks = run.options.hooks.filter(|_| self.gpus);
-        hooks.map_or(Ok(()), |hooks| hooks.begin(&self.about(run.node.root, run.options)))
+        hooks.map_or(Ok(()), |hooks| hooks.begin(&self.about(run)))
     }
 
     /// What fails here fails beside the change, which is over.
     fn end(&self, run: &mut Run<'_, '_, '_>, failed: bool) {
         match run.options.hooks.filter(|_| self.gpus) {
             Some(hooks) => {
-                let errors = hooks.end(failed, &self.about(run.node.root, run.options));
+                let errors = hooks.end(failed, &self.about(run));
                 errors.iter().for_each(|error| run.warn(&error.to_string()));
             }
             None => run.recover(),
