@@ -21,6 +21,7 @@ pub mod document;
 pub mod files;
 pub mod holders;
 pub mod inventory;
+pub mod metrics;
 pub mod node;
 pub mod nvml;
 pub mod open;

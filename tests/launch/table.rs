@@ -49,7 +49,9 @@ fn unconstrained_as_user() {
 fn run(setup: Setup) {
     let (n1, n2) = (Layout::n1(), Layout::n2());
     let layouts = [&n1, &n2];
-    let options = options(&layouts, &format!("notices=off {EXPORTERS}")).cgroup(setup.cgroup).constrain(setup.constrain);
+    let options = options(&layouts, &format!("notices=off {EXPORTERS}"))
+        .cgroup(setup.cgroup)
+        .constrain(setup.constrain);
     let options = if setup.contained() {
         options.slurm_conf("SlurmdParameters=config_overrides,contain_spank")
     } else {

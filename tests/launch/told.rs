@@ -75,7 +75,8 @@ pub(crate) fn check(
         let right = if all.is_empty() {
             // Of a step without devices the script may have some: then those that Slurm says.
             let script = matches!(case.launch, Launch::Batch(_)) && case.arguments.contains("--gres");
-            let job = probe.job_gpus.iter().flat_map(|list| list.split(',')).filter_map(|index| index.parse().ok());
+            let job =
+                probe.job_gpus.iter().flat_map(|list| list.split(',')).filter_map(|index| index.parse().ok());
             let job: BTreeSet<usize> = if script { job.collect() } else { BTreeSet::new() };
             told == job
         } else {
@@ -146,7 +147,11 @@ fn a_killed_step_is_told_of_until_the_next_or_a_restart() {
         let Some(lab) = start(release, &n1, &format!("{EXPORTERS} ceems=/run/gresgen/ceems")) else { return };
         let (first, uuid) = names(&n1, 0);
         let job = holder(&lab);
-        assert_eq!(files(&lab, "n1", "dcgm"), BTreeMap::from([(first.clone(), job.to_string())]), "{release}");
+        assert_eq!(
+            files(&lab, "n1", "dcgm"),
+            BTreeMap::from([(first.clone(), job.to_string())]),
+            "{release}"
+        );
         let owner = format!("{job} {}", lab.run(&["id", "-u", "alice"]).unwrap().stdout.trim());
         assert_eq!(files(&lab, "n1", "gpustat")[&uuid], owner, "{release}");
         // slurmd restarts beside it: it runs on.
@@ -166,7 +171,8 @@ fn a_killed_step_is_told_of_until_the_next_or_a_restart() {
         lab.wait_nodes().unwrap();
         assert!(files(&lab, "n1", "dcgm").is_empty() && files(&lab, "n1", "gpustat").is_empty(), "{release}");
 
-        let order: Vec<_> = (0..n1.types.len()).map(|index| format!("{index}:{}", names(&n1, index).0)).collect();
+        let order: Vec<_> =
+            (0..n1.types.len()).map(|index| format!("{index}:{}", names(&n1, index).0)).collect();
         let ceems = lab.read_file(&lab.run_file("n1", "ceems")).unwrap();
         assert_eq!(ceems.trim_end(), format!("GPU_ORDER_MAP={}", order.join(",")), "{release}");
     });
@@ -180,26 +186,30 @@ fn a_job_runs_where_nobody_can_be_told() {
         let dcgm = lab.run_file("n1", "dcgm");
         // Full; gone; in a user's hands; no directory at all.
         for (break_it, mend) in [
-            ("mount -t tmpfs -o size=4k,nr_inodes=8 lab $1; for i in 1 2 3 4 5 6; do >$1/x$i; done; head -c 4096 /dev/zero >$1/x1 || :", "umount $1"),
+            (
+                "mount -t tmpfs -o size=4k,nr_inodes=8 lab $1; for i in 1 2 3 4 5 6; do >$1/x$i; done; head -c 4096 /dev/zero >$1/x1 || :",
+                "umount $1",
+            ),
             ("rmdir $1", "mkdir $1"),
             ("chown alice $1", "chown root $1"),
             ("chmod 777 $1", "chmod 755 $1"),
             ("rmdir $1; mkfifo $1", "rm $1; mkdir $1"),
         ] {
-            lab.run(&["nsenter", "-t", &daemon(&lab), "-m", "sh", "-c", break_it, "sh", "/run/gresgen/dcgm"]).unwrap();
+            lab.run(&["nsenter", "-t", &daemon(&lab), "-m", "sh", "-c", break_it, "sh", "/run/gresgen/dcgm"])
+                .unwrap();
             let before = lab.slurmd_log("n1");
             let probes = lab.srun(&["-n2", "--gres=gpu:1g.5gb:2", "lab-probe"]).unwrap().probes();
             assert_eq!(probes.len(), 2, "{release} {break_it}");
             assert_eq!(probes[0].cuda_list(), n1.uuids(&[0, 1]), "{release} {break_it}");
-            lab.wait("the step to end", || {
-                Ok(files(&lab, "n1", "gpustat").is_empty().then_some(()))
-            })
-            .unwrap();
+            lab.wait("the step to end", || Ok(files(&lab, "n1", "gpustat").is_empty().then_some(())))
+                .unwrap();
             let after = lab.slurmd_log("n1");
-            let said: Vec<_> = after[before.len()..].lines().filter(|line| line.contains("the step runs")).collect();
+            let said: Vec<_> =
+                after[before.len()..].lines().filter(|line| line.contains("the step runs")).collect();
             assert_eq!(said.len(), 1, "{release} {break_it}: {}", &after[before.len()..]);
             assert!(said[0].contains("[mig] /run/gresgen/dcgm: "), "{}", said[0]);
-            lab.run(&["nsenter", "-t", &daemon(&lab), "-m", "sh", "-c", mend, "sh", "/run/gresgen/dcgm"]).unwrap();
+            lab.run(&["nsenter", "-t", &daemon(&lab), "-m", "sh", "-c", mend, "sh", "/run/gresgen/dcgm"])
+                .unwrap();
         }
         lab.srun(&["--gres=gpu:1g.5gb:1", "lab-probe"]).unwrap();
         lab.run(&["test", "-d", &dcgm]).unwrap();
