@@ -15,6 +15,7 @@ mod gpus;
 mod history;
 mod init;
 mod man;
+mod metrics;
 mod out;
 mod plan;
 mod profiles;
@@ -101,8 +102,10 @@ enum Verb {
     Advise(advise::Args),
     /// Run a command on a free slice
     Run(run::Args),
-    /// Print the variables for the devices this process can open, for a shell to read
-    Env,
+    /// Print the variables for the devices this process can open, or a job has, for a shell to read
+    Env(env::Args),
+    /// Print what Prometheus is to know of the node
+    Metrics(metrics::Args),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -134,7 +137,8 @@ pub fn run(cli: &Cli) -> Outcome {
         Verb::Run(args) => run::run(&session, &cli.global, args),
         Verb::Completions { shell } => out::completions(*shell),
         Verb::Man => man::run(),
-        Verb::Env => env::run(&session, &cli.global),
+        Verb::Env(args) => env::run(&session, &cli.global, args),
+        Verb::Metrics(args) => metrics::run(&session, &cli.global, args),
     }
 }
 

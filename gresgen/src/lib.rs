@@ -25,6 +25,7 @@ pub mod holders;
 pub mod hooks;
 pub mod init;
 pub mod inventory;
+pub mod metrics;
 pub mod node;
 pub mod nvml;
 pub mod open;

@@ -55,6 +55,8 @@ impl Root {
     pub const DEVICE_MAP: &'static str = "/run/gresgen/devices";
     /// The copy of the map that the running slurmd loaded; kept by the SPANK plugin.
     pub const LOADED_MAP: &'static str = "/run/gresgen/devices.slurmd";
+    /// The devices of jobs that a Prolog asked for, until their Epilog.
+    pub const JOBS: &'static str = "/run/gresgen/jobs";
     /// What this program keeps until the next boot.
     pub const RUN: &'static str = "/run/gresgen";
     /// A lock per slice, held by `gresgen run`.
