@@ -10,6 +10,7 @@
 //! one picture of the world, and nothing is carried out on an old one: between the look and the last step the
 //! [`fence`] keeps Slurm from giving away what goes.
 
+mod around;
 pub mod boot;
 mod carry_out;
 pub mod chosen;
