@@ -16,6 +16,7 @@ pub mod atomic;
 pub mod check;
 pub mod cli;
 pub mod config;
+pub mod cores;
 pub mod devices;
 pub mod document;
 pub mod files;

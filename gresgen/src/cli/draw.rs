@@ -1,6 +1,6 @@
 //! A GPU's slices as a line of text: one cell per placement unit, a name where an instance lies.
 
-use mig::{Geometry, Placed};
+use mig::{Geometry, Placement};
 
 /// Characters of a drawn GPU, split among its placement units (4, 8 or 12).
 const WIDTH: usize = 72;
@@ -8,7 +8,7 @@ const WIDTH: usize = 72;
 /// `|3g.20gb                           |2g.10gb          |1g.5gb  |        |`
 ///
 /// A name too long for its span is cut; an instance that starts where the one before ends has one bar with it.
-pub(super) fn slices(geometry: &Geometry, placed: &[Placed]) -> String {
+pub(super) fn slices(geometry: &Geometry, placed: &[Placement]) -> String {
     let units = usize::from(geometry.units);
     if units == 0 {
         return String::new();
@@ -19,7 +19,7 @@ pub(super) fn slices(geometry: &Geometry, placed: &[Placed]) -> String {
     while unit < units {
         let here = placed.iter().find(|p| usize::from(p.start) == unit);
         let (label, width) = match here {
-            Some(&p) => (geometry.spec(p).profile.to_string(), usize::from(geometry.spec(p).size)),
+            Some(&p) => (p.profile.to_string(), geometry.span(p).len()),
             None => (String::new(), 1),
         };
         let room = width * cell - 1;
@@ -36,12 +36,9 @@ mod tests {
 
     fn draw(key: &str, slices: &[(&str, u8)]) -> String {
         let geometry = Board::by_key(key).unwrap().geometry();
-        let placed: Vec<Placed> = slices
+        let placed: Vec<Placement> = slices
             .iter()
-            .map(|(name, start)| Placed {
-                spec: geometry.find(name.parse().unwrap()).unwrap(),
-                start: *start,
-            })
+            .map(|(name, start)| Placement { profile: name.parse().unwrap(), start: *start })
             .collect();
         super::slices(&geometry, &placed)
     }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use mig::Profile;
 use serde::Serialize;
 
 use super::change::{LeftOut, warn};
@@ -151,7 +152,7 @@ fn text_gpu(out: &mut String, gpu: &Gpu, change: &GpuPreview) {
     let _ = writeln!(out, "  now   {}", draw::slices(&gpu.geometry, &change.before()));
     let _ = writeln!(out, "  then  {}", draw::slices(&gpu.geometry, &change.after()));
     let rows = change.slices.iter().map(|row| {
-        let what = format!("{} at {}{}", row.profile, row.start, divided(&row.compute));
+        let what = format!("{}{}", row.instance.placement, divided(&row.instance.compute));
         vec![row.action.word().to_owned(), what, row.why.clone()]
     });
     let table = out::table(&rows.collect::<Vec<_>>());
@@ -160,7 +161,7 @@ fn text_gpu(out: &mut String, gpu: &Gpu, change: &GpuPreview) {
 }
 
 /// ` as 1 x 2c.3g.20gb, 1 x 1c.3g.20gb`; nothing for an instance in one piece.
-fn divided(compute: &[String]) -> String {
+fn divided(compute: &[Profile]) -> String {
     let runs = compute.chunk_by(|a, b| a == b).map(|run| format!("{} x {}", run.len(), run[0]));
     let runs: Vec<String> = runs.collect();
     if runs.is_empty() { String::new() } else { format!(" as {}", runs.join(", ")) }

@@ -69,7 +69,7 @@ pub fn share(
     device: Option<(&Instance, &Compute)>,
 ) -> Result<u32, BillingError> {
     let Some((instance, compute)) = device else { return Ok(1000) };
-    let spec = gpu.geometry.spec(instance.placed);
+    let spec = gpu.geometry.spec(instance.placement.profile);
     let largest = gpu.geometry.specs.iter().max_by_key(|s| s.size);
     let (part, whole, what) = match by {
         Billing::Sms => {
@@ -78,8 +78,10 @@ pub fn share(
         }
         // Compute instances share the memory of their GPU instance: each is billed its compute share of it.
         Billing::Memory => {
-            let (slices, of) = (compute.profile.compute_slices(), spec.profile.slices());
-            let part = spec.memory_mib.and_then(|mib| mib.checked_mul(slices.into())?.checked_div(of.into()));
+            let (slices, of) = (compute.profile.compute_slices(), instance.placement.profile.slices());
+            let part = spec
+                .and_then(|s| s.memory_mib)
+                .and_then(|mib| mib.checked_mul(slices.into())?.checked_div(of.into()));
             (part, largest.and_then(|s| s.memory_mib), "memory size")
         }
     };
@@ -93,7 +95,7 @@ pub fn share(
 
 /// SMs of a compute instance; `None` when unknown.
 pub fn sms(gpu: &Gpu, instance: &Instance, compute: &Compute) -> Option<u32> {
-    let spec = gpu.geometry.spec(instance.placed);
+    let spec = gpu.geometry.spec(instance.placement.profile)?;
     match compute.profile.compute() {
         None => spec.sms,
         Some(slices) => spec.compute.iter().find(|c| c.slices == slices).and_then(|c| c.sms),
