@@ -1,7 +1,7 @@
 //! Every failure is provoked: each case breaks one fact of a node that is well.
 
 use device_map::{DeviceFile, Record};
-use mig::{Board, Placed};
+use mig::{Board, Placement};
 
 use super::*;
 use crate::inventory::{Compute, Gpu, Instance, Mode};
@@ -14,7 +14,7 @@ fn file(path: &str, minor: u32) -> DeviceFile {
 
 fn inventory() -> Inventory {
     let geometry = Board::by_key("a100-40gb").unwrap().geometry();
-    let placed = Placed { spec: 0, start: 0 };
+    let placement = Placement { profile: geometry.specs[0].profile, start: 0 };
     let files = vec![
         file("/dev/nvidia0", 0),
         file("/dev/nvidia-caps/nvidia-cap66", 66),
@@ -42,13 +42,14 @@ fn inventory() -> Inventory {
         cpus: vec![],
         geometry,
         file: files[0].clone(),
-        instances: vec![Instance { gi: 7, placed, compute: vec![compute], holders: vec![] }],
+        instances: vec![Instance { gi: 7, placement, compute: vec![compute], holders: vec![] }],
         holders: vec![],
     };
     Inventory {
         node: "n1".into(),
         boot: "b".into(),
         driver: "580".into(),
+        partial: false,
         topology: Default::default(),
         gpus: vec![gpu],
     }

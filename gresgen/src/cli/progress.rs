@@ -50,9 +50,9 @@ impl Progress {
                     Step::Mode { on, .. } => {
                         format!("GPU {} MIG mode {}", gpu.index, if *on { "on" } else { "off" })
                     }
-                    Step::Destroy { slice, .. } => format!("destroy {}", name(gpu, slice)),
-                    Step::Create { slice, .. } => format!("create {}", name(gpu, slice)),
-                    Step::Recut { slice, .. } => format!("divide {}", name(gpu, slice)),
+                    Step::Destroy { placement, .. } => format!("destroy {}", name(gpu, *placement)),
+                    Step::Create { instance, .. } => format!("create {}", name(gpu, instance.placement)),
+                    Step::Recut { instance, .. } => format!("divide {}", name(gpu, instance.placement)),
                 };
                 let line = format!("[{number}/{of}] {what}");
                 match self.terminal {

@@ -114,6 +114,7 @@ fn nothing(site: &Site<'_>, boot: &str) -> Inventory {
         node: site.node.clone(),
         boot: boot.to_owned(),
         driver: String::new(),
+        partial: false,
         topology: Default::default(),
         gpus: Vec::new(),
     }

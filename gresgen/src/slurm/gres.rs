@@ -158,7 +158,7 @@ fn groups(inventory: &Inventory, names: &Names<'_>) -> Result<Vec<Group>, GresEr
     let mut found: BTreeMap<TypeName, Vec<(Size, Place, Record)>> = BTreeMap::new();
     for (gpu, instance, compute) in inventory.devices() {
         let name = names.slice(&gpu.model, compute.profile)?;
-        let place = (gpu.index, instance.placed.start, compute.start);
+        let place = (gpu.index, instance.placement.start, compute.start);
         let record = slice(&name, gpu, instance.gi, compute);
         found.entry(name).or_default().push((Size::Slice(compute.profile), place, record));
     }
