@@ -9,6 +9,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::read;
+
 /// CPUs are numbered below this: Linux has at most 8192 (NR_CPUS), Slurm counts them in 16 bits
 /// (Slurm src/common/slurm_protocol_defs.h, `cpus`).
 pub const MAX_CPUS: u32 = 1 << 16;
@@ -40,13 +42,12 @@ impl Topology {
     /// Reads `/sys/devices/system/cpu` at `sys_cpu`; empty when it cannot be read.
     pub fn read(sys_cpu: &Path) -> Self {
         let Ok(entries) = std::fs::read_dir(sys_cpu) else { return Topology::default() };
-        let number =
-            |path: std::path::PathBuf| std::fs::read_to_string(path).ok()?.trim().parse::<u32>().ok();
+        let number = |path: std::path::PathBuf| read::kernel(path).ok()?.trim().parse::<u32>().ok();
         Topology::new(entries.flatten().filter_map(|entry| {
             let cpu = entry.file_name().to_str()?.strip_prefix("cpu")?.parse().ok()?;
             let topology = entry.path().join("topology");
             // core_id repeats across dies; the lowest thread sibling names the core on every kernel.
-            let siblings = std::fs::read_to_string(topology.join("thread_siblings_list")).ok()?;
+            let siblings = read::kernel(topology.join("thread_siblings_list")).ok()?;
             let core = siblings.trim().split([',', '-']).next()?.parse().ok()?;
             Some((cpu, number(topology.join("physical_package_id"))?, core))
         }))

@@ -2,6 +2,7 @@
 
 use mig::Placement;
 
+use super::name;
 use super::target::{Divided, Target};
 use crate::inventory::{Gpu, Instance, Inventory, Mode};
 
@@ -46,6 +47,16 @@ impl Step {
             | Step::Destroy { gpu, .. }
             | Step::Create { gpu, .. }
             | Step::Recut { gpu, .. } => *gpu,
+        }
+    }
+
+    /// The step for a person, on its GPU: `create GPU 0 1g.5gb at 2`.
+    pub fn words(&self, gpu: &Gpu) -> String {
+        match self {
+            Step::Mode { on, .. } => format!("GPU {} MIG mode {}", gpu.index, if *on { "on" } else { "off" }),
+            Step::Destroy { placement, .. } => format!("destroy {}", name(gpu, *placement)),
+            Step::Create { instance, .. } => format!("create {}", name(gpu, instance.placement)),
+            Step::Recut { instance, .. } => format!("divide {}", name(gpu, instance.placement)),
         }
     }
 
