@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::cores::Topology;
 
 /// One node at one moment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inventory {
     /// Slurm's name of the node.
     pub node: String,

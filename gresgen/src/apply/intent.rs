@@ -121,15 +121,7 @@ impl Intent {
 
     /// The journal that leads back to what GPUs were before a change that is over.
     pub fn back_to(what: &str, before: Vec<Before>) -> Self {
-        let nothing = Inventory {
-            node: String::new(),
-            boot: String::new(),
-            driver: String::new(),
-            topology: Default::default(),
-            gpus: Vec::new(),
-            partial: false,
-        };
-        Intent { before, ..Intent::new(what, None, &nothing) }
+        Intent { before, ..Intent::new(what, None, &Inventory::default()) }
     }
 
     /// The same of an apply that goes on where `earlier` was cut off: what was before that is what an undo means.

@@ -50,16 +50,13 @@ impl Step {
         }
     }
 
-
-    /// The step for a person: `create GPU 0 1g.5gb at 2`.
-    pub fn words(&self, inventory: &Inventory) -> String {
-        let gpu = &inventory.gpus[self.gpu()];
-        let name = |placement| name(gpu, placement);
+    /// The step for a person, on its GPU: `create GPU 0 1g.5gb at 2`.
+    pub fn words(&self, gpu: &Gpu) -> String {
         match self {
             Step::Mode { on, .. } => format!("GPU {} MIG mode {}", gpu.index, if *on { "on" } else { "off" }),
-            Step::Destroy { placement, .. } => format!("destroy {}", name(*placement)),
-            Step::Create { instance, .. } => format!("create {}", name(instance.placement)),
-            Step::Recut { instance, .. } => format!("divide {}", name(instance.placement)),
+            Step::Destroy { placement, .. } => format!("destroy {}", name(gpu, *placement)),
+            Step::Create { instance, .. } => format!("create {}", name(gpu, instance.placement)),
+            Step::Recut { instance, .. } => format!("divide {}", name(gpu, instance.placement)),
         }
     }
 

@@ -318,7 +318,7 @@ impl Run<'_, '_, '_> {
         }
         let resumes = prepared.interrupted.is_some();
         self.note_cut_off();
-        let steps = prepared.steps.iter().map(|step| step.words(&prepared.before)).collect();
+        let steps = prepared.steps.iter().map(|step| step.words(&prepared.before.gpus[step.gpu()])).collect();
         let chosen = Chosen::load(root).ok().flatten().map(|chosen| chosen.label);
         let intent = match prepared.interrupted {
             Some(interrupted) if self.options.layout.is_none() => interrupted,

@@ -4,6 +4,8 @@ mod rule;
 
 use std::collections::BTreeMap;
 
+use mig::Placement;
+
 pub use rule::{Billing, Rule, Scale, Weight};
 
 use super::names::Names;
@@ -130,20 +132,18 @@ fn part(
     instance: &Instance,
     compute: &Compute,
 ) -> (Option<u64>, Option<u64>, &'static str) {
-    let spec = gpu.geometry.spec(instance.placement.profile);
+    let Placement { profile, .. } = instance.placement;
+    let spec = gpu.geometry.spec(profile);
     let largest = gpu.geometry.specs.iter().max_by_key(|s| s.size);
-    let (slices, of) = (
-        u64::from(compute.profile.compute_slices()),
-        u64::from(instance.placement.profile.slices()),
-    );
+    let (slices, of) = (u64::from(compute.profile.compute_slices()), u64::from(profile.slices()));
     match rule {
         Rule::Sms => {
             let whole = largest.and_then(|s| s.sms).map(u64::from);
             (sms(gpu, instance, compute).map(u64::from), whole, "SM count")
         }
         Rule::Memory => {
-            let memory = spec.and_then(|s| s.memory_mib);
-            let part = memory.and_then(|mib| mib.checked_mul(slices)?.checked_div(of));
+            let mib = spec.and_then(|s| s.memory_mib);
+            let part = mib.and_then(|mib| mib.checked_mul(slices)?.checked_div(of));
             (part, largest.and_then(|s| s.memory_mib), "memory size")
         }
         Rule::Slices => {
