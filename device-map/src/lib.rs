@@ -22,6 +22,7 @@ mod file;
 mod keep;
 mod text;
 pub mod trust;
+pub mod version;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -45,6 +46,9 @@ pub struct DeviceMap {
     pub boot: String,
     /// Digest of the `gres.conf` the map belongs to.
     pub digest: String,
+    /// Which plugin made slurmd's copy, as [`version::VERSION`] says it; `None` in the map itself, and in copies of
+    /// plugins up to 0.2.0.
+    pub plugin: Option<String>,
     /// Position equals Slurm's device index.
     pub records: Vec<Record>,
 }
@@ -98,6 +102,12 @@ pub fn boot_id() -> io::Result<String> {
 }
 
 impl DeviceMap {
+    /// Whether both are of one content, whoever made a copy of it.
+    pub fn is_copy_of(&self, other: &Self) -> bool {
+        let content = |map: &Self| DeviceMap { plugin: None, ..map.clone() };
+        content(self) == content(other)
+    }
+
     /// The map, if it was written in the running boot; `path` is where it came from.
     ///
     /// # Errors

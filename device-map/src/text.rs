@@ -34,6 +34,9 @@ impl fmt::Display for DeviceMap {
         writeln!(f, "node {}", self.node)?;
         writeln!(f, "boot {}", self.boot)?;
         writeln!(f, "gres-conf {}", self.digest)?;
+        if let Some(version) = &self.plugin {
+            writeln!(f, "plugin {version}")?;
+        }
         writeln!(f, "columns {}", COLUMNS.join(" "))?;
         for (index, record) in self.records.iter().enumerate() {
             let (gi, ci) = match record.instance {
@@ -115,6 +118,7 @@ impl Reader {
                 "node" => rest.clone_into(&mut self.map.node),
                 "boot" => rest.clone_into(&mut self.map.boot),
                 "gres-conf" => rest.clone_into(&mut self.map.digest),
+                "plugin" => self.map.plugin = Some(rest.to_owned()),
                 "columns" => self.stage = Stage::Rows(Columns::read(rest)?),
                 _ => {} // a header of a later version
             },

@@ -83,6 +83,7 @@ fn arguments_of(arguments: Arguments<'_>) -> Args {
 }
 
 fn keep(args: &Args) {
+    log::info(&format!("[mig] {}", device_map::version::PLUGIN));
     match node::keep(&args.map) {
         Ok(done) => log::debug(&format!("[mig] {done}")),
         Err(why) => log::error(&format!("[mig] {why}; jobs with MIG devices will fail on this node")),

@@ -143,7 +143,7 @@ impl GresTable {
     /// The map of these records.
     pub fn map(&self, inventory: &Inventory, digest: String) -> DeviceMap {
         let Inventory { node, boot, .. } = inventory.clone();
-        DeviceMap { node, boot, digest, records: self.records.clone() }
+        DeviceMap { node, boot, digest, plugin: None, records: self.records.clone() }
     }
 }
 
