@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod file;
+pub mod holding;
 mod keep;
 mod text;
 pub mod trust;
@@ -49,6 +50,8 @@ pub struct DeviceMap {
     /// Which plugin made slurmd's copy, as [`version::VERSION`] says it; `None` in the map itself, and in copies of
     /// plugins up to 0.2.0.
     pub plugin: Option<String>,
+    /// NVML's index of each GPU when the map was written, and its UUID. Empty in a map of an earlier version.
+    pub gpus: Vec<(u32, String)>,
     /// Position equals Slurm's device index.
     pub records: Vec<Record>,
 }
@@ -106,6 +109,16 @@ impl DeviceMap {
     pub fn is_copy_of(&self, other: &Self) -> bool {
         let content = |map: &Self| DeviceMap { plugin: None, ..map.clone() };
         content(self) == content(other)
+    }
+
+    /// How the tools around NVML name a device of this map: `<GPU>` or `<GPU>.<GPU instance>`, the GPU by NVML's index,
+    /// which is neither Slurm's index nor the minor number. `None` where the map does not say it.
+    pub fn place(&self, record: &Record) -> Option<String> {
+        let (gpu, _) = self.gpus.iter().find(|(_, uuid)| *uuid == record.parent)?;
+        Some(match record.instance {
+            Some((instance, _)) => format!("{gpu}.{instance}"),
+            None => gpu.to_string(),
+        })
     }
 
     /// The map, if it was written in the running boot; `path` is where it came from.

@@ -63,6 +63,7 @@ impl Layout {
             boot: boot.trim().into(),
             digest: "0".into(),
             plugin: None,
+            gpus: self.gpus.indexes(),
             records: (0..self.types.len()).map(|index| self.record(index)).collect(),
         }
     }
