@@ -5,7 +5,6 @@
 //! host, no process counts.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
