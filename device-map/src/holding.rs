@@ -46,6 +46,7 @@ fn failed(path: &Path, error: Errno) -> HoldingError {
     let error = match error {
         // What [`Directory::open`] says of one.
         Errno::PERM => io::Error::other("belongs to another user than root, or can be written by others"),
+        Errno::NOENT => io::Error::other("is not there; slurmd makes it when it starts"),
         Errno::WOULDBLOCK => io::Error::other("is held by another process"),
         error => error.into(),
     };
