@@ -279,7 +279,7 @@ impl Run<'_, '_, '_> {
             return Ok(Applied { inventory, steps: 0, pending, files: Committed::default(), table });
         }
         let resumes = prepared.interrupted.is_some();
-        let steps = prepared.steps.iter().map(|step| step.words(&prepared.before)).collect();
+        let steps = prepared.steps.iter().map(|step| step.words(&prepared.before.gpus[step.gpu()])).collect();
         let node = self.node.site.node.clone();
         let label = self.wish.label().map(str::to_owned);
         let around = Around::new(
@@ -466,7 +466,7 @@ impl Run<'_, '_, '_> {
     }
 
     fn step(&mut self, gpu: &Gpu, step: &Step) -> Result<Option<Refusal>, ApplyError> {
-        let (uuid, geometry) = (&gpu.uuid, &gpu.geometry);
+        let uuid = &gpu.uuid;
         let driver = &mut self.node.driver;
         match step {
             Step::Mode { on, .. } => match driver.set_mode(uuid, *on)? {
@@ -477,9 +477,9 @@ impl Run<'_, '_, '_> {
                 }
                 Activation::Pending(code) => return Ok(Some(Refusal { on: *on, code })),
             },
-            Step::Destroy { slice, .. } => driver.destroy(uuid, geometry, slice.placed)?,
-            Step::Create { slice, .. } => driver.create(uuid, geometry, slice.placed, &slice.compute)?,
-            Step::Recut { slice, .. } => driver.recut(uuid, geometry, slice.placed, &slice.compute)?,
+            Step::Destroy { placement, .. } => driver.destroy(gpu, *placement)?,
+            Step::Create { instance, .. } => driver.create(gpu, instance.placement, &instance.compute)?,
+            Step::Recut { instance, .. } => driver.recut(gpu, instance.placement, &instance.compute)?,
         }
         Ok(None)
     }
