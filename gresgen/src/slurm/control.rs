@@ -19,7 +19,7 @@ pub use node::{NodeView, gpus};
 use super::release::{Release, UnknownRelease};
 use super::transition::reservation;
 pub(super) use command::within;
-use command::{answer, run};
+use command::{answers, run};
 
 /// Why Slurm gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -204,7 +204,7 @@ impl Control {
         for job in jobs {
             questions += &format!("show job {}\nshow hostnames {word}\n", job.query);
         }
-        let said = answer("scontrol", &["--all", "-d", "-o"], &questions)
+        let said = answers("scontrol", &["--all", "-d", "-o"], &questions, &word)
             // The job that ended meanwhile makes the whole of it fail, with all else printed.
             .or_else(|error| match error {
                 ControlError::Refused { what, .. } => Ok(what + "\n"),

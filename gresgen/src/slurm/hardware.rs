@@ -35,7 +35,7 @@ impl Hardware {
 /// not installed, or says nothing in time.
 pub fn of_host() -> Option<String> {
     // Advice is not worth waiting for.
-    let text = within(Duration::from_secs(5), "slurmd", &["-C"], "").ok()?;
+    let text = within(Duration::from_secs(5), "slurmd", &["-C"]).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("NodeName="))?;
     Some(line.split_once(' ')?.1.trim().to_owned())
 }
