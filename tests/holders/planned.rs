@@ -182,8 +182,12 @@ fn differences(site: &Site, before: &Picture, planned: &Output, told: &Output, d
         if *before != after {
             differ("what was refused", &"nothing", &before.changes(&after));
         }
+        // A plan has everything that is in the way, an error what is first.
         let blocked: Vec<&str> = strings(&plan["blocked"]).flat_map(str::lines).collect();
-        if done.code == 4 && (blocked.is_empty() || !blocked.iter().all(|line| done.stderr.contains(line))) {
+        let first = blocked.first().is_some_and(|first| done.stderr.contains(first));
+        let mut named = done.stderr.lines().map(|line| line.trim_start_matches("error: "));
+        let known = |line: &str| !line.contains(": in use by ") || blocked.contains(&line);
+        if done.code == 4 && !(first && named.all(known)) {
             differ("who is in the way", &blocked, &done.stderr);
         }
         if done.code != 4 && planned.stderr != done.stderr {
@@ -284,9 +288,9 @@ fn tell_slurm(site: &Site, done: &Output) -> Result<(), LabError> {
 
 /// Lets all jobs end, and says which did not find what they had.
 fn end(site: &Site, tasks: &[Witness]) -> Result<Vec<String>, LabError> {
-    site.sh("squeue -h -t PD -o %A | sort -u | xargs -r scancel --quiet; squeue -h -t S -o %A | xargs -r -n 1 scontrol resume")?;
+    site.sh("squeue -h -r -t PD -o %i | xargs -r scancel --quiet; squeue -h -t S -o %A | xargs -r -n 1 scontrol resume")?;
     site.go()?;
-    for _ in 0..100 {
+    for _ in 0..400 {
         let now = site.witnesses()?;
         if tasks.iter().all(|task| now.iter().any(|end| end.pid == task.pid && end.after.is_some())) {
             break;
