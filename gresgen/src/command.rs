@@ -37,15 +37,6 @@ pub enum Stopped {
 /// How long a killed program is waited for.
 const LAST: Duration = Duration::from_secs(5);
 
-/// How much is read of what a program prints.
-#[derive(Clone, Copy, Debug)]
-pub struct Output<'a> {
-    /// Most bytes of each of its streams.
-    pub most: u64,
-    /// Standard output is in parts, see [`Parts`].
-    pub parts: Option<Parts<'a>>,
-}
-
 /// Parts of a stream, of which the first bytes matter: what follows them is read and dropped.
 #[derive(Clone, Copy, Debug)]
 pub struct Parts<'a> {
@@ -55,15 +46,35 @@ pub struct Parts<'a> {
     pub most: usize,
 }
 
-/// Runs a program with `input` to its end, for `patience` at most, and reads no more than `output` says.
+/// Runs a program with `input` to its end, for `patience` at most, and reads no more than `output` bytes of each of its
+/// streams.
 ///
 /// # Errors
 /// [`Stopped`].
-pub fn bounded(
+pub fn bounded(command: Command, input: Vec<u8>, patience: Duration, output: u64) -> Result<Answer, Stopped> {
+    run(command, input, patience, output, None)
+}
+
+/// The same of a program whose standard output is in parts.
+///
+/// # Errors
+/// [`Stopped`].
+pub fn bounded_in_parts(
+    command: Command,
+    input: Vec<u8>,
+    patience: Duration,
+    output: u64,
+    parts: Parts<'_>,
+) -> Result<Answer, Stopped> {
+    run(command, input, patience, output, Some(parts))
+}
+
+fn run(
     mut command: Command,
     input: Vec<u8>,
     patience: Duration,
-    output: Output<'_>,
+    output: u64,
+    parts: Option<Parts<'_>>,
 ) -> Result<Answer, Stopped> {
     // A group of its own, so that what the program started ends with it, and a terminal's Ctrl-C does not reach it.
     let command =
@@ -74,14 +85,14 @@ pub fn bounded(
     // The threads end with the pipes; nobody waits for one whose other end somebody else keeps open.
     spawn(move || stdin.map(|mut pipe| pipe.write_all(&input)));
     let stdout = child.stdout.take();
-    let stdout = match output.parts {
-        Some(parts) => drain(stdout.map(|pipe| Heads::new(pipe, parts)), output.most),
-        None => drain(stdout, output.most),
+    let stdout = match parts {
+        Some(parts) => drain(stdout.map(|pipe| Heads::new(pipe, parts)), output),
+        None => drain(stdout, output),
     };
-    let stderr = drain(child.stderr.take(), output.most);
+    let stderr = drain(child.stderr.take(), output);
     let done = (|| {
         let left = || patience.saturating_sub(start.elapsed());
-        let (stdout, stderr) = (finish(&stdout, left(), output.most)?, finish(&stderr, left(), output.most)?);
+        let (stdout, stderr) = (finish(&stdout, left(), output)?, finish(&stderr, left(), output)?);
         let status = wait(&mut child, left())?.ok_or(Stopped::Late { ended: true })?;
         Ok(Answer { success: status.success(), stdout, stderr })
     })();
@@ -193,7 +204,7 @@ mod tests {
     fn shell(script: &str, patience: Duration) -> Result<Answer, Stopped> {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
-        bounded(command, b"told".to_vec(), patience, Output { most: 1000, parts: None })
+        bounded(command, b"told".to_vec(), patience, 1000)
     }
 
     #[test]
@@ -216,8 +227,7 @@ mod tests {
         );
         assert!(matches!(shell("yes", LONG), Err(Stopped::Long)), "it says too much");
         assert!(matches!(shell("yes >&2", LONG), Err(Stopped::Long)));
-        let missing =
-            bounded(Command::new("/nonexistent/command"), Vec::new(), LONG, Output { most: 1, parts: None });
+        let missing = bounded(Command::new("/nonexistent/command"), Vec::new(), LONG, 1);
         assert!(matches!(missing, Err(Stopped::Io(_))));
     }
 
@@ -238,8 +248,8 @@ mod tests {
         let mut command = Command::new("sh");
         command
             .args(["-c", "for n in 1 2 3; do head -c 100000 /dev/zero | tr '\\0' x; echo; echo end; done"]);
-        let output = Output { most: 100, parts: Some(Parts { end: "end", most: 5 }) };
-        let answer = bounded(command, Vec::new(), Duration::from_secs(60), output).unwrap();
+        let parts = Parts { end: "end", most: 5 };
+        let answer = bounded_in_parts(command, Vec::new(), Duration::from_secs(60), 100, parts).unwrap();
         assert_eq!(String::from_utf8(answer.stdout).unwrap(), "xxxxx\nend\n".repeat(3));
     }
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::ApplyError;
-use crate::command::{Output, Stopped, bounded};
+use crate::command::{Stopped, bounded};
 use crate::inventory::{Gpu, Inventory};
 use crate::nvml::{Code, DriverError};
 
@@ -57,7 +57,7 @@ fn reset_by(mut command: Command, uuid: &str, patience: Duration) -> Result<(), 
     let failed = |reason: String| ApplyError::Reset { gpu: uuid.to_owned(), reason };
     command.args(["--gpu-reset", "-i", uuid]);
     let seconds = patience.as_secs();
-    let answer = bounded(command, Vec::new(), patience, Output { most: OUTPUT, parts: None }).map_err(|stopped| {
+    let answer = bounded(command, Vec::new(), patience, OUTPUT).map_err(|stopped| {
         failed(match stopped {
             Stopped::Io(error) => error.to_string(),
             Stopped::Long => format!("printed more than {OUTPUT} bytes and was killed; whether the GPU was reset is not known"),

@@ -5,7 +5,8 @@ use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use advice::advise::{Advice, Question, advise};
+use advice::Question;
+use advice::advise::{Advice, advise};
 use replay::Rules;
 
 use super::advised::{self, Group as Answer};

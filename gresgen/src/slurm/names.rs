@@ -214,7 +214,8 @@ impl<'a> Names<'a> {
         TypeName::new(&if self.0.safe { safe(&name) } else { name })
     }
 
-    fn model(&self, product: &str) -> String {
+    /// The model name that types of a product have.
+    pub fn model(&self, product: &str) -> String {
         self.0.models.get(product).cloned().unwrap_or_else(|| model(product))
     }
 }
@@ -240,5 +241,4 @@ fn safe(name: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "names_tests.rs"]
 mod tests;

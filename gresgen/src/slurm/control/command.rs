@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::ControlError;
-use crate::command::{Answer, Output, Parts, Stopped, bounded};
+use crate::command::{Answer, Parts, Stopped, bounded, bounded_in_parts};
 
 /// How long one command may take. Slurm's own give up on a slurmctld that does not answer after MessageTimeout (10 s,
 /// slurm.conf(5)), tried more than once; one that waits longer hangs on something else: a user directory, a disk.
@@ -42,8 +42,7 @@ pub(super) fn answers(
     input: &str,
     end: &str,
 ) -> Result<String, ControlError> {
-    let output = Output { most: OUTPUT, parts: Some(Parts { end, most: RECORD }) };
-    ask(PATIENCE, command, arguments, input, output)
+    ask(PATIENCE, command, arguments, input, Some(Parts { end, most: RECORD }))
 }
 
 /// Runs a command, of Slurm or about it, for so long at most.
@@ -52,7 +51,7 @@ pub(in crate::slurm) fn within(
     command: &str,
     arguments: &[&str],
 ) -> Result<String, ControlError> {
-    ask(patience, command, arguments, "", Output { most: OUTPUT, parts: None })
+    ask(patience, command, arguments, "", None)
 }
 
 fn ask(
@@ -60,7 +59,7 @@ fn ask(
     command: &str,
     arguments: &[&str],
     input: &str,
-    output: Output<'_>,
+    parts: Option<Parts<'_>>,
 ) -> Result<String, ControlError> {
     let line = [&[command], arguments].concat().join(" ");
     let mut process = Command::new(command);
@@ -78,7 +77,11 @@ fn ask(
             process.env_remove(&name);
         }
     }
-    let done = bounded(process, input.as_bytes().to_vec(), patience, output);
+    let input = input.as_bytes().to_vec();
+    let done = match parts {
+        Some(parts) => bounded_in_parts(process, input, patience, OUTPUT, parts),
+        None => bounded(process, input, patience, OUTPUT),
+    };
     let Answer { success, stdout, stderr } = done.map_err(|stopped| match stopped {
         Stopped::Io(error) => ControlError::Missing { command: command.to_owned(), error },
         Stopped::Late { .. } => ControlError::Late { command: line.clone(), seconds: patience.as_secs() },
