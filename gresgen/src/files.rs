@@ -21,11 +21,11 @@ pub(crate) use kept::SHARING;
 pub use kept::{KEEP, head};
 
 use crate::atomic::{self, Attributes};
+use crate::path_error::PathError;
 use crate::read;
 use crate::root::Root;
 use crate::slurm::hostlist;
 use crate::slurm::lines::{lines, value};
-use error::io_error;
 use kept::{Fault, Ours};
 
 /// What a file is.
@@ -175,7 +175,7 @@ pub fn stage(outputs: Vec<Output>, adopt: bool, state: &Path) -> Result<Staged, 
     if comparison.changed().next().is_some() {
         // Beside the backups lies the journal, so both are ours.
         for directory in [state.parent(), Some(state)].into_iter().flatten() {
-            atomic::own_directory(directory).map_err(io_error(directory, "cannot be made"))?;
+            atomic::own_directory(directory).map_err(PathError::doing(directory, "cannot be made"))?;
         }
     }
     let changing = comparison.files.iter().filter(|f| f.changes());
@@ -199,7 +199,7 @@ impl Texts {
         let old = match read::bytes(&path, read::MAX_TEXT) {
             Ok(old) => Some(old),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(io_error(&path, "cannot be read")(error)),
+            Err(error) => return Err(PathError::doing(&path, "cannot be read")(error).into()),
         };
         let adopted = old.as_ref().is_some_and(|old| !old.starts_with(kind.marker().as_bytes()));
         if adopted && !adopt {
@@ -301,15 +301,15 @@ fn backup_place(state: &Path, path: &Path, adopted: bool) -> PathBuf {
 }
 
 /// The text on disk in the directory of `path`, under a name that begins with a dot, so that no glob reads it.
-fn write_beside(path: &Path, text: &[u8], attributes: Attributes) -> Result<NamedTempFile, FileError> {
-    atomic::stage(path, text, attributes).map_err(io_error(path, "cannot be written"))
+fn write_beside(path: &Path, text: &[u8], attributes: Attributes) -> Result<NamedTempFile, PathError> {
+    atomic::stage(path, text, attributes).map_err(PathError::doing(path, "cannot be written"))
 }
 
 impl Staged {
     /// Replaces the files. Unchanged ones are not touched.
     ///
     /// # Errors
-    /// [`FileError::Io`]. Files before the one it names are replaced, those after it are not; staging and
+    /// [`FileError::Path`]. Files before the one it names are replaced, those after it are not; staging and
     /// committing the same again completes it.
     pub fn commit(self) -> Result<Committed, FileError> {
         let mut committed = Committed::default();
@@ -334,8 +334,8 @@ pub struct Committed {
     pub backups: Vec<PathBuf>,
 }
 
-fn persist(temp: NamedTempFile, path: &Path) -> Result<(), FileError> {
-    atomic::commit(temp, path).map_err(io_error(path, "cannot be replaced"))
+fn persist(temp: NamedTempFile, path: &Path) -> Result<(), PathError> {
+    atomic::commit(temp, path).map_err(PathError::doing(path, "cannot be replaced"))
 }
 
 #[cfg(test)]

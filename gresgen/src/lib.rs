@@ -24,6 +24,7 @@ pub mod inventory;
 pub mod node;
 pub mod nvml;
 pub mod open;
+pub mod path_error;
 pub mod publish;
 pub mod read;
 pub mod render;

@@ -3,10 +3,10 @@
 //! [`gres`] is the only place that orders records; everything written and every index comes from its table.
 
 pub mod attributes;
-pub mod billing;
 pub mod conf;
 pub mod control;
 pub mod cores;
+mod error;
 pub mod gres;
 pub mod hardware;
 pub mod here;
@@ -21,7 +21,8 @@ pub mod settings;
 pub mod shortfall;
 pub mod transition;
 
-pub use gres::{GresError, GresTable, Previous};
+pub use error::{GresError, SlurmError};
+pub use gres::{GresTable, Previous};
 pub use names::{Names, TypeName, type_hash};
 pub use release::Release;
 pub use settings::Settings;

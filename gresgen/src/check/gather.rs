@@ -16,11 +16,11 @@ use crate::publish;
 use crate::read;
 use crate::render;
 use crate::root::Root;
-use crate::slurm::control::{Control, ControlError, host_hardware};
+use crate::slurm::control::{Control, host_hardware};
 use crate::slurm::hardware::Hardware;
 use crate::slurm::here;
 use crate::slurm::links::Links;
-use crate::slurm::{GresTable, Names, Settings, gres, hostlist};
+use crate::slurm::{GresTable, Names, Settings, SlurmError, gres, hostlist};
 
 /// What can be known without driver and slurmctld, in milliseconds: for Prolog and HealthCheckProgram, which every
 /// node runs at once.
@@ -143,7 +143,7 @@ fn configured(node: &str, settings: &Settings) -> Option<Hardware> {
     Some(Hardware::of(&entry.parts().ok()?))
 }
 
-fn controller(node: &str) -> Result<SlurmFacts, ControlError> {
+fn controller(node: &str) -> Result<SlurmFacts, SlurmError> {
     let control = Control::connect()?;
     let config = control.config()?;
     let release = config.release();

@@ -1,7 +1,8 @@
 //! Why files are not written.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+use crate::path_error::PathError;
 
 /// Why a file is not written.
 #[derive(Debug, thiserror::Error)]
@@ -49,21 +50,10 @@ pub enum FileError {
         nodes: String,
     },
     /// The system refuses.
-    #[error("{}: {what}: {error}", path.display())]
-    Io {
-        /// The file or directory.
-        path: PathBuf,
-        /// What could not be done.
-        what: &'static str,
-        /// Why.
-        error: io::Error,
-    },
+    #[error(transparent)]
+    Path(#[from] PathError),
 }
 
 fn names(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
-}
-
-pub(super) fn io_error(path: &Path, what: &'static str) -> impl FnOnce(io::Error) -> FileError {
-    move |error| FileError::Io { path: path.to_owned(), what, error }
 }

@@ -4,8 +4,9 @@ use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use super::FileError;
 use super::kept::Ours;
-use super::{FileError, io_error};
+use crate::path_error::PathError;
 use crate::read;
 use crate::root::Root;
 use crate::slurm::conf::resolve;
@@ -30,7 +31,7 @@ pub(super) fn check(path: &Path, kept: &[u8], ours: &Ours<'_>, root: &Root) -> R
         let text = match read::bytes(&file, read::MAX_TEXT) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
-            Err(error) => return Err(io_error(&file, "cannot be read")(error)),
+            Err(error) => return Err(PathError::doing(&file, "cannot be read")(error).into()),
         };
         if let Some(line) = lines(&text).iter().find(|line| ours.claims(line)) {
             let text = String::from_utf8_lossy(line.raw).trim().to_owned();

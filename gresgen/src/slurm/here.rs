@@ -8,10 +8,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use thiserror::Error;
-
 use super::conf::Conf;
-use super::control::{Control, ControlError, NodeView};
+use super::control::{Control, NodeView};
+use super::error::SlurmError;
 use super::lines::value;
 use super::{Settings, hostlist};
 use crate::devices::boot_id;
@@ -20,17 +19,6 @@ use crate::root::Root;
 mod daemon;
 
 use daemon::Daemon;
-
-/// Why this host is not known as a node.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum HereError {
-    /// A slurmd is in service, and its slurm.conf is nowhere to be found.
-    #[error("{0}: is Slurm's, and no slurm.conf is found on this host")]
-    NoConfiguration(String),
-    /// Several nodes are on this host.
-    #[error("this host: is more than one node of Slurm: {}", .0.join(", "))]
-    Several(Vec<String>),
-}
 
 /// Where a build of Slurm or a distribution of one keeps slurm.conf: Debian and packages of most sites, Debian before
 /// 20.11, a build's own default with a prefix of /usr/local (`./configure`), Slurm on Google Cloud (slurm-gcp), AWS
@@ -46,8 +34,8 @@ const CACHES: [&str; 2] = ["/run/slurm/conf", "/var/spool/slurmd/conf-cache"];
 /// would not find it.
 ///
 /// # Errors
-/// [`HereError::NoConfiguration`].
-pub fn configuration(root: &Root) -> Result<Option<PathBuf>, HereError> {
+/// [`SlurmError::NoConfiguration`].
+pub fn configuration(root: &Root) -> Result<Option<PathBuf>, SlurmError> {
     // What the commands do themselves: the variable, else what they were built with (src/common/read_config.c).
     if let Some(path) = std::env::var_os("SLURM_CONF").filter(|path| !path.is_empty()) {
         let path = PathBuf::from(path);
@@ -66,7 +54,7 @@ pub fn configuration(root: &Root) -> Result<Option<PathBuf>, HereError> {
             super::control::use_configuration(path.clone());
             Ok(Some(path))
         }
-        None => sign(root).map_or(Ok(None), |sign| Err(HereError::NoConfiguration(sign))),
+        None => sign(root).map_or(Ok(None), |sign| Err(SlurmError::NoConfiguration(sign))),
     }
 }
 
@@ -88,11 +76,11 @@ fn beside_commands(root: &Root) -> Option<PathBuf> {
 /// is not there (seen on 22.05.8), as before the first `apply` of a node, and no daemon starts without it.
 ///
 /// # Errors
-/// [`ControlError`].
-pub fn reach(root: &Root) -> Result<Control, ControlError> {
+/// [`SlurmError`].
+pub fn reach(root: &Root) -> Result<Control, SlurmError> {
     let missing = configuration(root).ok().flatten().map(|path| Conf::read(&path, root).missing);
     match missing.unwrap_or_default().first() {
-        Some(file) => Err(ControlError::Unreachable(format!(
+        Some(file) => Err(SlurmError::Unreachable(format!(
             "slurm.conf includes {}, which is not there",
             file.display()
         ))),
@@ -105,12 +93,12 @@ pub fn reach(root: &Root) -> Result<Control, ControlError> {
 /// (slurm.conf(5), NodeName).
 ///
 /// # Errors
-/// [`HereError::Several`] where that is more than one.
+/// [`SlurmError::Several`] where that is more than one.
 pub fn node_name(
     root: &Root,
     settings: &Settings,
     configuration: Option<&Path>,
-) -> Result<String, HereError> {
+) -> Result<String, SlurmError> {
     if let Some(name) = settings.node.clone().or_else(|| std::env::var("SLURMD_NODENAME").ok()) {
         return Ok(name);
     }
@@ -153,7 +141,7 @@ pub fn host_name() -> String {
 
 /// The one among these names; where they are several, the one of this host's own name, or the one that the settings
 /// are about.
-fn one(names: BTreeSet<String>, host: &Host, named: &BTreeSet<String>) -> Result<Option<String>, HereError> {
+fn one(names: BTreeSet<String>, host: &Host, named: &BTreeSet<String>) -> Result<Option<String>, SlurmError> {
     let own = host.names.iter().find(|name| names.contains(*name));
     let mut meant = names.intersection(named);
     match (names.len(), own, meant.next(), meant.next()) {
@@ -161,7 +149,7 @@ fn one(names: BTreeSet<String>, host: &Host, named: &BTreeSet<String>) -> Result
         (1, ..) => Ok(names.into_iter().next()),
         (_, _, Some(name), None) => Ok(Some(name.clone())),
         (_, Some(name), ..) => Ok(Some(name.clone())),
-        _ => Err(HereError::Several(names.into_iter().collect())),
+        _ => Err(SlurmError::Several(names.into_iter().collect())),
     }
 }
 

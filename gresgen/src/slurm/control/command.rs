@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::ControlError;
+use crate::slurm::SlurmError;
 
 /// How long one command may take. Slurm's own give up on a slurmctld that does not answer after MessageTimeout (10 s,
 /// slurm.conf(5)), tried more than once; one that waits longer hangs on something else: a user directory, a disk.
@@ -31,12 +31,12 @@ pub fn use_configuration(path: PathBuf) {
 }
 
 /// Runs a command of Slurm and gives what it printed.
-pub(super) fn run(command: &str, arguments: &[&str]) -> Result<String, ControlError> {
+pub(super) fn run(command: &str, arguments: &[&str]) -> Result<String, SlurmError> {
     answer(command, arguments, "")
 }
 
 /// The same with a text for its standard input.
-pub(super) fn answer(command: &str, arguments: &[&str], input: &str) -> Result<String, ControlError> {
+pub(super) fn answer(command: &str, arguments: &[&str], input: &str) -> Result<String, SlurmError> {
     within(PATIENCE, command, arguments, input)
 }
 
@@ -46,7 +46,7 @@ pub(in crate::slurm) fn within(
     command: &str,
     arguments: &[&str],
     input: &str,
-) -> Result<String, ControlError> {
+) -> Result<String, SlurmError> {
     let line = [&[command], arguments].concat().join(" ");
     let mut process = Command::new(command);
     process.args(arguments).env("LC_ALL", "C");
@@ -65,9 +65,9 @@ pub(in crate::slurm) fn within(
     }
     let done = bounded(process, input.as_bytes().to_vec(), patience, OUTPUT);
     let (success, stdout, stderr) = done.map_err(|stopped| match stopped {
-        Stopped::Io(error) => ControlError::Missing { command: command.to_owned(), error },
-        Stopped::Late => ControlError::Late { command: line.clone(), seconds: patience.as_secs() },
-        Stopped::Long => ControlError::Long { command: line.clone(), limit: OUTPUT },
+        Stopped::Io(error) => SlurmError::Missing { command: command.to_owned(), error },
+        Stopped::Late => SlurmError::Late { command: line.clone(), seconds: patience.as_secs() },
+        Stopped::Long => SlurmError::Long { command: line.clone(), limit: OUTPUT },
     })?;
     // Bytes that are no text would otherwise be dropped or merged: each stays one sign that no field begins with.
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
@@ -78,8 +78,8 @@ pub(in crate::slurm) fn within(
     let what = (text(stdout) + &complaint).trim().to_owned();
     let unreachable = ["Unable to contact slurm controller", "DNS SRV lookup failed"];
     match unreachable.iter().any(|sign| complaint.contains(sign)) {
-        true => Err(ControlError::Unreachable(what)),
-        false => Err(ControlError::Refused { command: line, what }),
+        true => Err(SlurmError::Unreachable(what)),
+        false => Err(SlurmError::Refused { command: line, what }),
     }
 }
 

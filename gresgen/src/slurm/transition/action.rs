@@ -3,7 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::slurm::control::{Control, ControlError, reservation, within};
+use crate::slurm::SlurmError;
+use crate::slurm::control::{Control, reservation, within};
 use crate::wait::{self, Ended, Stop};
 
 /// One thing to do.
@@ -59,30 +60,6 @@ pub enum Action {
         /// Why.
         reason: String,
     },
-}
-
-/// Why an action was not carried out.
-#[derive(Debug, thiserror::Error)]
-pub enum ActionError {
-    /// It is for a person, or for another host.
-    #[error("{0}: has to be done by hand")]
-    ByHand(Action),
-    /// slurmctld, or the command.
-    #[error(transparent)]
-    Control(#[from] ControlError),
-    /// Jobs are still there.
-    #[error("node {node}: still busy after {seconds} s: {jobs} jobs")]
-    Busy {
-        /// The node.
-        node: String,
-        /// How long it was waited.
-        seconds: u64,
-        /// Jobs on it.
-        jobs: usize,
-    },
-    /// A signal ended the wait.
-    #[error("interrupted by a signal")]
-    Stopped,
 }
 
 impl Action {
@@ -146,21 +123,21 @@ impl Action {
     /// Carries it out on this host. `limit` bounds each wait, which a signal ends.
     ///
     /// # Errors
-    /// [`ActionError`].
-    pub fn run(&self, limit: Duration, stop: &Stop) -> Result<(), ActionError> {
+    /// [`SlurmError`].
+    pub fn run(&self, limit: Duration, stop: &Stop) -> Result<(), SlurmError> {
         const PAUSE: Duration = Duration::from_millis(500);
         match self {
             Action::WaitIdle(node) => return wait_idle(node, limit, stop),
             Action::WaitRegistered(node) => {
                 let heard = wait::until(limit.max(REGISTER), PAUSE, stop, || registered(node));
                 return heard.map_err(|ended| match ended {
-                    Ended::Stopped => ActionError::Stopped,
-                    Ended::Late(error) => error.into(),
+                    Ended::Stopped => SlurmError::Stopped,
+                    Ended::Late(error) => error,
                 });
             }
             _ => {}
         }
-        let Some(words) = self.command() else { return Err(ActionError::ByHand(self.clone())) };
+        let Some(words) = self.command() else { return Err(SlurmError::ByHand(self.to_string())) };
         let (command, arguments) = words.split_first().expect("a command has a name");
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         within(limit.max(UNIT), command, &arguments, "")?;
@@ -179,10 +156,10 @@ const REGISTER: Duration = Duration::from_secs(60);
 const UNIT: Duration = Duration::from_secs(300);
 
 /// Whether slurmctld has heard from a node and reaches it.
-fn registered(node: &str) -> Result<(), ControlError> {
+fn registered(node: &str) -> Result<(), SlurmError> {
     let view = Control::connect()?.node(node)?;
     match !view.registered || UNHEARD.iter().any(|state| view.is(state)) {
-        true => Err(ControlError::Refused {
+        true => Err(SlurmError::Refused {
             command: format!("scontrol show node {node}"),
             what: "slurmd has not registered yet".to_owned(),
         }),
@@ -190,17 +167,17 @@ fn registered(node: &str) -> Result<(), ControlError> {
     }
 }
 
-fn wait_idle(node: &str, limit: Duration, stop: &Stop) -> Result<(), ActionError> {
+fn wait_idle(node: &str, limit: Duration, stop: &Stop) -> Result<(), SlurmError> {
     const PAUSE: Duration = Duration::from_secs(2);
     let idle = || {
         let jobs = Control::connect()?.jobs(node)?.iter().filter(|job| job.may_hold()).count();
         match jobs {
             0 => Ok(()),
-            _ => Err(ActionError::Busy { node: node.to_owned(), seconds: limit.as_secs(), jobs }),
+            _ => Err(SlurmError::Busy { node: node.to_owned(), seconds: limit.as_secs(), jobs }),
         }
     };
     wait::until(limit, PAUSE, stop, idle).map_err(|ended| match ended {
-        Ended::Stopped => ActionError::Stopped,
+        Ended::Stopped => SlurmError::Stopped,
         Ended::Late(error) => error,
     })
 }

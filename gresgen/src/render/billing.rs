@@ -2,36 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::settings::Billing;
+use super::RenderError;
 use crate::inventory::{Compute, Gpu, Instance};
-
-/// Why a type has no weight.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BillingError {
-    /// The driver, or the table of the board, gives no figure.
-    #[error(
-        "GRES type {gres_type}: the driver gives no {what} of it or of its whole GPU; set slurm.billing to the other one, or leave it out"
-    )]
-    Unknown {
-        /// The type.
-        gres_type: String,
-        /// What is missing.
-        what: &'static str,
-    },
-    /// The same type on unlike GPUs.
-    #[error(
-        "GRES type {gres_type}: weighs {} on one GPU and {} on another; \
-         tell them apart by \"{{model}}_{{profile}}\" in slurm.types.pattern", thousandths(*.first), thousandths(*.second)
-    )]
-    Ambiguous {
-        /// The type.
-        gres_type: String,
-        /// One weight, in thousandths of a GPU.
-        first: u32,
-        /// Another.
-        second: u32,
-    },
-}
+use crate::slurm::settings::Billing;
 
 /// Weights by type, in thousandths of a whole GPU.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,11 +14,15 @@ impl Weights {
     /// Notes the weight of one more device.
     ///
     /// # Errors
-    /// [`BillingError::Ambiguous`] when the type already weighs something else.
-    pub fn add(&mut self, gres_type: &str, weight: u32) -> Result<(), BillingError> {
+    /// [`RenderError::Ambiguous`] when the type already weighs something else.
+    pub fn add(&mut self, gres_type: &str, weight: u32) -> Result<(), RenderError> {
         match *self.0.entry(gres_type.to_owned()).or_insert(weight) {
             first if first == weight => Ok(()),
-            first => Err(BillingError::Ambiguous { gres_type: gres_type.to_owned(), first, second: weight }),
+            first => Err(RenderError::Ambiguous {
+                gres_type: gres_type.to_owned(),
+                first: thousandths(first),
+                second: thousandths(weight),
+            }),
         }
     }
 
@@ -61,13 +38,13 @@ impl Weights {
 /// GPU weighs as much as the whole GPU.
 ///
 /// # Errors
-/// [`BillingError::Unknown`].
+/// [`RenderError::Unknown`].
 pub fn share(
     gres_type: &str,
     by: Billing,
     gpu: &Gpu,
     device: Option<(&Instance, &Compute)>,
-) -> Result<u32, BillingError> {
+) -> Result<u32, RenderError> {
     let Some((instance, compute)) = device else { return Ok(1000) };
     let spec = gpu.geometry.spec(instance.placed);
     let largest = gpu.geometry.specs.iter().max_by_key(|s| s.size);
@@ -88,7 +65,7 @@ pub fn share(
         let rounded = (u128::from(part) * 1000 + u128::from(whole) / 2).checked_div(whole.into())?;
         u32::try_from(rounded).ok()
     });
-    share.ok_or(BillingError::Unknown { gres_type: gres_type.to_owned(), what })
+    share.ok_or(RenderError::Unknown { gres_type: gres_type.to_owned(), what })
 }
 
 /// SMs of a compute instance; `None` when unknown.

@@ -1,0 +1,191 @@
+//! The errors of this room: what Slurm has against a change, or against being asked; and what it could not hold.
+
+use std::sync::Arc;
+
+use device_map::MAX_RECORDS;
+
+use super::release::UnknownRelease;
+
+/// Why Slurm gave no answer, forbids a change, or was not told of one.
+#[derive(Debug, thiserror::Error)]
+pub enum SlurmError {
+    /// The command is not there.
+    #[error("{command}: {error}; install Slurm's client commands or add them to PATH")]
+    Missing {
+        /// The command.
+        command: String,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// slurmctld does not answer.
+    #[error("slurmctld unreachable: {0}")]
+    Unreachable(String),
+    /// slurmctld or the command refused.
+    #[error("{command}: {what}")]
+    Refused {
+        /// The command line.
+        command: String,
+        /// What it said.
+        what: String,
+    },
+    /// The command did not end in time; it was killed.
+    #[error("{command}: no answer in {seconds} s")]
+    Late {
+        /// The command line.
+        command: String,
+        /// How long it was waited for, in seconds.
+        seconds: u64,
+    },
+    /// The command printed more than is read; it was killed.
+    #[error("{command}: printed more than {limit} bytes")]
+    Long {
+        /// The command line.
+        command: String,
+        /// How much is read, in bytes.
+        limit: u64,
+    },
+    /// slurmctld has no node of this name.
+    #[error("node {0}: slurmctld knows no node of this name")]
+    UnknownNode(String),
+    /// slurmctld knows this host, by another name.
+    #[error(
+        "node {node}: slurmctld knows no node of this name, and this host as {names}; slurm.node says which it is"
+    )]
+    OtherName {
+        /// The name it was asked for.
+        node: String,
+        /// The names it has.
+        names: String,
+    },
+    /// The installed Slurm is none this program knows.
+    #[error("{0}; set slurm.release")]
+    Release(#[from] UnknownRelease),
+    /// A slurmd is in service, and its slurm.conf is nowhere to be found.
+    #[error("{0}: is Slurm's, and no slurm.conf is found on this host")]
+    NoConfiguration(String),
+    /// Several nodes are on this host.
+    #[error("this host: is more than one node of Slurm: {}", .0.join(", "))]
+    Several(Vec<String>),
+    /// Slurm would kill or requeue every GPU job of the node.
+    #[error(
+        "node {node}: {before} devices would become {after}, and Slurm ends every GPU job of a node whose number of \
+         devices changes; {jobs} on it: drain the node (--drain) and wait for them"
+    )]
+    Count {
+        /// The node.
+        node: String,
+        /// Records now.
+        before: usize,
+        /// Records then.
+        after: usize,
+        /// The jobs, in words.
+        jobs: String,
+    },
+    /// A job's next step would open another slice than the job was given.
+    #[error(
+        "node {node}: device {index} ({uuid}) is held by {jobs} and would lose its index; \
+         drain the node (--drain) and wait for them"
+    )]
+    Index {
+        /// The node.
+        node: String,
+        /// Its index now.
+        index: usize,
+        /// Its UUID.
+        uuid: String,
+        /// The jobs, in words.
+        jobs: String,
+    },
+    /// Which devices the node's jobs hold cannot be asked.
+    #[error("node {node}: which devices its jobs hold is not known: {error}")]
+    Unknown {
+        /// The node.
+        node: String,
+        /// Why slurmctld gave no answer.
+        error: Arc<SlurmError>,
+    },
+    /// slurmctld counts devices as given out, and has no job that has them.
+    #[error("node {0}: slurmctld counts devices in use that no job on it explains")]
+    Unexplained(String),
+    /// What is to be done is for a person, or for another host.
+    #[error("{0}: has to be done by hand")]
+    ByHand(String),
+    /// Jobs are still on the node.
+    #[error("node {node}: still busy after {seconds} s: {jobs} jobs")]
+    Busy {
+        /// The node.
+        node: String,
+        /// How long it was waited.
+        seconds: u64,
+        /// Jobs on it.
+        jobs: usize,
+    },
+    /// A signal ended a wait.
+    #[error("interrupted by a signal")]
+    Stopped,
+    /// The daemons were told, and the node is not in service.
+    #[error("node {node}: has not registered with its devices after {seconds} s: {what}")]
+    Unregistered {
+        /// The node.
+        node: String,
+        /// How long it was waited.
+        seconds: u64,
+        /// What slurmctld says of it.
+        what: String,
+    },
+}
+
+/// Why the devices of a node make no table, or a text no GRES type.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GresError {
+    /// A character that Slurm's parsers cut at, or that none of them agrees on.
+    #[error(
+        "GRES type {name:?}: {character:?} cannot stand in it; use letters, digits, '.', '_', '+' and '-'"
+    )]
+    Character {
+        /// The name.
+        name: String,
+        /// The first one at fault.
+        character: char,
+    },
+    /// slurm.conf reads `gpu:4` as four GPUs and `gpu:1g` as 2^30 of them.
+    #[error("GRES type {0:?}: Slurm reads it as a number; begin it with a letter or add what is cut")]
+    Number(String),
+    /// No name at all.
+    #[error("GRES type: a name is empty; mend slurm.types.pattern or slurm.types.aliases")]
+    Empty,
+    /// `{…}` of another kind in the pattern of names.
+    #[error(
+        "slurm.types.pattern {0:?}: {{profile}} and {{model}} are all it can hold, and {{profile}} has to be there"
+    )]
+    Pattern(String),
+    /// More devices than Slurm can hold.
+    #[error("node {node}: {count} devices are more than the {MAX_RECORDS} that Slurm takes per node")]
+    TooMany {
+        /// The node.
+        node: String,
+        /// Devices found.
+        count: usize,
+    },
+    /// Two types that differ by upper and lower case alone.
+    #[error(
+        "node {node}: slurmd takes GRES types {one} and {other} for one, because it ignores their case; rename one in \
+         slurm.types"
+    )]
+    Case {
+        /// The node.
+        node: String,
+        /// One type.
+        one: String,
+        /// The other.
+        other: String,
+    },
+    /// One device under two records.
+    #[error("node {node}: device {device} stands twice in the inventory")]
+    Duplicate {
+        /// The node.
+        node: String,
+        /// UUID or device file.
+        device: String,
+    },
+}
