@@ -26,7 +26,7 @@ use crate::read;
 use crate::root::Root;
 use crate::slurm::hostlist;
 use crate::slurm::lines::{lines, value};
-use kept::{Fault, Ours};
+use kept::Ours;
 
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -208,18 +208,12 @@ impl Texts {
         if let (Some(old), false) = (&old, adopted) {
             check_others(kind, &path, old, &scope)?;
         }
-        let ours = Ours::new(kind, &scope, &text, &unread);
+        let ours = Ours::new(&path, kind, &scope, &text, &unread);
         let kept = match &old {
-            Some(old) if adopted => ours.foreign(old),
-            Some(old) => ours.own(old),
-            None => Ok(Vec::new()),
+            Some(old) if adopted => ours.foreign(old)?,
+            Some(old) => ours.own(old)?,
+            None => Vec::new(),
         };
-        let kept = kept.map_err(|Fault { line, what, text }| FileError::Kept {
-            path: path.clone(),
-            line,
-            what,
-            text,
-        })?;
         if kind == Kind::GresConf {
             include::check(&path, &kept, &ours, &root)?;
         }

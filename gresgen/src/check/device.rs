@@ -44,7 +44,7 @@ pub(super) fn judge(facts: &Facts, links: &mut Vec<Link>) {
     }
     links.extend(facts.bad_links.as_ref().map(|bad| stable(bad)));
     links.extend(facts.stale_files.as_ref().map(files));
-    links.extend(facts.shared_gres_conf.as_ref().map(shared::judge));
+    links.extend(facts.shared_gres_conf.as_ref().map(|(path, agrees)| shared::judge(path, *agrees)));
     links.extend(facts.directories.iter().map(|(path, mode)| directory(path, *mode)));
 }
 

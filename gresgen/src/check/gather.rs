@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use device_map::{DeviceFile, DeviceMap};
 
-use super::clients::{COMMANDS, Client, DRM, OPENCL, OTHER};
+use super::clients::{COMMANDS, DRM, OPENCL, OTHER};
 use super::{Facts, Node, Seen, SlurmFacts, plugstack, shared};
 use crate::devices::boot_id;
 use crate::holders;
@@ -173,7 +173,7 @@ fn plugin(facts: &mut Facts, settings: &Settings, root: &Root) {
     facts.plugstack = Some(lines);
 }
 
-fn clients(root: &Root, inventory: Option<&Inventory>) -> Vec<Client> {
+fn clients(root: &Root, inventory: Option<&Inventory>) -> Vec<(String, &'static str)> {
     let mut clients = Vec::new();
     let mut named = BTreeSet::new();
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -183,22 +183,21 @@ fn clients(root: &Root, inventory: Option<&Inventory>) -> Vec<Client> {
         let known = COMMANDS.iter().find(|(command, _)| comm.trim_end() == *command);
         let pid = process.file_name().to_string_lossy().into_owned();
         named.extend(known.and(pid.parse::<u32>().ok()));
-        clients
-            .extend(known.map(|(command, fix)| Client { name: format!("{command} (process {pid})"), fix }));
+        clients.extend(known.map(|(command, fix)| (format!("{command} (process {pid})"), *fix)));
         if comm.trim_end() == "slurmd" && has_opencl(&process.path()) {
-            clients.push(Client { name: OPENCL.0.to_owned(), fix: OPENCL.1 });
+            clients.push((OPENCL.0.to_owned(), OPENCL.1));
         }
     }
     clients.extend(inventory.into_iter().flat_map(|inventory| others(inventory, &named)));
     let modeset = std::fs::read_to_string(root.path("/sys/module/nvidia_drm/parameters/modeset"));
     if modeset.is_ok_and(|value| value.trim() == "Y") {
-        clients.push(Client { name: DRM.0.to_owned(), fix: DRM.1 });
+        clients.push((DRM.0.to_owned(), DRM.1));
     }
     clients
 }
 
 /// Whoever else has a GPU's device node open, or a descriptor of it: what it is for is not known here.
-fn others(inventory: &Inventory, named: &BTreeSet<u32>) -> Vec<Client> {
+fn others(inventory: &Inventory, named: &BTreeSet<u32>) -> Vec<(String, &'static str)> {
     let open = OpenNodes::read(&holders::devices(inventory));
     let mut found: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     for gpu in &inventory.gpus {
@@ -208,7 +207,7 @@ fn others(inventory: &Inventory, named: &BTreeSet<u32>) -> Vec<Client> {
     }
     let client = |(pid, gpus): (u32, Vec<u32>)| {
         let gpus: Vec<String> = gpus.iter().map(u32::to_string).collect();
-        Client { name: format!("{} on GPU {}", holders::process(pid), gpus.join(", ")), fix: OTHER }
+        (format!("{} on GPU {}", holders::process(pid), gpus.join(", ")), OTHER)
     };
     found.into_iter().map(client).collect()
 }

@@ -7,27 +7,19 @@ use std::path::{Path, PathBuf};
 
 use device_map::{DeviceMap, Record};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
-use serde::Serialize;
+use serde_json::json;
 
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, out};
 use crate::root::Root;
 
-#[derive(Serialize)]
-struct Variables {
-    #[serde(rename = "CUDA_VISIBLE_DEVICES")]
-    cuda: String,
-    #[serde(rename = "NVIDIA_VISIBLE_DEVICES")]
-    nvidia: String,
-}
-
 pub(super) fn run(session: &Session, global: &Global) -> Outcome {
     let map = map(&session.root)?;
     let open: Vec<&str> = map.records.iter().filter(|r| accessible(r)).map(|r| r.uuid.as_str()).collect();
     let list = open.join(",");
     if global.json {
-        out::json(&Variables { cuda: list.clone(), nvidia: list })?;
+        out::json(&json!({"CUDA_VISIBLE_DEVICES": list, "NVIDIA_VISIBLE_DEVICES": list}))?;
     } else {
         // UUIDs have no character a shell would read.
         out::text(&format!("export CUDA_VISIBLE_DEVICES={list}\nexport NVIDIA_VISIBLE_DEVICES={list}\n"))?;

@@ -6,7 +6,7 @@ use device_map::MAX_RECORDS;
 use mig::{Infeasible, Profile, ProfileError};
 use thiserror::Error;
 
-use super::snippet::{Mark, Snippet, Source};
+use super::snippet::{Mark, Source};
 use crate::slurm::settings::Fault;
 
 /// A mistake in a configuration file, or something it asks for that this node cannot be.
@@ -21,7 +21,7 @@ pub struct ConfigError {
 #[derive(Clone, Debug)]
 struct Place {
     position: String,
-    snippet: Option<Snippet>,
+    snippet: Option<String>,
     /// Index of each GPU, for problems that name them by position.
     indexes: Vec<usize>,
 }

@@ -118,7 +118,6 @@ pub fn node_name(
         return Ok(name);
     }
     let views = reach(root).and_then(Control::nodes).unwrap_or_default();
-    let views: Vec<Line> = views.iter().map(Line::from).collect();
     Ok(one(host.nodes(&views), &host, &named)?.unwrap_or_else(|| host.short().to_owned()))
 }
 
@@ -155,8 +154,7 @@ fn one(names: BTreeSet<String>, host: &Host, named: &BTreeSet<String>) -> Result
 
 /// Names of the nodes that slurmctld has on this host, `view` being all of its nodes.
 pub fn other_names(views: &[NodeView]) -> Vec<String> {
-    let lines: Vec<Line> = views.iter().map(Line::from).collect();
-    Host::this().nodes(&lines).into_iter().collect()
+    Host::this().nodes(views).into_iter().collect()
 }
 
 /// Whether Slurm works on a node of this host now: its slurmd runs, or a step of a job of one that was stopped. A slurmd
@@ -188,22 +186,8 @@ fn daemons(root: &Root) -> Vec<Daemon> {
     if root.is_host() { daemon::slurmds() } else { Vec::new() }
 }
 
-/// A node, its host and its address.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Line {
-    name: String,
-    host: String,
-    address: String,
-}
-
-impl From<&NodeView> for Line {
-    fn from(view: &NodeView) -> Self {
-        Line { name: view.name.clone(), host: view.host.clone(), address: view.address.clone() }
-    }
-}
-
-/// The nodes of a slurm.conf; the host and the address of the n-th name of a line are the n-th of their lists.
-fn node_lines(conf: &Conf) -> Vec<Line> {
+/// The nodes of a slurm.conf, with no more than host and address; the host and the address of the n-th name of a line are the n-th of their lists.
+fn node_lines(conf: &Conf) -> Vec<NodeView> {
     let lines = conf.nodes().flat_map(|(line, names)| {
         let list = |key: &str| value(&line.pairs, key).map(hostlist::unfold).and_then(Result::ok);
         let (hosts, addresses) = (list("nodehostname"), list("nodeaddr"));
@@ -212,7 +196,12 @@ fn node_lines(conf: &Conf) -> Vec<Line> {
         };
         let nodes = names.into_iter().enumerate();
         nodes
-            .map(|(i, name)| Line { name, host: at(&hosts, i), address: at(&addresses, i) })
+            .map(|(i, name)| NodeView {
+                name,
+                host: at(&hosts, i),
+                address: at(&addresses, i),
+                ..NodeView::default()
+            })
             .collect::<Vec<_>>()
     });
     lines.collect()
@@ -240,8 +229,8 @@ impl Host {
     }
 
     /// The nodes that are this host: by their own name, else by that of their host, else by their address.
-    fn nodes(&self, lines: &[Line]) -> BTreeSet<String> {
-        let by = |is: &dyn Fn(&Line) -> bool| -> BTreeSet<String> {
+    fn nodes(&self, lines: &[NodeView]) -> BTreeSet<String> {
+        let by = |is: &dyn Fn(&NodeView) -> bool| -> BTreeSet<String> {
             lines.iter().filter(|line| is(line)).map(|line| line.name.clone()).collect()
         };
         let named = |text: &str| self.names.iter().any(|name| name == text);
