@@ -126,9 +126,10 @@ fn node(kinds: &Kinds, geometry: &Geometry, gpus: &[&Gpu]) -> Vec<(Cut, u32)> {
     for gpu in gpus {
         let mut cut = vec![0; kinds.all.len()];
         let slices = gpu.instances.iter().filter_map(|i| kinds.of(gpu.profile(i), geometry));
-        match gpu.mode.is_on() {
-            true => slices.for_each(|kind| cut[kind] += 1),
-            false => cut = kinds.uncut(),
+        if gpu.mode.is_on() {
+            slices.for_each(|kind| cut[kind] += 1)
+        } else {
+            cut = kinds.uncut()
         }
         match cuts.iter_mut().find(|(other, _)| *other == cut) {
             Some((_, count)) => *count += 1,

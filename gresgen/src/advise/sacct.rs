@@ -100,10 +100,8 @@ pub fn read(
 fn job(columns: &Columns, line: &str, skipped: &mut Skipped, each: &mut impl FnMut(Record, &mut Skipped)) {
     let last = columns.comment.is_some_and(|comment| comment + 1 == columns.count);
     // What AdminComment holds may look like more columns.
-    let fields: Vec<&str> = match last {
-        true => line.splitn(columns.count, '|').collect(),
-        false => line.split('|').collect(),
-    };
+    let fields: Vec<&str> =
+        if last { line.splitn(columns.count, '|').collect() } else { line.split('|').collect() };
     let field = |column: Option<usize>| column.and_then(|c| fields.get(c)).map_or("", |f| f.trim());
     if fields.len() != columns.count {
         return skipped.add(Reason::Line);

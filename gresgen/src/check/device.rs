@@ -95,9 +95,10 @@ fn nodes(nodes: &[Node]) -> Link {
         return Link::fail(NAME, format!("not the devices that the map says: {}", few(&wrong)), fix);
     }
     let closed = paths(&|n| matches!(n.seen, Seen::Device { readable: false, .. }));
-    match closed.is_empty() {
-        true => Link::pass(NAME, format!("all {} are there", nodes.len())),
-        false => Link::fail(NAME, format!("users cannot read {}", few(&closed)), "chmod a+r them"),
+    if closed.is_empty() {
+        Link::pass(NAME, format!("all {} are there", nodes.len()))
+    } else {
+        Link::fail(NAME, format!("users cannot read {}", few(&closed)), "chmod a+r them")
     }
 }
 
@@ -129,13 +130,14 @@ fn loaded(facts: &Facts, map: &DeviceMap) -> Option<Link> {
 fn stable(bad: &[PathBuf]) -> Link {
     const NAME: &str = "stable links";
     let paths: Vec<String> = bad.iter().map(|p| p.display().to_string()).collect();
-    match bad.is_empty() {
-        true => Link::pass(NAME, "point to their devices"),
-        false => Link::fail(
+    if bad.is_empty() {
+        Link::pass(NAME, "point to their devices")
+    } else {
+        Link::fail(
             NAME,
             format!("missing, or pointing elsewhere: {}", few(&paths)),
             "gresgen apply --boot, then restart slurmd",
-        ),
+        )
     }
 }
 

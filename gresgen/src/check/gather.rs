@@ -165,9 +165,12 @@ fn plugin(facts: &mut Facts, settings: &Settings, root: &Root) {
         Path::new(&settings.plugin.path).file_name().unwrap_or_default().to_string_lossy().into_owned();
     let line = lines.iter().find(|l| l.plugin.file_name().is_some_and(|n| *n == *name));
     let directories = config.and_then(|c| c.get("PluginDir"));
-    let there = line.and_then(|line| match line.plugin.is_absolute() {
-        true => Some(root.path(&line.plugin).exists()),
-        false => directories.map(|all| all.split(':').any(|d| root.path(d).join(&line.plugin).exists())),
+    let there = line.and_then(|line| {
+        if line.plugin.is_absolute() {
+            Some(root.path(&line.plugin).exists())
+        } else {
+            directories.map(|all| all.split(':').any(|d| root.path(d).join(&line.plugin).exists()))
+        }
     });
     facts.plugin = Some((name, there));
     facts.plugstack = Some(lines);

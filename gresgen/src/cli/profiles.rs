@@ -189,9 +189,12 @@ fn text(listings: &[Listing], verbose: bool) -> String {
         let table = out::table(&rows);
         let none = Vec::new();
         let parts = std::iter::once(&none).chain(listing.profiles.iter().map(|row| &row.divisions));
-        let lines = table.lines().zip(parts).map(|(line, parts)| match verbose && parts.len() > 1 {
-            true => format!("{line}\n  as {}\n", parts.join(" or ")),
-            false => format!("{line}\n"),
+        let lines = table.lines().zip(parts).map(|(line, parts)| {
+            if verbose && parts.len() > 1 {
+                format!("{line}\n  as {}\n", parts.join(" or "))
+            } else {
+                format!("{line}\n")
+            }
         });
         title + &lines.collect::<String>()
     });

@@ -47,12 +47,11 @@ impl Progress {
                     Step::Recut { slice, .. } => format!("divide {}", name(gpu, slice)),
                 };
                 let line = format!("[{number}/{of}] {what}");
-                match self.terminal {
-                    true => {
-                        let _ = write!(stderr(), "{REWIND}{}", clean::text(&line));
-                        self.shown.set(true);
-                    }
-                    false => message(line),
+                if self.terminal {
+                    let _ = write!(stderr(), "{REWIND}{}", clean::text(&line));
+                    self.shown.set(true);
+                } else {
+                    message(line)
                 }
             }
             Event::Reset(gpu) => self.line(format_args!("resetting GPU {}", gpu.index)),

@@ -119,10 +119,7 @@ impl Config {
             cuts.insert(profile, divided);
         }
         self.check_counts(entry, &demand)?;
-        let want = match places.is_empty() {
-            true => Want::Exactly(demand),
-            false => Want::Including { places, demand },
-        };
+        let want = if places.is_empty() { Want::Exactly(demand) } else { Want::Including { places, demand } };
         wanted.goals.push(Goal { gpus: members.to_vec(), want });
         wanted.cuts.push(cuts);
         wanted.marks.push(entry.mark);
@@ -150,9 +147,10 @@ impl Config {
         valid.dedup();
         Err(self.error(
             item.mark,
-            match valid.is_empty() {
-                true => Problem::NoMig { gpu },
-                false => Problem::NoProfile { gpu, profile: item.profile, valid },
+            if valid.is_empty() {
+                Problem::NoMig { gpu }
+            } else {
+                Problem::NoProfile { gpu, profile: item.profile, valid }
             },
         ))
     }
@@ -177,17 +175,20 @@ impl Config {
     fn places(&self, item: &Item, gpu: &GpuFacts<'_>) -> Result<Vec<Placed>, ConfigError> {
         let Some(spec) = gpu.geometry.find(item.profile) else { return Ok(Vec::new()) };
         let valid = &gpu.geometry.specs[usize::from(spec)].starts;
-        let placed = |&start: &u8| match valid.contains(&start) {
-            true => Ok(Placed { spec, start }),
-            false => Err(self.error(
-                item.mark,
-                Problem::NoPlace {
-                    gpu: gpu.to_string(),
-                    profile: item.profile.gpu_instance(),
-                    start,
-                    valid: valid.clone(),
-                },
-            )),
+        let placed = |&start: &u8| {
+            if valid.contains(&start) {
+                Ok(Placed { spec, start })
+            } else {
+                Err(self.error(
+                    item.mark,
+                    Problem::NoPlace {
+                        gpu: gpu.to_string(),
+                        profile: item.profile.gpu_instance(),
+                        start,
+                        valid: valid.clone(),
+                    },
+                ))
+            }
         };
         item.places.iter().map(placed).collect()
     }

@@ -171,9 +171,12 @@ impl Control {
         let records = split(&said, &word, jobs.len() + 1).ok_or_else(unreadable)?;
         let view = records[0].lines().find_map(NodeView::parse);
         let view = view.ok_or_else(|| SlurmError::UnknownNode(node.to_owned()))?;
-        let devices = |record: &&str| match record.contains("JobId=") {
-            true => job::devices_on(record, node, view.count()),
-            false => Some(Devices::default()),
+        let devices = |record: &&str| {
+            if record.contains("JobId=") {
+                job::devices_on(record, node, view.count())
+            } else {
+                Some(Devices::default())
+            }
         };
         let found = records[1..].iter().map(devices).collect();
         Ok((view, found))

@@ -179,10 +179,7 @@ fn check<'a>(node: &str, records: impl Iterator<Item = &'a Record>) -> Result<()
             return Err(GresError::Duplicate { node: node.to_owned(), device });
         }
     }
-    match count > MAX_RECORDS {
-        true => Err(GresError::TooMany { node: node.to_owned(), count }),
-        false => Ok(()),
-    }
+    if count > MAX_RECORDS { Err(GresError::TooMany { node: node.to_owned(), count }) } else { Ok(()) }
 }
 
 fn check_case(node: &str, groups: &[Group]) -> Result<(), GresError> {

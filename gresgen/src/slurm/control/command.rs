@@ -77,9 +77,10 @@ pub(in crate::slurm) fn within(
     let complaint = text(stderr);
     let what = (text(stdout) + &complaint).trim().to_owned();
     let unreachable = ["Unable to contact slurm controller", "DNS SRV lookup failed"];
-    match unreachable.iter().any(|sign| complaint.contains(sign)) {
-        true => Err(SlurmError::Unreachable(what)),
-        false => Err(SlurmError::Refused { command: line, what }),
+    if unreachable.iter().any(|sign| complaint.contains(sign)) {
+        Err(SlurmError::Unreachable(what))
+    } else {
+        Err(SlurmError::Refused { command: line, what })
     }
 }
 

@@ -74,9 +74,8 @@ impl NodeView {
 
     /// The GPU part of `Gres=`.
     pub fn gres(&self) -> String {
-        let entry = |(name, count): &(String, u32)| match name.is_empty() {
-            true => format!("gpu:{count}"),
-            false => format!("gpu:{name}:{count}"),
+        let entry = |(name, count): &(String, u32)| {
+            if name.is_empty() { format!("gpu:{count}") } else { format!("gpu:{name}:{count}") }
         };
         self.gpus.iter().map(entry).collect::<Vec<_>>().join(",")
     }

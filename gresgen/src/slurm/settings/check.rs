@@ -158,13 +158,14 @@ impl Settings {
             }
         }
         let mut types = self.gres_types.0.iter();
-        match self.gres_types.0.is_empty() || types.any(|name| name.eq_ignore_ascii_case("gpu")) {
-            true => Ok(()),
-            false => fault(
+        if self.gres_types.0.is_empty() || types.any(|name| name.eq_ignore_ascii_case("gpu")) {
+            Ok(())
+        } else {
+            fault(
                 &["gres-types", &self.gres_types.0.len().to_string()],
                 "slurm.gres-types: gpu is missing; add it, or leave the line to slurm.conf with []"
                     .to_owned(),
-            ),
+            )
         }
     }
 

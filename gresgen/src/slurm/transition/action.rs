@@ -158,12 +158,13 @@ const UNIT: Duration = Duration::from_secs(300);
 /// Whether slurmctld has heard from a node and reaches it.
 fn registered(node: &str) -> Result<(), SlurmError> {
     let view = Control::connect()?.node(node)?;
-    match !view.registered || UNHEARD.iter().any(|state| view.is(state)) {
-        true => Err(SlurmError::Refused {
+    if !view.registered || UNHEARD.iter().any(|state| view.is(state)) {
+        Err(SlurmError::Refused {
             command: format!("scontrol show node {node}"),
             what: "slurmd has not registered yet".to_owned(),
-        }),
-        false => Ok(()),
+        })
+    } else {
+        Ok(())
     }
 }
 
@@ -213,8 +214,9 @@ impl fmt::Display for Action {
 }
 
 fn quoted(word: &str) -> String {
-    match word.contains(|c: char| c.is_whitespace() || "'\"$;&|<>()*?[]#~".contains(c)) {
-        true => format!("'{}'", word.replace('\'', "'\\''")),
-        false => word.to_owned(),
+    if word.contains(|c: char| c.is_whitespace() || "'\"$;&|<>()*?[]#~".contains(c)) {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    } else {
+        word.to_owned()
     }
 }
