@@ -112,6 +112,8 @@ pub struct Facts {
     pub slurm: Option<Result<SlurmFacts, String>>,
     /// Whether cgroup v2 is the only hierarchy.
     pub unified_cgroup: bool,
+    /// Services that a change stopped and did not start again.
+    pub stopped: Vec<String>,
     /// Processes, modules and settings that are known to block repartitioning, each with what to do before MIG mode or
     /// instances change.
     pub clients: Option<Vec<(String, &'static str)>>,

@@ -12,7 +12,10 @@ mod draw;
 mod env;
 mod export;
 mod gpus;
+mod history;
+mod init;
 mod man;
+mod metrics;
 mod out;
 mod plan;
 mod profiles;
@@ -22,6 +25,7 @@ pub mod report;
 mod run;
 mod session;
 mod status;
+mod waits;
 
 use std::path::PathBuf;
 
@@ -72,8 +76,12 @@ pub struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Write a first configuration from what is there, and the edits of Slurm's files that go with it
+    Init(init::Args),
     /// Show GPUs, their slices, who uses them and what could still be created
     Status(status::Args),
+    /// Show what was changed on this node, by whom and when
+    History(history::Args),
     /// List the profiles of the GPUs present, or of any model
     Profiles(profiles::Args),
     /// Show what apply would change, and why
@@ -94,8 +102,10 @@ enum Verb {
     Advise(advise::Args),
     /// Run a command on a free slice
     Run(run::Args),
-    /// Print the variables for the devices this process can open, for a shell to read
-    Env,
+    /// Print the variables for the devices this process can open, or a job has, for a shell to read
+    Env(env::Args),
+    /// Print what Prometheus is to know of the node
+    Metrics(metrics::Args),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -112,6 +122,8 @@ enum Verb {
 pub fn run(cli: &Cli) -> Outcome {
     let session = Session::new(&cli.global)?;
     match &cli.verb {
+        Verb::Init(args) => init::run(&session, &cli.global, args),
+        Verb::History(args) => history::run(&session, &cli.global, args),
         Verb::Status(args) => status::run(&session, &cli.global, args),
         Verb::Profiles(args) => profiles::run(&session, &cli.global, args),
         Verb::Plan(args) => plan::run(&session, &cli.global, args),
@@ -125,7 +137,8 @@ pub fn run(cli: &Cli) -> Outcome {
         Verb::Run(args) => run::run(&session, &cli.global, args),
         Verb::Completions { shell } => out::completions(*shell),
         Verb::Man => man::run(),
-        Verb::Env => env::run(&session, &cli.global),
+        Verb::Env(args) => env::run(&session, &cli.global, args),
+        Verb::Metrics(args) => metrics::run(&session, &cli.global, args),
     }
 }
 

@@ -1,6 +1,5 @@
 //! From a [`Context`] to the text of Slurm's files.
 
-pub mod billing;
 pub mod context;
 mod error;
 pub mod line;

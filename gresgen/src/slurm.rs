@@ -3,15 +3,18 @@
 //! [`gres`] is the only place that orders records; everything written and every index comes from its table.
 
 pub mod attributes;
+pub mod billing;
 pub mod conf;
 pub mod control;
 pub mod cores;
 mod error;
 pub mod gres;
+pub mod gres_line;
 pub mod hardware;
 pub mod here;
 pub mod hostlist;
 pub mod include;
+pub mod job_devices;
 pub mod jobs;
 pub mod lines;
 pub mod links;

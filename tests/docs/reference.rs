@@ -99,6 +99,7 @@ fn every_key_of_the_configuration_is_described() {
         ("## Configuration", "zzz: 1"),
         ("### mig-configs", "mig-configs: {a: [{zzz: 1}]}"),
         ("### slurm", "slurm: {zzz: 1}"),
+        ("### hooks", "hooks: {zzz: 1}"),
         ("#### slurm.nodes", "slurm: {nodes: [{zzz: 1}]}"),
         ("#### slurm.types", "slurm: {types: {zzz: 1}}"),
         ("#### slurm.paths", "slurm: {paths: {zzz: 1}}"),

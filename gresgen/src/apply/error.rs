@@ -4,9 +4,11 @@ use std::fmt;
 
 use thiserror::Error;
 
+use super::lock::LockError;
 use super::name;
 use super::target::Slice;
 use super::wish::WishError;
+use crate::hooks::HookError;
 use crate::inventory::{Holder, Inventory};
 use crate::nvml::DriverError;
 use crate::path_error::PathError;
@@ -47,6 +49,12 @@ pub enum ApplyError {
     /// A device node is missing and cannot be made, the journal cannot be kept, or the layout chosen not remembered.
     #[error(transparent)]
     Path(#[from] PathError),
+    /// A slice is held by somebody.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// A hook failed before the first step.
+    #[error(transparent)]
+    Hook(#[from] HookError),
     /// Slurm refuses, or cannot be asked or told.
     #[error(transparent)]
     Slurm(#[from] SlurmError),

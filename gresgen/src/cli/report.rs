@@ -9,8 +9,10 @@ use crate::apply::ApplyError;
 use crate::apply::lock::LockError;
 use crate::apply::wish::WishError;
 use crate::config::Problem;
+use crate::hooks::HookError;
 use crate::inventory::Holder;
 use crate::nvml::{Code, DriverError};
+use crate::path_error::PathError;
 use crate::publish::PublishError;
 use crate::render::RenderError;
 use crate::slurm::SlurmError;
@@ -35,13 +37,17 @@ pub enum Exit {
     SlurmPending = 6,
     /// `plan --detailed-exitcode` found something to do.
     Changes = 10,
+    /// The command of `run` cannot be executed.
+    NotExecutable = 126,
+    /// The command of `run` is not there.
+    NotFound = 127,
     /// A signal ended a wait: 128 and the number of SIGINT, as a shell has it.
     Interrupted = 130,
 }
 
 impl Exit {
     /// Every one, by number.
-    pub const ALL: [Exit; 9] = [
+    pub const ALL: [Exit; 11] = [
         Exit::Ok,
         Exit::Failure,
         Exit::Usage,
@@ -50,6 +56,8 @@ impl Exit {
         Exit::ResetPending,
         Exit::SlurmPending,
         Exit::Changes,
+        Exit::NotExecutable,
+        Exit::NotFound,
         Exit::Interrupted,
     ];
 
@@ -66,6 +74,8 @@ impl Exit {
                 "the hardware and the files are done, but Slurm has to be told; the output says how"
             }
             Exit::Changes => "plan --detailed-exitcode: there is something to do",
+            Exit::NotExecutable => "run: the command cannot be executed",
+            Exit::NotFound => "run: there is no such command",
             Exit::Interrupted => "interrupted by a signal while it waited: nothing was changed",
         }
     }
@@ -230,6 +240,22 @@ impl From<PublishError> for Failure {
     }
 }
 
+impl From<HookError> for Failure {
+    fn from(error: HookError) -> Self {
+        match error {
+            HookError::File { .. } => Failure::new(Exit::Usage, error),
+            HookError::Command { .. } | HookError::Service { .. } => Failure::new(Exit::Failure, error)
+                .hint("no GPU was changed; mend it, or take it out of hooks"),
+        }
+    }
+}
+
+impl From<PathError> for Failure {
+    fn from(error: PathError) -> Self {
+        Failure::new(Exit::Failure, error)
+    }
+}
+
 impl From<LockError> for Failure {
     fn from(error: LockError) -> Self {
         match error {
@@ -260,6 +286,8 @@ impl From<ApplyError> for Failure {
                 }
             }
             ApplyError::Drained { release, error } => Failure::from(*error).also(&takes_no_jobs(&release)),
+            ApplyError::Lock(error) => error.into(),
+            ApplyError::Hook(error) => error.into(),
             ApplyError::Driver(error) => error.into(),
             ApplyError::Wish(error) => error.into(),
             ApplyError::Publish(error) => error.into(),

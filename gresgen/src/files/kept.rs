@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::{FileError, Kind, Scope};
+use crate::slurm::gres_line::defect;
 use crate::slurm::hostlist;
 use crate::slurm::lines::{Line, lines, pairs, value};
 
@@ -65,6 +66,16 @@ impl<'a> Ours<'a> {
         Ours { path, kind, scope, settings: settings.collect(), unread, whole, cut }
     }
 
+    /// A line that stays in a gres.conf is one that slurmd reads.
+    fn readable(&self, line: &Line<'_>, above: usize) -> Result<(), FileError> {
+        match defect(line) {
+            Some(what) => {
+                Err(self.refused(line, above, format!("{what}, so that no slurmd starts; mend or remove it")))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// A line that cannot stay, with so many above the part that was looked at.
     fn refused(&self, line: &Line<'_>, above: usize, what: impl Into<String>) -> FileError {
         FileError::Kept {
@@ -96,6 +107,10 @@ impl<'a> Ours<'a> {
                         return Err(self.refused(&line, above, CONTRADICTS));
                     }
                 }
+                Kind::GresConf => {
+                    self.readable(&line, above)?;
+                    stays.extend_from_slice(line.raw);
+                }
                 _ => stays.extend_from_slice(line.raw),
             }
         }
@@ -119,16 +134,19 @@ impl<'a> Ours<'a> {
             let pairs = line.pairs();
             match self.kind {
                 Kind::GresConf => match self.claim(&pairs) {
-                    Claim::Theirs | Claim::Others(_) if !line.is_read() => {
-                        return Err(self.refused(&line, 0, UNREADABLE));
-                    }
-                    Claim::Theirs => stays.extend_from_slice(line.raw),
                     // It is the other nodes' as well: without it they would lose their GPUs.
                     Claim::Ours if is_shared && value(&pairs, "nodename").is_none() => {
                         return Err(self.refused(&line, 0, FOR_ALL));
                     }
                     Claim::Ours => {}
-                    Claim::Others(list) => stays.extend(renamed(&line, &pairs, &list)),
+                    Claim::Theirs => {
+                        self.readable(&line, 0)?;
+                        stays.extend_from_slice(line.raw);
+                    }
+                    Claim::Others(list) => {
+                        self.readable(&line, 0)?;
+                        stays.extend(renamed(&line, &pairs, &list));
+                    }
                 },
                 _ if self.says(&pairs) || self.has_unread(&pairs) => {}
                 _ => stays.extend_from_slice(line.raw),
@@ -143,8 +161,8 @@ impl<'a> Ours<'a> {
     }
 
     /// Whether a line of an included gres.conf says what we say.
-    pub(super) fn claims(&self, line: &Line<'_>) -> bool {
-        !matches!(self.claim(&line.pairs()), Claim::Theirs)
+    pub(super) fn claims(&self, line: &[(String, String)]) -> bool {
+        !matches!(self.claim(line), Claim::Theirs)
     }
 
     /// GPUs of the nodes we write about, and how they are found.
@@ -230,7 +248,6 @@ impl<'a> Ours<'a> {
 const CONTRADICTS: &str = "contradicts what gresgen writes; remove it";
 const FOR_ALL: &str = "is about every node that reads this file, and other lines are about others: begin it with \
                        NodeName= and the nodes it is for";
-const UNREADABLE: &str = "has a word that is no KEY=VALUE, with which no slurmd starts; mend or remove it";
 const UNREAD: &str = "has a key that Slurm's release does not read; remove it";
 
 /// GRES that share GPUs (Slurm src/interfaces/gres.c, `_set_shared_flag`).

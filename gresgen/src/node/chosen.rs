@@ -10,6 +10,7 @@ use crate::apply::wish::WishError;
 use crate::atomic;
 use crate::config::Config;
 use crate::path_error::PathError;
+use crate::read;
 use crate::root::Root;
 
 /// A choice.
@@ -40,7 +41,7 @@ impl Chosen {
     /// [`WishError`] when it is there and cannot be read.
     pub fn load(root: &Root) -> Result<Option<Self>, WishError> {
         let path = root.path(Root::CHOSEN);
-        let text = match std::fs::read_to_string(&path) {
+        let text = match read::text(&path, read::MAX_TEXT) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             result => result.map_err(PathError::io(&path))?,
         };
@@ -54,6 +55,18 @@ impl Chosen {
         match chosen.version {
             VERSION => Ok(Some(chosen)),
             version => Err(format(format!("version {version} is not {VERSION}"))),
+        }
+    }
+
+    /// Forgets it: the configuration says again what is meant.
+    ///
+    /// # Errors
+    /// [`PathError`].
+    pub fn forget(root: &Root) -> Result<(), PathError> {
+        let path = root.path(Root::CHOSEN);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(PathError::io(&path)(error)),
+            _ => Ok(()),
         }
     }
 
@@ -97,13 +110,13 @@ pub fn meant<'a>(
 }
 
 /// Login name of whoever is behind this process.
-fn who() -> String {
+pub fn who() -> String {
     if let Ok(user) = std::env::var("SUDO_USER") {
         return user;
     }
     let uid = rustix::process::getuid().as_raw().to_string();
     // The user who logged in, whoever he became since (audit_loginuid(8)); 4294967295 is none, as for services.
-    let login = std::fs::read_to_string("/proc/self/loginuid").unwrap_or_default();
+    let login = read::kernel("/proc/self/loginuid").unwrap_or_default();
     let uid = Some(login.trim()).filter(|id| id.parse().is_ok_and(|id: u32| id != u32::MAX)).unwrap_or(&uid);
     crate::holders::login(uid).unwrap_or_else(|| uid.to_owned())
 }

@@ -24,7 +24,7 @@ use std::time::Duration;
 use crate::site::{OURS, Site, is_ours};
 use crate::slurm::SlurmError;
 use crate::slurm::control::{Control, reservation};
-use crate::slurm::transition::Action;
+use crate::slurm::transition::{Action, wait_idle};
 use crate::wait::Stop;
 
 /// The fence of one change.
@@ -98,8 +98,13 @@ impl<'a> Fence<'a> {
     ///
     /// # Errors
     /// [`SlurmError::Busy`] when jobs do not end in time.
-    pub(super) fn wait_idle(&self, limit: Duration, stop: &Stop) -> Result<(), SlurmError> {
-        Action::WaitIdle(self.site.node.clone()).run(limit, stop)
+    pub(super) fn wait_idle(
+        &self,
+        limit: Duration,
+        stop: &Stop,
+        told: &mut dyn FnMut(Duration, &str),
+    ) -> Result<(), SlurmError> {
+        wait_idle(&self.site.node, limit, stop, told)
     }
 
     /// Takes it back.

@@ -6,9 +6,9 @@ mod build;
 use serde::Serialize;
 
 use super::RenderError;
-use super::billing::Weights;
 use crate::inventory::Inventory;
 use crate::root::Root;
+use crate::slurm::billing::Weights;
 use crate::slurm::names::clashes;
 use crate::slurm::{GresTable, Release, Settings};
 use build::{Fold, NodeLines, cgroup, node, plugin};

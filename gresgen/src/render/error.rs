@@ -1,37 +1,17 @@
 //! Why nothing was rendered.
 
 use crate::path_error::PathError;
-use crate::slurm::Release;
 use crate::slurm::hostlist::HostlistError;
 use crate::slurm::names::Clash;
 use crate::slurm::release::CgroupKey;
+use crate::slurm::{GresError, Release};
 
 /// Why nothing was rendered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RenderError {
-    /// The driver, or the table of the board, gives no figure to weigh a type by.
-    #[error(
-        "GRES type {gres_type}: the driver gives no {what} of it or of its whole GPU; set slurm.billing to the other one, or leave it out"
-    )]
-    Unknown {
-        /// The type.
-        gres_type: String,
-        /// What is missing.
-        what: &'static str,
-    },
-    /// The same type on unlike GPUs has no one weight.
-    #[error(
-        "GRES type {gres_type}: weighs {first} on one GPU and {second} on another; \
-         tell them apart by \"{{model}}_{{profile}}\" in slurm.types.pattern"
-    )]
-    Ambiguous {
-        /// The type.
-        gres_type: String,
-        /// One weight, as a part of a GPU.
-        first: String,
-        /// Another.
-        second: String,
-    },
+    /// A name that Slurm cannot hold, or no weight of a type.
+    #[error(transparent)]
+    Gres(#[from] GresError),
     /// Two types of the cluster that Slurm takes for one.
     #[error(transparent)]
     Clash(#[from] Clash),

@@ -111,14 +111,14 @@ pub enum SlurmError {
     #[error("{0}: has to be done by hand")]
     ByHand(String),
     /// Jobs are still on the node.
-    #[error("node {node}: still busy after {seconds} s: {jobs} jobs")]
+    #[error("node {node}: still busy after {seconds} s: {jobs}")]
     Busy {
         /// The node.
         node: String,
         /// How long it was waited.
         seconds: u64,
-        /// Jobs on it.
-        jobs: usize,
+        /// Jobs on it, in words.
+        jobs: String,
     },
     /// A signal ended a wait.
     #[error("interrupted by a signal")]
@@ -135,7 +135,7 @@ pub enum SlurmError {
     },
 }
 
-/// Why the devices of a node make no table, or a text no GRES type.
+/// Why the devices of a node make no table, a text no GRES type, or a type has no weight.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GresError {
     /// A character that Slurm's parsers cut at, or that none of them agrees on.
@@ -179,6 +179,40 @@ pub enum GresError {
         one: String,
         /// The other.
         other: String,
+    },
+    /// The driver, or the table of the board, gives no figure to weigh a type by.
+    #[error(
+        "GRES type {gres_type}: the driver gives no {what} of it or of its whole GPU; set slurm.billing to another rule, or \
+         leave it out"
+    )]
+    NoFigure {
+        /// The type.
+        gres_type: String,
+        /// What is missing.
+        what: &'static str,
+    },
+    /// A model that the site gives no weight.
+    #[error("GRES type {gres_type}: slurm.billing.{key} has no weight of {model}; add it")]
+    NoWeight {
+        /// The type.
+        gres_type: String,
+        /// `gpu` or `slice`.
+        key: &'static str,
+        /// Product name.
+        model: String,
+    },
+    /// The same type on unlike GPUs.
+    #[error(
+        "GRES type {gres_type}: weighs {first} on one GPU and {second} on another; \
+         tell them apart by \"{{model}}_{{profile}}\" in slurm.types.pattern"
+    )]
+    Weights {
+        /// The type.
+        gres_type: String,
+        /// One weight, as a number.
+        first: String,
+        /// Another.
+        second: String,
     },
     /// One device under two records.
     #[error("node {node}: device {device} stands twice in the inventory")]

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 pub use check::{Attributes, Fault};
 
+use super::billing::Billing;
 use super::names::TypeSettings;
 use super::release::Release;
 use crate::root::Root;
@@ -26,7 +27,7 @@ pub struct Settings {
     pub release: Option<Release>,
     /// Where files go.
     pub paths: Paths,
-    /// What billing weights of types are in proportion to.
+    /// How types are billed.
     pub billing: Option<Billing>,
     /// Whether accounting by GRES type is wanted. slurmctld ends at once on such TRES without slurmdbd
     /// ("slurmdbd is required to run with TRES gres/gpu", seen on 22.05.8), so it is off unless asked for.
@@ -42,6 +43,8 @@ pub struct Settings {
     pub cgroup: BTreeMap<String, Scalar>,
     /// The SPANK plugin.
     pub plugin: PluginSettings,
+    /// Whether files of the site in the places of ours are taken over, as with `--adopt`.
+    pub adopt: bool,
 }
 
 /// Nodes and their attributes in slurm.conf.
@@ -89,16 +92,6 @@ impl Paths {
     pub fn plugstack_conf(&self) -> &str {
         self.plugstack_conf.as_deref().unwrap_or(Root::PLUGSTACK_CONF)
     }
-}
-
-/// What billing weights are in proportion to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Billing {
-    /// Streaming multiprocessors.
-    Sms,
-    /// Memory.
-    Memory,
 }
 
 /// The value of `GresTypes=`.
@@ -203,6 +196,7 @@ cores: false
 stable-links: true
 cgroup: {ConstrainRAMSpace: yes, AllowedRAMSpace: 95, CgroupMountpoint: /sys/fs/cgroup}
 plugin: {path: /p.so, arguments: {fail: warn, wait: 3}}
+adopt: true
 ";
         insta::assert_debug_snapshot!(serde_saphyr::from_str::<Settings>(text).unwrap());
     }

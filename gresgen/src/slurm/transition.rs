@@ -4,7 +4,7 @@ mod action;
 
 use device_map::Record;
 
-pub use action::Action;
+pub use action::{Action, wait_idle};
 
 use super::error::SlurmError;
 use super::gres::GresTable;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::slurm::SlurmError;
-use crate::slurm::control::{Control, reservation, within};
+use crate::slurm::control::{Control, Listing, reservation, within};
 use crate::wait::{self, Ended, Stop};
 
 /// One thing to do.
@@ -127,7 +127,7 @@ impl Action {
     pub fn run(&self, limit: Duration, stop: &Stop) -> Result<(), SlurmError> {
         const PAUSE: Duration = Duration::from_millis(500);
         match self {
-            Action::WaitIdle(node) => return wait_idle(node, limit, stop),
+            Action::WaitIdle(node) => return wait_idle(node, limit, stop, &mut |_, _| {}),
             Action::WaitRegistered(node) => {
                 let heard = wait::until(limit.max(REGISTER), PAUSE, stop, || registered(node));
                 return heard.map_err(|ended| match ended {
@@ -168,19 +168,54 @@ fn registered(node: &str) -> Result<(), SlurmError> {
     }
 }
 
-fn wait_idle(node: &str, limit: Duration, stop: &Stop) -> Result<(), SlurmError> {
+/// Waits until no job is on a node. After each look that finds some, `told` is given how long it has been waited and
+/// which they are.
+///
+/// # Errors
+/// [`SlurmError::Busy`], [`SlurmError::Stopped`]; another error where slurmctld gave no answer to the last
+/// look.
+pub fn wait_idle(
+    node: &str,
+    limit: Duration,
+    stop: &Stop,
+    told: &mut dyn FnMut(Duration, &str),
+) -> Result<(), SlurmError> {
     const PAUSE: Duration = Duration::from_secs(2);
     let idle = || {
-        let jobs = Control::connect()?.jobs(node)?.iter().filter(|job| job.may_hold()).count();
-        match jobs {
-            0 => Ok(()),
-            _ => Err(SlurmError::Busy { node: node.to_owned(), seconds: limit.as_secs(), jobs }),
+        let control = Control::connect()?;
+        let jobs = control.jobs(node)?;
+        let jobs: Vec<_> = jobs.iter().filter(|job| job.may_hold()).collect();
+        if jobs.is_empty() {
+            return Ok(());
         }
+        let times = control.times(node).unwrap_or_default();
+        let job = |job: &&Listing| {
+            let times = times.get(&job.query).map(|(since, until)| format!(", since {since}, ends {until}"));
+            format!("{} ({}{})", job.query, job.login, times.unwrap_or_default())
+        };
+        let words: Vec<String> = jobs.iter().map(job).collect();
+        let jobs = few(&words);
+        Err(SlurmError::Busy { node: node.to_owned(), seconds: limit.as_secs(), jobs })
     };
-    wait::until(limit, PAUSE, stop, idle).map_err(|ended| match ended {
+    let mut words = |since: Duration, error: &SlurmError| match error {
+        SlurmError::Busy { jobs, .. } => told(since, jobs),
+        error => told(since, &error.to_string()),
+    };
+    wait::until_told(limit, PAUSE, stop, &mut words, idle).map_err(|ended| match ended {
         Ended::Stopped => SlurmError::Stopped,
         Ended::Late(error) => error,
     })
+}
+
+/// Some of the jobs by name, and how many more.
+fn few(jobs: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let word = if jobs.len() == 1 { "job" } else { "jobs" };
+    let shown = jobs[..jobs.len().min(SHOWN)].join(", ");
+    match jobs.len().saturating_sub(SHOWN) {
+        0 => format!("{word} {shown}"),
+        more => format!("{word} {shown} and {more} more"),
+    }
 }
 
 impl fmt::Display for Action {
