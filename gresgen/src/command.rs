@@ -39,9 +39,6 @@ const LAST: Duration = Duration::from_secs(5);
 
 /// Runs a program with `input` to its end, for `patience` at most, and reads no more than `output` bytes of each of its
 /// streams.
-///
-/// # Errors
-/// [`Stopped`].
 pub fn bounded(
     mut command: Command,
     input: Vec<u8>,

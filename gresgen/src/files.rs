@@ -112,9 +112,6 @@ struct Texts {
 
 impl Comparison {
     /// Reads what is there and decides about ownership.
-    ///
-    /// # Errors
-    /// [`FileError`].
     pub fn new(outputs: Vec<Output>, adopt: bool) -> Result<Self, FileError> {
         let (mut files, mut foreign) = (Vec::new(), Vec::new());
         for output in outputs {

@@ -105,9 +105,6 @@ impl Entry {
     }
 
     /// Appends it to the history, so that it survives a crash from now on, and tells the system's log. Gives its number.
-    ///
-    /// # Errors
-    /// [`PathError`].
     pub fn append(mut self, root: &Root) -> Result<u64, PathError> {
         let path = root.path(Root::HISTORY);
         self.id = read(root)?.last().map_or(1, |last| last.id + 1);

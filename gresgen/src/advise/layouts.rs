@@ -15,7 +15,6 @@ type Gpus = Vec<(Cut, u32)>;
 /// Nodes that are cut alike, under the label that the configuration has for them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Labelled {
-    /// The label.
     pub label: String,
     /// Host list.
     pub nodes: String,

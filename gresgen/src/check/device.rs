@@ -9,7 +9,6 @@ use super::{Facts, Link, few, shared};
 /// A device file of the map.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
-    /// Its path.
     pub path: PathBuf,
     /// Major and minor by the map.
     pub numbers: (u32, u32),

@@ -80,7 +80,6 @@ pub enum Problem {
     /// No GPU of this node is meant.
     #[error("label {label:?} selects no GPU of this node, which has {}", list(.gpus))]
     NoGpu {
-        /// The label.
         label: String,
         /// GPUs of the node, as text.
         gpus: Vec<String>,
@@ -106,7 +105,6 @@ pub enum Problem {
     NoPlace {
         /// The GPU, as text.
         gpu: String,
-        /// The profile.
         profile: Profile,
         /// The place asked for, in placement units.
         start: u8,

@@ -13,13 +13,11 @@ pub enum FileError {
     /// A line of the site that says what we say, or what the daemons do not take.
     #[error("{}:{line}: this kept line {what}: {text}", path.display())]
     Kept {
-        /// The file.
         path: PathBuf,
         /// Line, from 1.
         line: usize,
         /// What is wrong with it.
         what: String,
-        /// The line.
         text: String,
     },
     /// A line of an included file that says what we say.
@@ -32,7 +30,6 @@ pub enum FileError {
         path: PathBuf,
         /// Line, from 1.
         line: usize,
-        /// The line.
         text: String,
         /// The file that is to be written.
         by: PathBuf,
@@ -44,7 +41,6 @@ pub enum FileError {
          is an earlier name of this node", path.display()
     )]
     OfOthers {
-        /// The file.
         path: PathBuf,
         /// The nodes, as a host list.
         nodes: String,

@@ -53,9 +53,6 @@ pub fn read_line(line: &str) -> impl Iterator<Item = (&str, &str)> {
 
 /// Weight of a device: its part of its GPU by the site's rules, times the weight of the GPU. The part is of what the
 /// largest GPU instance has, so that one filling the GPU weighs as much as the whole GPU.
-///
-/// # Errors
-/// [`GresError`].
 pub fn weight(
     gres_type: &str,
     billing: &Billing,

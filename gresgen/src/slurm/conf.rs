@@ -15,7 +15,6 @@ const MOST: usize = 1024;
 /// A line, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
-    /// The file.
     pub file: PathBuf,
     /// Its line, from 1.
     pub number: usize,

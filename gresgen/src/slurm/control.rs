@@ -43,9 +43,6 @@ impl Control {
     }
 
     /// The running configuration: keys and values of `scontrol show config`.
-    ///
-    /// # Errors
-    /// [`SlurmError`].
     pub fn config(self) -> Result<Config, SlurmError> {
         Ok(Config::parse(&run("scontrol", &["show", "config"])?))
     }
@@ -65,25 +62,16 @@ impl Control {
     }
 
     /// All nodes.
-    ///
-    /// # Errors
-    /// [`SlurmError`].
     pub fn nodes(self) -> Result<Vec<NodeView>, SlurmError> {
         Ok(run("scontrol", &["--all", "-o", "show", "node"])?.lines().filter_map(NodeView::parse).collect())
     }
 
     /// slurmctld's picture of one node as `scontrol` prints it, on one line.
-    ///
-    /// # Errors
-    /// [`SlurmError`].
     pub fn node_text(self, name: &str) -> Result<String, SlurmError> {
         run("scontrol", &["-d", "-o", "show", "node", name])
     }
 
     /// Whether there is a reservation of this name.
-    ///
-    /// # Errors
-    /// [`SlurmError`].
     pub fn is_reserved(self, name: &str) -> Result<bool, SlurmError> {
         match run("scontrol", &["-o", "show", "reservation", name]) {
             Ok(text) => Ok(text.contains(&format!("ReservationName={name} "))),
@@ -93,9 +81,6 @@ impl Control {
     }
 
     /// Whether a reservation with the flag MAINT has this node, or may have it, but for the one of this program.
-    ///
-    /// # Errors
-    /// [`SlurmError`].
     pub fn is_maintained_by_others(self, node: &str) -> Result<bool, SlurmError> {
         let text = run("scontrol", &["-o", "show", "reservation"])?;
         let has = |line: &str| {
@@ -111,9 +96,6 @@ impl Control {
     }
 
     /// GRES types of GPUs on all nodes, each once.
-    ///
-    /// # Errors
-    /// [`SlurmError`].
     pub fn all_types(self) -> Result<Vec<String>, SlurmError> {
         let nodes = self.nodes()?;
         let mut types: Vec<String> = nodes.iter().flat_map(NodeView::types).map(str::to_owned).collect();
@@ -123,9 +105,6 @@ impl Control {
     }
 
     /// Jobs that slurmctld has on a node, in any state, the ended ones it still remembers too.
-    ///
-    /// # Errors
-    /// [`SlurmError`].
     pub fn jobs(self, node: &str) -> Result<Vec<Listing>, SlurmError> {
         let mut arguments = vec!["--all", "--local", "-h", "-r", "-t", "all", "-w", node];
         arguments.extend(["-o", Listing::FORMAT]);
@@ -143,9 +122,6 @@ impl Control {
 
     /// When jobs on a node began and will have to end, by what they are asked for by, as `11-26 14:10` in the node's time
     /// zone: for a person. A job without a limit ends `never`.
-    ///
-    /// # Errors
-    /// [`SlurmError`].
     pub fn times(self, node: &str) -> Result<BTreeMap<String, (String, String)>, SlurmError> {
         let text = run("squeue", &["--all", "--local", "-h", "-r", "-w", node, "-o", "%i|%S|%e"])?;
         // 2026-11-26T14:10:05; N/A or NONE where there is none (squeue(1)).
@@ -163,9 +139,6 @@ impl Control {
 
     /// What slurmctld says of a node and of each of `jobs` on it, in this order: the devices by the job's record, `None`
     /// where the record does not say. A job that has gone meanwhile has none.
-    ///
-    /// # Errors
-    /// [`SlurmError`].
     pub fn allocations(
         self,
         node: &str,

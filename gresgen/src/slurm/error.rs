@@ -11,19 +11,13 @@ use super::release::UnknownRelease;
 pub enum SlurmError {
     /// The command is not there.
     #[error("{command}: {error}; install Slurm's client commands or add them to PATH")]
-    Missing {
-        /// The command.
-        command: String,
-        /// Why.
-        error: std::io::Error,
-    },
+    Missing { command: String, error: std::io::Error },
     /// slurmctld does not answer.
     #[error("slurmctld unreachable: {0}")]
     Unreachable(String),
     /// slurmctld or the command refused.
     #[error("{command}: {what}")]
     Refused {
-        /// The command line.
         command: String,
         /// What it said.
         what: String,
@@ -31,7 +25,6 @@ pub enum SlurmError {
     /// The command did not end in time; it was killed.
     #[error("{command}: no answer in {seconds} s")]
     Late {
-        /// The command line.
         command: String,
         /// How long it was waited for, in seconds.
         seconds: u64,
@@ -39,7 +32,6 @@ pub enum SlurmError {
     /// The command printed more than is read; it was killed.
     #[error("{command}: printed more than {limit} bytes")]
     Long {
-        /// The command line.
         command: String,
         /// How much is read, in bytes.
         limit: u64,
@@ -72,7 +64,6 @@ pub enum SlurmError {
          devices changes; {jobs} on it: drain the node (--drain) and wait for them"
     )]
     Count {
-        /// The node.
         node: String,
         /// Records now.
         before: usize,
@@ -87,11 +78,9 @@ pub enum SlurmError {
          drain the node (--drain) and wait for them"
     )]
     Index {
-        /// The node.
         node: String,
         /// Its index now.
         index: usize,
-        /// Its UUID.
         uuid: String,
         /// The jobs, in words.
         jobs: String,
@@ -99,7 +88,6 @@ pub enum SlurmError {
     /// Which devices the node's jobs hold cannot be asked.
     #[error("node {node}: which devices its jobs hold is not known: {error}")]
     Unknown {
-        /// The node.
         node: String,
         /// Why slurmctld gave no answer.
         error: Arc<SlurmError>,
@@ -113,7 +101,6 @@ pub enum SlurmError {
     /// Jobs are still on the node.
     #[error("node {node}: still busy after {seconds} s: {jobs}")]
     Busy {
-        /// The node.
         node: String,
         /// How long it was waited.
         seconds: u64,
@@ -126,7 +113,6 @@ pub enum SlurmError {
     /// The daemons were told, and the node is not in service.
     #[error("node {node}: has not registered with its devices after {seconds} s: {what}")]
     Unregistered {
-        /// The node.
         node: String,
         /// How long it was waited.
         seconds: u64,
@@ -143,7 +129,6 @@ pub enum GresError {
         "GRES type {name:?}: {character:?} cannot stand in it; use letters, digits, '.', '_', '+' and '-'"
     )]
     Character {
-        /// The name.
         name: String,
         /// The first one at fault.
         character: char,
@@ -162,7 +147,6 @@ pub enum GresError {
     /// More devices than Slurm can hold.
     #[error("node {node}: {count} devices are more than the {MAX_RECORDS} that Slurm takes per node")]
     TooMany {
-        /// The node.
         node: String,
         /// Devices found.
         count: usize,
@@ -173,11 +157,9 @@ pub enum GresError {
          slurm.types"
     )]
     Case {
-        /// The node.
         node: String,
         /// One type.
         one: String,
-        /// The other.
         other: String,
     },
     /// The driver, or the table of the board, gives no figure to weigh a type by.
@@ -186,7 +168,6 @@ pub enum GresError {
          leave it out"
     )]
     NoFigure {
-        /// The type.
         gres_type: String,
         /// What is missing.
         what: &'static str,
@@ -194,7 +175,6 @@ pub enum GresError {
     /// A model that the site gives no weight.
     #[error("GRES type {gres_type}: slurm.billing.{key} has no weight of {model}; add it")]
     NoWeight {
-        /// The type.
         gres_type: String,
         /// `gpu` or `slice`.
         key: &'static str,
@@ -207,7 +187,6 @@ pub enum GresError {
          tell them apart by \"{{model}}_{{profile}}\" in slurm.types.pattern"
     )]
     Weights {
-        /// The type.
         gres_type: String,
         /// One weight, as a number.
         first: String,
@@ -217,7 +196,6 @@ pub enum GresError {
     /// One device under two records.
     #[error("node {node}: device {device} stands twice in the inventory")]
     Duplicate {
-        /// The node.
         node: String,
         /// UUID or device file.
         device: String,

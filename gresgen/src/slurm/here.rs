@@ -74,9 +74,6 @@ fn beside_commands(root: &Root) -> Option<PathBuf> {
 
 /// slurmctld, where Slurm's commands can ask it at all: they wait a minute for a file that slurm.conf includes and that
 /// is not there (seen on 22.05.8), as before the first `apply` of a node, and no daemon starts without it.
-///
-/// # Errors
-/// [`SlurmError`].
 pub fn reach(root: &Root) -> Result<Control, SlurmError> {
     let unread = configuration(root).ok().flatten().map(|path| Conf::read(&path, root).unread);
     match unread.unwrap_or_default().first() {

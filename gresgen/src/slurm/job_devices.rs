@@ -33,12 +33,7 @@ pub struct Script {
 pub enum JobDevicesError {
     /// slurmctld gave no answer.
     #[error("job {job}: which devices it has is not known: {error}")]
-    Control {
-        /// The job.
-        job: u32,
-        /// Why.
-        error: SlurmError,
-    },
+    Control { job: u32, error: SlurmError },
     /// It is not on this node, or has ended.
     #[error("job {0}: is not on this node, or has ended, and no Prolog asked for it")]
     Gone(u32),
@@ -73,9 +68,6 @@ impl Script {
 }
 
 /// The devices of a job, by the map that slurmd loaded. slurmctld is asked by `ask` where nothing nearer says it.
-///
-/// # Errors
-/// [`JobDevicesError`].
 pub fn of(
     job: u32,
     script: &Script,
@@ -110,9 +102,6 @@ pub fn of(
 }
 
 /// What slurmctld says of one job on a node; `None` where it has none there.
-///
-/// # Errors
-/// [`SlurmError`].
 pub fn ask(control: Control, node: &str, job: u32) -> Result<Option<Devices>, SlurmError> {
     let listed = control.jobs(node)?;
     let Some(listing) = listed.iter().find(|listing| listing.id == job && listing.may_hold()) else {

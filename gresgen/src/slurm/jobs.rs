@@ -22,7 +22,6 @@ pub struct JobGres {
     pub id: u32,
     /// Login name.
     pub user: String,
-    /// Its devices.
     pub devices: Devices,
 }
 

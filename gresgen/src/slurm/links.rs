@@ -56,9 +56,6 @@ impl Links {
 
     /// Makes the links, and removes others in their directory. A link that is right is left alone; a wrong one
     /// is replaced by rename, so that there is one at any moment.
-    ///
-    /// # Errors
-    /// [`PathError`].
     pub fn make(&self, root: &Root) -> Result<(), PathError> {
         let directory = root.path(DIRECTORY);
         let fail = |path: &Path| {

@@ -34,7 +34,6 @@ fn named(jobs: &[&JobGres]) -> String {
 /// What the node is to Slurm.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Node {
-    /// Its name.
     pub name: String,
     /// Whether it registered with `slurmd -Z`, without a line in slurm.conf.
     pub dynamic: bool,

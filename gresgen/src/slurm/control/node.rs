@@ -6,7 +6,6 @@ use crate::slurm::hardware::Hardware;
 /// slurmctld's picture of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeView {
-    /// Its name.
     pub name: String,
     /// State words, as `MIXED`, `DRAIN`, `INVALID_REG`, `DYNAMIC_NORM`.
     pub state: Vec<String>,

@@ -12,7 +12,6 @@ use crate::wait::{self, Ended, Stop};
 pub enum Action {
     /// Take the node out of scheduling.
     Drain {
-        /// The node.
         node: String,
         /// Why, for `sinfo -R`.
         reason: String,
@@ -40,7 +39,6 @@ pub enum Action {
     Delete(String),
     /// Start slurmd as a dynamic node with these attributes.
     StartDynamic {
-        /// The node.
         node: String,
         /// Value of `--conf`.
         conf: String,
@@ -54,12 +52,7 @@ pub enum Action {
     /// Take back a drain and nothing else: a node that is down for another reason stays down.
     Undrain(String),
     /// Say again why a node is out of service.
-    Reason {
-        /// The node.
-        node: String,
-        /// Why.
-        reason: String,
-    },
+    Reason { node: String, reason: String },
 }
 
 impl Action {
@@ -121,9 +114,6 @@ impl Action {
     }
 
     /// Carries it out on this host. `limit` bounds each wait, which a signal ends.
-    ///
-    /// # Errors
-    /// [`SlurmError`].
     pub fn run(&self, limit: Duration, stop: &Stop) -> Result<(), SlurmError> {
         const PAUSE: Duration = Duration::from_millis(500);
         match self {
