@@ -123,9 +123,10 @@ fn row(file: &FileChange) -> Vec<String> {
         Change::Adopt => "adopt",
         Change::Foreign => "foreign",
     };
-    let what = match file.certain {
-        true => file.what.clone(),
-        false => format!("{}, if the new instances have other device numbers", file.what),
+    let what = if file.certain {
+        file.what.clone()
+    } else {
+        format!("{}, if the new instances have other device numbers", file.what)
     };
     vec![verb.to_owned(), file.path.display().to_string(), what]
 }
