@@ -30,4 +30,5 @@ pub mod render;
 pub mod root;
 pub mod site;
 pub mod slurm;
+pub mod svg;
 pub mod wait;

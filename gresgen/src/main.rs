@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use gresgen::cli::progress::message;
-use gresgen::cli::{self, Cli};
+use gresgen::cli::{self, Cli, Color};
 
 fn main() -> ExitCode {
+    Color::of_arguments(std::env::args_os()).set();
     match cli::run(&Cli::parse()) {
         Ok(exit) => exit.into(),
         Err(failure) => {

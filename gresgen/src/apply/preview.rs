@@ -142,6 +142,11 @@ impl GpuPreview {
 }
 
 impl Row {
+    /// Where it is.
+    pub fn placed(&self) -> Placed {
+        self.placed
+    }
+
     fn new(gpu: &Gpu, slice: &Slice, action: Action, why: String) -> Self {
         let profile = gpu.geometry.spec(slice.placed).profile;
         let divided = slice.compute != [profile];

@@ -3,12 +3,14 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use super::Global;
 use super::changed::Report;
-use super::progress::{Progress, message};
+use super::progress::{Progress, warning};
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
+use super::{Global, out, steps_text};
 use crate::apply::Wish;
+use crate::apply::preview::Preview;
+use crate::apply::steps::Step;
 use crate::apply::lock::Lock;
 use crate::config::Selector;
 use crate::node::{Done, Event, Events, Node, Options, Picture};
@@ -89,9 +91,9 @@ pub(super) fn run(
     let mut node = session.node_with(settings, session.driver()?)?;
     node.site.asked &= !args.offline;
     let lock = Lock::node(&session.root)?;
-    let done = change(&mut node, &lock, wish, &args.options(what, layout), stop()?, global)?;
+    let (done, shown) = change(&mut node, &lock, wish, &args.options(what, layout), stop()?, global)?;
     let report = Report::new(&done);
-    report.print(&done, global)?;
+    report.print(&done, &shown, global)?;
     Ok(report.exit())
 }
 
@@ -100,7 +102,8 @@ pub(super) fn stop() -> Result<Stop, Failure> {
     Stop::on_signals().map_err(|error| Failure::new(Exit::Failure, error))
 }
 
-/// Reads, prepares and carries out, with progress on standard error.
+/// Reads, prepares, shows what will be done and carries it out, with progress on standard error. Gives the steps shown,
+/// too: what is done after a wait may be something else.
 pub(super) fn change(
     node: &mut Node<'_>,
     lock: &Lock,
@@ -108,13 +111,19 @@ pub(super) fn change(
     options: &Options<'_>,
     stop: Stop,
     global: &Global,
-) -> Result<Done, Failure> {
+) -> Result<(Done, Vec<Step>), Failure> {
     let picture = node.read(options)?;
     warn(&picture, wish, global);
     let prepared = node.prepare(picture, wish, options)?;
-    let progress = Progress::new(global.quiet);
+    let mut shown = Vec::new();
+    if !global.quiet && !global.json && !prepared.steps.is_empty() && prepared.refusal.is_none() {
+        shown.clone_from(&prepared.steps);
+        out::painted(&steps_text::gpus(&prepared.before, &Preview::new(&prepared.before, &shown)))?;
+    }
+    let progress = Progress::new(global.quiet, prepared.steps.len());
     let mut show = |event: Event<'_>| progress.show(&event);
-    Ok(node.carry_out(lock, prepared, wish, options, &mut Events { show: &mut show, stop })?)
+    let done = node.carry_out(lock, prepared, wish, options, &mut Events { show: &mut show, stop })?;
+    Ok((done, shown))
 }
 
 /// A GPU that died may be one that the driver no longer lists, so an unknown one is no error.
@@ -123,6 +132,6 @@ pub(super) fn warn(picture: &Picture, wish: &dyn Wish, global: &Global) {
     let options = picture.absent.iter().map(|selector| format!("--without {selector}"));
     let layout = wish.unmatched(&picture.inventory).into_iter().map(|name| format!("devices: {name}"));
     for name in options.chain(layout).filter(|_| !global.quiet) {
-        message(format_args!("warning: {name}: no such GPU on this node"));
+        warning(format_args!("{name}: no such GPU on this node"));
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::report::{Exit, Failure};
-use super::{Global, out, plan};
+use super::{Global, out, steps_text};
 use crate::apply::preview::Preview;
 use crate::apply::steps::Step;
 use crate::node::Done;
@@ -56,7 +56,8 @@ impl Report {
         }
     }
 
-    pub(super) fn print(&self, done: &Done, global: &Global) -> Result<(), Failure> {
+    /// Prints what is not said yet; `shown` are the steps that were, before they were done.
+    pub(super) fn print(&self, done: &Done, shown: &[Step], global: &Global) -> Result<(), Failure> {
         if global.json {
             return out::json(self);
         }
@@ -64,19 +65,17 @@ impl Report {
             return Ok(());
         }
         let node = &done.before.node;
+        if self.preview.changed && carried_out(done) != shown {
+            out::painted(&steps_text::gpus(&done.before, &self.preview))?;
+        }
         let mut text = String::new();
         if !self.changed {
             text.push_str("nothing to change\n");
         }
-        if self.preview.changed {
-            text.push_str(&plan::gpus(&done.before, &self.preview));
-        }
         for file in &self.files {
             text.push_str(&format!("wrote {}\n", file.display()));
         }
-        for backup in &self.backups {
-            text.push_str(&format!("kept the previous one as {}\n", backup.display()));
-        }
+        text.push_str(&kept(&self.backups));
         for (uuid, code) in &done.pending {
             let index = done.before.gpus.iter().find(|gpu| gpu.uuid == *uuid).map(|gpu| gpu.index);
             let gpu = index.map_or_else(|| uuid.clone(), |index| format!("GPU {index}"));
@@ -94,6 +93,15 @@ impl Report {
         text.push_str(&left(&self.slurm_pending));
         out::text(&text)
     }
+}
+
+/// Where the files are that were there before, by their names.
+pub(super) fn kept(backups: &[PathBuf]) -> String {
+    let line = |backup: &PathBuf| {
+        let name = backup.file_name().unwrap_or_default().display();
+        format!("kept the previous {name} as {}\n", backup.display())
+    };
+    backups.iter().map(line).collect()
 }
 
 /// What is left to do in Slurm, a line each; nothing where nothing is.

@@ -13,18 +13,23 @@ mod env;
 mod export;
 mod man;
 mod out;
+mod paint;
+mod picture;
 mod plan;
 mod profiles;
 pub mod progress;
 mod render;
 pub mod report;
 mod run;
+mod screen;
 mod session;
 mod status;
+mod steps_text;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use report::Outcome;
 use session::Session;
@@ -58,6 +63,9 @@ pub struct Global {
     /// Layout of the configuration [default: its `layout:`]
     #[arg(long, global = true, value_name = "NAME")]
     pub layout: Option<String>,
+    /// When to use colours; auto: on a terminal that has them, unless NO_COLOR is set
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
     /// Print data as JSON
     #[arg(long, global = true)]
     pub json: bool,
@@ -67,6 +75,45 @@ pub struct Global {
     /// Say nothing but errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, as the environment says.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl Color {
+    /// What the command line says, before it is read: what is wrong with it is said in colour, too, or is not.
+    pub fn of_arguments(mut arguments: impl Iterator<Item = OsString>) -> Self {
+        while let Some(argument) = arguments.next().filter(|argument| argument != "--") {
+            let value = match argument.to_str().and_then(|text| text.strip_prefix("--color")) {
+                Some("") => arguments.next().and_then(|value| value.into_string().ok()),
+                Some(rest) => rest.strip_prefix('=').map(str::to_owned),
+                None => None,
+            };
+            if let Some(color) = value.and_then(|value| Color::from_str(&value, false).ok()) {
+                return color;
+            }
+        }
+        Color::Auto
+    }
+
+    /// From now on, for this program and for clap.
+    pub fn set(self) {
+        let choice = match self {
+            Color::Auto => anstream::ColorChoice::Auto,
+            Color::Always => anstream::ColorChoice::Always,
+            Color::Never => anstream::ColorChoice::Never,
+        };
+        choice.write_global();
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,16 +1,17 @@
-//! `gresgen plan`, and the tables `apply` shows too.
+//! `gresgen plan`
 
 use std::fmt::Write;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::change::{LeftOut, warn};
 use super::changed::left;
+use super::paint::{Cell, Painted, Role, table};
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
-use super::{Global, draw, out};
-use crate::apply::preview::{Action, GpuPreview, Preview};
-use crate::inventory::{Gpu, Inventory};
+use super::{Global, out, picture, screen, steps_text};
+use crate::apply::preview::{GpuPreview, Preview};
 use crate::node::{FileChange, Options, Prepared, Write as Change};
 
 /// Options of the verb.
@@ -27,6 +28,9 @@ pub(super) struct Args {
     /// End with 10 where there is something to do, and with 0 where there is nothing
     #[arg(long)]
     detailed_exitcode: bool,
+    /// Write the slices before and after as a picture
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
 }
 
 /// What `--json` says.
@@ -58,7 +62,12 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let preview = Preview::new(&prepared.before, &prepared.steps);
     let pending: Vec<String> = prepared.left.actions.iter().map(ToString::to_string).collect();
     let blocked: Vec<String> = prepared.blocked.iter().map(ToString::to_string).collect();
-    if global.json {
+    if let Some(path) = &args.svg {
+        picture::write(path, &picture::of_change(&prepared.before, &preview))?;
+    }
+    if args.svg.as_deref() == Some(Path::new("-")) {
+        // The picture is what is printed.
+    } else if global.json {
         out::json(&Report {
             changed: prepared.changes(),
             gpus: &preview.gpus,
@@ -69,7 +78,7 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
             interrupted: prepared.interrupted.as_ref().map(|intent| &*intent.what),
         })?
     } else {
-        out::text(&text(&prepared, &preview, &blocked, &pending))?
+        out::painted(&text(&prepared, &preview, &blocked, &pending))?
     }
     let nothing = prepared.is_nothing();
     match prepared.refusal {
@@ -88,80 +97,42 @@ fn blocked_alone(failure: &Failure) -> bool {
 }
 
 /// The whole plan for a person.
-fn text(prepared: &Prepared, preview: &Preview, blocked: &[String], pending: &[String]) -> String {
-    let mut out = String::new();
+fn text(prepared: &Prepared, preview: &Preview, blocked: &[String], pending: &[String]) -> Painted {
+    let mut text = Painted::default();
     if let Some(intent) = &prepared.interrupted {
-        let _ = writeln!(out, "finishes what was interrupted: {}", intent.what);
+        let _ = writeln!(text, "finishes what was interrupted: {}", intent.what);
     }
     if !prepared.changes() {
-        out.push_str("nothing to change\n");
+        text.push("nothing to change\n");
     }
     if preview.changed {
-        out.push_str(&gpus(&prepared.before, preview));
+        text.append(&steps_text::gpus(&prepared.before, preview));
     }
-    out.push_str(&out::table(&prepared.files.iter().map(row).collect::<Vec<_>>()));
+    for row in table(&prepared.files.iter().map(row).collect::<Vec<_>>(), "", screen::line()) {
+        text.append(&row);
+        text.push("\n");
+    }
     for line in blocked.iter().flat_map(|what| what.lines()) {
-        let _ = writeln!(out, "blocked: {line}");
+        text.paint(Role::Warning, "blocked");
+        let _ = writeln!(text, ": {line}");
     }
     if prepared.fenced {
-        let _ = writeln!(out, "{}: takes no new jobs meanwhile", prepared.before.node);
+        let _ = writeln!(text, "{}: takes no new jobs meanwhile", prepared.before.node);
     }
-    out.push_str(&left(pending));
-    out
+    text.push(&left(pending));
+    text
 }
 
-fn row(file: &FileChange) -> Vec<String> {
-    let verb = match file.change {
-        Change::Create => "create",
-        Change::Change => "change",
-        Change::Adopt => "adopt",
-        Change::Foreign => "foreign",
+fn row(file: &FileChange) -> Vec<Cell> {
+    let (role, verb) = match file.change {
+        Change::Create => (Role::New, "create"),
+        Change::Change => (Role::Busy, "change"),
+        Change::Adopt => (Role::Busy, "adopt"),
+        Change::Foreign => (Role::Gone, "foreign"),
     };
     let what = match file.certain {
         true => file.what.clone(),
         false => format!("{}, if the new instances have other device numbers", file.what),
     };
-    vec![verb.to_owned(), file.path.display().to_string(), what]
-}
-
-/// The change of the GPUs: each now and then, and a line per instance with its reason.
-pub(super) fn gpus(inventory: &Inventory, preview: &Preview) -> String {
-    let mut out = String::new();
-    for change in &preview.gpus {
-        if let Some(gpu) = inventory.gpus.iter().find(|gpu| gpu.uuid == change.uuid) {
-            text_gpu(&mut out, gpu, change);
-        }
-    }
-    let [create, destroy, recut] =
-        [Action::Create, Action::Destroy, Action::Recut].map(|action| preview.count(action));
-    let modes = preview.gpus.iter().filter(|g| g.mode.is_some()).count();
-    let counts = [(modes, "MIG mode"), (destroy, "destroy"), (create, "create"), (recut, "recut")];
-    let parts =
-        counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} x {what}"));
-    let _ = writeln!(out, "{}", parts.collect::<Vec<_>>().join(", "));
-    out
-}
-
-fn text_gpu(out: &mut String, gpu: &Gpu, change: &GpuPreview) {
-    let _ = writeln!(out, "GPU {}  {}", gpu.index, gpu.model);
-    if let Some(on) = change.mode {
-        let word = |on| if on { "on" } else { "off" };
-        let _ = writeln!(out, "  MIG {} -> {}", word(!on), word(on));
-    }
-    let _ = writeln!(out, "  now   {}", draw::slices(&gpu.geometry, &change.before()));
-    let _ = writeln!(out, "  then  {}", draw::slices(&gpu.geometry, &change.after()));
-    let rows = change.slices.iter().map(|row| {
-        let what = format!("{} at {}{}", row.profile, row.start, divided(&row.compute));
-        vec![row.action.word().to_owned(), what, row.why.clone()]
-    });
-    let table = out::table(&rows.collect::<Vec<_>>());
-    table.lines().for_each(|line| out.push_str(&format!("  {line}\n")));
-    out.push('\n');
-}
-
-/// ` as 1 x 2c.3g.20gb, 1 x 1c.3g.20gb`; nothing for an instance in one piece.
-fn divided(compute: &[String]) -> String {
-    let runs = compute.chunk_by(|a, b| a == b).map(|run| format!("{} x {}", run.len(), run[0]));
-    let runs: Vec<String> = runs.collect();
-    if runs.is_empty() { String::new() } else { format!(" as {}", runs.join(", ")) }
+    vec![Cell::new(role, verb), file.path.display().to_string().into(), what.into()]
 }

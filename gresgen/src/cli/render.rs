@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::changed::kept;
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, out};
@@ -153,9 +154,7 @@ fn print(report: &Report, global: &Global) -> Result<(), Failure> {
     for file in &report.files {
         text.push_str(&format!("wrote {}\n", file.display()));
     }
-    for backup in &report.backups {
-        text.push_str(&format!("kept the previous one as {}\n", backup.display()));
-    }
+    text.push_str(&kept(&report.backups));
     match global.quiet {
         true => Ok(()),
         false => out::text(&text),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Global;
 use super::change::selector;
-use super::progress::message;
+use super::progress::warning;
 use super::report::{Exit, Failure};
 use crate::apply::intent::Intent;
 use crate::apply::wish::{self, Layout, WishError};
@@ -164,7 +164,7 @@ impl Session {
     pub(super) fn settings_if_sound(&self, global: &Global) -> Settings {
         self.settings(global).unwrap_or_else(|failure| {
             if !global.quiet {
-                message(format_args!("warning: {}", failure.error));
+                warning(format_args!("{}", failure.error));
             }
             Settings::default()
         })
@@ -192,7 +192,7 @@ impl Session {
     pub(super) fn node_name_if_known(&self, settings: &Settings, global: &Global) -> String {
         self.node_name(settings).unwrap_or_else(|failure| {
             if !global.quiet {
-                message(format_args!("warning: {}", failure.error));
+                warning(format_args!("{}", failure.error));
             }
             here::host_name()
         })
