@@ -7,6 +7,7 @@ mod boot;
 mod document;
 mod install;
 mod node;
+mod owners;
 mod packages;
 mod reference;
 mod rooms;

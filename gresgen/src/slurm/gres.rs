@@ -331,5 +331,4 @@ impl Search {
 }
 
 #[cfg(test)]
-#[path = "gres_tests.rs"]
 mod tests;

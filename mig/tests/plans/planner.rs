@@ -1,8 +1,6 @@
 //! The planner on examples a person can check.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use mig::{Goal, Reason, Want, plan};
 
 #[test]

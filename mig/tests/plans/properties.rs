@@ -1,8 +1,6 @@
 //! What holds of every plan, on random nodes; and small nodes against everything they could be.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use mig::{Cost, Demand, Geometry, Goal, GpuState, Placed, Want, counts, plan};
 use proptest::prelude::*;
 use proptest::sample::Index;

@@ -1,14 +1,12 @@
 //! The planner against a search that tries everything, and measures room by trial.
 //!
 //! The plain tests take every state of an A30 and a sample of the larger GPUs;
-//! `cargo test --release -p mig --test exhaustive -- --ignored --nocapture` takes every reachable state with
+//! `cargo test --release -p mig --test plans -- --ignored --nocapture` takes every reachable state with
 //! every subset in use, to everything the GPU can hold.
-
-mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::*;
+use crate::common::*;
 use mig::{Cost, Demand, Geometry, Goal, GpuState, Placed, Reason, Want, counts, plan, possible, room};
 
 /// All layouts of a GPU with what they provide and the room they leave.

@@ -4,11 +4,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// The scripts beside this file.
-pub(crate) fn scripts() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/judges").canonicalize().unwrap()
-}
-
 /// Whether judges that take the network are to be passed over.
 pub(crate) fn skipped() -> bool {
     let skip = std::env::var_os("NVML_SIM_SKIP_JUDGES").is_some_and(|v| v == "1");
@@ -46,8 +41,9 @@ pub(crate) fn must(command: &mut Command, need: &str) -> String {
 /// Architectures and versions are those that the suite has today; the first package names the directory.
 pub(crate) fn debian(suite: &str, packages: &[&str]) -> PathBuf {
     let directory = kept(&format!("{}-{suite}", packages[0]), |directory| {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/shared/fetch-debian.sh");
         let mut fetch = Command::new("sh");
-        fetch.arg(scripts().join("fetch-debian.sh")).arg(directory).arg(suite).args(packages);
+        fetch.arg(script).arg(directory).arg(suite).args(packages);
         must(&mut fetch, &format!("{}: allow the network, or set NVML_SIM_SKIP_JUDGES=1", packages[0]));
     });
     directory.join("tree")

@@ -1,5 +1,4 @@
 //! What the planner's tests share: boards by key, demands by name, and a planner that tries everything.
-#![allow(dead_code, reason = "every test file uses its own part")]
 
 use mig::{Board, Cost, Demand, Geometry, Goal, GpuState, Placed, Profile, Want};
 

@@ -9,10 +9,10 @@
 //! needs `fake_gpus.conf` alone runs on the releases that `LAB_RELEASES` names, too.
 #![forbid(unsafe_code)]
 
-#[path = "../../cli/node.rs"]
+#[path = "../cli/node.rs"]
 #[allow(dead_code, reason = "shared with the tests of the command line")]
 mod cli;
-#[path = "../fetched.rs"]
+#[path = "../shared/fetched.rs"]
 #[allow(dead_code, reason = "shared with other judges")]
 mod fetched;
 

@@ -6,9 +6,9 @@
 //! `NVML_SIM_SKIP_JUDGES=1` passes them over.
 #![forbid(unsafe_code)]
 
-#[path = "../fetched.rs"]
+#[path = "../shared/fetched.rs"]
 mod fetched;
-#[path = "../../cli/node.rs"]
+#[path = "../cli/node.rs"]
 #[allow(dead_code, reason = "shared with the tests of the command line")]
 mod node;
 
