@@ -25,6 +25,7 @@ mod screen;
 mod session;
 mod status;
 mod steps_text;
+pub mod tried;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

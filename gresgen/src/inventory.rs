@@ -3,6 +3,7 @@
 //! This is the one picture everything else works from. It is read fresh by
 //! [`Driver::inventory`](crate::nvml::Driver::inventory) and never updated in place.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use device_map::DeviceFile;
@@ -157,6 +158,13 @@ impl Inventory {
     /// Whole GPUs a job can use: MIG is off or absent.
     pub fn whole_gpus(&self) -> impl Iterator<Item = &Gpu> {
         self.gpus.iter().filter(|gpu| !gpu.mode.is_on())
+    }
+}
+
+/// `GPU 0 (GPU-8c4c05eb-...)`: by its index for a person, and by what stays when indexes change.
+impl fmt::Display for Gpu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "GPU {} ({})", self.index, self.uuid)
     }
 }
 

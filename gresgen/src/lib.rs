@@ -32,3 +32,4 @@ pub mod site;
 pub mod slurm;
 pub mod svg;
 pub mod wait;
+pub mod words;

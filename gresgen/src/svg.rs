@@ -23,5 +23,6 @@ pub fn render(template: &'static str, values: &impl Serialize) -> Result<String,
 
 /// Whether a character can stand in a document at all (XML 1.0, production 2, without those that it discourages).
 fn is_xml(c: char) -> bool {
-    !c.is_control() && !matches!(c, '\u{FFFE}' | '\u{FFFF}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+    !c.is_control()
+        && !matches!(c, '\u{FFFE}' | '\u{FFFF}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }

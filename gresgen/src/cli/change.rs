@@ -9,9 +9,9 @@ use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, out, steps_text};
 use crate::apply::Wish;
+use crate::apply::lock::Lock;
 use crate::apply::preview::Preview;
 use crate::apply::steps::Step;
-use crate::apply::lock::Lock;
 use crate::config::Selector;
 use crate::node::{Done, Event, Events, Node, Options, Picture};
 use crate::slurm::Settings;
@@ -129,6 +129,11 @@ pub(super) fn change(
 /// A GPU that died may be one that the driver no longer lists, so an unknown one is no error.
 /// So may one of a layout, whose file may serve several nodes.
 pub(super) fn warn(picture: &Picture, wish: &dyn Wish, global: &Global) {
+    for devices in wish.overruled(&picture.inventory).into_iter().filter(|_| !global.quiet) {
+        warning(format_args!(
+            "devices: {devices}: a later entry of the layout has these GPUs, and this one does nothing"
+        ));
+    }
     let options = picture.absent.iter().map(|selector| format!("--without {selector}"));
     let layout = wish.unmatched(&picture.inventory).into_iter().map(|name| format!("devices: {name}"));
     for name in options.chain(layout).filter(|_| !global.quiet) {

@@ -60,11 +60,6 @@ pub(super) fn file(path: &Path, text: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `1 GPU`, `2 GPUs`.
-pub(super) fn count(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
-}
-
 /// The completion script of a shell, from the command line's own definition.
 pub(super) fn completions(shell: clap_complete::Shell) -> Outcome {
     let mut script = Vec::new();

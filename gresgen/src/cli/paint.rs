@@ -204,7 +204,8 @@ mod tests {
     #[test]
     fn a_last_cell_that_does_not_fit_stands_below_its_row() {
         let row = |cells: [&str; 3]| cells.map(Cell::from).to_vec();
-        let rows = [row(["a", "bb", "idle"]), row(["ccc", "d", "process 1 (x, user alice)"]), row(["e", "", ""])];
+        let rows =
+            [row(["a", "bb", "idle"]), row(["ccc", "d", "process 1 (x, user alice)"]), row(["e", "", ""])];
         let lines: Vec<String> = table(&rows, " ", 24).iter().map(|line| line.as_ansi().to_owned()).collect();
         assert_eq!(lines, [" a    bb  idle", " ccc  d   \n     process 1 (x, user\n     alice)", " e"]);
     }

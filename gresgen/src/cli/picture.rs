@@ -12,6 +12,7 @@ use crate::apply::preview::{Action, GpuPreview, Preview};
 use crate::inventory::{Gpu, Instance, Inventory};
 use crate::slurm::cores::ranges;
 use crate::svg;
+use crate::words::count;
 
 /// A node's slices.
 #[derive(Debug, Serialize)]
@@ -98,7 +99,7 @@ pub(super) fn of_node(inventory: &Inventory, is_used: impl Fn(&Gpu, Option<&Inst
         };
         Block::new(gpu, vec![("", parts)])
     };
-    let title = format!("{}: {}", inventory.node, out::count(inventory.gpus.len(), "GPU"));
+    let title = format!("{}: {}", inventory.node, count(inventory.gpus.len(), "GPU"));
     Picture::new(title, inventory.gpus.iter().map(block).collect())
 }
 
@@ -232,7 +233,8 @@ mod tests {
     #[test]
     fn names_of_others_are_text_and_equal_gpus_one() {
         let geometry = Board::by_key("a100-40gb").unwrap().geometry();
-        let placed = |name: &str, start| Placed { spec: geometry.find(name.parse().unwrap()).unwrap(), start };
+        let placed =
+            |name: &str, start| Placed { spec: geometry.find(name.parse().unwrap()).unwrap(), start };
         let slices = [(placed("3g.20gb", 4), State::Used), (placed("1g.5gb", 0), State::Free)];
         let block = |gpu: u32| Block {
             gpus: BTreeSet::from([gpu]),

@@ -8,10 +8,11 @@ use serde::Serialize;
 use super::report::{Exit, Failure, Outcome};
 use super::session::{Only, Session};
 use super::{Global, out};
-use crate::config::is_model;
+use crate::config::boards;
 use crate::document::SpecDocument;
 use crate::slurm::cores::ranges;
 use crate::slurm::here;
+use crate::words::did_you_mean;
 
 /// Options of the verb.
 #[derive(Debug, clap::Args)]
@@ -82,10 +83,23 @@ fn models(json: bool) -> Result<(), Failure> {
 }
 
 fn offline(model: &str) -> Result<Listing, Failure> {
-    let board = BOARDS.iter().find(|board| is_model(model, board)).ok_or_else(|| {
-        Failure::new(Exit::Usage, format!("{model}: no such GPU model"))
-            .hint("gresgen profiles --models lists them")
-    })?;
+    let board = match &boards(model)[..] {
+        [] => {
+            let near = did_you_mean(model, BOARDS.iter().map(|board| board.key));
+            let hint = "gresgen profiles --models lists them";
+            return Err(Failure::new(Exit::Usage, format!("{model}: no such GPU model{near}")).hint(hint));
+        }
+        [board] => *board,
+        several => {
+            let name = |board: &&Board| match board.names.first() {
+                Some(name) => format!("{} ({name})", board.key),
+                None => board.key.to_owned(),
+            };
+            let names: Vec<String> = several.iter().map(name).collect();
+            return Err(Failure::new(Exit::Usage, format!("{model}: stands for several models"))
+                .hint(format!("say which: {}", names.join(", "))));
+        }
+    };
     let listing = Listing::new(None, board.key, &Board::geometry(board), &[]);
     Ok(Listing { certainty: Some(certainty(board)), ..listing })
 }

@@ -7,11 +7,13 @@ use std::time::Instant;
 
 use super::clean;
 use super::paint::{Painted, Role};
+use super::report::Failure;
 use crate::apply::name;
 use crate::apply::steps::Step;
 use crate::node::Event;
 
-/// Writes to standard error, without what a terminal would obey. That nobody reads it any more is no reason to stop, least of all between two changes of a GPU.
+/// Writes to standard error, without what a terminal would obey. That nobody reads it any more is no reason to stop, least of
+/// all between two changes of a GPU.
 pub fn message(text: impl Display) {
     let _ = writeln!(stderr(), "{}", clean::text(&text.to_string()));
 }
@@ -19,6 +21,11 @@ pub fn message(text: impl Display) {
 /// The same for text with colours, where standard error is to have any.
 pub(super) fn painted(text: &Painted) {
     let _ = writeln!(anstream::stderr(), "{}", text.as_ansi());
+}
+
+/// An error, in the style of clap's.
+pub fn report(failure: &Failure) {
+    painted(&failure.painted());
 }
 
 /// A warning.
@@ -90,7 +97,7 @@ impl Progress {
     fn end(&self, how: &str) {
         if let Some(begun) = self.steps.borrow_mut().running.take() {
             let gap = if how.is_empty() { "" } else { "  " };
-            let _ = writeln!(stderr(), "{gap}{how}  {:.1} s", begun.elapsed().as_secs_f64());
+            let _ = writeln!(stderr(), "{gap}{how}  {:.2} s", begun.elapsed().as_secs_f64());
         }
     }
 }

@@ -95,8 +95,9 @@ impl Session {
         let text = text.map_err(|e| {
             let failure = Failure::new(Exit::Usage, format!("{name}: {e}"));
             match e.kind() {
-                ErrorKind::NotFound => failure
-                    .hint("gresgen export prints what the node has now, as a configuration to start from"),
+                ErrorKind::NotFound => failure.hint(
+                    "start from one of /usr/share/doc/gresgen/examples, or from what the node has now: gresgen export",
+                ),
                 _ => failure,
             }
         })?;

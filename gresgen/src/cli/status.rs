@@ -21,8 +21,8 @@ use crate::apply::lock::node_holder;
 use crate::document::{Document, HolderDocument};
 use crate::holders::{self, Users};
 use crate::inventory::{Compute, Gpu, Holder, Instance, Inventory, Mode};
-use crate::nvml::Load;
 use crate::node::chosen::Chosen;
+use crate::nvml::Load;
 use crate::publish::present_map;
 
 /// What `--json` prints: the inventory, and what this program knows beside the driver. Readers of an inventory
@@ -98,7 +98,10 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     }
     if let Some(path) = &args.svg {
         let status = read(session, global, args)?;
-        picture::write(path, &picture::of_node(&status.inventory, |gpu, instance| status.is_used(gpu, instance)))?;
+        picture::write(
+            path,
+            &picture::of_node(&status.inventory, |gpu, instance| status.is_used(gpu, instance)),
+        )?;
         return Ok(Exit::Ok);
     }
     out::painted(&show(session, global, args)?)?;
@@ -170,7 +173,11 @@ impl Status {
             gres_index: records.clone().map(|(index, record)| (record.uuid.as_str(), index)).collect(),
             gres_type: records.filter_map(|(_, record)| Some((&*record.uuid, gres_type(record)?))).collect(),
             used_mib: self.loads.iter().map(|(uuid, load)| (&**uuid, load.used_mib)).collect(),
-            busy_percent: self.loads.iter().filter_map(|(uuid, l)| Some((&**uuid, l.busy_percent?))).collect(),
+            busy_percent: self
+                .loads
+                .iter()
+                .filter_map(|(uuid, l)| Some((&**uuid, l.busy_percent?)))
+                .collect(),
             users: self.inventory.devices().filter_map(|(_, i, c)| self.users(i, c)).collect(),
             room: on.map(|gpu| (gpu.uuid.as_str(), names(free(gpu)))).collect(),
         }

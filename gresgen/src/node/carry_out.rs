@@ -367,7 +367,7 @@ impl Run<'_, '_, '_> {
             (self.events.show)(Event::Begin(number + 1, todo.len(), step, gpu));
             // Counted before it is tried: a step that fails may still have changed something.
             *done += 1;
-            let refusal = self.step(gpu, step)?;
+            let refusal = self.step(gpu, step).map_err(|error| on(gpu, error))?;
             refusals.extend(refusal.map(|refusal| (gpu.uuid.clone(), refusal)));
         }
         Ok(refusals)
@@ -449,5 +449,14 @@ impl Run<'_, '_, '_> {
             Intent::clear(self.node.root)?;
         }
         Ok(())
+    }
+}
+
+/// An error of the driver or a reset, which know the GPU by its UUID, with the index that a person knows it by.
+fn on(gpu: &Gpu, error: ApplyError) -> ApplyError {
+    match error {
+        ApplyError::Driver(error) => ApplyError::Driver(error.on(gpu)),
+        ApplyError::Reset { reason, .. } => ApplyError::Reset { gpu: gpu.to_string(), reason },
+        error => error,
     }
 }

@@ -202,7 +202,7 @@ gres-types: [gpu, mps]
 cores: false
 stable-links: true
 cgroup: {ConstrainRAMSpace: yes, AllowedRAMSpace: 95, CgroupMountpoint: /sys/fs/cgroup}
-plugin: {path: /p.so, arguments: {fail: warn, wait: 3}}
+plugin: {path: /p.so, arguments: {on_unresolved: warn, notices: yes}}
 ";
         insta::assert_debug_snapshot!(serde_saphyr::from_str::<Settings>(text).unwrap());
     }

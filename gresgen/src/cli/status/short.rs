@@ -35,7 +35,8 @@ impl Status {
         if !gpu.mode.is_on() {
             (used, all) = (usize::from(self.is_used(gpu, None)), 1);
         }
-        let kinds: Vec<String> = kinds.iter().map(|(profile, count)| format!("{count} x {profile}")).collect();
+        let kinds: Vec<String> =
+            kinds.iter().map(|(profile, count)| format!("{count} x {profile}")).collect();
         let slices = match (gpu.mode.is_on(), kinds.is_empty()) {
             (false, _) => "whole".to_owned(),
             (true, true) => "none".to_owned(),

@@ -10,6 +10,7 @@ use crate::cli::paint::{Cell, Painted, Role, table};
 use crate::cli::{draw, out, screen};
 use crate::inventory::{Compute, Gpu, Holder, Instance};
 use crate::slurm::cores::ranges;
+use crate::words::count;
 
 /// Digits of a UUID that tell the devices of a node apart, as a container's id has them.
 const SHORT: usize = 8;
@@ -33,7 +34,7 @@ impl Status {
     fn node(&self, text: &mut Painted) {
         let (node, driver) = (&self.inventory.node, &self.inventory.driver);
         text.paint(Role::Title, node);
-        let _ = writeln!(text, ": {}, driver {driver}", out::count(self.whole, "GPU"));
+        let _ = writeln!(text, ": {}, driver {driver}", count(self.whole, "GPU"));
         for line in self.totals() {
             let _ = writeln!(text, "{line}");
         }
@@ -69,20 +70,22 @@ impl Status {
         let mut lines = Vec::new();
         match kinds.iter().next() {
             None => {}
-            Some((profile, _)) if kinds.len() == 1 => lines.push(format!("{all} x {profile}, {}", in_use(used))),
+            Some((profile, _)) if kinds.len() == 1 => {
+                lines.push(format!("{all} x {profile}, {}", in_use(used)))
+            }
             Some(_) => {
                 let kind = |(profile, (all, used)): (&Profile, &(usize, usize))| match used {
                     0 => format!("{all} x {profile}"),
                     _ => format!("{all} x {profile} ({used} in use)"),
                 };
                 let kinds: Vec<String> = kinds.iter().map(kind).collect();
-                lines.push(format!("{}, {}: {}", out::count(all, "slice"), in_use(used), kinds.join(", ")));
+                lines.push(format!("{}, {}: {}", count(all, "slice"), in_use(used), kinds.join(", ")));
             }
         }
         let (used, whole): (Vec<_>, Vec<_>) =
             self.inventory.whole_gpus().partition(|gpu| self.is_used(gpu, None));
         if !used.is_empty() || !whole.is_empty() {
-            let all = out::count(used.len() + whole.len(), "whole GPU");
+            let all = count(used.len() + whole.len(), "whole GPU");
             lines.push(format!("{all}, {}", in_use(used.len())));
         }
         lines
@@ -115,7 +118,8 @@ impl Status {
     /// What a GPU offers, by place.
     fn parts<'a>(&'a self, gpu: &'a Gpu) -> Vec<(u8, Profile, Option<&'a str>)> {
         let name = |uuid: &str| self.gres(uuid).and_then(|(_, record)| gres_type(record));
-        let mut parts: Vec<_> = devices(gpu).map(|(i, c)| (i.placed.start, c.profile, name(&c.uuid))).collect();
+        let mut parts: Vec<_> =
+            devices(gpu).map(|(i, c)| (i.placed.start, c.profile, name(&c.uuid))).collect();
         parts.sort_unstable();
         parts
     }

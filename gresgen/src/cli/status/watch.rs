@@ -30,7 +30,11 @@ const LEAST: Duration = Duration::from_millis(100);
 const MOST: Duration = Duration::from_secs(24 * 3600);
 
 /// Draws until a signal comes or nobody reads any more. Both are how it is meant to end.
-pub(super) fn run(pause: Duration, json: bool, mut show: impl FnMut() -> Result<Painted, Failure>) -> Outcome {
+pub(super) fn run(
+    pause: Duration,
+    json: bool,
+    mut show: impl FnMut() -> Result<Painted, Failure>,
+) -> Outcome {
     let stop = stop()?;
     let dumb = env::var_os("TERM").is_none_or(|term| term == "dumb");
     let terminal = stdout().is_terminal() && !dumb && !json;

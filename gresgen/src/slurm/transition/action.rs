@@ -71,7 +71,7 @@ pub enum ActionError {
     #[error(transparent)]
     Control(#[from] ControlError),
     /// Jobs are still there.
-    #[error("node {node}: still busy after {seconds} s: {jobs} jobs")]
+    #[error("node {node}: still busy after {seconds} s: {jobs} job{}", if *.jobs == 1 { "" } else { "s" })]
     Busy {
         /// The node.
         node: String,
