@@ -8,8 +8,10 @@ mod changed;
 mod check;
 mod clean;
 mod clear;
+pub mod complete;
 mod draw;
 mod env;
+pub mod examples;
 mod export;
 mod man;
 mod out;
@@ -21,6 +23,7 @@ pub mod progress;
 mod render;
 pub mod report;
 mod run;
+mod schema;
 mod screen;
 mod session;
 mod status;
@@ -30,7 +33,8 @@ pub mod tried;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap_complete::engine::ArgValueCandidates;
 
 use report::Outcome;
 use session::Session;
@@ -62,7 +66,7 @@ pub struct Global {
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Layout of the configuration [default: its `layout:`]
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME", add = ArgValueCandidates::new(complete::layouts))]
     pub layout: Option<String>,
     /// When to use colours; auto: on a terminal that has them, unless NO_COLOR is set
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
@@ -143,13 +147,25 @@ enum Verb {
     Run(run::Args),
     /// Print the variables for the devices this process can open, for a shell to read
     Env,
+    /// Print a JSON Schema: of the configuration, for editors, or of what a verb prints with --json
+    Schema(schema::Args),
     /// Print a completion script for a shell
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Print the manual page
-    Man,
+    /// Print a manual page
+    Man(man::Args),
+}
+
+impl Cli {
+    /// Reads the command line.
+    ///
+    /// # Errors
+    /// clap's, also for `--help` and `--version`.
+    pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Self, clap::Error> {
+        Cli::from_arg_matches(&examples::command().try_get_matches_from(arguments)?)
+    }
 }
 
 /// Runs the program.
@@ -170,8 +186,9 @@ pub fn run(cli: &Cli) -> Outcome {
         Verb::Check(args) => check::run(&session, &cli.global, args),
         Verb::Advise(args) => advise::run(&session, &cli.global, args),
         Verb::Run(args) => run::run(&session, &cli.global, args),
-        Verb::Completions { shell } => out::completions(*shell),
-        Verb::Man => man::run(),
+        Verb::Completions { shell } => complete::script(*shell),
+        Verb::Man(args) => man::run(args),
+        Verb::Schema(args) => schema::run(args),
         Verb::Env => env::run(&session, &cli.global),
     }
 }

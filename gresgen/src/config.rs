@@ -9,7 +9,7 @@
 mod configmap;
 mod cuts;
 mod error;
-mod file;
+pub(crate) mod file;
 mod goals;
 mod select;
 mod slurm;

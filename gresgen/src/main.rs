@@ -3,13 +3,13 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use gresgen::cli::progress::report;
-use gresgen::cli::{self, Cli, Color, tried};
+use gresgen::cli::{self, Cli, Color, complete, tried};
 
 fn main() -> ExitCode {
+    complete::answer();
     Color::of_arguments(std::env::args_os()).set();
-    let outcome = match Cli::try_parse() {
+    let outcome = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli::run(&cli),
         Err(error) => Err(tried::answer(&error).unwrap_or_else(|| error.exit())),
     };

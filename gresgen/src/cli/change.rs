@@ -3,11 +3,13 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use clap_complete::engine::ArgValueCandidates;
+
 use super::changed::Report;
 use super::progress::{Progress, warning};
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
-use super::{Global, out, steps_text};
+use super::{Global, complete, out, steps_text};
 use crate::apply::Wish;
 use crate::apply::lock::Lock;
 use crate::apply::preview::Preview;
@@ -44,7 +46,7 @@ pub(super) struct ChangeArgs {
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(super) struct LeftOut {
     /// Leave out a GPU, by index, UUID, PCI address or model: a dead one, say
-    #[arg(long, value_name = "GPU", value_parser = selector)]
+    #[arg(long, value_name = "GPU", value_parser = selector, add = ArgValueCandidates::new(complete::gpus))]
     pub(super) without: Vec<Selector>,
 }
 

@@ -4,15 +4,14 @@ use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::{self, Path};
 
-use clap::CommandFactory;
 use mig::Demand;
 use mig::shortage::Counted;
 use serde::Serialize;
 
 use super::paint::{Cell, Painted, table as columns};
 use super::progress::message;
-use super::report::{Exit, Failure, Outcome};
-use super::{Cli, clean, screen};
+use super::report::{Exit, Failure};
+use super::{clean, screen};
 use crate::atomic;
 
 /// Prints text, without what a terminal would obey.
@@ -58,14 +57,6 @@ pub(super) fn file(path: &Path, text: &str) -> Result<(), Failure> {
     atomic::replace(&place, text.as_bytes(), 0o644).map_err(failed)?;
     message(format_args!("wrote {}", path.display()));
     Ok(())
-}
-
-/// The completion script of a shell, from the command line's own definition.
-pub(super) fn completions(shell: clap_complete::Shell) -> Outcome {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "gresgen", &mut script);
-    text(&String::from_utf8_lossy(&script))?;
-    Ok(Exit::Ok)
 }
 
 /// `room for 1 x 3g.20gb, 2 x 2g.10gb or 4 x 1g.5gb`, largest first, as lines no longer than a terminal's.

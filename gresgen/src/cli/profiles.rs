@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use clap_complete::engine::ArgValueCandidates;
 use mig::{BOARDS, Board, Certainty, Geometry, Placed, Profile, Spec, room};
 use serde::Serialize;
 
 use super::report::{Exit, Failure, Outcome};
 use super::session::{Only, Session};
-use super::{Global, out};
+use super::{Global, complete, out};
 use crate::config::boards;
 use crate::document::SpecDocument;
 use crate::slurm::cores::ranges;
@@ -20,7 +21,7 @@ pub(super) struct Args {
     #[command(flatten)]
     only: Only,
     /// Any GPU model, by key (a100-40gb) or product name; no driver needed
-    #[arg(long, value_name = "MODEL", conflicts_with = "gpus")]
+    #[arg(long, value_name = "MODEL", conflicts_with = "gpus", add = ArgValueCandidates::new(complete::models))]
     model: Option<String>,
     /// List the models known without a driver
     #[arg(long, conflicts_with_all = ["model", "gpus"])]

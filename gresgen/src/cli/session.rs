@@ -4,10 +4,12 @@ use std::ffi::OsStr;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use super::Global;
+use clap_complete::engine::ArgValueCandidates;
+
 use super::change::selector;
 use super::progress::warning;
 use super::report::{Exit, Failure};
+use super::{Global, complete};
 use crate::apply::intent::Intent;
 use crate::apply::wish::{self, Layout, WishError};
 use crate::config::{Config, Selector};
@@ -204,7 +206,7 @@ impl Session {
 #[derive(Debug, clap::Args)]
 pub(super) struct Only {
     /// Only these GPUs, by index, UUID, PCI address or model
-    #[arg(value_name = "GPU", value_parser = selector)]
+    #[arg(value_name = "GPU", value_parser = selector, add = ArgValueCandidates::new(complete::gpus))]
     pub(super) gpus: Vec<Selector>,
 }
 

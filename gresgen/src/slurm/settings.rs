@@ -4,6 +4,7 @@ mod check;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use check::{Attributes, Fault, Place};
@@ -13,7 +14,7 @@ use super::release::Release;
 use crate::root::Root;
 
 /// Everything a site can say about its Slurm. All of it is optional.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Settings {
     /// Slurm's name of this node, where it is not the short host name.
@@ -23,6 +24,7 @@ pub struct Settings {
     /// How GRES types are spelled.
     pub types: TypeSettings,
     /// Release the files are for, as `22.05`; asked of the installed Slurm when absent.
+    #[schemars(with = "Option<String>")]
     pub release: Option<Release>,
     /// Where files go.
     pub paths: Paths,
@@ -45,7 +47,7 @@ pub struct Settings {
 }
 
 /// Nodes and their attributes in slurm.conf.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct NodeEntry {
     /// Host list, such as `gpu[01-16]`.
@@ -56,16 +58,16 @@ pub struct NodeEntry {
 }
 
 /// Where files go; each replaces a default of [`Root`].
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Paths {
-    /// [`Root::GRES_CONF`]. A site with GRES lines of its own may prefer a file that its gres.conf includes.
+    /// gres.conf, instead of /etc/slurm/gres.conf. A site with GRES lines of its own may prefer a file that its gres.conf includes.
     pub gres_conf: Option<String>,
-    /// [`Root::CGROUP_CONF`].
+    /// cgroup.conf, instead of /etc/slurm/cgroup.conf
     pub cgroup_conf: Option<String>,
-    /// [`Root::NODE_CONF`].
+    /// The node line, instead of /etc/slurm/gresgen-node.conf
     pub node_conf: Option<String>,
-    /// [`Root::PLUGSTACK_CONF`].
+    /// The plugin's line, instead of /etc/slurm/plugstack.conf.d/mig.conf
     pub plugstack_conf: Option<String>,
 }
 
@@ -92,7 +94,7 @@ impl Paths {
 }
 
 /// What billing weights are in proportion to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Billing {
     /// Streaming multiprocessors.
@@ -102,7 +104,7 @@ pub enum Billing {
 }
 
 /// The value of `GresTypes=`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct GresTypes(pub Vec<String>);
 
@@ -113,7 +115,7 @@ impl Default for GresTypes {
 }
 
 /// The SPANK plugin's line.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct PluginSettings {
     /// Its file: a path, or a name that Slurm looks up in PluginDir.
@@ -129,8 +131,18 @@ impl Default for PluginSettings {
 }
 
 /// A value of one word: YAML reads `yes`, `1` and `95.5` as other things than text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Scalar(pub String);
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+pub struct Scalar(#[schemars(with = "Word")] pub String);
+
+/// What YAML may read a word as.
+#[derive(JsonSchema)]
+#[allow(dead_code, reason = "the schema is made of it")]
+#[serde(untagged)]
+enum Word {
+    Text(String),
+    Number(f64),
+    Yes(bool),
+}
 
 impl<'de> Deserialize<'de> for Scalar {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
