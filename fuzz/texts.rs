@@ -254,7 +254,7 @@ fn inventory(place: &Place, input: &[u8]) -> bool {
     let mut settings = Settings::default();
     let root = place.root();
     let release = Release::latest();
-    for billing in [None, Some(gresgen::slurm::settings::Billing::Memory)] {
+    for billing in [None, Some(gresgen::slurm::billing::Rule::Memory.into())] {
         settings.billing = billing;
         let Ok(fresh) = GresTable::new(&inventory, &settings, &Previous::default()) else { return false };
         let known = Previous::of_indexes(&fresh, &indexes);

@@ -13,6 +13,7 @@ mod draw;
 mod env;
 pub mod examples;
 mod export;
+mod gpus;
 mod man;
 mod out;
 mod paint;

@@ -13,9 +13,9 @@ use crate::inventory::Inventory;
 use crate::publish::{present_map, release};
 use crate::root::Root;
 use crate::slurm::conf::Conf;
-use crate::slurm::control::{Config, ControlError, NodeView};
+use crate::slurm::control::{Config, ControlError, NodeView, reservation};
 use crate::slurm::jobs::Given;
-use crate::slurm::transition::{Action, ActionError, Change, Node, Refused, allow, reservation, transition};
+use crate::slurm::transition::{Action, ActionError, Change, Node, Refused, allow, transition};
 use crate::slurm::{GresTable, Release, Settings, attributes, here, hostlist, include, jobs};
 use crate::wait::{self, Ended, Stop};
 

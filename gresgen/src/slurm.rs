@@ -8,6 +8,7 @@ pub mod conf;
 pub mod control;
 pub mod cores;
 pub mod gres;
+pub mod gres_line;
 pub mod hardware;
 pub mod here;
 pub mod hostlist;

@@ -6,6 +6,7 @@ mod beliefs;
 mod boot;
 mod document;
 mod install;
+mod lab;
 mod node;
 mod owners;
 mod packages;

@@ -168,10 +168,11 @@ pub(crate) fn build() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let gresgen = PathBuf::from(env!("CARGO_BIN_EXE_gresgen"));
     let deps = gresgen.with_file_name("deps");
-    let files: [(&Path, &str); 4] = [
+    let files: [(&Path, &str); 5] = [
         (&gresgen, "gresgen"),
         // Built with the workspace: cargo builds no programs of a dependency.
         (&gresgen.with_file_name("nvml-sim-smi"), "nvml-sim-smi"),
+        (&gresgen.with_file_name("lab"), "lab"),
         (&deps.join("libnvml_sim.so"), "libnvml_sim.so"),
         (&deps.join("libspank_mig.so"), "libspank_mig.so"),
     ];

@@ -12,5 +12,6 @@ mod limits;
 mod modes;
 mod soak;
 mod table;
+mod told;
 mod window;
 mod wishes;

@@ -12,6 +12,7 @@ mod document;
 mod errors;
 mod faults;
 mod fixture;
+mod gres_line;
 mod host;
 mod hostlist;
 mod judge;

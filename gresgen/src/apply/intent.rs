@@ -13,6 +13,7 @@ use thiserror::Error;
 use super::target::{Slice, Target};
 use crate::atomic;
 use crate::inventory::{Gpu, Inventory};
+use crate::read;
 use crate::root::Root;
 
 /// What an apply set out from.
@@ -98,7 +99,7 @@ impl Intent {
     /// [`IntentError`] when it is there and cannot be read.
     pub fn load(root: &Root) -> Result<Option<Self>, IntentError> {
         let path = root.path(Root::INTENT);
-        let text = match std::fs::read_to_string(&path) {
+        let text = match read::text(&path, read::MAX_TEXT) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             result => result.map_err(|source| IntentError::Io { path: path.clone(), source })?,
         };

@@ -14,10 +14,11 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
-use rustix::fs::OFlags;
+use rustix::fs::{AtFlags, CWD, OFlags, StatxFlags, statx};
 use thiserror::Error;
 
 use crate::atomic;
+use crate::read;
 use crate::root::Root;
 
 /// Why a lock was not taken.
@@ -173,8 +174,13 @@ fn holder(file: &mut File) -> Option<u32> {
 fn locks(pid: u32, inode: (u64, u64)) -> bool {
     let process = PathBuf::from(format!("/proc/{pid}"));
     let files = std::fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
-    files.filter(|entry| entry.path().metadata().is_ok_and(|s| (s.dev(), s.ino()) == inode)).any(|entry| {
-        let info = std::fs::read_to_string(process.join("fdinfo").join(entry.file_name()));
+    // A file system that does not answer is not asked, whoever has a file of it open.
+    let is = |path: &Path| {
+        let status = statx(CWD, path, AtFlags::STATX_DONT_SYNC, StatxFlags::INO).ok();
+        status.is_some_and(|s| (rustix::fs::makedev(s.stx_dev_major, s.stx_dev_minor), s.stx_ino) == inode)
+    };
+    files.filter(|entry| is(&entry.path())).any(|entry| {
+        let info = read::kernel(process.join("fdinfo").join(entry.file_name()));
         info.is_ok_and(|info| info.lines().any(|line| line.starts_with("lock:")))
     })
 }
@@ -226,7 +232,10 @@ mod tests {
         let error = Lock::node(&root).unwrap_err().to_string();
         assert!(error.ends_with(&format!("held by process {}", std::process::id())), "{error}");
         drop(other);
-        let lock = Lock::node(&root).unwrap();
+        // A process that another test starts has the file open, too, until its exec.
+        let patience = std::time::Duration::from_secs(10);
+        let take = || Lock::node(&root);
+        let lock = crate::wait::until(patience, patience / 1000, &Default::default(), take).unwrap();
         assert_eq!((node_holder(&root), node_holder(&root)), (Some(std::process::id()), node_holder(&root)));
         drop(lock);
     }

@@ -16,8 +16,8 @@ use crate::publish;
 use crate::read;
 use crate::render;
 use crate::root::Root;
-use crate::slurm::control::{Control, ControlError};
-use crate::slurm::hardware::{self, Hardware};
+use crate::slurm::control::{Control, ControlError, host_hardware};
+use crate::slurm::hardware::Hardware;
 use crate::slurm::here;
 use crate::slurm::links::Links;
 use crate::slurm::{GresTable, Names, Settings, gres, hostlist};
@@ -67,7 +67,7 @@ pub fn full(
     if let Some(node) = node {
         facts.slurm = Some(controller(node).map_err(|e| e.to_string()));
         facts.configured = configured(node, settings);
-        facts.host = hardware::of_host().map(|line| Hardware::read(&line));
+        facts.host = host_hardware().map(|line| Hardware::read(&line));
         plugin(&mut facts, settings, root);
     }
     facts
@@ -178,7 +178,7 @@ fn clients(root: &Root, inventory: Option<&Inventory>) -> Vec<Client> {
     let mut named = BTreeSet::new();
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     for process in processes {
-        let Ok(comm) = std::fs::read_to_string(process.path().join("comm")) else { continue };
+        let Ok(comm) = read::kernel(process.path().join("comm")) else { continue };
         // The kernel cuts names to 15 characters.
         let known = COMMANDS.iter().find(|(command, _)| comm.trim_end() == *command);
         let pid = process.file_name().to_string_lossy().into_owned();
@@ -190,7 +190,7 @@ fn clients(root: &Root, inventory: Option<&Inventory>) -> Vec<Client> {
         }
     }
     clients.extend(inventory.into_iter().flat_map(|inventory| others(inventory, &named)));
-    let modeset = std::fs::read_to_string(root.path("/sys/module/nvidia_drm/parameters/modeset"));
+    let modeset = read::kernel(root.path("/sys/module/nvidia_drm/parameters/modeset"));
     if modeset.is_ok_and(|value| value.trim() == "Y") {
         clients.push(Client { name: DRM.0.to_owned(), fix: DRM.1 });
     }
@@ -215,5 +215,5 @@ fn others(inventory: &Inventory, named: &BTreeSet<u32>) -> Vec<Client> {
 
 /// Whether a process has hwloc's OpenCL plugin mapped.
 fn has_opencl(process: &Path) -> bool {
-    std::fs::read_to_string(process.join("maps")).is_ok_and(|maps| maps.contains("hwloc_opencl"))
+    read::kernel(process.join("maps")).is_ok_and(|maps| maps.contains("hwloc_opencl"))
 }

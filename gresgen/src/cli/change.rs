@@ -1,20 +1,17 @@
 //! What `apply`, `clear` and `mode` share: options, the lock, and what is printed.
 
-use std::convert::Infallible;
 use std::time::Duration;
 
-use clap_complete::engine::ArgValueCandidates;
-
 use super::changed::Report;
+use super::gpus::LeftOut;
 use super::progress::{Progress, warning};
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
-use super::{Global, complete, out, steps_text};
+use super::{Global, out, steps_text};
 use crate::apply::Wish;
 use crate::apply::lock::Lock;
 use crate::apply::preview::Preview;
 use crate::apply::steps::Step;
-use crate::config::Selector;
 use crate::node::{Done, Event, Events, Node, Options, Picture};
 use crate::slurm::Settings;
 use crate::wait::Stop;
@@ -40,19 +37,6 @@ pub(super) struct ChangeArgs {
     /// Do not ask slurmctld who holds slices: no job runs on this node
     #[arg(long, conflicts_with = "drain")]
     pub(super) offline: bool,
-}
-
-/// GPUs that a change, or the plan of one, leaves out.
-#[derive(Clone, Debug, Default, clap::Args)]
-pub(super) struct LeftOut {
-    /// Leave out a GPU, by index, UUID, PCI address or model: a dead one, say
-    #[arg(long, value_name = "GPU", value_parser = selector, add = ArgValueCandidates::new(complete::gpus))]
-    pub(super) without: Vec<Selector>,
-}
-
-/// Every text selects something, if not on this node.
-pub(super) fn selector(text: &str) -> Result<Selector, Infallible> {
-    text.parse()
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]

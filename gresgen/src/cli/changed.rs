@@ -90,7 +90,7 @@ impl Report {
         if let Some(reason) = &self.stays_drained {
             text.push_str(&format!("{node}: was drained before ({reason}) and stays so\n"));
         }
-        text.push_str(&left(&self.slurm_pending));
+        text.push_str(&steps_text::left_to_do(&self.slurm_pending));
         out::text(&text)
     }
 }
@@ -102,12 +102,6 @@ pub(super) fn kept(backups: &[PathBuf]) -> String {
         format!("kept the previous {name} as {}\n", backup.display())
     };
     backups.iter().map(line).collect()
-}
-
-/// What is left to do in Slurm, a line each; nothing where nothing is.
-pub(super) fn left(actions: &[String]) -> String {
-    let lines: String = actions.iter().map(|action| format!("  {action}\n")).collect();
-    if actions.is_empty() { lines } else { format!("left to do in Slurm:\n{lines}") }
 }
 
 /// Steps that were done: where the mode waits for a reset, it is all there is.

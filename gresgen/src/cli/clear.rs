@@ -2,7 +2,8 @@
 
 use clap_complete::engine::ArgValueCandidates;
 
-use super::change::{ChangeArgs, run, selector};
+use super::change::{ChangeArgs, run};
+use super::gpus::selector;
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, complete};

@@ -6,9 +6,10 @@ use std::fmt::Write;
 use mig::Profile;
 use serde_json::{Map, Value, json};
 
+use super::gpus::Only;
 use super::progress::warning;
 use super::report::{Exit, Outcome};
-use super::session::{Only, Session};
+use super::session::Session;
 use super::{Global, out};
 use crate::apply::Wish;
 use crate::apply::steps::steps;

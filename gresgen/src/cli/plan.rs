@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::change::{LeftOut, warn};
-use super::changed::left;
+use super::change::warn;
+use super::gpus::LeftOut;
 use super::paint::{Cell, Painted, Role, table};
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
@@ -119,7 +119,7 @@ fn text(prepared: &Prepared, preview: &Preview, blocked: &[String], pending: &[S
     if prepared.fenced {
         let _ = writeln!(text, "{}: takes no new jobs meanwhile", prepared.before.node);
     }
-    text.push(&left(pending));
+    text.push(&steps_text::left_to_do(pending));
     text
 }
 

@@ -6,8 +6,9 @@ use clap_complete::engine::ArgValueCandidates;
 use mig::{BOARDS, Board, Certainty, Geometry, Placed, Profile, Spec, room};
 use serde::Serialize;
 
+use super::gpus::Only;
 use super::report::{Exit, Failure, Outcome};
-use super::session::{Only, Session};
+use super::session::Session;
 use super::{Global, complete, out};
 use crate::config::boards;
 use crate::document::SpecDocument;

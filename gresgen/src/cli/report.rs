@@ -16,8 +16,7 @@ use crate::nvml::{Code, DriverError};
 use crate::publish::PublishError;
 use crate::render::{ContextError, RenderError};
 use crate::site::SiteError;
-use crate::slurm::control::ControlError;
-use crate::slurm::hardware;
+use crate::slurm::control::{ControlError, host_hardware};
 use crate::slurm::here::HereError;
 use crate::slurm::transition::ActionError;
 
@@ -115,7 +114,7 @@ impl Failure {
 
     /// Adds what this host has, for a line of `slurm.nodes`.
     fn with_hardware(self) -> Self {
-        match hardware::of_host() {
+        match host_hardware() {
             Some(line) => self.hint(format!("slurmd -C says of this host: {line}")),
             None => self.hint("slurmd -C prints them on the node: attributes: CPUs=... RealMemory=..."),
         }

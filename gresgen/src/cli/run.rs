@@ -10,7 +10,7 @@ use clap_complete::engine::ArgValueCandidates;
 use mig::Profile;
 use rustix::io::{FdFlags, fcntl_setfd};
 
-use super::change::selector;
+use super::gpus::selector;
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, complete};

@@ -4,17 +4,13 @@ use std::ffi::OsStr;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use clap_complete::engine::ArgValueCandidates;
-
-use super::change::selector;
+use super::Global;
 use super::progress::warning;
 use super::report::{Exit, Failure};
-use super::{Global, complete};
 use crate::apply::intent::Intent;
-use crate::apply::wish::{self, Layout, WishError};
-use crate::config::{Config, Selector};
+use crate::apply::wish::{Layout, WishError};
+use crate::config::Config;
 use crate::devices::boot_id;
-use crate::inventory::Inventory;
 use crate::node::Node;
 use crate::node::chosen::meant;
 use crate::nvml::{Code, Driver, export};
@@ -199,28 +195,6 @@ impl Session {
             }
             here::host_name()
         })
-    }
-}
-
-/// GPUs that a verb shows: all, unless some are named.
-#[derive(Debug, clap::Args)]
-pub(super) struct Only {
-    /// Only these GPUs, by index, UUID, PCI address or model
-    #[arg(value_name = "GPU", value_parser = selector, add = ArgValueCandidates::new(complete::gpus))]
-    pub(super) gpus: Vec<Selector>,
-}
-
-impl Only {
-    /// Leaves the others out of the inventory.
-    ///
-    /// # Errors
-    /// One that the node does not have.
-    pub(super) fn keep(&self, inventory: &mut Inventory) -> Result<(), Failure> {
-        if !self.gpus.is_empty() {
-            let mut meant = wish::meant(inventory, &self.gpus)?.into_iter();
-            inventory.gpus.retain(|_| meant.next().unwrap_or_default());
-        }
-        Ok(())
     }
 }
 

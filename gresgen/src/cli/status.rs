@@ -12,9 +12,10 @@ use device_map::{DeviceMap, Record};
 use mig::{Demand, Placed, Profile, room};
 use serde::Serialize;
 
+use super::gpus::Only;
 use super::paint::Painted;
 use super::report::{Exit, Failure, Outcome};
-use super::session::{Only, Session};
+use super::session::Session;
 use super::{Global, out, picture};
 use crate::apply::intent::Intent;
 use crate::apply::lock::node_holder;

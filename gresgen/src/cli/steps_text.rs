@@ -1,4 +1,5 @@
-//! What a change makes of the GPUs, for a person: in the order in which it is done.
+//! What `plan` and the verbs that change GPUs show alike: what becomes of the GPUs, in the order in which it is done, and what is
+//! left to do.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -132,4 +133,10 @@ fn divided(compute: &[String]) -> String {
     let runs = compute.chunk_by(|a, b| a == b).map(|run| format!("{} x {}", run.len(), run[0]));
     let runs: Vec<String> = runs.collect();
     if runs.is_empty() { String::new() } else { format!(" as {}", runs.join(", ")) }
+}
+
+/// What is left to do in Slurm, a line each; nothing where nothing is.
+pub(super) fn left_to_do(actions: &[String]) -> String {
+    let lines: String = actions.iter().map(|action| format!("  {action}\n")).collect();
+    if actions.is_empty() { lines } else { format!("left to do in Slurm:\n{lines}") }
 }

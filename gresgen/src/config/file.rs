@@ -23,13 +23,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
 use super::select::PciIds;
+use crate::schema::{self, schema_of};
 use crate::slurm::Settings;
 
 /// What the GPUs of nodes are cut into, and what their Slurm has to know.
@@ -132,60 +133,19 @@ struct AmountFields {
     at: Option<Many<u8>>,
 }
 
-/// What the values that are read by hand look like; their schemas are those of these.
-mod shapes {
-    use schemars::JsonSchema;
-
-    use super::AmountFields;
-
-    #[derive(JsonSchema)]
-    #[allow(dead_code, reason = "the schema is made of it")]
-    #[serde(untagged)]
-    pub(super) enum Many<T> {
-        One(T),
-        Several(Vec<T>),
-    }
-
-    #[derive(JsonSchema)]
-    #[allow(dead_code, reason = "the schema is made of it")]
-    #[serde(untagged)]
-    pub(super) enum NumberOrText {
-        Number(u32),
-        Text(String),
-    }
-
-    #[derive(JsonSchema)]
-    #[allow(dead_code, reason = "the schema is made of it")]
-    #[serde(untagged)]
-    pub(super) enum Amount {
-        Count(u32),
-        Places(AmountFields),
-    }
+/// What an [`Amount`] looks like.
+#[derive(JsonSchema)]
+#[allow(dead_code, reason = "the schema is made of it")]
+#[serde(untagged)]
+enum Written {
+    Count(u32),
+    Places(AmountFields),
 }
 
-/// Gives a type the schema of another.
-macro_rules! schema_of {
-    ($type:ty => $shape:ty $(, $generic:ident)?) => {
-        impl$(<$generic: JsonSchema>)? JsonSchema for $type {
-            fn inline_schema() -> bool {
-                true
-            }
-
-            fn schema_name() -> std::borrow::Cow<'static, str> {
-                <$shape>::schema_name()
-            }
-
-            fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-                <$shape>::json_schema(generator)
-            }
-        }
-    };
-}
-
-schema_of!(Many<T> => shapes::Many<T>, T);
-schema_of!(Device => shapes::NumberOrText);
-schema_of!(Filter => shapes::NumberOrText);
-schema_of!(Amount => shapes::Amount);
+schema_of!(Many<T> => schema::Many<T>, T);
+schema_of!(Device => schema::NumberOrText);
+schema_of!(Filter => schema::NumberOrText);
+schema_of!(Amount => Written);
 
 impl<T> Default for Many<T> {
     fn default() -> Self {

@@ -10,6 +10,7 @@ use crate::apply::intent::Intent;
 use crate::apply::wish::WishError;
 use crate::atomic;
 use crate::config::Config;
+use crate::read;
 use crate::root::Root;
 
 /// A choice.
@@ -75,7 +76,7 @@ impl Chosen {
     /// [`ChosenError`] when it is there and cannot be read.
     pub fn load(root: &Root) -> Result<Option<Self>, ChosenError> {
         let path = root.path(Root::CHOSEN);
-        let text = match std::fs::read_to_string(&path) {
+        let text = match read::text(&path, read::MAX_TEXT) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             result => result.map_err(|source| ChosenError::Io { path: path.clone(), source })?,
         };
@@ -131,7 +132,7 @@ fn who() -> String {
     }
     let uid = rustix::process::getuid().as_raw().to_string();
     // The user who logged in, whoever he became since (audit_loginuid(8)); 4294967295 is none, as for services.
-    let login = std::fs::read_to_string("/proc/self/loginuid").unwrap_or_default();
+    let login = read::kernel("/proc/self/loginuid").unwrap_or_default();
     let uid = Some(login.trim()).filter(|id| id.parse().is_ok_and(|id: u32| id != u32::MAX)).unwrap_or(&uid);
     crate::holders::login(uid).unwrap_or_else(|| uid.to_owned())
 }

@@ -22,8 +22,8 @@
 use std::time::Duration;
 
 use crate::site::{OURS, Site, SiteError, is_ours};
-use crate::slurm::control::Control;
-use crate::slurm::transition::{Action, reservation};
+use crate::slurm::control::{Control, reservation};
+use crate::slurm::transition::Action;
 use crate::wait::Stop;
 
 /// The fence of one change.

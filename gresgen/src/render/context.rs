@@ -9,7 +9,7 @@ use crate::inventory::Inventory;
 use crate::root::Root;
 use crate::slurm::billing::{BillingError, Weights};
 use crate::slurm::hostlist;
-use crate::slurm::names::{Clash, clashes};
+use crate::slurm::names::{Clash, NameError, clashes};
 use crate::slurm::release::CgroupKey;
 use crate::slurm::{GresTable, Release, Settings};
 use build::{Fold, NodeLines, cgroup, node, plugin};
@@ -131,6 +131,9 @@ pub enum ContextError {
     /// Two types of the cluster that Slurm takes for one.
     #[error(transparent)]
     Clash(#[from] Clash),
+    /// A name that the settings make and Slurm cannot hold.
+    #[error(transparent)]
+    Name(#[from] NameError),
     /// A text in `slurm.nodes` that is no host list.
     #[error("slurm.nodes: {0}")]
     Hostlist(#[from] hostlist::HostlistError),

@@ -1,8 +1,12 @@
 //! Billing weights of types.
 
+mod rule;
+
 use std::collections::BTreeMap;
 
-use super::settings::Billing;
+pub use rule::{Billing, Rule, Scale, Weight};
+
+use super::names::Names;
 use crate::inventory::{Compute, Gpu, Instance};
 
 /// Why a type has no weight.
@@ -10,7 +14,8 @@ use crate::inventory::{Compute, Gpu, Instance};
 pub enum BillingError {
     /// The driver, or the table of the board, gives no figure.
     #[error(
-        "GRES type {gres_type}: the driver gives no {what} of it or of its whole GPU; set slurm.billing to the other one, or leave it out"
+        "GRES type {gres_type}: the driver gives no {what} of it or of its whole GPU; set slurm.billing to another rule, or \
+         leave it out"
     )]
     Unknown {
         /// The type.
@@ -18,31 +23,41 @@ pub enum BillingError {
         /// What is missing.
         what: &'static str,
     },
+    /// A model that the site gives no weight.
+    #[error("GRES type {gres_type}: slurm.billing.{key} has no weight of {model}; add it")]
+    Model {
+        /// The type.
+        gres_type: String,
+        /// `gpu` or `slice`.
+        key: &'static str,
+        /// Product name.
+        model: String,
+    },
     /// The same type on unlike GPUs.
     #[error(
-        "GRES type {gres_type}: weighs {} on one GPU and {} on another; \
-         tell them apart by \"{{model}}_{{profile}}\" in slurm.types.pattern", thousandths(*.first), thousandths(*.second)
+        "GRES type {gres_type}: weighs {first} on one GPU and {second} on another; \
+         tell them apart by \"{{model}}_{{profile}}\" in slurm.types.pattern"
     )]
     Ambiguous {
         /// The type.
         gres_type: String,
-        /// One weight, in thousandths of a GPU.
-        first: u32,
+        /// One weight.
+        first: Weight,
         /// Another.
-        second: u32,
+        second: Weight,
     },
 }
 
-/// Weights by type, in thousandths of a whole GPU.
+/// Weights by type.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Weights(BTreeMap<String, u32>);
+pub struct Weights(BTreeMap<String, Weight>);
 
 impl Weights {
     /// Notes the weight of one more device.
     ///
     /// # Errors
     /// [`BillingError::Ambiguous`] when the type already weighs something else.
-    pub fn add(&mut self, gres_type: &str, weight: u32) -> Result<(), BillingError> {
+    pub fn add(&mut self, gres_type: &str, weight: Weight) -> Result<(), BillingError> {
         match *self.0.entry(gres_type.to_owned()).or_insert(weight) {
             first if first == weight => Ok(()),
             first => Err(BillingError::Ambiguous { gres_type: gres_type.to_owned(), first, second: weight }),
@@ -52,43 +67,97 @@ impl Weights {
     /// The value of `TRESBillingWeights=`; empty without weights.
     pub fn line(&self) -> String {
         let weights: Vec<String> =
-            self.0.iter().map(|(name, weight)| format!("GRES/gpu:{name}={}", thousandths(*weight))).collect();
+            self.0.iter().map(|(name, weight)| format!("{PREFIX}{name}={weight}")).collect();
         weights.join(",")
     }
 }
 
-/// Share of a device in its GPU, in thousandths: of what the largest GPU instance has, so that one filling the
-/// GPU weighs as much as the whole GPU.
+/// What a weight of a type begins with.
+const PREFIX: &str = "GRES/gpu:";
+
+/// Weights of GPU types in a value of `TRESBillingWeights=`, in its order, each as it is spelled there. Slurm ignores the
+/// case of TRES (src/common/slurm_protocol_defs.c, `slurm_get_tres_weight_array`).
+pub fn read_line(line: &str) -> impl Iterator<Item = (&str, &str)> {
+    line.split(',').filter_map(|entry| {
+        let (name, weight) = entry.trim().split_once('=')?;
+        let is_gpu = name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX));
+        is_gpu.then(|| (&name[PREFIX.len()..], weight))
+    })
+}
+
+/// Weight of a device: its part of its GPU by the site's rules, times the weight of the GPU. The part is of what the
+/// largest GPU instance has, so that one filling the GPU weighs as much as the whole GPU.
 ///
 /// # Errors
-/// [`BillingError::Unknown`].
-pub fn share(
+/// [`BillingError`].
+pub fn weight(
     gres_type: &str,
-    by: Billing,
+    billing: &Billing,
+    names: &Names<'_>,
     gpu: &Gpu,
     device: Option<(&Instance, &Compute)>,
-) -> Result<u32, BillingError> {
-    let Some((instance, compute)) = device else { return Ok(1000) };
+) -> Result<Weight, BillingError> {
+    let scale = |key: &'static str, scale: &Scale| match scale {
+        Scale::All(weight) => Ok(*weight),
+        Scale::ByModel(models) => {
+            let known = models.get(&gpu.model).or_else(|| models.get(&names.model(&gpu.model)));
+            let model = gpu.model.clone();
+            known.copied().ok_or_else(|| BillingError::Model { gres_type: gres_type.to_owned(), key, model })
+        }
+    };
+    let whole = scale("gpu", &billing.gpu)?;
+    let Some((instance, compute)) = device else { return Ok(whole) };
+    let mut most = Weight(0);
+    for rule in &billing.by {
+        let weight = match (rule, &billing.slice) {
+            (Rule::Flat, Some(slice)) => scale("slice", slice)?,
+            _ => {
+                let (part, of, what) = part(*rule, gpu, instance, compute);
+                let scaled = part.zip(of).and_then(|(part, of)| times(whole, part, of));
+                scaled.ok_or_else(|| BillingError::Unknown { gres_type: gres_type.to_owned(), what })?
+            }
+        };
+        most = most.max(weight);
+    }
+    Ok(most)
+}
+
+/// What the device has, of how much, and the name of that. Compute instances share the memory of their GPU instance:
+/// each is billed its compute share of it.
+fn part(
+    rule: Rule,
+    gpu: &Gpu,
+    instance: &Instance,
+    compute: &Compute,
+) -> (Option<u64>, Option<u64>, &'static str) {
     let spec = gpu.geometry.spec(instance.placed);
     let largest = gpu.geometry.specs.iter().max_by_key(|s| s.size);
-    let (part, whole, what) = match by {
-        Billing::Sms => {
+    let (slices, of) = (u64::from(compute.profile.compute_slices()), u64::from(spec.profile.slices()));
+    match rule {
+        Rule::Sms => {
             let whole = largest.and_then(|s| s.sms).map(u64::from);
             (sms(gpu, instance, compute).map(u64::from), whole, "SM count")
         }
-        // Compute instances share the memory of their GPU instance: each is billed its compute share of it.
-        Billing::Memory => {
-            let (slices, of) = (compute.profile.compute_slices(), spec.profile.slices());
-            let part = spec.memory_mib.and_then(|mib| mib.checked_mul(slices.into())?.checked_div(of.into()));
+        Rule::Memory => {
+            let part = spec.memory_mib.and_then(|mib| mib.checked_mul(slices)?.checked_div(of));
             (part, largest.and_then(|s| s.memory_mib), "memory size")
         }
-    };
-    // Figures of inventories are what their senders say: nothing divides by them, or multiplies, unchecked.
-    let share = part.zip(whole).and_then(|(part, whole)| {
-        let rounded = (u128::from(part) * 1000 + u128::from(whole) / 2).checked_div(whole.into())?;
-        u32::try_from(rounded).ok()
-    });
-    share.ok_or(BillingError::Unknown { gres_type: gres_type.to_owned(), what })
+        Rule::Slices => {
+            (Some(slices), largest.map(|s| s.profile.slices().into()), "number of compute slices")
+        }
+        // The share of a compute instance need not be whole slices: both sides are times the slices it is a share of.
+        Rule::MemorySlices | Rule::Flat => {
+            let whole = largest.map(|s| u64::from(s.size) * of);
+            (Some(u64::from(spec.size) * slices), whole, "number of memory slices")
+        }
+    }
+}
+
+/// `part` of `of` parts of a weight, rounded. Figures of inventories are what their senders say: nothing divides by
+/// them, or multiplies, unchecked.
+fn times(weight: Weight, part: u64, of: u64) -> Option<Weight> {
+    let product = u128::from(part).checked_mul(weight.0.into())?.checked_add(u128::from(of) / 2)?;
+    u64::try_from(product.checked_div(of.into())?).ok().map(Weight)
 }
 
 /// SMs of a compute instance; `None` when unknown.
@@ -98,9 +167,4 @@ pub fn sms(gpu: &Gpu, instance: &Instance, compute: &Compute) -> Option<u32> {
         None => spec.sms,
         Some(slices) => spec.compute.iter().find(|c| c.slices == slices).and_then(|c| c.sms),
     }
-}
-
-/// `0.143` from 143.
-fn thousandths(weight: u32) -> String {
-    format!("{}.{:03}", weight / 1000, weight % 1000)
 }

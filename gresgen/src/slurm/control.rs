@@ -10,6 +10,7 @@ mod listing;
 mod node;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 pub use command::use_configuration;
 pub use devices::Devices;
@@ -17,7 +18,6 @@ pub use listing::Listing;
 pub use node::{NodeView, gpus};
 
 use super::release::{Release, UnknownRelease};
-use super::transition::reservation;
 pub(super) use command::within;
 use command::{answer, run};
 
@@ -265,6 +265,20 @@ pub fn installed_release() -> Result<Release, ControlError> {
         .or_else(|_| run("slurmctld", &["-V"]))
         .or_else(|_| run("scontrol", &["--version"]))?;
     Ok(text.parse::<Release>()?)
+}
+
+/// What `slurmd -C` prints about this host, behind the name: `CPUs=64 Boards=1 … RealMemory=515000`. `None` where it is
+/// not installed, or says nothing in time.
+pub fn host_hardware() -> Option<String> {
+    // Advice is not worth waiting for.
+    let text = within(Duration::from_secs(5), "slurmd", &["-C"], "").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("NodeName="))?;
+    Some(line.split_once(' ')?.1.trim().to_owned())
+}
+
+/// Name of the reservation of ours on a node.
+pub fn reservation(node: &str) -> String {
+    format!("gresgen-{node}")
 }
 
 /// `scontrol show config` as keys and values.

@@ -215,7 +215,8 @@ impl<'a> Names<'a> {
         TypeName::new(&if self.0.safe { safe(&name) } else { name })
     }
 
-    fn model(&self, product: &str) -> String {
+    /// The model name that types of a product have.
+    pub fn model(&self, product: &str) -> String {
         self.0.models.get(product).cloned().unwrap_or_else(|| model(product))
     }
 }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 pub use check::{Attributes, Fault, Place};
 
+use super::billing::Billing;
 use super::names::TypeSettings;
 use super::release::Release;
 use crate::root::Root;
@@ -28,7 +29,7 @@ pub struct Settings {
     pub release: Option<Release>,
     /// Where files go.
     pub paths: Paths,
-    /// What billing weights of types are in proportion to.
+    /// How types are billed.
     pub billing: Option<Billing>,
     /// Whether accounting by GRES type is wanted. slurmctld ends at once on such TRES without slurmdbd
     /// ("slurmdbd is required to run with TRES gres/gpu", seen on 22.05.8), so it is off unless asked for.
@@ -91,16 +92,6 @@ impl Paths {
     pub fn plugstack_conf(&self) -> &str {
         self.plugstack_conf.as_deref().unwrap_or(Root::PLUGSTACK_CONF)
     }
-}
-
-/// What billing weights are in proportion to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Billing {
-    /// Streaming multiprocessors.
-    Sms,
-    /// Memory.
-    Memory,
 }
 
 /// The value of `GresTypes=`.

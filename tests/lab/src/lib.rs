@@ -33,6 +33,7 @@ mod job;
 mod namespace;
 mod options;
 mod output;
+pub mod playground;
 mod release;
 pub mod rootfs;
 mod simulated;

@@ -14,7 +14,7 @@ use crate::slurm::hostlist;
 use crate::slurm::links::Links;
 use crate::slurm::release::CgroupKey;
 use crate::slurm::settings::{Attributes, NodeEntry};
-use crate::slurm::{GresTable, Release, Settings};
+use crate::slurm::{GresTable, Names, Release, Settings};
 
 /// A MIG device: its compute instance, in its GPU instance.
 type Slice<'a> = (&'a Instance, &'a Compute);
@@ -64,12 +64,14 @@ pub(super) fn node(
         Some(link) => root.path(link).display().to_string(),
         None => file.display().to_string(),
     };
+    let names = Names::new(&settings.types)?;
     let mut devices = Vec::with_capacity(table.records.len());
     for (record, index) in table.records.iter().zip(0..) {
         // A table made from this inventory names nothing else.
         let Some(&(gpu, slice)) = found.get(record.uuid.as_str()) else { continue };
-        if let Some(by) = settings.billing {
-            weights.add(&record.gres_type, billing::share(&record.gres_type, by, gpu, slice)?)?;
+        if let Some(billing) = &settings.billing {
+            let weight = billing::weight(&record.gres_type, billing, &names, gpu, slice)?;
+            weights.add(&record.gres_type, weight)?;
         }
         let files = record.files.iter().map(|f| path(&f.path)).collect();
         devices.push(device(index, record, gpu, slice, files));

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::slurm::control::{Control, ControlError, within};
+use crate::slurm::control::{Control, ControlError, reservation, within};
 use crate::wait::{self, Ended, Stop};
 
 /// One thing to do.
@@ -166,11 +166,6 @@ impl Action {
         within(limit.max(UNIT), command, &arguments, "")?;
         Ok(())
     }
-}
-
-/// Name of the reservation of ours on a node.
-pub fn reservation(node: &str) -> String {
-    format!("gresgen-{node}")
 }
 
 /// States of a node that slurmctld waits to hear from.
