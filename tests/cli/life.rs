@@ -453,16 +453,32 @@ fn the_command_line_describes_itself() {
     let node = Node::new("a30-24gb");
     snapshot("help", &node.run(&["--help"]).snapshot());
     assert!(node.ok(&["completions", "bash"]).contains("_gresgen"));
-    let page = node.ok(&["man"]);
-    assert!(page.contains(".TH GRESGEN 1"));
-    for part in [
-        ".SS apply\n",
-        "\\-\\-drain[=<DURATION>]",
-        ".SS \"run <SLICE> <COMMAND>...\"",
-        ".SH \"EXIT STATUS\"",
-        "/etc/gresgen/config.yaml",
-    ] {
-        assert!(page.contains(part), "{part}:\n{page}");
+    let pages: [(&[&str], &str, &[&str]); 3] = [
+        (
+            &["man"],
+            ".TH GRESGEN 1",
+            &[
+                ".SS apply\n",
+                "\\-\\-drain[=<DURATION>]",
+                ".SS \"run <SLICE> <COMMAND>...\"",
+                ".SH \"EXIT STATUS\"",
+                "/etc/gresgen/config.yaml",
+                ".SH ENVIRONMENT",
+                ".SH EXAMPLES",
+            ],
+        ),
+        (
+            &["man", "gresgen.yaml"],
+            ".TH GRESGEN.YAML 5",
+            &[".SS mig\\-configs\n", "plugstack\\-conf", ".EX\nversion: v1\n"],
+        ),
+        (&["man", "spank_mig"], ".TH SPANK_MIG 8", &[".SS Arguments\n", "\\fBon_unresolved=fail|warn\\fR"]),
+    ];
+    for (arguments, title, parts) in pages {
+        let page = node.ok(arguments);
+        for part in [title].iter().chain(parts) {
+            assert!(page.contains(part), "{part}:\n{page}");
+        }
     }
     snapshot("profiles", &node.run(&["profiles", "--model", "rtx-pro-6000-blackwell-96gb"]).snapshot());
 }

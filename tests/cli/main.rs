@@ -2,9 +2,11 @@
 
 mod advise;
 mod errors;
+mod examples;
 mod life;
 mod models;
 mod moments;
 mod node;
 mod planned;
 mod shared;
+mod terminal;

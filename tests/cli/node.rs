@@ -38,6 +38,11 @@ impl Node {
         self.write("etc/gresgen/config.yaml", &format!("version: v1\nmig-configs:\n  test:\n{entries}"));
     }
 
+    /// Its GPUs, as for `--simulate`.
+    pub(crate) fn gpus(&self) -> &str {
+        &self.gpus
+    }
+
     pub(crate) fn path(&self, path: &str) -> PathBuf {
         self.root.path().join(path)
     }

@@ -71,7 +71,7 @@ fn every_verb_and_option_is_described() {
 fn every_global_option_is_described() {
     let help = help(&["status"]);
     let global = options(help.split("Global options:").nth(1).unwrap());
-    assert_eq!(global.len(), 8, "{global:?}");
+    assert_eq!(global.len(), 9, "{global:?}");
     assert_eq!(keys(section(&reference(), "## Global options")), global);
 }
 

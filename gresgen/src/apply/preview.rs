@@ -1,5 +1,6 @@
 //! What a change means for each GPU, as data: the same for `plan`, for `apply`'s summary and for JSON.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use mig::{Placed, Profile};
@@ -9,7 +10,7 @@ use super::target::Slice;
 use crate::inventory::{Gpu, Inventory};
 
 /// A change of a node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Preview {
     /// Whether anything changes.
     pub changed: bool,
@@ -18,7 +19,7 @@ pub struct Preview {
 }
 
 /// A change of one GPU.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct GpuPreview {
     /// NVML index.
     pub gpu: u32,
@@ -31,7 +32,7 @@ pub struct GpuPreview {
 }
 
 /// What becomes of one GPU instance.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Row {
     /// What is done.
     pub action: Action,
@@ -48,7 +49,7 @@ pub struct Row {
 }
 
 /// What is done to a GPU instance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
     /// It goes.

@@ -243,7 +243,7 @@ fn bugs(facts: &Facts, slurm: &SlurmFacts) -> Vec<Link> {
     }
     if !release.types_gpus_per_task() && !slurm.types.is_empty() {
         let what = "a typed --gpus-per-task gives tasks other devices than they ask for, without a word";
-        let fix = "refuse it in a job_submit plugin, as mig_guard.lua of /usr/share/doc/gresgen does; --gres with --gpu-bind \
+        let fix = "refuse it in a job_submit plugin, as /usr/share/gresgen/mig_guard.lua does; --gres with --gpu-bind \
                    works";
         links.push(Link::warn(NAME, what, fix));
     }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::report::{Exit, Failure};
@@ -11,7 +12,7 @@ use crate::apply::steps::Step;
 use crate::node::Done;
 
 /// What `--json` says of a change.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct Report {
     changed: bool,
     preview: Preview,

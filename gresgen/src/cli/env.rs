@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use device_map::{DeviceMap, Record};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::report::{Exit, Failure, Outcome};
@@ -14,8 +15,8 @@ use super::session::Session;
 use super::{Global, out};
 use crate::root::Root;
 
-#[derive(Serialize)]
-struct Variables {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Variables {
     #[serde(rename = "CUDA_VISIBLE_DEVICES")]
     cuda: String,
     #[serde(rename = "NVIDIA_VISIBLE_DEVICES")]

@@ -101,7 +101,7 @@ fn page() -> std::io::Result<Vec<u8>> {
     man.render_name_section(&mut page)?;
     let mut roff = Roff::new();
     roff.control("SH", ["SYNOPSIS"]);
-    roff.text([bold("gresgen"), roman(" [OPTIONS] VERB [ARGUMENTS]")]);
+    roff.text([bold("gresgen"), roman(" [OPTIONS] COMMAND [ARGUMENTS]")]);
     roff.control("SH", ["COMMANDS"]);
     command.get_subcommands().filter(|verb| verb.get_name() != "help").for_each(|v| verb(&mut roff, v));
     roff.control("SH", ["GLOBAL OPTIONS"]);
@@ -128,13 +128,10 @@ fn page() -> std::io::Result<Vec<u8>> {
     Ok(page)
 }
 
-/// The day of this release: the newest heading of CHANGELOG.md, `## VERSION - DATE`, ends with it.
+/// The day of this release: the newest heading of CHANGELOG.md that has one, `## VERSION - DATE`, ends with it.
 fn release_date() -> &'static str {
-    let mut lines = include_str!("../../../CHANGELOG.md").lines();
-    lines
-        .find(|line| line.starts_with("## "))
-        .and_then(|heading| heading.split(" - ").nth(1))
-        .unwrap_or_default()
+    let headings = include_str!("../../../CHANGELOG.md").lines().filter(|line| line.starts_with("## "));
+    headings.filter_map(|heading| heading.split(" - ").nth(1)).next().unwrap_or_default()
 }
 
 fn verb(roff: &mut Roff, verb: &Command) {

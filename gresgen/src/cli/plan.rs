@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::change::warn;
@@ -34,8 +35,8 @@ pub(super) struct Args {
 }
 
 /// What `--json` says.
-#[derive(Serialize)]
-struct Report<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Report<'a> {
     /// Whether GPUs or files become others.
     changed: bool,
     gpus: &'a [GpuPreview],

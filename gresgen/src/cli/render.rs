@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::changed::kept;
@@ -40,8 +41,8 @@ pub(super) struct Args {
 }
 
 /// What `--json` says of a render.
-#[derive(Serialize)]
-struct Report {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Report {
     changed: bool,
     files: Vec<PathBuf>,
     backups: Vec<PathBuf>,

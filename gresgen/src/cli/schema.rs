@@ -3,8 +3,9 @@
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 
-use super::out;
 use super::report::{Exit, Outcome};
+use super::{changed, env, out, plan, render};
+use crate::check::Link;
 use crate::config::file::Document;
 
 /// Options of the verb.
@@ -19,6 +20,16 @@ pub(super) struct Args {
 enum What {
     /// The configuration
     Config,
+    /// What plan prints with --json
+    Plan,
+    /// What apply, clear and mode print
+    Apply,
+    /// What render prints
+    Render,
+    /// What check prints
+    Check,
+    /// What env prints
+    Env,
 }
 
 /// Where editors find the schema of the configuration once `make install` has been there.
@@ -27,6 +38,11 @@ const CONFIG: &str = "/usr/share/gresgen/config.schema.json";
 pub(super) fn run(args: &Args) -> Outcome {
     let schema = match args.what {
         What::Config => config(),
+        What::Plan => printed::<plan::Report<'_>>(),
+        What::Apply => printed::<changed::Report>(),
+        What::Render => printed::<render::Report>(),
+        What::Check => printed::<Vec<Link>>(),
+        What::Env => printed::<env::Variables>(),
     };
     out::json(&schema)?;
     Ok(Exit::Ok)
@@ -37,6 +53,11 @@ fn config() -> Schema {
     schema.insert("$id".to_owned(), format!("file://{CONFIG}").into());
     schema.insert("title".to_owned(), "Configuration of gresgen".into());
     schema
+}
+
+/// What a verb prints. A later release may print more.
+fn printed<T: JsonSchema>() -> Schema {
+    of::<T>(SchemaSettings::draft2020_12().for_serialize())
 }
 
 fn of<T: JsonSchema>(settings: SchemaSettings) -> Schema {
