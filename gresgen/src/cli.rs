@@ -14,7 +14,10 @@ mod env;
 pub mod examples;
 mod export;
 mod gpus;
+mod history;
+mod init;
 mod man;
+mod metrics;
 mod out;
 mod paint;
 mod picture;
@@ -30,6 +33,7 @@ mod session;
 mod status;
 mod steps_text;
 pub mod tried;
+mod waits;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -124,8 +128,12 @@ impl Color {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Write a first configuration from what is there, and the edits of Slurm's files that go with it
+    Init(init::Args),
     /// Show GPUs, their slices, who uses them and what could still be created
     Status(status::Args),
+    /// Show what was changed on this node, by whom and when
+    History(history::Args),
     /// List the profiles of the GPUs present, or of any model
     Profiles(profiles::Args),
     /// Show what apply would change, and why
@@ -146,10 +154,12 @@ enum Verb {
     Advise(advise::Args),
     /// Run a command on a free slice
     Run(run::Args),
-    /// Print the variables for the devices this process can open, for a shell to read
-    Env,
     /// Print a JSON Schema: of the configuration, for editors, or of what a verb prints with --json
     Schema(schema::Args),
+    /// Print the variables for the devices this process can open, or a job has, for a shell to read
+    Env(env::Args),
+    /// Print what Prometheus is to know of the node
+    Metrics(metrics::Args),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -176,6 +186,8 @@ impl Cli {
 pub fn run(cli: &Cli) -> Outcome {
     let session = Session::new(&cli.global)?;
     match &cli.verb {
+        Verb::Init(args) => init::run(&session, &cli.global, args),
+        Verb::History(args) => history::run(&session, &cli.global, args),
         Verb::Status(args) => status::run(&session, &cli.global, args),
         Verb::Profiles(args) => profiles::run(&session, &cli.global, args),
         Verb::Plan(args) => plan::run(&session, &cli.global, args),
@@ -190,7 +202,8 @@ pub fn run(cli: &Cli) -> Outcome {
         Verb::Completions { shell } => complete::script(*shell),
         Verb::Man(args) => man::run(args),
         Verb::Schema(args) => schema::run(args),
-        Verb::Env => env::run(&session, &cli.global),
+        Verb::Env(args) => env::run(&session, &cli.global, args),
+        Verb::Metrics(args) => metrics::run(&session, &cli.global, args),
     }
 }
 

@@ -14,6 +14,7 @@ mod goals;
 mod select;
 mod slurm;
 pub mod snippet;
+pub mod written;
 mod yaml;
 
 use device_map::MAX_RECORDS;
@@ -37,6 +38,8 @@ pub struct Config {
     labels: Vec<Label>,
     /// The `slurm:` section.
     pub slurm: Settings,
+    /// The `hooks:` section.
+    pub hooks: crate::hooks::Settings,
 }
 
 /// One label of `mig-configs`.
@@ -94,7 +97,7 @@ impl Config {
         });
         let labels: Vec<Label> = labels.collect::<Result<_, _>>()?;
         let layout = document.layout.map(|l| (l.value, l.defined.into()));
-        let config = Config { source, layout, labels, slurm: document.slurm };
+        let config = Config { source, layout, labels, slurm: document.slurm, hooks: document.hooks };
         if let Some((layout, mark)) = &config.layout {
             config.find(layout, *mark)?;
         }

@@ -22,13 +22,14 @@ use std::time::Duration;
 use crate::config::Selector;
 use crate::files::Kind;
 use crate::holders;
+use crate::hooks::Hooks;
 use crate::inventory::{Gpu, Inventory};
 use crate::nvml::{Driver, DriverError};
 use crate::root::Root;
 use crate::site::{Occupied, Seen, Site};
 use crate::slurm::Settings;
 
-pub use carry_out::{Done, Event, Events};
+pub use carry_out::{Done, Event, Events, Waiting};
 pub use files::{FileChange, Write};
 pub use prepared::{Blocked, Prepared};
 
@@ -63,13 +64,19 @@ pub struct Options<'a> {
     pub tell_slurm: bool,
     /// Whether only the files of a boot are written.
     pub boot: bool,
+    /// What is done around the change, where anything is.
+    pub hooks: Option<&'a Hooks>,
 }
 
 impl Options<'_> {
     /// Whether files of this kind are written. A boot never writes the node line: what slurmctld is told changes by
     /// an apply alone.
-    fn writes(&self, kind: Kind) -> bool {
-        !self.boot || matches!(kind, Kind::GresConf | Kind::DeviceMap)
+    fn writes(&self, kind: Kind, site: &Site<'_>) -> bool {
+        match kind {
+            Kind::DeviceMap => true,
+            Kind::GresConf => site.in_slurm,
+            _ => site.in_slurm && !self.boot,
+        }
     }
 }
 
@@ -108,6 +115,11 @@ impl Node<'_> {
         let (mut inventory, _) = self.inventory(options)?;
         self.annotate(&mut inventory, &self.site.given());
         Ok(inventory)
+    }
+
+    /// Whether files of the site are taken over: because of what was asked, or because the configuration says so.
+    fn adopts(&self, options: &Options<'_>) -> bool {
+        options.adopt || self.settings.adopt
     }
 
     fn annotate(&self, inventory: &mut Inventory, given: &Occupied) {

@@ -13,6 +13,7 @@ pub mod hardware;
 pub mod here;
 pub mod hostlist;
 pub mod include;
+pub mod job_devices;
 pub mod jobs;
 pub mod lines;
 pub mod links;

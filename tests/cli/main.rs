@@ -1,8 +1,12 @@
 //! `gresgen` as a process on simulated GPUs: what it does, what it says, how it ends.
 
 mod advise;
+mod alone;
 mod errors;
 mod examples;
+mod history;
+mod hooks;
+mod init;
 mod life;
 mod models;
 mod moments;
@@ -10,3 +14,4 @@ mod node;
 mod planned;
 mod shared;
 mod terminal;
+mod waits;

@@ -92,6 +92,18 @@ fn known(place: &str) -> BTreeSet<String> {
     list.split(", ").map(str::to_owned).collect()
 }
 
+/// gresgen refuses arguments of the plugin that it does not know.
+#[test]
+fn every_argument_of_the_plugin_is_known() {
+    let text = std::fs::read_to_string(checkout().join("docs/plugin.md")).unwrap();
+    let place = "version: v1\nslurm: {plugin: {arguments: {zzzzzz: 1}}}\n";
+    let error = Config::parse("c", place).unwrap_err().to_string();
+    let known = error.split("no such argument, only ").nth(1).and_then(|rest| rest.lines().next());
+    let known: BTreeSet<String> =
+        known.unwrap_or_else(|| panic!("{error}")).split(", ").map(str::to_owned).collect();
+    assert_eq!(keys(section(&text, "### Arguments")), known);
+}
+
 #[test]
 fn every_key_of_the_configuration_is_described() {
     let text = reference();
@@ -99,6 +111,7 @@ fn every_key_of_the_configuration_is_described() {
         ("## Configuration", "zzz: 1"),
         ("### mig-configs", "mig-configs: {a: [{zzz: 1}]}"),
         ("### slurm", "slurm: {zzz: 1}"),
+        ("### hooks", "hooks: {zzz: 1}"),
         ("#### slurm.nodes", "slurm: {nodes: [{zzz: 1}]}"),
         ("#### slurm.types", "slurm: {types: {zzz: 1}}"),
         ("#### slurm.paths", "slurm: {paths: {zzz: 1}}"),

@@ -79,6 +79,12 @@ pub(crate) fn check(
                 probe.job_gpus.iter().flat_map(|list| list.split(',')).filter_map(|index| index.parse().ok());
             let job: BTreeSet<usize> = if script { job.collect() } else { BTreeSet::new() };
             told == job
+        } else if case.arguments.contains("_gpu:") {
+            // Tasks are bound by hand, and to some of the step's devices: it has the others all the same.
+            let granted =
+                case.arguments.split("--gres=gpu:1g.5gb:").nth(1).and_then(|text| text.chars().next());
+            told.is_superset(&all)
+                && Some(told.len()) == granted.and_then(|digit| digit.to_digit(10)).map(|n| n as usize)
         } else {
             told == all
         };
@@ -96,9 +102,9 @@ fn files(lab: &Lab, node: &str, exporter: &str) -> BTreeMap<String, String> {
     said.lines().filter_map(|line| line.split_once(' ')).map(|(n, t)| (n.to_owned(), t.to_owned())).collect()
 }
 
-/// Only the holder of the first device is left, a second after the case at most.
+/// Only the holder of the first device is left, a second after the case's jobs have ended at most.
 pub(crate) fn check_end(lab: &Lab, layouts: &[&Layout], holder: JobId) -> Result<(), String> {
-    let ended = Instant::now();
+    let mut ended: Option<Instant> = None;
     loop {
         let left: Vec<_> = layouts
             .iter()
@@ -108,8 +114,14 @@ pub(crate) fn check_end(lab: &Lab, layouts: &[&Layout], holder: JobId) -> Result
         if left.is_empty() {
             return Ok(());
         }
-        if ended.elapsed() > GONE {
+        if ended.is_some_and(|ended| ended.elapsed() > GONE) {
             return Err(format!("still told of {left:?}"));
+        }
+        // srun and sbatch are back when the job has ended, salloc before.
+        let running =
+            lab.run(&["squeue", "-h", "-o", "%A", "-t", "R,CG"]).map_err(|error| error.to_string())?;
+        if ended.is_none() && running.stdout.lines().all(|job| job == holder.to_string()) {
+            ended = Some(Instant::now());
         }
         std::thread::sleep(Duration::from_millis(20));
     }

@@ -1,17 +1,19 @@
 //! What `apply`, `clear` and `mode` share: options, the lock, and what is printed.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::changed::Report;
 use super::gpus::LeftOut;
-use super::progress::{Progress, warning};
+use super::progress::{Progress, message, warning};
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, out, steps_text};
 use crate::apply::Wish;
-use crate::apply::lock::Lock;
+use crate::apply::lock::{Lock, show_to_users};
 use crate::apply::preview::Preview;
 use crate::apply::steps::Step;
+use crate::hooks::Hooks;
 use crate::node::{Done, Event, Events, Node, Options, Picture};
 use crate::slurm::Settings;
 use crate::wait::Stop;
@@ -32,6 +34,9 @@ pub(super) struct ChangeArgs {
     /// What to do to Slurm's daemons afterwards
     #[arg(long, value_name = "WHAT", default_value = "print")]
     slurm: SlurmMode,
+    /// A file of hooks in the form of NVIDIA's mig-parted, instead of that of the configuration
+    #[arg(long, value_name = "FILE")]
+    hooks_file: Option<PathBuf>,
     #[command(flatten)]
     left_out: LeftOut,
     /// Do not ask slurmctld who holds slices: no job runs on this node
@@ -60,7 +65,21 @@ impl ChangeArgs {
             drain: self.drain,
             tell_slurm: self.slurm == SlurmMode::Apply,
             boot: false,
+            hooks: None,
         }
+    }
+
+    /// What is done around the change.
+    ///
+    /// # Errors
+    /// A configuration or a file of hooks that is wrong, or that others can write.
+    pub(super) fn hooks(&self, session: &Session, global: &Global) -> Result<Hooks, Failure> {
+        let mut settings = session.hooks(global)?;
+        if let Some(file) = &self.hooks_file {
+            // What is named on the command line is a path of whoever names it.
+            settings.file = Some(std::path::absolute(file).map_err(|e| Failure::new(Exit::Usage, e))?);
+        }
+        Ok(Hooks::new(settings, &session.root)?)
     }
 }
 
@@ -76,8 +95,10 @@ pub(super) fn run(
 ) -> Outcome {
     let mut node = session.node_with(settings, session.driver()?)?;
     node.site.asked &= !args.offline;
+    let hooks = args.hooks(session, global)?;
     let lock = Lock::node(&session.root)?;
-    let (done, shown) = change(&mut node, &lock, wish, &args.options(what, layout), stop()?, global)?;
+    let options = Options { hooks: Some(&hooks), ..args.options(what, layout) };
+    let (done, shown) = change(&mut node, &lock, wish, &options, stop()?, global)?;
     let report = Report::new(&done);
     report.print(&done, &shown, global)?;
     Ok(report.exit())
@@ -106,9 +127,15 @@ pub(super) fn change(
         shown.clone_from(&prepared.steps);
         out::painted(&steps_text::gpus(&prepared.before, &Preview::new(&prepared.before, &shown)))?;
     }
-    let progress = Progress::new(global.quiet, prepared.steps.len());
+    let progress = Progress::new(global.quiet);
+    progress.expect(prepared.steps.len());
     let mut show = |event: Event<'_>| progress.show(&event);
     let done = node.carry_out(lock, prepared, wish, options, &mut Events { show: &mut show, stop })?;
+    let alone = !node.site.in_slurm;
+    show_to_users(node.root, done.inventory.devices().map(|(_, _, compute)| &*compute.uuid), alone)?;
+    if alone && !global.quiet && !done.files.written.is_empty() {
+        message("no Slurm on this node: wrote its device map only");
+    }
     Ok((done, shown))
 }
 

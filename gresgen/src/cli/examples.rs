@@ -9,7 +9,19 @@ use super::Cli;
 /// A command line, and what it is for.
 type Example = (&'static str, &'static str);
 
-const EXAMPLES: [(&str, &[Example]); 15] = [
+const EXAMPLES: [(&str, &[Example]); 18] = [
+    (
+        "init",
+        &[
+            ("gresgen init", "a first configuration, and the edits of Slurm's files as a patch"),
+            ("gresgen init --layout-of 7x1g --write", "seven slices of each GPU, and the edits made"),
+        ],
+    ),
+    ("history", &[("gresgen history -n 5", "the last five changes, who made them and how they ended")]),
+    (
+        "metrics",
+        &[("gresgen metrics --output /var/lib/prometheus/node-exporter/gresgen.prom", "for node_exporter")],
+    ),
     (
         "status",
         &[

@@ -1,16 +1,21 @@
 //! What an apply is doing, on standard error: a line per step, which ends with the time that the step took.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::env;
 use std::fmt::Display;
-use std::io::{Write, stderr};
+use std::io::{IsTerminal, Write, stderr};
 use std::time::Instant;
 
 use super::clean;
 use super::paint::{Painted, Role};
 use super::report::Failure;
+use super::waits::{self, Waits};
 use crate::apply::name;
 use crate::apply::steps::Step;
-use crate::node::Event;
+use crate::node::{Event, Waiting};
+
+/// Back to the start of the line, and clear it (ECMA-48 EL).
+const REWIND: &str = "\r\x1b[K";
 
 /// Writes to standard error, without what a terminal would obey. That nobody reads it any more is no reason to stop, least of
 /// all between two changes of a GPU.
@@ -38,10 +43,15 @@ pub(super) fn warning(text: impl Display) {
 /// The display of one run. Dropped, it leaves no half line behind.
 pub(super) struct Progress {
     quiet: bool,
+    terminal: bool,
+    /// A wait stands on the terminal's current line.
+    shown: Cell<bool>,
+    waits: Waits,
     steps: RefCell<Steps>,
 }
 
 /// Steps of a change, counted through all its rounds.
+#[derive(Default)]
 struct Steps {
     begun: usize,
     /// How many there are to be, as far as is known.
@@ -53,9 +63,20 @@ struct Steps {
 }
 
 impl Progress {
-    /// `steps` is how many the change has.
-    pub(super) fn new(quiet: bool, steps: usize) -> Self {
-        Progress { quiet, steps: RefCell::new(Steps { begun: 0, of: steps, running: None, back: false }) }
+    pub(super) fn new(quiet: bool) -> Self {
+        let dumb = env::var_os("TERM").is_none_or(|term| term == "dumb");
+        Progress {
+            quiet,
+            terminal: stderr().is_terminal() && !dumb,
+            shown: Cell::new(false),
+            waits: Waits::default(),
+            steps: RefCell::default(),
+        }
+    }
+
+    /// How many steps are to come.
+    pub(super) fn expect(&self, steps: usize) {
+        self.steps.borrow_mut().of = steps;
     }
 
     pub(super) fn show(&self, event: &Event<'_>) {
@@ -64,6 +85,7 @@ impl Progress {
         }
         match event {
             Event::Begin(number, of, step, gpu) => {
+                self.waits.forget();
                 let what = match step {
                     Step::Mode { on, .. } => {
                         format!("GPU {} MIG mode {}", gpu.index, if *on { "on" } else { "off" })
@@ -72,32 +94,47 @@ impl Progress {
                     Step::Create { slice, .. } => format!("create {}", name(gpu, slice)),
                     Step::Recut { slice, .. } => format!("divide {}", name(gpu, slice)),
                 };
-                self.end("");
+                self.clear();
                 self.steps.borrow_mut().begin(*number, *of, &what);
             }
             Event::Reset(gpu) => self.line(format_args!("resetting GPU {}", gpu.index)),
-            Event::Waiting(node, limit) => self.line(format_args!(
-                "{node} is drained; waiting at most {} for its jobs to end",
-                humantime::format_duration(*limit)
-            )),
+            Event::Waiting(wait) => self.wait(wait),
+            Event::Warning(text) => {
+                self.clear();
+                warning(text);
+            }
             Event::RollingBack(error) => {
-                self.end("failed");
-                message(format_args!("{error}; putting back what was"));
-                *self.steps.borrow_mut() = Steps { begun: 0, of: 0, running: None, back: true };
+                self.steps.borrow_mut().end("  failed");
+                self.line(format_args!("{error}; putting back what was"));
+                *self.steps.borrow_mut() = Steps { back: true, ..Steps::default() };
             }
         }
     }
 
+    /// Shows a wait: on a terminal one line that changes, elsewhere a line a minute.
+    pub(super) fn wait(&self, wait: &Waiting<'_>) {
+        if self.quiet {
+            return;
+        }
+        self.steps.borrow_mut().end("");
+        if self.terminal {
+            let _ = write!(stderr(), "{REWIND}{}", clean::text(&waits::live(wait)));
+            self.shown.set(true);
+        } else if self.waits.is_due(wait) {
+            message(waits::line(wait));
+        }
+    }
+
     fn line(&self, text: impl Display) {
-        self.end("");
+        self.clear();
         message(text);
     }
 
-    /// Ends the line of the step that runs, with how it went and how long it took.
-    fn end(&self, how: &str) {
-        if let Some(begun) = self.steps.borrow_mut().running.take() {
-            let gap = if how.is_empty() { "" } else { "  " };
-            let _ = writeln!(stderr(), "{gap}{how}  {:.2} s", begun.elapsed().as_secs_f64());
+    /// Ends the line of a step and takes back that of a wait, for whoever writes to the terminal next.
+    pub(super) fn clear(&self) {
+        self.steps.borrow_mut().end("");
+        if self.shown.take() {
+            let _ = write!(stderr(), "{REWIND}");
         }
     }
 }
@@ -109,18 +146,20 @@ impl Steps {
         // One more round than was foreseen has steps of its own.
         self.of = self.of.max(self.begun + of - number);
         let back = if self.back { "back " } else { "" };
-        let mut err = stderr();
-        let _ = write!(err, "[{back}{}/{}] {}", self.begun, self.of, clean::text(what));
-        let _ = err.flush();
+        let _ = write!(stderr(), "[{back}{}/{}] {}", self.begun, self.of, clean::text(what));
         self.running = Some(Instant::now());
+    }
+
+    /// Ends the line of the step that runs, with how it went and how long it took.
+    fn end(&mut self, how: &str) {
+        if let Some(begun) = self.running.take() {
+            let _ = writeln!(stderr(), "{how}  {:.2} s", begun.elapsed().as_secs_f64());
+        }
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            return;
-        }
-        self.end("");
+        self.clear();
     }
 }

@@ -10,6 +10,8 @@ use crate::apply::ApplyError;
 use crate::apply::lock::LockError;
 use crate::apply::wish::WishError;
 use crate::config::Problem;
+use crate::history::HistoryError;
+use crate::hooks::HookError;
 use crate::inventory::Holder;
 use crate::node::chosen::ChosenError;
 use crate::nvml::{Code, DriverError};
@@ -39,13 +41,17 @@ pub enum Exit {
     SlurmPending = 6,
     /// `plan --detailed-exitcode` found something to do.
     Changes = 10,
+    /// The command of `run` cannot be executed.
+    NotExecutable = 126,
+    /// The command of `run` is not there.
+    NotFound = 127,
     /// A signal ended a wait: 128 and the number of SIGINT, as a shell has it.
     Interrupted = 130,
 }
 
 impl Exit {
     /// Every one, by number.
-    pub const ALL: [Exit; 9] = [
+    pub const ALL: [Exit; 11] = [
         Exit::Ok,
         Exit::Failure,
         Exit::Usage,
@@ -54,6 +60,8 @@ impl Exit {
         Exit::ResetPending,
         Exit::SlurmPending,
         Exit::Changes,
+        Exit::NotExecutable,
+        Exit::NotFound,
         Exit::Interrupted,
     ];
 
@@ -70,6 +78,8 @@ impl Exit {
                 "the hardware and the files are done, but Slurm has to be told; the output says how"
             }
             Exit::Changes => "plan --detailed-exitcode: there is something to do",
+            Exit::NotExecutable => "run: the command cannot be executed",
+            Exit::NotFound => "run: there is no such command",
             Exit::Interrupted => "interrupted by a signal while it waited: nothing was changed",
         }
     }
@@ -289,6 +299,22 @@ impl From<ChosenError> for Failure {
     }
 }
 
+impl From<HookError> for Failure {
+    fn from(error: HookError) -> Self {
+        match error {
+            HookError::File { .. } => Failure::new(Exit::Usage, error),
+            HookError::Command { .. } | HookError::Service { .. } => Failure::new(Exit::Failure, error)
+                .hint("no GPU was changed; mend it, or take it out of hooks"),
+        }
+    }
+}
+
+impl From<HistoryError> for Failure {
+    fn from(error: HistoryError) -> Self {
+        Failure::new(Exit::Failure, error)
+    }
+}
+
 impl From<LockError> for Failure {
     fn from(error: LockError) -> Self {
         match error {
@@ -320,6 +346,8 @@ impl From<ApplyError> for Failure {
                 }
             }
             ApplyError::Drained { release, error } => Failure::from(*error).also(&takes_no_jobs(&release)),
+            ApplyError::Lock(error) => error.into(),
+            ApplyError::Hook(error) => error.into(),
             ApplyError::Driver(error) => error.into(),
             ApplyError::Wish(error) => error.into(),
             ApplyError::Publish(error) => error.into(),

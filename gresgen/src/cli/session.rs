@@ -11,12 +11,13 @@ use crate::apply::intent::Intent;
 use crate::apply::wish::{Layout, WishError};
 use crate::config::Config;
 use crate::devices::boot_id;
+use crate::hooks;
 use crate::node::Node;
 use crate::node::chosen::meant;
 use crate::nvml::{Code, Driver, export};
 use crate::read;
 use crate::root::Root;
-use crate::site::Site;
+use crate::site::{Site, is_slurms};
 use crate::slurm::{Settings, here};
 
 /// File name of the simulator, as cargo and the packages have it.
@@ -144,7 +145,8 @@ impl Session {
 
     /// What a node of this name is to Slurm.
     pub(super) fn site<'a>(&'a self, settings: &'a Settings, node: String) -> Site<'a> {
-        Site { root: &self.root, settings, node, asked: self.runs_slurm() }
+        let in_slurm = is_slurms(&self.root, settings);
+        Site { root: &self.root, settings, node, asked: self.runs_slurm(), in_slurm }
     }
 
     /// The `slurm:` section, for verbs that need no layout and hence no configuration.
@@ -156,6 +158,22 @@ impl Session {
             return Ok(Settings::default());
         }
         Ok(self.config(global)?.slurm)
+    }
+
+    /// The `hooks:` section, of a configuration that is there.
+    ///
+    /// # Errors
+    /// When it is wrong, or names commands and others can write it.
+    pub(super) fn hooks(&self, global: &Global) -> Result<hooks::Settings, Failure> {
+        let path = self.config_path(global);
+        if global.config.is_none() && !path.exists() {
+            return Ok(hooks::Settings::default());
+        }
+        let settings = self.config(global)?.hooks;
+        if path != Path::new("-") && (settings.runs_commands() || settings.file.is_some()) {
+            hooks::file::trusted(&path)?;
+        }
+        Ok(settings)
     }
 
     /// The `slurm:` section, or its defaults with a warning when the configuration is wrong: looking at a node must

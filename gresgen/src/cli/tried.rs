@@ -7,7 +7,7 @@ use strsim::damerau_levenshtein;
 use super::report::{Exit, Failure};
 
 /// Words of other tools, and what does that here. Nobody is led to what destroys who did not ask for it.
-const VERBS: [(&[&str], &str); 16] = [
+const VERBS: [(&[&str], &str); 18] = [
     (
         &["create", "add", "new", "set", "configure", "config", "partition", "split", "cut"],
         "gresgen apply makes the layout of the configuration; gresgen plan shows it first",
@@ -30,6 +30,8 @@ const VERBS: [(&[&str], &str); 16] = [
         "gresgen mode off GPU switches MIG off, and ends all instances of the GPU",
     ),
     (&["undo", "rollback", "revert", "back"], "gresgen apply --undo goes back to what was before"),
+    (&["log", "audit", "journal"], "gresgen history shows what was changed, by whom and when"),
+    (&["setup", "bootstrap", "import"], "gresgen init writes a first configuration from what is there"),
     (&["diff", "preview", "dry-run", "dryrun", "simulate"], "gresgen plan shows what apply would change"),
     (
         &["assert", "verify", "validate", "doctor", "test", "lint", "health"],

@@ -51,6 +51,9 @@ pub(crate) struct Document {
     /// What Slurm has to know
     #[serde(default)]
     pub(super) slurm: Settings,
+    /// What is run, and which services are stopped, around a change
+    #[serde(default)]
+    pub(super) hooks: crate::hooks::Settings,
 }
 
 /// Versions of the grammar.

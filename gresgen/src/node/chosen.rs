@@ -88,6 +88,18 @@ impl Chosen {
         }
     }
 
+    /// Forgets it: the configuration says again what is meant.
+    ///
+    /// # Errors
+    /// [`ChosenError::Io`].
+    pub fn forget(root: &Root) -> Result<(), ChosenError> {
+        let path = root.path(Root::CHOSEN);
+        match std::fs::remove_file(&path) {
+            Err(source) if source.kind() != ErrorKind::NotFound => Err(ChosenError::Io { path, source }),
+            _ => Ok(()),
+        }
+    }
+
     /// Remembers it. The same choice again keeps who made it and when.
     ///
     /// # Errors
@@ -126,7 +138,7 @@ pub fn meant<'a>(
 }
 
 /// Login name of whoever is behind this process.
-fn who() -> String {
+pub fn who() -> String {
     if let Ok(user) = std::env::var("SUDO_USER") {
         return user;
     }

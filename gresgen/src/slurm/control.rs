@@ -196,6 +196,26 @@ impl Control {
         })
     }
 
+    /// When jobs on a node began and will have to end, by what they are asked for by, as `11-26 14:10` in the node's time
+    /// zone: for a person. A job without a limit ends `never`.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub fn times(self, node: &str) -> Result<BTreeMap<String, (String, String)>, ControlError> {
+        let text = run("squeue", &["--all", "--local", "-h", "-r", "-w", node, "-o", "%i|%S|%e"])?;
+        // 2026-11-26T14:10:05; N/A or NONE where there is none (squeue(1)).
+        let time = |word: &str| match word.len() {
+            19 if word.is_ascii() => word[5..16].replace('T', " "),
+            _ => "never".to_owned(),
+        };
+        let line = |line: &str| {
+            let mut words = line.split('|');
+            let (job, since, until) = (words.next()?, words.next()?, words.next()?);
+            Some((job.to_owned(), (time(since), time(until))))
+        };
+        Ok(text.lines().filter_map(line).collect())
+    }
+
     /// What slurmctld says of a node and of each of `jobs` on it, in this order: the devices by the job's record, `None`
     /// where the record does not say. A job that has gone meanwhile has none.
     ///

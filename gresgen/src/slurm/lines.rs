@@ -98,13 +98,18 @@ fn unescaped(code: &[u8]) -> Vec<u8> {
 /// The `key=value` words of a line up to the first that is none, keys in lower case because Slurm ignores their
 /// case (`keyvalue_pattern`, `s_p_parse_line`).
 pub fn pairs(code: &str) -> Vec<(String, String)> {
-    let mut pairs = Vec::new();
+    words(code).into_iter().map(|(key, value)| (key.to_ascii_lowercase(), value)).collect()
+}
+
+/// The same with keys as they are written.
+pub fn words(code: &str) -> Vec<(String, String)> {
+    let mut words = Vec::new();
     let mut rest = code;
     while let Some((key, value, after)) = pair(rest) {
-        pairs.push((key.to_ascii_lowercase(), value.to_owned()));
+        words.push((key.to_owned(), value.to_owned()));
         rest = after;
     }
-    pairs
+    words
 }
 
 fn pair(text: &str) -> Option<(&str, &str, &str)> {

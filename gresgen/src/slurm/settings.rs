@@ -45,6 +45,8 @@ pub struct Settings {
     pub cgroup: BTreeMap<String, Scalar>,
     /// The SPANK plugin.
     pub plugin: PluginSettings,
+    /// Whether files of the site in the places of ours are taken over, as with `--adopt`.
+    pub adopt: bool,
 }
 
 /// Nodes and their attributes in slurm.conf.
@@ -206,6 +208,7 @@ cores: false
 stable-links: true
 cgroup: {ConstrainRAMSpace: yes, AllowedRAMSpace: 95, CgroupMountpoint: /sys/fs/cgroup}
 plugin: {path: /p.so, arguments: {on_unresolved: warn, notices: yes}}
+adopt: true
 ";
         insta::assert_debug_snapshot!(serde_saphyr::from_str::<Settings>(text).unwrap());
     }

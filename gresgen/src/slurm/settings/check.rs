@@ -259,7 +259,7 @@ impl Settings {
 /// What spank_mig.so would ignore, with a complaint in every job (slurm-plugin/src/args.rs).
 fn unknown_argument(key: &str, value: &str) -> Option<String> {
     let (right, expected) = match key {
-        "map" => (value.starts_with('/'), "an absolute path"),
+        "map" | "dcgm" | "gpustat" | "ceems" => (value.starts_with('/'), "an absolute path"),
         "on_unresolved" => (["fail", "warn"].contains(&value), "fail or warn"),
         "notices" => (["on", "off", "yes", "no", "true", "false"].contains(&value), "on or off"),
         "set" => (value.split(',').all(|v| ["cuda", "nvidia"].contains(&v)), "a list of cuda and nvidia"),
@@ -274,7 +274,7 @@ fn unknown_argument(key: &str, value: &str) -> Option<String> {
 }
 
 /// Arguments of spank_mig.so.
-const PLUGIN_ARGUMENTS: [&str; 4] = ["map", "on_unresolved", "notices", "set"];
+const PLUGIN_ARGUMENTS: [&str; 7] = ["map", "on_unresolved", "notices", "set", "dcgm", "gpustat", "ceems"];
 
 fn fault(place: Place, what: String) -> Result<(), Fault> {
     Err(Fault { place, what, hardware: false })
