@@ -67,6 +67,9 @@ impl Report {
         }
         let node = &done.before.node;
         if self.preview.changed && carried_out(done) != shown {
+            if !shown.is_empty() {
+                out::text("what was done:\n")?;
+            }
             out::painted(&steps_text::gpus(&done.before, &self.preview))?;
         }
         let mut text = String::new();
@@ -90,6 +93,9 @@ impl Report {
         }
         if let Some(reason) = &self.stays_drained {
             text.push_str(&format!("{node}: was drained before ({reason}) and stays so\n"));
+        }
+        for action in &done.told_slurm {
+            text.push_str(&format!("told Slurm: {action}\n"));
         }
         text.push_str(&steps_text::left_to_do(&self.slurm_pending));
         out::text(&text)

@@ -95,7 +95,7 @@ impl Session {
             let failure = Failure::new(Exit::Usage, format!("{name}: {e}"));
             match e.kind() {
                 ErrorKind::NotFound => failure.hint(
-                    "start from one of /usr/share/doc/gresgen/examples, or from what the node has now: gresgen export",
+                    "gresgen init writes one from what is there; /usr/share/doc/gresgen/examples has others to start from",
                 ),
                 _ => failure,
             }

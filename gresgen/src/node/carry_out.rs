@@ -30,7 +30,7 @@ use crate::root::Root;
 use crate::site::{Left, SiteError, is_ours};
 use crate::slurm::GresTable;
 use crate::slurm::shortfall::refused as slurm_refuses;
-use crate::slurm::transition::ActionError;
+use crate::slurm::transition::{Action, ActionError};
 use crate::wait::Stop;
 
 /// What happens, for a progress display.
@@ -88,6 +88,8 @@ pub struct Done {
     pub table: GresTable,
     /// What is left to do in Slurm.
     pub left: Left,
+    /// What was done in Slurm, where it was to be.
+    pub told_slurm: Vec<Action>,
     /// What slurmctld will not accept of what the node has; only a boot asks.
     pub slurm_refuses: Vec<String>,
     /// Why somebody else has drained the node, which stays so.
@@ -191,6 +193,7 @@ impl<'n> Node<'n> {
         let Applied { inventory, steps: carried_out, pending, files, table } = applied;
         let seen = self.site.look();
         let mut left = self.site.pending(&seen, &table);
+        let mut told_slurm = Vec::new();
         if options.tell_slurm && left.here {
             let resume = self.site.resume(&seen, &left);
             let drained = resume.first().map(ToString::to_string);
@@ -201,7 +204,7 @@ impl<'n> Node<'n> {
                     show(Event::Waiting(&Waiting { what: &what, since, limit, why }));
                 })
                 .map_err(|error| ApplyError::Untold { drained, error })?;
-            left.actions.clear();
+            told_slurm = std::mem::take(&mut left.actions);
         }
         let theirs = seen.view.as_ref().filter(|view| view.is("DRAIN") && !is_ours(view));
         let mut stays_drained = theirs.filter(|_| told.fence.is_some()).map(|view| view.reason.clone());
@@ -228,6 +231,7 @@ impl<'n> Node<'n> {
             files,
             table,
             left,
+            told_slurm,
             slurm_refuses,
             stays_drained,
         })

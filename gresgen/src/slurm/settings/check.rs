@@ -5,8 +5,8 @@
 use super::{NodeEntry, Settings};
 use crate::slurm::hostlist::{self, MAX_NAMES};
 use crate::slurm::names::{Names, TypeName};
+use crate::slurm::plugin_arguments;
 use crate::slurm::release::CgroupKey;
-use crate::words::did_you_mean;
 
 /// A value of the section.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -240,7 +240,7 @@ impl Settings {
         // A plugin of another name may be another one.
         let ours = self.plugin.path.rsplit('/').next() == Some("spank_mig.so");
         for (key, value) in &self.plugin.arguments {
-            if ours && let Some(what) = unknown_argument(key, &value.0) {
+            if ours && let Some(what) = plugin_arguments::wrong(key, &value.0) {
                 let place = Place::PluginArgument(key.clone());
                 return fault(place, format!("slurm.plugin.arguments {key:?}: {what}"));
             }
@@ -255,26 +255,6 @@ impl Settings {
         Ok(())
     }
 }
-
-/// What spank_mig.so would ignore, with a complaint in every job (slurm-plugin/src/args.rs).
-fn unknown_argument(key: &str, value: &str) -> Option<String> {
-    let (right, expected) = match key {
-        "map" | "dcgm" | "gpustat" | "ceems" => (value.starts_with('/'), "an absolute path"),
-        "on_unresolved" => (["fail", "warn"].contains(&value), "fail or warn"),
-        "notices" => (["on", "off", "yes", "no", "true", "false"].contains(&value), "on or off"),
-        "set" => (value.split(',').all(|v| ["cuda", "nvidia"].contains(&v)), "a list of cuda and nvidia"),
-        _ => {
-            let near = did_you_mean(key, PLUGIN_ARGUMENTS);
-            let known = PLUGIN_ARGUMENTS.join(", ");
-            let near = if near.is_empty() { "," } else { &near };
-            return Some(format!("spank_mig.so has no such argument{near} only {known}"));
-        }
-    };
-    (!right).then(|| format!("{value:?} is not {expected}"))
-}
-
-/// Arguments of spank_mig.so.
-const PLUGIN_ARGUMENTS: [&str; 7] = ["map", "on_unresolved", "notices", "set", "dcgm", "gpustat", "ceems"];
 
 fn fault(place: Place, what: String) -> Result<(), Fault> {
     Err(Fault { place, what, hardware: false })
