@@ -40,13 +40,14 @@ use std::path::PathBuf;
 
 use clap::{FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCandidates;
+use device_map::version::VERSION;
 
 use report::Outcome;
 use session::Session;
 
 /// Partition NVIDIA GPUs with MIG and write the Slurm configuration that goes with it.
 #[derive(Debug, Parser)]
-#[command(name = "gresgen", version, arg_required_else_help = true)]
+#[command(name = "gresgen", version = VERSION, arg_required_else_help = true)]
 pub struct Cli {
     #[command(flatten)]
     global: Global,
@@ -73,8 +74,8 @@ pub struct Global {
     /// Layout of the configuration [default: its `layout:`]
     #[arg(long, global = true, value_name = "NAME", add = ArgValueCandidates::new(complete::layouts))]
     pub layout: Option<String>,
-    /// When to use colours; auto: on a terminal that has them, unless NO_COLOR is set
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    /// Colours: auto, always or never; auto: on a terminal that has them, unless NO_COLOR is set
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_possible_values = true)]
     pub color: Color,
     /// Print data as JSON
     #[arg(long, global = true)]

@@ -131,6 +131,7 @@ pub(super) fn change(
     progress.expect(prepared.steps.len());
     let mut show = |event: Event<'_>| progress.show(&event);
     let done = node.carry_out(lock, prepared, wish, options, &mut Events { show: &mut show, stop })?;
+    progress.clear();
     let alone = !node.site.in_slurm;
     show_to_users(node.root, done.inventory.devices().map(|(_, _, compute)| &*compute.uuid), alone)?;
     if alone && !global.quiet && !done.files.written.is_empty() {

@@ -86,7 +86,8 @@ fn drift(
                 Action::Create => "create",
                 Action::Recut => "divide",
             };
-            words.push(format!("{verb} GPU {index} {} at {}", row.profile, row.start));
+            let at = row.instance.placement;
+            words.push(format!("{verb} GPU {index} {at}"));
         }
     }
     Ok(words)

@@ -1,6 +1,6 @@
 //! A GPU's slices as a line of text: one cell per placement unit, a name where an instance lies.
 
-use mig::{Geometry, Placed};
+use mig::{Geometry, Placement};
 
 use super::paint::{Painted, Role};
 
@@ -11,7 +11,7 @@ const MOST: usize = 97;
 ///
 /// The units of every GPU, 4, 8 or 12, share about as many columns. A name too long for its span is cut; an instance that
 /// starts where the one before ends has one bar with it.
-pub(super) fn slices(geometry: &Geometry, placed: &[(Placed, Role)], columns: usize) -> Painted {
+pub(super) fn slices(geometry: &Geometry, placed: &[(Placement, Role)], columns: usize) -> Painted {
     let units = usize::from(geometry.units);
     let mut line = Painted::default();
     if units == 0 {
@@ -24,11 +24,8 @@ pub(super) fn slices(geometry: &Geometry, placed: &[(Placed, Role)], columns: us
     let mut unit = 0;
     while unit < units {
         let (label, width, role) = match placed.iter().find(|(p, _)| usize::from(p.start) == unit) {
-            Some(&(p, role)) => {
-                let spec = geometry.spec(p);
-                // A span of no units would never end the line.
-                (spec.profile.to_string(), usize::from(spec.size).max(1), role)
-            }
+            // A span of no units would never end the line.
+            Some(&(p, role)) => (p.profile.to_string(), geometry.span(p).len().max(1), role),
             None => (String::new(), 1, Role::Plain),
         };
         let room = width * cell - 1;
@@ -46,12 +43,9 @@ mod tests {
 
     fn draw(key: &str, slices: &[(&str, u8)], columns: usize) -> String {
         let geometry = Board::by_key(key).unwrap().geometry();
-        let placed: Vec<(Placed, Role)> = slices
+        let placed: Vec<(Placement, Role)> = slices
             .iter()
-            .map(|(name, start)| {
-                let spec = geometry.find(name.parse().unwrap()).unwrap();
-                (Placed { spec, start: *start }, Role::Plain)
-            })
+            .map(|(name, start)| (Placement { profile: name.parse().unwrap(), start: *start }, Role::Plain))
             .collect();
         super::slices(&geometry, &placed, columns).as_ansi().to_owned()
     }

@@ -109,7 +109,7 @@ const EXAMPLES: [(&str, &[Example]); 18] = [
 pub fn command() -> Command {
     let mut command = Cli::command();
     for (verb, _) in EXAMPLES {
-        command = command.mut_subcommand(verb, |command| command.after_long_help(text(verb)));
+        command = command.mut_subcommand(verb, |command| command.after_help(text(verb)));
     }
     command
 }

@@ -61,20 +61,26 @@ pub(super) fn file(path: &Path, text: &str) -> Result<(), Failure> {
 
 /// `room for 1 x 3g.20gb, 2 x 2g.10gb or 4 x 1g.5gb`, largest first, as lines no longer than a terminal's.
 pub(super) fn alternatives(before: &str, counts: &Demand) -> String {
-    let (parts, width) = (Counted(counts).parts(), screen::columns());
+    let parts = Counted(counts).parts();
     let words = parts.iter().enumerate().map(|(i, part)| match parts.len() - i {
         1 => part.clone(),
         2 => format!("{part} or"),
         _ => format!("{part},"),
     });
+    filled(before, words.chain(parts.is_empty().then(|| "nothing".to_owned())))
+}
+
+/// Parts behind a word, as lines no longer than a terminal's, each part whole.
+pub(super) fn filled(before: &str, parts: impl IntoIterator<Item = String>) -> String {
+    let width = screen::columns();
     let mut lines = vec![before.trim_end().to_owned()];
-    for word in words.chain(parts.is_empty().then(|| "nothing".to_owned())) {
+    for part in parts {
         match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+            Some(line) if line.chars().count() + 1 + part.chars().count() <= width => {
                 line.push(' ');
-                line.push_str(&word);
+                line.push_str(&part);
             }
-            _ => lines.push(" ".repeat(before.chars().count()) + &word),
+            _ => lines.push(" ".repeat(before.chars().count()) + &part),
         }
     }
     lines.join("\n") + "\n"

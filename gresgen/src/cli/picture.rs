@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use mig::{Geometry, Placed};
+use mig::{Geometry, Placement};
 use serde::Serialize;
 
 use super::out;
 use super::report::{Exit, Failure};
 use crate::apply::preview::{Action, GpuPreview, Preview};
+use crate::cores::ranges;
 use crate::inventory::{Gpu, Instance, Inventory};
-use crate::slurm::cores::ranges;
 use crate::svg;
 use crate::words::count;
 
@@ -92,7 +92,7 @@ pub(super) fn of_node(inventory: &Inventory, is_used: impl Fn(&Gpu, Option<&Inst
     let block = |gpu: &Gpu| {
         let parts = match gpu.mode.is_on() {
             true => {
-                let slices = gpu.instances.iter().map(|i| (i.placed, state(is_used(gpu, Some(i)))));
+                let slices = gpu.instances.iter().map(|i| (i.placement, state(is_used(gpu, Some(i)))));
                 parts(&gpu.geometry, &slices.collect::<Vec<_>>())
             }
             false => whole(state(is_used(gpu, None))),
@@ -114,7 +114,10 @@ pub(super) fn of_change(before: &Inventory, preview: &Preview) -> Picture {
                 action if action == changed => state,
                 _ => State::Kept,
             };
-            parts(&gpu.geometry, &rows.map(|row| (row.placed(), state(row.action))).collect::<Vec<_>>())
+            parts(
+                &gpu.geometry,
+                &rows.map(|row| (row.instance.placement, state(row.action))).collect::<Vec<_>>(),
+            )
         };
         let now = match gpu.mode.is_on() {
             true => slices(Action::Create, Action::Destroy, State::Gone),
@@ -144,7 +147,7 @@ fn whole(state: State) -> Vec<Part> {
 }
 
 /// The slices of a GPU and the room between them, from left to right.
-fn parts(geometry: &Geometry, slices: &[(Placed, State)]) -> Vec<Part> {
+fn parts(geometry: &Geometry, slices: &[(Placement, State)]) -> Vec<Part> {
     let unit = LENGTH / f64::from(geometry.units.max(1));
     let mut parts = Vec::new();
     let mut at = 0;
@@ -152,8 +155,8 @@ fn parts(geometry: &Geometry, slices: &[(Placed, State)]) -> Vec<Part> {
         let slice = slices.iter().find(|(placed, _)| placed.start == at);
         let (name, size, state) = match slice {
             Some(&(placed, state)) => {
-                let spec = geometry.spec(placed);
-                (spec.profile.to_string(), spec.size.max(1), state)
+                let units = u8::try_from(geometry.span(placed).len()).unwrap_or(u8::MAX);
+                (placed.profile.to_string(), units.max(1), state)
             }
             None => (String::new(), 1, State::Room),
         };
@@ -233,8 +236,7 @@ mod tests {
     #[test]
     fn names_of_others_are_text_and_equal_gpus_one() {
         let geometry = Board::by_key("a100-40gb").unwrap().geometry();
-        let placed =
-            |name: &str, start| Placed { spec: geometry.find(name.parse().unwrap()).unwrap(), start };
+        let placed = |name: &str, start| Placement { profile: name.parse().unwrap(), start };
         let slices = [(placed("3g.20gb", 4), State::Used), (placed("1g.5gb", 0), State::Free)];
         let block = |gpu: u32| Block {
             gpus: BTreeSet::from([gpu]),

@@ -10,8 +10,6 @@ use super::clean;
 use super::paint::{Painted, Role};
 use super::report::Failure;
 use super::waits::{self, Waits};
-use crate::apply::name;
-use crate::apply::steps::Step;
 use crate::node::{Event, Waiting};
 
 /// Back to the start of the line, and clear it (ECMA-48 EL).
@@ -86,17 +84,10 @@ impl Progress {
         match event {
             Event::Begin(number, of, step, gpu) => {
                 self.waits.forget();
-                let what = match step {
-                    Step::Mode { on, .. } => {
-                        format!("GPU {} MIG mode {}", gpu.index, if *on { "on" } else { "off" })
-                    }
-                    Step::Destroy { slice, .. } => format!("destroy {}", name(gpu, slice)),
-                    Step::Create { slice, .. } => format!("create {}", name(gpu, slice)),
-                    Step::Recut { slice, .. } => format!("divide {}", name(gpu, slice)),
-                };
                 self.clear();
-                self.steps.borrow_mut().begin(*number, *of, &what);
+                self.steps.borrow_mut().begin(*number, *of, &step.words(gpu));
             }
+            Event::End => self.clear(),
             Event::Reset(gpu) => self.line(format_args!("resetting GPU {}", gpu.index)),
             Event::Waiting(wait) => self.wait(wait),
             Event::Warning(text) => {

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use device_map::{DeviceMap, Record};
-use mig::{Demand, Placed, Profile, room};
+use mig::{Demand, Placement, Profile, room};
 use serde::Serialize;
 
 use super::gpus::Only;
@@ -19,7 +19,7 @@ use super::session::Session;
 use super::{Global, out, picture};
 use crate::apply::intent::Intent;
 use crate::apply::lock::node_holder;
-use crate::document::{Document, HolderDocument};
+use crate::document::Document;
 use crate::holders::{self, Users};
 use crate::inventory::{Compute, Gpu, Holder, Instance, Inventory, Mode};
 use crate::node::chosen::Chosen;
@@ -31,7 +31,7 @@ use crate::publish::present_map;
 #[derive(Serialize)]
 struct Report<'a> {
     #[serde(flatten)]
-    inventory: Document,
+    inventory: Document<'a>,
     /// What an apply that was cut off had set out to do.
     interrupted: Option<&'a str>,
     /// Process that changes the node now.
@@ -47,7 +47,7 @@ struct Report<'a> {
     /// Per cent of the time in which a kernel ran, by UUID, where the driver tells: not with MIG on.
     busy_percent: BTreeMap<&'a str, u32>,
     /// Who uses each MIG device, by UUID; those nobody uses are left out.
-    users: BTreeMap<&'a str, Vec<HolderDocument>>,
+    users: BTreeMap<&'a str, Vec<Holder>>,
     /// What could still be created on each GPU with MIG on, each profile taken alone, by UUID.
     room: BTreeMap<&'a str, BTreeMap<String, u32>>,
 }
@@ -132,6 +132,7 @@ fn read(session: &Session, global: &Global, args: &Args) -> Result<Status, Failu
     let mut inventory = read?;
     let whole = inventory.gpus.len();
     args.only.keep(&mut inventory)?;
+    inventory.partial = inventory.gpus.len() < whole;
     let users = holders::annotate(&mut inventory, &session.root);
     let site = session.site(&settings, node);
     site.annotate(&mut inventory, &site.given());
@@ -164,10 +165,7 @@ impl Status {
         let on = self.inventory.gpus.iter().filter(|gpu| gpu.mode.is_on());
         let names = |room: Demand| room.into_iter().map(|(profile, n)| (profile.to_string(), n)).collect();
         Report {
-            inventory: Document {
-                partial: self.inventory.gpus.len() < self.whole,
-                ..Document::from(&self.inventory)
-            },
+            inventory: Document::from(&self.inventory),
             interrupted: self.interrupted.as_deref(),
             running: self.running,
             layout: self.layout.as_ref(),
@@ -184,8 +182,8 @@ impl Status {
         }
     }
 
-    fn users<'a>(&self, instance: &Instance, compute: &'a Compute) -> Option<(&'a str, Vec<HolderDocument>)> {
-        let users: Vec<_> = self.users.of(instance, compute).into_iter().map(HolderDocument::from).collect();
+    fn users<'a>(&self, instance: &Instance, compute: &'a Compute) -> Option<(&'a str, Vec<Holder>)> {
+        let users: Vec<Holder> = self.users.of(instance, compute).into_iter().cloned().collect();
         (!users.is_empty()).then_some((&compute.uuid, users))
     }
 
@@ -229,7 +227,7 @@ fn whole_users(gpu: &Gpu) -> Vec<&Holder> {
 
 /// What could still be created, each profile taken alone.
 fn free(gpu: &Gpu) -> Demand {
-    let places: Vec<Placed> = gpu.instances.iter().map(|i| i.placed).collect();
+    let places: Vec<Placement> = gpu.instances.iter().map(|i| i.placement).collect();
     let fits = |(profile, count): (Profile, u32)| (count > 0).then_some((profile, count));
     room::room(&gpu.geometry, &places).into_iter().filter_map(fits).collect()
 }

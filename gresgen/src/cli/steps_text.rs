@@ -4,13 +4,13 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use mig::Placed;
+use mig::{Placement, Profile};
 
 use super::paint::{Cell, Painted, Role, table};
 use super::{draw, screen};
 use crate::apply::preview::{Action, GpuPreview, Preview, Row};
+use crate::cores::ranges;
 use crate::inventory::{Gpu, Inventory};
-use crate::slurm::cores::ranges;
 
 /// Each GPU now and then, those with the same change as one, and a line per kind of instance with its reason.
 pub(super) fn gpus(inventory: &Inventory, preview: &Preview) -> Painted {
@@ -52,11 +52,11 @@ fn one(text: &mut Painted, gpu: &Gpu, change: &GpuPreview, indexes: &BTreeSet<u3
     }
     // With MIG off there is nothing to draw, and with no instances nothing to see.
     for (when, other) in [("now ", Action::Create), ("then", Action::Destroy)] {
-        let placed: Vec<(Placed, Role)> = change
+        let placed: Vec<(Placement, Role)> = change
             .slices
             .iter()
             .filter(|row| row.action != other)
-            .map(|row| (row.placed(), role(row.action)))
+            .map(|row| (row.instance.placement, role(row.action)))
             .collect();
         if !placed.is_empty() {
             let _ = write!(text, "  {when}  ");
@@ -74,22 +74,27 @@ fn one(text: &mut Painted, gpu: &Gpu, change: &GpuPreview, indexes: &BTreeSet<u3
 /// A row per kind of instance: what is done, to how many where, and why.
 fn rows(slices: &[Row]) -> Vec<Vec<Cell>> {
     let mut order: Vec<&Row> = slices.iter().collect();
-    order.sort_by_key(|row| (turn(row.action), row.start));
+    order.sort_by_key(|row| (turn(row.action), row.instance.placement.start));
     let mut rows: Vec<(&Row, Vec<u8>)> = Vec::new();
     for row in order {
         let same = |(other, _): &&mut (&Row, Vec<u8>)| {
-            (other.action, &other.profile, &other.compute, &other.why)
-                == (row.action, &row.profile, &row.compute, &row.why)
+            let what = |row: &Row| (row.action, row.instance.placement.profile);
+            what(other) == what(row) && other.instance.compute == row.instance.compute && other.why == row.why
         };
         match rows.iter_mut().find(same) {
-            Some((_, starts)) => starts.push(row.start),
-            None => rows.push((row, vec![row.start])),
+            Some((_, starts)) => starts.push(row.instance.placement.start),
+            None => rows.push((row, vec![row.instance.placement.start])),
         }
     }
     let cells = |(row, starts): (&Row, Vec<u8>)| {
         let count = if starts.len() == 1 { String::new() } else { format!("{} x ", starts.len()) };
         let starts: Vec<String> = starts.iter().map(ToString::to_string).collect();
-        let what = format!("{count}{} at {}{}", row.profile, starts.join(", "), divided(&row.compute));
+        let what = format!(
+            "{count}{} at {}{}",
+            row.instance.placement.profile,
+            starts.join(", "),
+            divided(&row.instance.compute)
+        );
         vec![
             Cell::new(role(row.action), format!("{} {}", sign(row.action), row.action.word())),
             what.into(),
@@ -129,7 +134,7 @@ fn sign(action: Action) -> char {
 }
 
 /// ` as 1 x 2c.3g.20gb, 1 x 1c.3g.20gb`; nothing for an instance in one piece.
-fn divided(compute: &[String]) -> String {
+fn divided(compute: &[Profile]) -> String {
     let runs = compute.chunk_by(|a, b| a == b).map(|run| format!("{} x {}", run.len(), run[0]));
     let runs: Vec<String> = runs.collect();
     if runs.is_empty() { String::new() } else { format!(" as {}", runs.join(", ")) }

@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 use mig::{BOARDS, Board, Geometry};
 
+use crate::cores::ranges;
 use crate::inventory::Gpu;
-use crate::slurm::cores::ranges;
 
 /// What selecting and planning need to know of a GPU.
 #[derive(Clone, Debug)]

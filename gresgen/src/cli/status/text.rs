@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use mig::{Placed, Profile};
+use mig::{Placement, Profile};
 
 use super::{Meant, Status, free, gres_type, mode, whole_users};
 use crate::cli::paint::{Cell, Painted, Role, table};
 use crate::cli::{draw, out, screen};
+use crate::cores::ranges;
 use crate::inventory::{Compute, Gpu, Holder, Instance};
-use crate::slurm::cores::ranges;
 use crate::words::count;
 
 /// Digits of a UUID that tell the devices of a node apart, as a container's id has them.
@@ -119,7 +119,7 @@ impl Status {
     fn parts<'a>(&'a self, gpu: &'a Gpu) -> Vec<(u8, Profile, Option<&'a str>)> {
         let name = |uuid: &str| self.gres(uuid).and_then(|(_, record)| gres_type(record));
         let mut parts: Vec<_> =
-            devices(gpu).map(|(i, c)| (i.placed.start, c.profile, name(&c.uuid))).collect();
+            devices(gpu).map(|(i, c)| (i.placement.start, c.profile, name(&c.uuid))).collect();
         parts.sort_unstable();
         parts
     }
@@ -147,8 +147,11 @@ impl Status {
             Some(mib) => format!("{count} x {name} of {mib} MiB"),
             None => format!("{count} x {name}"),
         };
-        if !kinds.is_empty() {
-            let _ = writeln!(text, "  each {}", kinds.iter().map(kind).collect::<Vec<_>>().join(", "));
+        let count = kinds.len();
+        let kinds = kinds.iter().map(kind).zip(1..);
+        let parts = kinds.map(|(kind, number)| if number < count { format!("{kind},") } else { kind });
+        if count > 0 {
+            text.push(&out::filled("  each ", parts));
         }
         text.push(&out::alternatives("  room for ", &free(gpu)));
     }
@@ -187,7 +190,7 @@ impl Status {
 
     fn drawing(&self, text: &mut Painted, gpu: &Gpu) {
         let role = |i: &Instance| if self.is_used(gpu, Some(i)) { Role::Busy } else { Role::Good };
-        let placed: Vec<(Placed, Role)> = gpu.instances.iter().map(|i| (i.placed, role(i))).collect();
+        let placed: Vec<(Placement, Role)> = gpu.instances.iter().map(|i| (i.placement, role(i))).collect();
         text.push("  ");
         text.append(&draw::slices(&gpu.geometry, &placed, screen::columns() - 2));
         text.push("\n");
@@ -196,7 +199,7 @@ impl Status {
     /// A row per MIG device, in the order of the drawing, which is not that of ids.
     fn devices(&self, text: &mut Painted, gpu: &Gpu, verbose: bool) {
         let mut instances: Vec<&Instance> = gpu.instances.iter().collect();
-        instances.sort_by_key(|instance| instance.placed.start);
+        instances.sort_by_key(|instance| instance.placement.start);
         let mut rows = vec![HEADINGS.map(|heading| Cell::new(Role::Faint, heading)).to_vec()];
         let mut files = vec![&[][..]];
         for instance in instances {
@@ -220,7 +223,7 @@ impl Status {
 
     /// A row per MIG device; one for an instance that has none.
     fn rows(&self, gpu: &Gpu, instance: &Instance, verbose: bool) -> Vec<Vec<Cell>> {
-        let start = instance.placed.start.to_string();
+        let start = instance.placement.start.to_string();
         let total = memory(gpu, instance).map(|mib| mib.to_string());
         let row = |profile: Profile, ids: String, uuid: &str, user: Cell| {
             let known = |text: Option<String>| Cell::from(text.unwrap_or_else(|| "-".to_owned()));
@@ -238,7 +241,7 @@ impl Status {
         };
         if instance.compute.is_empty() {
             let nobody = Cell::new(Role::Warning, "nobody can: no compute instance");
-            return vec![row(gpu.profile(instance), instance.gi.to_string(), "-", nobody)];
+            return vec![row(instance.placement.profile, instance.gi.to_string(), "-", nobody)];
         }
         let device = |compute: &Compute| {
             let users = self.users.of(instance, compute);
@@ -282,7 +285,7 @@ fn devices(gpu: &Gpu) -> impl Iterator<Item = (&Instance, &Compute)> {
 
 /// Memory of a GPU instance in MiB, where it is known.
 fn memory(gpu: &Gpu, instance: &Instance) -> Option<u64> {
-    gpu.geometry.spec(instance.placed).memory_mib.map(u64::from)
+    gpu.geometry.spec(instance.placement.profile)?.memory_mib.map(u64::from)
 }
 
 fn in_use(count: usize) -> String {
