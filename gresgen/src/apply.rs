@@ -25,6 +25,11 @@ pub trait Wish {
     /// Why the wish cannot be met; nothing has been changed for it.
     fn targets(&self, inventory: &Inventory) -> Result<Vec<Target>, WishError>;
 
+    /// The layout that it is, where it is one.
+    fn label(&self) -> Option<&str> {
+        None
+    }
+
     /// GPUs it names that the node does not have, where that is no error.
     fn unmatched(&self, _inventory: &Inventory) -> Vec<String> {
         Vec::new()

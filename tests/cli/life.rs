@@ -106,7 +106,9 @@ fn each_step_leaves_a_line_with_its_time() {
     let line: Vec<&str> = words.map(|word| word.to_str().unwrap()).collect();
     // script(1) gives the command a terminal of its own.
     let mut script = Command::new("script");
-    let run = node.finish(script.args(["-qec", &line.join(" "), "/dev/null"]).env("TERM", "xterm"));
+    let run = node.finish(
+        script.args(["-qec", &line.join(" "), "/dev/null"]).env("TERM", "xterm").env("SLURMD_NODENAME", "n1"),
+    );
     let steps: Vec<&str> =
         run.stdout.lines().filter(|line| line.starts_with('[')).map(str::trim_end).collect();
     let due = ["[1/3] GPU 0 MIG mode on", "[2/3] create GPU 0 1g.5gb at 4", "[3/3] create GPU 0 1g.5gb at 5"];
@@ -382,7 +384,7 @@ fn a_command_is_run_as_it_is() {
     let missing = node.run(&["run", "1g.5gb", "--", "/no/such"]);
     assert_eq!(
         (missing.code, &*missing.stderr),
-        (1, "error: /no/such: No such file or directory (os error 2)\n")
+        (127, "error: /no/such: No such file or directory (os error 2)\n")
     );
 }
 

@@ -65,6 +65,10 @@ impl Wish for Layout<'_> {
         Ok(targets)
     }
 
+    fn label(&self) -> Option<&str> {
+        Some(self.label)
+    }
+
     /// One file may serve nodes that differ.
     fn unmatched(&self, inventory: &Inventory) -> Vec<String> {
         let facts: Vec<GpuFacts<'_>> = inventory.gpus.iter().map(GpuFacts::from).collect();

@@ -49,9 +49,8 @@ pub(super) struct Ours<'a> {
     settings: HashSet<(String, String)>,
     /// Keys that nobody may have.
     unread: &'a [String],
-    /// File names of GPUs that are given out whole, and of those that are cut.
+    /// File names of GPUs that are given out whole.
     whole: HashSet<String>,
-    cut: HashSet<String>,
 }
 
 /// What a line of gres.conf is to us.
@@ -67,14 +66,11 @@ enum Claim {
 impl<'a> Ours<'a> {
     pub(super) fn new(kind: Kind, scope: &'a Scope, text: &str, unread: &'a [String]) -> Self {
         let lines: Vec<Vec<(String, String)>> = text.lines().map(pairs).collect();
-        let files = |key: &str, count: usize| {
-            let lists = lines.iter().filter(|line| is_gpu(line)).filter_map(|line| value(line, key));
-            lists.flat_map(|list| list.split(',').take(count)).filter_map(name).collect::<HashSet<_>>()
-        };
-        // The GPU's own file is the first of a MIG device's (templates/gres.conf.j2).
-        let (whole, cut) = (files("file", usize::MAX), files("multiplefiles", 1));
+        let files = lines.iter().filter(|line| is_gpu(line)).filter_map(|line| value(line, "file"));
+        let whole = files.flat_map(|list| hostlist::unfold(list).unwrap_or_default());
+        let whole = whole.filter_map(|file| name(&file)).collect();
         let settings = lines.iter().flatten().map(|(key, value)| (key.clone(), value.to_lowercase()));
-        Ours { kind, scope, settings: settings.collect(), unread, whole, cut }
+        Ours { kind, scope, settings: settings.collect(), unread, whole }
     }
 
     /// Kept lines of a file of ours, with the line above them.
@@ -213,13 +209,12 @@ impl<'a> Ours<'a> {
                 continue;
             };
             let names = hostlist::unfold(files).unwrap_or_default();
-            let cut = names.iter().filter_map(|file| name(file));
-            if let Some(gpu) = cut.into_iter().find(|gpu| self.cut.contains(gpu) && !self.whole.contains(gpu))
-            {
+            let mut gpus = names.iter().filter_map(|file| name(file)).filter(|file| is_gpu_file(file));
+            if let Some(gpu) = gpus.find(|gpu| !self.whole.contains(gpu)) {
                 return Err(Fault::new(
                     &line,
                     format!(
-                        "shares {gpu} as {gres}, and that GPU is cut with MIG: slurmctld would set the node \
+                        "shares {gpu} as {gres}, and that GPU is not given out whole: slurmctld would set the node \
                          INVALID; take {gpu} out of the line and its share out of Gres={gres} in slurm.nodes, or \
                          leave the GPU whole"
                     ),
@@ -253,6 +248,11 @@ pub(crate) const SHARING: [&str; 2] = ["mps", "shard"];
 
 fn is_gpu(line: &[(String, String)]) -> bool {
     value(line, "name").is_some_and(|name| name.eq_ignore_ascii_case("gpu"))
+}
+
+/// Whether a device file is that of a GPU, which the driver names.
+fn is_gpu_file(name: &str) -> bool {
+    name.strip_prefix("nvidia").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// The last part of a path: below a prefix, or behind another spelling of the folder, it is the same device.

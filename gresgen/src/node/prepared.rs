@@ -96,7 +96,7 @@ impl Node<'_> {
         let patience = Patience::new();
         while wanted.waits_for_processes() && patience.pause() {
             before = self.inventory(options)?.0;
-            self.annotate(&mut before, &seen.given);
+            self.look_ahead(&mut before, &seen.given, options);
             wanted = Wanted::new(wish, &before)?;
         }
         let Wanted { steps, in_use, in_the_way } = wanted;

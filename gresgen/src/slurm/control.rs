@@ -19,7 +19,7 @@ pub use node::{NodeView, gpus};
 
 use super::release::{Release, UnknownRelease};
 pub(super) use command::within;
-use command::{answer, run};
+use command::{answers, run};
 
 /// Why Slurm gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -224,7 +224,7 @@ impl Control {
         for job in jobs {
             questions += &format!("show job {}\nshow hostnames {word}\n", job.query);
         }
-        let said = answer("scontrol", &["--all", "-d", "-o"], &questions)
+        let said = answers("scontrol", &["--all", "-d", "-o"], &questions, &word)
             // The job that ended meanwhile makes the whole of it fail, with all else printed.
             .or_else(|error| match error {
                 ControlError::Refused { what, .. } => Ok(what + "\n"),
@@ -296,7 +296,7 @@ pub fn installed_release() -> Result<Release, ControlError> {
 /// not installed, or says nothing in time.
 pub fn host_hardware() -> Option<String> {
     // Advice is not worth waiting for.
-    let text = within(Duration::from_secs(5), "slurmd", &["-C"], "").ok()?;
+    let text = within(Duration::from_secs(5), "slurmd", &["-C"]).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("NodeName="))?;
     Some(line.split_once(' ')?.1.trim().to_owned())
 }

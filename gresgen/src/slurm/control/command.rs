@@ -6,15 +6,20 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::ControlError;
-use crate::command::{Answer, Stopped, bounded};
+use crate::command::{Answer, Parts, Stopped, bounded, bounded_in_parts};
 
 /// How long one command may take. Slurm's own give up on a slurmctld that does not answer after MessageTimeout (10 s,
 /// slurm.conf(5)), tried more than once; one that waits longer hangs on something else: a user directory, a disk.
 const PATIENCE: Duration = Duration::from_secs(45);
 
-/// Most bytes one command may print. A job's record is at most a few kB where nobody inflates its texts (slurmctld
-/// bounds none of them but max_submit_line_size and the like); this is room for some ten thousand.
+/// Most bytes that are read of what one command prints: room for a thousand jobs on one node that are all as large as
+/// [`RECORD`], and for some ten thousand of a few kB.
 const OUTPUT: u64 = 64 << 20;
+
+/// Most bytes that are read of a job's record. What counts stands before its longest texts, the arguments of the script
+/// (22.05) and the submit line (from 25.11), which a user may make as long as the system lets him: 100 kB went through
+/// sbatch of 22.05.8 and 26.05.5, and max_submit_line_size is 1 MB (slurm.conf(5)). Those before it slurmctld keeps short.
+const RECORD: usize = 64 << 10;
 
 /// slurm.conf of the daemon that runs here, where the commands would not find it by themselves.
 static CONFIGURATION: OnceLock<PathBuf> = OnceLock::new();
@@ -26,12 +31,18 @@ pub fn use_configuration(path: PathBuf) {
 
 /// Runs a command of Slurm and gives what it printed.
 pub(super) fn run(command: &str, arguments: &[&str]) -> Result<String, ControlError> {
-    answer(command, arguments, "")
+    within(PATIENCE, command, arguments)
 }
 
-/// The same with a text for its standard input.
-pub(super) fn answer(command: &str, arguments: &[&str], input: &str) -> Result<String, ControlError> {
-    within(PATIENCE, command, arguments, input)
+/// Runs a command that is asked several things on its standard input, and ends its answer to each with a line of its own.
+/// What an answer has beyond [`RECORD`] is dropped: users write it.
+pub(super) fn answers(
+    command: &str,
+    arguments: &[&str],
+    input: &str,
+    end: &str,
+) -> Result<String, ControlError> {
+    ask(PATIENCE, command, arguments, input, Some(Parts { end, most: RECORD }))
 }
 
 /// Runs a command, of Slurm or about it, for so long at most.
@@ -39,7 +50,16 @@ pub(in crate::slurm) fn within(
     patience: Duration,
     command: &str,
     arguments: &[&str],
+) -> Result<String, ControlError> {
+    ask(patience, command, arguments, "", None)
+}
+
+fn ask(
+    patience: Duration,
+    command: &str,
+    arguments: &[&str],
     input: &str,
+    parts: Option<Parts<'_>>,
 ) -> Result<String, ControlError> {
     let line = [&[command], arguments].concat().join(" ");
     let mut process = Command::new(command);
@@ -57,7 +77,11 @@ pub(in crate::slurm) fn within(
             process.env_remove(&name);
         }
     }
-    let done = bounded(process, input.as_bytes().to_vec(), patience, OUTPUT);
+    let input = input.as_bytes().to_vec();
+    let done = match parts {
+        Some(parts) => bounded_in_parts(process, input, patience, OUTPUT, parts),
+        None => bounded(process, input, patience, OUTPUT),
+    };
     let Answer { success, stdout, stderr } = done.map_err(|stopped| match stopped {
         Stopped::Io(error) => ControlError::Missing { command: command.to_owned(), error },
         Stopped::Late { .. } => ControlError::Late { command: line.clone(), seconds: patience.as_secs() },

@@ -163,7 +163,7 @@ impl Action {
         let Some(words) = self.command() else { return Err(ActionError::ByHand(self.clone())) };
         let (command, arguments) = words.split_first().expect("a command has a name");
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        within(limit.max(UNIT), command, &arguments, "")?;
+        within(limit.max(UNIT), command, &arguments)?;
         Ok(())
     }
 }
