@@ -37,7 +37,8 @@ impl Found {
 
     /// Whether slurmctld sent it, so that its place to be edited is there.
     pub fn is_cached(&self) -> bool {
-        self.folder.ends_with("slurm/conf") || self.folder.ends_with("conf-cache")
+        // The link that slurmd makes, and where it leads (src/slurmd/slurmd/slurmd.c, `_establish_configuration`).
+        self.folder == Path::new("/run/slurm/conf") || self.folder.ends_with("conf-cache")
     }
 
     /// Where gresgen's files go so that Slurm reads them: beside slurm.conf, where that is not the default.
