@@ -7,7 +7,8 @@ use crate::node::Node;
 const LAYOUT: &str = "devices: all, mig-enabled: true, mig-devices: {1g.5gb: 7}";
 
 /// The arguments of a boot whose driver does not come.
-const BOOT: [&str; 7] = ["--nvml-lib", "/nonexistent/libnvidia-ml.so.1", "apply", "--boot", "--offline", "--wait", "3s"];
+const BOOT: [&str; 7] =
+    ["--nvml-lib", "/nonexistent/libnvidia-ml.so.1", "apply", "--boot", "--offline", "--wait", "3s"];
 
 /// The words of a command for a shell.
 fn line(command: &Command) -> String {
@@ -24,7 +25,13 @@ fn node() -> Node {
 /// `gresgen` with another library than the node's, which `--nvml-lib` can name once only.
 fn boot(node: &Node, more: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gresgen"));
-    command.arg("--root").arg(node.path("")).args(BOOT).args(more).env("SLURMD_NODENAME", "n1").stdin(Stdio::null());
+    command
+        .arg("--root")
+        .arg(node.path(""))
+        .args(BOOT)
+        .args(more)
+        .env("SLURMD_NODENAME", "n1")
+        .stdin(Stdio::null());
     command
 }
 
@@ -35,7 +42,10 @@ fn a_boot_says_that_it_waits_for_the_driver() {
     assert_ne!(run.code, 0);
     let waits: Vec<&str> = run.stderr.lines().filter(|line| line.starts_with("waiting for")).collect();
     let [line] = waits[..] else { panic!("{}", run.stderr) };
-    assert!(line.starts_with("waiting for the driver, 0:00 of 0:03: /nonexistent/libnvidia-ml.so.1: "), "{line}");
+    assert!(
+        line.starts_with("waiting for the driver, 0:00 of 0:03: /nonexistent/libnvidia-ml.so.1: "),
+        "{line}"
+    );
     let quiet = node.finish(&mut boot(&node, &["-q"]));
     assert!(!quiet.stderr.contains("waiting for"), "{}", quiet.stderr);
 }

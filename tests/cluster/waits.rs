@@ -17,7 +17,8 @@ fn a_drain_says_whom_it_waits_for_and_ends_at_once() {
         let job = node.waiting("1g.5gb");
         let said = node.lab.run(&["sh", "-c", TYPED]).unwrap().stdout;
         assert!(said.trim_end().ends_with("rc=130"), "{release}: {said}");
-        let waits: Vec<&str> = said.split("\r\u{1b}[K").filter(|line| line.starts_with("waiting for ")).collect();
+        let waits: Vec<&str> =
+            said.split("\r\u{1b}[K").filter(|line| line.starts_with("waiting for ")).collect();
         assert!(waits.len() >= 2, "{release}: {said:?}");
         let line = waits[1];
         assert!(line.starts_with("waiting for n1 to have no jobs, 0:0"), "{release}: {line}");
@@ -26,9 +27,7 @@ fn a_drain_says_whom_it_waits_for_and_ends_at_once() {
         // The drain was ours, and is taken back.
         assert_eq!(node.picture(), before, "{release}");
         node.lab
-            .wait("the node to be in service", || {
-                Ok((node.lab.node_state("n1")? == "MIXED").then_some(()))
-            })
+            .wait("the node to be in service", || Ok((node.lab.node_state("n1")? == "MIXED").then_some(())))
             .unwrap();
 
         // Off a terminal it is a line a minute, and the error names the job.
