@@ -17,6 +17,7 @@ pub mod check;
 pub mod cli;
 pub mod command;
 pub mod config;
+pub mod cores;
 pub mod devices;
 pub mod document;
 pub mod files;

@@ -6,7 +6,6 @@ pub mod attributes;
 pub mod billing;
 pub mod conf;
 pub mod control;
-pub mod cores;
 mod error;
 pub mod gres;
 pub mod gres_line;

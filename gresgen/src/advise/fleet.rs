@@ -125,7 +125,7 @@ fn node(kinds: &Kinds, geometry: &Geometry, gpus: &[&Gpu]) -> Vec<(Cut, u32)> {
     let mut cuts: Vec<(Cut, u32)> = Vec::new();
     for gpu in gpus {
         let mut cut = vec![0; kinds.all.len()];
-        let slices = gpu.instances.iter().filter_map(|i| kinds.of(gpu.profile(i), geometry));
+        let slices = gpu.instances.iter().filter_map(|i| kinds.of(i.placement.profile, geometry));
         if gpu.mode.is_on() {
             slices.for_each(|kind| cut[kind] += 1)
         } else {

@@ -6,7 +6,6 @@ use thiserror::Error;
 
 use super::lock::LockError;
 use super::name;
-use super::target::Slice;
 use super::wish::WishError;
 use crate::hooks::HookError;
 use crate::inventory::{Holder, Inventory};
@@ -148,8 +147,8 @@ fn busy(held: &[Held]) -> String {
 pub(crate) fn in_the_way(inventory: &Inventory, wish: WishError) -> ApplyError {
     let instance = |b: &mig::Blocker| {
         let gpu = inventory.gpus.get(b.gpu)?;
-        let instance = gpu.instances.iter().find(|i| i.placed == b.placed)?;
-        Some(Held { name: name(gpu, &Slice::of(instance)), holders: instance.holders.clone() })
+        let instance = gpu.instances.iter().find(|i| i.placement == b.placement)?;
+        Some(Held { name: name(gpu, b.placement), holders: instance.holders.clone() })
     };
     let held: Vec<Held> = wish.blockers().iter().filter_map(instance).collect();
     if held.is_empty() { ApplyError::Wish(wish) } else { ApplyError::InTheWay { wish: wish.into(), held } }

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::target::{Slice, Target};
+use super::target::{Divided, Target};
 use crate::atomic;
 use crate::inventory::{Gpu, Inventory};
 use crate::path_error::PathError;
@@ -59,20 +59,8 @@ pub struct Before {
     pub gpu: String,
     /// Whether MIG was on.
     pub mig: bool,
-    /// Its instances.
-    pub slices: Vec<BeforeSlice>,
-}
-
-/// One GPU instance as it was.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BeforeSlice {
-    /// Profile name.
-    pub profile: String,
-    /// First placement unit.
-    pub start: u8,
-    /// Profile names of its compute instances.
-    pub compute: Vec<String>,
+    /// Its GPU instances.
+    pub slices: Vec<Divided>,
 }
 
 const VERSION: u32 = 1;
@@ -80,7 +68,7 @@ const VERSION: u32 = 1;
 impl Intent {
     /// The journal of an apply that starts from `inventory`.
     pub fn new(what: &str, layout: Option<&str>, inventory: &Inventory) -> Self {
-        let before = inventory.gpus.iter().map(Before::of).collect();
+        let before = inventory.gpus.iter().map(Before::from).collect();
         let layout = layout.map(str::to_owned);
         Intent {
             version: VERSION,
@@ -111,14 +99,7 @@ impl Intent {
 
     /// The journal that leads back to what GPUs were before a change that is over.
     pub fn back_to(what: &str, before: Vec<Before>) -> Self {
-        let nothing = Inventory {
-            node: String::new(),
-            boot: String::new(),
-            driver: String::new(),
-            topology: Default::default(),
-            gpus: Vec::new(),
-        };
-        Intent { before, ..Intent::new(what, None, &nothing) }
+        Intent { before, ..Intent::new(what, None, &Inventory::default()) }
     }
 
     /// The same of an apply that goes on where `earlier` was cut off: what was before that is what an undo means.
@@ -173,29 +154,18 @@ impl Intent {
     pub fn targets(&self, inventory: &Inventory) -> Vec<Target> {
         let target = |gpu: &Gpu| {
             let before = self.before.iter().find(|b| b.gpu == gpu.uuid)?;
-            let slices: Option<Vec<Slice>> = before.slices.iter().map(|s| s.slice(gpu)).collect();
-            Some(Target { mode: Some(before.mig), slices: if before.mig { Some(slices?) } else { None } })
+            let offered = |instance: &Divided| gpu.geometry.spec(instance.placement.profile).is_some();
+            let instances = before.mig.then(|| before.slices.clone());
+            let possible = instances.iter().flatten().all(offered);
+            possible.then_some(Target { mode: Some(before.mig), instances })
         };
         inventory.gpus.iter().map(|gpu| target(gpu).unwrap_or_default()).collect()
     }
 }
 
-impl Before {
-    fn of(gpu: &Gpu) -> Self {
-        let slice = |slice: &Slice| BeforeSlice {
-            profile: gpu.geometry.spec(slice.placed).profile.to_string(),
-            start: slice.placed.start,
-            compute: slice.compute.iter().map(ToString::to_string).collect(),
-        };
-        let slices = gpu.instances.iter().map(|i| slice(&Slice::of(i))).collect();
+impl From<&Gpu> for Before {
+    fn from(gpu: &Gpu) -> Self {
+        let slices = gpu.instances.iter().map(Divided::from).collect();
         Before { gpu: gpu.uuid.clone(), mig: gpu.mode.is_on(), slices }
-    }
-}
-
-impl BeforeSlice {
-    fn slice(&self, gpu: &Gpu) -> Option<Slice> {
-        let spec = gpu.geometry.find(self.profile.parse().ok()?)?;
-        let compute: Result<Vec<_>, _> = self.compute.iter().map(|c| c.parse()).collect();
-        Some(Slice { placed: mig::Placed { spec, start: self.start }, compute: compute.ok()? })
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn judge(facts: &Facts, links: &mut Vec<Link>) {
         .iter()
         .flat_map(|gpu| gpu.instances.iter().map(move |instance| (gpu, instance)))
         .filter(|(_, instance)| instance.compute.is_empty())
-        .map(|(gpu, instance)| format!("GPU {} {}", gpu.index, gpu.profile(instance)))
+        .map(|(gpu, instance)| format!("GPU {} {}", gpu.index, instance.placement.profile))
         .collect();
     if !orphans.is_empty() {
         let what = format!("{}: no compute instance, so nothing can use it", few(&orphans));

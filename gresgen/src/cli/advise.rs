@@ -18,7 +18,7 @@ use crate::advise::assign::Assign;
 use crate::advise::fleet::{Group, groups};
 use crate::advise::record::Skipped;
 use crate::advise::{picture, sacct, trace};
-use crate::document::Document;
+use crate::document;
 use crate::inventory::Inventory;
 use crate::read;
 use crate::slurm::names::Names;
@@ -153,7 +153,7 @@ fn nodes(session: &Session, global: &Global, args: &Args) -> Result<Vec<Group>, 
 fn inventory(file: &Path) -> Result<Inventory, Failure> {
     let named = |error: String| Failure::new(Exit::Usage, format!("{}: {error}", file.display()));
     let text = read::text(file, read::MAX_TEXT).map_err(|error| named(error.to_string()))?;
-    Document::read(&text).map_err(|error| named(error.to_string()))
+    document::read(&text).map_err(|error| named(error.to_string()))
 }
 
 /// Hands all jobs to `assign`.

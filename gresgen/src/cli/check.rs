@@ -84,7 +84,8 @@ fn drift(
                 Action::Create => "create",
                 Action::Recut => "divide",
             };
-            words.push(format!("{verb} GPU {index} {}@{}", row.profile, row.start));
+            let at = row.instance.placement;
+            words.push(format!("{verb} GPU {index} {}@{}", at.profile, at.start));
         }
     }
     Ok(words)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mig::{BOARDS, Board, Certainty, Geometry, Placed, Profile, Spec, room};
+use mig::{BOARDS, Board, Certainty, Geometry, Placement, Profile, Spec, room};
 use serde::Serialize;
 use serde_json::json;
 
@@ -11,8 +11,7 @@ use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, out};
 use crate::config::is_model;
-use crate::document::SpecDocument;
-use crate::slurm::cores::ranges;
+use crate::cores::ranges;
 use crate::slurm::here;
 
 /// Options of the verb.
@@ -43,7 +42,7 @@ struct Listing {
 #[derive(PartialEq, Eq, Serialize)]
 struct Row {
     #[serde(flatten)]
-    spec: SpecDocument,
+    spec: Spec,
     free: u32,
     /// What an instance can be divided into.
     #[serde(skip)]
@@ -101,14 +100,14 @@ fn present(session: &Session, only: &Only) -> Result<Vec<Listing>, Failure> {
     only.keep(&mut inventory)?;
     let with_mig = inventory.gpus.iter().filter(|gpu| !gpu.geometry.specs.is_empty());
     let listing = |gpu: &crate::inventory::Gpu| {
-        let placed: Vec<Placed> = gpu.instances.iter().map(|i| i.placed).collect();
+        let placed: Vec<Placement> = gpu.instances.iter().map(|i| i.placement).collect();
         Listing::new(Some(gpu.index), &gpu.model, &gpu.geometry, &placed)
     };
     Ok(with_mig.map(listing).collect())
 }
 
 impl Listing {
-    fn new(gpu: Option<u32>, model: &str, geometry: &Geometry, placed: &[Placed]) -> Self {
+    fn new(gpu: Option<u32>, model: &str, geometry: &Geometry, placed: &[Placement]) -> Self {
         let free = room::room(geometry, placed);
         let row = |spec: &Spec| Row::new(spec, free.get(&spec.profile).copied().unwrap_or(0));
         // The driver's order differs from the table's, which stands in for it where MIG is off.
@@ -125,7 +124,7 @@ impl Listing {
 
 impl Row {
     fn new(spec: &Spec, free: u32) -> Self {
-        Row { spec: SpecDocument::from(spec), free, divisions: divisions(spec) }
+        Row { spec: spec.clone(), free, divisions: divisions(spec) }
     }
 
     fn cells(&self) -> Vec<String> {
@@ -136,7 +135,7 @@ impl Row {
         let spec = &self.spec;
         let starts: Vec<String> = spec.starts.iter().map(ToString::to_string).collect();
         vec![
-            spec.name.clone(),
+            spec.profile.to_string(),
             spec.id.to_string(),
             format!("{}/{}", self.free, spec.max),
             known(spec.memory_mib),

@@ -9,7 +9,7 @@ use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, out};
 use crate::apply::lock::Lock;
-use crate::document::{Document, MAX_BYTES};
+use crate::document::{self, MAX_BYTES};
 use crate::files::{self, Comparison, Output, state_directory};
 use crate::inventory::Inventory;
 use crate::publish;
@@ -123,7 +123,7 @@ pub(super) fn read(file: &Path, anybody: bool) -> Result<(Inventory, BTreeMap<St
     let (node, file) = sender(file);
     let name = file.display();
     let text = read::text(file, MAX_BYTES).map_err(|error| format!("{name}: {error}"))?;
-    let (inventory, indexes) = Document::read_indexed(&text).map_err(|error| format!("{name}: {error}"))?;
+    let (inventory, indexes) = document::read_indexed(&text).map_err(|error| format!("{name}: {error}"))?;
     if inventory.node != node && !anybody {
         let is = &inventory.node;
         return Err(format!(

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use device_map::MAX_RECORDS;
-use mig::{Infeasible, Profile, ProfileError};
+use mig::{Infeasible, Placement, Profile, ProfileError};
 use thiserror::Error;
 
 use super::snippet::{Mark, Source};
@@ -112,14 +112,14 @@ pub enum Problem {
         valid: Vec<u8>,
     },
     /// Two places that exclude each other.
-    #[error("{gpu}: {} at {} and {} at {} cannot stand side by side", one.0, one.1, other.0, other.1)]
+    #[error("{gpu}: {one} and {other} cannot stand side by side")]
     Overlap {
         /// The GPU, as text.
         gpu: String,
-        /// Profile and start.
-        one: (Profile, u8),
+        /// One.
+        one: Placement,
         /// The one before it.
-        other: (Profile, u8),
+        other: Placement,
     },
     /// A count of which no node can have so many.
     #[error("{0}: more than {MAX_RECORDS}, which is what Slurm takes per node")]

@@ -110,13 +110,7 @@ fn publish(inventory: &Inventory, site: &Site<'_>) -> Result<(), PublishError> {
 }
 
 fn nothing(site: &Site<'_>, boot: &str) -> Inventory {
-    Inventory {
-        node: site.node.clone(),
-        boot: boot.to_owned(),
-        driver: String::new(),
-        topology: Default::default(),
-        gpus: Vec::new(),
-    }
+    Inventory { node: site.node.clone(), boot: boot.to_owned(), ..Inventory::default() }
 }
 
 /// Takes a drain of ours back when a boot has restored what slurmctld was told of the node; gives whose drain

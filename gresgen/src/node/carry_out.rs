@@ -317,7 +317,7 @@ impl Run<'_, '_, '_> {
         }
         let resumes = prepared.interrupted.is_some();
         self.note_cut_off();
-        let steps = prepared.steps.iter().map(|step| step.words(&prepared.before)).collect();
+        let steps = prepared.steps.iter().map(|step| step.words(&prepared.before.gpus[step.gpu()])).collect();
         let chosen = Chosen::load(root).ok().flatten().map(|chosen| chosen.label);
         let intent = match prepared.interrupted {
             Some(interrupted) if self.options.layout.is_none() => interrupted,
@@ -532,7 +532,7 @@ impl Run<'_, '_, '_> {
     }
 
     fn step(&mut self, gpu: &Gpu, step: &Step) -> Result<Option<Refusal>, ApplyError> {
-        let (uuid, geometry) = (&gpu.uuid, &gpu.geometry);
+        let uuid = &gpu.uuid;
         let driver = &mut self.node.driver;
         match step {
             Step::Mode { on, .. } => match driver.set_mode(uuid, *on)? {
@@ -543,9 +543,9 @@ impl Run<'_, '_, '_> {
                 }
                 Activation::Pending(code) => return Ok(Some(Refusal { on: *on, code })),
             },
-            Step::Destroy { slice, .. } => driver.destroy(uuid, geometry, slice.placed)?,
-            Step::Create { slice, .. } => driver.create(uuid, geometry, slice.placed, &slice.compute)?,
-            Step::Recut { slice, .. } => driver.recut(uuid, geometry, slice.placed, &slice.compute)?,
+            Step::Destroy { placement, .. } => driver.destroy(gpu, *placement)?,
+            Step::Create { instance, .. } => driver.create(gpu, instance.placement, &instance.compute)?,
+            Step::Recut { instance, .. } => driver.recut(gpu, instance.placement, &instance.compute)?,
         }
         Ok(None)
     }

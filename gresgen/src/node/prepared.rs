@@ -10,7 +10,7 @@ use crate::apply::error::{Held, in_the_way};
 use crate::apply::forecast::forecast;
 use crate::apply::intent::Intent;
 use crate::apply::steps::{Step, disturbed, steps};
-use crate::apply::target::{Slice, Target};
+use crate::apply::target::Target;
 use crate::apply::{ApplyError, Wish, name};
 use crate::inventory::{Holder, Inventory, Mode};
 use crate::publish::{Expected, PublishError};
@@ -248,7 +248,7 @@ pub(super) fn possible(inventory: &Inventory, steps: &[Step]) -> Result<(), Appl
 pub(super) fn in_use(inventory: &Inventory, steps: &[Step]) -> Vec<Held> {
     let instances = steps.iter().filter_map(|step| disturbed(inventory, step));
     let instances =
-        instances.map(|(gpu, i)| Held { name: name(gpu, &Slice::of(i)), holders: i.holders.clone() });
+        instances.map(|(gpu, i)| Held { name: name(gpu, i.placement), holders: i.holders.clone() });
     let switched = steps.iter().filter(|step| matches!(step, Step::Mode { .. }));
     let gpus = switched.map(|step| &inventory.gpus[step.gpu()]);
     let gpus = gpus.map(|gpu| Held { name: format!("GPU {}", gpu.index), holders: gpu.holders.clone() });

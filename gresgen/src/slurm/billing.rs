@@ -4,6 +4,8 @@ mod rule;
 
 use std::collections::BTreeMap;
 
+use mig::Placement;
+
 pub use rule::{Billing, Rule, Scale, Weight};
 
 use super::error::GresError;
@@ -93,16 +95,18 @@ fn part(
     instance: &Instance,
     compute: &Compute,
 ) -> (Option<u64>, Option<u64>, &'static str) {
-    let spec = gpu.geometry.spec(instance.placed);
+    let Placement { profile, .. } = instance.placement;
+    let spec = gpu.geometry.spec(profile);
     let largest = gpu.geometry.specs.iter().max_by_key(|s| s.size);
-    let (slices, of) = (u64::from(compute.profile.compute_slices()), u64::from(spec.profile.slices()));
+    let (slices, of) = (u64::from(compute.profile.compute_slices()), u64::from(profile.slices()));
     match rule {
         Rule::Sms => {
             let whole = largest.and_then(|s| s.sms).map(u64::from);
             (sms(gpu, instance, compute).map(u64::from), whole, "SM count")
         }
         Rule::Memory => {
-            let part = spec.memory_mib.and_then(|mib| mib.checked_mul(slices)?.checked_div(of));
+            let mib = spec.and_then(|s| s.memory_mib);
+            let part = mib.and_then(|mib| mib.checked_mul(slices)?.checked_div(of));
             (part, largest.and_then(|s| s.memory_mib), "memory size")
         }
         Rule::Slices => {
@@ -111,7 +115,7 @@ fn part(
         // The share of a compute instance need not be whole slices: both sides are times the slices it is a share of.
         Rule::MemorySlices | Rule::Flat => {
             let whole = largest.map(|s| u64::from(s.size) * of);
-            (Some(u64::from(spec.size) * slices), whole, "number of memory slices")
+            (spec.map(|s| u64::from(s.size) * slices), whole, "number of memory slices")
         }
     }
 }
@@ -125,7 +129,7 @@ fn times(weight: Weight, part: u64, of: u64) -> Option<Weight> {
 
 /// SMs of a compute instance; `None` when unknown.
 pub fn sms(gpu: &Gpu, instance: &Instance, compute: &Compute) -> Option<u32> {
-    let spec = gpu.geometry.spec(instance.placed);
+    let spec = gpu.geometry.spec(instance.placement.profile)?;
     match compute.profile.compute() {
         None => spec.sms,
         Some(slices) => spec.compute.iter().find(|c| c.slices == slices).and_then(|c| c.sms),

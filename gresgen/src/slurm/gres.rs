@@ -108,7 +108,7 @@ impl GresTable {
     pub fn map(&self, inventory: &Inventory, digest: String) -> DeviceMap {
         let Inventory { node, boot, .. } = inventory.clone();
         let gpus = inventory.gpus.iter().map(|gpu| (gpu.index, gpu.uuid.clone())).collect();
-        DeviceMap { node, boot, digest, gpus, records: self.records.clone() }
+        DeviceMap { node, boot, digest, plugin: None, gpus, records: self.records.clone() }
     }
 }
 
@@ -122,7 +122,7 @@ fn groups(inventory: &Inventory, names: &Names<'_>) -> Result<Vec<Group>, GresEr
     let mut found: BTreeMap<TypeName, Vec<(Size, Place, Record)>> = BTreeMap::new();
     for (gpu, instance, compute) in inventory.devices() {
         let name = names.slice(&gpu.model, compute.profile)?;
-        let place = (gpu.index, instance.placed.start, compute.start);
+        let place = (gpu.index, instance.placement.start, compute.start);
         let record = slice(&name, gpu, instance.gi, compute);
         found.entry(name).or_default().push((Size::Slice(compute.profile), place, record));
     }

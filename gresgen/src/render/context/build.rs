@@ -4,13 +4,14 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use device_map::Record;
+use mig::Spec;
 
 use super::{DeviceContext, KeyValue, NodeContext, PluginContext, TypeContext};
+use crate::cores::ranges;
 use crate::inventory::{Compute, Gpu, Instance, Inventory};
 use crate::render::RenderError;
 use crate::root::Root;
 use crate::slurm::billing::{self, Weights};
-use crate::slurm::cores::ranges;
 use crate::slurm::hostlist;
 use crate::slurm::links::Links;
 use crate::slurm::release::CgroupKey;
@@ -92,8 +93,8 @@ fn device(
     slice: Option<Slice<'_>>,
     files: Vec<String>,
 ) -> DeviceContext {
-    let spec = slice.map(|(instance, _)| gpu.geometry.spec(instance.placed));
-    let engines = spec.map(|s| s.engines).unwrap_or_default();
+    let spec = slice.and_then(|(instance, _)| gpu.geometry.spec(instance.placement.profile));
+    let engines = |count: fn(&Spec) -> Option<u8>| spec.and_then(count).map(u32::from);
     DeviceContext {
         index,
         r#type: record.gres_type.clone(),
@@ -104,17 +105,20 @@ fn device(
         parent: record.parent.clone(),
         files,
         cores: String::new(),
-        start: slice.map(|(instance, _)| instance.placed.start.into()),
+        start: slice.map(|(instance, _)| instance.placement.start.into()),
         sms: match slice {
             Some((instance, compute)) => billing::sms(gpu, instance, compute),
             None => gpu.geometry.specs.iter().filter_map(|s| s.sms).max(),
         },
-        memory_mib: spec.map_or(Some(gpu.memory_mib), |s| s.memory_mib),
-        copy_engines: engines.copy.map(u32::from),
-        decoders: engines.decoder.map(u32::from),
-        encoders: engines.encoder.map(u32::from),
-        jpeg_decoders: engines.jpeg.map(u32::from),
-        optical_flow: engines.ofa.map(u32::from),
+        memory_mib: match slice {
+            Some(_) => spec.and_then(|s| s.memory_mib),
+            None => Some(gpu.memory_mib),
+        },
+        copy_engines: engines(|s| s.copy_engines),
+        decoders: engines(|s| s.decoders),
+        encoders: engines(|s| s.encoders),
+        jpeg_decoders: engines(|s| s.jpeg_decoders),
+        optical_flow: engines(|s| s.optical_flow),
     }
 }
 
