@@ -82,13 +82,21 @@ impl Record {
 
 /// A character device.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct DeviceFile {
     /// Its path.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "displayed"))]
     pub path: PathBuf,
     /// Major number.
     pub major: u32,
     /// Minor number.
     pub minor: u32,
+}
+
+/// A prefix of the tests may be no UTF-8, which JSON is.
+#[cfg(feature = "serde")]
+fn displayed<S: serde::Serializer>(path: &std::path::Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
 }
 
 /// Where the kernel tells the id of the running boot (proc(5)).

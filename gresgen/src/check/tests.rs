@@ -2,7 +2,7 @@
 
 use device_map::version::VERSION;
 use device_map::{DeviceFile, DeviceMap, Record};
-use mig::{Board, Placed};
+use mig::{Board, Placement};
 
 use super::*;
 use crate::inventory::{Compute, Gpu, Instance, Mode};
@@ -15,7 +15,7 @@ fn file(path: &str, minor: u32) -> DeviceFile {
 
 fn inventory() -> Inventory {
     let geometry = Board::by_key("a100-40gb").unwrap().geometry();
-    let placed = Placed { spec: 0, start: 0 };
+    let placement = Placement { profile: geometry.specs[0].profile, start: 0 };
     let files = vec![
         file("/dev/nvidia0", 0),
         file("/dev/nvidia-caps/nvidia-cap66", 66),
@@ -43,13 +43,14 @@ fn inventory() -> Inventory {
         cpus: vec![],
         geometry,
         file: files[0].clone(),
-        instances: vec![Instance { gi: 7, placed, compute: vec![compute], holders: vec![] }],
+        instances: vec![Instance { gi: 7, placement, compute: vec![compute], holders: vec![] }],
         holders: vec![],
     };
     Inventory {
         node: "n1".into(),
         boot: "b".into(),
         driver: "580".into(),
+        partial: false,
         topology: Default::default(),
         gpus: vec![gpu],
     }
@@ -190,7 +191,7 @@ fn every_hardware_failure_is_noticed() {
         broken("drift", |f| f.drift = Some(Ok(vec!["create 3g.20gb".into(); 5]))),
         broken("impossible layout", |f| f.drift = Some(Err("layout a: 8 times 1g.5gb do not fit".into()))),
         broken("clients", |f| {
-            f.clients = Some(vec![Client { name: "nv-hostengine (process 8)".into(), fix: "stop it" }]);
+            f.clients = Some(vec![("nv-hostengine (process 8)".into(), "stop it")]);
         }),
     ];
     insta::assert_snapshot!(text.concat());
@@ -229,7 +230,7 @@ fn every_device_failure_is_noticed() {
         broken("links", |f| f.bad_links = Some(vec!["/dev/gresgen/ci0".into()])),
         broken("stale files", |f| f.stale_files = Some(Ok(vec!["/etc/slurm/gres.conf".into()]))),
         broken("other GPUs in the shared gres.conf", |f| {
-            f.shared_gres_conf = Some(Shared { path: "/run/slurm/conf/gres.conf".into(), agrees: false });
+            f.shared_gres_conf = Some(("/run/slurm/conf/gres.conf".into(), false));
         }),
         broken("open directory", |f| f.directories = vec![("/run/gresgen".into(), 0o775)]),
         broken("closed directory", |f| f.directories = vec![("/etc/slurm/plugstack.conf.d".into(), 0o750)]),

@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use mig::{BOARDS, Board, Certainty, Geometry, Placed, Profile, Spec, room};
+use clap_complete::engine::ArgValueCandidates;
+use mig::{BOARDS, Board, Certainty, Geometry, Placement, Profile, Spec, room};
 use serde::Serialize;
+use serde_json::json;
 
 use super::gpus::Only;
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
-use super::{Global, out};
-use crate::config::is_model;
-use crate::document::SpecDocument;
-use crate::slurm::cores::ranges;
+use super::{Global, complete, out};
+use crate::config::boards;
+use crate::cores::ranges;
 use crate::slurm::here;
+use crate::words::did_you_mean;
 
 /// Options of the verb.
 #[derive(Debug, clap::Args)]
@@ -20,18 +22,11 @@ pub(super) struct Args {
     #[command(flatten)]
     only: Only,
     /// Any GPU model, by key (a100-40gb) or product name; no driver needed
-    #[arg(long, value_name = "MODEL", conflicts_with = "gpus")]
+    #[arg(long, value_name = "MODEL", conflicts_with = "gpus", add = ArgValueCandidates::new(complete::models))]
     model: Option<String>,
     /// List the models known without a driver
     #[arg(long, conflicts_with_all = ["model", "gpus"])]
     models: bool,
-}
-
-/// A model known without a driver.
-#[derive(Serialize)]
-struct Model {
-    key: &'static str,
-    names: &'static [&'static str],
 }
 
 /// Profiles of one GPU or model.
@@ -49,7 +44,7 @@ struct Listing {
 #[derive(PartialEq, Eq, Serialize)]
 struct Row {
     #[serde(flatten)]
-    spec: SpecDocument,
+    spec: Spec,
     free: u32,
     /// What an instance can be divided into.
     #[serde(skip)]
@@ -75,7 +70,9 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
 
 fn models(json: bool) -> Result<(), Failure> {
     if json {
-        return out::json(&BOARDS.iter().map(|b| Model { key: b.key, names: b.names }).collect::<Vec<_>>());
+        return out::json(
+            &BOARDS.iter().map(|b| json!({"key": b.key, "names": b.names})).collect::<Vec<_>>(),
+        );
     }
     out::text(&out::table(
         &BOARDS.iter().map(|b| vec![b.key.to_owned(), b.names.join(", ")]).collect::<Vec<_>>(),
@@ -83,10 +80,23 @@ fn models(json: bool) -> Result<(), Failure> {
 }
 
 fn offline(model: &str) -> Result<Listing, Failure> {
-    let board = BOARDS.iter().find(|board| is_model(model, board)).ok_or_else(|| {
-        Failure::new(Exit::Usage, format!("{model}: no such GPU model"))
-            .hint("gresgen profiles --models lists them")
-    })?;
+    let board = match &boards(model)[..] {
+        [] => {
+            let near = did_you_mean(model, BOARDS.iter().map(|board| board.key));
+            let hint = "gresgen profiles --models lists them";
+            return Err(Failure::new(Exit::Usage, format!("{model}: no such GPU model{near}")).hint(hint));
+        }
+        [board] => *board,
+        several => {
+            let name = |board: &&Board| match board.names.first() {
+                Some(name) => format!("{} ({name})", board.key),
+                None => board.key.to_owned(),
+            };
+            let names: Vec<String> = several.iter().map(name).collect();
+            return Err(Failure::new(Exit::Usage, format!("{model}: stands for several models"))
+                .hint(format!("say which: {}", names.join(", "))));
+        }
+    };
     let listing = Listing::new(None, board.key, &Board::geometry(board), &[]);
     Ok(Listing { certainty: Some(certainty(board)), ..listing })
 }
@@ -105,14 +115,14 @@ fn present(session: &Session, only: &Only) -> Result<Vec<Listing>, Failure> {
     only.keep(&mut inventory)?;
     let with_mig = inventory.gpus.iter().filter(|gpu| !gpu.geometry.specs.is_empty());
     let listing = |gpu: &crate::inventory::Gpu| {
-        let placed: Vec<Placed> = gpu.instances.iter().map(|i| i.placed).collect();
+        let placed: Vec<Placement> = gpu.instances.iter().map(|i| i.placement).collect();
         Listing::new(Some(gpu.index), &gpu.model, &gpu.geometry, &placed)
     };
     Ok(with_mig.map(listing).collect())
 }
 
 impl Listing {
-    fn new(gpu: Option<u32>, model: &str, geometry: &Geometry, placed: &[Placed]) -> Self {
+    fn new(gpu: Option<u32>, model: &str, geometry: &Geometry, placed: &[Placement]) -> Self {
         let free = room::room(geometry, placed);
         let row = |spec: &Spec| Row::new(spec, free.get(&spec.profile).copied().unwrap_or(0));
         // The driver's order differs from the table's, which stands in for it where MIG is off.
@@ -129,7 +139,7 @@ impl Listing {
 
 impl Row {
     fn new(spec: &Spec, free: u32) -> Self {
-        Row { spec: SpecDocument::from(spec), free, divisions: divisions(spec) }
+        Row { spec: spec.clone(), free, divisions: divisions(spec) }
     }
 
     fn cells(&self) -> Vec<String> {
@@ -140,7 +150,7 @@ impl Row {
         let spec = &self.spec;
         let starts: Vec<String> = spec.starts.iter().map(ToString::to_string).collect();
         vec![
-            spec.name.clone(),
+            spec.profile.to_string(),
             spec.id.to_string(),
             format!("{}/{}", self.free, spec.max),
             known(spec.memory_mib),
@@ -193,9 +203,12 @@ fn text(listings: &[Listing], verbose: bool) -> String {
         let table = out::table(&rows);
         let none = Vec::new();
         let parts = std::iter::once(&none).chain(listing.profiles.iter().map(|row| &row.divisions));
-        let lines = table.lines().zip(parts).map(|(line, parts)| match verbose && parts.len() > 1 {
-            true => format!("{line}\n  as {}\n", parts.join(" or ")),
-            false => format!("{line}\n"),
+        let lines = table.lines().zip(parts).map(|(line, parts)| {
+            if verbose && parts.len() > 1 {
+                format!("{line}\n  as {}\n", parts.join(" or "))
+            } else {
+                format!("{line}\n")
+            }
         });
         title + &lines.collect::<String>()
     });

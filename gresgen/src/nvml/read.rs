@@ -19,10 +19,10 @@ use super::instances::Reader;
 use super::processes::processes;
 use super::raw::{self, Handle};
 use super::{Driver, DriverError, failed};
+use crate::cores::Topology;
 use crate::devices::{InstanceIds, boot_id, existing, gpu_file};
 use crate::inventory::{Gpu, Instance, Inventory, Mode};
 use crate::root::Root;
-use crate::slurm::cores::Topology;
 
 /// What is read of GPUs with MIG off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +106,7 @@ impl Driver {
             node: node.to_owned(),
             boot: boot_id(&self.root)?,
             driver,
+            partial: false,
             topology: Topology::read(&self.root.kernel(Root::CPUS)),
             gpus,
         })
@@ -146,14 +147,15 @@ impl Reading<'_> {
             let what = format!("nvmlDeviceGetUUID gives {uuid:?}, which is no GPU-... UUID");
             return Err(DriverError::Unexpected { object, what });
         }
-        let pci = handle.pci().map_err(failed(&uuid, "nvmlDeviceGetPciInfo_v3"))?;
-        let address = pci_address(&pci.bus_id).map_err(failed(&uuid, "nvmlDeviceGetPciInfo_v3"))?;
-        let name = handle.name().map_err(failed(&uuid, "nvmlDeviceGetName"))?;
-        let memory = handle.memory().map_err(failed(&uuid, "nvmlDeviceGetMemoryInfo"))?;
-        let minor = minor(&device).map_err(failed(&uuid, "nvmlDeviceGetMinorNumber"))?;
-        let mode = mode(&device).map_err(failed(&uuid, "nvmlDeviceGetMigMode"))?;
-        let processes = processes(handle, &uuid)?;
-        let model = self.model(handle, &uuid, &pci, (&name, memory), mode)?;
+        let object = format!("{object} ({uuid})");
+        let pci = handle.pci().map_err(failed(&object, "nvmlDeviceGetPciInfo_v3"))?;
+        let address = pci_address(&pci.bus_id).map_err(failed(&object, "nvmlDeviceGetPciInfo_v3"))?;
+        let name = handle.name().map_err(failed(&object, "nvmlDeviceGetName"))?;
+        let memory = handle.memory().map_err(failed(&object, "nvmlDeviceGetMemoryInfo"))?;
+        let minor = minor(&device).map_err(failed(&object, "nvmlDeviceGetMinorNumber"))?;
+        let mode = mode(&device).map_err(failed(&object, "nvmlDeviceGetMigMode"))?;
+        let processes = processes(handle, &object)?;
+        let model = self.model(handle, &object, &pci, (&name, memory), mode)?;
         let mut gpu = Gpu {
             index,
             minor,
@@ -162,12 +164,12 @@ impl Reading<'_> {
             memory_mib: memory >> 20,
             architecture: self
                 .architecture(&device, pci.device)
-                .map_err(failed(&uuid, "nvmlDeviceGetArchitecture"))?,
+                .map_err(failed(&object, "nvmlDeviceGetArchitecture"))?,
             mode,
             guest: told(device.virtualization_mode())
-                .map_err(failed(&uuid, "nvmlDeviceGetVirtualizationMode"))?
+                .map_err(failed(&object, "nvmlDeviceGetVirtualizationMode"))?
                 .is_some_and(|mode| mode == GpuVirtualizationMode::Vgpu),
-            cpus: cpus(&device, &address, root).map_err(failed(&uuid, "nvmlDeviceGetCpuAffinity"))?,
+            cpus: cpus(&device, &address, root).map_err(failed(&object, "nvmlDeviceGetCpuAffinity"))?,
             file: gpu_file(root, minor)?,
             instances: Vec::new(),
             holders: Vec::new(),
@@ -270,7 +272,7 @@ fn unlisted(listed: &[Instance], before: &InstanceIds, after: &InstanceIds) -> O
 mod tests {
     use super::*;
     use crate::inventory::Compute;
-    use mig::Placed;
+    use mig::Placement;
 
     #[test]
     fn what_the_kernel_module_had_all_the_while_is_listed() {
@@ -278,8 +280,8 @@ mod tests {
             let profile = "1g.5gb".parse().unwrap();
             Compute { ci, profile, start: 0, uuid: String::new(), files: Vec::new() }
         };
-        let placed = Placed { spec: 0, start: 0 };
-        let listed = [Instance { gi: 7, placed, compute: vec![compute(0)], holders: Vec::new() }];
+        let placement = Placement { profile: compute(0).profile, start: 0 };
+        let listed = [Instance { gi: 7, placement, compute: vec![compute(0)], holders: Vec::new() }];
         let ids = |list: &[(u32, &[u32])]| -> InstanceIds {
             list.iter().map(|(gi, compute)| (*gi, compute.iter().copied().collect())).collect()
         };
