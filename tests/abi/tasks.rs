@@ -199,7 +199,11 @@ fn slurmd_keeps_the_map_it_started_with() {
     std::fs::write(node.map(), "garbage\n").unwrap();
     let run = slurmd(&[]);
     assert_eq!(run.out[1..], ["init 0"], "slurmd starts in any case");
-    assert!(matches!(&run.log[..], [said, error] if *said == version && error.starts_with("error: ")), "{:?}", run.log);
+    assert!(
+        matches!(&run.log[..], [said, error] if *said == version && error.starts_with("error: ")),
+        "{:?}",
+        run.log
+    );
     assert!(!node.copy().exists());
 }
 

@@ -15,7 +15,7 @@ awk 'BEGIN { printf "{\"cdiVersion\":\"0.3.0\",\"kind\":\"nvidia.com/gpu\",\"dev
 /^[0-9]+ / {
     printf "%s{\"name\":\"%s\",\"containerEdits\":{\"deviceNodes\":[", sep, $3; sep = ","
     n = split($7, files, ",")
-    for (i = 1; i <= n; i++) { split(files[i], path, "="); printf "%s{\"path\":\"%s\"}", i > 1 ? "," : "", path[1] }
+    for (i = 1; i <= n; i++) { split(files[i], path, "="); printf "%s{\"path\":\"%s\"}", (i > 1 ? "," : ""), path[1] }
     printf "]}}"
 }
 END { print "]}" }' /run/gresgen/devices >/var/run/cdi/nvidia.json
