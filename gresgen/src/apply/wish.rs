@@ -5,8 +5,9 @@ use thiserror::Error;
 
 use super::Wish;
 use super::target::{Divided, Target};
-use crate::config::{Config, ConfigError, Cuts, GpuFacts, Held, Problem, Selector, divide};
+use crate::config::{Config, ConfigError, Cuts, GpuFacts, Held, Problem, Selector, divide, present};
 use crate::inventory::{Gpu, Inventory};
+use crate::path_error::PathError;
 
 /// Why a wish cannot be met.
 #[derive(Debug, Error)]
@@ -21,6 +22,27 @@ pub enum WishError {
         selector: String,
         /// What there is.
         present: String,
+    },
+    /// The layout that was last chosen cannot be read.
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// What stands in its place is no choice of a layout.
+    #[error(transparent)]
+    Choice(PathError),
+    /// The configuration has the layout that was chosen no more.
+    #[error(
+        "layout {label}: chosen {at} by {by}, but the configuration has no such layout; it has {}",
+        if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+    )]
+    Gone {
+        /// What was chosen.
+        label: String,
+        /// By whom.
+        by: String,
+        /// When.
+        at: String,
+        /// Layouts there are.
+        known: Vec<String>,
     },
 }
 
@@ -73,6 +95,11 @@ impl Wish for Layout<'_> {
     fn unmatched(&self, inventory: &Inventory) -> Vec<String> {
         let facts: Vec<GpuFacts<'_>> = inventory.gpus.iter().map(GpuFacts::from).collect();
         self.config.unmatched(self.label, &facts)
+    }
+
+    fn overruled(&self, inventory: &Inventory) -> Vec<String> {
+        let facts: Vec<GpuFacts<'_>> = inventory.gpus.iter().map(GpuFacts::from).collect();
+        self.config.overruled(self.label, &facts)
     }
 }
 
@@ -136,9 +163,7 @@ pub fn meant(inventory: &Inventory, selectors: &[Selector]) -> Result<Vec<bool>,
     let facts: Vec<GpuFacts<'_>> = inventory.gpus.iter().map(GpuFacts::from).collect();
     for selector in selectors {
         if !facts.iter().any(|gpu| selector.matches(gpu)) {
-            let present: Vec<String> = facts.iter().map(ToString::to_string).collect();
-            let present = if present.is_empty() { "none".to_owned() } else { present.join(", ") };
-            return Err(WishError::NoGpu { selector: selector.to_string(), present });
+            return Err(WishError::NoGpu { selector: selector.to_string(), present: present(&facts) });
         }
     }
     Ok(facts.iter().map(|gpu| selectors.iter().any(|s| s.matches(gpu))).collect())

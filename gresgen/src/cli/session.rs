@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::Global;
-use super::progress::message;
+use super::progress::warning;
 use super::report::{Exit, Failure};
 use crate::apply::intent::Intent;
 use crate::apply::wish::{Layout, WishError};
@@ -93,16 +93,17 @@ impl Session {
     /// When it is not there, or wrong: with its place in the file.
     pub(super) fn config(&self, global: &Global) -> Result<Config, Failure> {
         let path = self.config_path(global);
-        let (name, text) = match path == Path::new("-") {
-            true => ("standard input".to_owned(), self.standard_input()),
-            false => (path.display().to_string(), read::text(&path, Config::MAX_BYTES)),
+        let (name, text) = if path == Path::new("-") {
+            ("standard input".to_owned(), self.standard_input())
+        } else {
+            (path.display().to_string(), read::text(&path, Config::MAX_BYTES))
         };
         let text = text.map_err(|e| {
             let failure = Failure::new(Exit::Usage, format!("{name}: {e}"));
             match e.kind() {
-                ErrorKind::NotFound => {
-                    failure.hint("gresgen init writes a first one, from what the node has")
-                }
+                ErrorKind::NotFound => failure.hint(
+                    "gresgen init writes one from what is there; /usr/share/doc/gresgen/examples has others to start from",
+                ),
                 _ => failure,
             }
         })?;
@@ -196,7 +197,7 @@ impl Session {
     pub(super) fn settings_if_sound(&self, global: &Global) -> Settings {
         self.settings(global).unwrap_or_else(|failure| {
             if !global.quiet {
-                message(format_args!("warning: {}", failure.error));
+                warning(format_args!("{}", failure.error));
             }
             Settings::default()
         })
@@ -224,7 +225,7 @@ impl Session {
     pub(super) fn node_name_if_known(&self, settings: &Settings, global: &Global) -> String {
         self.node_name(settings).unwrap_or_else(|failure| {
             if !global.quiet {
-                message(format_args!("warning: {}", failure.error));
+                warning(format_args!("{}", failure.error));
             }
             here::host_name()
         })

@@ -14,9 +14,9 @@ use crate::apply::target::Target;
 use crate::apply::{ApplyError, Wish, name};
 use crate::inventory::{Holder, Inventory, Mode};
 use crate::publish::{Expected, PublishError};
-use crate::site::{Left, Seen, SiteError};
-use crate::slurm::GresTable;
+use crate::site::{Left, Seen};
 use crate::slurm::transition::Action;
+use crate::slurm::{GresTable, SlurmError};
 
 /// What a wish comes to on one picture of a node. Making one only reads.
 pub struct Prepared {
@@ -235,10 +235,10 @@ pub(super) fn possible(inventory: &Inventory, steps: &[Step]) -> Result<(), Appl
     for step in steps {
         let gpu = &inventory.gpus[step.gpu()];
         if gpu.guest {
-            return Err(ApplyError::Guest(gpu.uuid.clone()));
+            return Err(ApplyError::Guest(gpu.to_string()));
         }
         if gpu.mode == Mode::Unsupported {
-            return Err(ApplyError::NoMig { gpu: gpu.uuid.clone(), model: gpu.model.clone() });
+            return Err(ApplyError::NoMig { gpu: gpu.to_string(), model: gpu.model.clone() });
         }
     }
     Ok(())
@@ -259,7 +259,7 @@ pub(super) fn in_use(inventory: &Inventory, steps: &[Step]) -> Vec<Held> {
 fn blocked(
     in_the_way: Option<ApplyError>,
     in_use: Vec<Held>,
-    beside_jobs: Result<(), SiteError>,
+    beside_jobs: Result<(), SlurmError>,
 ) -> (Vec<Blocked>, Option<ApplyError>) {
     // Steps of a wish that somebody is in the way of are those of a node that nobody uses: they may disturb more than
     // what has to go.
