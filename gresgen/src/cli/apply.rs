@@ -68,7 +68,13 @@ fn undo(session: &Session, global: &Global, args: &Args, config: &Config, id: Op
             .hint("gresgen history lists them")
     })?;
     let what = format!("undo of change {}", entry.id);
-    let back = Intent::back_to(&what, entry.before);
+    let before = serde_json::from_value(entry.before).map_err(|error| {
+        Failure::new(
+            Exit::Failure,
+            format!("change {}: what was before it cannot be read: {error}", entry.id),
+        )
+    })?;
+    let back = Intent::back_to(&what, before);
     let chosen = entry.layout_before.filter(|_| entry.layout.is_some());
     let chosen = chosen.filter(|label| config.labels().any(|known| known == label));
     let exit = change::run(session, &config.slurm, &back, &what, chosen.as_deref(), &args.change, global)?;
