@@ -48,17 +48,11 @@ pub struct Parts<'a> {
 
 /// Runs a program with `input` to its end, for `patience` at most, and reads no more than `output` bytes of each of its
 /// streams.
-///
-/// # Errors
-/// [`Stopped`].
 pub fn bounded(command: Command, input: Vec<u8>, patience: Duration, output: u64) -> Result<Answer, Stopped> {
     run(command, input, patience, output, None)
 }
 
 /// The same of a program whose standard output is in parts.
-///
-/// # Errors
-/// [`Stopped`].
 pub fn bounded_in_parts(
     command: Command,
     input: Vec<u8>,

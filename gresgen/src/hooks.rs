@@ -35,19 +35,13 @@ pub enum HookError {
     /// A service was not stopped or started.
     #[error("services {}: {what}", units.join(", "))]
     Service {
-        /// The units.
         units: Vec<String>,
         /// What systemctl said.
         what: String,
     },
     /// The file of hooks cannot be read, or is not root's alone.
     #[error("{}: {what}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        what: String,
-    },
+    File { path: PathBuf, what: String },
 }
 
 /// What a change is, for those who are told of it.

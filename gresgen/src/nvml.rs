@@ -27,8 +27,9 @@ use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::{Device, Nvml};
 use thiserror::Error;
 
-use crate::devices::{Capabilities, DeviceError};
+use crate::devices::Capabilities;
 use crate::inventory::Gpu;
+use crate::path_error::PathError;
 use crate::root::Root;
 
 use answer::Fault;
@@ -36,7 +37,7 @@ pub use code::Code;
 pub use execute::Activation;
 use facts::ComputeProfile;
 pub use load::Load;
-pub use raw::{ExportError, export};
+pub use raw::export;
 use raw::{GpuInstance, Handle};
 
 /// Name the dynamic loader finds on every node with an NVIDIA driver.
@@ -97,7 +98,7 @@ pub enum DriverError {
     },
     /// Device files of an instance cannot be determined.
     #[error(transparent)]
-    Devices(#[from] DeviceError),
+    Devices(#[from] PathError),
 }
 
 impl DriverError {

@@ -138,9 +138,10 @@ fn row(file: &FileChange) -> Vec<Cell> {
         Change::Adopt => (Role::Busy, "adopt"),
         Change::Foreign => (Role::Gone, "foreign"),
     };
-    let what = match file.certain {
-        true => file.what.clone(),
-        false => format!("{}, if the new instances have other device numbers", file.what),
+    let what = if file.certain {
+        file.what.clone()
+    } else {
+        format!("{}, if the new instances have other device numbers", file.what)
     };
     vec![Cell::new(role, verb), file.path.display().to_string().into(), what.into()]
 }

@@ -93,9 +93,10 @@ impl Session {
     /// When it is not there, or wrong: with its place in the file.
     pub(super) fn config(&self, global: &Global) -> Result<Config, Failure> {
         let path = self.config_path(global);
-        let (name, text) = match path == Path::new("-") {
-            true => ("standard input".to_owned(), self.standard_input()),
-            false => (path.display().to_string(), read::text(&path, Config::MAX_BYTES)),
+        let (name, text) = if path == Path::new("-") {
+            ("standard input".to_owned(), self.standard_input())
+        } else {
+            (path.display().to_string(), read::text(&path, Config::MAX_BYTES))
         };
         let text = text.map_err(|e| {
             let failure = Failure::new(Exit::Usage, format!("{name}: {e}"));

@@ -45,7 +45,7 @@ pub(crate) struct Document {
     #[schemars(with = "Option<String>")]
     pub(super) layout: Option<Spanned<String>>,
     /// Layouts, each a list of entries
-    #[serde(default)]
+    #[serde(default, deserialize_with = "labels")]
     #[schemars(with = "BTreeMap<String, Vec<Entry>>")]
     pub(super) mig_configs: Labels,
     /// What Slurm has to know
@@ -65,8 +65,7 @@ enum Version {
 }
 
 /// `mig-configs`, in the order written.
-#[derive(Debug, Default)]
-pub(super) struct Labels(pub(super) Vec<(String, Spanned<Vec<Spanned<Entry>>>)>);
+type Labels = Vec<(String, Spanned<Vec<Spanned<Entry>>>)>;
 
 /// How some GPUs are to be cut.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -156,10 +155,8 @@ impl<T> Default for Many<T> {
     }
 }
 
-impl<'de> Deserialize<'de> for Labels {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Labels(deserializer.deserialize_map(Pairs("a map of labels", std::marker::PhantomData))?))
-    }
+fn labels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Labels, D::Error> {
+    deserializer.deserialize_map(Pairs("a map of labels", std::marker::PhantomData))
 }
 
 impl<'de> Deserialize<'de> for Counts {
@@ -170,7 +167,7 @@ impl<'de> Deserialize<'de> for Counts {
 }
 
 /// Reads a map as the list of its pairs.
-pub(super) struct Pairs<T>(pub(super) &'static str, pub(super) std::marker::PhantomData<T>);
+struct Pairs<T>(&'static str, std::marker::PhantomData<T>);
 
 impl<'de, T: Deserialize<'de>> Visitor<'de> for Pairs<T> {
     type Value = Vec<(String, T)>;

@@ -26,10 +26,10 @@ use crate::hooks::About;
 use crate::inventory::{Gpu, Inventory};
 use crate::nvml::{Activation, Code};
 use crate::publish::{Expected, Publication};
-use crate::site::{Left, SiteError, is_ours};
-use crate::slurm::GresTable;
+use crate::site::{Left, is_ours};
 use crate::slurm::shortfall::refused as slurm_refuses;
-use crate::slurm::transition::{Action, ActionError};
+use crate::slurm::transition::Action;
+use crate::slurm::{GresTable, SlurmError};
 use crate::wait::Stop;
 
 /// What happens, for a progress display.
@@ -169,7 +169,7 @@ impl<'n> Node<'n> {
         let prepared = match prepared {
             Ok(prepared) => prepared,
             // The same command waits again: the jobs that are left keep the node to themselves until then.
-            Err(error @ ApplyError::Site(SiteError::NotIdle(ActionError::Busy { .. }))) => return Err(error),
+            Err(error @ ApplyError::Slurm(SlurmError::Busy { .. })) => return Err(error),
             Err(error) => return Err(lower_for(&fence, error, &events.stop)),
         };
         let (before, steps) = (prepared.before.clone(), prepared.steps.clone());

@@ -5,8 +5,8 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use super::ControlError;
 use crate::command::{Answer, Parts, Stopped, bounded, bounded_in_parts};
+use crate::slurm::SlurmError;
 
 /// How long one command may take. Slurm's own give up on a slurmctld that does not answer after MessageTimeout (10 s,
 /// slurm.conf(5)), tried more than once; one that waits longer hangs on something else: a user directory, a disk.
@@ -30,7 +30,7 @@ pub fn use_configuration(path: PathBuf) {
 }
 
 /// Runs a command of Slurm and gives what it printed.
-pub(super) fn run(command: &str, arguments: &[&str]) -> Result<String, ControlError> {
+pub(super) fn run(command: &str, arguments: &[&str]) -> Result<String, SlurmError> {
     within(PATIENCE, command, arguments)
 }
 
@@ -41,7 +41,7 @@ pub(super) fn answers(
     arguments: &[&str],
     input: &str,
     end: &str,
-) -> Result<String, ControlError> {
+) -> Result<String, SlurmError> {
     ask(PATIENCE, command, arguments, input, Some(Parts { end, most: RECORD }))
 }
 
@@ -50,7 +50,7 @@ pub(in crate::slurm) fn within(
     patience: Duration,
     command: &str,
     arguments: &[&str],
-) -> Result<String, ControlError> {
+) -> Result<String, SlurmError> {
     ask(patience, command, arguments, "", None)
 }
 
@@ -60,7 +60,7 @@ fn ask(
     arguments: &[&str],
     input: &str,
     parts: Option<Parts<'_>>,
-) -> Result<String, ControlError> {
+) -> Result<String, SlurmError> {
     let line = [&[command], arguments].concat().join(" ");
     let mut process = Command::new(command);
     process.args(arguments).env("LC_ALL", "C");
@@ -83,9 +83,9 @@ fn ask(
         None => bounded(process, input, patience, OUTPUT),
     };
     let Answer { success, stdout, stderr } = done.map_err(|stopped| match stopped {
-        Stopped::Io(error) => ControlError::Missing { command: command.to_owned(), error },
-        Stopped::Late { .. } => ControlError::Late { command: line.clone(), seconds: patience.as_secs() },
-        Stopped::Long => ControlError::Long { command: line.clone(), limit: OUTPUT },
+        Stopped::Io(error) => SlurmError::Missing { command: command.to_owned(), error },
+        Stopped::Late { .. } => SlurmError::Late { command: line.clone(), seconds: patience.as_secs() },
+        Stopped::Long => SlurmError::Long { command: line.clone(), limit: OUTPUT },
     })?;
     // Bytes that are no text would otherwise be dropped or merged: each stays one sign that no field begins with.
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
@@ -95,8 +95,9 @@ fn ask(
     let complaint = text(stderr);
     let what = (text(stdout) + &complaint).trim().to_owned();
     let unreachable = ["Unable to contact slurm controller", "DNS SRV lookup failed"];
-    match unreachable.iter().any(|sign| complaint.contains(sign)) {
-        true => Err(ControlError::Unreachable(what)),
-        false => Err(ControlError::Refused { command: line, what }),
+    if unreachable.iter().any(|sign| complaint.contains(sign)) {
+        Err(SlurmError::Unreachable(what))
+    } else {
+        Err(SlurmError::Refused { command: line, what })
     }
 }
