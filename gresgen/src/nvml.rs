@@ -31,9 +31,8 @@ use crate::root::Root;
 
 use answer::Fault;
 pub use code::Code;
-pub use execute::Activation;
 use facts::ComputeProfile;
-pub use raw::{ExportError, export};
+pub use raw::export;
 use raw::{GpuInstance, Handle};
 
 /// Name the dynamic loader finds on every node with an NVIDIA driver.

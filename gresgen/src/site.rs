@@ -8,7 +8,6 @@ use std::time::Duration;
 use device_map::{DeviceMap, Record};
 use thiserror::Error;
 
-use crate::check::plugstack;
 use crate::files::Output;
 use crate::inventory::Inventory;
 use crate::publish::{present_map, release};
@@ -17,6 +16,7 @@ use crate::root::Root;
 use crate::slurm::conf::Conf;
 use crate::slurm::control::{Config, ControlError, NodeView, reservation};
 use crate::slurm::jobs::Given;
+use crate::slurm::plugstack;
 use crate::slurm::transition::{Action, ActionError, Change, Node, Refused, allow, transition};
 use crate::slurm::{GresTable, Release, Settings, attributes, here, hostlist, include, jobs};
 use crate::wait::{self, Ended, Stop};

@@ -17,6 +17,7 @@ pub mod jobs;
 pub mod lines;
 pub mod links;
 pub mod names;
+pub mod plugstack;
 pub mod release;
 pub mod settings;
 pub mod shortfall;

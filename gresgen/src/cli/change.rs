@@ -10,8 +10,8 @@ use super::progress::{Progress, message};
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use crate::apply::Wish;
-use crate::apply::lock::{Lock, show_to_users};
 use crate::hooks::Hooks;
+use crate::lock::{Lock, show_to_users};
 use crate::node::{Done, Event, Events, Node, Options, Picture};
 use crate::slurm::Settings;
 use crate::wait::Stop;
@@ -85,7 +85,7 @@ impl ChangeArgs {
 pub(super) fn run(
     session: &Session,
     settings: &Settings,
-    wish: &dyn Wish,
+    wish: Wish<'_>,
     what: &str,
     layout: Option<&str>,
     args: &ChangeArgs,
@@ -111,7 +111,7 @@ pub(super) fn stop() -> Result<Stop, Failure> {
 pub(super) fn change(
     node: &mut Node<'_>,
     lock: &Lock,
-    wish: &dyn Wish,
+    wish: Wish<'_>,
     options: &Options<'_>,
     stop: Stop,
     global: &Global,
@@ -132,7 +132,7 @@ pub(super) fn change(
 
 /// A GPU that died may be one that the driver no longer lists, so an unknown one is no error.
 /// So may one of a layout, whose file may serve several nodes.
-pub(super) fn warn(picture: &Picture, wish: &dyn Wish, global: &Global) {
+pub(super) fn warn(picture: &Picture, wish: Wish<'_>, global: &Global) {
     let options = picture.absent.iter().map(|selector| format!("--without {selector}"));
     let layout = wish.unmatched(&picture.inventory).into_iter().map(|name| format!("devices: {name}"));
     for name in options.chain(layout).filter(|_| !global.quiet) {

@@ -9,6 +9,7 @@ use super::gpus::LeftOut;
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, draw, out};
+use crate::apply::Wish;
 use crate::apply::preview::{GpuPreview, Preview};
 use crate::node::{FileChange, Options, Prepared, Write as Change};
 
@@ -47,13 +48,13 @@ struct Report<'a> {
 
 pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let config = session.config(global)?;
-    let layout = session.layout(&config, global)?;
+    let layout = Wish::Layout(&config, session.layout(&config, global)?);
     let mut node = session.node_with(&config.slurm, session.driver()?)?;
     node.site.asked &= !args.offline;
     let options = Options { without: &args.left_out.without, adopt: args.adopt, ..Options::default() };
     let picture = node.read(&options)?;
-    warn(&picture, &layout, global);
-    let prepared = node.prepare(picture, &layout, &options)?;
+    warn(&picture, layout, global);
+    let prepared = node.prepare(picture, layout, &options)?;
     let preview = Preview::new(&prepared.before, &prepared.steps);
     let pending: Vec<String> = prepared.left.actions.iter().map(ToString::to_string).collect();
     let blocked: Vec<String> = prepared.blocked.iter().map(ToString::to_string).collect();

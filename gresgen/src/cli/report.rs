@@ -5,13 +5,13 @@ use std::fmt;
 use std::io::ErrorKind;
 use std::process::ExitCode;
 
-use crate::apply::ApplyError;
-use crate::apply::lock::LockError;
 use crate::apply::wish::WishError;
 use crate::config::Problem;
 use crate::history::HistoryError;
 use crate::hooks::HookError;
 use crate::inventory::Holder;
+use crate::lock::LockError;
+use crate::node::ApplyError;
 use crate::node::chosen::ChosenError;
 use crate::nvml::{Code, DriverError};
 use crate::publish::PublishError;

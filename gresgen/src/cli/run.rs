@@ -15,10 +15,10 @@ use super::Global;
 use super::gpus::selector;
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
-use crate::apply::lock::{Lock, LockError};
 use crate::config::{GpuFacts, Selector};
 use crate::holders::{self, Users};
 use crate::inventory::{Compute, Gpu, Instance, Inventory};
+use crate::lock::{Lock, LockError};
 use crate::publish::present_map;
 use crate::root::Root;
 

@@ -12,10 +12,10 @@ use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, draw, out};
 use crate::apply::intent::Intent;
-use crate::apply::lock::node_holder;
 use crate::document::Document;
 use crate::holders::{self, Users};
 use crate::inventory::{Compute, Gpu, Holder, Instance, Inventory, Mode};
+use crate::lock::node_holder;
 use crate::node::chosen::Chosen;
 use crate::publish::present_map;
 

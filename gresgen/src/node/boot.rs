@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use super::Options;
 use super::fence::{Fence, Lowered, lower};
-use crate::apply::lock::{Lock, LockError};
 use crate::files;
 use crate::inventory::Inventory;
+use crate::lock::{Lock, LockError};
 use crate::publish::{Expected, PublishError, present_map};
 use crate::root::Root;
 use crate::site::{Site, SiteError};

@@ -9,22 +9,22 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::chosen::{Chosen, who};
+use super::error::{ApplyError, Held, in_the_way};
 use super::fence::{self, Fence, Lowered};
+use super::mode::{Refusals, pending, refused, reset};
 use super::prepared::{Patience, are_processes, beside_jobs, in_use, possible};
 use super::{Node, Options, Prepared};
-use crate::apply::error::in_the_way;
+use crate::apply::Wish;
 use crate::apply::forecast::forecast;
 use crate::apply::intent::Intent;
-use crate::apply::lock::{Lock, LockError};
-use crate::apply::mode::{Refusal, Refusals, pending, refused, reset};
 use crate::apply::steps::{Step, disturbed, ready, steps};
-use crate::apply::{ApplyError, Held, Wish};
 use crate::devices;
 use crate::files::Committed;
 use crate::history::{Ending, Entry};
 use crate::hooks::{self, About, HookError};
 use crate::inventory::{Gpu, Inventory};
-use crate::nvml::{Activation, Code};
+use crate::lock::{Lock, LockError};
+use crate::nvml::Code;
 use crate::publish::{Expected, Publication};
 use crate::root::Root;
 use crate::site::{Left, SiteError, is_ours};
@@ -117,7 +117,7 @@ impl<'n> Node<'n> {
         &mut self,
         _lock: &Lock,
         mut prepared: Prepared,
-        wish: &dyn Wish,
+        wish: Wish<'_>,
         options: &Options<'_>,
         events: &mut Events<'_>,
     ) -> Result<Done, ApplyError> {
@@ -143,7 +143,7 @@ impl<'n> Node<'n> {
     /// A change that takes the node out of scheduling.
     fn fenced(
         &mut self,
-        wish: &dyn Wish,
+        wish: Wish<'_>,
         options: &Options<'_>,
         waits: Option<Duration>,
         beside: bool,
@@ -300,7 +300,7 @@ impl Around {
 /// One change on its way.
 struct Run<'r, 'n, 'e> {
     node: &'r mut Node<'n>,
-    wish: &'r dyn Wish,
+    wish: Wish<'r>,
     options: &'r Options<'r>,
     events: &'r mut Events<'e>,
     fence: Option<&'r mut Fence<'n>>,
@@ -532,17 +532,17 @@ impl Run<'_, '_, '_> {
         compute.map(|compute| Lock::slice(self.node.root, &compute.uuid)).collect()
     }
 
-    fn step(&mut self, gpu: &Gpu, step: &Step) -> Result<Option<Refusal>, ApplyError> {
+    fn step(&mut self, gpu: &Gpu, step: &Step) -> Result<Option<(bool, Code)>, ApplyError> {
         let uuid = &gpu.uuid;
         let driver = &mut self.node.driver;
         match step {
             Step::Mode { on, .. } => match driver.set_mode(uuid, *on)? {
-                Activation::Active => {}
-                Activation::Pending(_) if self.options.reset => {
+                None => {}
+                Some(_) if self.options.reset => {
                     (self.events.show)(Event::Reset(gpu));
                     driver.closed(|| reset(uuid))??;
                 }
-                Activation::Pending(code) => return Ok(Some(Refusal { on: *on, code })),
+                Some(code) => return Ok(Some((*on, code))),
             },
             Step::Destroy { placement, .. } => driver.destroy(gpu, *placement)?,
             Step::Create { instance, .. } => driver.create(gpu, instance.placement, &instance.compute)?,
@@ -572,7 +572,7 @@ impl Run<'_, '_, '_> {
         let options = Options { layout: None, ..*self.options };
         let undo = Run {
             node: &mut *self.node,
-            wish: intent,
+            wish: Wish::Before(&intent.before),
             options: &options,
             events: &mut events,
             fence: self.fence.as_deref_mut(),

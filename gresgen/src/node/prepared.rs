@@ -4,14 +4,14 @@ use std::fmt;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use super::error::{ApplyError, Held, in_the_way};
 use super::files::{FileChange, changes};
 use super::{Node, Options, Picture};
-use crate::apply::error::{Held, in_the_way};
 use crate::apply::forecast::forecast;
 use crate::apply::intent::Intent;
 use crate::apply::steps::{Step, disturbed, steps};
 use crate::apply::target::Target;
-use crate::apply::{ApplyError, Wish, name};
+use crate::apply::{Wish, name};
 use crate::inventory::{Holder, Inventory, Mode};
 use crate::publish::{Expected, PublishError};
 use crate::site::{Left, Seen, SiteError};
@@ -88,7 +88,7 @@ impl Node<'_> {
     pub fn prepare(
         &self,
         picture: Picture,
-        wish: &dyn Wish,
+        wish: Wish<'_>,
         options: &Options<'_>,
     ) -> Result<Prepared, ApplyError> {
         let Picture { inventory: mut before, seen, .. } = picture;
@@ -165,7 +165,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn new(wish: &dyn Wish, inventory: &Inventory) -> Result<Self, ApplyError> {
+    fn new(wish: Wish<'_>, inventory: &Inventory) -> Result<Self, ApplyError> {
         let (targets, in_the_way) = targets(wish, inventory)?;
         let steps = steps(inventory, &targets);
         possible(inventory, &steps)?;
@@ -217,7 +217,7 @@ pub(super) fn beside_jobs(seen: &Seen, options: &Options<'_>) -> bool {
 
 /// The targets of a wish. Where instances in use are all that is in its way, those it would have if nobody used them,
 /// and who does.
-fn targets(wish: &dyn Wish, inventory: &Inventory) -> Result<(Vec<Target>, Option<ApplyError>), ApplyError> {
+fn targets(wish: Wish<'_>, inventory: &Inventory) -> Result<(Vec<Target>, Option<ApplyError>), ApplyError> {
     match wish.targets(inventory) {
         Ok(targets) => Ok((targets, None)),
         Err(error) if error.blockers().is_empty() => Err(error.into()),

@@ -4,14 +4,14 @@ use std::fmt;
 
 use thiserror::Error;
 
-use super::intent::IntentError;
-use super::lock::LockError;
-use super::name;
-use super::wish::WishError;
+use super::chosen::ChosenError;
+use crate::apply::intent::IntentError;
+use crate::apply::name;
+use crate::apply::wish::WishError;
 use crate::devices::DeviceError;
 use crate::hooks::HookError;
 use crate::inventory::{Holder, Inventory};
-use crate::node::chosen::ChosenError;
+use crate::lock::LockError;
 use crate::nvml::DriverError;
 use crate::publish::PublishError;
 use crate::site::SiteError;
