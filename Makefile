@@ -153,6 +153,8 @@ install: $(BUILD)/THIRD-PARTY
 	$(call put,$(BUILD)/libnvml_sim.so,$(DESTDIR)$(PREFIX)/lib/gresgen/libnvml_sim.so,644)
 	$(call put,$(BUILD)/libspank_mig.so,$(DESTDIR)$(PLUGIN_DIR)/spank_mig.so,644)
 	$(call put,packaging/systemd/gresgen-boot.service,$(DESTDIR)$(UNIT_DIR)/gresgen-boot.service,644)
+	$(call put,packaging/systemd/gresgen-metrics.service,$(DESTDIR)$(UNIT_DIR)/gresgen-metrics.service,644)
+	$(call put,packaging/systemd/gresgen-metrics.timer,$(DESTDIR)$(UNIT_DIR)/gresgen-metrics.timer,644)
 	$(call put,packaging/health/gresgen-health.sh,$(DESTDIR)$(PREFIX)/libexec/gresgen/gresgen-health.sh,755)
 	$(call generate,man,$(SHARE)/man/man1/gresgen.1)
 	$(call generate,completions bash,$(SHARE)/bash-completion/completions/gresgen)
@@ -166,6 +168,7 @@ install: $(BUILD)/THIRD-PARTY
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/gresgen $(DESTDIR)$(PLUGIN_DIR)/spank_mig.so $(DESTDIR)$(UNIT_DIR)/gresgen-boot.service \
+	  $(DESTDIR)$(UNIT_DIR)/gresgen-metrics.service $(DESTDIR)$(UNIT_DIR)/gresgen-metrics.timer \
 	  $(SHARE)/man/man1/gresgen.1 $(SHARE)/bash-completion/completions/gresgen \
 	  $(SHARE)/zsh/site-functions/_gresgen $(SHARE)/fish/vendor_completions.d/gresgen.fish
 	rm -rf $(DESTDIR)$(PREFIX)/lib/gresgen $(DESTDIR)$(PREFIX)/libexec/gresgen $(SHARE)/gresgen $(DOC)

@@ -23,6 +23,7 @@ pub mod holding;
 mod keep;
 mod text;
 pub mod trust;
+pub mod version;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -46,6 +47,9 @@ pub struct DeviceMap {
     pub boot: String,
     /// Digest of the `gres.conf` the map belongs to.
     pub digest: String,
+    /// Which plugin made slurmd's copy, as [`version::VERSION`] says it; `None` in the map itself, and in copies of
+    /// plugins up to 0.2.0.
+    pub plugin: Option<String>,
     /// NVML's index of each GPU when the map was written, and its UUID. Empty in a map of an earlier version.
     pub gpus: Vec<(u32, String)>,
     /// Position equals Slurm's device index.
@@ -109,6 +113,12 @@ pub fn boot_id() -> io::Result<String> {
 }
 
 impl DeviceMap {
+    /// Whether both are of one content, whoever made a copy of it.
+    pub fn is_copy_of(&self, other: &Self) -> bool {
+        let content = |map: &Self| DeviceMap { plugin: None, ..map.clone() };
+        content(self) == content(other)
+    }
+
     /// How the tools around NVML name a device of this map: `<GPU>` or `<GPU>.<GPU instance>`, the GPU by NVML's index,
     /// which is neither Slurm's index nor the minor number. `None` where the map does not say it.
     pub fn place(&self, record: &Record) -> Option<String> {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use device_map::DeviceMap;
+use device_map::version::{VERSION, is_same};
 
 use super::{Facts, Link, few, shared};
 
@@ -41,6 +42,7 @@ pub(super) fn judge(facts: &Facts, links: &mut Vec<Link>) {
         }
         links.extend(gres_conf(facts, map));
         links.extend(loaded(facts, map));
+        links.extend(plugin(facts));
     }
     links.extend(facts.bad_links.as_ref().map(|bad| stable(bad)));
     links.extend(facts.stale_files.as_ref().map(files));
@@ -117,12 +119,24 @@ fn loaded(facts: &Facts, map: &DeviceMap) -> Option<Link> {
     Some(match facts.loaded.as_ref()? {
         None => Link::warn(NAME, "there is none", "start slurmd with the plugin in its plugstack.conf"),
         Some(Err(error)) => Link::fail(NAME, error, "restart slurmd"),
-        Some(Ok(loaded)) if loaded != map => Link::fail(
+        Some(Ok(loaded)) if !loaded.is_copy_of(map) => Link::fail(
             NAME,
             "slurmd started before the last apply and works with an older map",
             "restart slurmd",
         ),
         Some(Ok(_)) => Link::pass(NAME, "is the present one"),
+    })
+}
+
+/// Whether slurmd has the plugin of this program loaded: packages replace the file under a slurmd that runs on.
+fn plugin(facts: &Facts) -> Option<Link> {
+    const NAME: &str = "plugin of slurmd";
+    const FIX: &str = "install both of one version, then restart slurmd";
+    let Some(Some(Ok(loaded))) = &facts.loaded else { return None };
+    Some(match &loaded.plugin {
+        Some(version) if is_same(version, VERSION) => Link::pass(NAME, version),
+        Some(version) => Link::warn(NAME, format!("is {version}, this program is {VERSION}"), FIX),
+        None => Link::warn(NAME, format!("does not say its version, this program is {VERSION}"), FIX),
     })
 }
 

@@ -1,6 +1,7 @@
 //! Every failure is provoked: each case breaks one fact of a node that is well.
 
-use device_map::{DeviceFile, Record};
+use device_map::version::VERSION;
+use device_map::{DeviceFile, DeviceMap, Record};
 use mig::{Board, Placement};
 
 use super::*;
@@ -91,7 +92,7 @@ fn well() -> Facts {
     Facts {
         drift: Some(Ok(vec![])),
         boot: "b".into(),
-        loaded: Some(Some(Ok(map.clone()))),
+        loaded: Some(Some(Ok(DeviceMap { plugin: Some(VERSION.into()), ..map.clone() }))),
         gres_digest: Some(Some("d".into())),
         nodes: map.records[0].files.iter().map(node).collect(),
         rivals: vec!["4g.20gb for 1g.23gb of NVIDIA B200".into()],
@@ -218,6 +219,14 @@ fn every_device_failure_is_noticed() {
             let Some(Some(Ok(map))) = &mut f.loaded else { panic!() };
             map.records.push(Record { uuid: "MIG-c".into(), ..map.records[0].clone() });
         }),
+        broken("plugin of another version", |f| {
+            let Some(Some(Ok(map))) = &mut f.loaded else { panic!() };
+            map.plugin = Some("0.1.9 (abc)".into());
+        }),
+        broken("plugin that does not say its version", |f| {
+            let Some(Some(Ok(map))) = &mut f.loaded else { panic!() };
+            map.plugin = None;
+        }),
         broken("links", |f| f.bad_links = Some(vec!["/dev/gresgen/ci0".into()])),
         broken("stale files", |f| f.stale_files = Some(Ok(vec!["/etc/slurm/gres.conf".into()]))),
         broken("other GPUs in the shared gres.conf", |f| {
@@ -284,7 +293,8 @@ fn every_slurm_failure_is_noticed() {
             let table = f.table.as_mut().unwrap();
             table.records.push(Record { instance: None, uuid: "GPU-b".into(), ..table.records[0].clone() });
             map(f).records = f.table.as_ref().unwrap().records.clone();
-            f.loaded = Some(Some(f.map.clone().unwrap()));
+            let map = f.map.clone().unwrap().unwrap();
+            f.loaded = Some(Some(Ok(DeviceMap { plugin: Some(VERSION.into()), ..map })));
         }),
         broken("two models of one name", |f| f.mixed = vec!["a100 is A100-40GB and A100-80GB".into()]),
         broken("another node line", |f| view(f).gpus[0].1 = 7),

@@ -49,7 +49,7 @@ pub struct Occupancy {
     /// Devices in use that no job explains.
     pub unexplained: bool,
     /// Which those are.
-    rest: Devices,
+    pub(super) rest: Devices,
 }
 
 impl Occupancy {

@@ -153,16 +153,7 @@ impl Control {
     /// [`ControlError`].
     pub fn is_maintained_by_others(self, node: &str) -> Result<bool, ControlError> {
         let text = run("scontrol", &["-o", "show", "reservation"])?;
-        let has = |line: &str| {
-            let value = |key: &str| line.split_whitespace().find_map(|w| w.strip_prefix(key));
-            let maintains = value("Flags=").is_some_and(|flags| flags.split(',').any(|flag| flag == "MAINT"));
-            let nodes = value("Nodes=").map(super::hostlist::expand);
-            let ours = value("ReservationName=").is_some_and(|name| name == reservation(node));
-            maintains
-                && !ours
-                && nodes.is_none_or(|nodes| nodes.is_ok_and(|all| all.iter().any(|n| n == node)))
-        };
-        Ok(text.lines().any(has))
+        Ok(text.lines().any(|line| is_maintenance(line, node)))
     }
 
     /// GRES types of GPUs on all nodes, each once.
@@ -253,6 +244,20 @@ impl Control {
         let found = records[1..].iter().map(devices).collect();
         Ok((view, found))
     }
+}
+
+/// Whether a line of `scontrol -o show reservation` is about maintenance of a node, or may be, and not one of this program.
+/// A name may hold anything that the rest of its line says (scontrol(1), ReservationName), so what stands anywhere counts.
+fn is_maintenance(line: &str, node: &str) -> bool {
+    let values = |key: &'static str| line.split_whitespace().filter_map(move |word| word.strip_prefix(key));
+    let maintains = values("Flags=").any(|flags| flags.split(',').any(|flag| flag == "MAINT"));
+    let has_node = |list: &str| {
+        let names = super::hostlist::expand(list);
+        list != "(null)" && names.map_or(true, |names| names.iter().any(|name| name == node))
+    };
+    let mut nodes = values("Nodes=").peekable();
+    let ours = line.starts_with(&format!("ReservationName={} StartTime=", reservation(node)));
+    maintains && !ours && (nodes.peek().is_none() || nodes.any(has_node))
 }
 
 /// A word that no job's text can hold, because it is chosen after the text was written: `scontrol show hostnames` prints

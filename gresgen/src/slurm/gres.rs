@@ -144,7 +144,7 @@ impl GresTable {
     pub fn map(&self, inventory: &Inventory, digest: String) -> DeviceMap {
         let Inventory { node, boot, .. } = inventory.clone();
         let gpus = inventory.gpus.iter().map(|gpu| (gpu.index, gpu.uuid.clone())).collect();
-        DeviceMap { node, boot, digest, gpus, records: self.records.clone() }
+        DeviceMap { node, boot, digest, plugin: None, gpus, records: self.records.clone() }
     }
 }
 

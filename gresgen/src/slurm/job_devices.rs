@@ -92,14 +92,20 @@ pub fn of(
         }
     }
     let path = kept(root, job);
-    if let Some(known) = read::text(&path, MAX_KEPT).ok().and_then(|text| list(text.trim_end())) {
+    let context = if script.is_for(job) { script.context.as_str() } else { "" };
+    if context == "prolog_slurmd" {
+        // Of an earlier run of a job that was requeued, whose Epilog did not take it away.
+        forget(root, job);
+    } else if context == "epilog_slurmd"
+        && let Some(known) = read::text(&path, MAX_KEPT).ok().and_then(|text| list(text.trim_end()))
+    {
         return Ok(known);
     }
     match ask().map_err(|error| JobDevicesError::Control { job, error })? {
         None => Err(JobDevicesError::Gone(job)),
         Some(Devices::Unlisted) => Err(JobDevicesError::Unlisted(job)),
         Some(Devices::Listed(devices)) => {
-            if script.is_for(job) {
+            if context == "prolog_slurmd" {
                 // For the Epilog, which has no other source; a job must not fail for want of it.
                 let _ = keep(&path, &devices);
             }
@@ -212,7 +218,9 @@ mod tests {
         assert_eq!(of(5, &prolog("1"), &two, &root, || listed(&[0, 1])).unwrap(), BTreeSet::from([0, 1]));
         let epilog = Script { context: "epilog_slurmd".into(), ..prolog("1") };
         assert_eq!(of(5, &epilog, &two, &root, silent).unwrap(), BTreeSet::from([0, 1]));
-        forget(&root, 5);
+        // The same job again, on other devices.
+        assert_eq!(of(5, &prolog("1"), &two, &root, || listed(&[1])).unwrap(), BTreeSet::from([1]));
+        assert!(of(5, &prolog("1"), &two, &root, silent).is_err(), "not what it had before");
         assert!(matches!(of(5, &epilog, &two, &root, || Ok(None)), Err(JobDevicesError::Gone(5))));
         let unlisted = of(5, &epilog, &two, &root, || Ok(Some(Devices::Unlisted)));
         assert!(matches!(unlisted, Err(JobDevicesError::Unlisted(5))));

@@ -42,14 +42,17 @@ impl NodeView {
         let reason = line.split_once(" Reason=").map(|(_, reason)| reason.trim().to_owned());
         let gpus = gpus(value("Gres").unwrap_or_default());
         let word = |key: &str| value(key).unwrap_or_default().to_owned();
+        // Features stand before it and comments behind it, which admins write.
+        let mut used = line.split_whitespace().filter_map(|word| word.strip_prefix("GresUsed="));
+        let used = Some(used.next().unwrap_or_default()).filter(|_| used.next().is_none());
         Some(NodeView {
             name: value("NodeName")?.to_owned(),
             state: state.map(str::to_owned).collect(),
             reason: reason.unwrap_or_default(),
             host: word("NodeHostName"),
             address: word("NodeAddr"),
-            used: devices::devices(value("GresUsed").unwrap_or_default(), count(&gpus)),
-            used_count: devices::count(value("GresUsed").unwrap_or_default()),
+            used: used.map_or(Devices::Unlisted, |used| devices::devices(used, count(&gpus))),
+            used_count: used.and_then(devices::count),
             cpus_allocated: value("CPUAlloc").and_then(|count| count.parse().ok()).unwrap_or_default(),
             registered: value("SlurmdStartTime") != Some("None"),
             hardware: Hardware::read(line),
