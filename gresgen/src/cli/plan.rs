@@ -37,7 +37,7 @@ struct Report<'a> {
     gpus: &'a [GpuPreview],
     files: &'a [FileChange],
     /// What is in the way; an apply is refused for it as things are.
-    blocked: Vec<String>,
+    blocked: &'a [String],
     /// Whether Slurm starts no jobs on the node while it changes.
     drains: bool,
     /// What is then to be done in Slurm, as shell lines in order.
@@ -57,19 +57,18 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let prepared = node.prepare(picture, layout, &options)?;
     let preview = Preview::new(&prepared.before, &prepared.steps);
     let pending: Vec<String> = prepared.left.actions.iter().map(ToString::to_string).collect();
-    let blocked: Vec<String> = prepared.blocked.iter().map(ToString::to_string).collect();
     if global.json {
         out::json(&Report {
             changed: prepared.changes(),
             gpus: &preview.gpus,
             files: &prepared.files,
-            blocked,
+            blocked: &prepared.blocked,
             drains: prepared.fenced,
             slurm_pending: pending,
             interrupted: prepared.interrupted.as_ref().map(|intent| &*intent.what),
         })?
     } else {
-        out::text(&text(&prepared, &preview, &blocked, &pending))?
+        out::text(&text(&prepared, &preview, &pending))?
     }
     let nothing = prepared.is_nothing();
     match prepared.refusal {
@@ -88,7 +87,7 @@ fn blocked_alone(failure: &Failure) -> bool {
 }
 
 /// The whole plan for a person.
-fn text(prepared: &Prepared, preview: &Preview, blocked: &[String], pending: &[String]) -> String {
+fn text(prepared: &Prepared, preview: &Preview, pending: &[String]) -> String {
     let mut out = String::new();
     if let Some(intent) = &prepared.interrupted {
         let _ = writeln!(out, "finishes what was interrupted: {}", intent.what);
@@ -100,7 +99,7 @@ fn text(prepared: &Prepared, preview: &Preview, blocked: &[String], pending: &[S
         out.push_str(&draw::change(&prepared.before, preview));
     }
     out.push_str(&out::table(&prepared.files.iter().map(row).collect::<Vec<_>>()));
-    for line in blocked.iter().flat_map(|what| what.lines()) {
+    for line in prepared.blocked.iter().flat_map(|what| what.lines()) {
         let _ = writeln!(out, "blocked: {line}");
     }
     if prepared.fenced {

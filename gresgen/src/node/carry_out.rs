@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::chosen::{Chosen, who};
 use super::error::{ApplyError, Held, in_the_way};
-use super::fence::{self, Fence, Lowered};
+use super::fence::{self, Fence};
 use super::mode::{Refusals, pending, refused, reset};
 use super::prepared::{Patience, are_processes, beside_jobs, in_use, possible};
 use super::{Node, Options, Prepared};
@@ -137,7 +137,7 @@ impl<'n> Node<'n> {
         }
         let (before, steps) = (prepared.before.clone(), prepared.steps.clone());
         let applied = Run { node: self, wish, options, events, fence: None }.apply(prepared)?;
-        self.tell(Told { before, steps, fence: None }, applied, options, events)
+        self.tell((before, steps), applied, None, options, events)
     }
 
     /// A change that takes the node out of scheduling.
@@ -172,7 +172,7 @@ impl<'n> Node<'n> {
         let (before, steps) = (prepared.before.clone(), prepared.steps.clone());
         let applied = Run { node: self, wish, options, events, fence: Some(&mut fence) }.apply(prepared);
         match applied {
-            Ok(applied) => self.tell(Told { before, steps, fence: Some(&fence) }, applied, options, events),
+            Ok(applied) => self.tell((before, steps), applied, Some(&fence), options, events),
             // Slurm's indexes mean what they meant.
             Err(error) if error.is_undone() => Err(lower_for(&fence, error, &events.stop)),
             Err(error) => Err(ApplyError::Drained { release: fence.release(), error: error.into() }),
@@ -182,8 +182,9 @@ impl<'n> Node<'n> {
     /// Tells Slurm what was done, or says what is left to tell it, and opens the node where nothing is left.
     fn tell(
         &self,
-        told: Told<'_, 'n>,
+        (before, steps): (Inventory, Vec<Step>),
         applied: Applied,
+        fence: Option<&Fence<'n>>,
         options: &Options<'_>,
         events: &mut Events<'_>,
     ) -> Result<Done, ApplyError> {
@@ -204,11 +205,10 @@ impl<'n> Node<'n> {
             left.actions.clear();
         }
         let theirs = seen.view.as_ref().filter(|view| view.is("DRAIN") && !is_ours(view));
-        let mut stays_drained = theirs.filter(|_| told.fence.is_some()).map(|view| view.reason.clone());
+        let mut stays_drained = theirs.filter(|_| fence.is_some()).map(|view| view.reason.clone());
         if seen.is_ours() && left.actions.is_empty() {
-            match fence::lower(&self.site, told.fence.and_then(|fence| fence.before()), stop) {
-                Ok(Lowered::Theirs(reason)) => stays_drained = Some(reason),
-                Ok(Lowered::Open) => {}
+            match fence::lower(&self.site, fence.and_then(|fence| fence.before()), stop) {
+                Ok(theirs) => stays_drained = theirs.or(stays_drained),
                 Err(_) => left.actions.extend(self.site.resume(&seen, &left)),
             }
         } else {
@@ -218,7 +218,6 @@ impl<'n> Node<'n> {
             true => slurm_refuses(self.settings, self.root, &self.site.node, &table),
             false => Vec::new(),
         };
-        let Told { before, steps, .. } = told;
         Ok(Done {
             before,
             steps,
@@ -251,13 +250,6 @@ fn lower_for(fence: &Fence<'_>, error: ApplyError, stop: &Stop) -> ApplyError {
         Ok(_) => error,
         Err(_) => ApplyError::Drained { release: fence.release(), error: error.into() },
     }
-}
-
-/// What a change set out from.
-struct Told<'f, 'n> {
-    before: Inventory,
-    steps: Vec<Step>,
-    fence: Option<&'f Fence<'n>>,
 }
 
 /// What is done around one change.

@@ -1,6 +1,5 @@
 //! A change as a value.
 
-use std::fmt;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -26,8 +25,9 @@ pub struct Prepared {
     pub seen: Seen,
     /// What is done to the GPUs, in order.
     pub steps: Vec<Step>,
-    /// Who stands in the way.
-    pub blocked: Vec<Blocked>,
+    /// What stands in the way, for a person: instances in use that would have to go, and what Slurm could not bear beside
+    /// the jobs that run.
+    pub blocked: Vec<String>,
     /// Files that become others.
     pub files: Vec<FileChange>,
     /// What the node will offer to Slurm. UUIDs and device files of instances to come are invented.
@@ -42,24 +42,6 @@ pub struct Prepared {
     pub interrupted: Option<Intent>,
     /// Whether device nodes and links are there as the files name them.
     pub(super) has_nodes: bool,
-}
-
-/// What stands in the way of a change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Blocked {
-    /// An instance that would have to go is in use.
-    Held(Held),
-    /// Slurm could not bear it beside the jobs that run.
-    Slurm(String),
-}
-
-impl fmt::Display for Blocked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Blocked::Held(held) => held.fmt(f),
-            Blocked::Slurm(why) => f.write_str(why),
-        }
-    }
 }
 
 impl Prepared {
@@ -260,15 +242,15 @@ fn blocked(
     in_the_way: Option<ApplyError>,
     in_use: Vec<Held>,
     beside_jobs: Result<(), SiteError>,
-) -> (Vec<Blocked>, Option<ApplyError>) {
+) -> (Vec<String>, Option<ApplyError>) {
     // Steps of a wish that somebody is in the way of are those of a node that nobody uses: they may disturb more than
     // what has to go.
     let held = match &in_the_way {
         Some(ApplyError::InTheWay { held, .. }) => held,
         _ => &in_use,
     };
-    let mut blocked: Vec<Blocked> = held.iter().cloned().map(Blocked::Held).collect();
-    blocked.extend(beside_jobs.as_ref().err().map(|error| Blocked::Slurm(error.to_string())));
+    let mut blocked: Vec<String> = held.iter().map(ToString::to_string).collect();
+    blocked.extend(beside_jobs.as_ref().err().map(ToString::to_string));
     let busy = (!in_use.is_empty()).then_some(ApplyError::Busy(in_use));
     let refusal = in_the_way.or(busy).or(beside_jobs.err().map(ApplyError::from));
     (blocked, refusal)
