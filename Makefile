@@ -9,7 +9,7 @@ PACKAGES := libslurm-dev libclang-dev gcc pkg-config slurmctld slurmd slurm-clie
 # Lint: judges of scripts, manual pages, packages and units, beside those of tests/lint/tools.
 LINT_PACKAGES := shellcheck mandoc lintian dpkg-dev rpm python3-rpm python3-venv systemd
 # Tests: other releases of Slurm, judges, package formats; and a systemd, which without systemd-sysv is nobody's init.
-TEST_PACKAGES := procps strace lua5.4 python3 python3-pip debootstrap dpkg-dev rpm systemd prometheus prometheus-node-exporter podman crun
+TEST_PACKAGES := git procps strace lua5.4 python3 python3-pip debootstrap dpkg-dev rpm systemd prometheus prometheus-node-exporter podman crun
 
 .PHONY: root setup setup-tests setup-lint build programs release test lint demo playground bench soak race sweep fuzz valgrind test-slurm-matrix hardware hardware-kit install uninstall deb dist rpm
 

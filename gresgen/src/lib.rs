@@ -31,6 +31,7 @@ pub mod metrics;
 pub mod node;
 pub mod nvml;
 pub mod open;
+pub mod path_error;
 pub mod publish;
 pub mod read;
 pub mod render;

@@ -26,7 +26,8 @@ use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::{Device, Nvml};
 use thiserror::Error;
 
-use crate::devices::{Capabilities, DeviceError};
+use crate::devices::Capabilities;
+use crate::path_error::PathError;
 use crate::root::Root;
 
 use answer::Fault;
@@ -93,7 +94,7 @@ pub enum DriverError {
     },
     /// Device files of an instance cannot be determined.
     #[error(transparent)]
-    Devices(#[from] DeviceError),
+    Devices(#[from] PathError),
 }
 
 impl DriverError {

@@ -7,6 +7,7 @@ use super::intent::{self, Before};
 use super::target::{Divided, Target};
 use crate::config::{Config, ConfigError, Cuts, GpuFacts, Held, Problem, Selector, divide};
 use crate::inventory::{Gpu, Inventory};
+use crate::path_error::PathError;
 
 /// Why a wish cannot be met.
 #[derive(Debug, Error)]
@@ -21,6 +22,27 @@ pub enum WishError {
         selector: String,
         /// What there is.
         present: String,
+    },
+    /// The layout that was last chosen cannot be read.
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// What stands in its place is no choice of a layout.
+    #[error(transparent)]
+    Choice(PathError),
+    /// The configuration has the layout that was chosen no more.
+    #[error(
+        "layout {label}: chosen {at} by {by}, but the configuration has no such layout; it has {}",
+        if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+    )]
+    Gone {
+        /// What was chosen.
+        label: String,
+        /// By whom.
+        by: String,
+        /// When.
+        at: String,
+        /// Layouts there are.
+        known: Vec<String>,
     },
 }
 
@@ -52,7 +74,7 @@ pub enum Wish<'a> {
     Before(&'a [Before]),
 }
 
-impl Wish<'_> {
+impl<'a> Wish<'a> {
     /// One target per GPU of the inventory.
     ///
     /// # Errors
@@ -66,6 +88,14 @@ impl Wish<'_> {
             }
             Wish::Mode(gpus, on) => selected(inventory, gpus, |_| Target { mode: Some(on), instances: None }),
             Wish::Before(before) => Ok(intent::targets(before, inventory)),
+        }
+    }
+
+    /// The layout that it is, where it is one.
+    pub fn label(self) -> Option<&'a str> {
+        match self {
+            Wish::Layout(_, label) => Some(label),
+            _ => None,
         }
     }
 

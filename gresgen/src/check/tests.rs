@@ -191,7 +191,7 @@ fn every_hardware_failure_is_noticed() {
         broken("drift", |f| f.drift = Some(Ok(vec!["create 3g.20gb".into(); 5]))),
         broken("impossible layout", |f| f.drift = Some(Err("layout a: 8 times 1g.5gb do not fit".into()))),
         broken("clients", |f| {
-            f.clients = Some(vec![Client { name: "nv-hostengine (process 8)".into(), fix: "stop it" }]);
+            f.clients = Some(vec![("nv-hostengine (process 8)".into(), "stop it")]);
         }),
     ];
     insta::assert_snapshot!(text.concat());
@@ -230,7 +230,7 @@ fn every_device_failure_is_noticed() {
         broken("links", |f| f.bad_links = Some(vec!["/dev/gresgen/ci0".into()])),
         broken("stale files", |f| f.stale_files = Some(Ok(vec!["/etc/slurm/gres.conf".into()]))),
         broken("other GPUs in the shared gres.conf", |f| {
-            f.shared_gres_conf = Some(Shared { path: "/run/slurm/conf/gres.conf".into(), agrees: false });
+            f.shared_gres_conf = Some(("/run/slurm/conf/gres.conf".into(), false));
         }),
         broken("open directory", |f| f.directories = vec![("/run/gresgen".into(), 0o775)]),
         broken("closed directory", |f| f.directories = vec![("/etc/slurm/plugstack.conf.d".into(), 0o750)]),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use mig::{BOARDS, Board, Certainty, Geometry, Placement, Profile, Spec, room};
 use serde::Serialize;
+use serde_json::json;
 
 use super::gpus::Only;
 use super::report::{Exit, Failure, Outcome};
@@ -24,13 +25,6 @@ pub(super) struct Args {
     /// List the models known without a driver
     #[arg(long, conflicts_with_all = ["model", "gpus"])]
     models: bool,
-}
-
-/// A model known without a driver.
-#[derive(Serialize)]
-struct Model {
-    key: &'static str,
-    names: &'static [&'static str],
 }
 
 /// Profiles of one GPU or model.
@@ -74,7 +68,9 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
 
 fn models(json: bool) -> Result<(), Failure> {
     if json {
-        return out::json(&BOARDS.iter().map(|b| Model { key: b.key, names: b.names }).collect::<Vec<_>>());
+        return out::json(
+            &BOARDS.iter().map(|b| json!({"key": b.key, "names": b.names})).collect::<Vec<_>>(),
+        );
     }
     out::text(&out::table(
         &BOARDS.iter().map(|b| vec![b.key.to_owned(), b.names.join(", ")]).collect::<Vec<_>>(),
@@ -192,9 +188,12 @@ fn text(listings: &[Listing], verbose: bool) -> String {
         let table = out::table(&rows);
         let none = Vec::new();
         let parts = std::iter::once(&none).chain(listing.profiles.iter().map(|row| &row.divisions));
-        let lines = table.lines().zip(parts).map(|(line, parts)| match verbose && parts.len() > 1 {
-            true => format!("{line}\n  as {}\n", parts.join(" or ")),
-            false => format!("{line}\n"),
+        let lines = table.lines().zip(parts).map(|(line, parts)| {
+            if verbose && parts.len() > 1 {
+                format!("{line}\n  as {}\n", parts.join(" or "))
+            } else {
+                format!("{line}\n")
+            }
         });
         title + &lines.collect::<String>()
     });

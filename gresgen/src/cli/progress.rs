@@ -45,12 +45,11 @@ impl Progress {
             Event::Begin(number, of, step, gpu) => {
                 self.waits.forget();
                 let line = format!("[{number}/{of}] {}", step.words(gpu));
-                match self.terminal {
-                    true => {
-                        let _ = write!(stderr(), "{REWIND}{}", clean::text(&line));
-                        self.shown.set(true);
-                    }
-                    false => message(line),
+                if self.terminal {
+                    let _ = write!(stderr(), "{REWIND}{}", clean::text(&line));
+                    self.shown.set(true);
+                } else {
+                    message(line)
                 }
             }
             Event::Reset(gpu) => self.line(format_args!("resetting GPU {}", gpu.index)),

@@ -49,9 +49,10 @@ struct Report {
 pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let settings = session.settings(global)?;
     let root = &session.root;
-    let Rendered { context, outputs, links } = match args.inventory.is_empty() {
-        true => this_node(session, &settings)?,
-        false => cluster(&args.inventory, args.context, &settings, root)?,
+    let Rendered { context, outputs, links } = if args.inventory.is_empty() {
+        this_node(session, &settings)?
+    } else {
+        cluster(&args.inventory, args.context, &settings, root)?
     };
     if args.context {
         return out::json(&context).map(|()| Exit::Ok);
@@ -156,8 +157,5 @@ fn print(report: &Report, global: &Global) -> Result<(), Failure> {
     for backup in &report.backups {
         text.push_str(&format!("kept the previous one as {}\n", backup.display()));
     }
-    match global.quiet {
-        true => Ok(()),
-        false => out::text(&text),
-    }
+    if global.quiet { Ok(()) } else { out::text(&text) }
 }

@@ -6,7 +6,7 @@ use device_map::MAX_RECORDS;
 use mig::{Infeasible, Placement, Profile, ProfileError};
 use thiserror::Error;
 
-use super::snippet::{Mark, Snippet, Source};
+use super::snippet::{Mark, Source};
 use crate::slurm::settings::Fault;
 
 /// A mistake in a configuration file, or something it asks for that this node cannot be.
@@ -21,7 +21,7 @@ pub struct ConfigError {
 #[derive(Clone, Debug)]
 struct Place {
     position: String,
-    snippet: Option<Snippet>,
+    snippet: Option<String>,
     /// Index of each GPU, for problems that name them by position.
     indexes: Vec<usize>,
 }
@@ -80,7 +80,6 @@ pub enum Problem {
     /// No GPU of this node is meant.
     #[error("label {label:?} selects no GPU of this node, which has {}", list(.gpus))]
     NoGpu {
-        /// The label.
         label: String,
         /// GPUs of the node, as text.
         gpus: Vec<String>,
@@ -106,7 +105,6 @@ pub enum Problem {
     NoPlace {
         /// The GPU, as text.
         gpu: String,
-        /// The profile.
         profile: Profile,
         /// The place asked for, in placement units.
         start: u8,

@@ -117,10 +117,7 @@ impl Config {
             cuts.insert(profile, divided);
         }
         self.check_counts(entry, &demand)?;
-        let want = match places.is_empty() {
-            true => Want::Exactly(demand),
-            false => Want::Including { places, demand },
-        };
+        let want = if places.is_empty() { Want::Exactly(demand) } else { Want::Including { places, demand } };
         wanted.goals.push(Goal { gpus: members.to_vec(), want });
         wanted.cuts.push(cuts);
         wanted.marks.push(entry.mark);
@@ -146,9 +143,10 @@ impl Config {
         valid.dedup();
         Err(self.error(
             item.mark,
-            match valid.is_empty() {
-                true => Problem::NoMig { gpu },
-                false => Problem::NoProfile { gpu, profile: item.profile, valid },
+            if valid.is_empty() {
+                Problem::NoMig { gpu }
+            } else {
+                Problem::NoProfile { gpu, profile: item.profile, valid }
             },
         ))
     }
@@ -171,17 +169,20 @@ impl Config {
     }
 
     fn places(&self, item: &Item, gpu: &GpuFacts<'_>, spec: &Spec) -> Result<Vec<Placement>, ConfigError> {
-        let placed = |&start: &u8| match spec.starts.contains(&start) {
-            true => Ok(Placement { profile: spec.profile, start }),
-            false => Err(self.error(
-                item.mark,
-                Problem::NoPlace {
-                    gpu: gpu.to_string(),
-                    profile: spec.profile,
-                    start,
-                    valid: spec.starts.clone(),
-                },
-            )),
+        let placed = |&start: &u8| {
+            if spec.starts.contains(&start) {
+                Ok(Placement { profile: spec.profile, start })
+            } else {
+                Err(self.error(
+                    item.mark,
+                    Problem::NoPlace {
+                        gpu: gpu.to_string(),
+                        profile: spec.profile,
+                        start,
+                        valid: spec.starts.clone(),
+                    },
+                ))
+            }
         };
         item.places.iter().map(placed).collect()
     }

@@ -13,9 +13,9 @@ use crate::apply::target::Target;
 use crate::apply::{Wish, name};
 use crate::inventory::{Holder, Inventory, Mode};
 use crate::publish::{Expected, PublishError};
-use crate::site::{Left, Seen, SiteError};
-use crate::slurm::GresTable;
+use crate::site::{Left, Seen};
 use crate::slurm::transition::Action;
+use crate::slurm::{GresTable, SlurmError};
 
 /// What a wish comes to on one picture of a node. Making one only reads.
 pub struct Prepared {
@@ -78,7 +78,7 @@ impl Node<'_> {
         let patience = Patience::new();
         while wanted.waits_for_processes() && patience.pause() {
             before = self.inventory(options)?.0;
-            self.annotate(&mut before, &seen.given);
+            self.look_ahead(&mut before, &seen.given, options);
             wanted = Wanted::new(wish, &before)?;
         }
         let Wanted { steps, in_use, in_the_way } = wanted;
@@ -241,7 +241,7 @@ pub(super) fn in_use(inventory: &Inventory, steps: &[Step]) -> Vec<Held> {
 fn blocked(
     in_the_way: Option<ApplyError>,
     in_use: Vec<Held>,
-    beside_jobs: Result<(), SiteError>,
+    beside_jobs: Result<(), SlurmError>,
 ) -> (Vec<String>, Option<ApplyError>) {
     // Steps of a wish that somebody is in the way of are those of a node that nobody uses: they may disturb more than
     // what has to go.
