@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use super::intent::{self, Before};
 use super::target::{Divided, Target};
-use crate::config::{Config, ConfigError, Cuts, GpuFacts, Held, Problem, Selector, divide};
+use crate::config::{Config, ConfigError, Cuts, GpuFacts, Held, Problem, Selector, divide, present};
 use crate::inventory::{Gpu, Inventory};
 use crate::path_error::PathError;
 
@@ -99,6 +99,13 @@ impl<'a> Wish<'a> {
         }
     }
 
+    /// GPUs it names in a way that comes to nothing, because it names them again.
+    pub fn overruled(self, inventory: &Inventory) -> Vec<String> {
+        let Wish::Layout(config, label) = self else { return Vec::new() };
+        let facts: Vec<GpuFacts<'_>> = inventory.gpus.iter().map(GpuFacts::from).collect();
+        config.overruled(label, &facts)
+    }
+
     /// GPUs it names that the node does not have, where that is no error: one file may serve nodes that differ.
     pub fn unmatched(self, inventory: &Inventory) -> Vec<String> {
         let Wish::Layout(config, label) = self else { return Vec::new() };
@@ -161,9 +168,7 @@ pub fn meant(inventory: &Inventory, selectors: &[Selector]) -> Result<Vec<bool>,
     let facts: Vec<GpuFacts<'_>> = inventory.gpus.iter().map(GpuFacts::from).collect();
     for selector in selectors {
         if !facts.iter().any(|gpu| selector.matches(gpu)) {
-            let present: Vec<String> = facts.iter().map(ToString::to_string).collect();
-            let present = if present.is_empty() { "none".to_owned() } else { present.join(", ") };
-            return Err(WishError::NoGpu { selector: selector.to_string(), present });
+            return Err(WishError::NoGpu { selector: selector.to_string(), present: present(&facts) });
         }
     }
     Ok(facts.iter().map(|gpu| selectors.iter().any(|s| s.matches(gpu))).collect())
