@@ -26,7 +26,7 @@ END { print "]}" }' /run/gresgen/devices >/var/run/cdi/nvidia.json
 const PODMAN: &str = "\
 #!/bin/sh
 exec unshare -m sh -c 'while umount /sys/fs/cgroup/unified 2>/dev/null; do :; done; exec podman \"$@\"' podman \
-    --root /var/lab/store --runroot /run/podman-$$ --storage-driver vfs --cgroup-manager cgroupfs --events-backend none \
+    --root /var/lab/store --runroot /run/podman --storage-driver vfs --cgroup-manager cgroupfs --events-backend none \
     run --rm --runtime crun --cgroups=disabled --network none --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 \
     --security-opt seccomp=unconfined --env SLURM_JOB_ID --env SLURMD_NODENAME --env CUDA_VISIBLE_DEVICES \
     --volume /var/lab/bin:/probe:ro \"$@\"
