@@ -29,5 +29,7 @@ pub mod read;
 pub mod render;
 pub mod root;
 pub mod site;
+pub mod slices;
 pub mod slurm;
+pub mod users;
 pub mod wait;

@@ -1,6 +1,7 @@
 //! The `slurm:` section of the configuration.
 
 mod check;
+pub mod submit;
 
 use std::collections::BTreeMap;
 
@@ -43,6 +44,8 @@ pub struct Settings {
     pub cgroup: BTreeMap<String, Scalar>,
     /// The SPANK plugin.
     pub plugin: PluginSettings,
+    /// Rules for requests.
+    pub submit: submit::Submit,
 }
 
 /// Nodes and their attributes in slurm.conf.
@@ -194,6 +197,8 @@ cores: false
 stable-links: true
 cgroup: {ConstrainRAMSpace: yes, AllowedRAMSpace: 95, CgroupMountpoint: /sys/fs/cgroup}
 plugin: {path: /p.so, arguments: {fail: warn, wait: 3}}
+submit: {default-type: small, require-type: false, max-slices: 1, synonyms: {tiny: small}, other-types: [v100],
+  defaults: {small: {cpus: 2, memory: 35G}}}
 ";
         insta::assert_debug_snapshot!(serde_saphyr::from_str::<Settings>(text).unwrap());
     }
