@@ -1,5 +1,6 @@
-# make demo   a real Slurm job receives its MIG UUID on simulated GPUs (root, Debian 12)
-# make test   everything that can be shown on this machine
+# make demo         jobs of a real Slurm on simulated GPUs, each alone on its slice (root, Debian 12)
+# make playground   a shell on such a node
+# make test         everything that can be shown on this machine
 SHELL := /bin/bash
 CARGO ?= cargo
 
@@ -8,9 +9,9 @@ PACKAGES := libslurm-dev libclang-dev gcc pkg-config slurmctld slurmd slurm-clie
 # Lint: judges of scripts, manual pages, packages and units, beside those of tests/lint/tools.
 LINT_PACKAGES := shellcheck mandoc lintian dpkg-dev rpm python3-rpm python3-venv systemd
 # Tests: other releases of Slurm, judges, package formats; and a systemd, which without systemd-sysv is nobody's init.
-TEST_PACKAGES := procps strace lua5.4 python3 python3-pip debootstrap dpkg-dev rpm systemd
+TEST_PACKAGES := procps strace lua5.4 python3 python3-pip debootstrap dpkg-dev rpm systemd prometheus prometheus-node-exporter podman crun mariadb-server-core mariadb-client-core slurmdbd slurm-wlm-mysql-plugin
 
-.PHONY: setup setup-tests setup-lint build release test lint demo bench soak race sweep fuzz valgrind test-slurm-matrix hardware hardware-kit install uninstall deb rpm
+.PHONY: root setup setup-tests setup-lint build programs release test lint demo playground bench soak race sweep fuzz valgrind test-slurm-matrix hardware hardware-kit install uninstall deb dist rpm
 
 # Only what is missing is installed, so that a prepared machine needs neither network nor root.
 setup:
@@ -30,8 +31,18 @@ setup-lint: setup
 build:
 	$(CARGO) build --locked
 
-release:
-	$(CARGO) build --locked --release
+# What is shipped says which commit it is of, `-dirty` where it is of none; nothing where there is no git.
+GIT_ID ?= $(shell git describe --always --dirty --abbrev=9 --exclude='*' 2>/dev/null)
+BUILD_RELEASE = GRESGEN_GIT_ID=$(GIT_ID) $(CARGO) build --locked --release
+
+programs:
+	$(BUILD_RELEASE)
+
+release: programs target/release/THIRD-PARTY
+
+# The licences of what the programs are linked with; written once for each Cargo.lock.
+%/THIRD-PARTY: Cargo.lock packaging/third-party
+	@CARGO=$(CARGO) packaging/third-party > $@.new && mv -f $@.new $@
 
 # Form: code, documentation of it (for those who change the code, hence of private items too), dependencies, scripts,
 # packages. docs/testing.md says who judges what.
@@ -46,26 +57,35 @@ lint: setup-lint release
 # The plugin is tested as it is shipped: the launch tests load the release build. Cargo sums up each test program;
 # the last line here sums up all of them.
 test: setup-tests
-	$(CARGO) build --locked --release -p slurm-plugin
+	$(BUILD_RELEASE) -p slurm-plugin
 	@set -o pipefail; SPANK_MIG_SO=$(CURDIR)/target/release/libspank_mig.so \
 	  $(CARGO) test --locked --workspace --no-fail-fast 2>&1 | tee target/test.log
 	@awk '/^test result:/ { passed += $$4; failed += $$6 } END { print passed " passed, " failed " failed" }' target/test.log
 
-demo: setup release
+# Said before anything is installed or compiled.
+root:
+	@[ "$$(id -u)" = 0 ] || { echo "error: $(MAKECMDGOALS): a node is simulated in namespaces with device nodes, which takes root" >&2; \
+	  echo "hint: sudo make $(MAKECMDGOALS)" >&2; exit 1; }
+	@[ -e target/release/lab ] || echo "Debian's Slurm is installed where it is missing, and the programs are built: 3 minutes, once."
+
+demo: root setup programs
 	target/release/lab demo
+
+playground: root setup programs
+	@target/release/lab playground
 
 # Beyond `make test`, because they take minutes or hours; docs/testing.md says what each shows.
 
 # Slurm 22.05, 24.11 and 26.05, the newer two from Debian's archive (debootstrap, once).
 test-slurm-matrix: setup-tests
 	$(CARGO) build --locked
-	$(CARGO) build --locked --release -p slurm-plugin
+	$(BUILD_RELEASE) -p slurm-plugin
 	LAB_RELEASES=all SPANK_MIG_SO=$(CURDIR)/target/release/libspank_mig.so $(CARGO) test --locked -p slurm-plugin --test launch --test guard --test safety
 	LAB_RELEASES=all $(CARGO) test --locked -p lab -p gresgen --test lab --test render --test cluster --test holders --test race --test health --test autodetect
 	LAB_RELEASES=all $(CARGO) test --locked -p gresgen --test docs packages
 
 soak: setup-tests
-	$(CARGO) build --locked --release -p slurm-plugin
+	$(BUILD_RELEASE) -p slurm-plugin
 	SPANK_MIG_SO=$(CURDIR)/target/release/libspank_mig.so \
 	  $(CARGO) test --locked -p slurm-plugin --test launch -- --ignored --nocapture soak
 
@@ -101,6 +121,7 @@ bench: setup release
 	$(CARGO) bench --locked -p mig --bench acceptance
 	benches/calls.py
 	benches/render.py
+	benches/slices.py
 	target/release/lab bench
 
 # `make install` copies what `make release` built, as root or below DESTDIR.
@@ -125,7 +146,7 @@ define generate
 install -d $(dir $(2)) && $(BUILD)/gresgen $(1) > $(2).new && chmod 644 $(2).new && mv -f $(2).new $(2)
 endef
 
-install:
+install: $(BUILD)/THIRD-PARTY
 	@for f in gresgen libnvml_sim.so libspank_mig.so; do \
 	  test -e $(BUILD)/$$f || { echo "$(BUILD)/$$f: not built; run make release first" >&2; exit 1; }; done
 	@test -n "$(PLUGIN_DIR)" || { echo "no Slurm found; say PLUGIN_DIR=... (scontrol show config | grep PluginDir)" >&2; exit 1; }
@@ -138,7 +159,9 @@ install:
 	$(call generate,completions bash,$(SHARE)/bash-completion/completions/gresgen)
 	$(call generate,completions zsh,$(SHARE)/zsh/site-functions/_gresgen)
 	$(call generate,completions fish,$(SHARE)/fish/vendor_completions.d/gresgen.fish)
-	for f in README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs/*.md docs/*.svg examples/* templates/* packaging/guard/*; do \
+	$(call put,packaging/guard/mig_guard.lua,$(SHARE)/gresgen/mig_guard.lua,644)
+	$(call put,$(BUILD)/THIRD-PARTY,$(DOC)/THIRD-PARTY,644)
+	for f in LICENSE README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs/*.md docs/*.svg examples/* templates/*; do \
 	  install -D -m 644 $$f $(DOC)/$$f || exit 1; done
 	install -d $(DESTDIR)/etc/gresgen
 
@@ -146,7 +169,7 @@ uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/gresgen $(DESTDIR)$(PLUGIN_DIR)/spank_mig.so $(DESTDIR)$(UNIT_DIR)/gresgen-boot.service \
 	  $(SHARE)/man/man1/gresgen.1 $(SHARE)/bash-completion/completions/gresgen \
 	  $(SHARE)/zsh/site-functions/_gresgen $(SHARE)/fish/vendor_completions.d/gresgen.fish
-	rm -rf $(DESTDIR)$(PREFIX)/lib/gresgen $(DESTDIR)$(PREFIX)/libexec/gresgen $(DOC)
+	rm -rf $(DESTDIR)$(PREFIX)/lib/gresgen $(DESTDIR)$(PREFIX)/libexec/gresgen $(SHARE)/gresgen $(DOC)
 
 # Packages of what `make install` lays out. They go to other machines, so where Slurm has its plugins there is not
 # looked up here: PLUGIN_DIR, where it is given, or what the distribution's Slurm has.
@@ -154,18 +177,23 @@ PACKAGES_DIR ?= target/packages
 VERSION ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 packaged_plugin_dir = $(if $(filter file,$(origin PLUGIN_DIR)),$(1),$(PLUGIN_DIR))
 # Whoever makes a package answers for it: DEBFULLNAME and DEBEMAIL, as Debian's tools have it.
-MAINTAINER ?= $(or $(DEBFULLNAME),gresgen) <$(or $(DEBEMAIL),root@$(shell hostname))>
+MAINTAINER ?= $(or $(DEBFULLNAME),The gresgen packagers) <$(or $(DEBEMAIL),gresgen@localhost.localdomain)>
 
-deb:
+deb: $(BUILD)/THIRD-PARTY
 	@packaging/deb/build $(VERSION) $(BUILD) $(PACKAGES_DIR) \
 	  $(call packaged_plugin_dir,/usr/lib/$(shell dpkg-architecture -qDEB_HOST_MULTIARCH)/slurm-wlm) '$(MAINTAINER)'
 
-# --build-in-place: the checkout is the source.
-rpm:
+# What rpmbuild, mock and COPR begin with. VENDOR=yes puts all crates into it, so that it builds without a network.
+dist:
+	@packaging/dist $(VERSION) $(PACKAGES_DIR) $(VENDOR)
+
+# --build-in-place: the checkout is the source, and what is in BUILD is packed as it is. --nodeps: where rustup brings
+# the compiler, no package provides it.
+rpm: $(BUILD)/THIRD-PARTY
 	@command -v rpmbuild >/dev/null || { echo "rpmbuild: not found; install rpm-build (Debian: rpm)" >&2; exit 1; }
 	@work=$$(mktemp -d) && trap 'rm -rf "$$work"' EXIT && \
-	  rpmbuild --quiet --build-in-place -bb packaging/rpm/gresgen.spec --define "_topdir $$work" \
-	    --define "release_version $(VERSION)" --define "build $(BUILD)" --define 'packager $(MAINTAINER)' \
+	  rpmbuild --quiet --nodeps --build-in-place -bb packaging/rpm/gresgen.spec --define "_topdir $$work" \
+	    --define "release_version $(VERSION)" --define "built $(BUILD)" --define 'packager $(MAINTAINER)' \
 	    --define "plugin_dir $(call packaged_plugin_dir,/usr/lib64/slurm)" && \
 	  mkdir -p $(PACKAGES_DIR) && find "$$work/RPMS" -name '*.rpm' -exec cp {} $(PACKAGES_DIR) \; && \
 	  find "$$work/RPMS" -name '*.rpm' -printf '$(abspath $(PACKAGES_DIR))/%f\n' | sort

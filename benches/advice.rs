@@ -7,7 +7,8 @@ use std::io::BufReader;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use advice::advise::{Advice, Question, advise};
+use advice::Question;
+use advice::advise::{Advice, advise};
 use advice::demand::{Demand, Request};
 use advice::judge::{Figures, judge};
 use advice::kinds::Kinds;

@@ -57,6 +57,18 @@ pub enum StepKind {
     Numbered(u32),
 }
 
+impl StepKind {
+    /// Slurm's number of the step (slurm.h).
+    pub fn number(self) -> u32 {
+        match self {
+            StepKind::Batch => sys::SLURM_BATCH_SCRIPT,
+            StepKind::Interactive => sys::SLURM_INTERACTIVE_STEP,
+            StepKind::Extern => sys::SLURM_EXTERN_CONT,
+            StepKind::Numbered(number) => number,
+        }
+    }
+}
+
 /// An error code of SPANK.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Error(u32);
@@ -120,6 +132,24 @@ impl Spank<'_> {
         })
     }
 
+    /// The job's id; each task of an array and each part of a heterogeneous job has its own. In slurmstepd only.
+    ///
+    /// # Errors
+    /// [`Error`] outside of slurmstepd.
+    #[doc(alias = "S_JOB_ID")]
+    pub fn job(&self) -> Result<u32, Error> {
+        self.number(sys::S_JOB_ID)
+    }
+
+    /// The id of the user whose job it is. In slurmstepd only.
+    ///
+    /// # Errors
+    /// [`Error`] outside of slurmstepd.
+    #[doc(alias = "S_JOB_UID")]
+    pub fn user(&self) -> Result<u32, Error> {
+        self.number(sys::S_JOB_UID)
+    }
+
     /// Number of the task among those of the step on this node, from 0. In the hooks of a task only.
     ///
     /// # Errors
@@ -152,7 +182,7 @@ impl Spank<'_> {
         Version::parse(&unsafe { CStr::from_ptr(text) }.to_string_lossy())
     }
 
-    /// An item that is one 32 bit number: a `uint32_t`, or the `int` of `S_TASK_ID`, which is never negative.
+    /// An item that is one 32 bit number: a `uint32_t`, a `uid_t`, or the `int` of `S_TASK_ID`, which is never negative.
     fn number(&self, item: sys::spank_item_t) -> Result<u32, Error> {
         let mut number = 0u32;
         // SAFETY: every item asked for here writes 32 bits, which `number` has.

@@ -4,32 +4,12 @@ use replay::Rules;
 
 use crate::calendar::{Calendar, calendar};
 use crate::curve::Curves;
-use crate::demand::{Class, Demand, Request, samples};
+use crate::demand::{Class, Request, samples};
 use crate::judge::{Figures, judge};
 use crate::kinds::Kinds;
 use crate::layout::{Fleet, Layout};
+use crate::question::Question;
 use crate::search::search;
-
-/// What the advice is asked for.
-#[derive(Clone, Debug)]
-pub struct Question<'a> {
-    /// What a GPU can be given out as.
-    pub kinds: &'a Kinds,
-    /// The nodes.
-    pub fleet: Fleet,
-    /// The jobs.
-    pub demand: &'a Demand,
-    /// The layout that there is; `None` where that is not known.
-    pub present: Option<Layout>,
-    /// How Slurm schedules.
-    pub rules: Rules,
-    /// Part of the jobs that the layout is learnt from, 0 to 1; the others judge it.
-    pub learn: f64,
-    /// Samples of the jobs that choice and judgement rest on.
-    pub samples: usize,
-    /// What samples depend on.
-    pub seed: u64,
-}
 
 /// One layout, judged.
 #[derive(Clone, Debug)]
@@ -216,6 +196,7 @@ pub fn too_large(fleet: Fleet, class: &Class, kinds: &Kinds) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::demand::Demand;
     use crate::kinds::KindIndex;
     use crate::synthetic::Mix;
     use mig::Board;

@@ -2,12 +2,12 @@
 
 use replay::Shift;
 
-use crate::advise::Question;
 use crate::curve::Curves;
 use crate::demand::{DAY, Demand, Request, samples};
 use crate::judge::{Course, Figures, judge};
 use crate::kinds::{Cut, Kinds};
 use crate::layout::{Fleet, Layout, Shares};
+use crate::question::Question;
 use crate::search::search;
 
 /// Two layouts and when they change.

@@ -19,6 +19,9 @@ pub mod demand;
 pub mod judge;
 pub mod kinds;
 pub mod layout;
+mod question;
 pub mod random;
 mod search;
 pub mod synthetic;
+
+pub use question::Question;

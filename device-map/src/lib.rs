@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod file;
+pub mod holding;
 mod keep;
 mod text;
 pub mod trust;
@@ -45,6 +46,8 @@ pub struct DeviceMap {
     pub boot: String,
     /// Digest of the `gres.conf` the map belongs to.
     pub digest: String,
+    /// NVML's index of each GPU when the map was written, and its UUID. Empty in a map of an earlier version.
+    pub gpus: Vec<(u32, String)>,
     /// Position equals Slurm's device index.
     pub records: Vec<Record>,
 }
@@ -98,6 +101,16 @@ pub fn boot_id() -> io::Result<String> {
 }
 
 impl DeviceMap {
+    /// How the tools around NVML name a device of this map: `<GPU>` or `<GPU>.<GPU instance>`, the GPU by NVML's index,
+    /// which is neither Slurm's index nor the minor number. `None` where the map does not say it.
+    pub fn place(&self, record: &Record) -> Option<String> {
+        let (gpu, _) = self.gpus.iter().find(|(_, uuid)| *uuid == record.parent)?;
+        Some(match record.instance {
+            Some((instance, _)) => format!("{gpu}.{instance}"),
+            None => gpu.to_string(),
+        })
+    }
+
     /// The map, if it was written in the running boot; `path` is where it came from.
     ///
     /// # Errors

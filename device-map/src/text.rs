@@ -34,6 +34,9 @@ impl fmt::Display for DeviceMap {
         writeln!(f, "node {}", self.node)?;
         writeln!(f, "boot {}", self.boot)?;
         writeln!(f, "gres-conf {}", self.digest)?;
+        for (index, uuid) in &self.gpus {
+            writeln!(f, "gpu {index} {uuid}")?;
+        }
         writeln!(f, "columns {}", COLUMNS.join(" "))?;
         for (index, record) in self.records.iter().enumerate() {
             let (gi, ci) = match record.instance {
@@ -115,6 +118,7 @@ impl Reader {
                 "node" => rest.clone_into(&mut self.map.node),
                 "boot" => rest.clone_into(&mut self.map.boot),
                 "gres-conf" => rest.clone_into(&mut self.map.digest),
+                "gpu" => self.map.gpus.push(gpu(rest)?),
                 "columns" => self.stage = Stage::Rows(Columns::read(rest)?),
                 _ => {} // a header of a later version
             },
@@ -216,6 +220,15 @@ fn is_id(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
 }
 
+/// Reads `0 GPU-…`.
+fn gpu(text: &str) -> Result<(u32, String), String> {
+    let parsed = || {
+        let (index, uuid) = text.split_once(' ')?;
+        is_gpu_uuid(uuid).then_some((number(index)?, uuid.to_owned()))
+    };
+    parsed().ok_or_else(|| format!("{text:?} is not the index and UUID of a GPU"))
+}
+
 fn id(column: &str, text: &str) -> Result<u32, String> {
     number(text).ok_or_else(|| format!("{column} {text:?} is not a number"))
 }
@@ -225,7 +238,7 @@ fn is(text: &str, due: usize) -> bool {
 }
 
 /// Reads a number as it is written here: no sign, no zeros before it.
-fn number(text: &str) -> Option<u32> {
+pub(crate) fn number(text: &str) -> Option<u32> {
     let canonical = text == "0" || text.starts_with(|first: char| matches!(first, '1'..='9'));
     canonical.then(|| text.parse().ok())?
 }

@@ -113,6 +113,8 @@ pub struct Facts {
     pub slurm: Option<Result<SlurmFacts, String>>,
     /// Whether cgroup v2 is the only hierarchy.
     pub unified_cgroup: bool,
+    /// Services that a change stopped and did not start again.
+    pub stopped: Vec<String>,
     /// Processes and modules that are known to block repartitioning.
     pub clients: Option<Vec<Client>>,
 }

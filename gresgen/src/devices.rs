@@ -14,6 +14,7 @@ use device_map::DeviceFile;
 use rustix::fs::{FileType, Mode, makedev, mknodat};
 use thiserror::Error;
 
+use crate::read;
 use crate::root::Root;
 
 /// Major number of `/dev/nvidiaN` (Linux devices.txt: 195 char, Nvidia graphics devices).
@@ -101,14 +102,14 @@ pub struct Capabilities {
 impl Capabilities {
     /// Reads the kernel module's lists.
     pub fn read(root: &Root) -> Self {
-        let minors = std::fs::read_to_string(root.path(Root::MIG_MINORS)).map(|text| {
+        let minors = read::lossy(&root.path(Root::MIG_MINORS), read::MAX_KERNEL).map(|text| {
             let entry = |line: &str| {
                 let (name, minor) = line.rsplit_once(' ')?;
                 Some((name.to_owned(), minor.parse().ok()?))
             };
             text.lines().filter_map(entry).collect()
         });
-        let devices = std::fs::read_to_string(root.path(Root::PROC_DEVICES)).unwrap_or_default();
+        let devices = read::kernel(root.path(Root::PROC_DEVICES)).unwrap_or_default();
         Capabilities { root: root.clone(), minors, major: major(&devices) }
     }
 
@@ -198,7 +199,7 @@ pub fn ensure(file: &DeviceFile, root: &Root) -> Result<bool, DeviceError> {
 }
 
 fn read(path: &Path) -> Result<String, DeviceError> {
-    std::fs::read_to_string(path).map_err(|source| DeviceError::Read { path: path.to_owned(), source })
+    read::kernel(path).map_err(|source| DeviceError::Read { path: path.to_owned(), source })
 }
 
 #[cfg(test)]

@@ -4,12 +4,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::Path;
 
 use device_map::DeviceFile;
 
 use crate::apply::lock::slice_holder;
 use crate::inventory::{Compute, Holder, Instance, Inventory};
 use crate::open::{Numbers, OpenNodes};
+use crate::read;
 use crate::root::Root;
 
 impl fmt::Display for Holder {
@@ -98,8 +100,7 @@ fn is_service(holder: &Holder) -> bool {
 
 /// A process by its id, with what `/proc` tells of it.
 pub fn process(pid: u32) -> Holder {
-    let comm = std::fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
-    let comm = String::from_utf8_lossy(&comm);
+    let comm = read::kernel(format!("/proc/{pid}/comm")).unwrap_or_default();
     // Its owner chose the name, and it is shown on an admin's terminal.
     let command = comm.trim().chars().map(|c| if c.is_control() { '?' } else { c }).collect();
     Holder::Process { pid, command, user: user(pid).unwrap_or_default() }
@@ -111,10 +112,10 @@ fn user(pid: u32) -> Option<String> {
     Some(login(&uid).unwrap_or(uid))
 }
 
-/// Real user id of a process. Its name, which its owner chose, stands before it and has no line ends
+/// Real user id of a process. Its name, which its owner chose, stands before it in any bytes but line ends
 /// (Linux fs/proc/array.c, `proc_task_name`).
 fn uid(pid: u32) -> Option<String> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let status = read::kernel(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|l| l.strip_prefix("Uid:"))?;
     line.split_whitespace().next().map(str::to_owned)
 }
@@ -122,7 +123,7 @@ fn uid(pid: u32) -> Option<String> {
 /// Login name of a numeric user id in `/etc/passwd`. Users of a directory service keep their number: asking
 /// it could hang the program on a broken node.
 pub fn login(uid: &str) -> Option<String> {
-    let passwd = std::fs::read_to_string("/etc/passwd").ok()?;
+    let passwd = read::lossy(Path::new("/etc/passwd"), read::MAX_TEXT).ok()?;
     let mut entries = passwd.lines().map(|l| l.split(':').collect::<Vec<_>>());
     entries.find(|e| e.get(2) == Some(&uid)).and_then(|e| e.first().map(|name| (*name).to_owned()))
 }

@@ -8,6 +8,8 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, FileType, StatxFlags, statx};
 
+use crate::read;
+
 /// Major and minor number of a character device.
 pub type Numbers = (u32, u32);
 
@@ -70,8 +72,7 @@ fn how(pid: u32, descriptor: &OsStr) -> Hold {
     /// Of a descriptor that only names a file (Linux include/uapi/asm-generic/fcntl.h; proc(5), fdinfo). The mode of the
     /// link would not tell: one opened for ioctl(2) alone, with access mode 3, has none either.
     const O_PATH: u32 = 0o10_000_000;
-    let info =
-        fs::read_to_string(Path::new(&format!("/proc/{pid}/fdinfo")).join(descriptor)).unwrap_or_default();
+    let info = read::kernel(Path::new(&format!("/proc/{pid}/fdinfo")).join(descriptor)).unwrap_or_default();
     let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
     let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok());
     if flags.is_some_and(|flags| flags & O_PATH != 0) { Hold::Named } else { Hold::Open }

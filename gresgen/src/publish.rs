@@ -149,7 +149,8 @@ pub fn make_links(links: &Links, root: &Root) -> Result<Option<PathBuf>, LinkErr
     Ok(wrong.then(|| root.path(links::DIRECTORY)))
 }
 
-/// The table of a node, and its files beside what they should be. Nothing is written.
+/// The table of a node, and its files beside what they should be: without Slurm, its device map alone. Nothing is
+/// written.
 ///
 /// # Errors
 /// [`PublishError`] naming the object at fault.
@@ -158,9 +159,13 @@ pub fn compare(
     settings: &Settings,
     root: &Root,
     adopt: bool,
+    in_slurm: bool,
 ) -> Result<(GresTable, Comparison), PublishError> {
-    check_line(inventory, settings, root)?;
-    let (table, outputs) = outputs(inventory, settings, root, release(settings)?)?;
+    if in_slurm {
+        check_line(inventory, settings, root)?;
+    }
+    let (table, mut outputs) = outputs(inventory, settings, root, release(settings)?)?;
+    outputs.retain(|output| in_slurm || output.kind == Kind::DeviceMap);
     Ok((table, Comparison::new(outputs, adopt)?))
 }
 

@@ -14,6 +14,10 @@ use rustix::fs::OFlags;
 /// with 56 devices each has about 8 MB.
 pub const MAX_TEXT: u64 = 64 << 20;
 
+/// Most bytes that are read of a file that the kernel makes, such as those of `/proc`: what it tells of a process may be as
+/// long as the process likes.
+pub const MAX_KERNEL: u64 = 4 << 20;
+
 /// Opens a regular file, or what a link leads to, without waiting for whoever should be at its other end.
 ///
 /// # Errors
@@ -58,6 +62,23 @@ pub fn text(path: &Path, most: u64) -> io::Result<String> {
     utf8(bytes(path, most)?)
 }
 
+/// The same as text in which bytes that are no UTF-8 are replaced, where others may have written a part of it that says
+/// nothing here.
+///
+/// # Errors
+/// As [`bytes`].
+pub fn lossy(path: &Path, most: u64) -> io::Result<String> {
+    Ok(String::from_utf8_lossy(&bytes(path, most)?).into_owned())
+}
+
+/// A file of the kernel as text, see [`lossy`].
+///
+/// # Errors
+/// As [`bytes`].
+pub fn kernel(path: impl AsRef<Path>) -> io::Result<String> {
+    lossy(path.as_ref(), MAX_KERNEL)
+}
+
 /// Bytes as text.
 ///
 /// # Errors
@@ -91,6 +112,9 @@ mod tests {
         for name in [path("fifo"), path("."), "/dev/zero".into()] {
             assert_eq!(error(&name, 4), "is not a regular file", "{}", name.display());
         }
-        assert!(!text(Path::new("/proc/self/status"), 1 << 20).unwrap().is_empty());
+        assert!(!kernel("/proc/self/status").unwrap().is_empty());
+        std::fs::write(path("file"), b"G\xfcnther").unwrap();
+        assert_eq!(error(&path("file"), 9), "stream did not contain valid UTF-8");
+        assert_eq!(lossy(&path("file"), 9).unwrap(), "G\u{fffd}nther");
     }
 }

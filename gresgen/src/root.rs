@@ -47,12 +47,16 @@ impl Root {
 
     /// Configuration of this program.
     pub const CONFIG: &'static str = "/etc/gresgen/config.yaml";
+    /// Configuration with which the files of a whole cluster are rendered.
+    pub const CLUSTER: &'static str = "/etc/gresgen/cluster.yaml";
     /// Templates of the site, which replace embedded ones of the same name.
     pub const TEMPLATES: &'static str = "/etc/gresgen/templates";
     /// Devices by GRES index; read by the SPANK plugin.
     pub const DEVICE_MAP: &'static str = "/run/gresgen/devices";
     /// The copy of the map that the running slurmd loaded; kept by the SPANK plugin.
     pub const LOADED_MAP: &'static str = "/run/gresgen/devices.slurmd";
+    /// The devices of jobs that a Prolog asked for, until their Epilog.
+    pub const JOBS: &'static str = "/run/gresgen/jobs";
     /// What this program keeps until the next boot.
     pub const RUN: &'static str = "/run/gresgen";
     /// A lock per slice, held by `gresgen run`.
@@ -61,6 +65,10 @@ impl Root {
     pub const LOCK: &'static str = "/run/gresgen/lock";
     /// What an apply set out to do; present only while it runs or after it was cut off.
     pub const INTENT: &'static str = "/var/lib/gresgen/intent.json";
+    /// Changes that were made, a line each; older ones beside it with the ending `.1`.
+    pub const HISTORY: &'static str = "/var/lib/gresgen/history";
+    /// Services that a change has stopped and not started again yet.
+    pub const STOPPED: &'static str = "/var/lib/gresgen/stopped.json";
     /// The layout that was last chosen.
     pub const CHOSEN: &'static str = "/var/lib/gresgen/layout";
     /// Identity of the running boot; instances never survive a boot.

@@ -9,13 +9,15 @@ use device_map::{DeviceMap, Record};
 use thiserror::Error;
 
 use crate::check::plugstack;
+use crate::files::Output;
 use crate::inventory::Inventory;
 use crate::publish::{present_map, release};
+use crate::read;
 use crate::root::Root;
 use crate::slurm::conf::Conf;
-use crate::slurm::control::{Config, ControlError, NodeView};
+use crate::slurm::control::{Config, ControlError, NodeView, reservation};
 use crate::slurm::jobs::Given;
-use crate::slurm::transition::{Action, ActionError, Change, Node, Refused, allow, reservation, transition};
+use crate::slurm::transition::{Action, ActionError, Change, Node, Refused, allow, transition};
 use crate::slurm::{GresTable, Release, Settings, attributes, here, hostlist, include, jobs};
 use crate::wait::{self, Ended, Stop};
 
@@ -138,6 +140,22 @@ pub struct Site<'a> {
     pub node: String,
     /// Whether the node belongs to a cluster and its slurmctld is to be asked.
     pub asked: bool,
+    /// Whether Slurm reads files here, or is to. A machine without it needs the device map alone.
+    pub in_slurm: bool,
+}
+
+/// Whether a node is, or is meant to be, one of Slurm's: by a slurm.conf or a slurmd, by what the configuration says, by
+/// what slurmd says to the processes of its jobs, or because it had files for Slurm: a node whose slurm.conf comes from
+/// slurmctld has none before its slurmd has started.
+pub fn is_slurms(root: &Root, settings: &Settings) -> bool {
+    let written = || {
+        let gres_conf = read::bytes(&root.path(settings.paths.gres_conf()), read::MAX_TEXT);
+        gres_conf.is_ok_and(|text| text.starts_with(Output::MARKER.as_bytes()))
+    };
+    !matches!(here::configuration(root), Ok(None))
+        || *settings != Settings::default()
+        || std::env::var_os("SLURMD_NODENAME").is_some()
+        || written()
 }
 
 impl Site<'_> {
@@ -334,24 +352,37 @@ impl Site<'_> {
         release.into_iter().chain(drained.then(|| Action::Resume(self.node.clone()))).collect()
     }
 
-    /// Does what is left, and waits until the node has registered with its new table.
+    /// Does what is left, and waits until the node has registered with its new table. Meanwhile `told` is given how long
+    /// it has been waited, how long it is at most, and why the node is not there yet.
     ///
     /// # Errors
     /// [`SiteError::Action`], [`SiteError::Unregistered`].
-    pub fn carry_out(&self, left: &Left, table: &GresTable, stop: &Stop) -> Result<(), SiteError> {
+    pub fn carry_out(
+        &self,
+        left: &Left,
+        table: &GresTable,
+        stop: &Stop,
+        told: &mut dyn FnMut(Duration, Duration, &str),
+    ) -> Result<(), SiteError> {
         for action in &left.actions {
             action.run(Duration::ZERO, stop)?;
         }
-        if left.actions.is_empty() { Ok(()) } else { self.registered(table, stop) }
+        if left.actions.is_empty() { Ok(()) } else { self.registered(table, stop, told) }
     }
 
-    fn registered(&self, table: &GresTable, stop: &Stop) -> Result<(), SiteError> {
+    fn registered(
+        &self,
+        table: &GresTable,
+        stop: &Stop,
+        told: &mut dyn FnMut(Duration, Duration, &str),
+    ) -> Result<(), SiteError> {
         const PAUSE: Duration = Duration::from_millis(200);
         let fault = || match self.view() {
             Ok(view) => self.fault(&view, table).map_or(Ok(()), Err),
             Err(error) => Err(error.to_string()),
         };
-        wait::until(REGISTERED, PAUSE, stop, fault).map_err(|ended| match ended {
+        let mut told = |since: Duration, why: &String| told(since, REGISTERED, why);
+        wait::until_told(REGISTERED, PAUSE, stop, &mut told, fault).map_err(|ended| match ended {
             Ended::Stopped => SiteError::Action(ActionError::Stopped),
             Ended::Late(what) => SiteError::Unregistered { node: self.node.clone(), what },
         })

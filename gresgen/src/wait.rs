@@ -53,6 +53,20 @@ pub fn until<T, E>(
     limit: Duration,
     pause: Duration,
     stop: &Stop,
+    attempt: impl FnMut() -> Result<T, E>,
+) -> Result<T, Ended<E>> {
+    until_told(limit, pause, stop, &mut |_, _| {}, attempt)
+}
+
+/// The same, and after each attempt that failed somebody is told how long it has been waited, and why it failed.
+///
+/// # Errors
+/// [`Ended`].
+pub fn until_told<T, E>(
+    limit: Duration,
+    pause: Duration,
+    stop: &Stop,
+    told: &mut dyn FnMut(Duration, &E),
     mut attempt: impl FnMut() -> Result<T, E>,
 ) -> Result<T, Ended<E>> {
     /// A signal does not cut std's sleep short.
@@ -65,7 +79,7 @@ pub fn until<T, E>(
             Ok(value) => return Ok(value),
             Err(_) if stop.is_set() => return Err(Ended::Stopped),
             Err(error) if start.elapsed() + pause > limit => return Err(Ended::Late(error)),
-            Err(_) => {}
+            Err(error) => told(start.elapsed(), &error),
         }
         let next = Instant::now() + pause;
         while let Some(left) = next.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {

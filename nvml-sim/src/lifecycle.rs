@@ -148,5 +148,4 @@ impl Gpu {
 }
 
 #[cfg(test)]
-#[path = "lifecycle_tests.rs"]
 mod tests;

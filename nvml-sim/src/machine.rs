@@ -323,5 +323,4 @@ mod board_key {
 }
 
 #[cfg(test)]
-#[path = "machine_tests.rs"]
 mod tests;

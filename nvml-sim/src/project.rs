@@ -189,5 +189,4 @@ pub(crate) fn unused_majors(directory: &Path) -> Option<Majors> {
 }
 
 #[cfg(test)]
-#[path = "project_tests.rs"]
 mod tests;

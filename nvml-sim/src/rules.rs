@@ -213,5 +213,4 @@ fn run(start: u32, compute: &ComputeRow) -> u32 {
 }
 
 #[cfg(test)]
-#[path = "rules_tests.rs"]
 mod tests;

@@ -264,5 +264,4 @@ impl std::error::Error for StoreError {
 }
 
 #[cfg(test)]
-#[path = "store_tests.rs"]
 mod tests;

@@ -20,9 +20,11 @@
 #![forbid(unsafe_code)]
 
 mod engine;
+mod model;
 mod nodes;
 mod plans;
 mod summary;
 
-pub use engine::{Cluster, Job, Rules, Shift, Start, replay};
+pub use engine::replay;
+pub use model::{Cluster, Job, Rules, Shift, Start};
 pub use summary::Waits;

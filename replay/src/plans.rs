@@ -1,6 +1,6 @@
 //! What backfill has planned in one pass: from when to when nodes are kept for jobs that wait.
 
-use crate::Job;
+use crate::model::Job;
 use crate::nodes::Nodes;
 
 /// How often a plan for several nodes is moved to a later time before it is given up.

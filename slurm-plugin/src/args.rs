@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use device_map::holding::Exporters;
+
 /// Where `gresgen apply` puts the device map.
 pub const DEFAULT_MAP: &str = "/run/gresgen/devices";
 
@@ -16,6 +18,10 @@ pub struct Args {
     pub notices: bool,
     /// `set=cuda,nvidia`: the variables to set.
     pub set: Vec<Variable>,
+    /// `dcgm=DIR`, `gpustat=DIR`: where exporters look for the jobs of devices.
+    pub exporters: Exporters,
+    /// `ceems=FILE`: what Slurm's indexes are to CEEMS.
+    pub ceems: Option<PathBuf>,
 }
 
 /// What becomes of a task whose devices cannot be resolved.
@@ -43,6 +49,8 @@ impl Default for Args {
             on_unresolved: OnUnresolved::Fail,
             notices: true,
             set: vec![Variable::Cuda],
+            exporters: Exporters::default(),
+            ceems: None,
         }
     }
 }
@@ -61,7 +69,10 @@ impl Args {
             .split_once('=')
             .ok_or_else(|| format!("argument {argument:?} is not key=value and is ignored"))?;
         match key {
-            "map" => self.map = absolute(value).ok_or_else(|| expected(argument, "an absolute path"))?,
+            "map" => self.map = path(argument, value)?,
+            "dcgm" => self.exporters.dcgm = Some(path(argument, value)?),
+            "gpustat" => self.exporters.gpustat = Some(path(argument, value)?),
+            "ceems" => self.ceems = Some(path(argument, value)?),
             "on_unresolved" => {
                 self.on_unresolved = match value {
                     "fail" => OnUnresolved::Fail,
@@ -90,9 +101,10 @@ fn expected(argument: &str, what: &str) -> String {
     format!("argument {argument:?} is not {what} and is ignored")
 }
 
-fn absolute(value: &str) -> Option<PathBuf> {
+fn path(argument: &str, value: &str) -> Result<PathBuf, String> {
     let path = Path::new(value);
-    (path.is_absolute() && path.file_name().is_some()).then(|| path.to_owned())
+    let absolute = path.is_absolute() && path.file_name().is_some();
+    absolute.then(|| path.to_owned()).ok_or_else(|| expected(argument, "an absolute path"))
 }
 
 fn variables(value: &str) -> Option<Vec<Variable>> {
@@ -126,13 +138,22 @@ mod tests {
 
     #[test]
     fn every_key_is_read() {
-        let (args, complaints) =
-            parse(&["map=/srv/map", "on_unresolved=warn", "notices=off", "set=nvidia,cuda,nvidia"]);
+        let (args, complaints) = parse(&[
+            "map=/srv/map",
+            "on_unresolved=warn",
+            "notices=off",
+            "set=nvidia,cuda,nvidia",
+            "dcgm=/d",
+            "gpustat=/g",
+            "ceems=/c",
+        ]);
         let expected = Args {
             map: "/srv/map".into(),
             on_unresolved: OnUnresolved::Warn,
             notices: false,
             set: vec![Variable::Nvidia, Variable::Cuda],
+            exporters: Exporters { dcgm: Some("/d".into()), gpustat: Some("/g".into()) },
+            ceems: Some("/c".into()),
         };
         assert_eq!((args, complaints), (expected, vec![]));
         for (value, notices) in [("yes", true), ("true", true), ("no", false), ("false", false)] {
@@ -147,6 +168,9 @@ mod tests {
             "mapp=/x",
             "map=devices",
             "map=/",
+            "dcgm=run",
+            "gpustat=/",
+            "ceems=",
             "on_unresolved=drain",
             "notices=",
             "set=cuda,rocm",

@@ -1,8 +1,9 @@
-//! The two hooks, and what stands between them.
+//! The hooks, and what stands between them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
+use device_map::holding::{Claim, Holding};
 use device_map::{DeviceMap, Record};
 use spank::export::Arguments;
 use spank::{Context, Spank, log};
@@ -14,9 +15,13 @@ use crate::options::{self, Naming};
 use crate::publish;
 use crate::resolve::{Resolution, named_rows, resolve};
 use crate::step::Step;
+use crate::told;
 
 /// What the hook in slurmstepd found, for the tasks forked from it. Unset when that hook did not end well.
 static PREPARED: OnceLock<Prepared> = OnceLock::new();
+
+/// What exporters were told of the step, to be taken back when it ends.
+static CLAIMED: Mutex<Option<(Holding, Claim)>> = Mutex::new(None);
 
 struct Prepared {
     args: Args,
@@ -39,10 +44,25 @@ pub fn init(spank: &mut Spank<'_>, arguments: Arguments<'_>) {
             options::register(spank);
             let args = arguments_of(arguments);
             let given = prepare(spank, &args);
-            let _ = PREPARED.set(Prepared { args, given });
+            let Prepared { args, given } = PREPARED.get_or_init(|| Prepared { args, given });
+            // Last: whatever becomes of it, the tasks get their devices.
+            if let Ok(Some(Given { step, map })) = given {
+                claim(spank, step, map, args);
+            }
         }
         Context::Slurmd => keep(&arguments_of(arguments)),
         Context::JobScript | Context::Other => {}
+    }
+}
+
+/// `slurm_spank_exit`: runs in every process of Slurm that loaded plugins when it ends well; in slurmstepd after the last
+/// task, and before slurmctld is told that the step has ended (`spank_fini` in src/slurmd/slurmstepd/mgr.c).
+pub fn exit(_: &mut Spank<'_>, _: Arguments<'_>) {
+    let claimed = CLAIMED.lock().map(|mut claimed| claimed.take()).unwrap_or_default();
+    if let Some((holding, claim)) = claimed
+        && let Err(error) = holding.release(claim)
+    {
+        log::error(&format!("[mig] {error}; exporters take an ended step for one that runs"));
     }
 }
 
@@ -82,9 +102,34 @@ fn arguments_of(arguments: Arguments<'_>) -> Args {
     args
 }
 
+fn claim(spank: &Spank<'_>, step: &Step, map: &DeviceMap, args: &Args) {
+    if !args.exporters.any() {
+        return;
+    }
+    let holding = Holding::beside(&args.map, args.exporters.clone());
+    let (claim, said) = match told::step(spank, step, map) {
+        Ok(record) => {
+            let (claim, said) = holding.claim(record);
+            (claim, said.map_err(|error| error.to_string()))
+        }
+        Err(why) => (None, Err(why)),
+    };
+    if let Err(why) = said {
+        log::error(&format!("[mig] {why}; the step runs, and exporters do not know all of its devices"));
+    }
+    if let (Ok(mut claimed), Some(claim)) = (CLAIMED.lock(), claim) {
+        *claimed = Some((holding, claim));
+    }
+}
+
 fn keep(args: &Args) {
     match node::keep(&args.map) {
-        Ok(done) => log::debug(&format!("[mig] {done}")),
+        Ok((map, done)) => {
+            log::debug(&format!("[mig] {done}"));
+            for why in told::begin(args, map.as_ref()) {
+                log::error(&format!("[mig] {why}; jobs run, and exporters know less of them"));
+            }
+        }
         Err(why) => log::error(&format!("[mig] {why}; jobs with MIG devices will fail on this node")),
     }
 }
@@ -102,7 +147,7 @@ fn prepare(spank: &Spank<'_>, args: &Args) -> Result<Option<Given>, String> {
 fn give(spank: &mut Spank<'_>, given: &Given, args: &Args) -> Result<(), String> {
     let Given { step, map } = given;
     let view = step.view(spank)?;
-    let named = named_rows(map, &view).unwrap_or_default();
+    let named = named_rows(map, &view.step_cuda, view.devices.len()).unwrap_or_default();
     let access = |index: usize, record: &Record| {
         if view.devices.contains(&index) || named.contains(&index) {
             return access::ask_and_compare(record);

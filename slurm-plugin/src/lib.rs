@@ -9,6 +9,7 @@
 //!   devices the task may open, [`resolve`] decides from all of it which devices are the task's, [`publish`]
 //!   sets the variables. Where there is no certain answer the task is ended before its program starts.
 //! * `slurm_spank_init` in slurmd: [`node`] keeps a copy of the map that matches the `gres.conf` slurmd loads.
+//! * `slurm_spank_exit` in slurmstepd: what [`told`] told exporters of the step at its start is taken back.
 //! * in `srun`, `sbatch` and `salloc`: [`options`] only.
 #![forbid(unsafe_code)]
 
@@ -20,6 +21,7 @@ pub mod options;
 pub mod publish;
 pub mod resolve;
 pub mod step;
+pub mod told;
 
 /// The default one; said here, it is compiled into this crate's own code, which saves each process that loads the
 /// plugin a page of the standard library's.
@@ -28,4 +30,4 @@ static ALLOCATOR: std::alloc::System = std::alloc::System;
 
 // A test executable has no Slurm around it to resolve the symbols from.
 #[cfg(not(test))]
-spank::plugin!("spank_mig", slurm_spank_init => hooks::init, slurm_spank_task_init => hooks::task_init);
+spank::plugin!("spank_mig", slurm_spank_init => hooks::init, slurm_spank_task_init => hooks::task_init, slurm_spank_exit => hooks::exit);

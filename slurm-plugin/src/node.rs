@@ -66,14 +66,17 @@ fn has_mig_devices(capabilities: &Path) -> bool {
     })
 }
 
-/// In slurmd: keeps the map for the tasks to come. Returns what to log.
+/// In slurmd: keeps the map for the tasks to come. Returns it, and what to log.
 ///
 /// slurmd runs in any case; where the map cannot be kept, tasks are told why.
-pub fn keep(path: &Path) -> Result<String, String> {
+pub fn keep(path: &Path) -> Result<(Option<DeviceMap>, String), String> {
     match device_map::keep(path) {
-        Ok(map) => Ok(format!("{}: {} devices kept for tasks", path.display(), map.records.len())),
+        Ok(map) => {
+            let done = format!("{}: {} devices kept for tasks", path.display(), map.records.len());
+            Ok((Some(map), done))
+        }
         Err(LoadError::Io(_, error)) if error.kind() == ErrorKind::NotFound => {
-            Ok(format!("{}: none on this node", path.display()))
+            Ok((None, format!("{}: none on this node", path.display())))
         }
         Err(error) => Err(error.to_string()),
     }
@@ -129,7 +132,7 @@ mod tests {
         let Some((_directory, map, capabilities)) = node() else { return };
         write(&map, &device_map::boot_id().unwrap());
         assert_eq!(reason(&map, &capabilities), "DIR/devices: slurmd has not loaded it; restart slurmd");
-        assert!(keep(&map).unwrap().ends_with("0 devices kept for tasks"));
+        assert!(keep(&map).unwrap().1.ends_with("0 devices kept for tasks"));
         assert!(map_on(&map, &capabilities).unwrap().is_some());
         // Whatever is applied since.
         fs::write(&map, "garbage").unwrap();

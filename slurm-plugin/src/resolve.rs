@@ -98,7 +98,7 @@ impl Given {
         let rows = map.records.len();
         let beyond = indexes.iter().copied().find(|index| *index >= rows);
         let explain = |rows: &[usize]| open.iter().all(|row| rows.contains(row));
-        let named = if limited { named_rows(map, step) } else { None };
+        let named = if limited { named_rows(map, &step.step_cuda, step.devices.len()) } else { None };
         if let Some(named) = named.filter(|named| explain(named)) {
             let same = named.iter().all(|row| indexes.contains(row));
             if same || beyond.is_some() || !explain(&indexes) {

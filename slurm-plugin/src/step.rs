@@ -8,8 +8,11 @@
 
 use std::ffi::CStr;
 
+use device_map::DeviceMap;
 use spank::release::Version;
 use spank::{Spank, StepKind};
+
+use crate::resolve::named_rows;
 
 /// What Slurm's variables and the release say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,6 +140,22 @@ impl Step {
     /// Whether Slurm named devices of the step.
     pub fn is_named(&self) -> bool {
         self.cuda.devices().is_some()
+    }
+
+    /// What kind of step it is.
+    pub fn kind(&self) -> StepKind {
+        self.kind
+    }
+
+    /// Rows of the map that the step has, as far as is known before its cgroup is: those Slurm names, where it names
+    /// devices, for it sorts what it detects and its indexes then mean other rows. `None` where neither tells.
+    pub fn rows(&self, map: &DeviceMap) -> Option<Vec<usize>> {
+        let within = || self.devices.iter().all(|index| *index < map.records.len());
+        match named_rows(map, &self.cuda, self.devices.len()) {
+            None if self.is_named() => None,
+            None => within().then(|| self.devices.clone()),
+            rows => rows,
+        }
     }
 
     /// What can be said in a task of the step.

@@ -5,11 +5,12 @@ use std::process::Command;
 
 use crate::host::{Node, plugin};
 
-/// What Slurm looks for, and the two hooks that do work.
-const EXPORTED: [&str; 6] = [
+/// What Slurm looks for, and the hooks that do work.
+const EXPORTED: [&str; 7] = [
     "plugin_name",
     "plugin_type",
     "plugin_version",
+    "slurm_spank_exit",
     "slurm_spank_init",
     "slurm_spank_init_failure_mode",
     "slurm_spank_task_init",

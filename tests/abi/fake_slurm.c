@@ -7,6 +7,10 @@
  *   FAKE_STEP     the step's number (default 0)
  *   FAKE_TASK     the task's number (default 0)
  *   FAKE_OPTION   name=value, given to the callback of that option between the hooks
+ *   FAKE_JOB      the job's id (default 7)
+ *   FAKE_UID      its user's (default 1000)
+ *   FAKE_LOOK     a command to run between the end of the task and the last hook
+ *   FAKE_KILLED   end before the last hook
  *   FAKE_REPEAT   instead of one task: this many runs of the hooks, then medians, memory and descriptors
  */
 #define _GNU_SOURCE
@@ -74,6 +78,12 @@ spank_err_t spank_get_item(spank_t spank, spank_item_t item, ...)
 	void *to = va_arg(arguments, void *);
 	va_end(arguments);
 	switch (item) {
+	case S_JOB_ID:
+		*(uint32_t *) to = number("FAKE_JOB", 7);
+		return ESPANK_SUCCESS;
+	case S_JOB_UID:
+		*(uid_t *) to = number("FAKE_UID", 1000);
+		return ESPANK_SUCCESS;
 	case S_JOB_STEPID:
 		*(uint32_t *) to = number("FAKE_STEP", 0);
 		return ESPANK_SUCCESS;
@@ -160,14 +170,15 @@ static long timed(spank_f *hook, int count, char **arguments)
 	return (after.tv_sec - before.tv_sec) * 1000000000L + after.tv_nsec - before.tv_nsec;
 }
 
-static int repeat(long runs, spank_f *init, spank_f *task_init, int count, char **arguments)
+static int repeat(long runs, spank_f *init, spank_f *task_init, spank_f *end, int count, char **arguments)
 {
-	long *inits = malloc(runs * sizeof(long)), *tasks = malloc(runs * sizeof(long));
+	long *inits = malloc(runs * sizeof(long)), *tasks = malloc(runs * sizeof(long)), *ends = malloc(runs * sizeof(long));
 	size_t memory = 0;
 	int files = 0;
 	for (long i = 0; i < runs; i++) {
 		inits[i] = timed(init, count, arguments);
 		tasks[i] = spank_context() == S_CTX_REMOTE ? timed(task_init, count, arguments) : 0;
+		ends[i] = timed(end, count, arguments);
 		if (i == runs / 2) {
 			memory = mallinfo2().uordblks;
 			files = descriptors();
@@ -177,10 +188,13 @@ static int repeat(long runs, spank_f *init, spank_f *task_init, int count, char 
 	printf("leaked_files %d\n", descriptors() - files);
 	qsort(inits, runs, sizeof(long), ascending);
 	qsort(tasks, runs, sizeof(long), ascending);
+	qsort(ends, runs, sizeof(long), ascending);
 	printf("init_ns median %ld p99 %ld\n", inits[runs / 2], inits[runs * 99 / 100]);
 	printf("task_init_ns median %ld p99 %ld\n", tasks[runs / 2], tasks[runs * 99 / 100]);
+	printf("exit_ns median %ld p99 %ld\n", ends[runs / 2], ends[runs * 99 / 100]);
 	free(inits);
 	free(tasks);
+	free(ends);
 	return 0;
 }
 
@@ -200,10 +214,11 @@ int main(int count, char **arguments)
 	}
 	spank_f *init = (spank_f *) dlsym(plugin, "slurm_spank_init");
 	spank_f *task_init = (spank_f *) dlsym(plugin, "slurm_spank_task_init");
+	spank_f *end = (spank_f *) dlsym(plugin, "slurm_spank_exit");
 	printf("plugin %s %s 0x%06x\n", (char *) dlsym(plugin, "plugin_name"), (char *) dlsym(plugin, "plugin_type"),
 	       *(unsigned int *) dlsym(plugin, "plugin_version"));
 	if (getenv("FAKE_REPEAT"))
-		return repeat(number("FAKE_REPEAT", 1), init, task_init, count - 2, arguments + 2);
+		return repeat(number("FAKE_REPEAT", 1), init, task_init, end, count - 2, arguments + 2);
 	printf("init %d\n", init(NULL, count - 2, arguments + 2));
 	if (getenv("FAKE_OPTION"))
 		printf("option %d\n", give_option(getenv("FAKE_OPTION"), spank_context() == S_CTX_REMOTE));
@@ -221,6 +236,15 @@ int main(int count, char **arguments)
 	int status;
 	while (waitpid(task, &status, 0) < 0 && errno == EINTR)
 		;
+	if (getenv("FAKE_LOOK")) {
+		fflush(stdout);
+		if (system(getenv("FAKE_LOOK")))
+			return 4;
+	}
+	if (getenv("FAKE_KILLED"))
+		return 0;
+	if (end(NULL, count - 2, arguments + 2))
+		return 3;
 	printf("task %s %d\n", WIFEXITED(status) ? "exit" : "signal",
 	       WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
 	return 0;

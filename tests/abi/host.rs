@@ -76,6 +76,11 @@ impl Node {
         self.directory.path().join("devices")
     }
 
+    /// A folder or file of the node.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
     /// slurmd's copy of the map.
     pub(crate) fn copy(&self) -> PathBuf {
         self.directory.path().join("devices.slurmd")
@@ -130,7 +135,7 @@ impl Node {
 fn map() -> String {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
     format!(
-        "gresgen-devices 1\nnode n1\nboot {}\ngres-conf d\ncolumns index type uuid parent gi ci files\n\
+        "gresgen-devices 1\nnode n1\nboot {}\ngres-conf d\ngpu 1 GPU-p\ngpu 0 GPU-d\ncolumns index type uuid parent gi ci files\n\
          0 1g.5gb MIG-a GPU-p 7 0 /dev/null=1:3\n\
          1 1g.5gb MIG-b GPU-p 8 0 /dev/zero=1:5\n\
          2 2g.10gb MIG-c GPU-p 3 0 /dev/full=1:7\n\

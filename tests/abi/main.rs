@@ -7,3 +7,4 @@
 mod exports;
 mod host;
 mod tasks;
+mod told;

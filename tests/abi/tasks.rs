@@ -115,7 +115,7 @@ fn a_task_whose_devices_cannot_be_resolved_does_not_run() {
     // A slice that is called by the UUID of its GPU would give the task all of that.
     let map = std::fs::read_to_string(node.map()).unwrap();
     std::fs::write(node.copy(), map.replace("MIG-a", "GPU-p")).unwrap();
-    let whole = "[mig] DIR/devices.slurmd: line 6: the UUID \"GPU-p\" is not MIG-...";
+    let whole = "[mig] DIR/devices.slurmd: line 8: the UUID \"GPU-p\" is not MIG-...";
     assert_eq!(node.run(&[given], &[]), ended(&[whole]));
     std::fs::write(node.copy(), "garbage\n").unwrap();
     // One voice for all tasks of the node.

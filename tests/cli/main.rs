@@ -1,10 +1,15 @@
 //! `gresgen` as a process on simulated GPUs: what it does, what it says, how it ends.
 
 mod advise;
+mod alone;
 mod errors;
+mod history;
+mod hooks;
+mod init;
 mod life;
 mod models;
 mod moments;
 mod node;
 mod planned;
 mod shared;
+mod waits;

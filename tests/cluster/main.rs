@@ -7,11 +7,15 @@
 mod boot;
 mod check;
 mod configless;
+mod containers;
 mod drain;
 mod fence;
 mod here;
+mod init;
 mod jobs;
 mod life;
+mod monitoring;
 mod node;
 mod occupancy;
 mod systemd;
+mod waits;

@@ -28,6 +28,8 @@ pub(crate) enum Start {
     FromNothing,
     /// What docs/install.md leads to, with the GPUs not cut yet.
     Installed,
+    /// The same with the GPUs cut as examples/config.yaml says.
+    Cut,
 }
 
 /// A simulated node with a shell for the reader.
@@ -82,11 +84,12 @@ impl DocNode {
                 self.lab
                     .write_file("/etc/slurm/cgroup.conf", "CgroupPlugin=cgroup/v1\nConstrainCores=yes\n")?;
             }
-            Start::Installed => {
+            Start::Installed | Start::Cut => {
                 self.must("make --silent install")?;
                 self.must("cp examples/config.yaml /etc/gresgen/config.yaml")?;
                 // 6: Slurm is told by its start.
-                self.must("gresgen --quiet render || [ $? = 6 ]")?;
+                let verb = if start == Start::Cut { "apply --offline" } else { "render" };
+                self.must(&format!("gresgen --quiet {verb} || [ $? = 6 ]"))?;
             }
         }
         self.must("systemctl start slurmctld slurmd")?;
@@ -168,10 +171,11 @@ pub(crate) fn build() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let gresgen = PathBuf::from(env!("CARGO_BIN_EXE_gresgen"));
     let deps = gresgen.with_file_name("deps");
-    let files: [(&Path, &str); 4] = [
+    let files: [(&Path, &str); 5] = [
         (&gresgen, "gresgen"),
         // Built with the workspace: cargo builds no programs of a dependency.
         (&gresgen.with_file_name("nvml-sim-smi"), "nvml-sim-smi"),
+        (&gresgen.with_file_name("lab"), "lab"),
         (&deps.join("libnvml_sim.so"), "libnvml_sim.so"),
         (&deps.join("libspank_mig.so"), "libspank_mig.so"),
     ];

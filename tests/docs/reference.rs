@@ -99,9 +99,12 @@ fn every_key_of_the_configuration_is_described() {
         ("## Configuration", "zzz: 1"),
         ("### mig-configs", "mig-configs: {a: [{zzz: 1}]}"),
         ("### slurm", "slurm: {zzz: 1}"),
+        ("### hooks", "hooks: {zzz: 1}"),
         ("#### slurm.nodes", "slurm: {nodes: [{zzz: 1}]}"),
         ("#### slurm.types", "slurm: {types: {zzz: 1}}"),
         ("#### slurm.paths", "slurm: {paths: {zzz: 1}}"),
+        ("#### slurm.billing", "slurm: {billing: {zzz: 1}}"),
+        ("#### slurm.submit", "slurm: {submit: {zzz: 1}}"),
         ("#### slurm.plugin", "slurm: {plugin: {zzz: 1}}"),
     ];
     for (heading, place) in places {

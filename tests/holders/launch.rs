@@ -5,7 +5,7 @@ use lab::{Invocation, LabError, User};
 use crate::site::{Setup, Site};
 use crate::table::{self, Held, Holder};
 
-#[path = "../launch/cases.rs"]
+#[path = "../shared/cases.rs"]
 #[expect(dead_code, reason = "what a task is told is not judged here")]
 mod cases;
 

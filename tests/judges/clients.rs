@@ -4,8 +4,8 @@ use std::process::Command;
 
 use nvml_sim::Store;
 
-use crate::fetched::{debian, file_of, must, scripts, skipped};
-use crate::{Bench, pip};
+use crate::fetched::{debian, file_of, must, skipped};
+use crate::{Bench, pip, scripts};
 
 /// Two GPUs, the first with a 3g and a 1g.
 fn bench() -> Bench {

@@ -7,8 +7,8 @@ use nvml_sim::Store;
 use nvml_sim::ask::{MAY_DIFFER, differences};
 use nvml_sim::code::{Answer, Code};
 
-use crate::Bench;
-use crate::fetched::{must, scripts};
+use crate::fetched::must;
+use crate::{Bench, scripts};
 
 /// What `nvml-ask` prints of GPU 0.
 fn asked(bench: &Bench) -> String {

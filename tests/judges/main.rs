@@ -7,6 +7,7 @@
 
 mod clients;
 mod faults;
+#[path = "../shared/fetched.rs"]
 mod fetched;
 mod hammer;
 mod hardware;
@@ -15,11 +16,16 @@ mod slurm;
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use fetched::{kept, must, scripts, skipped};
+use fetched::{kept, must, skipped};
 use nvml_sim::library_path;
+
+/// The scripts and recorded answers beside this file.
+fn scripts() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/judges").canonicalize().unwrap()
+}
 
 /// A simulated machine, and the directory from which the loader takes the simulator for NVML.
 struct Bench {

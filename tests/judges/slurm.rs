@@ -8,8 +8,8 @@ use nvml_sim::clients::Clients;
 use nvml_sim::code::Answer;
 use nvml_sim::machine::{Machine, MigDevice};
 
-use crate::Bench;
-use crate::fetched::{debian, must, scripts, skipped};
+use crate::fetched::{debian, must, skipped};
+use crate::{Bench, scripts};
 
 /// Makes three layouts, one of them with a GPU instance in parts.
 fn cut(bench: &Bench) -> Machine {

@@ -3,6 +3,7 @@
 //! The judge is `lab-probe`, run as the task: it opens the device nodes. Releases: `LAB_RELEASES`, 22.05 by default.
 #![forbid(unsafe_code)]
 
+#[path = "../shared/cases.rs"]
 mod cases;
 mod contained;
 mod faults;
@@ -11,5 +12,6 @@ mod limits;
 mod modes;
 mod soak;
 mod table;
+mod told;
 mod window;
 mod wishes;

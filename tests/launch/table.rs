@@ -7,6 +7,7 @@ use lab::{Cgroup, Invocation, Lab, LabError, Probe, Release, User};
 use crate::cases::Launch::{Batch, Salloc, Srun};
 use crate::cases::{CASES, Case, Judge, PROBE};
 use crate::fixture::{Layout, assert_healthy, on_each_release, options};
+use crate::told::{self, EXPORTERS};
 
 #[derive(Clone, Copy)]
 struct Setup {
@@ -48,7 +49,9 @@ fn unconstrained_as_user() {
 fn run(setup: Setup) {
     let (n1, n2) = (Layout::n1(), Layout::n2());
     let layouts = [&n1, &n2];
-    let options = options(&layouts, "notices=off").cgroup(setup.cgroup).constrain(setup.constrain);
+    let options = options(&layouts, &format!("notices=off {EXPORTERS}"))
+        .cgroup(setup.cgroup)
+        .constrain(setup.constrain);
     let options = if setup.contained() {
         options.slurm_conf("SlurmdParameters=config_overrides,contain_spank")
     } else {
@@ -61,7 +64,10 @@ fn run(setup: Setup) {
     let mut wrong = Vec::new();
     for case in CASES.iter().filter(|case| case.since as u8 <= setup.release as u8) {
         let said = launch(&lab, case, setup.user).unwrap_or_else(|error| error.to_string());
-        if let Err(why) = check(case, setup, &layouts, &said) {
+        let checked = check(case, setup, &layouts, &said)
+            .and_then(|()| told::check(case, setup.constrain, &layouts, holder, &said))
+            .and_then(|()| told::check_end(&lab, &layouts, holder));
+        if let Err(why) = checked {
             wrong.push(format!("{}: {why}\n{said}", case.name));
         }
     }
@@ -158,7 +164,7 @@ fn nothing_else_opens(layout: &Layout, probe: &Probe, devices: &[usize]) -> Resu
 }
 
 /// Slurm's own list of a task, which is right where devices are not constrained.
-fn slurm_list(probe: &Probe) -> Vec<usize> {
+pub(crate) fn slurm_list(probe: &Probe) -> Vec<usize> {
     // A batch or interactive step is known by its job alone.
     let list = if is_job_step(probe) { &probe.job_gpus } else { &probe.step_gpus };
     let list = list.iter().flat_map(|list| list.split(','));

@@ -27,7 +27,8 @@ fn map() -> impl Strategy<Value = DeviceMap> {
                 record.parent.clone_from(&record.uuid);
             }
         }
-        DeviceMap { node: "n1".into(), boot: "b".into(), digest: "d".into(), records }
+        let gpus = (0..).zip(records.iter().map(|record| record.parent.clone())).collect();
+        DeviceMap { node: "n1".into(), boot: "b".into(), digest: "d".into(), gpus, records }
     })
 }
 
@@ -50,7 +51,7 @@ proptest! {
     }
 }
 
-const MAP: &str = "gresgen-devices 1\nnode n1\nboot b\ngres-conf d\ncolumns index type uuid parent gi ci files\n\
+const MAP: &str = "gresgen-devices 1\nnode n1\nboot b\ngres-conf d\ngpu 1 GPU-a\ncolumns index type uuid parent gi ci files\n\
     0 1g.5gb MIG-a GPU-a 7 0 /dev/nvidia0=195:0,/dev/c66=238:66\n1 a100 GPU-b GPU-b - - /dev/nvidia1=195:1\nend 2\n";
 
 #[test]
@@ -68,28 +69,37 @@ fn every_defect_is_named_with_its_line() {
     let defects = [
         ("gresgen-devices 1", "gresgen-devices 2", "line 1: format \"2\" is not 1"),
         ("gresgen-devices 1", "nothing", "line 1: not a device map: no \"gresgen-devices\" line"),
-        ("columns index", "columns position", "line 5: column \"index\" is missing"),
-        ("1 a100", "2 a100", "line 7: index \"2\" where 1 is due"),
-        ("1 a100 GPU-b GPU-b - -", "1 a100 MIG-a GPU-b 7 1", "line 7: UUID MIG-a stands twice"),
-        ("MIG-a", "GPU-a", "line 6: the UUID \"GPU-a\" is not MIG-..."),
-        ("MIG-a", "MIG-", "line 6: the UUID \"MIG-\" is not MIG-..."),
-        ("MIG-a", "MIG-a/../b", "line 6: the UUID \"MIG-a/../b\" is not MIG-..."),
-        ("MIG-a", "MIG-\u{1b}[2J", "line 6: the UUID \"MIG-\\u{1b}[2J\" is not MIG-..."),
-        ("GPU-b GPU-b", "MIG-b GPU-b", "line 7: the UUID \"MIG-b\" is not that of its GPU"),
-        ("GPU-b GPU-b", "GPU-b MIG-b", "line 7: \"MIG-b\" is not GPU-..."),
-        ("0 1g.5gb", "00 1g.5gb", "line 6: index \"00\" where 0 is due"),
-        ("7 0 ", "7 x ", "line 6: ci \"x\" is not a number"),
-        ("7 0 ", "+7 0 ", "line 6: gi \"+7\" is not a number"),
-        ("=238:66", "=238:066", "line 6: \"/dev/c66=238:066\" is not a device such as /dev/nvidia0=195:0"),
-        ("=238:66", "", "line 6: \"/dev/c66\" is not a device such as /dev/nvidia0=195:0"),
-        (" 7 0 ", " 7 ", "line 6: 6 columns instead of 7"),
-        ("end 2", "end 3", "line 8: end says \"3\", rows are 2"),
-        ("end 2\n", "", "line 8: the end line is missing"),
-        ("end 2\n", "end 2", "line 8: the line is cut off"),
-        ("end 2\n", "end 2\nmore\n", "line 9: text after the end line"),
+        ("columns index", "columns position", "line 6: column \"index\" is missing"),
+        ("gpu 1 GPU-a", "gpu 1 MIG-a", "line 5: \"1 MIG-a\" is not the index and UUID of a GPU"),
+        ("gpu 1 GPU-a", "gpu x GPU-a", "line 5: \"x GPU-a\" is not the index and UUID of a GPU"),
+        ("1 a100", "2 a100", "line 8: index \"2\" where 1 is due"),
+        ("1 a100 GPU-b GPU-b - -", "1 a100 MIG-a GPU-b 7 1", "line 8: UUID MIG-a stands twice"),
+        ("MIG-a", "GPU-a", "line 7: the UUID \"GPU-a\" is not MIG-..."),
+        ("MIG-a", "MIG-", "line 7: the UUID \"MIG-\" is not MIG-..."),
+        ("MIG-a", "MIG-a/../b", "line 7: the UUID \"MIG-a/../b\" is not MIG-..."),
+        ("MIG-a", "MIG-\u{1b}[2J", "line 7: the UUID \"MIG-\\u{1b}[2J\" is not MIG-..."),
+        ("GPU-b GPU-b", "MIG-b GPU-b", "line 8: the UUID \"MIG-b\" is not that of its GPU"),
+        ("GPU-b GPU-b", "GPU-b MIG-b", "line 8: \"MIG-b\" is not GPU-..."),
+        ("0 1g.5gb", "00 1g.5gb", "line 7: index \"00\" where 0 is due"),
+        ("7 0 ", "7 x ", "line 7: ci \"x\" is not a number"),
+        ("7 0 ", "+7 0 ", "line 7: gi \"+7\" is not a number"),
+        ("=238:66", "=238:066", "line 7: \"/dev/c66=238:066\" is not a device such as /dev/nvidia0=195:0"),
+        ("=238:66", "", "line 7: \"/dev/c66\" is not a device such as /dev/nvidia0=195:0"),
+        (" 7 0 ", " 7 ", "line 7: 6 columns instead of 7"),
+        ("end 2", "end 3", "line 9: end says \"3\", rows are 2"),
+        ("end 2\n", "", "line 9: the end line is missing"),
+        ("end 2\n", "end 2", "line 9: the line is cut off"),
+        ("end 2\n", "end 2\nmore\n", "line 10: text after the end line"),
     ];
     for (good, bad, message) in defects {
         let error = MAP.replace(good, bad).parse::<DeviceMap>().unwrap_err();
         assert_eq!(error.to_string(), message);
     }
+}
+
+#[test]
+fn a_device_is_placed_by_the_index_of_its_gpu() {
+    let map: DeviceMap = MAP.parse().unwrap();
+    let places: Vec<_> = map.records.iter().map(|record| map.place(record)).collect();
+    assert_eq!(places, [Some("1.7".into()), None]);
 }

@@ -5,10 +5,12 @@ use std::fmt;
 use thiserror::Error;
 
 use super::intent::IntentError;
+use super::lock::LockError;
 use super::name;
 use super::target::Slice;
 use super::wish::WishError;
 use crate::devices::DeviceError;
+use crate::hooks::HookError;
 use crate::inventory::{Holder, Inventory};
 use crate::node::chosen::ChosenError;
 use crate::nvml::DriverError;
@@ -55,6 +57,12 @@ pub enum ApplyError {
     /// The layout chosen cannot be remembered.
     #[error(transparent)]
     Chosen(#[from] ChosenError),
+    /// A slice is held by somebody.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// A hook failed before the first step.
+    #[error(transparent)]
+    Hook(#[from] HookError),
     /// Slurm refuses, or cannot be asked or told.
     #[error(transparent)]
     Site(#[from] SiteError),

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -13,6 +14,7 @@ use thiserror::Error;
 use super::target::{Slice, Target};
 use crate::atomic;
 use crate::inventory::{Gpu, Inventory};
+use crate::read;
 use crate::root::Root;
 
 /// What an apply set out from.
@@ -30,6 +32,24 @@ pub struct Intent {
     pub boot: String,
     /// The GPUs as they were.
     pub before: Vec<Before>,
+    /// When it began (RFC 3339, UTC).
+    #[serde(default)]
+    pub at: String,
+    /// Who asked for it.
+    #[serde(default)]
+    pub by: String,
+    /// The user id it ran as.
+    #[serde(default)]
+    pub uid: u32,
+    /// What was to be done to the GPUs, in words.
+    #[serde(default)]
+    pub steps: Vec<String>,
+    /// The layout that was chosen before.
+    #[serde(default)]
+    pub layout_before: Option<String>,
+    /// Whether the history has its end already.
+    #[serde(default)]
+    pub noted: bool,
 }
 
 /// One GPU as it was.
@@ -84,7 +104,43 @@ impl Intent {
     pub fn new(what: &str, layout: Option<&str>, inventory: &Inventory) -> Self {
         let before = inventory.gpus.iter().map(Before::of).collect();
         let layout = layout.map(str::to_owned);
-        Intent { version: VERSION, what: what.to_owned(), layout, boot: inventory.boot.clone(), before }
+        Intent {
+            version: VERSION,
+            what: what.to_owned(),
+            layout,
+            boot: inventory.boot.clone(),
+            before,
+            at: String::new(),
+            by: String::new(),
+            uid: 0,
+            steps: Vec::new(),
+            layout_before: None,
+            noted: false,
+        }
+    }
+
+    /// The same with who sets out, when, and for what steps.
+    pub fn signed(self, by: String, steps: Vec<String>, layout_before: Option<String>) -> Self {
+        let at = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+        let uid = rustix::process::getuid().as_raw();
+        Intent { at, by, uid, steps, layout_before, noted: false, ..self }
+    }
+
+    /// The same once the history has its end.
+    pub fn noted(self) -> Self {
+        Intent { noted: true, ..self }
+    }
+
+    /// The journal that leads back to what GPUs were before a change that is over.
+    pub fn back_to(what: &str, before: Vec<Before>) -> Self {
+        let nothing = Inventory {
+            node: String::new(),
+            boot: String::new(),
+            driver: String::new(),
+            topology: Default::default(),
+            gpus: Vec::new(),
+        };
+        Intent { before, ..Intent::new(what, None, &nothing) }
     }
 
     /// The same of an apply that goes on where `earlier` was cut off: what was before that is what an undo means.
@@ -98,7 +154,7 @@ impl Intent {
     /// [`IntentError`] when it is there and cannot be read.
     pub fn load(root: &Root) -> Result<Option<Self>, IntentError> {
         let path = root.path(Root::INTENT);
-        let text = match std::fs::read_to_string(&path) {
+        let text = match read::text(&path, read::MAX_TEXT) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             result => result.map_err(|source| IntentError::Io { path: path.clone(), source })?,
         };

@@ -5,7 +5,9 @@
 //! fcntl(2) that can be asked for without taking anything (`F_OFD_GETLK`): looking never stands in the way of changing.
 //!
 //! The files are root's alone (0600): flock(2) asks for no right but to open, so that every user who can read a lock
-//! file can hold it.
+//! file can hold it. On a machine without Slurm that is wanted of slices: root makes their files, in a directory of its
+//! own, and users may read them (0644). A user's lock is no more than a claim to the slice: root looks whether there is
+//! one, and names who has it, but never waits for it, and reads nothing that a user wrote.
 
 use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Read, Seek, Write};
@@ -14,10 +16,11 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
-use rustix::fs::OFlags;
+use rustix::fs::{AtFlags, CWD, OFlags, StatxFlags, statx};
 use thiserror::Error;
 
 use crate::atomic;
+use crate::read;
 use crate::root::Root;
 
 /// Why a lock was not taken.
@@ -51,7 +54,7 @@ impl Lock {
     /// # Errors
     /// [`LockError::Held`] at once when another process has it: nobody waits on a GPU change.
     pub fn node(root: &Root) -> Result<Lock, LockError> {
-        take(root, &root.path(Root::LOCK))
+        take(root, &root.path(Root::LOCK), MODE)
     }
 
     /// The lock of one slice, by its MIG UUID.
@@ -60,11 +63,22 @@ impl Lock {
     /// [`LockError::Held`] when the slice is in use by `gresgen run`; [`LockError::Io`] for a text that is no name
     /// of a file.
     pub fn slice(root: &Root, uuid: &str) -> Result<Lock, LockError> {
-        let path = slice_path(root, uuid).ok_or_else(|| LockError::Io {
-            path: uuid.into(),
-            source: io::Error::new(ErrorKind::InvalidInput, "is not a UUID"),
-        })?;
-        take(root, &path)
+        take(root, &slice_file(root, uuid)?, FOR_USERS)
+    }
+
+    /// The same for a user who is not root, where the slice's file was made for users ([`show_to_users`]).
+    ///
+    /// # Errors
+    /// As [`Lock::slice`]; [`LockError::Io`] where there is no such file, or it is root's alone.
+    pub fn slice_as_user(root: &Root, uuid: &str) -> Result<Lock, LockError> {
+        let path = slice_file(root, uuid)?;
+        let io = |source| LockError::Io { path: path.clone(), source };
+        let mut file = open(&path, OpenOptions::new().read(true)).map_err(io)?;
+        exclude(&mut file, &path)?;
+        // A file that is open for reading takes a lock for reading alone, which is in the way of those for writing.
+        let shared = libc::flock { l_type: libc::F_RDLCK as _, ..whole() };
+        fcntl(&file, FcntlArg::F_OFD_SETLK(&shared)).map_err(|error| io(error.into()))?;
+        Ok(Lock(file))
     }
 
     /// The file behind it, for a child that shall keep holding it across `exec`.
@@ -80,7 +94,42 @@ pub fn node_holder(root: &Root) -> Option<u32> {
 
 /// Process id of the `gresgen run` that holds a slice; 0 where it cannot be told.
 pub fn slice_holder(root: &Root, uuid: &str) -> Option<u32> {
-    held_by(&slice_path(root, uuid)?)
+    let path = slice_path(root, uuid)?;
+    // A user may have taken half of the lock, and be in the way as well.
+    held_by(&path).filter(|&pid| pid != 0).or_else(|| flocked(&path)).or_else(|| held_by(&path))
+}
+
+/// Lets users hold these slices, or, where `users` is not set, nobody but root.
+///
+/// # Errors
+/// [`LockError::Io`].
+pub fn show_to_users<'a>(
+    root: &Root,
+    uuids: impl IntoIterator<Item = &'a str>,
+    users: bool,
+) -> Result<(), LockError> {
+    let mode = if users { FOR_USERS } else { MODE };
+    for uuid in uuids {
+        let path = slice_file(root, uuid)?;
+        let io = |source| LockError::Io { path: path.clone(), source };
+        if users {
+            directories(root)?;
+        }
+        let made = open(&path, OpenOptions::new().read(true).write(true).create(users).mode(mode));
+        let file = match made {
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            made => made.map_err(io)?,
+        };
+        file.set_permissions(Permissions::from_mode(mode)).map_err(io)?;
+    }
+    Ok(())
+}
+
+fn slice_file(root: &Root, uuid: &str) -> Result<PathBuf, LockError> {
+    slice_path(root, uuid).ok_or_else(|| LockError::Io {
+        path: uuid.into(),
+        source: io::Error::new(ErrorKind::InvalidInput, "is not a UUID"),
+    })
 }
 
 /// Asks without taking. A lock file that this user may not open is one of root's processes, of which it learns nothing.
@@ -109,27 +158,27 @@ fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
 
 const MODE: u32 = 0o600;
 
-fn take(root: &Root, path: &Path) -> Result<Lock, LockError> {
-    let io = |source| LockError::Io { path: path.to_owned(), source };
+/// Mode of a slice's file that users may lock.
+const FOR_USERS: u32 = 0o644;
+
+fn directories(root: &Root) -> Result<(), LockError> {
     for directory in [Root::RUN, Root::SLICES].map(|directory| root.path(directory)) {
         atomic::own_directory(&directory).map_err(|source| LockError::Io { path: directory, source })?;
     }
+    Ok(())
+}
+
+/// Takes a lock of root's. A file that has more rights than `allowed` is closed.
+fn take(root: &Root, path: &Path, allowed: u32) -> Result<Lock, LockError> {
+    let io = |source| LockError::Io { path: path.to_owned(), source };
+    directories(root)?;
     let mut options = OpenOptions::new();
     let mut file = open(path, options.read(true).write(true).create(true).mode(MODE)).map_err(io)?;
-    if file.metadata().map_err(io)?.mode() & 0o7777 != MODE {
+    let mode = file.metadata().map_err(io)?.mode() & 0o7777;
+    if mode & !allowed != 0 || mode & MODE != MODE {
         file.set_permissions(Permissions::from_mode(MODE)).map_err(io)?;
     }
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let holder = match holder(&mut file) {
-                Some(pid) => format!("process {pid}"),
-                None => "a process that cannot be told".to_owned(),
-            };
-            return Err(LockError::Held { path: path.to_owned(), holder });
-        }
-        Err(TryLockError::Error(source)) => return Err(io(source)),
-    }
+    exclude(&mut file, path)?;
     fcntl(&file, FcntlArg::F_OFD_SETLK(&whole())).map_err(|error| io(error.into()))?;
     let write = |file: &mut File| {
         file.set_len(0)?;
@@ -138,6 +187,35 @@ fn take(root: &Root, path: &Path) -> Result<Lock, LockError> {
     };
     write(&mut file).map_err(io)?;
     Ok(Lock(file))
+}
+
+/// Takes the lock that takers exclude each other by, or names who has it.
+fn exclude(file: &mut File, path: &Path) -> Result<(), LockError> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => {
+            let holder = match holder(file).or_else(|| flocked(path)) {
+                Some(pid) => format!("process {pid}"),
+                None => "a process that cannot be told".to_owned(),
+            };
+            Err(LockError::Held { path: path.to_owned(), holder })
+        }
+        Err(TryLockError::Error(source)) => Err(LockError::Io { path: path.to_owned(), source }),
+    }
+}
+
+/// The process that holds a file by flock(2), as the kernel tells everybody (proc(5), /proc/locks: number, kind, …,
+/// process, device and inode).
+fn flocked(path: &Path) -> Option<u32> {
+    let status = path.symlink_metadata().ok()?;
+    let (major, minor) = (rustix::fs::major(status.dev()), rustix::fs::minor(status.dev()));
+    let place = format!("{major:02x}:{minor:02x}:{}", status.ino());
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    locks.lines().find_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [_, "FLOCK", _, _, pid, at, ..] = words[..] else { return None };
+        (at == place).then(|| pid.parse().ok()).flatten()
+    })
 }
 
 /// A write lock of a whole file (fcntl(2)).
@@ -173,8 +251,13 @@ fn holder(file: &mut File) -> Option<u32> {
 fn locks(pid: u32, inode: (u64, u64)) -> bool {
     let process = PathBuf::from(format!("/proc/{pid}"));
     let files = std::fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
-    files.filter(|entry| entry.path().metadata().is_ok_and(|s| (s.dev(), s.ino()) == inode)).any(|entry| {
-        let info = std::fs::read_to_string(process.join("fdinfo").join(entry.file_name()));
+    // A file system that does not answer is not asked, whoever has a file of it open.
+    let is = |path: &Path| {
+        let status = statx(CWD, path, AtFlags::STATX_DONT_SYNC, StatxFlags::INO).ok();
+        status.is_some_and(|s| (rustix::fs::makedev(s.stx_dev_major, s.stx_dev_minor), s.stx_ino) == inode)
+    };
+    files.filter(|entry| is(&entry.path())).any(|entry| {
+        let info = read::kernel(process.join("fdinfo").join(entry.file_name()));
         info.is_ok_and(|info| info.lines().any(|line| line.starts_with("lock:")))
     })
 }
@@ -214,6 +297,31 @@ mod tests {
         assert!(Lock::slice(&root, "../x").is_err() && slice_holder(&root, "../x").is_none());
     }
 
+    #[test]
+    fn a_slice_that_users_may_hold_is_seen_to_be_held() {
+        let (_directory, root) = place();
+        assert!(Lock::slice_as_user(&root, "MIG-a").is_err(), "there is no file yet");
+        show_to_users(&root, ["MIG-a"], true).unwrap();
+        let path = root.path(Root::SLICES).join("MIG-a");
+        let mode = || path.metadata().unwrap().mode() & 0o7777;
+        assert_eq!(mode(), 0o644);
+        let held = Lock::slice_as_user(&root, "MIG-a").unwrap();
+        assert_eq!(slice_holder(&root, "MIG-a"), Some(std::process::id()));
+        let error = Lock::slice(&root, "MIG-a").unwrap_err().to_string();
+        assert!(error.ends_with(&format!("held by process {}", std::process::id())), "{error}");
+        drop(held);
+        drop(Lock::slice(&root, "MIG-a").unwrap());
+        assert_eq!((mode(), slice_holder(&root, "MIG-a")), (0o644, None));
+        // Half a lock is in the way as well.
+        let file = File::open(&path).unwrap();
+        file.lock().unwrap();
+        assert_eq!(slice_holder(&root, "MIG-a"), Some(std::process::id()));
+        drop(file);
+        show_to_users(&root, ["MIG-a", "MIG-b"], false).unwrap();
+        assert_eq!(mode(), 0o600);
+        assert!(!root.path(Root::SLICES).join("MIG-b").exists());
+    }
+
     /// flock(2) is what takers exclude each other by, and a look must not hold it for a moment.
     #[test]
     fn looking_takes_nothing() {
@@ -226,7 +334,10 @@ mod tests {
         let error = Lock::node(&root).unwrap_err().to_string();
         assert!(error.ends_with(&format!("held by process {}", std::process::id())), "{error}");
         drop(other);
-        let lock = Lock::node(&root).unwrap();
+        // A process that another test starts has the file open, too, until its exec.
+        let patience = std::time::Duration::from_secs(10);
+        let take = || Lock::node(&root);
+        let lock = crate::wait::until(patience, patience / 1000, &Default::default(), take).unwrap();
         assert_eq!((node_holder(&root), node_holder(&root)), (Some(std::process::id()), node_holder(&root)));
         drop(lock);
     }

@@ -2,6 +2,7 @@
 
 use mig::Profile;
 
+use super::name;
 use super::target::{Slice, Target};
 use crate::inventory::{Gpu, Inventory, Mode};
 
@@ -46,6 +47,19 @@ impl Step {
             | Step::Destroy { gpu, .. }
             | Step::Create { gpu, .. }
             | Step::Recut { gpu, .. } => *gpu,
+        }
+    }
+}
+
+impl Step {
+    /// The step for a person: `create GPU 0 1g.5gb at 2`.
+    pub fn words(&self, inventory: &Inventory) -> String {
+        let gpu = &inventory.gpus[self.gpu()];
+        match self {
+            Step::Mode { on, .. } => format!("GPU {} MIG mode {}", gpu.index, if *on { "on" } else { "off" }),
+            Step::Destroy { slice, .. } => format!("destroy {}", name(gpu, slice)),
+            Step::Create { slice, .. } => format!("create {}", name(gpu, slice)),
+            Step::Recut { slice, .. } => format!("divide {}", name(gpu, slice)),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Who is known to hold GPUs so that they cannot be partitioned.
 
-use super::{Facts, Link, few};
+use super::{Facts, Link};
 
 /// A process, module or setting that keeps a GPU busy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,14 +37,19 @@ pub(super) const OPENCL: (&str, &str) = (
 );
 
 pub(super) fn judge(facts: &Facts, links: &mut Vec<Link>) {
+    if !facts.stopped.is_empty() {
+        let what = format!("{} stand still since a change that was cut off", facts.stopped.join(", "));
+        links.push(Link::warn("services", what, "gresgen apply starts them again"));
+    }
     const NAME: &str = "clients";
     let Some(clients) = &facts.clients else { return };
     if clients.is_empty() {
         links.push(Link::pass(NAME, "none that blocks repartitioning"));
         return;
     }
+    // All of them: whoever changes a GPU has to end each.
     let names: Vec<&str> = clients.iter().map(|c| c.name.as_str()).collect();
     let mut fixes: Vec<&str> = clients.iter().map(|c| c.fix).collect();
     fixes.dedup();
-    links.push(Link::warn(NAME, format!("may block repartitioning: {}", few(&names)), fixes.join("; ")));
+    links.push(Link::warn(NAME, format!("may block repartitioning: {}", names.join(", ")), fixes.join("; ")));
 }

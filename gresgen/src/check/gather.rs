@@ -10,14 +10,16 @@ use super::clients::{COMMANDS, Client, DRM, OPENCL, OTHER};
 use super::{Facts, Node, Seen, SlurmFacts, plugstack, shared};
 use crate::devices::boot_id;
 use crate::holders;
-use crate::inventory::Inventory;
+use crate::hooks::services::Services;
+use crate::inventory::{Holder, Inventory};
 use crate::open::OpenNodes;
 use crate::publish;
 use crate::read;
 use crate::render;
 use crate::root::Root;
-use crate::slurm::control::{Control, ControlError};
-use crate::slurm::hardware::{self, Hardware};
+use crate::site::is_slurms;
+use crate::slurm::control::{Control, ControlError, host_hardware};
+use crate::slurm::hardware::Hardware;
 use crate::slurm::here;
 use crate::slurm::links::Links;
 use crate::slurm::{GresTable, Names, Settings, gres, hostlist};
@@ -28,11 +30,13 @@ pub fn quick(settings: &Settings, root: &Root) -> Facts {
     let map = device_map::load(&root.path(Root::DEVICE_MAP)).map_err(|e| e.to_string());
     let loaded = root.path(Root::LOADED_MAP);
     let gres_conf = read::bytes(&root.path(settings.paths.gres_conf()), read::MAX_TEXT);
+    let in_slurm = is_slurms(root, settings);
     Facts {
         boot: boot_id(root).unwrap_or_default(),
         nodes: map.as_ref().map(nodes).unwrap_or_default(),
-        loaded: Some(loaded.exists().then(|| device_map::load(&loaded).map_err(|e| e.to_string()))),
-        gres_digest: Some(gres_conf.ok().map(|text| render::digest(&text))),
+        loaded: in_slurm
+            .then(|| loaded.exists().then(|| device_map::load(&loaded).map_err(|e| e.to_string()))),
+        gres_digest: in_slurm.then(|| gres_conf.ok().map(|text| render::digest(&text))),
         map: Some(map),
         ..Facts::default()
     }
@@ -49,8 +53,16 @@ pub fn full(
 ) -> Facts {
     let mut facts = quick(settings, root);
     facts.drift = drift;
+    facts.stopped = Services::stopped(root);
+    let in_slurm = is_slurms(root, settings);
     if let Ok(inventory) = &inventory {
-        published(&mut facts, inventory, settings, root);
+        published(&mut facts, inventory, settings, root, in_slurm);
+    }
+    if !in_slurm {
+        facts.clients = Some(clients(root, inventory.as_ref().ok()));
+        facts.directories = directories(settings, root);
+        facts.inventory = Some(inventory);
+        return facts;
     }
     // The one that Slurm reads, wherever ours is written for others to take.
     let cgroup_conf = match here::directory(root) {
@@ -67,21 +79,24 @@ pub fn full(
     if let Some(node) = node {
         facts.slurm = Some(controller(node).map_err(|e| e.to_string()));
         facts.configured = configured(node, settings);
-        facts.host = hardware::of_host().map(|line| Hardware::read(&line));
+        facts.host = host_hardware().map(|line| Hardware::read(&line));
         plugin(&mut facts, settings, root);
     }
     facts
 }
 
 /// The table that the inventory makes, and the files that differ from it. Nothing is written.
-fn published(facts: &mut Facts, inventory: &Inventory, settings: &Settings, root: &Root) {
-    match publish::compare(inventory, settings, root, false) {
+fn published(facts: &mut Facts, inventory: &Inventory, settings: &Settings, root: &Root, in_slurm: bool) {
+    match publish::compare(inventory, settings, root, false, in_slurm) {
         Ok((table, comparison)) => {
             facts.stale_files = Some(Ok(comparison.changed().map(Path::to_owned).collect()));
+            facts.table = Some(table.clone());
+            if !in_slurm {
+                return;
+            }
             facts.bad_links = settings.stable_links.then(|| bad_links(&table, inventory, root));
             facts.rivals = rivals(&table, settings);
             facts.mixed = mixed(inventory, settings);
-            facts.table = Some(table);
             facts.shared_gres_conf = shared::compare(&inventory.node, settings, root);
         }
         Err(error) => facts.stale_files = Some(Err(error.to_string())),
@@ -178,7 +193,7 @@ fn clients(root: &Root, inventory: Option<&Inventory>) -> Vec<Client> {
     let mut named = BTreeSet::new();
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     for process in processes {
-        let Ok(comm) = std::fs::read_to_string(process.path().join("comm")) else { continue };
+        let Ok(comm) = read::kernel(process.path().join("comm")) else { continue };
         // The kernel cuts names to 15 characters.
         let known = COMMANDS.iter().find(|(command, _)| comm.trim_end() == *command);
         let pid = process.file_name().to_string_lossy().into_owned();
@@ -190,7 +205,7 @@ fn clients(root: &Root, inventory: Option<&Inventory>) -> Vec<Client> {
         }
     }
     clients.extend(inventory.into_iter().flat_map(|inventory| others(inventory, &named)));
-    let modeset = std::fs::read_to_string(root.path("/sys/module/nvidia_drm/parameters/modeset"));
+    let modeset = read::kernel(root.path("/sys/module/nvidia_drm/parameters/modeset"));
     if modeset.is_ok_and(|value| value.trim() == "Y") {
         clients.push(Client { name: DRM.0.to_owned(), fix: DRM.1 });
     }
@@ -200,13 +215,24 @@ fn clients(root: &Root, inventory: Option<&Inventory>) -> Vec<Client> {
 /// Whoever else has a GPU's device node open, or a descriptor of it: what it is for is not known here.
 fn others(inventory: &Inventory, named: &BTreeSet<u32>) -> Vec<Client> {
     let open = OpenNodes::read(&holders::devices(inventory));
-    let mut found: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    let mut found: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
     for gpu in &inventory.gpus {
-        for (pid, _) in open.all((gpu.file.major, gpu.file.minor)).filter(|(pid, _)| !named.contains(pid)) {
-            found.entry(pid).or_default().push(gpu.index);
+        // A slice is held by its own nodes alone, and by whoever the driver says is on it.
+        let parts = gpu.instances.iter().flat_map(|i| &i.compute).flat_map(|compute| &compute.files);
+        let numbers: BTreeSet<_> =
+            [&gpu.file].into_iter().chain(parts).map(|file| (file.major, file.minor)).collect();
+        let opened = numbers.into_iter().flat_map(|numbers| open.all(numbers).map(|(pid, _)| pid));
+        let told = gpu.holders.iter().chain(gpu.instances.iter().flat_map(|i| &i.holders));
+        let told = told.filter_map(|holder| match holder {
+            Holder::Process { pid, .. } | Holder::Run { pid } => Some(*pid),
+            _ => None,
+        });
+        let all: BTreeSet<u32> = opened.chain(told).filter(|pid| *pid != 0 && !named.contains(pid)).collect();
+        for pid in all {
+            found.entry(pid).or_default().insert(gpu.index);
         }
     }
-    let client = |(pid, gpus): (u32, Vec<u32>)| {
+    let client = |(pid, gpus): (u32, BTreeSet<u32>)| {
         let gpus: Vec<String> = gpus.iter().map(u32::to_string).collect();
         Client { name: format!("{} on GPU {}", holders::process(pid), gpus.join(", ")), fix: OTHER }
     };
@@ -215,5 +241,5 @@ fn others(inventory: &Inventory, named: &BTreeSet<u32>) -> Vec<Client> {
 
 /// Whether a process has hwloc's OpenCL plugin mapped.
 fn has_opencl(process: &Path) -> bool {
-    std::fs::read_to_string(process.join("maps")).is_ok_and(|maps| maps.contains("hwloc_opencl"))
+    read::kernel(process.join("maps")).is_ok_and(|maps| maps.contains("hwloc_opencl"))
 }

@@ -94,8 +94,11 @@ fn matches(pattern: &Path) -> Vec<PathBuf> {
 }
 
 /// Arguments the plugin knows, each with the values it takes; none means an absolute path.
-const ARGUMENTS: [(&str, &[&str]); 4] = [
+const ARGUMENTS: [(&str, &[&str]); 7] = [
     ("map", &[]),
+    ("dcgm", &[]),
+    ("gpustat", &[]),
+    ("ceems", &[]),
     ("on_unresolved", &["fail", "warn"]),
     ("notices", &["on", "off", "yes", "no", "true", "false"]),
     ("set", &["cuda", "nvidia", "cuda,nvidia", "nvidia,cuda"]),

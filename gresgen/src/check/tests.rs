@@ -107,6 +107,7 @@ fn well() -> Facts {
         plugin: Some(("spank_mig.so".into(), Some(true))),
         slurm: Some(Ok(slurm("24.11.5"))),
         unified_cgroup: true,
+        stopped: Vec::new(),
         clients: Some(vec![]),
         map: Some(Ok(map)),
         table: Some(table),

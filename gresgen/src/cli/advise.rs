@@ -5,7 +5,8 @@ use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use advice::advise::{Advice, Question, advise};
+use advice::Question;
+use advice::advise::{Advice, advise};
 use replay::Rules;
 
 use super::advised::{self, Group as Answer};
@@ -19,6 +20,7 @@ use crate::advise::record::Skipped;
 use crate::advise::{picture, sacct, trace};
 use crate::document::Document;
 use crate::inventory::Inventory;
+use crate::read;
 use crate::slurm::names::Names;
 
 /// Options of the verb.
@@ -148,7 +150,7 @@ fn nodes(session: &Session, global: &Global, args: &Args) -> Result<Vec<Group>, 
 
 fn inventory(file: &Path) -> Result<Inventory, Failure> {
     let named = |error: String| Failure::new(Exit::Usage, format!("{}: {error}", file.display()));
-    let text = std::fs::read_to_string(file).map_err(|error| named(error.to_string()))?;
+    let text = read::text(file, read::MAX_TEXT).map_err(|error| named(error.to_string()))?;
     Document::read(&text).map_err(|error| named(error.to_string()))
 }
 

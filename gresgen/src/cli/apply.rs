@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Global;
 use super::change::{self, ChangeArgs, change, stop};
 use super::changed::Report;
+use super::progress::{Progress, message};
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use crate::apply::intent::Intent;
@@ -12,7 +13,9 @@ use crate::apply::lock::Lock;
 use crate::apply::wish::Layout;
 use crate::config::Config;
 use crate::devices::boot_id;
-use crate::node::{Done, Options, boot};
+use crate::history::{self, Ending};
+use crate::node::chosen::Chosen;
+use crate::node::{Done, Options, Waiting, boot};
 use crate::wait::{Ended, Stop};
 
 /// Options of the verb.
@@ -20,9 +23,10 @@ use crate::wait::{Ended, Stop};
 pub(super) struct Args {
     #[command(flatten)]
     change: ChangeArgs,
-    /// Go back to what the GPUs were before an apply that was cut off
-    #[arg(long, conflicts_with = "boot")]
-    undo: bool,
+    /// Go back to what the GPUs were before the change that was cut off, or else before the last one, or before that of
+    /// this number in the history
+    #[arg(long, value_name = "ID", num_args = 0..=1, conflicts_with = "boot")]
+    undo: Option<Option<u64>>,
     /// Restore the layout at boot: wait for the driver, write what slurmd reads, drain the node if that fails
     #[arg(long, conflicts_with_all = ["drain", "slurm"])]
     boot: bool,
@@ -36,16 +40,47 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
         return boot(session, global, args);
     }
     let config = session.config(global)?;
-    if args.undo {
-        let intent = Intent::load(&session.root).map_err(|e| Failure::new(Exit::Failure, e))?;
-        let intent =
-            intent.ok_or_else(|| Failure::new(Exit::Usage, "--undo: no apply was cut off on this node"))?;
-        return change::run(session, &config.slurm, &intent, "undo", None, &args.change, global);
+    if let Some(id) = args.undo {
+        return undo(session, global, args, &config, id);
     }
     let layout = session.layout(&config, global)?;
     let what = format!("layout {}", layout.label);
     let chosen = session.chooses(global)?.then_some(layout.label);
     change::run(session, &config.slurm, &layout, &what, chosen, &args.change, global)
+}
+
+/// Goes back. The layout that was chosen with the change is no longer meant then, but the one before it.
+fn undo(session: &Session, global: &Global, args: &Args, config: &Config, id: Option<u64>) -> Outcome {
+    let root = &session.root;
+    let intent = Intent::load(root).map_err(|e| Failure::new(Exit::Failure, e))?;
+    if let (None, Some(intent)) = (id, &intent) {
+        return change::run(session, &config.slurm, intent, "undo", None, &args.change, global);
+    }
+    let entries = history::read(root)?;
+    let entry = match id {
+        Some(id) => entries.into_iter().find(|entry| entry.id == id),
+        None => entries.into_iter().rev().find(|entry| entry.result == Ending::Done),
+    };
+    let entry = entry.ok_or_else(|| {
+        let which = id.map_or_else(|| "no change".to_owned(), |id| format!("no change {id}"));
+        Failure::new(Exit::Usage, format!("--undo: {which} is noted on this node"))
+            .hint("gresgen history lists them")
+    })?;
+    let what = format!("undo of change {}", entry.id);
+    let back = Intent::back_to(&what, entry.before);
+    let chosen = entry.layout_before.filter(|_| entry.layout.is_some());
+    let chosen = chosen.filter(|label| config.labels().any(|known| known == label));
+    let exit = change::run(session, &config.slurm, &back, &what, chosen.as_deref(), &args.change, global)?;
+    if entry.layout.is_some() && chosen.is_none() {
+        Chosen::forget(root)?;
+    }
+    let meant = session.layout(config, global)?.label;
+    if !global.quiet {
+        message(format_args!(
+            "layout {meant} is what the next apply or boot makes; gresgen check says what differs"
+        ));
+    }
+    Ok(exit)
 }
 
 /// A node must come up, with what it has: slurmd ends when its gres.conf names a device that is not there. One that
@@ -55,7 +90,11 @@ fn boot(session: &Session, global: &Global, args: &Args) -> Outcome {
     let id = boot_id(root).unwrap_or_default();
     let in_service = session.runs_slurm() && boot::in_service(root, &id);
     let stop = stop()?;
-    let lock = boot::lock(root, args.wait, &stop).map_err(ended);
+    let progress = Progress::new(global.quiet);
+    let lock = boot::lock(root, args.wait, &stop, &mut |since, why| {
+        wait(&progress, "whoever changes the node", since, args.wait, &why.to_string());
+    });
+    let lock = lock.map_err(ended);
     let config = session.config(global);
     // What a wrong configuration says of names and paths is not known: the paths are the defaults then, and the node's
     // name is looked for in its own files (`boot::give_up`).
@@ -109,12 +148,22 @@ fn restore(
     in_service: bool,
     stop: Stop,
 ) -> Result<Done, Failure> {
-    let driver = boot::patient(args.wait, &stop, || session.driver()).map_err(ended)?;
+    let progress = Progress::new(global.quiet);
+    let mut told = |since, why: &Failure| {
+        wait(&progress, "the driver", since, args.wait, &why.error.to_string());
+    };
+    let driver = boot::patient(args.wait, &stop, &mut told, || session.driver()).map_err(ended)?;
+    drop(progress);
     let label = session.restored(config, global)?;
     let mut node = session.node_with(&config.slurm, driver)?;
     node.site.asked &= in_service && !args.change.offline;
-    let options = Options { boot: true, ..args.change.options("boot", None) };
+    let hooks = args.change.hooks(session, global)?;
+    let options = Options { boot: true, hooks: Some(&hooks), ..args.change.options("boot", None) };
     change(&mut node, lock, &Layout { config, label }, &options, stop, global)
+}
+
+fn wait(progress: &Progress, what: &str, since: Duration, limit: Duration, why: &str) {
+    progress.wait(&Waiting { what, since, limit, why });
 }
 
 /// Why a wait ended.

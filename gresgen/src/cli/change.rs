@@ -1,16 +1,17 @@
 //! What `apply`, `clear` and `mode` share: options, the lock, and what is printed.
 
-use std::convert::Infallible;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Global;
 use super::changed::Report;
+use super::gpus::LeftOut;
 use super::progress::{Progress, message};
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use crate::apply::Wish;
-use crate::apply::lock::Lock;
-use crate::config::Selector;
+use crate::apply::lock::{Lock, show_to_users};
+use crate::hooks::Hooks;
 use crate::node::{Done, Event, Events, Node, Options, Picture};
 use crate::slurm::Settings;
 use crate::wait::Stop;
@@ -31,24 +32,14 @@ pub(super) struct ChangeArgs {
     /// What to do to Slurm's daemons afterwards
     #[arg(long, value_name = "WHAT", default_value = "print")]
     slurm: SlurmMode,
+    /// A file of hooks in the form of NVIDIA's mig-parted, instead of that of the configuration
+    #[arg(long, value_name = "FILE")]
+    hooks_file: Option<PathBuf>,
     #[command(flatten)]
     left_out: LeftOut,
     /// Do not ask slurmctld who holds slices: no job runs on this node
     #[arg(long, conflicts_with = "drain")]
     pub(super) offline: bool,
-}
-
-/// GPUs that a change, or the plan of one, leaves out.
-#[derive(Clone, Debug, Default, clap::Args)]
-pub(super) struct LeftOut {
-    /// Leave out a GPU, by index, UUID, PCI address or model: a dead one, say
-    #[arg(long, value_name = "GPU", value_parser = selector)]
-    pub(super) without: Vec<Selector>,
-}
-
-/// Every text selects something, if not on this node.
-pub(super) fn selector(text: &str) -> Result<Selector, Infallible> {
-    text.parse()
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -72,7 +63,21 @@ impl ChangeArgs {
             drain: self.drain,
             tell_slurm: self.slurm == SlurmMode::Apply,
             boot: false,
+            hooks: None,
         }
+    }
+
+    /// What is done around the change.
+    ///
+    /// # Errors
+    /// A configuration or a file of hooks that is wrong, or that others can write.
+    pub(super) fn hooks(&self, session: &Session, global: &Global) -> Result<Hooks, Failure> {
+        let mut settings = session.hooks(global)?;
+        if let Some(file) = &self.hooks_file {
+            // What is named on the command line is a path of whoever names it.
+            settings.file = Some(std::path::absolute(file).map_err(|e| Failure::new(Exit::Usage, e))?);
+        }
+        Ok(Hooks::new(settings, &session.root)?)
     }
 }
 
@@ -88,8 +93,10 @@ pub(super) fn run(
 ) -> Outcome {
     let mut node = session.node_with(settings, session.driver()?)?;
     node.site.asked &= !args.offline;
+    let hooks = args.hooks(session, global)?;
     let lock = Lock::node(&session.root)?;
-    let done = change(&mut node, &lock, wish, &args.options(what, layout), stop()?, global)?;
+    let options = Options { hooks: Some(&hooks), ..args.options(what, layout) };
+    let done = change(&mut node, &lock, wish, &options, stop()?, global)?;
     let report = Report::new(&done);
     report.print(&done, global)?;
     Ok(report.exit())
@@ -114,7 +121,13 @@ pub(super) fn change(
     let prepared = node.prepare(picture, wish, options)?;
     let progress = Progress::new(global.quiet);
     let mut show = |event: Event<'_>| progress.show(&event);
-    Ok(node.carry_out(lock, prepared, wish, options, &mut Events { show: &mut show, stop })?)
+    let done = node.carry_out(lock, prepared, wish, options, &mut Events { show: &mut show, stop })?;
+    let alone = !node.site.in_slurm;
+    show_to_users(node.root, done.inventory.devices().map(|(_, _, compute)| &*compute.uuid), alone)?;
+    if alone && !global.quiet && !done.files.written.is_empty() {
+        message("no Slurm on this node: wrote its device map only");
+    }
+    Ok(done)
 }
 
 /// A GPU that died may be one that the driver no longer lists, so an unknown one is no error.

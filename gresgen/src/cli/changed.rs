@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::report::{Exit, Failure};
-use super::{Global, out, plan};
+use super::{Global, draw, out};
 use crate::apply::preview::Preview;
 use crate::apply::steps::Step;
 use crate::node::Done;
@@ -69,7 +69,7 @@ impl Report {
             text.push_str("nothing to change\n");
         }
         if self.preview.changed {
-            text.push_str(&plan::gpus(&done.before, &self.preview));
+            text.push_str(&draw::change(&done.before, &self.preview));
         }
         for file in &self.files {
             text.push_str(&format!("wrote {}\n", file.display()));
@@ -91,15 +91,9 @@ impl Report {
         if let Some(reason) = &self.stays_drained {
             text.push_str(&format!("{node}: was drained before ({reason}) and stays so\n"));
         }
-        text.push_str(&left(&self.slurm_pending));
+        text.push_str(&draw::left_to_do(&self.slurm_pending));
         out::text(&text)
     }
-}
-
-/// What is left to do in Slurm, a line each; nothing where nothing is.
-pub(super) fn left(actions: &[String]) -> String {
-    let lines: String = actions.iter().map(|action| format!("  {action}\n")).collect();
-    if actions.is_empty() { lines } else { format!("left to do in Slurm:\n{lines}") }
 }
 
 /// Steps that were done: where the mode waits for a reset, it is all there is.

@@ -5,6 +5,7 @@ use super::session::Session;
 use super::{Global, out};
 use crate::apply::preview::{Action, Preview};
 use crate::check::{self, Facts, Link, Verdict, gather};
+use crate::inventory::Inventory;
 use crate::node::{Node, Options, Picture};
 use crate::slurm::Settings;
 
@@ -33,28 +34,33 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     })
 }
 
-/// The node is read once: links, drift and table are all judged on one picture.
 fn full(session: &Session, global: &Global, settings: &Settings) -> Facts {
-    let options = Options::default();
     let name = session.node_name_if_known(settings, global);
     let node = session.runs_slurm().then_some(&*name);
-    let read = || {
-        let site = session.site(settings, name.clone());
-        let node = Node { root: &session.root, settings, driver: session.driver()?, site };
-        let picture = node.read(&options)?;
-        Ok((node, picture))
-    };
-    match read() {
-        Err(error) => {
-            let error: Failure = error;
-            gather::full(node, Err(error.error.to_string()), None, settings, &session.root)
-        }
-        Ok((opened, picture)) => {
-            let inventory = picture.inventory.clone();
-            let drift = drift(session, global, &opened, picture, &options).map_err(|f| f.error.to_string());
-            gather::full(node, Ok(inventory), Some(drift), settings, &session.root)
-        }
+    match picture(session, global, settings, &name) {
+        Err(error) => gather::full(node, Err(error.error.to_string()), None, settings, &session.root),
+        Ok((inventory, drift)) => gather::full(node, Ok(inventory), Some(drift), settings, &session.root),
     }
+}
+
+/// The driver's picture of the node, and what an apply would do to the GPUs in words, or why that is not known. The node
+/// is read once, so that both are judged on one picture.
+///
+/// # Errors
+/// Where the driver cannot be asked.
+pub(super) fn picture(
+    session: &Session,
+    global: &Global,
+    settings: &Settings,
+    name: &str,
+) -> Result<(Inventory, Result<Vec<String>, String>), Failure> {
+    let options = Options::default();
+    let site = session.site(settings, name.to_owned());
+    let node = Node { root: &session.root, settings, driver: session.driver()?, site };
+    let picture = node.read(&options)?;
+    let inventory = picture.inventory.clone();
+    let drift = drift(session, global, &node, picture, &options).map_err(|f| f.error.to_string());
+    Ok((inventory, drift))
 }
 
 /// What an apply would do to the GPUs, in words.

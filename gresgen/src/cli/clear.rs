@@ -1,7 +1,8 @@
 //! `gresgen clear` and `gresgen mode`: GPUs chosen on the command line.
 
 use super::Global;
-use super::change::{ChangeArgs, run, selector};
+use super::change::{ChangeArgs, run};
+use super::gpus::selector;
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use crate::apply::wish::{Clear, SetMode};

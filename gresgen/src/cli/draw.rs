@@ -1,10 +1,18 @@
-//! A GPU's slices as a line of text: one cell per placement unit, a name where an instance lies.
+//! What `plan` and the verbs that change GPUs show alike: a GPU's instances as a line of text, what becomes of them,
+//! and what is left to do.
+
+use std::fmt::Write;
 
 use mig::{Geometry, Placed};
+
+use super::out;
+use crate::apply::preview::{Action, GpuPreview, Preview};
+use crate::inventory::{Gpu, Inventory};
 
 /// Characters of a drawn GPU, split among its placement units (4, 8 or 12).
 const WIDTH: usize = 72;
 
+/// A GPU, one cell per placement unit, with a name where an instance lies:
 /// `|3g.20gb                           |2g.10gb          |1g.5gb  |        |`
 ///
 /// A name too long for its span is cut; an instance that starts where the one before ends has one bar with it.
@@ -27,6 +35,54 @@ pub(super) fn slices(geometry: &Geometry, placed: &[Placed]) -> String {
         unit += width;
     }
     line
+}
+
+/// The change of the GPUs: each now and then, and a line per instance with its reason.
+pub(super) fn change(inventory: &Inventory, preview: &Preview) -> String {
+    let mut out = String::new();
+    for change in &preview.gpus {
+        if let Some(gpu) = inventory.gpus.iter().find(|gpu| gpu.uuid == change.uuid) {
+            text_gpu(&mut out, gpu, change);
+        }
+    }
+    let [create, destroy, recut] =
+        [Action::Create, Action::Destroy, Action::Recut].map(|action| preview.count(action));
+    let modes = preview.gpus.iter().filter(|g| g.mode.is_some()).count();
+    let counts = [(modes, "MIG mode"), (destroy, "destroy"), (create, "create"), (recut, "recut")];
+    let parts =
+        counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} x {what}"));
+    let _ = writeln!(out, "{}", parts.collect::<Vec<_>>().join(", "));
+    out
+}
+
+fn text_gpu(out: &mut String, gpu: &Gpu, change: &GpuPreview) {
+    let _ = writeln!(out, "GPU {}  {}", gpu.index, gpu.model);
+    if let Some(on) = change.mode {
+        let word = |on| if on { "on" } else { "off" };
+        let _ = writeln!(out, "  MIG {} -> {}", word(!on), word(on));
+    }
+    let _ = writeln!(out, "  now   {}", slices(&gpu.geometry, &change.before()));
+    let _ = writeln!(out, "  then  {}", slices(&gpu.geometry, &change.after()));
+    let rows = change.slices.iter().map(|row| {
+        let what = format!("{} at {}{}", row.profile, row.start, divided(&row.compute));
+        vec![row.action.word().to_owned(), what, row.why.clone()]
+    });
+    let table = out::table(&rows.collect::<Vec<_>>());
+    table.lines().for_each(|line| out.push_str(&format!("  {line}\n")));
+    out.push('\n');
+}
+
+/// ` as 1 x 2c.3g.20gb, 1 x 1c.3g.20gb`; nothing for an instance in one piece.
+fn divided(compute: &[String]) -> String {
+    let runs = compute.chunk_by(|a, b| a == b).map(|run| format!("{} x {}", run.len(), run[0]));
+    let runs: Vec<String> = runs.collect();
+    if runs.is_empty() { String::new() } else { format!(" as {}", runs.join(", ")) }
+}
+
+/// What is left to do in Slurm, a line each; nothing where nothing is.
+pub(super) fn left_to_do(actions: &[String]) -> String {
+    let lines: String = actions.iter().map(|action| format!("  {action}\n")).collect();
+    if actions.is_empty() { lines } else { format!("left to do in Slurm:\n{lines}") }
 }
 
 #[cfg(test)]

@@ -52,11 +52,10 @@ fn page() -> std::io::Result<Vec<u8>> {
 
 /// The day of this release: the newest heading of CHANGELOG.md, `## VERSION - DATE`, ends with it.
 fn release_date() -> &'static str {
-    let mut lines = include_str!("../../../CHANGELOG.md").lines();
-    lines
-        .find(|line| line.starts_with("## "))
-        .and_then(|heading| heading.split(" - ").nth(1))
-        .unwrap_or_default()
+    let lines = include_str!("../../../CHANGELOG.md").lines();
+    let mut headings = lines.filter(|line| line.starts_with("## "));
+    // What is not released yet has no day.
+    headings.find_map(|heading| heading.split(" - ").nth(1)).unwrap_or_default()
 }
 
 fn verb(roff: &mut Roff, verb: &Command) {

@@ -1,16 +1,15 @@
-//! `gresgen plan`, and the tables `apply` shows too.
+//! `gresgen plan`
 
 use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::change::{LeftOut, warn};
-use super::changed::left;
+use super::change::warn;
+use super::gpus::LeftOut;
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, draw, out};
-use crate::apply::preview::{Action, GpuPreview, Preview};
-use crate::inventory::{Gpu, Inventory};
+use crate::apply::preview::{GpuPreview, Preview};
 use crate::node::{FileChange, Options, Prepared, Write as Change};
 
 /// Options of the verb.
@@ -97,7 +96,7 @@ fn text(prepared: &Prepared, preview: &Preview, blocked: &[String], pending: &[S
         out.push_str("nothing to change\n");
     }
     if preview.changed {
-        out.push_str(&gpus(&prepared.before, preview));
+        out.push_str(&draw::change(&prepared.before, preview));
     }
     out.push_str(&out::table(&prepared.files.iter().map(row).collect::<Vec<_>>()));
     for line in blocked.iter().flat_map(|what| what.lines()) {
@@ -106,7 +105,7 @@ fn text(prepared: &Prepared, preview: &Preview, blocked: &[String], pending: &[S
     if prepared.fenced {
         let _ = writeln!(out, "{}: takes no new jobs meanwhile", prepared.before.node);
     }
-    out.push_str(&left(pending));
+    out.push_str(&draw::left_to_do(pending));
     out
 }
 
@@ -122,46 +121,4 @@ fn row(file: &FileChange) -> Vec<String> {
         false => format!("{}, if the new instances have other device numbers", file.what),
     };
     vec![verb.to_owned(), file.path.display().to_string(), what]
-}
-
-/// The change of the GPUs: each now and then, and a line per instance with its reason.
-pub(super) fn gpus(inventory: &Inventory, preview: &Preview) -> String {
-    let mut out = String::new();
-    for change in &preview.gpus {
-        if let Some(gpu) = inventory.gpus.iter().find(|gpu| gpu.uuid == change.uuid) {
-            text_gpu(&mut out, gpu, change);
-        }
-    }
-    let [create, destroy, recut] =
-        [Action::Create, Action::Destroy, Action::Recut].map(|action| preview.count(action));
-    let modes = preview.gpus.iter().filter(|g| g.mode.is_some()).count();
-    let counts = [(modes, "MIG mode"), (destroy, "destroy"), (create, "create"), (recut, "recut")];
-    let parts =
-        counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} x {what}"));
-    let _ = writeln!(out, "{}", parts.collect::<Vec<_>>().join(", "));
-    out
-}
-
-fn text_gpu(out: &mut String, gpu: &Gpu, change: &GpuPreview) {
-    let _ = writeln!(out, "GPU {}  {}", gpu.index, gpu.model);
-    if let Some(on) = change.mode {
-        let word = |on| if on { "on" } else { "off" };
-        let _ = writeln!(out, "  MIG {} -> {}", word(!on), word(on));
-    }
-    let _ = writeln!(out, "  now   {}", draw::slices(&gpu.geometry, &change.before()));
-    let _ = writeln!(out, "  then  {}", draw::slices(&gpu.geometry, &change.after()));
-    let rows = change.slices.iter().map(|row| {
-        let what = format!("{} at {}{}", row.profile, row.start, divided(&row.compute));
-        vec![row.action.word().to_owned(), what, row.why.clone()]
-    });
-    let table = out::table(&rows.collect::<Vec<_>>());
-    table.lines().for_each(|line| out.push_str(&format!("  {line}\n")));
-    out.push('\n');
-}
-
-/// ` as 1 x 2c.3g.20gb, 1 x 1c.3g.20gb`; nothing for an instance in one piece.
-fn divided(compute: &[String]) -> String {
-    let runs = compute.chunk_by(|a, b| a == b).map(|run| format!("{} x {}", run.len(), run[0]));
-    let runs: Vec<String> = runs.collect();
-    if runs.is_empty() { String::new() } else { format!(" as {}", runs.join(", ")) }
 }

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use mig::{BOARDS, Board, Certainty, Geometry, Placed, Profile, Spec, room};
 use serde::Serialize;
 
+use super::gpus::Only;
 use super::report::{Exit, Failure, Outcome};
-use super::session::{Only, Session};
+use super::session::Session;
 use super::{Global, out};
 use crate::config::is_model;
 use crate::document::SpecDocument;

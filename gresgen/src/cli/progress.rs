@@ -6,9 +6,10 @@ use std::fmt::Display;
 use std::io::{IsTerminal, Write, stderr};
 
 use super::clean;
+use super::waits::{self, Waits};
 use crate::apply::name;
 use crate::apply::steps::Step;
-use crate::node::Event;
+use crate::node::{Event, Waiting};
 
 /// Back to the start of the line, and clear it (ECMA-48 EL).
 const REWIND: &str = "\r\x1b[K";
@@ -24,12 +25,18 @@ pub(super) struct Progress {
     terminal: bool,
     /// A step stands on the terminal's current line.
     shown: Cell<bool>,
+    waits: Waits,
 }
 
 impl Progress {
     pub(super) fn new(quiet: bool) -> Self {
         let dumb = env::var_os("TERM").is_none_or(|term| term == "dumb");
-        Progress { quiet, terminal: stderr().is_terminal() && !dumb, shown: Cell::new(false) }
+        Progress {
+            quiet,
+            terminal: stderr().is_terminal() && !dumb,
+            shown: Cell::new(false),
+            waits: Waits::default(),
+        }
     }
 
     pub(super) fn show(&self, event: &Event<'_>) {
@@ -38,6 +45,7 @@ impl Progress {
         }
         match event {
             Event::Begin(number, of, step, gpu) => {
+                self.waits.forget();
                 let what = match step {
                     Step::Mode { on, .. } => {
                         format!("GPU {} MIG mode {}", gpu.index, if *on { "on" } else { "off" })
@@ -56,11 +64,25 @@ impl Progress {
                 }
             }
             Event::Reset(gpu) => self.line(format_args!("resetting GPU {}", gpu.index)),
-            Event::Waiting(node, limit) => self.line(format_args!(
-                "{node} is drained; waiting at most {} for its jobs to end",
-                humantime::format_duration(*limit)
-            )),
+            Event::Waiting(wait) => self.wait(wait),
+            Event::Warning(text) => self.line(format_args!("warning: {text}")),
             Event::RollingBack(error) => self.line(format_args!("{error}; putting back what was")),
+        }
+    }
+
+    /// Shows a wait: on a terminal one line that changes, elsewhere a line a minute.
+    pub(super) fn wait(&self, wait: &Waiting<'_>) {
+        match self.terminal {
+            _ if self.quiet => {}
+            true => {
+                let _ = write!(stderr(), "{REWIND}{}", clean::text(&waits::live(wait)));
+                self.shown.set(true);
+            }
+            false => {
+                if self.waits.is_due(wait) {
+                    message(waits::line(wait));
+                }
+            }
         }
     }
 

@@ -87,13 +87,13 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     if let Some(what) = args.print {
         return print_offer(what, &context, &settings, &templates, global).map(|()| Exit::Ok);
     }
+    let adopt = args.adopt || settings.adopt;
     if args.diff {
-        let comparison = Comparison::new(outputs, args.adopt).map_err(publish::PublishError::from)?;
+        let comparison = Comparison::new(outputs, adopt).map_err(publish::PublishError::from)?;
         return out::text(&comparison.diff()).map(|()| Exit::Ok);
     }
     let _lock = Lock::node(root)?;
-    let staged =
-        files::stage(outputs, args.adopt, &state_directory(root)).map_err(publish::PublishError::from)?;
+    let staged = files::stage(outputs, adopt, &state_directory(root)).map_err(publish::PublishError::from)?;
     let linked = links.map(|links| publish::make_links(&links, root)).transpose();
     let linked = linked.map_err(publish::PublishError::from)?;
     let mut committed = staged.commit().map_err(publish::PublishError::from)?;
@@ -170,7 +170,7 @@ fn print_offer(
 }
 
 /// Reads the inventory of the node that the file is named after: what a node sends speaks for no other node.
-fn read(file: &Path, anybody: bool) -> Result<(Inventory, BTreeMap<String, usize>), String> {
+pub(super) fn read(file: &Path, anybody: bool) -> Result<(Inventory, BTreeMap<String, usize>), String> {
     let (node, file) = sender(file);
     let name = file.display();
     let text = read::text(file, MAX_BYTES).map_err(|error| format!("{name}: {error}"))?;

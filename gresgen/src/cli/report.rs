@@ -9,14 +9,15 @@ use crate::apply::ApplyError;
 use crate::apply::lock::LockError;
 use crate::apply::wish::WishError;
 use crate::config::Problem;
+use crate::history::HistoryError;
+use crate::hooks::HookError;
 use crate::inventory::Holder;
 use crate::node::chosen::ChosenError;
 use crate::nvml::{Code, DriverError};
 use crate::publish::PublishError;
 use crate::render::{ContextError, RenderError};
 use crate::site::SiteError;
-use crate::slurm::control::ControlError;
-use crate::slurm::hardware;
+use crate::slurm::control::{ControlError, host_hardware};
 use crate::slurm::here::HereError;
 use crate::slurm::transition::ActionError;
 
@@ -39,13 +40,17 @@ pub enum Exit {
     SlurmPending = 6,
     /// `plan --detailed-exitcode` found something to do.
     Changes = 10,
+    /// The command of `run` cannot be executed.
+    NotExecutable = 126,
+    /// The command of `run` is not there.
+    NotFound = 127,
     /// A signal ended a wait: 128 and the number of SIGINT, as a shell has it.
     Interrupted = 130,
 }
 
 impl Exit {
     /// Every one, by number.
-    pub const ALL: [Exit; 9] = [
+    pub const ALL: [Exit; 11] = [
         Exit::Ok,
         Exit::Failure,
         Exit::Usage,
@@ -54,6 +59,8 @@ impl Exit {
         Exit::ResetPending,
         Exit::SlurmPending,
         Exit::Changes,
+        Exit::NotExecutable,
+        Exit::NotFound,
         Exit::Interrupted,
     ];
 
@@ -70,6 +77,8 @@ impl Exit {
                 "the hardware and the files are done, but Slurm has to be told; the output says how"
             }
             Exit::Changes => "plan --detailed-exitcode: there is something to do",
+            Exit::NotExecutable => "run: the command cannot be executed",
+            Exit::NotFound => "run: there is no such command",
             Exit::Interrupted => "interrupted by a signal while it waited: nothing was changed",
         }
     }
@@ -112,7 +121,7 @@ impl Failure {
 
     /// Adds what this host has, for a line of `slurm.nodes`.
     fn with_hardware(self) -> Self {
-        match hardware::of_host() {
+        match host_hardware() {
             Some(line) => self.hint(format!("slurmd -C says of this host: {line}")),
             None => self.hint("slurmd -C prints them on the node: attributes: CPUs=... RealMemory=..."),
         }
@@ -247,6 +256,22 @@ impl From<ChosenError> for Failure {
     }
 }
 
+impl From<HookError> for Failure {
+    fn from(error: HookError) -> Self {
+        match error {
+            HookError::File { .. } => Failure::new(Exit::Usage, error),
+            HookError::Command { .. } | HookError::Service { .. } => Failure::new(Exit::Failure, error)
+                .hint("no GPU was changed; mend it, or take it out of hooks"),
+        }
+    }
+}
+
+impl From<HistoryError> for Failure {
+    fn from(error: HistoryError) -> Self {
+        Failure::new(Exit::Failure, error)
+    }
+}
+
 impl From<LockError> for Failure {
     fn from(error: LockError) -> Self {
         match error {
@@ -278,6 +303,8 @@ impl From<ApplyError> for Failure {
                 }
             }
             ApplyError::Drained { release, error } => Failure::from(*error).also(&takes_no_jobs(&release)),
+            ApplyError::Lock(error) => error.into(),
+            ApplyError::Hook(error) => error.into(),
             ApplyError::Driver(error) => error.into(),
             ApplyError::Wish(error) => error.into(),
             ApplyError::Publish(error) => error.into(),

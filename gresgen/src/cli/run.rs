@@ -1,6 +1,7 @@
 //! `gresgen run`: a command on a free slice, held for as long as it runs.
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::thread::sleep;
@@ -8,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use mig::Profile;
 use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::process::geteuid;
 
 use super::Global;
-use super::change::selector;
+use super::gpus::selector;
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use crate::apply::lock::{Lock, LockError};
@@ -39,13 +41,22 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let settings = session.settings_if_sound(global);
     let driver = session.driver()?;
-    // Read under the lock: what was free, or there, before may not be now.
-    let lock = node_lock(&session.root)?;
-    let mut inventory = driver.inventory(&session.node_name_if_known(&settings, global))?;
-    let users = holders::annotate(&mut inventory, &session.root);
-    let uuid = choose(session, &inventory, &users, args)?;
-    let held = Lock::slice(&session.root, &uuid)?;
-    drop(lock);
+    let name = session.node_name_if_known(&settings, global);
+    let look = || -> Result<String, Failure> {
+        let mut inventory = driver.inventory(&name)?;
+        let users = holders::annotate(&mut inventory, &session.root);
+        choose(session, &inventory, &users, args)
+    };
+    let (uuid, held) = match geteuid().is_root() {
+        true => {
+            // Read under the lock: what was free, or there, before may not be now.
+            let _lock = node_lock(&session.root)?;
+            let uuid = look()?;
+            let held = Lock::slice(&session.root, &uuid)?;
+            (uuid, held)
+        }
+        false => as_user(session, &look, || Ok(driver.inventory(&name)?))?,
+    };
     // The command keeps the slice's lock: it is given up when the last process that has it open is gone.
     fcntl_setfd(held.file(), FdFlags::empty()).map_err(|e| Failure::new(Exit::Failure, e))?;
     let error = Command::new(&args.command[0])
@@ -53,7 +64,45 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
         .env("CUDA_VISIBLE_DEVICES", &uuid)
         .env("NVIDIA_VISIBLE_DEVICES", &uuid)
         .exec();
-    Err(Failure::new(Exit::Failure, format!("{}: {error}", args.command[0].display())))
+    // As a shell has it (POSIX, Shell Command Language, 2.8.2).
+    let exit = if error.kind() == ErrorKind::NotFound { Exit::NotFound } else { Exit::NotExecutable };
+    Err(Failure::new(exit, format!("{}: {error}", args.command[0].display())))
+}
+
+/// A slice for a user who is not root. The lock of the node is root's, so the slice is held first and looked for again
+/// then: whoever takes it away holds its lock meanwhile, and is refused from now on.
+fn as_user(
+    session: &Session,
+    look: &dyn Fn() -> Result<String, Failure>,
+    now: impl Fn() -> Result<Inventory, Failure>,
+) -> Result<(String, Lock), Failure> {
+    let start = Instant::now();
+    loop {
+        let uuid = look()?;
+        match Lock::slice_as_user(&session.root, &uuid) {
+            Ok(held) if now()?.devices().any(|(_, _, compute)| compute.uuid == uuid) => {
+                return Ok((uuid, held));
+            }
+            // Somebody was faster, or it went away.
+            Ok(_) | Err(LockError::Held { .. }) if start.elapsed() < PATIENCE => {
+                sleep(Duration::from_millis(20));
+            }
+            Ok(_) => return Err(Failure::new(Exit::InUse, format!("{uuid}: went away while it was taken"))),
+            Err(LockError::Io { path, source }) if closed(&source) => {
+                let what = format!("{}: {source}", path.display());
+                let hint = match session.runs_slurm() {
+                    true => "on a node of Slurm slices are Slurm's to give: srun --gres=gpu:TYPE:1",
+                    false => "root lets users hold the slices that it makes: gresgen apply",
+                };
+                return Err(Failure::new(Exit::Failure, what).hint(hint));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn closed(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied)
 }
 
 fn node_lock(root: &Root) -> Result<Lock, LockError> {

@@ -5,20 +5,19 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::Global;
-use super::change::selector;
 use super::progress::message;
 use super::report::{Exit, Failure};
 use crate::apply::intent::Intent;
-use crate::apply::wish::{self, Layout, WishError};
-use crate::config::{Config, Selector};
+use crate::apply::wish::{Layout, WishError};
+use crate::config::Config;
 use crate::devices::boot_id;
-use crate::inventory::Inventory;
+use crate::hooks;
 use crate::node::Node;
 use crate::node::chosen::meant;
 use crate::nvml::{Code, Driver, export};
 use crate::read;
 use crate::root::Root;
-use crate::site::Site;
+use crate::site::{Site, is_slurms};
 use crate::slurm::{Settings, here};
 
 /// File name of the simulator, as cargo and the packages have it.
@@ -145,7 +144,8 @@ impl Session {
 
     /// What a node of this name is to Slurm.
     pub(super) fn site<'a>(&'a self, settings: &'a Settings, node: String) -> Site<'a> {
-        Site { root: &self.root, settings, node, asked: self.runs_slurm() }
+        let in_slurm = is_slurms(&self.root, settings);
+        Site { root: &self.root, settings, node, asked: self.runs_slurm(), in_slurm }
     }
 
     /// The `slurm:` section, for verbs that need no layout and hence no configuration.
@@ -157,6 +157,22 @@ impl Session {
             return Ok(Settings::default());
         }
         Ok(self.config(global)?.slurm)
+    }
+
+    /// The `hooks:` section, of a configuration that is there.
+    ///
+    /// # Errors
+    /// When it is wrong, or names commands and others can write it.
+    pub(super) fn hooks(&self, global: &Global) -> Result<hooks::Settings, Failure> {
+        let path = self.config_path(global);
+        if global.config.is_none() && !path.exists() {
+            return Ok(hooks::Settings::default());
+        }
+        let settings = self.config(global)?.hooks;
+        if path != Path::new("-") && (settings.runs_commands() || settings.file.is_some()) {
+            hooks::file::trusted(&path)?;
+        }
+        Ok(settings)
     }
 
     /// The `slurm:` section, or its defaults with a warning when the configuration is wrong: looking at a node must
@@ -196,28 +212,6 @@ impl Session {
             }
             here::host_name()
         })
-    }
-}
-
-/// GPUs that a verb shows: all, unless some are named.
-#[derive(Debug, clap::Args)]
-pub(super) struct Only {
-    /// Only these GPUs, by index, UUID, PCI address or model
-    #[arg(value_name = "GPU", value_parser = selector)]
-    pub(super) gpus: Vec<Selector>,
-}
-
-impl Only {
-    /// Leaves the others out of the inventory.
-    ///
-    /// # Errors
-    /// One that the node does not have.
-    pub(super) fn keep(&self, inventory: &mut Inventory) -> Result<(), Failure> {
-        if !self.gpus.is_empty() {
-            let mut meant = wish::meant(inventory, &self.gpus)?.into_iter();
-            inventory.gpus.retain(|_| meant.next().unwrap_or_default());
-        }
-        Ok(())
     }
 }
 

@@ -7,8 +7,9 @@ use device_map::DeviceMap;
 use mig::{Demand, Placed, Profile, room};
 use serde::Serialize;
 
+use super::gpus::Only;
 use super::report::{Exit, Failure, Outcome};
-use super::session::{Only, Session};
+use super::session::Session;
 use super::{Global, draw, out};
 use crate::apply::intent::Intent;
 use crate::apply::lock::node_holder;

@@ -41,6 +41,8 @@ pub(super) struct Document {
     pub(super) mig_configs: Labels,
     #[serde(default)]
     pub(super) slurm: Settings,
+    #[serde(default)]
+    pub(super) hooks: crate::hooks::Settings,
 }
 
 /// `mig-configs`, in the order written.

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::{Kind, Scope};
+use crate::slurm::gres_line::defect;
 use crate::slurm::hostlist;
 use crate::slurm::lines::{Line, lines, pairs, value};
 
@@ -97,6 +98,10 @@ impl<'a> Ours<'a> {
                     true => {}
                     false => return Err(at(Fault::new(&line, CONTRADICTS))),
                 },
+                Kind::GresConf => {
+                    readable(&line).map_err(at)?;
+                    stays.extend_from_slice(line.raw);
+                }
                 _ => stays.extend_from_slice(line.raw),
             }
         }
@@ -120,16 +125,19 @@ impl<'a> Ours<'a> {
             let pairs = line.pairs();
             match self.kind {
                 Kind::GresConf => match self.claim(&pairs) {
-                    Claim::Theirs | Claim::Others(_) if !line.is_read() => {
-                        return Err(Fault::new(&line, UNREADABLE));
-                    }
-                    Claim::Theirs => stays.extend_from_slice(line.raw),
                     // It is the other nodes' as well: without it they would lose their GPUs.
                     Claim::Ours if is_shared && value(&pairs, "nodename").is_none() => {
                         return Err(Fault::new(&line, FOR_ALL));
                     }
                     Claim::Ours => {}
-                    Claim::Others(list) => stays.extend(renamed(&line, &pairs, &list)),
+                    Claim::Theirs => {
+                        readable(&line)?;
+                        stays.extend_from_slice(line.raw);
+                    }
+                    Claim::Others(list) => {
+                        readable(&line)?;
+                        stays.extend(renamed(&line, &pairs, &list));
+                    }
                 },
                 _ if self.says(&pairs) || self.has_unread(&pairs) => {}
                 _ => stays.extend_from_slice(line.raw),
@@ -144,8 +152,8 @@ impl<'a> Ours<'a> {
     }
 
     /// Whether a line of an included gres.conf says what we say.
-    pub(super) fn claims(&self, line: &Line<'_>) -> bool {
-        !matches!(self.claim(&line.pairs()), Claim::Theirs)
+    pub(super) fn claims(&self, line: &[(String, String)]) -> bool {
+        !matches!(self.claim(line), Claim::Theirs)
     }
 
     /// GPUs of the nodes we write about, and how they are found.
@@ -230,8 +238,15 @@ impl<'a> Ours<'a> {
 const CONTRADICTS: &str = "contradicts what gresgen writes; remove it";
 const FOR_ALL: &str = "is about every node that reads this file, and other lines are about others: begin it with \
                        NodeName= and the nodes it is for";
-const UNREADABLE: &str = "has a word that is no KEY=VALUE, with which no slurmd starts; mend or remove it";
 const UNREAD: &str = "has a key that Slurm's release does not read; remove it";
+
+/// A line that stays in a gres.conf is one that slurmd reads.
+fn readable(line: &Line<'_>) -> Result<(), Fault> {
+    match defect(line) {
+        Some(what) => Err(Fault::new(line, format!("{what}, so that no slurmd starts; mend or remove it"))),
+        None => Ok(()),
+    }
+}
 
 /// GRES that share GPUs (Slurm src/interfaces/gres.c, `_set_shared_flag`).
 pub(crate) const SHARING: [&str; 2] = ["mps", "shard"];

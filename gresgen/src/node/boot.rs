@@ -24,17 +24,23 @@ use crate::wait::{self, Ended, Stop};
 pub fn patient<T, E>(
     limit: Duration,
     stop: &Stop,
+    told: &mut dyn FnMut(Duration, &E),
     attempt: impl FnMut() -> Result<T, E>,
 ) -> Result<T, Ended<E>> {
-    wait::until(limit, Duration::from_millis(500), stop, attempt)
+    wait::until_told(limit, Duration::from_millis(500), stop, told, attempt)
 }
 
 /// The lock of the node, for a whole boot.
 ///
 /// # Errors
 /// [`Ended`].
-pub fn lock(root: &Root, limit: Duration, stop: &Stop) -> Result<Lock, Ended<LockError>> {
-    patient(limit, stop, || Lock::node(root))
+pub fn lock(
+    root: &Root,
+    limit: Duration,
+    stop: &Stop,
+    told: &mut dyn FnMut(Duration, &LockError),
+) -> Result<Lock, Ended<LockError>> {
+    patient(limit, stop, told, || Lock::node(root))
 }
 
 /// Whether the node has been brought up in this boot and runs Slurm's daemon or jobs.
@@ -99,7 +105,7 @@ fn written_for(site: &Site<'_>, configured: bool) -> Option<String> {
 
 fn publish(inventory: &Inventory, site: &Site<'_>) -> Result<(), PublishError> {
     let options = Options { boot: true, ..Options::default() };
-    let expected = Expected::new(inventory, site.settings, site.root, |kind| options.writes(kind))?;
+    let expected = Expected::new(inventory, site.settings, site.root, |kind| options.writes(kind, site))?;
     expected.stage(site.root, false)?.commit().map(drop)
 }
 
@@ -141,7 +147,7 @@ mod tests {
         std::fs::create_dir_all(node_conf.parent().unwrap()).unwrap();
         std::fs::write(&node_conf, "NodeName=n1 Gres=gpu:1g.5gb:2\n").unwrap();
         let settings = Settings::default();
-        let site = Site { root: &root, settings: &settings, node: "n1".into(), asked: false };
+        let site = Site { root: &root, settings: &settings, node: "n1".into(), asked: false, in_slurm: true };
         give_up(&site, true, "b", None, "no driver").files.unwrap();
         let text = std::fs::read_to_string(root.path(Root::GRES_CONF)).unwrap();
         assert!(text.lines().all(|line| line.starts_with('#')), "{text}");

@@ -8,22 +8,25 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::chosen::Chosen;
+use super::chosen::{Chosen, who};
 use super::fence::{self, Fence, Lowered};
 use super::prepared::{Patience, are_processes, beside_jobs, in_use, possible};
 use super::{Node, Options, Prepared};
 use crate::apply::error::in_the_way;
 use crate::apply::forecast::forecast;
 use crate::apply::intent::Intent;
-use crate::apply::lock::Lock;
+use crate::apply::lock::{Lock, LockError};
 use crate::apply::mode::{Refusal, Refusals, pending, refused, reset};
-use crate::apply::steps::{Step, ready, steps};
+use crate::apply::steps::{Step, disturbed, ready, steps};
 use crate::apply::{ApplyError, Held, Wish};
 use crate::devices;
 use crate::files::Committed;
+use crate::history::{Ending, Entry};
+use crate::hooks::{self, About, HookError};
 use crate::inventory::{Gpu, Inventory};
 use crate::nvml::{Activation, Code};
 use crate::publish::{Expected, Publication};
+use crate::root::Root;
 use crate::site::{Left, SiteError, is_ours};
 use crate::slurm::GresTable;
 use crate::slurm::shortfall::refused as slurm_refuses;
@@ -37,10 +40,25 @@ pub enum Event<'a> {
     Begin(usize, usize, &'a Step, &'a Gpu),
     /// A GPU is being reset.
     Reset(&'a Gpu),
-    /// The node is out of scheduling, and its jobs are waited for.
-    Waiting(&'a str, Duration),
+    /// Something is waited for.
+    Waiting(&'a Waiting<'a>),
+    /// Something beside the change went wrong.
+    Warning(&'a str),
     /// Something failed and what was done is being undone.
     RollingBack(&'a ApplyError),
+}
+
+/// A wait, as it is now.
+#[derive(Clone, Copy, Debug)]
+pub struct Waiting<'a> {
+    /// What is waited for, as `n1 to have no jobs`.
+    pub what: &'a str,
+    /// How long already.
+    pub since: Duration,
+    /// How long at most.
+    pub limit: Duration,
+    /// Why it is not there yet.
+    pub why: &'a str,
 }
 
 /// Who is told, and what tells to stop.
@@ -111,7 +129,7 @@ impl<'n> Node<'n> {
         // What would refuse the files afterwards must refuse the change before anything else is touched.
         if prepared.changes() {
             self.expected(&forecast(&prepared.before, &prepared.steps), options)?
-                .stage(self.root, options.adopt)?;
+                .stage(self.root, self.adopts(options))?;
         }
         if prepared.fenced {
             let beside = beside_jobs(&prepared.seen, options);
@@ -119,7 +137,7 @@ impl<'n> Node<'n> {
         }
         let (before, steps) = (prepared.before.clone(), prepared.steps.clone());
         let applied = Run { node: self, wish, options, events, fence: None }.apply(prepared)?;
-        self.tell(Told { before, steps, fence: None }, applied, options, &events.stop)
+        self.tell(Told { before, steps, fence: None }, applied, options, events)
     }
 
     /// A change that takes the node out of scheduling.
@@ -134,8 +152,11 @@ impl<'n> Node<'n> {
         let node = self.site.node.clone();
         let mut fence: Fence<'n> = Fence::raise(self.site.clone(), options.what, beside)?;
         let idle = waits.map_or(Ok(()), |limit| {
-            (events.show)(Event::Waiting(&node, limit));
-            fence.wait_idle(limit, &events.stop)
+            let what = format!("{node} to have no jobs");
+            let show = &mut *events.show;
+            fence.wait_idle(limit, &events.stop, &mut |since, why| {
+                show(Event::Waiting(&Waiting { what: &what, since, limit, why }));
+            })
         });
         // Who held what before the fence stood may not be who holds it now.
         let prepared = idle
@@ -151,9 +172,7 @@ impl<'n> Node<'n> {
         let (before, steps) = (prepared.before.clone(), prepared.steps.clone());
         let applied = Run { node: self, wish, options, events, fence: Some(&mut fence) }.apply(prepared);
         match applied {
-            Ok(applied) => {
-                self.tell(Told { before, steps, fence: Some(&fence) }, applied, options, &events.stop)
-            }
+            Ok(applied) => self.tell(Told { before, steps, fence: Some(&fence) }, applied, options, events),
             // Slurm's indexes mean what they meant.
             Err(error) if error.is_undone() => Err(lower_for(&fence, error, &events.stop)),
             Err(error) => Err(ApplyError::Drained { release: fence.release(), error: error.into() }),
@@ -166,16 +185,21 @@ impl<'n> Node<'n> {
         told: Told<'_, 'n>,
         applied: Applied,
         options: &Options<'_>,
-        stop: &Stop,
+        events: &mut Events<'_>,
     ) -> Result<Done, ApplyError> {
+        let stop = &events.stop;
         let Applied { inventory, steps: carried_out, pending, files, table } = applied;
         let seen = self.site.look();
         let mut left = self.site.pending(&seen, &table);
         if options.tell_slurm && left.here {
             let resume = self.site.resume(&seen, &left);
             let drained = resume.first().map(ToString::to_string);
+            let what = format!("slurmd of {} to register", self.site.node);
+            let show = &mut *events.show;
             self.site
-                .carry_out(&left, &table, stop)
+                .carry_out(&left, &table, stop, &mut |since, limit, why| {
+                    show(Event::Waiting(&Waiting { what: &what, since, limit, why }));
+                })
                 .map_err(|error| ApplyError::Untold { drained, error })?;
             left.actions.clear();
         }
@@ -210,7 +234,7 @@ impl<'n> Node<'n> {
     }
 
     fn expected(&self, inventory: &Inventory, options: &Options<'_>) -> Result<Expected, ApplyError> {
-        Ok(Expected::new(inventory, self.settings, self.root, |kind| options.writes(kind))?)
+        Ok(Expected::new(inventory, self.settings, self.root, |kind| options.writes(kind, &self.site))?)
     }
 }
 
@@ -236,6 +260,43 @@ struct Told<'f, 'n> {
     fence: Option<&'f Fence<'n>>,
 }
 
+/// What is done around one change.
+struct Around {
+    node: String,
+    /// Whether a GPU's mode changes.
+    mode: bool,
+    /// Whether a GPU changes at all: files alone disturb nobody.
+    gpus: bool,
+}
+
+impl Around {
+    fn new(run: &Run<'_, '_, '_>, steps: &[Step]) -> Self {
+        let mode = steps.iter().any(|step| matches!(step, Step::Mode { .. }));
+        Around { node: run.node.site.node.clone(), mode, gpus: !steps.is_empty() }
+    }
+
+    fn about<'a>(&'a self, root: &'a Root, options: &'a Options<'_>) -> About<'a> {
+        let Options { what, layout, boot, .. } = *options;
+        About { root, node: &self.node, what, layout, mode: self.mode, boot }
+    }
+
+    fn begin(&self, run: &Run<'_, '_, '_>) -> Result<(), HookError> {
+        let hooks = run.options.hooks.filter(|_| self.gpus);
+        hooks.map_or(Ok(()), |hooks| hooks.begin(&self.about(run.node.root, run.options)))
+    }
+
+    /// What fails here fails beside the change, which is over.
+    fn end(&self, run: &mut Run<'_, '_, '_>, failed: bool) {
+        match run.options.hooks.filter(|_| self.gpus) {
+            Some(hooks) => {
+                let errors = hooks.end(failed, &self.about(run.node.root, run.options));
+                errors.iter().for_each(|error| run.warn(&error.to_string()));
+            }
+            None => run.recover(),
+        }
+    }
+}
+
 /// One change on its way.
 struct Run<'r, 'n, 'e> {
     node: &'r mut Node<'n>,
@@ -249,28 +310,89 @@ impl Run<'_, '_, '_> {
     fn apply(mut self, prepared: Prepared) -> Result<Applied, ApplyError> {
         let root = self.node.root;
         if !prepared.changes() && prepared.has_nodes && prepared.interrupted.is_none() {
+            self.recover();
             self.choose()?;
             let Prepared { before: inventory, table, .. } = prepared;
             let pending = pending(&inventory, &Refusals::new());
             return Ok(Applied { inventory, steps: 0, pending, files: Committed::default(), table });
         }
         let resumes = prepared.interrupted.is_some();
+        self.note_cut_off();
+        let steps = prepared.steps.iter().map(|step| step.words(&prepared.before)).collect();
+        let chosen = Chosen::load(root).ok().flatten().map(|chosen| chosen.label);
         let intent = match prepared.interrupted {
             Some(interrupted) if self.options.layout.is_none() => interrupted,
             Some(interrupted) => self.intent(&prepared.before).after(interrupted),
             None => self.intent(&prepared.before),
         };
+        let intent = intent.signed(who(), steps, chosen);
         intent.save(root)?;
-        match self.reach(prepared.before, Some(prepared.steps)) {
-            Ok((applied, publication)) => self.finish(applied, publication),
+        let around = Around::new(&self, &prepared.steps);
+        let begun = around.begin(&self);
+        let reached = match begun {
+            Ok(()) => self.reach(prepared.before, Some(prepared.steps)),
+            Err(error) => Err((0, error.into())),
+        };
+        match reached {
+            Ok((applied, publication)) => {
+                let finished = self.finish(applied, publication);
+                let (ending, files) = match &finished {
+                    Ok(applied) => (Ending::Done, applied.files.written.clone()),
+                    Err(_) => (Ending::Failed, Vec::new()),
+                };
+                around.end(&mut self, finished.is_err());
+                let error = finished.as_ref().err().map(ToString::to_string);
+                self.note(Entry { files, ..Entry::of(&intent, ending, error) }, &intent);
+                finished
+            }
             Err((0, error)) => {
                 if !resumes {
                     Intent::clear(root)?;
                 }
+                around.end(&mut self, true);
                 Err(error)
             }
-            Err((_, error)) => Err(self.roll_back(error, &intent, resumes)),
+            Err((_, error)) => {
+                let error = self.roll_back(error, &intent, resumes);
+                around.end(&mut self, true);
+                let ending = if error.is_undone() { Ending::Undone } else { Ending::Failed };
+                self.note(Entry::of(&intent, ending, Some(error.to_string())), &intent);
+                Err(error)
+            }
         }
+    }
+
+    /// Notes how a change ended. One that cannot be noted is done all the same.
+    fn note(&mut self, entry: Entry, intent: &Intent) {
+        let root = self.node.root;
+        if let Err(error) = entry.append(root) {
+            self.warn(&format!("{error}: the change is not noted in the history"));
+        }
+        // What stays to be finished must not be noted a second time by whoever finishes it.
+        if matches!(Intent::load(root), Ok(Some(_))) {
+            let _ = intent.clone().noted().save(root);
+        }
+    }
+
+    /// Notes a change that could not do so itself, in this boot or before it.
+    fn note_cut_off(&mut self) {
+        let root = self.node.root;
+        if let Some(left) = Intent::load(root).ok().flatten().filter(|left| !left.noted)
+            && let Err(error) = Entry::of(&left, Ending::CutOff, None).append(root)
+        {
+            self.warn(&format!("{error}: the change that was cut off is not noted in the history"));
+        }
+    }
+
+    /// Starts services that a change which was killed has left stopped.
+    fn recover(&mut self) {
+        if let Err(error) = hooks::recover(self.node.root, self.options.boot) {
+            self.warn(&error.to_string());
+        }
+    }
+
+    fn warn(&mut self, text: &str) {
+        (self.events.show)(Event::Warning(text));
     }
 
     fn intent(&self, before: &Inventory) -> Intent {
@@ -300,7 +422,7 @@ impl Run<'_, '_, '_> {
         let Changed { inventory, steps, pending } = self.change(inventory, first)?;
         let ready = self.make_nodes(&inventory).and_then(|made| {
             let expected = self.node.expected(&inventory, self.options)?;
-            Ok((made, expected.stage(self.node.root, self.options.adopt)?))
+            Ok((made, expected.stage(self.node.root, self.node.adopts(self.options))?))
         });
         let (made, publication) = ready.map_err(|error| (steps, error))?;
         let files = Committed { written: made, ..Committed::default() };
@@ -362,7 +484,7 @@ impl Run<'_, '_, '_> {
             if self.events.stop.is_set() {
                 return Err(ApplyError::Interrupted);
             }
-            self.ask_again(inventory, step)?;
+            let _claims = self.ask_again(inventory, step)?;
             let gpu = &inventory.gpus[step.gpu()];
             (self.events.show)(Event::Begin(number + 1, todo.len(), step, gpu));
             // Counted before it is tried: a step that fails may still have changed something.
@@ -375,9 +497,10 @@ impl Run<'_, '_, '_> {
 
     /// Looks once more at what is about to go: a process may have come from outside Slurm, and somebody may
     /// have resumed the node. Processes that have a context on it the driver does not let be destroyed.
-    fn ask_again(&mut self, inventory: &Inventory, step: &Step) -> Result<(), ApplyError> {
+    /// The locks that come back are those of its slices: who has none yet gets none before it is gone.
+    fn ask_again(&mut self, inventory: &Inventory, step: &Step) -> Result<Vec<Lock>, ApplyError> {
         if matches!(step, Step::Create { .. }) {
-            return Ok(());
+            return Ok(Vec::new());
         }
         self.fence.as_mut().map_or(Ok(()), |fence| fence.hold())?;
         let patience = Patience::new();
@@ -386,12 +509,27 @@ impl Run<'_, '_, '_> {
             self.node.annotate(&mut now, &self.node.site.given());
             let held: Vec<Held> = in_use(&now, std::slice::from_ref(step));
             if held.is_empty() {
-                return Ok(());
+                match self.claims(&now, step) {
+                    Ok(claims) => return Ok(claims),
+                    // Somebody came between; the next look names him.
+                    Err(LockError::Held { .. }) if !self.events.stop.is_set() && patience.pause() => continue,
+                    Err(error) => return Err(error.into()),
+                }
             }
             if !are_processes(&held) || self.events.stop.is_set() || !patience.pause() {
                 return Err(ApplyError::Busy(held));
             }
         }
+    }
+
+    /// Holds the slices that a step disturbs, where users may hold them.
+    fn claims(&self, inventory: &Inventory, step: &Step) -> Result<Vec<Lock>, LockError> {
+        if self.node.site.in_slurm {
+            return Ok(Vec::new());
+        }
+        let instance = disturbed(inventory, step).map(|(_, instance)| instance);
+        let compute = instance.into_iter().flat_map(|instance| &instance.compute);
+        compute.map(|compute| Lock::slice(self.node.root, &compute.uuid)).collect()
     }
 
     fn step(&mut self, gpu: &Gpu, step: &Step) -> Result<Option<Refusal>, ApplyError> {
@@ -427,13 +565,18 @@ impl Run<'_, '_, '_> {
 
     /// Brings back what was. The files are those of before still, unless an earlier apply was cut off while it
     /// wrote them.
-    fn roll_back(self, error: ApplyError, intent: &Intent, resumes: bool) -> ApplyError {
+    fn roll_back(&mut self, error: ApplyError, intent: &Intent, resumes: bool) -> ApplyError {
         (self.events.show)(Event::RollingBack(&error));
         // No signal stops the undoing, neither the one that stopped the apply nor an impatient second one.
         let mut events = Events { show: &mut *self.events.show, stop: Stop::default() };
         let options = Options { layout: None, ..*self.options };
-        let undo =
-            Run { node: self.node, wish: intent, options: &options, events: &mut events, fence: self.fence };
+        let undo = Run {
+            node: &mut *self.node,
+            wish: intent,
+            options: &options,
+            events: &mut events,
+            fence: self.fence.as_deref_mut(),
+        };
         let undone = undo.undo(resumes).err();
         ApplyError::RolledBack { error: Box::new(error), undo: undone.map(Box::new) }
     }

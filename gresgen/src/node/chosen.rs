@@ -10,6 +10,7 @@ use crate::apply::intent::Intent;
 use crate::apply::wish::WishError;
 use crate::atomic;
 use crate::config::Config;
+use crate::read;
 use crate::root::Root;
 
 /// A choice.
@@ -75,7 +76,7 @@ impl Chosen {
     /// [`ChosenError`] when it is there and cannot be read.
     pub fn load(root: &Root) -> Result<Option<Self>, ChosenError> {
         let path = root.path(Root::CHOSEN);
-        let text = match std::fs::read_to_string(&path) {
+        let text = match read::text(&path, read::MAX_TEXT) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             result => result.map_err(|source| ChosenError::Io { path: path.clone(), source })?,
         };
@@ -84,6 +85,18 @@ impl Chosen {
         match chosen.version {
             VERSION => Ok(Some(chosen)),
             version => Err(format(format!("version {version} is not {VERSION}"))),
+        }
+    }
+
+    /// Forgets it: the configuration says again what is meant.
+    ///
+    /// # Errors
+    /// [`ChosenError::Io`].
+    pub fn forget(root: &Root) -> Result<(), ChosenError> {
+        let path = root.path(Root::CHOSEN);
+        match std::fs::remove_file(&path) {
+            Err(source) if source.kind() != ErrorKind::NotFound => Err(ChosenError::Io { path, source }),
+            _ => Ok(()),
         }
     }
 
@@ -125,13 +138,13 @@ pub fn meant<'a>(
 }
 
 /// Login name of whoever is behind this process.
-fn who() -> String {
+pub fn who() -> String {
     if let Ok(user) = std::env::var("SUDO_USER") {
         return user;
     }
     let uid = rustix::process::getuid().as_raw().to_string();
     // The user who logged in, whoever he became since (audit_loginuid(8)); 4294967295 is none, as for services.
-    let login = std::fs::read_to_string("/proc/self/loginuid").unwrap_or_default();
+    let login = read::kernel("/proc/self/loginuid").unwrap_or_default();
     let uid = Some(login.trim()).filter(|id| id.parse().is_ok_and(|id: u32| id != u32::MAX)).unwrap_or(&uid);
     crate::holders::login(uid).unwrap_or_else(|| uid.to_owned())
 }

@@ -22,8 +22,8 @@
 use std::time::Duration;
 
 use crate::site::{OURS, Site, SiteError, is_ours};
-use crate::slurm::control::Control;
-use crate::slurm::transition::{Action, reservation};
+use crate::slurm::control::{Control, reservation};
+use crate::slurm::transition::{Action, wait_idle};
 use crate::wait::Stop;
 
 /// The fence of one change.
@@ -97,8 +97,13 @@ impl<'a> Fence<'a> {
     ///
     /// # Errors
     /// [`SiteError::NotIdle`] when jobs do not end in time.
-    pub(super) fn wait_idle(&self, limit: Duration, stop: &Stop) -> Result<(), SiteError> {
-        Action::WaitIdle(self.site.node.clone()).run(limit, stop).map_err(SiteError::NotIdle)
+    pub(super) fn wait_idle(
+        &self,
+        limit: Duration,
+        stop: &Stop,
+        told: &mut dyn FnMut(Duration, &str),
+    ) -> Result<(), SiteError> {
+        wait_idle(&self.site.node, limit, stop, told).map_err(SiteError::NotIdle)
     }
 
     /// Takes it back.

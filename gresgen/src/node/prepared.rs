@@ -100,10 +100,11 @@ impl Node<'_> {
             wanted = Wanted::new(wish, &before)?;
         }
         let Wanted { steps, in_use, in_the_way } = wanted;
-        let expected =
-            Expected::new(&forecast(&before, &steps), self.settings, self.root, |kind| options.writes(kind))?;
-        let foreign = expected.foreign(options.adopt)?;
-        let files = changes(&expected, &seen, options.adopt)?;
+        let expected = Expected::new(&forecast(&before, &steps), self.settings, self.root, |kind| {
+            options.writes(kind, &self.site)
+        })?;
+        let foreign = expected.foreign(self.adopts(options))?;
+        let files = changes(&expected, &seen, self.adopts(options))?;
         let has_nodes = !steps.is_empty() || expected.has_nodes(self.root);
         let table = expected.table;
 

@@ -6,6 +6,7 @@
 use nvml_wrapper::Device;
 use nvml_wrapper::error::NvmlError;
 
+use crate::read;
 use crate::root::Root;
 
 /// Words of the CPU mask asked for: 4096 CPUs.
@@ -16,7 +17,7 @@ const MAX_CPUS: u32 = 8192;
 /// The CPUs near the GPU at that PCI address, as Linux writes it, in the kernel's numbers; none where neither the
 /// kernel nor the driver says.
 pub(super) fn cpus(device: &Device<'_>, pci: &str, root: &Root) -> Result<Vec<u32>, NvmlError> {
-    let local = std::fs::read_to_string(root.path(Root::PCI_DEVICES).join(pci).join("local_cpulist"));
+    let local = read::kernel(root.path(Root::PCI_DEVICES).join(pci).join("local_cpulist"));
     match local.ok().and_then(|text| list(&text)) {
         Some(cpus) => Ok(cpus),
         None => told_by_driver(device),

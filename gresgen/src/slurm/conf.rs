@@ -1,6 +1,7 @@
 //! A configuration file of Slurm with the files it includes, as one text (src/common/parse_config.c).
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::hostlist;
@@ -18,17 +19,19 @@ pub struct Said {
     pub file: PathBuf,
     /// Its line, from 1.
     pub number: usize,
+    /// The line, or lines, as they stand there.
+    pub text: String,
     /// What it says, keys in lower case.
     pub pairs: Vec<(String, String)>,
 }
 
 /// What a file and those that it includes say.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Conf {
     /// Lines with a key, in Slurm's order.
     pub said: Vec<Said>,
-    /// Files that cannot be read, the first one among them.
-    pub missing: Vec<PathBuf>,
+    /// Files that cannot be read, the first one among them, and why.
+    pub unread: Vec<(PathBuf, io::Error)>,
     files: BTreeSet<PathBuf>,
 }
 
@@ -36,28 +39,45 @@ impl Conf {
     /// Reads a file and, each once, those that it includes.
     pub fn read(path: &Path, root: &Root) -> Self {
         let mut conf = Conf::default();
-        conf.take(path, path, root);
+        conf.open(path, path, root);
         conf
     }
 
-    fn take(&mut self, file: &Path, first: &Path, root: &Root) {
-        if self.files.len() == MOST || !self.files.insert(real(file)) {
+    /// The same with this text in the place of what is in the first file, or of it before it is there.
+    pub fn of(path: &Path, text: &[u8], root: &Root) -> Self {
+        let mut conf = Conf::default();
+        conf.files.insert(real(path));
+        conf.take(text, path, path, root);
+        conf
+    }
+
+    fn open(&mut self, file: &Path, first: &Path, root: &Root) {
+        if !self.files.insert(real(file)) {
             return;
         }
-        let Ok(text) = read::bytes(file, read::MAX_TEXT) else {
-            self.missing.push(file.to_owned());
-            return;
+        // What is not followed is not known, and whoever asks has to hear of it.
+        let text = match self.files.len() > MOST {
+            true => Err(io::Error::other(format!("is one of more than {MOST} included files"))),
+            false => read::bytes(file, read::MAX_TEXT),
         };
-        for line in lines(&text) {
+        match text {
+            Ok(text) => self.take(&text, file, first, root),
+            Err(error) => self.unread.push((file.to_owned(), error)),
+        }
+    }
+
+    fn take(&mut self, text: &[u8], file: &Path, first: &Path, root: &Root) {
+        for line in lines(text) {
             if let Some(named) = line.include() {
                 if let Some(named) = self.named(named) {
-                    self.take(&found(&named, first, file, root), first, root);
+                    self.open(&found(&named, first, file, root), first, root);
                 }
                 continue;
             }
             let pairs = line.pairs();
             if !pairs.is_empty() {
-                self.said.push(Said { file: file.to_owned(), number: line.number, pairs });
+                let text = String::from_utf8_lossy(line.raw).trim().to_owned();
+                self.said.push(Said { file: file.to_owned(), number: line.number, text, pairs });
             }
         }
     }
@@ -100,7 +120,7 @@ fn found(file: &str, first: &Path, by: &Path, root: &Root) -> PathBuf {
 
 /// Where an included file is: relative ones beside slurm.conf (src/common/read_config.c, `get_extra_conf_path`), which
 /// is where Slurm's other files are, absolute ones below the prefix unless they say so themselves.
-pub(crate) fn resolve(file: &str, beside: &Path, root: &Root) -> PathBuf {
+fn resolve(file: &str, beside: &Path, root: &Root) -> PathBuf {
     let folder = beside.parent().unwrap_or(Path::new("/"));
     match Path::new(file) {
         file if file.is_relative() => folder.join(file),
@@ -156,7 +176,8 @@ mod tests {
             "slurm.conf:10 last",
         ];
         assert_eq!(lines, due);
-        assert_eq!(conf.missing, [folder.join("gone.conf")]);
+        let unread: Vec<_> = conf.unread.iter().map(|(file, error)| (file.clone(), error.kind())).collect();
+        assert_eq!(unread, [(folder.join("gone.conf"), io::ErrorKind::NotFound)]);
         let nodes: Vec<Vec<String>> = conf.nodes().map(|(_, names)| names).collect();
         assert_eq!(nodes, [vec!["a1", "a2", "b"], vec!["c\u{fffd}"]]);
         for (file, included) in [("later.conf", true), ("gone.conf", true), ("no.conf", false)] {
@@ -165,9 +186,24 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_none_is_missing() {
+    fn a_file_that_is_none_cannot_be_read() {
         let directory = tempfile::tempdir().unwrap();
         let conf = Conf::read(directory.path(), &Root::host());
-        assert_eq!((conf.missing, conf.said), (vec![directory.path().to_owned()], vec![]));
+        assert_eq!(conf.unread.len(), 1);
+        assert_eq!((conf.unread[0].0.as_path(), conf.said), (directory.path(), vec![]));
+    }
+
+    #[test]
+    fn there_is_an_end_to_includes() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |number: usize| directory.path().join(format!("{number}.conf"));
+        for number in 0..MOST + 2 {
+            fs::write(path(number), format!("include {}.conf\nA={number}\n", number + 1)).unwrap();
+        }
+        let conf = Conf::of(&path(0), b"include 1.conf\n", &Root::host());
+        assert_eq!(conf.said.len(), MOST - 1);
+        let [(file, error)] = &conf.unread[..] else { panic!("{:?}", conf.unread) };
+        assert_eq!(file, &path(MOST));
+        assert_eq!(error.to_string(), "is one of more than 1024 included files");
     }
 }

@@ -11,6 +11,7 @@ mod node;
 mod waiting;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 pub use command::use_configuration;
 pub use devices::Devices;
@@ -19,7 +20,6 @@ pub use node::{NodeView, gpus};
 pub use waiting::Waiting;
 
 use super::release::{Release, UnknownRelease};
-use super::transition::reservation;
 pub(super) use command::within;
 use command::{answer, run};
 
@@ -226,6 +226,26 @@ impl Control {
         })
     }
 
+    /// When jobs on a node began and will have to end, by what they are asked for by, as `11-26 14:10` in the node's time
+    /// zone: for a person. A job without a limit ends `never`.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub fn times(self, node: &str) -> Result<BTreeMap<String, (String, String)>, ControlError> {
+        let text = run("squeue", &["--all", "--local", "-h", "-r", "-w", node, "-o", "%i|%S|%e"])?;
+        // 2026-11-26T14:10:05; N/A or NONE where there is none (squeue(1)).
+        let time = |word: &str| match word.len() {
+            19 if word.is_ascii() => word[5..16].replace('T', " "),
+            _ => "never".to_owned(),
+        };
+        let line = |line: &str| {
+            let mut words = line.split('|');
+            let (job, since, until) = (words.next()?, words.next()?, words.next()?);
+            Some((job.to_owned(), (time(since), time(until))))
+        };
+        Ok(text.lines().filter_map(line).collect())
+    }
+
     /// What slurmctld says of a node and of each of `jobs` on it, in this order: the devices by the job's record, `None`
     /// where the record does not say. A job that has gone meanwhile has none.
     ///
@@ -295,6 +315,20 @@ pub fn installed_release() -> Result<Release, ControlError> {
         .or_else(|_| run("slurmctld", &["-V"]))
         .or_else(|_| run("scontrol", &["--version"]))?;
     Ok(text.parse::<Release>()?)
+}
+
+/// What `slurmd -C` prints about this host, behind the name: `CPUs=64 Boards=1 … RealMemory=515000`. `None` where it is
+/// not installed, or says nothing in time.
+pub fn host_hardware() -> Option<String> {
+    // Advice is not worth waiting for.
+    let text = within(Duration::from_secs(5), "slurmd", &["-C"], "").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("NodeName="))?;
+    Some(line.split_once(' ')?.1.trim().to_owned())
+}
+
+/// Name of the reservation of ours on a node.
+pub fn reservation(node: &str) -> String {
+    format!("gresgen-{node}")
 }
 
 /// `scontrol show config` as keys and values.

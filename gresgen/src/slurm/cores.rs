@@ -7,6 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use crate::read;
+
 /// Which core of Slurm each CPU of the kernel belongs to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Topology(BTreeMap<u32, u32>);
@@ -42,13 +44,12 @@ impl Topology {
     /// Reads `/sys/devices/system/cpu` at `sys_cpu`; empty when it cannot be read.
     pub fn read(sys_cpu: &Path) -> Self {
         let Ok(entries) = std::fs::read_dir(sys_cpu) else { return Topology::default() };
-        let number =
-            |path: std::path::PathBuf| std::fs::read_to_string(path).ok()?.trim().parse::<u32>().ok();
+        let number = |path: std::path::PathBuf| read::kernel(path).ok()?.trim().parse::<u32>().ok();
         Topology::new(entries.flatten().filter_map(|entry| {
             let cpu = entry.file_name().to_str()?.strip_prefix("cpu")?.parse().ok()?;
             let topology = entry.path().join("topology");
             // core_id repeats across dies; the lowest thread sibling names the core on every kernel.
-            let siblings = std::fs::read_to_string(topology.join("thread_siblings_list")).ok()?;
+            let siblings = read::kernel(topology.join("thread_siblings_list")).ok()?;
             let core = siblings.trim().split([',', '-']).next()?.parse().ok()?;
             Some((cpu, number(topology.join("physical_package_id"))?, core))
         }))

@@ -143,7 +143,8 @@ impl GresTable {
     /// The map of these records.
     pub fn map(&self, inventory: &Inventory, digest: String) -> DeviceMap {
         let Inventory { node, boot, .. } = inventory.clone();
-        DeviceMap { node, boot, digest, records: self.records.clone() }
+        let gpus = inventory.gpus.iter().map(|gpu| (gpu.index, gpu.uuid.clone())).collect();
+        DeviceMap { node, boot, digest, gpus, records: self.records.clone() }
     }
 }
 
@@ -331,5 +332,4 @@ impl Search {
 }
 
 #[cfg(test)]
-#[path = "gres_tests.rs"]
 mod tests;

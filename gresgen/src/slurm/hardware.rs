@@ -1,8 +1,5 @@
 //! What a node is beside its GPUs: as slurmd finds it, and as slurmctld has it.
 
-use std::time::Duration;
-
-use super::control::within;
 use super::settings::Attributes;
 
 /// CPUs and memory of a node as a line of slurm.conf, `scontrol show node` or `slurmd -C` has them.
@@ -29,15 +26,6 @@ impl Hardware {
     pub fn of(attributes: &Attributes) -> Self {
         Hardware { cpus: attributes.number("CPUs"), memory: attributes.number("RealMemory") }
     }
-}
-
-/// What `slurmd -C` prints about this host, behind the name: `CPUs=64 Boards=1 … RealMemory=515000`. `None` where it is
-/// not installed, or says nothing in time.
-pub fn of_host() -> Option<String> {
-    // Advice is not worth waiting for.
-    let text = within(Duration::from_secs(5), "slurmd", &["-C"], "").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("NodeName="))?;
-    Some(line.split_once(' ')?.1.trim().to_owned())
 }
 
 #[cfg(test)]

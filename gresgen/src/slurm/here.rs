@@ -5,7 +5,6 @@
 //! host, no process counts.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -15,6 +14,7 @@ use super::control::{Control, ControlError, NodeView};
 use super::lines::value;
 use super::{Settings, hostlist};
 use crate::devices::boot_id;
+use crate::read;
 use crate::root::Root;
 
 mod daemon;
@@ -90,12 +90,11 @@ fn beside_commands(root: &Root) -> Option<PathBuf> {
 /// # Errors
 /// [`ControlError`].
 pub fn reach(root: &Root) -> Result<Control, ControlError> {
-    let missing = configuration(root).ok().flatten().map(|path| Conf::read(&path, root).missing);
-    match missing.unwrap_or_default().first() {
-        Some(file) => Err(ControlError::Unreachable(format!(
-            "slurm.conf includes {}, which is not there",
-            file.display()
-        ))),
+    let unread = configuration(root).ok().flatten().map(|path| Conf::read(&path, root).unread);
+    match unread.unwrap_or_default().first() {
+        Some((file, error)) => {
+            Err(ControlError::Unreachable(format!("slurm.conf includes {}: {error}", file.display())))
+        }
         None => Control::connect(),
     }
 }
@@ -243,7 +242,7 @@ impl Host {
         let full = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let short = full.split('.').next().unwrap_or_default().to_owned();
         let names = if short == full { vec![short] } else { vec![short, full] };
-        let read = |file| fs::read_to_string(file).unwrap_or_default();
+        let read = |file| read::lossy(Path::new(file), read::MAX_TEXT).unwrap_or_default();
         Host { names, addresses: addresses(&read("/proc/net/fib_trie"), &read("/proc/net/if_inet6")) }
     }
 

@@ -20,13 +20,17 @@ impl Line<'_> {
         pairs(&self.code)
     }
 
-    /// Whether Slurm reads all of it: a word that is no pair ends the daemon that reads it (`s_p_parse_file`).
+    /// Whether Slurm reads all of it: a word that is no pair, or stands behind an included file, ends the daemon that reads
+    /// it (`s_p_parse_file`).
     pub fn is_read(&self) -> bool {
+        if self.include().is_some() {
+            return self.code.split(is_space).filter(|word| !word.is_empty()).count() == 2;
+        }
         let mut rest = self.code.as_str();
         while let Some((_, _, after)) = pair(rest) {
             rest = after;
         }
-        rest.chars().all(is_space) || self.include().is_some()
+        rest.chars().all(is_space)
     }
 
     /// The file that an `include` names (`_parse_include_directive`): the word after it, in any case.
@@ -94,13 +98,18 @@ fn unescaped(code: &[u8]) -> Vec<u8> {
 /// The `key=value` words of a line up to the first that is none, keys in lower case because Slurm ignores their
 /// case (`keyvalue_pattern`, `s_p_parse_line`).
 pub fn pairs(code: &str) -> Vec<(String, String)> {
-    let mut pairs = Vec::new();
+    words(code).into_iter().map(|(key, value)| (key.to_ascii_lowercase(), value)).collect()
+}
+
+/// The same with keys as they are written.
+pub fn words(code: &str) -> Vec<(String, String)> {
+    let mut words = Vec::new();
     let mut rest = code;
     while let Some((key, value, after)) = pair(rest) {
-        pairs.push((key.to_ascii_lowercase(), value.to_owned()));
+        words.push((key.to_owned(), value.to_owned()));
         rest = after;
     }
-    pairs
+    words
 }
 
 fn pair(text: &str) -> Option<(&str, &str, &str)> {
@@ -162,7 +171,8 @@ mod tests {
             ("", true),
             ("  # x\n", true),
             ("Name=gpu \\\n Count=1\n", true),
-            ("include /x\n", true),
+            ("include /x # y\n", true),
+            ("include /x y\n", false),
             ("\u{feff}Name=gpu\n", false),
             ("Name=gpu \\# x\n", false),
             ("Name=gpu File\n", false),

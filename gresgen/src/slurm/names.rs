@@ -253,5 +253,4 @@ fn safe(name: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "names_tests.rs"]
 mod tests;

@@ -46,6 +46,8 @@ pub struct Settings {
     pub plugin: PluginSettings,
     /// Rules for requests.
     pub submit: submit::Submit,
+    /// Whether files of the site in the places of ours are taken over, as with `--adopt`.
+    pub adopt: bool,
 }
 
 /// Nodes and their attributes in slurm.conf.
@@ -199,6 +201,7 @@ cgroup: {ConstrainRAMSpace: yes, AllowedRAMSpace: 95, CgroupMountpoint: /sys/fs/
 plugin: {path: /p.so, arguments: {fail: warn, wait: 3}}
 submit: {default-type: small, require-type: false, max-slices: 1, synonyms: {tiny: small}, other-types: [v100],
   defaults: {small: {cpus: 2, memory: 35G}}}
+adopt: true
 ";
         insta::assert_debug_snapshot!(serde_saphyr::from_str::<Settings>(text).unwrap());
     }

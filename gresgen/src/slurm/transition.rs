@@ -4,7 +4,7 @@ mod action;
 
 use device_map::Record;
 
-pub use action::{Action, ActionError, reservation};
+pub use action::{Action, ActionError, wait_idle};
 
 use super::gres::GresTable;
 use super::jobs::JobGres;

@@ -3,7 +3,7 @@
 
 use device_map::{DeviceMap, Record};
 
-use crate::step::{StepView, Visible};
+use crate::step::Visible;
 
 /// What the names of a task say of the devices found for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,11 +18,11 @@ pub(super) enum Said {
     Other,
 }
 
-/// The rows of the map that Slurm named for the step, in its order; `None` where it named no devices, or not
+/// The rows of the map that Slurm named in the `CUDA_VISIBLE_DEVICES` of a step with so many devices, in its order; `None` where it named no devices, or not
 /// all of them, or one that is no row of the map.
-pub fn named_rows(map: &DeviceMap, step: &StepView) -> Option<Vec<usize>> {
-    let Visible::Names(names) = &step.step_cuda else { return None };
-    if names.len() != step.devices.len() {
+pub fn named_rows(map: &DeviceMap, cuda: &Visible, devices: usize) -> Option<Vec<usize>> {
+    let Visible::Names(names) = cuda else { return None };
+    if names.len() != devices {
         return None;
     }
     let row = |name: &String| map.records.iter().position(|record| is_name_of(name, record));

@@ -102,12 +102,7 @@ impl Walk {
                 match &module.content {
                     _ if is_test(&module.attrs) => {}
                     Some((_, items)) => self.items(items, &folder.join(&name), &inner),
-                    None => {
-                        let files = [folder.join(format!("{name}.rs")), folder.join(&name).join("mod.rs")];
-                        if let Some(file) = files.iter().find(|file| file.exists()) {
-                            self.module(file, &folder.join(&name), &inner);
-                        }
-                    }
+                    None => self.module(&folder.join(format!("{name}.rs")), &folder.join(&name), &inner),
                 }
                 continue;
             }

@@ -67,6 +67,34 @@ static void opens(const char *key, int wanted) {
     devices("/dev/nvidia-caps", wanted);
 }
 
+/* What exporters of metrics are told: NAME:CONTENT of each file, with `/` for what separates words and lines. */
+static void told(const char *key, const char *directory) {
+    struct dirent **entries;
+    int count = scandir(directory, &entries, NULL, versionsort);
+    add(key);
+    for (int i = 0; i < count; i++) {
+        char path[512], text[256];
+        ssize_t length = -1;
+        snprintf(path, sizeof path, "%s/%s", directory, entries[i]->d_name);
+        int fd = entries[i]->d_name[0] == '.' ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+        if (fd >= 0) {
+            length = read(fd, text, sizeof text - 1);
+            close(fd);
+        }
+        if (length >= 0) {
+            text[length] = 0;
+            for (char *at = text; *at; at++)
+                if (*at == ' ' || *at == '\n') *at = '/';
+            add(entries[i]->d_name);
+            add(":");
+            add(text);
+            add(",");
+        }
+        free(entries[i]);
+    }
+    if (count >= 0) free(entries);
+}
+
 static void now(const char *key) {
     struct timespec time;
     char text[64];
@@ -89,6 +117,8 @@ int main(int argc, char **argv) {
     opens(" open=", ENXIO);
     opens(" denied=", EPERM);
     opens(" other=", 0);
+    told(" dcgm=", "/run/gresgen/dcgm");
+    told(" gpustat=", "/run/gresgen/gpustat");
     if (argc > 1) usleep((useconds_t)atoi(argv[1]) * 1000);
     now(" end=");
     add("\n");

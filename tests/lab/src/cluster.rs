@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    Cgroup, Invocation, Job, JobId, LabError, Output, Release, User, build, config,
+    Cgroup, Invocation, Job, JobId, LabError, Output, Release, User, accounting, build, config,
     invocation::exit_code,
     job::{self, Part},
     namespace::Namespace,
@@ -54,6 +54,9 @@ impl Lab {
     }
 
     pub(crate) fn start_daemons(&self) -> Result<(), LabError> {
+        if self.options.slurmdbd {
+            accounting::start(self)?;
+        }
         self.run(&["slurmctld"])?;
         for node in &self.options.nodes {
             self.start_slurmd(&node.name)?;
@@ -146,13 +149,14 @@ impl Lab {
         self.inside(command)
     }
 
-    /// Runs a command on the caller's own standard streams and without a time limit; returns its exit code.
+    /// Runs a command as `user` on the caller's own standard streams and without a time limit; returns its exit
+    /// code.
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn interactive(&self, command: &[&str]) -> Result<i32, LabError> {
+    pub fn interactive(&self, user: User, command: &[&str]) -> Result<i32, LabError> {
         let mut inner = self.namespace.command();
-        inner.args(command).stdin(Stdio::inherit());
+        inner.args(user.becoming()).args(command).stdin(Stdio::inherit());
         inner.envs(std::env::var_os("TERM").map(|term| ("TERM", term)));
         inner.status().map(exit_code).map_err(LabError::file(command[0]))
     }

@@ -1,156 +1,166 @@
-//! `lab demo`: simulated GPUs are cut, a real Slurm starts on the files written, and jobs show that the UUID they
-//! were given is the device their cgroup opened.
+//! `lab demo`: simulated GPUs are cut, a real Slurm starts on the files written, and jobs try to open every slice of
+//! the node: each opens the one whose UUID it was given, and is denied all others.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+mod slices;
 
-use crate::{Lab, LabError, Probe, Release, Simulated};
+use std::fmt;
+use std::io::{self, Write as _};
 
-/// A job of the demo: what a user types and how many tasks report.
+use crate::{Lab, LabError, Probe, Release, Simulated, User};
+use slices::{HEADING, Slices};
+
+/// How long jobs that are to run at one time stay, in milliseconds: Slurm starts both within some 100.
+const HOLD: &str = "1500";
+
+/// A job of the demo: what a user types, and how many tasks report.
 struct Show {
-    command: &'static [&'static str],
-    /// Runs as a batch script rather than a step.
-    batch: bool,
+    command: &'static str,
+    arguments: &'static [&'static str],
     tasks: usize,
 }
 
-const SHOWS: [Show; 5] = [
-    Show { command: &["--gres=gpu:1g.5gb:1"], batch: true, tasks: 1 },
-    Show { command: &["--gres=gpu:3g.20gb:1"], batch: true, tasks: 1 },
-    Show { command: &["--gres=gpu:2g.10gb:1"], batch: false, tasks: 1 },
-    Show { command: &["--ntasks=2", "--gres=gpu:1g.5gb:2", "--gpu-bind=single:1"], batch: false, tasks: 2 },
-    Show { command: &["--gres=gpu:1g.5gb:1,gpu:3g.20gb:1"], batch: false, tasks: 1 },
+/// Jobs that run alone.
+const SHOWS: [Show; 4] = [
+    Show { command: "sbatch", arguments: &["--gres=gpu:3g.20gb:1"], tasks: 1 },
+    Show { command: "srun", arguments: &["--gres=gpu:2g.10gb:1"], tasks: 1 },
+    Show {
+        command: "srun",
+        arguments: &["--ntasks=2", "--gres=gpu:1g.5gb:2", "--gpu-bind=single:1"],
+        tasks: 2,
+    },
+    Show { command: "srun", arguments: &["--gres=gpu:1g.5gb:1,gpu:3g.20gb:1"], tasks: 1 },
 ];
+
+/// What two users ask for at one time.
+const BOTH: &[&str] = &["--gres=gpu:1g.5gb:1"];
+
+/// What is about to happen, before anything does.
+const HEADER: &str = "\
+A private node with two simulated A100-40GB and Debian's Slurm, for about 5 s:
+  1. gresgen cuts the GPUs and writes Slurm's files
+  2. slurmctld and slurmd start on those files
+  3. six jobs try to open every slice of the node
+It stops at the first thing that is not as it should be, and leaves nothing.
+";
+
+/// Why a demo ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// Whoever read the output has seen enough, as in `lab demo | head`.
+    #[error("standard output: {0}")]
+    Output(#[from] io::Error),
+    /// The lab, or something in it, failed.
+    #[error(transparent)]
+    Lab(#[from] LabError),
+    /// What a job was given is not what it could open.
+    #[error("{0}")]
+    Wrong(String),
+}
 
 /// Runs the demo with the programs beside this one.
 ///
 /// # Errors
 /// What failed, with the place of the daemons' logs.
-pub fn run() -> Result<(), String> {
-    let programs = std::env::current_exe().map_err(|e| e.to_string())?;
-    let programs = programs.parent().unwrap_or(Path::new("."));
-    let simulated = Simulated {
-        gresgen: programs.join("gresgen"),
-        simulator: programs.join("libnvml_sim.so"),
-        plugin: programs.join("libspank_mig.so"),
-        gpus: Simulated::SEVEN_GPUS.to_owned(),
-        config: format!("{}{}", Simulated::SEVEN, Simulated::NODE),
-    };
-    println!("A private node with simulated GPUs ({}) and Debian's Slurm.\n", Simulated::SEVEN_GPUS);
-    let lab = simulated.node(Release::Bookworm).map_err(|e| e.to_string())?;
-    play(&lab).map_err(|error| {
-        let logs = std::env::temp_dir().join(format!("gresgen-demo-{}", std::process::id()));
-        match lab.save_logs(&logs) {
-            Ok(()) => format!("{error}\nlogs: {}", logs.display()),
-            Err(_) => error.to_string(),
-        }
+pub fn run() -> Result<(), DemoError> {
+    say(format_args!("{HEADER}"))?;
+    let lab = Simulated::built()?.node(Release::Bookworm)?;
+    play(&lab).map_err(|error| match error {
+        DemoError::Output(_) => error,
+        error => DemoError::Wrong(with_logs(&lab, &error.to_string())),
     })?;
-    println!("demo: ok");
+    say(format_args!("demo: ok"))
+}
+
+/// Keeps the logs of what failed, which end with the lab.
+fn with_logs(lab: &Lab, error: &str) -> String {
+    let logs = std::env::temp_dir().join(format!("gresgen-demo-{}", std::process::id()));
+    match lab.save_logs(&logs) {
+        Ok(()) => format!("{error}\nlogs: {}", logs.display()),
+        Err(_) => error.to_owned(),
+    }
+}
+
+fn play(lab: &Lab) -> Result<(), DemoError> {
+    let root = "root# ";
+    gresgen(lab, root, &["plan"], 0)?;
+    // 6: what is left to do is to start Slurm, which comes next.
+    gresgen(lab, root, &["--quiet", "apply"], 6)?;
+    let slices = Slices::read(lab)?;
+    say(format_args!("{root}slurmctld; slurmd        # on the files that gresgen wrote"))?;
+    lab.start_slurm()?;
+    say(format_args!("{}", lab.run(&["sinfo", "--noheader", "--format=%n %T %G"])?.stdout))?;
+
+    say(format_args!("{HEADING}"))?;
+    at_once(lab, &slices)?;
+    for show in &SHOWS {
+        show.play(lab, &slices)?;
+    }
+    say(format_args!(""))?;
+    let again = gresgen(lab, root, &["apply"], 0)?;
+    match again.trim() {
+        "nothing to change" => Ok(()),
+        other => Err(DemoError::Wrong(format!("a second apply said {other:?}"))),
+    }
+}
+
+fn gresgen(lab: &Lab, prompt: &str, arguments: &[&str], code: i32) -> Result<String, DemoError> {
+    say(format_args!("{prompt}gresgen {}", arguments.join(" ")))?;
+    let output = lab.gresgen(arguments)?;
+    if output.code != code {
+        return Err(DemoError::Wrong(format!("gresgen ended with {}: {}", output.code, output.stderr)));
+    }
+    // What is left to do in Slurm is what the demo does next.
+    let shown = output.stdout.split("left to do in Slurm:").next().unwrap_or_default();
+    say(format_args!("{shown}"))?;
+    Ok(output.stdout)
+}
+
+/// Two jobs of one kind beside each other, and the node as its admin sees it meanwhile.
+fn at_once(lab: &Lab, slices: &Slices) -> Result<(), DemoError> {
+    say(format_args!("alice$ sbatch {} job        # twice, at the same time", BOTH.join(" ")))?;
+    let script = format!("lab-probe {HOLD}");
+    let jobs = [(); 2].map(|()| lab.sbatch(User::Alice, BOTH, &script));
+    let mut probes = Vec::new();
+    for job in jobs {
+        probes.extend(Probe::parse_all(&lab.wait_job(job?)?.output));
+    }
+    slices.report(&probes, 2)?;
+    let [first, second] = &probes[..] else { return Err(DemoError::Wrong("a job is missing".to_owned())) };
+    let together = first.begin < second.end && second.begin < first.end;
+    if !together {
+        return Err(DemoError::Wrong(format!(
+            "jobs {} and {} ran one after the other",
+            first.job, second.job
+        )));
+    }
+    if first.cuda == second.cuda {
+        return Err(DemoError::Wrong(format!("jobs {} and {} hold the same slice", first.job, second.job)));
+    }
     Ok(())
 }
 
-fn play(lab: &Lab) -> Result<(), LabError> {
-    for arguments in [&["plan"][..], &["apply"], &["status"]] {
-        println!("$ gresgen {}", arguments.join(" "));
-        let output = lab.gresgen(arguments)?;
-        print!("{}", output.stdout);
-        // 6: what is left to do is to start Slurm, which comes next.
-        if ![0, 6].contains(&output.code) {
-            return Err(disagree(format!("gresgen ended with {}: {}", output.code, output.stderr)));
-        }
-        println!();
-    }
-    let devices = Devices::read(lab)?;
-    println!("$ slurmctld; slurmd    # on the files gresgen wrote, ConstrainDevices=yes");
-    lab.start_slurm()?;
-    println!("{}", lab.run(&["sinfo", "--noheader", "--format=%n %T %G"])?.stdout);
-    for show in &SHOWS {
-        let probes = show.run(lab)?;
-        if probes.len() != show.tasks {
-            return Err(disagree(format!("{} of {} tasks reported", probes.len(), show.tasks)));
-        }
-        for probe in &probes {
-            devices.judge(probe)?;
-        }
-        // Tasks that are bound to one device each must not have got the same one.
-        if show.tasks > 1 && probes[0].cuda == probes[1].cuda {
-            return Err(disagree(format!("two tasks hold {}", probes[0].cuda.clone().unwrap_or_default())));
-        }
-        println!();
-    }
-    let second = lab.gresgen(&["apply"])?;
-    println!("$ gresgen apply\n{}", second.stdout);
-    match second.stdout.trim() {
-        "nothing to change" => Ok(()),
-        other => Err(disagree(format!("a second apply said {other:?}"))),
-    }
-}
-
 impl Show {
-    fn run(&self, lab: &Lab) -> Result<Vec<Probe>, LabError> {
-        let arguments = self.command.join(" ");
-        let text = if self.batch {
-            println!("$ sbatch {arguments} job.sh");
-            lab.batch(self.command, "lab-probe")?.output
+    fn play(&self, lab: &Lab, slices: &Slices) -> Result<(), DemoError> {
+        say(format_args!("alice$ {} {} job", self.command, self.arguments.join(" ")))?;
+        let text = if self.command == "sbatch" {
+            lab.wait_job(lab.sbatch(User::Alice, self.arguments, "lab-probe")?)?.output
         } else {
-            println!("$ srun {arguments} job");
-            lab.srun(&[self.command, &["lab-probe"]].concat())?.stdout
+            let words = [&["srun"], self.arguments, &["lab-probe"]].concat();
+            lab.command(&words).user(User::Alice).output()?.stdout
         };
-        Ok(Probe::parse_all(&text))
+        let probes = Probe::parse_all(&text);
+        slices.report(&probes, self.tasks)?;
+        // Tasks that are bound to one device each must not have got the same one.
+        match &probes[..] {
+            [first, second] if first.cuda == second.cuda => {
+                Err(DemoError::Wrong(format!("two tasks of job {} hold the same slice", first.job)))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
-/// MIG devices by the node that belongs to each alone: its compute instance's capability. Read from the
-/// device map as text, so that judge and judged share no code.
-struct Devices(BTreeMap<PathBuf, (String, String)>);
-
-impl Devices {
-    fn read(lab: &Lab) -> Result<Self, LabError> {
-        let map = lab.read_file("/run/gresgen/devices")?;
-        let row = |line: &str| {
-            let cells: Vec<&str> = line.split(' ').collect();
-            let [_, kind, uuid, _, _, _, files] = cells[..] else { return None };
-            let (path, _) = files.rsplit(',').next()?.split_once('=')?;
-            Some((PathBuf::from(path), (kind.to_owned(), uuid.to_owned())))
-        };
-        Ok(Devices(map.lines().filter_map(row).collect()))
-    }
-
-    /// Prints what a task saw and compares the devices it could open with the UUIDs it was given.
-    fn judge(&self, probe: &Probe) -> Result<(), LabError> {
-        if probe.denied.is_empty() {
-            return Err(disagree("the device cgroup denied nothing, so it proves nothing".to_owned()));
-        }
-        let opened: Vec<_> = self.0.iter().filter(|(path, _)| probe.open.contains(*path)).collect();
-        for (path, (kind, uuid)) in &opened {
-            println!(
-                "  job {} task {}  cgroup opened {} = {kind} {uuid}",
-                probe.job,
-                number(&probe.task),
-                path.display()
-            );
-        }
-        println!(
-            "  job {} task {}  CUDA_VISIBLE_DEVICES={}",
-            probe.job,
-            number(&probe.task),
-            probe.cuda_list().join(",")
-        );
-        let mut open: Vec<&str> = opened.iter().map(|(_, (_, uuid))| uuid.as_str()).collect();
-        let mut given = probe.cuda_list();
-        open.sort_unstable();
-        given.sort_unstable();
-        if open.is_empty() || open != given {
-            return Err(disagree(format!("job {}: opened {open:?}, was given {given:?}", probe.job)));
-        }
-        Ok(())
-    }
-}
-
-fn number(task: &str) -> &str {
-    if task.is_empty() { "0" } else { task }
-}
-
-fn disagree(what: String) -> LabError {
-    LabError::Command { command: "demo".to_owned(), what }
+/// A line of the demo.
+fn say(line: fmt::Arguments<'_>) -> Result<(), DemoError> {
+    Ok(writeln!(io::stdout().lock(), "{line}")?)
 }

@@ -98,6 +98,13 @@ impl FakeGpus {
         Ok(gpus)
     }
 
+    /// An index of NVML for each GPU, and its UUID: in the reverse order of their minors, as on hosts where PCI addresses
+    /// and minors disagree.
+    pub fn indexes(&self) -> Vec<(u32, String)> {
+        let parents: BTreeSet<&String> = self.gpus.iter().map(|gpu| &gpu.parent).collect();
+        (0..).zip(parents.into_iter().rev().cloned()).collect()
+    }
+
     /// The device nodes of one device.
     pub fn files(&self, index: usize) -> BTreeSet<PathBuf> {
         self.gpus[index].files.iter().cloned().collect()

@@ -19,6 +19,16 @@ pub enum User {
     Alice,
 }
 
+impl User {
+    /// Words before a command of root that make it this user's.
+    pub(crate) fn becoming(self) -> &'static [&'static str] {
+        match self {
+            Self::Root => &[],
+            Self::Alice => &["setpriv", "--reuid=alice", "--regid=alice", "--clear-groups"],
+        }
+    }
+}
+
 /// A command that is about to run in a lab, for at most a minute.
 #[derive(Debug)]
 pub struct Invocation {
@@ -68,10 +78,7 @@ impl Invocation {
     pub fn output(mut self) -> Result<Output, LabError> {
         let failed =
             |error: std::io::Error| LabError::Command { command: self.line.clone(), what: error.to_string() };
-        if self.user == User::Alice {
-            self.inner.args(["setpriv", "--reuid=alice", "--regid=alice", "--clear-groups"]);
-        }
-        self.inner.args(&self.words).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.inner.args(self.user.becoming()).args(&self.words).stdout(Stdio::piped()).stderr(Stdio::piped());
         if !self.input.is_empty() {
             self.inner.stdin(Stdio::piped());
         }

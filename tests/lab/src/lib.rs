@@ -21,6 +21,7 @@
 //! code with what it judges.
 #![forbid(unsafe_code)]
 
+mod accounting;
 pub mod bench;
 mod build;
 mod cluster;
@@ -33,6 +34,7 @@ mod job;
 mod namespace;
 mod options;
 mod output;
+pub mod playground;
 mod release;
 pub mod rootfs;
 mod simulated;

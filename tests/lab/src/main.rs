@@ -1,15 +1,21 @@
 //! `lab`: root filesystems for the labs, and a shell in one.
 #![forbid(unsafe_code)]
 
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
-use lab::{FakeGpus, Lab, LabError, Node, Options, Release, rootfs};
+use lab::demo::DemoError;
+use lab::{FakeGpus, Lab, LabError, Node, Options, Release, User, rootfs};
 
 const USAGE: &str = "\
-usage: lab demo              a real Slurm job receives its MIG UUID on simulated GPUs
+usage: lab demo              jobs of a real Slurm on simulated GPUs, each alone on its slice
+       lab playground        a shell on such a node: first a user's, then its admin's
        lab bench [ROUNDS]    what the plugin adds to a task launch (300 rounds, some minutes)
        lab rootfs SUITE...   make and cache the root filesystems of Debian suites (bookworm, trixie, sid)
        lab shell SUITE       a shell beside a running Slurm with two fake MIG devices of type 1g.5gb";
+
+/// What a shell says of a program that SIGPIPE ended, which Rust programs ignore.
+const CLOSED: u8 = 141;
 
 /// Rounds of the launch benchmark.
 const ROUNDS: usize = 300;
@@ -18,7 +24,8 @@ fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let words: Vec<_> = arguments.iter().map(String::as_str).collect();
     let done = match words[..] {
-        ["demo"] => lab::demo::run().map_err(Into::into),
+        ["demo"] => return demo(),
+        ["playground"] => lab::playground::run().map_err(Into::into),
         ["bench"] => lab::bench::run(ROUNDS).map_err(Into::into),
         ["bench", rounds] => bench(rounds),
         ["rootfs", ref suites @ ..] if !suites.is_empty() => each(suites, make_rootfs),
@@ -30,6 +37,18 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The demo, whose reader may leave early (`| head`).
+fn demo() -> ExitCode {
+    match lab::demo::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(DemoError::Output(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::from(CLOSED),
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
@@ -60,5 +79,5 @@ fn shell(release: Release) -> Result<(), LabError> {
     let node = Node::new("n1").gres("gpu:1g.5gb:2").gres_conf(&gres_conf);
     let lab = Lab::start(release, Options::new(node).gpus(&gpus))?;
     eprintln!("lab: node n1 has gpu:1g.5gb:2; try: srun --gres=gpu:1g.5gb:1 lab-probe");
-    lab.interactive(&["bash"]).map(drop)
+    lab.interactive(User::Root, &["bash"]).map(drop)
 }

@@ -1,6 +1,9 @@
 //! What a command in the lab said, and what the probe saw.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 /// The end of a command.
 #[derive(Clone, Debug)]
@@ -50,6 +53,10 @@ pub struct Probe {
     pub denied: BTreeSet<PathBuf>,
     /// GPU device nodes that failed otherwise, with the errno after a colon.
     pub other: BTreeSet<PathBuf>,
+    /// Files of `/run/gresgen/dcgm` and their words.
+    pub dcgm: BTreeMap<String, Vec<String>>,
+    /// Files of `/run/gresgen/gpustat` and their words.
+    pub gpustat: BTreeMap<String, Vec<String>>,
     /// When it began, in milliseconds of CLOCK_MONOTONIC.
     pub begin: u64,
     /// When it ended, in milliseconds of CLOCK_MONOTONIC.
@@ -84,6 +91,8 @@ impl Probe {
                 "open" => probe.open = paths(),
                 "denied" => probe.denied = paths(),
                 "other" => probe.other = paths(),
+                "dcgm" => probe.dcgm = told(value),
+                "gpustat" => probe.gpustat = told(value),
                 "begin" => probe.begin = value.parse().ok()?,
                 "end" => probe.end = value.parse().ok()?,
                 _ => {}
@@ -96,6 +105,13 @@ impl Probe {
     pub fn cuda_list(&self) -> Vec<&str> {
         self.cuda.iter().flat_map(|list| list.split(',')).filter(|entry| !entry.is_empty()).collect()
     }
+}
+
+/// Reads `0.7:5/,0.8:5/7/,`.
+fn told(value: &str) -> BTreeMap<String, Vec<String>> {
+    let words = |text: &str| text.split('/').filter(|word| !word.is_empty()).map(str::to_owned).collect();
+    let files = value.split(',').filter_map(|file| file.split_once(':'));
+    files.map(|(name, text)| (name.to_owned(), words(text))).collect()
 }
 
 /// The probe writes `-` for a variable that is not set and `''` for an empty one.
@@ -114,7 +130,7 @@ mod tests {
     #[test]
     fn reads_what_the_probe_writes() {
         let line = "0: probe begin=5 job=3 step=- task=1 node=n1 cuda=MIG-a,MIG-b nvidia='' job_gpus=- step_gpus=0,1 \
-                    open=/dev/nvidia0, denied= other=/dev/nvidia1:13, end=9\nnoise\n";
+                    open=/dev/nvidia0, denied= other=/dev/nvidia1:13, dcgm=0.7:3/,0.8:2/3/, gpustat= end=9\nnoise\n";
         let probes = Probe::parse_all(line);
         assert_eq!(probes.len(), 1);
         let probe = &probes[0];
@@ -123,6 +139,7 @@ mod tests {
         assert_eq!((probe.nvidia.as_deref(), probe.job_gpus.as_deref()), (Some(""), None));
         assert_eq!(probe.open, BTreeSet::from([PathBuf::from("/dev/nvidia0")]));
         assert!(probe.denied.is_empty());
+        assert_eq!((probe.dcgm["0.7"].join(" "), probe.dcgm["0.8"].join(" ")), ("3".into(), "2 3".into()));
         assert_eq!((probe.begin, probe.end), (5, 9));
     }
 }

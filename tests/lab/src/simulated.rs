@@ -82,6 +82,22 @@ mig-configs:
       mig-devices: {3g.20gb: 1, 2g.10gb: 1, 1g.5gb: 1}
 ";
 
+    /// The node of the demo and the playground: seven slices, made by the programs that were built with this one.
+    ///
+    /// # Errors
+    /// When this program's own place is not known.
+    pub fn built() -> Result<Self, LabError> {
+        let this = std::env::current_exe().map_err(LabError::file("/proc/self/exe"))?;
+        let beside = |name: &str| this.with_file_name(name);
+        Ok(Simulated {
+            gresgen: beside("gresgen"),
+            simulator: beside("libnvml_sim.so"),
+            plugin: beside("libspank_mig.so"),
+            gpus: Self::SEVEN_GPUS.to_owned(),
+            config: format!("{}{}", Self::SEVEN, Self::NODE),
+        })
+    }
+
     /// Sets up the node with everything but Slurm's daemons: the admin has installed things and not yet run
     /// `gresgen apply`.
     ///

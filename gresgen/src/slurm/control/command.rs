@@ -1,18 +1,12 @@
-//! Running Slurm's commands: never for longer than a limit, never for more output than a limit, and never with an
-//! environment that changes what they print.
+//! Running Slurm's commands, within limits and never with an environment that changes what they print.
 
-use std::io::{Read, Write};
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::thread::{sleep, spawn};
-use std::time::{Duration, Instant};
-
-use rustix::process::{Pid, Signal, kill_process_group};
+use std::time::Duration;
 
 use super::ControlError;
+use crate::command::{Answer, Stopped, bounded};
 
 /// How long one command may take. Slurm's own give up on a slurmctld that does not answer after MessageTimeout (10 s,
 /// slurm.conf(5)), tried more than once; one that waits longer hangs on something else: a user directory, a disk.
@@ -64,9 +58,9 @@ pub(in crate::slurm) fn within(
         }
     }
     let done = bounded(process, input.as_bytes().to_vec(), patience, OUTPUT);
-    let (success, stdout, stderr) = done.map_err(|stopped| match stopped {
+    let Answer { success, stdout, stderr } = done.map_err(|stopped| match stopped {
         Stopped::Io(error) => ControlError::Missing { command: command.to_owned(), error },
-        Stopped::Late => ControlError::Late { command: line.clone(), seconds: patience.as_secs() },
+        Stopped::Late { .. } => ControlError::Late { command: line.clone(), seconds: patience.as_secs() },
         Stopped::Long => ControlError::Long { command: line.clone(), limit: OUTPUT },
     })?;
     // Bytes that are no text would otherwise be dropped or merged: each stays one sign that no field begins with.
@@ -80,101 +74,5 @@ pub(in crate::slurm) fn within(
     match unreachable.iter().any(|sign| complaint.contains(sign)) {
         true => Err(ControlError::Unreachable(what)),
         false => Err(ControlError::Refused { command: line, what }),
-    }
-}
-
-/// Why a command was not waited for.
-#[derive(Debug)]
-enum Stopped {
-    Io(std::io::Error),
-    Late,
-    Long,
-}
-
-/// Runs a command to its end, or to one of the limits; whether it succeeded, and both outputs.
-fn bounded(
-    mut command: Command,
-    input: Vec<u8>,
-    patience: Duration,
-    output: u64,
-) -> Result<(bool, Vec<u8>, Vec<u8>), Stopped> {
-    // A group of its own, so that what the command started ends with it.
-    let command =
-        command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let start = Instant::now();
-    let mut child = command.spawn().map_err(Stopped::Io)?;
-    let stdin = child.stdin.take();
-    // The threads end with the pipes; nobody waits for one whose other end somebody else keeps open.
-    spawn(move || stdin.map(|mut pipe| pipe.write_all(&input)));
-    let (stdout, stderr) = (drain(child.stdout.take(), output), drain(child.stderr.take(), output));
-    let done = (|| {
-        let left = || patience.saturating_sub(start.elapsed());
-        let outputs = (finish(&stdout, left(), output)?, finish(&stderr, left(), output)?);
-        Ok((wait(&mut child, start, patience)?, outputs.0, outputs.1))
-    })();
-    if done.is_err() {
-        let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        let _ = group.map(|group| kill_process_group(group, Signal::KILL));
-        let _ = child.wait();
-    }
-    done
-}
-
-/// Reads a pipe to its end, or one byte past the limit.
-fn drain(pipe: Option<impl Read + Send + 'static>, limit: u64) -> Receiver<std::io::Result<Vec<u8>>> {
-    let (sender, receiver) = channel();
-    spawn(move || {
-        let mut bytes = Vec::new();
-        let read = pipe.map_or(Ok(0), |pipe| pipe.take(limit + 1).read_to_end(&mut bytes));
-        sender.send(read.map(|_| bytes))
-    });
-    receiver
-}
-
-fn finish(pipe: &Receiver<std::io::Result<Vec<u8>>>, left: Duration, limit: u64) -> Result<Vec<u8>, Stopped> {
-    match pipe.recv_timeout(left) {
-        Ok(Ok(bytes)) if bytes.len() as u64 > limit => Err(Stopped::Long),
-        Ok(read) => read.map_err(Stopped::Io),
-        Err(RecvTimeoutError::Timeout) => Err(Stopped::Late),
-        Err(RecvTimeoutError::Disconnected) => Err(Stopped::Io(std::io::ErrorKind::BrokenPipe.into())),
-    }
-}
-
-/// Waits for a command that has closed its outputs, as a rule because it ended.
-fn wait(child: &mut Child, start: Instant, patience: Duration) -> Result<bool, Stopped> {
-    loop {
-        if let Some(status) = child.try_wait().map_err(Stopped::Io)? {
-            return Ok(status.success());
-        }
-        if start.elapsed() > patience {
-            return Err(Stopped::Late);
-        }
-        sleep(Duration::from_millis(1));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn shell(script: &str, patience: Duration) -> Result<(bool, Vec<u8>, Vec<u8>), Stopped> {
-        let mut command = Command::new("sh");
-        command.args(["-c", script]);
-        bounded(command, b"told".to_vec(), patience, 1000)
-    }
-
-    #[test]
-    fn a_command_has_an_end() {
-        const LONG: Duration = Duration::from_secs(60);
-        let (success, stdout, stderr) = shell("cat; echo no >&2; exit 3", LONG).unwrap();
-        assert_eq!((success, &stdout[..], &stderr[..]), (false, &b"told"[..], &b"no\n"[..]));
-        let short = Duration::from_millis(50);
-        assert!(matches!(shell("sleep 600", short), Err(Stopped::Late)), "it hangs");
-        assert!(matches!(shell("sleep 600 & echo", short), Err(Stopped::Late)), "its child hangs");
-        assert!(matches!(shell("exec >&- 2>&-; sleep 600", short), Err(Stopped::Late)), "and says nothing");
-        assert!(matches!(shell("yes", LONG), Err(Stopped::Long)), "it says too much");
-        assert!(matches!(shell("yes >&2", LONG), Err(Stopped::Long)));
-        let missing = bounded(Command::new("/nonexistent/command"), Vec::new(), LONG, 1);
-        assert!(matches!(missing, Err(Stopped::Io(_))));
     }
 }

@@ -38,9 +38,8 @@ impl Waiting {
         // How many sockets of a node a job will have is not known yet: one at least.
         for (list, times) in [(job, 1), (node, nodes), (socket, nodes), (task, tasks)] {
             for entry in list.split(',').map(str::trim) {
-                if let Some((name, count)) = gpus(entry)? {
-                    found.push((name, count.checked_mul(times)?));
-                }
+                let (name, count) = gpus(entry)?;
+                found.push((name, count.checked_mul(times)?));
             }
         }
         for (name, count) in found {
@@ -60,20 +59,19 @@ fn least(field: &str) -> Option<u64> {
     field[..end].parse().ok()
 }
 
-/// Type, empty without one, and count of `gres/gpu:1g.5gb:2`, `gres:gpu:2` or `gres/gpu=2`; of another TRES none. `None` for
-/// what cannot be read.
-#[expect(clippy::option_option, reason = "not a GPU, and not readable, are two things")]
-fn gpus(entry: &str) -> Option<Option<(&str, u64)>> {
+/// Type, empty without one, and count of `gres/gpu:1g.5gb:2`, `gres:gpu:2` or `gres/gpu=2`; of another TRES, none of any type.
+/// `None` for what cannot be read.
+fn gpus(entry: &str) -> Option<(&str, u64)> {
     let Some(rest) = entry.strip_prefix("gres/gpu").or_else(|| entry.strip_prefix("gres:gpu")) else {
-        return Some(None);
+        return Some(("", 0));
     };
     let Some(rest) = rest.strip_prefix([':', '=']) else {
         // `gres/gpu` is one of any type; `gres/gpu_other:1` another GRES.
-        return Some(rest.is_empty().then_some(("", 1)));
+        return Some(("", rest.is_empty().into()));
     };
     match rest.rsplit_once([':', '=']) {
-        Some((name, count)) => Some(Some((name, count.parse().ok()?))),
-        None => Some(Some(rest.parse().map_or((rest, 1), |count| ("", count)))),
+        Some((name, count)) => Some((name, count.parse().ok()?)),
+        None => Some(rest.parse().map_or((rest, 1), |count| ("", count))),
     }
 }
 

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
+use crate::read;
 use crate::root::Root;
 
 /// A slurmd.
@@ -20,15 +21,17 @@ pub(super) struct Daemon {
 
 /// The slurmds that run here. Their steps are forks of the same program with another name.
 pub(super) fn slurmds() -> Vec<Daemon> {
-    let read = |pid: u32| {
-        let words = |file: &str| fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    let daemon = |pid: u32| {
+        let words = |file: &str| {
+            read::bytes(Path::new(&format!("/proc/{pid}/{file}")), read::MAX_KERNEL).unwrap_or_default()
+        };
         let mut daemon = told(&words("cmdline"), &words("environ"));
         daemon.pid = pid;
         // A path of another mount namespace is another file, or none.
         daemon.configuration = daemon.configuration.filter(|_| same(pid, "mnt"));
         daemon
     };
-    roots(&["slurmd"]).map(|(pid, _)| read(pid)).collect()
+    roots(&["slurmd"]).map(|(pid, _)| daemon(pid)).collect()
 }
 
 /// The daemons and steps of Slurm that run. Under a root other than `/` those of containers on this host are not meant.
@@ -50,7 +53,7 @@ fn roots<'a>(programs: &'a [&'a str]) -> impl Iterator<Item = (u32, &'a str)> + 
         let program = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
         let name = program.file_name()?.to_str()?;
         let found = programs.iter().copied().find(|program| is(name, program))?;
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let status = read::kernel(format!("/proc/{pid}/status")).ok()?;
         let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
         ids.split_whitespace().all(|id| id == "0").then_some((pid, found))
     })

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::slurm::control::{Control, ControlError, within};
+use crate::slurm::control::{Control, ControlError, Listing, reservation, within};
 use crate::wait::{self, Ended, Stop};
 
 /// One thing to do.
@@ -71,14 +71,14 @@ pub enum ActionError {
     #[error(transparent)]
     Control(#[from] ControlError),
     /// Jobs are still there.
-    #[error("node {node}: still busy after {seconds} s: {jobs} jobs")]
+    #[error("node {node}: still busy after {seconds} s: {jobs}")]
     Busy {
         /// The node.
         node: String,
         /// How long it was waited.
         seconds: u64,
-        /// Jobs on it.
-        jobs: usize,
+        /// Jobs on it, in words.
+        jobs: String,
     },
     /// A signal ended the wait.
     #[error("interrupted by a signal")]
@@ -150,7 +150,7 @@ impl Action {
     pub fn run(&self, limit: Duration, stop: &Stop) -> Result<(), ActionError> {
         const PAUSE: Duration = Duration::from_millis(500);
         match self {
-            Action::WaitIdle(node) => return wait_idle(node, limit, stop),
+            Action::WaitIdle(node) => return wait_idle(node, limit, stop, &mut |_, _| {}),
             Action::WaitRegistered(node) => {
                 let heard = wait::until(limit.max(REGISTER), PAUSE, stop, || registered(node));
                 return heard.map_err(|ended| match ended {
@@ -166,11 +166,6 @@ impl Action {
         within(limit.max(UNIT), command, &arguments, "")?;
         Ok(())
     }
-}
-
-/// Name of the reservation of ours on a node.
-pub fn reservation(node: &str) -> String {
-    format!("gresgen-{node}")
 }
 
 /// States of a node that slurmctld waits to hear from.
@@ -195,19 +190,54 @@ fn registered(node: &str) -> Result<(), ControlError> {
     }
 }
 
-fn wait_idle(node: &str, limit: Duration, stop: &Stop) -> Result<(), ActionError> {
+/// Waits until no job is on a node. After each look that finds some, `told` is given how long it has been waited and
+/// which they are.
+///
+/// # Errors
+/// [`ActionError::Busy`], [`ActionError::Stopped`]; [`ActionError::Control`] where slurmctld gave no answer to the last
+/// look.
+pub fn wait_idle(
+    node: &str,
+    limit: Duration,
+    stop: &Stop,
+    told: &mut dyn FnMut(Duration, &str),
+) -> Result<(), ActionError> {
     const PAUSE: Duration = Duration::from_secs(2);
     let idle = || {
-        let jobs = Control::connect()?.jobs(node)?.iter().filter(|job| job.may_hold()).count();
-        match jobs {
-            0 => Ok(()),
-            _ => Err(ActionError::Busy { node: node.to_owned(), seconds: limit.as_secs(), jobs }),
+        let control = Control::connect()?;
+        let jobs = control.jobs(node)?;
+        let jobs: Vec<_> = jobs.iter().filter(|job| job.may_hold()).collect();
+        if jobs.is_empty() {
+            return Ok(());
         }
+        let times = control.times(node).unwrap_or_default();
+        let job = |job: &&Listing| {
+            let times = times.get(&job.query).map(|(since, until)| format!(", since {since}, ends {until}"));
+            format!("{} ({}{})", job.query, job.login, times.unwrap_or_default())
+        };
+        let words: Vec<String> = jobs.iter().map(job).collect();
+        let jobs = few(&words);
+        Err(ActionError::Busy { node: node.to_owned(), seconds: limit.as_secs(), jobs })
     };
-    wait::until(limit, PAUSE, stop, idle).map_err(|ended| match ended {
+    let mut words = |since: Duration, error: &ActionError| match error {
+        ActionError::Busy { jobs, .. } => told(since, jobs),
+        error => told(since, &error.to_string()),
+    };
+    wait::until_told(limit, PAUSE, stop, &mut words, idle).map_err(|ended| match ended {
         Ended::Stopped => ActionError::Stopped,
         Ended::Late(error) => error,
     })
+}
+
+/// Some of the jobs by name, and how many more.
+fn few(jobs: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let word = if jobs.len() == 1 { "job" } else { "jobs" };
+    let shown = jobs[..jobs.len().min(SHOWN)].join(", ");
+    match jobs.len().saturating_sub(SHOWN) {
+        0 => format!("{word} {shown}"),
+        more => format!("{word} {shown} and {more} more"),
+    }
 }
 
 impl fmt::Display for Action {

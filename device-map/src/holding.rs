@@ -1,0 +1,234 @@
+//! Which running steps hold which devices, as exporters of GPU metrics are told.
+//!
+//! The plugin writes a record per step in slurmstepd, which alone knows it on the node in every launch mode, and locks
+//! it for as long as that process lives: the kernel takes the lock back however it ends. From the records follow the
+//! files that exporters read ([`exporters`]). Who finds a record without its lock removes it, with what it had said.
+
+mod directory;
+pub mod exporters;
+mod record;
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
+
+use rustix::fd::OwnedFd;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+use directory::Directory;
+pub use exporters::Exporters;
+pub use record::{Device, Step};
+
+/// Serializes those who read records and write what follows from them. Root's alone, so that no user can hold it.
+const LOCK: &str = ".lock";
+/// Where the exporters' files are, for those who have no line of plugstack.conf before them.
+const EXPORTERS: &str = "exporters";
+/// How often the lock is asked for, and the pause between: a job waits no longer than a fifth of a second.
+const TRIES: u32 = 40;
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// What could not be written or read, and why.
+#[derive(Debug)]
+pub struct HoldingError(PathBuf, io::Error);
+
+impl fmt::Display for HoldingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.0.display(), self.1)
+    }
+}
+
+impl std::error::Error for HoldingError {}
+
+fn failed(path: &Path, error: impl Into<io::Error>) -> HoldingError {
+    HoldingError(path.to_owned(), error.into())
+}
+
+/// The records of a node and the files that follow from them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holding {
+    steps: PathBuf,
+    exporters: Exporters,
+}
+
+/// The record of a step, locked until this is dropped or its process ends.
+#[derive(Debug)]
+pub struct Claim {
+    step: Step,
+    _lock: OwnedFd,
+}
+
+impl Holding {
+    /// Those beside the device map at `map`, told to `exporters`.
+    pub fn beside(map: &Path, exporters: Exporters) -> Self {
+        Holding { steps: map.with_file_name("steps"), exporters }
+    }
+
+    /// The same, told to whom the running slurmd was last started with; none where it was started without any.
+    ///
+    /// # Errors
+    /// [`HoldingError`] for a directory that others can write.
+    pub fn as_started(map: &Path) -> Result<Self, HoldingError> {
+        let steps = map.with_file_name("steps");
+        let exporters = match Directory::open(&steps) {
+            Err(Errno::NOENT) => Exporters::default(),
+            opened => told(&opened.map_err(|error| failed(&steps, error))?),
+        };
+        Ok(Holding { steps, exporters })
+    }
+
+    /// Whether somebody is told, or was when slurmd last started.
+    pub fn any(&self) -> bool {
+        self.exporters.any() || self.steps.is_dir()
+    }
+
+    /// Makes the directories, says where they are, and removes what no running step explains. For slurmd, whose start
+    /// finds what an earlier configuration or layout left.
+    ///
+    /// # Errors
+    /// [`HoldingError`]; exporters then know less.
+    pub fn begin(&self) -> Result<(), HoldingError> {
+        let directories = [self.steps.as_path()].into_iter().chain(self.exporters.directories());
+        for path in directories {
+            Directory::make(path).map_err(|error| failed(path, error))?;
+        }
+        self.locked(|steps| {
+            let before = told(steps);
+            // Those who are told no longer: perhaps their directory is gone too.
+            let _ = before.without(&self.exporters).tell_all(&[]);
+            let written = steps.replace(EXPORTERS, &self.exporters.to_string());
+            written.map_err(|error| failed(&self.steps.join(EXPORTERS), error))?;
+            for name in steps.names().unwrap_or_default() {
+                if name != EXPORTERS && steps.is_abandoned(&name) {
+                    let _ = steps.remove(&name);
+                }
+            }
+            let living: Vec<Step> = read(steps).into_iter().map(|(step, _)| step).collect();
+            self.exporters.tell_all(&living)
+        })
+    }
+
+    /// Writes the record of a step that begins, and tells exporters. The first job on free devices takes a few calls;
+    /// what is in the way is looked into under the lock.
+    ///
+    /// # Errors
+    /// [`HoldingError`]: nobody is told of all its devices. What was written goes with the claim, if there is one.
+    pub fn claim(&self, step: Step) -> (Option<Claim>, Result<(), HoldingError>) {
+        let claimed = Directory::open(&self.steps).and_then(|steps| {
+            let (name, text) = (step.name(), step.to_string());
+            // Of an earlier run of the same step: the job was requeued after its slurmstepd was killed.
+            steps.create_locked(&name, &text).or_else(|error| match error {
+                Errno::EXIST => steps.remove(&name).and_then(|()| steps.create_locked(&name, &text)),
+                error => Err(error),
+            })
+        });
+        let lock = match claimed {
+            Ok(lock) => lock,
+            Err(error) => return (None, Err(failed(&self.steps, error))),
+        };
+        let said = match self.exporters.announce(&step) {
+            Ok(true) => Ok(()),
+            Ok(false) => self.refresh(&step.devices),
+            Err(error) => Err(error),
+        };
+        (Some(Claim { step, _lock: lock }), said)
+    }
+
+    /// Takes back what was claimed, when the step ends.
+    ///
+    /// # Errors
+    /// [`HoldingError`]; what is left goes with the next record that is found without its lock.
+    pub fn release(&self, claim: Claim) -> Result<(), HoldingError> {
+        let steps = Directory::open(&self.steps).map_err(|error| failed(&self.steps, error))?;
+        steps.remove(&claim.step.name()).map_err(|error| failed(&self.steps, error))?;
+        self.refresh(&claim.step.devices)
+    }
+
+    /// Removes the records of slurmstepds that are no more, with what they had said.
+    ///
+    /// # Errors
+    /// [`HoldingError`].
+    pub fn sweep(&self) -> Result<(), HoldingError> {
+        match Directory::open(&self.steps) {
+            Err(Errno::NOENT) => Ok(()),
+            _ => self.refresh(&[]),
+        }
+    }
+
+    /// The steps that run.
+    ///
+    /// # Errors
+    /// [`HoldingError`] for a directory that is there and cannot be read.
+    pub fn steps(&self) -> Result<Vec<Step>, HoldingError> {
+        match Directory::open(&self.steps) {
+            Err(Errno::NOENT) => Ok(Vec::new()),
+            Ok(steps) => {
+                Ok(read(&steps).into_iter().filter(|(_, dead)| !dead).map(|(step, _)| step).collect())
+            }
+            Err(error) => Err(failed(&self.steps, error)),
+        }
+    }
+
+    /// Writes anew what exporters are told of some devices, and of those whose steps are found dead.
+    fn refresh(&self, devices: &[Device]) -> Result<(), HoldingError> {
+        self.locked(|steps| {
+            let (dead, living): (Vec<_>, Vec<_>) = read(steps).into_iter().partition(|(_, dead)| *dead);
+            for (step, _) in &dead {
+                let _ = steps.remove(&step.name());
+            }
+            let living: Vec<Step> = living.into_iter().map(|(step, _)| step).collect();
+            let changed: Vec<&Device> =
+                devices.iter().chain(dead.iter().flat_map(|(step, _)| &step.devices)).collect();
+            self.exporters.tell_of(&living, &changed)
+        })
+    }
+
+    fn locked(&self, work: impl FnOnce(&Directory) -> Result<(), HoldingError>) -> Result<(), HoldingError> {
+        let path = self.steps.join(LOCK);
+        let steps = Directory::open(&self.steps).map_err(|error| failed(&self.steps, error))?;
+        let lock = steps.lock_file(LOCK).map_err(|error| failed(&path, error))?;
+        for _ in 1..TRIES {
+            match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+                Err(Errno::WOULDBLOCK) => sleep(PAUSE),
+                taken => return taken.map_err(|error| failed(&path, error)).and_then(|()| work(&steps)),
+            }
+        }
+        Err(failed(&path, Errno::WOULDBLOCK))
+    }
+}
+
+/// Replaces a file of the directory `path` is in, which is made where it is not there.
+///
+/// # Errors
+/// [`HoldingError`]; the old content stands then.
+pub fn replace(path: &Path, text: &str) -> Result<(), HoldingError> {
+    let (parent, name) = (path.parent().unwrap_or(path), path.file_name().and_then(|name| name.to_str()));
+    let written = Directory::make(parent)
+        .and_then(|()| Directory::open(parent))
+        .and_then(|directory| directory.replace(name.ok_or(Errno::INVAL)?, text));
+    written.map_err(|error| failed(path, error))
+}
+
+/// Who was told when slurmd started.
+fn told(steps: &Directory) -> Exporters {
+    steps.text(EXPORTERS).map(|text| Exporters::parse(&text)).unwrap_or_default()
+}
+
+/// Every record, and whether its process is no more; what is no record is left alone.
+fn read(steps: &Directory) -> Vec<(Step, bool)> {
+    let names = steps.names().unwrap_or_default();
+    let mut found: Vec<(Step, bool)> = names
+        .iter()
+        .filter_map(|name| {
+            let step: Step = steps.text(name).ok()?.parse().ok()?;
+            (step.name() == *name).then(|| (step, steps.is_abandoned(name)))
+        })
+        .collect();
+    found.sort_by_key(|(step, _)| (step.job, step.step));
+    found
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,158 @@
+//! The command line. One file per verb; each reads, asks the library, prints, and says how the program ends.
+
+mod advise;
+mod advised;
+mod apply;
+mod change;
+mod changed;
+mod check;
+mod clean;
+mod clear;
+mod draw;
+mod env;
+mod export;
+mod gpus;
+mod history;
+mod init;
+mod man;
+mod metrics;
+mod out;
+mod plan;
+mod profiles;
+pub mod progress;
+mod render;
+pub mod report;
+mod run;
+mod session;
+mod slices;
+mod status;
+mod waits;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use report::Outcome;
+use session::Session;
+
+/// Partition NVIDIA GPUs with MIG and write the Slurm configuration that goes with it.
+#[derive(Debug, Parser)]
+#[command(name = "gresgen", version, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// Options every verb understands.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Prefix of every path read or written
+    #[arg(long, global = true, value_name = "DIR", env = "GRESGEN_ROOT", hide_env_values = true)]
+    pub root: Option<PathBuf>,
+    /// NVML library to load instead of libnvidia-ml.so.1
+    #[arg(long, global = true, value_name = "PATH", env = "GRESGEN_NVML_LIB", hide_env_values = true)]
+    pub nvml_lib: Option<PathBuf>,
+    /// Use simulated GPUs, kept below --root: a100-40gb:2,h100-80gb-sxm:1
+    #[arg(long, global = true, value_name = "SPEC")]
+    pub simulate: Option<String>,
+    /// Configuration file, - for standard input [default: /etc/gresgen/config.yaml below --root]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Layout of the configuration [default: its `layout:`]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub layout: Option<String>,
+    /// Print data as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say more: device files in status, compute instances in profiles
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// Say nothing but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Write a first configuration from what is there, and the edits of Slurm's files that go with it
+    Init(init::Args),
+    /// Show GPUs, their slices, who uses them and what could still be created
+    Status(status::Args),
+    /// Show what was changed on this node, by whom and when
+    History(history::Args),
+    /// List the profiles of the GPUs present, or of any model
+    Profiles(profiles::Args),
+    /// Show what apply would change, and why
+    Plan(plan::Args),
+    /// Make the node what the configuration says: GPUs, then Slurm's files
+    Apply(apply::Args),
+    /// Destroy all instances of GPUs
+    Clear(clear::ClearArgs),
+    /// Switch MIG mode
+    Mode(clear::ModeArgs),
+    /// Write Slurm's files from what the GPUs are now, or from the inventories of many nodes
+    Render(render::Args),
+    /// Check the whole chain from the driver to a job, and say what to do where it does not hold
+    Check(check::Args),
+    /// List the GPU types of the cluster, what is free of them and what they cost
+    Slices(slices::Args),
+    /// Print what the node has as a configuration file
+    Export(export::Args),
+    /// Say which layout would have made past jobs wait least
+    Advise(advise::Args),
+    /// Run a command on a free slice
+    Run(run::Args),
+    /// Print the variables for the devices this process can open, or a job has, for a shell to read
+    Env(env::Args),
+    /// Print what Prometheus is to know of the node
+    Metrics(metrics::Args),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+/// Runs the program.
+///
+/// # Errors
+/// What the verb could not do.
+pub fn run(cli: &Cli) -> Outcome {
+    let session = Session::new(&cli.global)?;
+    match &cli.verb {
+        Verb::Init(args) => init::run(&session, &cli.global, args),
+        Verb::History(args) => history::run(&session, &cli.global, args),
+        Verb::Status(args) => status::run(&session, &cli.global, args),
+        Verb::Profiles(args) => profiles::run(&session, &cli.global, args),
+        Verb::Plan(args) => plan::run(&session, &cli.global, args),
+        Verb::Apply(args) => apply::run(&session, &cli.global, args),
+        Verb::Clear(args) => clear::clear(&session, &cli.global, args),
+        Verb::Mode(args) => clear::mode(&session, &cli.global, args),
+        Verb::Slices(args) => slices::run(&session, &cli.global, args),
+        Verb::Export(args) => export::run(&session, &cli.global, args),
+        Verb::Render(args) => render::run(&session, &cli.global, args),
+        Verb::Check(args) => check::run(&session, &cli.global, args),
+        Verb::Advise(args) => advise::run(&session, &cli.global, args),
+        Verb::Run(args) => run::run(&session, &cli.global, args),
+        Verb::Completions { shell } => out::completions(*shell),
+        Verb::Man => man::run(),
+        Verb::Env(args) => env::run(&session, &cli.global, args),
+        Verb::Metrics(args) => metrics::run(&session, &cli.global, args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,61 @@
+//! `gresgen metrics`
+
+use std::path::PathBuf;
+
+use super::progress::message;
+use super::report::{Exit, Failure, Outcome};
+use super::session::Session;
+use super::{Global, check, out};
+use crate::atomic;
+use crate::metrics::{self, Driver, Facts, Who};
+use crate::slurm::Settings;
+
+/// Options of the verb.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Replace this file instead of printing, for the textfile collector of node_exporter
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Say how many devices each user has
+    #[arg(long)]
+    users: bool,
+    /// Say which job of which user has which device
+    #[arg(long)]
+    jobs: bool,
+    /// Open the driver for what it alone knows: room left, drift, MIG mode
+    #[arg(long)]
+    driver: bool,
+}
+
+pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
+    let settings = session.settings_if_sound(global);
+    let node = session.node_name_if_known(&settings, global);
+    let (facts, missing) = Facts::read(&session.site(&settings, node.clone()));
+    if !global.quiet {
+        for what in missing {
+            message(format_args!("warning: {what}"));
+        }
+    }
+    let driver = args.driver.then(|| driver(session, global, &settings, &node)).transpose()?;
+    let text = metrics::write(&facts, driver.as_ref(), Who { users: args.users, jobs: args.jobs });
+    match &args.output {
+        None => out::text(&text)?,
+        // Readable by node_exporter's user; synced and renamed, so that it never reads a part.
+        Some(path) => atomic::replace(path, text.as_bytes(), 0o644).map_err(|error| {
+            Failure::new(Exit::Failure, format!("{}: {error}", path.display()))
+                .hint("the directory is what node_exporter has as --collector.textfile.directory")
+        })?,
+    }
+    Ok(Exit::Ok)
+}
+
+/// The driver's picture, and what an apply would do to it where a layout is meant.
+fn driver(session: &Session, global: &Global, settings: &Settings, node: &str) -> Result<Driver, Failure> {
+    let (inventory, drift) = check::picture(session, global, settings, node)?;
+    let drift = drift.inspect_err(|why| {
+        if !global.quiet {
+            message(format_args!("warning: drift is not known: {why}"));
+        }
+    });
+    Ok(Driver::new(inventory, drift.ok().map(|steps| steps.len() as u64)))
+}

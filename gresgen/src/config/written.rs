@@ -1,0 +1,75 @@
+//! Layouts as they are written into a configuration: what GPUs hold, told by their indexes.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use mig::{Demand, Profile};
+use serde_json::Value;
+
+use crate::inventory::{Gpu, Inventory};
+
+/// GPUs that hold the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Their indexes; none at all stand for `all`.
+    pub gpus: Vec<u32>,
+    /// What each holds; `None` with MIG off.
+    pub content: Option<Demand>,
+}
+
+/// GPUs by what they hold, in the order of the first of each.
+pub fn fold(gpus: impl IntoIterator<Item = (u32, Option<Demand>)>) -> Vec<Written> {
+    let mut entries: Vec<Written> = Vec::new();
+    for (gpu, content) in gpus {
+        match entries.iter_mut().find(|entry| entry.content == content) {
+            Some(entry) => entry.gpus.push(gpu),
+            None => entries.push(Written { gpus: vec![gpu], content }),
+        }
+    }
+    entries
+}
+
+/// The GPUs by what they hold now.
+pub fn current(inventory: &Inventory) -> Vec<Written> {
+    fold(inventory.gpus.iter().map(|gpu| (gpu.index, held(gpu))))
+}
+
+/// What a GPU holds now, by the names of its compute instances; `None` with MIG off.
+pub fn held(gpu: &Gpu) -> Option<Demand> {
+    let mut counts: BTreeMap<Profile, u32> = BTreeMap::new();
+    for compute in gpu.instances.iter().flat_map(|i| &i.compute) {
+        *counts.entry(compute.profile).or_default() += 1;
+    }
+    gpu.mode.is_on().then_some(counts)
+}
+
+/// The entries of a label, below its line.
+pub fn entries(entries: &[Written]) -> String {
+    let mut out = String::new();
+    for Written { gpus, content } in entries {
+        let list: Vec<String> = gpus.iter().map(ToString::to_string).collect();
+        let list = if list.is_empty() { "all".to_owned() } else { format!("[{}]", list.join(", ")) };
+        let _ = writeln!(out, "    - devices: {list}");
+        let _ = writeln!(out, "      mig-enabled: {}", content.is_some());
+        match content {
+            Some(counts) if !counts.is_empty() => {
+                out.push_str("      mig-devices:\n");
+                for (profile, count) in counts.iter().rev() {
+                    let _ = writeln!(out, "        \"{profile}\": {count}");
+                }
+            }
+            Some(_) => out.push_str("      mig-devices: {}\n"),
+            None => {}
+        }
+    }
+    out
+}
+
+/// A word of YAML: as it is where YAML cannot take it for anything else, else in quotes, which JSON and YAML share.
+pub fn word(text: &str) -> String {
+    let plain = text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
+        && !["true", "false", "null", "yes", "no", "on", "off", "y", "n"]
+            .contains(&&*text.to_ascii_lowercase());
+    if plain { text.to_owned() } else { Value::from(text).to_string() }
+}

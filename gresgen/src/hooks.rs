@@ -1,0 +1,140 @@
+//! What is done around a change of the GPUs: commands of the site, those of NVIDIA's mig-parted, and services that hold
+//! GPUs, which stand still meanwhile.
+//!
+//! Nothing of it is done where nothing is changed, and a change that is refused is refused before. Services are noted
+//! before they are stopped: whoever comes after a change that was killed starts them.
+
+mod command;
+pub mod file;
+pub mod services;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::root::Root;
+pub use file::{Command, Settings};
+use services::Services;
+
+/// Why a hook did not do its work.
+#[derive(Debug, Error)]
+pub enum HookError {
+    /// The command failed, or did not end in time.
+    #[error("hook {point}: {command}: {what}")]
+    Command {
+        /// When it was run: `before`, `apply-exit`.
+        point: &'static str,
+        /// The program.
+        command: String,
+        /// What it said last, or why it was stopped.
+        what: String,
+    },
+    /// A service was not stopped or started.
+    #[error("services {}: {what}", units.join(", "))]
+    Service {
+        /// The units.
+        units: Vec<String>,
+        /// What systemctl said.
+        what: String,
+    },
+    /// The file of hooks cannot be read, or is not root's alone.
+    #[error("{}: {what}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+/// What a change is, for those who are told of it.
+#[derive(Clone, Copy, Debug)]
+pub struct About<'a> {
+    /// The prefix of its paths.
+    pub root: &'a Root,
+    /// Slurm's name of the node.
+    pub node: &'a str,
+    /// What was asked for, in words.
+    pub what: &'a str,
+    /// The layout that was chosen, where one was.
+    pub layout: Option<&'a str>,
+    /// Whether a GPU's MIG mode changes.
+    pub mode: bool,
+    /// Whether it is a boot, in which no start of a service is waited for.
+    pub boot: bool,
+}
+
+/// What is done around changes.
+#[derive(Clone, Debug, Default)]
+pub struct Hooks {
+    settings: Settings,
+    /// Commands of mig-parted's file, by the names it has for them.
+    parted: BTreeMap<String, Vec<Command>>,
+}
+
+impl Hooks {
+    /// Hooks of a configuration, with a file of mig-parted's where one is named.
+    ///
+    /// # Errors
+    /// [`HookError::File`].
+    pub fn new(settings: Settings, root: &Root) -> Result<Self, HookError> {
+        let parted = match &settings.file {
+            Some(path) => file::parted(&root.path(path))?,
+            None => BTreeMap::new(),
+        };
+        Ok(Hooks { settings, parted })
+    }
+
+    /// Before the first step: services stop, then commands are run. mig-parted runs `pre-apply-mode` where a mode is to
+    /// change and `pre-apply-config` before instances do (cmd/nvidia-mig-parted/apply/apply.go,
+    /// `ApplyMigConfigWithHooks`).
+    ///
+    /// # Errors
+    /// [`HookError`]; nothing was changed, and [`Hooks::end`] is still to be called.
+    pub fn begin(&self, about: &About<'_>) -> Result<(), HookError> {
+        self.parted("apply-start", about)?;
+        Services::stop(&self.settings.services, about)?;
+        self.run("before", &self.settings.before, about)?;
+        if about.mode {
+            self.parted("pre-apply-mode", about)?;
+        }
+        self.parted("pre-apply-config", about)
+    }
+
+    /// After the change, or after what was done has been taken back: everything is run, whatever fails.
+    pub fn end(&self, failed: bool, about: &About<'_>) -> Vec<HookError> {
+        let (point, commands) = match failed {
+            true => ("on-failure", &self.settings.on_failure),
+            false => ("after", &self.settings.after),
+        };
+        let mut errors: Vec<HookError> = self.run(point, commands, about).err().into_iter().collect();
+        errors.extend(recover(about.root, about.boot).err());
+        errors.extend(self.parted("apply-exit", about).err());
+        errors
+    }
+
+    fn parted(&self, point: &'static str, about: &About<'_>) -> Result<(), HookError> {
+        self.run(point, self.parted.get(point).map_or(&[][..], Vec::as_slice), about)
+    }
+
+    fn run(&self, point: &'static str, commands: &[Command], about: &About<'_>) -> Result<(), HookError> {
+        let limit = self.settings.timeout.unwrap_or(LIMIT);
+        commands.iter().try_for_each(|command| command.run(point, limit, about))
+    }
+}
+
+/// How long one command may take where the configuration does not say.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// Starts the services that a change which was killed had stopped.
+///
+/// # Errors
+/// [`HookError::Service`]; they stay noted.
+pub fn recover(root: &Root, boot: bool) -> Result<(), HookError> {
+    Services::start(root, boot)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,192 @@
+//! A first configuration from what is there: the GPUs, and what Slurm's files say of the node.
+//!
+//! ```text
+//! Inventory + Found -> layouts, Settings -> Text;  Conf -> Edits -> patch, or written
+//! ```
+//!
+//! Making one only reads. What comes out is read back before it is written: it is a configuration that `plan` takes.
+
+pub mod edits;
+mod error;
+pub mod found;
+pub mod layouts;
+mod node_line;
+pub mod patch;
+mod text;
+pub mod write;
+
+pub use edits::Edit;
+pub use error::InitError;
+pub use found::Found;
+pub use layouts::LayoutOf;
+
+use crate::apply::Wish;
+use crate::apply::wish::{Layout, WishError};
+use crate::config::Config;
+use crate::inventory::Inventory;
+use crate::root::Root;
+use crate::slurm::settings::{GresTypes, NodeEntry};
+use crate::slurm::{Settings, here};
+use edits::Purpose;
+use layouts::is_cut;
+use text::Text;
+
+/// What is to be written.
+#[derive(Debug)]
+pub struct First {
+    /// The configuration.
+    pub config: String,
+    /// The layout that it means; `None` in a cluster's, which has none.
+    pub layout: Option<LayoutOf>,
+    /// What becomes of Slurm's files.
+    pub edits: Vec<Edit>,
+    /// What is left for a person.
+    pub notes: Vec<String>,
+}
+
+/// The first configuration of this node. `asked` is the layout that was asked for.
+///
+/// # Errors
+/// [`InitError`]; nothing has been written.
+pub fn node(
+    inventory: &Inventory,
+    found: Option<&Found>,
+    asked: Option<LayoutOf>,
+    root: &Root,
+) -> Result<First, InitError> {
+    if !inventory.gpus.iter().any(is_cut) {
+        return Err(InitError::NoGpu(inventory.node.clone()));
+    }
+    let meant = asked.unwrap_or_else(|| LayoutOf::default_for(inventory));
+    let layouts = LayoutOf::ALL.map(|of| (of, of.entries(inventory)));
+    let left_out = inventory.gpus.iter().filter(|gpu| !is_cut(gpu));
+    let left_out: Vec<String> = left_out.map(|gpu| format!("GPU {} ({})", gpu.index, gpu.model)).collect();
+    let mut notes = Vec::new();
+    let mut edits = Vec::new();
+    let settings = match found {
+        None => None,
+        Some(found) => {
+            let settings = settings(inventory, found, root)?;
+            notes.extend(found.notes());
+            match found.is_cached() {
+                true => notes.push(format!(
+                    "{}: was sent by slurmctld; edit it there: gresgen init --inventory shows how",
+                    found.path.display()
+                )),
+                false => edits = edits_for(found, std::slice::from_ref(&inventory.node), &settings, root)?,
+            }
+            Some(settings)
+        }
+    };
+    let release = found::release();
+    let text = Text {
+        about: &inventory.node,
+        layouts: &layouts,
+        meant,
+        left_out: &left_out,
+        slurm: settings.as_ref(),
+        release: release.as_deref(),
+    };
+    let config = text.render();
+    readable(&config, inventory)?;
+    Ok(First { config, layout: Some(meant), edits, notes })
+}
+
+/// The configuration with which the files of many nodes are rendered, on a host that has their slurm.conf.
+///
+/// # Errors
+/// [`InitError`].
+pub fn cluster(nodes: &[Inventory], found: Option<&Found>, root: &Root) -> Result<First, InitError> {
+    let found = found.ok_or(InitError::NoSlurm)?;
+    let mut settings = Settings { gres_types: GresTypes(found.gres_types()), ..Settings::default() };
+    found.cluster_paths(&mut settings);
+    for node in nodes {
+        let attributes =
+            found.attributes(&node.node)?.ok_or_else(|| InitError::Unknown(node.node.clone()))?;
+        settings.nodes.push(NodeEntry { names: node.node.clone(), attributes });
+    }
+    settings.nodes = folded(settings.nodes);
+    settings.adopt = !found.foreign(&settings, root).is_empty();
+    let names: Vec<String> = nodes.iter().map(|node| node.node.clone()).collect();
+    let edits = edits_for(found, &names, &settings, root)?;
+    let about = crate::slurm::hostlist::fold(names.iter().map(String::as_str));
+    let release = found::release();
+    let text = Text {
+        about: &about,
+        layouts: &[],
+        meant: LayoutOf::Current,
+        left_out: &[],
+        slurm: Some(&settings),
+        release: release.as_deref(),
+    };
+    let config = text.render();
+    Config::parse("the configuration", &config)?;
+    Ok(First { config, layout: None, edits, notes: found.notes() })
+}
+
+/// Nodes of which the same is said, in one entry.
+fn folded(nodes: Vec<NodeEntry>) -> Vec<NodeEntry> {
+    let mut entries: Vec<(Vec<String>, String)> = Vec::new();
+    for NodeEntry { names, attributes } in nodes {
+        match entries.iter_mut().find(|(_, said)| *said == attributes) {
+            Some((all, _)) => all.push(names),
+            None => entries.push((vec![names], attributes)),
+        }
+    }
+    let entry = |(names, attributes): (Vec<String>, String)| NodeEntry {
+        names: crate::slurm::hostlist::fold(names.iter().map(String::as_str)),
+        attributes,
+    };
+    entries.into_iter().map(entry).collect()
+}
+
+fn settings(inventory: &Inventory, found: &Found, root: &Root) -> Result<Settings, InitError> {
+    let node = &inventory.node;
+    let said = found.attributes(node)?.filter(|attributes| !attributes.is_empty());
+    let attributes = said.or_else(found::hardware).ok_or_else(|| InitError::Unknown(node.clone()))?;
+    let mut settings = Settings {
+        node: (*node != here::host_name()).then(|| node.clone()),
+        nodes: vec![NodeEntry { names: node.clone(), attributes }],
+        gres_types: GresTypes(found.gres_types()),
+        ..Settings::default()
+    };
+    found.paths(&mut settings);
+    settings.adopt = !found.foreign(&settings, root).is_empty();
+    settings.types.aliases = found.aliases(inventory, &settings, root);
+    Ok(settings)
+}
+
+fn edits_for(
+    found: &Found,
+    nodes: &[String],
+    settings: &Settings,
+    root: &Root,
+) -> Result<Vec<Edit>, InitError> {
+    let entry = settings.nodes.first().map_or("", |entry| &entry.attributes);
+    edits::edits(&Purpose {
+        slurm_conf: &found.path,
+        conf: &found.conf,
+        nodes,
+        hardware: entry,
+        node_conf: settings.paths.node_conf(),
+        plugstack_conf: settings.paths.plugstack_conf(),
+        root,
+    })
+}
+
+/// Reads the configuration back, and plans each of its layouts on a node that nobody uses.
+fn readable(text: &str, inventory: &Inventory) -> Result<(), InitError> {
+    let config = Config::parse("the configuration", text)?;
+    let mut idle = inventory.clone();
+    idle.gpus.iter_mut().flat_map(|gpu| &mut gpu.instances).for_each(|instance| instance.holders.clear());
+    for label in config.labels() {
+        match (Layout { config: &config, label }).targets(&idle) {
+            Err(WishError::Config(error)) => return Err(error.into()),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,204 @@
+//! Edits of Slurm's files, as values: what a file says and what it shall say.
+//!
+//! They change nothing of what Slurm reads: the lines that gresgen will write move, as they are, into a file of its own
+//! that slurm.conf includes. So nothing hangs on the order in which daemons are restarted and the first `apply` is made.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::InitError;
+use super::node_line::{self, NodeLine};
+use crate::check::plugstack;
+use crate::files::Output;
+use crate::read;
+use crate::root::Root;
+use crate::slurm::conf::Conf;
+use crate::slurm::include::plugin_include;
+use crate::slurm::lines::{lines, value};
+
+/// A file that becomes another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edit {
+    /// Its path, no link.
+    pub path: PathBuf,
+    /// What it says now; `None` where it is not there.
+    pub old: Option<Vec<u8>>,
+    /// What it shall say.
+    pub new: Vec<u8>,
+}
+
+/// What the edits are for.
+pub struct Purpose<'a> {
+    /// slurm.conf.
+    pub slurm_conf: &'a Path,
+    /// What it says.
+    pub conf: &'a Conf,
+    /// The nodes whose lines gresgen writes.
+    pub nodes: &'a [String],
+    /// What a node has that has no line yet, as `CPUs=2 RealMemory=1000`.
+    pub hardware: &'a str,
+    /// Where gresgen will write the lines, and the plugin's.
+    pub node_conf: &'a str,
+    pub plugstack_conf: &'a str,
+    /// Prefix of both.
+    pub root: &'a Root,
+}
+
+/// The edits, files of ours first: what includes them comes when they are there.
+///
+/// # Errors
+/// [`InitError`] for what cannot be read or has more than one meaning.
+pub fn edits(purpose: &Purpose<'_>) -> Result<Vec<Edit>, InitError> {
+    let mut edits = Vec::new();
+    if !purpose.conf.includes(&purpose.root.path(purpose.node_conf)) {
+        edits.extend(slurm_conf(purpose)?);
+    }
+    edits.extend(plugstack_conf(purpose)?);
+    Ok(edits)
+}
+
+/// `GresTypes` of the cluster: Slurm reads one line, and gresgen will write it.
+pub fn gres_types(conf: &Conf) -> Vec<String> {
+    let said = conf.said.iter().rev().find_map(|said| value(&said.pairs, "grestypes"));
+    let mut types: Vec<String> =
+        said.unwrap_or_default().split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    if !types.iter().any(|name| name.eq_ignore_ascii_case("gpu")) {
+        types.insert(0, "gpu".to_owned());
+    }
+    types
+}
+
+fn slurm_conf(purpose: &Purpose<'_>) -> Result<Vec<Edit>, InitError> {
+    let Purpose { conf, nodes, node_conf, root, .. } = *purpose;
+    if let Some((file, error)) = conf.unread.first() {
+        return Err(InitError::Missing { path: file.clone(), why: error.to_string() });
+    }
+    let ours = |name: &str| nodes.iter().any(|node| node == name);
+    let found = node_line::find(conf, ours)?;
+    let include = format!("include {node_conf}");
+    let mut files = Files::default();
+    for (at, line) in found.iter().enumerate() {
+        let rest = line.without(ours).into_iter();
+        let lines = rest.chain((at == 0).then(|| include.clone())).collect();
+        files.replace(&line.said.file, line.said.number, lines);
+    }
+    if found.is_empty() {
+        files.append(purpose.slurm_conf, include);
+    }
+    for said in &conf.said {
+        match &said.pairs[..] {
+            [(key, _)] if key == "grestypes" => files.replace(&said.file, said.number, Vec::new()),
+            pairs if pairs.iter().any(|(key, _)| key == "grestypes") => {
+                return Err(InitError::Line {
+                    file: said.file.clone(),
+                    line: said.number,
+                    what: "GresTypes stands among other words; give it a line of its own".to_owned(),
+                });
+            }
+            _ => {}
+        }
+    }
+    let path = root.path(node_conf);
+    let own = match path.exists() {
+        true => None,
+        false => Some(Edit { new: as_it_was(purpose, &found).into_bytes(), old: None, path }),
+    };
+    Ok(own.into_iter().chain(files.edits()?).collect())
+}
+
+/// The lines as they were, for the file that is included in their place.
+fn as_it_was(purpose: &Purpose<'_>, found: &[NodeLine<'_>]) -> String {
+    let line = |node: &String| {
+        let known = found.iter().find(|line| line.names.contains(node));
+        known.map_or_else(|| format!("NodeName={node} {}", purpose.hardware), |line| line.alone(node))
+    };
+    let nodes: String = purpose.nodes.iter().map(|node| format!("{}\n", line(node))).collect();
+    format!("{}\nGresTypes={}\n{nodes}", Output::MARKER, gres_types(purpose.conf).join(","))
+}
+
+/// The include of the plugin's line, before every plugin: pyxis reads the variables that ours sets.
+fn plugstack_conf(purpose: &Purpose<'_>) -> Result<Option<Edit>, InitError> {
+    let said = purpose.conf.said.iter().rev().find_map(|said| value(&said.pairs, "plugstackconfig"));
+    let beside = || purpose.slurm_conf.with_file_name("plugstack.conf");
+    let path = said.map_or_else(beside, |path| purpose.root.path(path));
+    let ours = |line: &plugstack::Line| line.plugin.file_name().is_some_and(|name| name == "spank_mig.so");
+    let include = plugin_include(Path::new(purpose.plugstack_conf));
+    let old = text(&path)?;
+    let has = lines(old.as_deref().unwrap_or_default()).iter().any(|line| line.code.trim() == include);
+    if has || plugstack::read(&path).iter().any(ours) {
+        return Ok(None);
+    }
+    let mut files = Files::default();
+    let first =
+        old.as_deref().map(lines).unwrap_or_default().into_iter().find(|line| !line.code.trim().is_empty());
+    match first {
+        Some(first) => files.insert(&path, first.number, include),
+        None => files.append(&path, include),
+    }
+    Ok(files.edits()?.pop())
+}
+
+fn text(path: &Path) -> Result<Option<Vec<u8>>, InitError> {
+    match read::bytes(path, read::MAX_TEXT) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(InitError::Io { path: path.to_owned(), source }),
+    }
+}
+
+/// What happens to lines of files.
+#[derive(Default)]
+struct Files {
+    replaced: BTreeMap<PathBuf, BTreeMap<usize, Vec<String>>>,
+    inserted: BTreeMap<PathBuf, BTreeMap<usize, String>>,
+    appended: BTreeMap<PathBuf, String>,
+}
+
+impl Files {
+    fn replace(&mut self, file: &Path, line: usize, by: Vec<String>) {
+        self.replaced.entry(file.to_owned()).or_default().insert(line, by);
+    }
+
+    fn insert(&mut self, file: &Path, before: usize, line: String) {
+        self.inserted.entry(file.to_owned()).or_default().insert(before, line);
+    }
+
+    fn append(&mut self, file: &Path, line: String) {
+        self.appended.insert(file.to_owned(), line);
+    }
+
+    fn edits(self) -> Result<Vec<Edit>, InitError> {
+        let all = self.replaced.keys().chain(self.inserted.keys()).chain(self.appended.keys());
+        let all: BTreeSet<&PathBuf> = all.collect();
+        all.into_iter().map(|file| self.edit(file)).collect()
+    }
+
+    fn edit(&self, file: &Path) -> Result<Edit, InitError> {
+        // A link stays one: what it leads to is replaced.
+        let path = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+        let old = text(&path)?;
+        let mut new = Vec::new();
+        for line in lines(old.as_deref().unwrap_or_default()) {
+            let end: &[u8] = if line.raw.ends_with(b"\r\n") { b"\r\n" } else { b"\n" };
+            let mut add = |text: &str| {
+                new.extend_from_slice(text.as_bytes());
+                new.extend_from_slice(end);
+            };
+            if let Some(text) = self.inserted.get(file).and_then(|at| at.get(&line.number)) {
+                add(text);
+            }
+            match self.replaced.get(file).and_then(|at| at.get(&line.number)) {
+                Some(by) => by.iter().for_each(|text| add(text)),
+                None => new.extend_from_slice(line.raw),
+            }
+        }
+        if let Some(line) = self.appended.get(file) {
+            if !new.is_empty() && !new.ends_with(b"\n") {
+                new.push(b'\n');
+            }
+            new.extend_from_slice(line.as_bytes());
+            new.push(b'\n');
+        }
+        Ok(Edit { path, old, new })
+    }
+}

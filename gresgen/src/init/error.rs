@@ -1,0 +1,52 @@
+//! Why there is no first configuration.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::config::ConfigError;
+
+/// Why a node's first configuration, or the edits that go with it, are not made. Nothing has been changed then.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// A configuration is there.
+    #[error("{}: is there already", .0.display())]
+    Exists(PathBuf),
+    /// A line of Slurm's files that cannot be edited.
+    #[error("{}:{line}: {what}", file.display())]
+    Line {
+        /// The file.
+        file: PathBuf,
+        /// Its line, from 1.
+        line: usize,
+        /// What is in the way, as a phrase.
+        what: String,
+    },
+    /// A file cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// What slurm.conf includes is not there, so that it is not known what it says.
+    #[error("{}: is included by slurm.conf and cannot be read: {why}", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// Nothing says how many CPUs a node has.
+    #[error("node {0}: slurm.conf has no line for it, and slurmd -C says nothing of it")]
+    Unknown(String),
+    /// A cluster's nodes are those of a slurm.conf.
+    #[error("slurm.conf: none is found on this host")]
+    NoSlurm,
+    /// There is nothing to cut.
+    #[error("node {0}: no GPU of it can be cut with MIG")]
+    NoGpu(String),
+    /// What was found makes no configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+}

@@ -1,0 +1,157 @@
+//! What Slurm's files say of this host, as far as a first configuration repeats it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::{InitError, edits, node_line};
+use crate::files::Output;
+use crate::inventory::Inventory;
+use crate::read;
+use crate::root::Root;
+use crate::slurm::conf::Conf;
+use crate::slurm::control::{host_hardware, installed_release};
+use crate::slurm::lines::value;
+use crate::slurm::{Settings, TypeName, here, hostlist};
+
+/// The slurm.conf of a host, and what stands beside it.
+pub struct Found {
+    /// slurm.conf.
+    pub path: PathBuf,
+    /// What it says.
+    pub conf: Conf,
+    /// Its directory, as a path of the node.
+    folder: PathBuf,
+}
+
+impl Found {
+    /// Reads the slurm.conf of this host; `None` where no Slurm is set up.
+    ///
+    /// # Errors
+    /// [`crate::slurm::here::HereError`] where Slurm runs and its slurm.conf is nowhere to be found.
+    pub fn read(root: &Root) -> Result<Option<Self>, here::HereError> {
+        let Some(path) = here::configuration(root)? else { return Ok(None) };
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        let folder = Path::new("/").join(folder.strip_prefix(root.prefix()).unwrap_or(folder));
+        Ok(Some(Found { conf: Conf::read(&path, root), folder, path }))
+    }
+
+    /// Whether slurmctld sent it, so that its place to be edited is there.
+    pub fn is_cached(&self) -> bool {
+        self.folder.ends_with("slurm/conf") || self.folder.ends_with("conf-cache")
+    }
+
+    /// Where gresgen's files go so that Slurm reads them: beside slurm.conf, where that is not the default.
+    pub fn paths(&self, settings: &mut Settings) {
+        if self.folder == Path::new("/etc/slurm") || self.is_cached() {
+            return;
+        }
+        let path = |name: &str| Some(self.folder.join(name).display().to_string());
+        let paths = &mut settings.paths;
+        paths.gres_conf = path("gres.conf");
+        paths.cgroup_conf = path("cgroup.conf");
+        paths.node_conf = path("gresgen-node.conf");
+        paths.plugstack_conf = path("plugstack.conf.d/mig.conf");
+    }
+
+    /// Where the files of a whole cluster go.
+    pub fn cluster_paths(&self, settings: &mut Settings) {
+        let path = |name: &str| Some(self.folder.join("cluster").join(name).display().to_string());
+        let paths = &mut settings.paths;
+        paths.gres_conf = path("gres.conf");
+        paths.cgroup_conf = path("cgroup.conf");
+        paths.node_conf = path("nodes.conf");
+        paths.plugstack_conf = path("mig.conf");
+    }
+
+    /// What slurm.conf says of a node beside its GPUs; `None` where it has no line for it.
+    ///
+    /// # Errors
+    /// [`InitError::Line`].
+    pub fn attributes(&self, node: &str) -> Result<Option<String>, InitError> {
+        let lines = node_line::find(&self.conf, |name| name == node)?;
+        Ok(lines.first().map(|line| line.attributes(node)))
+    }
+
+    /// All GRES of the cluster.
+    pub fn gres_types(&self) -> Vec<String> {
+        edits::gres_types(&self.conf)
+    }
+
+    /// Files in the places of ours that somebody else wrote.
+    pub fn foreign(&self, settings: &Settings, root: &Root) -> Vec<PathBuf> {
+        let paths =
+            [settings.paths.gres_conf(), settings.paths.cgroup_conf(), settings.paths.plugstack_conf()];
+        let is = |path: &PathBuf| {
+            read::bytes(path, read::MAX_TEXT).is_ok_and(|text| !text.starts_with(Output::MARKER.as_bytes()))
+        };
+        paths.into_iter().map(|path| root.path(path)).filter(is).collect()
+    }
+
+    /// Names that gres.conf has for MIG devices that are there, where they are others than ours: `1g.5gb` to `small`.
+    /// Jobs ask for them, so they stay. A profile with two names, or a name for two profiles, has none.
+    pub fn aliases(
+        &self,
+        inventory: &Inventory,
+        settings: &Settings,
+        root: &Root,
+    ) -> BTreeMap<String, String> {
+        let path = root.path(settings.paths.gres_conf());
+        let mut names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for said in Conf::read(&path, root).said {
+            let get = |key: &str| value(&said.pairs, key);
+            let is_gpu = get("name").is_some_and(|name| name.eq_ignore_ascii_case("gpu"));
+            let ours = get("nodename")
+                .is_none_or(|list| hostlist::unfold(list).is_ok_and(|names| names.contains(&inventory.node)));
+            let files = get("multiplefiles").or(get("file")).map(hostlist::unfold).and_then(Result::ok);
+            let (true, Some(name), Some(files)) = (is_gpu && ours, get("type"), files) else { continue };
+            let files: Vec<&str> = files.iter().filter_map(|file| file.rsplit('/').next()).collect();
+            let named =
+                |path: &Path| path.file_name().is_some_and(|own| files.iter().any(|file| own == *file));
+            for (_, _, compute) in inventory.devices() {
+                if compute.files.last().is_some_and(|file| named(&file.path)) {
+                    names.entry(compute.profile.to_string()).or_default().insert(name.to_owned());
+                }
+            }
+        }
+        let taken = |name: &String| names.values().filter(|others| others.contains(name)).count() > 1;
+        let alias = |(profile, found): (&String, &BTreeSet<String>)| {
+            let [name] = &found.iter().collect::<Vec<_>>()[..] else { return None };
+            let good = *name != profile && !taken(name) && TypeName::new(name).is_ok();
+            good.then(|| (profile.clone(), (*name).clone()))
+        };
+        names.iter().filter_map(alias).collect()
+    }
+
+    /// What Slurm has to be told that no edit of ours tells it.
+    pub fn notes(&self) -> Vec<String> {
+        let said = |key: &str| self.conf.said.iter().rev().find_map(|said| value(&said.pairs, key));
+        let path = self.path.display();
+        let mut notes = Vec::new();
+        let plugins = said("taskplugin").unwrap_or("task/none");
+        if !plugins.split(',').any(|plugin| matches!(plugin.trim(), "task/cgroup" | "cgroup")) {
+            notes.push(format!(
+                "{path}: TaskPlugin={plugins} has no task/cgroup, so nothing confines jobs to their slices"
+            ));
+        }
+        if said("selecttype").is_some_and(|select| select.contains("linear")) {
+            notes.push(format!(
+                "{path}: SelectType=select/linear gives no job a slice; select/cons_tres does"
+            ));
+        }
+        notes
+    }
+}
+
+/// The release that files will be for, as a comment.
+pub fn release() -> Option<String> {
+    installed_release().ok().map(|release| release.to_string())
+}
+
+/// What `slurmd -C` says of this host.
+pub fn hardware() -> Option<String> {
+    let said = host_hardware()?;
+    // It prints what it sees now among what it is.
+    let kept = said.split_whitespace().filter(|word| word.contains('=') && !word.starts_with("UpTime="));
+    let words: Vec<&str> = kept.filter(|word| !word.to_ascii_lowercase().starts_with("gres=")).collect();
+    (!words.is_empty()).then(|| words.join(" "))
+}

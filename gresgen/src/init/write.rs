@@ -1,0 +1,86 @@
+//! Writing what `init` makes: each file whole, with a copy of the one before it.
+
+use std::path::{Path, PathBuf};
+
+use super::{Edit, InitError};
+use crate::atomic::{self, Attributes};
+use crate::files::state_directory;
+use crate::read;
+use crate::root::Root;
+
+/// What was written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wrote {
+    /// Files.
+    pub files: Vec<PathBuf>,
+    /// Copies of those that were there.
+    pub backups: Vec<PathBuf>,
+}
+
+/// Replaces files, each by one rename, with owner and mode kept. All of them are on disk before the first is replaced.
+///
+/// # Errors
+/// [`InitError::Io`]. Files before the one it names are replaced; the same again writes the others.
+pub fn write(edits: &[Edit], root: &Root) -> Result<Wrote, InitError> {
+    let state = state_directory(root);
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |source| InitError::Io { path, source }
+    };
+    for directory in [state.parent(), Some(&*state)].into_iter().flatten() {
+        atomic::own_directory(directory).map_err(io(directory))?;
+    }
+    let mut staged = Vec::new();
+    for edit in edits.iter().filter(|edit| edit.old.as_ref() != Some(&edit.new)) {
+        // What somebody wrote since the edit was made must not be lost.
+        let now = read::bytes(&edit.path, read::MAX_TEXT).ok();
+        if now != edit.old {
+            let changed = std::io::Error::other("has changed meanwhile; try again");
+            return Err(InitError::Io { path: edit.path.clone(), source: changed });
+        }
+        let attributes = Attributes::of(&edit.path, 0o644);
+        let new = atomic::stage(&edit.path, &edit.new, attributes).map_err(io(&edit.path))?;
+        let backup = match &edit.old {
+            None => None,
+            Some(old) => {
+                let place = backup_place(&state, &edit.path);
+                Some((atomic::stage(&place, old, attributes).map_err(io(&place))?, place))
+            }
+        };
+        staged.push((edit, new, backup));
+    }
+    let mut wrote = Wrote::default();
+    for (edit, new, backup) in staged {
+        if let Some((file, place)) = backup {
+            atomic::commit(file, &place).map_err(io(&place))?;
+            wrote.backups.push(place);
+        }
+        atomic::commit(new, &edit.path).map_err(io(&edit.path))?;
+        wrote.files.push(edit.path.clone());
+    }
+    Ok(wrote)
+}
+
+/// A name that no other copy has: never beside the file, where an include may read it.
+fn backup_place(state: &Path, path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let place = |n: u32| state.join(format!("{name}.before-init-{n}"));
+    (1..).map(place).find(|place| !place.exists()).expect("one of them is free")
+}
+
+/// The edit that makes a configuration.
+///
+/// # Errors
+/// [`InitError::Exists`] where one is there and is not to be replaced.
+pub fn config(path: PathBuf, text: &str, force: bool) -> Result<Edit, InitError> {
+    let old = match read::bytes(&path, read::MAX_TEXT) {
+        Ok(old) => Some(old),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(source) => return Err(InitError::Io { path, source }),
+    };
+    if old.is_some() && !force {
+        return Err(InitError::Exists(path));
+    }
+    let path = path.canonicalize().unwrap_or(path);
+    Ok(Edit { path, old, new: text.as_bytes().to_vec() })
+}

@@ -1,0 +1,138 @@
+//! One node: read it, work out a change, carry it out.
+//!
+//! ```text
+//! read -> Picture -> prepare(wish) -> Prepared -> carry_out -> Done
+//! ```
+//!
+//! A [`Prepared`] is the change as a value: its steps, what is in their way, the files that become others, what is
+//! then to be done in Slurm, and why it would be refused. `plan` prints it, `apply` carries the same out, `check`
+//! takes from it how far the node is from its layout, and a boot is a way to call it. Nothing is planned twice on
+//! one picture of the world, and nothing is carried out on an old one: between the look and the last step the
+//! [`fence`] keeps Slurm from giving away what goes.
+
+pub mod boot;
+mod carry_out;
+pub mod chosen;
+mod fence;
+mod files;
+mod prepared;
+
+use std::time::Duration;
+
+use crate::config::Selector;
+use crate::files::Kind;
+use crate::holders;
+use crate::hooks::Hooks;
+use crate::inventory::{Gpu, Inventory};
+use crate::nvml::{Driver, DriverError};
+use crate::root::Root;
+use crate::site::{Occupied, Seen, Site};
+use crate::slurm::Settings;
+
+pub use carry_out::{Done, Event, Events, Waiting};
+pub use files::{FileChange, Write};
+pub use prepared::{Blocked, Prepared};
+
+/// A node whose driver is open.
+pub struct Node<'a> {
+    /// The prefix of its paths.
+    pub root: &'a Root,
+    /// The `slurm:` section.
+    pub settings: &'a Settings,
+    /// Its driver.
+    pub driver: Driver,
+    /// What it is to Slurm.
+    pub site: Site<'a>,
+}
+
+/// What a change is told beside its wish.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options<'a> {
+    /// What was asked for, in words: for the journal and for the reason of a drain.
+    pub what: &'a str,
+    /// The layout that is chosen with it, which later boots restore; `None` where none is.
+    pub layout: Option<&'a str>,
+    /// GPUs to leave out.
+    pub without: &'a [Selector],
+    /// Whether a GPU may be reset to activate its MIG mode.
+    pub reset: bool,
+    /// Whether files of the site are taken over.
+    pub adopt: bool,
+    /// How long jobs may take to end, where they are to be waited for.
+    pub drain: Option<Duration>,
+    /// Whether Slurm's daemons are told, rather than what is left to do said.
+    pub tell_slurm: bool,
+    /// Whether only the files of a boot are written.
+    pub boot: bool,
+    /// What is done around the change, where anything is.
+    pub hooks: Option<&'a Hooks>,
+}
+
+impl Options<'_> {
+    /// Whether files of this kind are written. A boot never writes the node line: what slurmctld is told changes by
+    /// an apply alone.
+    fn writes(&self, kind: Kind, site: &Site<'_>) -> bool {
+        match kind {
+            Kind::DeviceMap => true,
+            Kind::GresConf => site.in_slurm,
+            _ => site.in_slurm && !self.boot,
+        }
+    }
+}
+
+/// A node at one moment.
+pub struct Picture {
+    /// Its GPUs, with everybody who holds an instance.
+    pub inventory: Inventory,
+    /// What Slurm works with.
+    pub seen: Seen,
+    /// GPUs that were to be left out and are not there: a dead one may be one that the driver no longer lists.
+    pub absent: Vec<Selector>,
+}
+
+impl Node<'_> {
+    /// Reads the node: the driver, who holds what, and what Slurm works with.
+    ///
+    /// # Errors
+    /// The driver's. Holders that cannot be asked for are unknown ones, and a slurmctld that does not answer is part
+    /// of the picture.
+    pub fn read(&self, options: &Options<'_>) -> Result<Picture, DriverError> {
+        let (mut inventory, absent) = self.inventory(options)?;
+        let seen = self.site.look();
+        self.annotate(&mut inventory, &seen.given);
+        Ok(Picture { inventory, absent, seen })
+    }
+
+    /// The GPUs as the driver has them, and those to be left out that are not there.
+    fn inventory(&self, options: &Options<'_>) -> Result<(Inventory, Vec<Selector>), DriverError> {
+        let mut inventory = self.driver.inventory(&self.site.node)?;
+        let absent = leave_out(&mut inventory, options.without);
+        Ok((inventory, absent))
+    }
+
+    /// The same with everybody who holds a GPU or an instance.
+    fn held(&self, options: &Options<'_>) -> Result<Inventory, DriverError> {
+        let (mut inventory, _) = self.inventory(options)?;
+        self.annotate(&mut inventory, &self.site.given());
+        Ok(inventory)
+    }
+
+    /// Whether files of the site are taken over: because of what was asked, or because the configuration says so.
+    fn adopts(&self, options: &Options<'_>) -> bool {
+        options.adopt || self.settings.adopt
+    }
+
+    fn annotate(&self, inventory: &mut Inventory, given: &Occupied) {
+        holders::annotate(inventory, self.root);
+        self.site.annotate(inventory, given);
+    }
+}
+
+/// Leaves out GPUs, and gives the selectors that name none.
+fn leave_out(inventory: &mut Inventory, selectors: &[Selector]) -> Vec<Selector> {
+    let is = |gpu: &Gpu, selector: &Selector| selector.matches(&gpu.into());
+    let absent = selectors.iter().filter(|s| !inventory.gpus.iter().any(|gpu| is(gpu, s)));
+    let absent = absent.cloned().collect();
+    inventory.gpus.retain(|gpu| !selectors.iter().any(|s| is(gpu, s)));
+    absent
+}

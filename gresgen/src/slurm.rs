@@ -1,0 +1,29 @@
+//! The Slurm side: names, order, releases, and what a change asks of the daemons.
+//!
+//! [`gres`] is the only place that orders records; everything written and every index comes from its table.
+
+pub mod attributes;
+pub mod billing;
+pub mod conf;
+pub mod control;
+pub mod cores;
+pub mod gres;
+pub mod gres_line;
+pub mod hardware;
+pub mod here;
+pub mod hostlist;
+pub mod include;
+pub mod job_devices;
+pub mod jobs;
+pub mod lines;
+pub mod links;
+pub mod names;
+pub mod release;
+pub mod settings;
+pub mod shortfall;
+pub mod transition;
+
+pub use gres::{GresError, GresTable, Previous};
+pub use names::{Names, TypeName, type_hash};
+pub use release::Release;
+pub use settings::Settings;

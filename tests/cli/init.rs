@@ -1,0 +1,238 @@
+//! `gresgen init`: from what is there to a configuration that `plan` takes, and edits that other programs take.
+
+use std::fs;
+use std::process::Command;
+
+use crate::node::{Node, Run, file, snapshot, tree};
+
+/// A node of Slurm: its files below `/etc/slurm`.
+fn site(gpus: &str, files: &[(&str, &str)]) -> Node {
+    let node = Node::new(gpus);
+    for (name, text) in files {
+        node.write(&format!("etc/slurm/{name}"), text);
+    }
+    node
+}
+
+const LINE: &str = "ClusterName=c\nSlurmctldHost=h\nGresTypes=gpu,nic\nTaskPlugin=task/cgroup\n\
+                    NodeName=n1 CPUs=32 RealMemory=4000 Gres=gpu:a100:2,nic:1\nPartitionName=p Nodes=ALL\n";
+
+fn ended(run: Run, code: i32) -> Run {
+    assert_eq!(run.code, code, "{}{}", run.stdout, run.stderr);
+    run
+}
+
+/// The files of Slurm.
+fn slurm(node: &Node) -> Vec<String> {
+    let root = node.path("").display().to_string();
+    tree(&node.path("etc/slurm"))
+        .into_iter()
+        .map(|(path, text)| format!("{}\n{text}", path.display()).replace(&root, ""))
+        .collect()
+}
+
+#[test]
+fn a_node_of_slurm_is_described_and_its_edits_are_a_patch() {
+    let node =
+        site("a100-40gb:2", &[("slurm.conf", LINE), ("plugstack.conf", "required /x/spank_pyxis.so\n")]);
+    let run = ended(node.run(&["init"]), 0);
+    snapshot("init", &run.snapshot());
+    let release = |text: String| {
+        let lines = text
+            .lines()
+            .map(|line| if line.starts_with("  # release: ") { "  # release: [OF THE HOST]" } else { line });
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    snapshot("init config.yaml", &release(file(&node, "etc/gresgen/config.yaml")));
+    let before = slurm(&node);
+
+    // patch(1) and git-apply(1) make of it what --write makes.
+    let mut made = Vec::new();
+    for command in ["patch -p0", "git apply -p0 -"] {
+        let copy =
+            site("a100-40gb:2", &[("slurm.conf", LINE), ("plugstack.conf", "required /x/spank_pyxis.so\n")]);
+        let patch = ended(copy.run(&["-q", "init"]), 0).stdout;
+        assert_eq!(slurm(&copy), before, "without --write nothing of Slurm's is touched");
+        copy.write("p.diff", &patch);
+        let script = format!("cd '{}' && {command} < p.diff", copy.path("").display());
+        let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+        assert!(output.status.success(), "{command}: {}\n{patch}", String::from_utf8_lossy(&output.stderr));
+        made.push(slurm(&copy));
+    }
+    let written =
+        site("a100-40gb:2", &[("slurm.conf", LINE), ("plugstack.conf", "required /x/spank_pyxis.so\n")]);
+    let run = ended(written.run(&["init", "--write"]), 0);
+    assert!(
+        run.stderr
+            .contains("kept the previous one as [ROOT]/var/lib/gresgen/previous/slurm.conf.before-init-1"),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(written.read("var/lib/gresgen/previous/slurm.conf.before-init-1"), LINE);
+    made.push(slurm(&written));
+    assert!(made.windows(2).all(|pair| pair[0] == pair[1]), "{made:#?}");
+
+    // A configuration that is there stays, and what is done is not done again.
+    let again = ended(written.run(&["init"]), 2);
+    assert!(again.stderr.contains("config.yaml: is there already"), "{}", again.stderr);
+    let forced = ended(written.run(&["init", "--force"]), 0);
+    assert_eq!(forced.stdout, "");
+    assert!(written.path("var/lib/gresgen/previous/config.yaml.before-init-1").exists());
+}
+
+/// Nodes as they are found: whatever stands there, `plan` takes what comes out, and `apply` makes it.
+#[test]
+fn plan_and_apply_take_what_comes_out() {
+    let several =
+        "NodeName=DEFAULT CPUs=64\nNodeName=n[1-4] NodeAddr=10.0.0.[1-4] RealMemory=1000 Gres=gpu:2\n";
+    let cases: [(&str, &[(&str, &str)]); 4] = [
+        ("a line of its own", &[("slurm.conf", LINE)]),
+        (
+            "AutoDetect=nvml",
+            &[("slurm.conf", LINE), ("gres.conf", "AutoDetect=nvml\nName=nic Type=x Count=1\n")],
+        ),
+        (
+            "several nodes on a line",
+            &[
+                ("slurm.conf", several),
+                ("gres.conf", "NodeName=n[1-4] Name=gpu File=/dev/nvidia[0-1]\n"),
+                ("cgroup.conf", "ConstrainCores=yes\n"),
+            ],
+        ),
+        (
+            "another place",
+            &[
+                ("../slurm-llnl/slurm.conf", LINE),
+                ("../slurm-llnl/gres.conf", "Name=gpu Type=a100 File=/dev/nvidia[0-1]\n"),
+            ],
+        ),
+    ];
+    for (name, files) in cases {
+        for layout in ["current", "7x1g", "balanced"] {
+            let node = site("a100-40gb:2", files);
+            ended(node.run(&["-q", "init", "--write", "--layout-of", layout]), 0);
+            let plan = ended(node.run(&["plan"]), 0);
+            let cut = layout != "current";
+            assert_eq!(plan.stdout.contains("create"), cut, "{name}, {layout}: {}", plan.stdout);
+            let apply = ended(node.run(&["--json", "apply"]), 6);
+            let folder = if name == "another place" { "etc/slurm-llnl" } else { "etc/slurm" };
+            let line = node.read(&format!("{folder}/gresgen-node.conf"));
+            let line = line.lines().find(|line| line.starts_with("NodeName=n1 ")).unwrap();
+            assert!(line.contains("CPUs=") && line.contains("RealMemory="), "{name}: {line}");
+            assert_eq!(
+                line.contains("Gres=gpu:1g.5gb:") || line.contains("nic:1,gpu:1g.5gb"),
+                cut,
+                "{name}: {line}"
+            );
+            // Every line of the chain that does not need a running Slurm holds.
+            let links = node.json(&["check"]);
+            let wrong: Vec<_> =
+                links.as_array().unwrap().iter().filter(|link| link["verdict"] == "fail").collect();
+            assert!(
+                wrong.iter().all(|link| link["name"] == "slurmctld"),
+                "{name}, {layout}: {wrong:#?}\n{}",
+                apply.stdout
+            );
+        }
+    }
+}
+
+/// Instances that are there stay, and so do the names that jobs ask for.
+#[test]
+fn what_is_cut_already_stays_with_its_names() {
+    let node = Node::with_layout(
+        "a100-40gb:2",
+        &["devices: [0], mig-enabled: true, mig-devices: {1g.5gb: 2, 3g.20gb: 1}"],
+    );
+    node.ok(&["apply", "-q"]);
+    let gres = node
+        .read("etc/slurm/gres.conf")
+        .replace("Type=1g.5gb", "Type=small")
+        .replace("Type=3g.20gb", "Type=big");
+    let gres: String =
+        gres.lines().filter(|line| line.starts_with("NodeName=")).map(|line| format!("{line}\n")).collect();
+    fs::remove_dir_all(node.path("etc")).unwrap();
+    node.write("etc/slurm/gres.conf", &gres);
+    node.write("etc/slurm/slurm.conf", LINE);
+    ended(node.run(&["-q", "init", "--write"]), 0);
+    let config = node.read("etc/gresgen/config.yaml");
+    assert!(config.contains("layout: current\n") && config.contains("1g.5gb\": small"), "{config}");
+    let plan = node.json(&["plan"]);
+    assert_eq!(plan["gpus"].as_array().map(Vec::len), Some(0), "{plan:#}");
+    ended(node.run(&["apply"]), 6);
+    let written = node.read("etc/slurm/gres.conf");
+    assert!(written.contains("Type=small ") && written.contains("Type=big "), "{written}");
+}
+
+/// A machine without Slurm has no section for it, one with GPUs that cannot be cut says so, and one whose hardware nobody
+/// tells is refused.
+#[test]
+fn other_machines() {
+    let node = Node::new("a30-24gb");
+    let alone = |arguments: &[&str]| node.finish(node.command(arguments).env_remove("SLURMD_NODENAME"));
+    ended(alone(&["-q", "init"]), 0);
+    let config = node.read("etc/gresgen/config.yaml");
+    assert!(!config.contains("slurm:") && config.contains("\"1g.6gb\": 4"), "{config}");
+    ended(alone(&["apply", "-q"]), 0);
+    assert!(!node.path("etc/slurm").exists());
+
+    let fresh = site("a100-40gb", &[("slurm.conf", "ClusterName=c\n")]);
+    fresh.write("bin/slurmd", "#!/bin/sh\necho 'NodeName=h CPUs=8 Boards=1 SocketsPerBoard=1 CoresPerSocket=8 ThreadsPerCore=1 RealMemory=9000'\necho UpTime=0-1\n");
+    let path = |mode: u32| {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(fresh.path("bin/slurmd"), fs::Permissions::from_mode(mode)).unwrap();
+        format!("{}:/usr/bin:/bin", fresh.path("bin").display())
+    };
+    ended(fresh.finish(fresh.command(&["-q", "init", "--write"]).env("PATH", path(0o755))), 0);
+    let config = fresh.read("etc/gresgen/config.yaml");
+    assert!(config.contains("attributes: CPUs=8 Boards=1 SocketsPerBoard=1 CoresPerSocket=8 ThreadsPerCore=1 RealMemory=9000\n"), "{config}");
+    assert!(fresh.read("etc/slurm/slurm.conf").ends_with("include /etc/slurm/gresgen-node.conf\n"));
+    ended(fresh.run(&["plan"]), 0);
+}
+
+#[test]
+fn a_cluster_is_described_from_its_inventories() {
+    let conf = "NodeName=n[1-3] CPUs=32 RealMemory=4000 Gres=gpu:2\nNodeName=login CPUs=2\n";
+    let node = site("a100-40gb:2", &[("slurm.conf", conf)]);
+    let mut files = Vec::new();
+    for name in ["n1", "n2"] {
+        let output = node.command(&["--json", "status"]).env("SLURMD_NODENAME", name).output().unwrap();
+        node.write(&format!("nodes/{name}.json"), &String::from_utf8(output.stdout).unwrap());
+        files.push(node.path(&format!("nodes/{name}.json")).display().to_string());
+    }
+    ended(node.run(&["-q", "init", "--write", "--inventory", &files[0], &files[1]]), 0);
+    let config = node.read("etc/gresgen/cluster.yaml");
+    assert!(
+        config.contains("    - names: \"n[1-2]\"\n      attributes: CPUs=32 RealMemory=4000\n"),
+        "{config}"
+    );
+    let conf = node.read("etc/slurm/slurm.conf");
+    assert_eq!(
+        conf,
+        "NodeName=n3 CPUs=32 RealMemory=4000 Gres=gpu:2\ninclude /etc/slurm/cluster/nodes.conf\nNodeName=login CPUs=2\n"
+    );
+    assert!(
+        node.read("etc/slurm/cluster/nodes.conf")
+            .contains("NodeName=n2 CPUs=32 RealMemory=4000 Gres=gpu:2\n")
+    );
+    let cluster = node.path("etc/gresgen/cluster.yaml").display().to_string();
+    ended(node.run(&["--config", &cluster, "render", "--inventory", &files[0], &files[1]]), 6);
+    let lines = node.read("etc/slurm/cluster/nodes.conf");
+    assert!(lines.contains("NodeName=n[1-2] CPUs=32 RealMemory=4000 Gres=gpu:a100:2\n"), "{lines}");
+}
+
+#[test]
+fn what_cannot_be_edited_is_named_and_nothing_is_written() {
+    for (conf, due) in [
+        ("NodeName=n1 CPUs=2\nNodeName=n[1-2] CPUs=2\n", "slurm.conf:2: names a node that"),
+        ("NodeName=n[1- CPUs=2\n", "slurm.conf:1: host list"),
+        ("NodeName=n1 CPUs=2\ninclude gone.conf\n", "gone.conf: is included"),
+        ("GresTypes=gpu Licenses=a\nNodeName=n1 CPUs=2\n", "slurm.conf:1: GresTypes stands"),
+    ] {
+        let node = site("a100-40gb", &[("slurm.conf", conf)]);
+        let run = ended(node.run(&["init", "--write"]), 2);
+        assert!(run.stderr.contains(due) && run.stderr.contains("hint: "), "{}", run.stderr);
+        assert!(!node.path("etc/gresgen/config.yaml").exists());
+        assert_eq!(node.read("etc/slurm/slurm.conf"), conf);
+    }
+}
