@@ -114,9 +114,9 @@ fn a_real_cluster_says_the_same() {
                 .then_some(text))
         });
         let expected = "\
-TYPE     MEMORY   SMs  TOTAL  USED  FREE  PENDING  NODES  COST
-1g.5gb   5.1 GB   14   2      1     1     6        1      -
-3g.20gb  20.9 GB  42   1      0     1     0        1      -
+TYPE     GB    SMs  TOTAL  USED  FREE  PENDING  NODES  COST
+1g.5gb   5.1   14   2      1     1     6        1      -
+3g.20gb  21.0  42   1      0     1     0        1      -
 2 more are waited for, of any type
 not counted: 1 waiting jobs, whose request cannot be read
 ";

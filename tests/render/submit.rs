@@ -227,7 +227,7 @@ fn a_job_gets_what_comes_with_its_slice() {
             field(&own, "CpusPerTres").is_empty() && field(&own, "MemPerTres").is_empty(),
             "{release}: {own}"
         );
-        let ran = lab.batch(&["--gres=gpu:tiny:1"], "echo cpus $SLURM_CPUS_ON_NODE").unwrap();
+        let ran = lab.batch(&["--gres=gpu:a100_1.5:1"], "echo cpus $SLURM_CPUS_ON_NODE").unwrap();
         assert_eq!((ran.state.as_str(), ran.output.trim()), ("COMPLETED", "cpus 2"), "{release}");
 
         rules("one");

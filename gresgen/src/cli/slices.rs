@@ -6,7 +6,7 @@ use super::progress::message;
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, out};
-use crate::slices::{self, Answers, Slice, Span, fitting};
+use crate::slices::{self, Answers, Slice, fitting};
 use crate::slurm::Names;
 use crate::slurm::billing::Weight;
 use crate::slurm::control::{Control, ControlError};
@@ -70,7 +70,7 @@ fn pick(slices: &[Slice], memory: u64, global: &Global) -> Result<(), Failure> {
         let largest = largest.map_or("of no type here is the memory known".to_owned(), |(mib, name)| {
             format!("the largest is {name} with {} GB", gigabytes(mib))
         });
-        let error = format!("--memory: no type here has {} GB; {largest}", gigabytes(memory >> 20));
+        let error = format!("--memory: no type here has {:.1} GB; {largest}", memory as f64 / 1e9);
         return Err(Failure::new(Exit::Failure, error));
     };
     if global.json {
@@ -122,15 +122,13 @@ fn report<'a>(slices: &'a [Slice], answers: &Answers) -> Report<'a> {
     }
 }
 
-const HEADINGS: [&str; 9] = ["TYPE", "MEMORY", "SMs", "TOTAL", "USED", "FREE", "PENDING", "NODES", "COST"];
+const HEADINGS: [&str; 9] = ["TYPE", "GB", "SMs", "TOTAL", "USED", "FREE", "PENDING", "NODES", "COST"];
 
 fn text(slices: &[Slice], answers: &Answers) -> String {
     if slices.is_empty() {
         return "no node has a GPU\n".to_owned();
     }
-    let mut rows = vec![HEADINGS.map(str::to_owned).to_vec()];
-    rows.extend(slices.iter().map(cells));
-    let mut text = out::table(&rows);
+    let mut text = table(slices);
     if answers.waiting.any > 0 {
         text.push_str(&format!("{} more are waited for, of any type\n", answers.waiting.any));
     }
@@ -143,32 +141,36 @@ fn text(slices: &[Slice], answers: &Answers) -> String {
     text
 }
 
-fn cells(slice: &Slice) -> Vec<String> {
-    let memory = match slice.figure.memory_mib {
-        Some((least, most)) if least == most => format!("{} GB", gigabytes(least)),
-        Some((least, _)) => format!("{}+ GB", gigabytes(least)),
-        None => "?".to_owned(),
-    };
-    let name = if slice.name.is_empty() { "(none)" } else { &slice.name };
-    let costs: Vec<u64> = slice.costs.iter().copied().collect();
-    let cost = match (costs.first(), costs.last()) {
-        (Some(least), Some(most)) if least == most => Weight(*least).to_string(),
-        (Some(least), Some(most)) => format!("{}-{}", Weight(*least), Weight(*most)),
-        _ => "-".to_owned(),
-    };
-    let numbers = [slice.total, slice.used, slice.free, slice.pending, slice.nodes].map(|n| n.to_string());
-    let mut cells = vec![name.to_owned(), memory, span(slice.figure.sms)];
-    cells.extend(numbers);
-    cells.push(cost);
-    cells
+/// A row for each type. A long name stands on a line of its own, so that the rest fits a terminal.
+fn table(slices: &[Slice]) -> String {
+    const LONG: usize = 12;
+    let mut rows = vec![HEADINGS.map(str::to_owned).to_vec()];
+    rows.extend(slices.iter().map(cells));
+    let mut above = vec![None; rows.len()];
+    for (row, above) in rows.iter_mut().zip(&mut above) {
+        if row[0].chars().count() > LONG {
+            *above = Some(std::mem::take(&mut row[0]) + "\n");
+        }
+    }
+    let text = out::table(&rows);
+    text.lines().zip(above).map(|(line, above)| above.unwrap_or_default() + line + "\n").collect()
 }
 
-fn span(span: Span<u32>) -> String {
-    match span {
-        Some((least, most)) if least == most => least.to_string(),
-        Some((least, most)) => format!("{least}-{most}"),
-        None => "?".to_owned(),
-    }
+/// The least stands for what differs by model or by partition, with a sign.
+fn cells(slice: &Slice) -> Vec<String> {
+    let memory = slice.figure.memory_mib.map(|(least, most)| (gigabytes(least), least < most));
+    let sms = slice.figure.sms.map(|(least, most)| (least.to_string(), least < most));
+    let cost = slice.costs.first().map(|least| (Weight(*least).to_string(), slice.costs.len() > 1));
+    let least = |found: Option<(String, bool)>, unknown: &str| match found {
+        Some((least, more)) => least + if more { "+" } else { "" },
+        None => unknown.to_owned(),
+    };
+    let name = if slice.name.is_empty() { "(none)" } else { &slice.name };
+    let numbers = [slice.total, slice.used, slice.free, slice.pending, slice.nodes].map(|n| n.to_string());
+    let mut cells = vec![name.to_owned(), least(memory, "?"), least(sms, "?")];
+    cells.extend(numbers);
+    cells.push(least(cost, "-"));
+    cells
 }
 
 /// Reads an amount of memory as NVIDIA names it, in powers of 1000, unless it says otherwise.
