@@ -9,7 +9,7 @@ PACKAGES := libslurm-dev libclang-dev gcc pkg-config slurmctld slurmd slurm-clie
 # Lint: judges of scripts, manual pages, packages and units, beside those of tests/lint/tools.
 LINT_PACKAGES := shellcheck mandoc lintian dpkg-dev rpm python3-rpm python3-venv systemd
 # Tests: other releases of Slurm, judges, package formats; and a systemd, which without systemd-sysv is nobody's init.
-TEST_PACKAGES := procps strace lua5.4 python3 python3-pip debootstrap dpkg-dev rpm systemd prometheus prometheus-node-exporter podman crun mariadb-server-core mariadb-client-core slurmdbd slurm-wlm-mysql-plugin
+TEST_PACKAGES := git procps strace lua5.4 python3 python3-pip debootstrap dpkg-dev rpm systemd prometheus prometheus-node-exporter podman crun mariadb-server-core mariadb-client-core slurmdbd slurm-wlm-mysql-plugin
 
 .PHONY: root setup setup-tests setup-lint build programs release test lint demo playground bench soak race sweep fuzz valgrind test-slurm-matrix hardware hardware-kit install uninstall deb dist rpm
 
@@ -154,6 +154,8 @@ install: $(BUILD)/THIRD-PARTY
 	$(call put,$(BUILD)/libnvml_sim.so,$(DESTDIR)$(PREFIX)/lib/gresgen/libnvml_sim.so,644)
 	$(call put,$(BUILD)/libspank_mig.so,$(DESTDIR)$(PLUGIN_DIR)/spank_mig.so,644)
 	$(call put,packaging/systemd/gresgen-boot.service,$(DESTDIR)$(UNIT_DIR)/gresgen-boot.service,644)
+	$(call put,packaging/systemd/gresgen-metrics.service,$(DESTDIR)$(UNIT_DIR)/gresgen-metrics.service,644)
+	$(call put,packaging/systemd/gresgen-metrics.timer,$(DESTDIR)$(UNIT_DIR)/gresgen-metrics.timer,644)
 	$(call put,packaging/health/gresgen-health.sh,$(DESTDIR)$(PREFIX)/libexec/gresgen/gresgen-health.sh,755)
 	$(call generate,man,$(SHARE)/man/man1/gresgen.1)
 	$(call generate,completions bash,$(SHARE)/bash-completion/completions/gresgen)
@@ -167,6 +169,7 @@ install: $(BUILD)/THIRD-PARTY
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/gresgen $(DESTDIR)$(PLUGIN_DIR)/spank_mig.so $(DESTDIR)$(UNIT_DIR)/gresgen-boot.service \
+	  $(DESTDIR)$(UNIT_DIR)/gresgen-metrics.service $(DESTDIR)$(UNIT_DIR)/gresgen-metrics.timer \
 	  $(SHARE)/man/man1/gresgen.1 $(SHARE)/bash-completion/completions/gresgen \
 	  $(SHARE)/zsh/site-functions/_gresgen $(SHARE)/fish/vendor_completions.d/gresgen.fish
 	rm -rf $(DESTDIR)$(PREFIX)/lib/gresgen $(DESTDIR)$(PREFIX)/libexec/gresgen $(SHARE)/gresgen $(DOC)

@@ -7,7 +7,7 @@
 #[allow(dead_code, reason = "the other benchmark uses the rest")]
 mod nodes;
 
-use mig::{Attribute, Geometry, Goal, GpuState, Placed, Plan, Want, plan};
+use mig::{Attribute, Geometry, Goal, GpuState, Placement, Plan, Want, plan};
 use nodes::{Churn, EMPTY, GPUS, MIXES, PACKED, Random, SPREAD};
 
 /// Nodes for each mix and load.
@@ -104,13 +104,16 @@ fn study(geometry: &Geometry, churn: Churn, load: u32) {
 fn place(gpus: &[GpuState<'_>], new: &[u8], clear: Clear, order: Order) -> Option<(usize, usize)> {
     let geometry = gpus[0].geometry;
     let mut missing = new.to_vec();
-    let mut layouts: Vec<Vec<Placed>> = gpus.iter().map(|g| g.busy.clone()).collect();
+    let mut layouts: Vec<Vec<Placement>> = gpus.iter().map(|g| g.busy.clone()).collect();
     let mut destroyed = 0;
     let open = |gpu: usize| clear != Clear::FreeGpus || gpus[gpu].busy.is_empty();
     for (gpu, state) in gpus.iter().enumerate() {
         for &idle in &state.idle {
             let cleared = clear == Clear::FreeGpus && state.busy.is_empty();
-            let wanted = missing.iter().position(|&spec| spec == idle.spec).filter(|_| !cleared);
+            let wanted = missing
+                .iter()
+                .position(|&spec| geometry.specs[usize::from(spec)].profile == idle.profile)
+                .filter(|_| !cleared);
             match wanted {
                 Some(at) => {
                     missing.remove(at);
@@ -135,14 +138,14 @@ fn place(gpus: &[GpuState<'_>], new: &[u8], clear: Clear, order: Order) -> Optio
 /// Where the driver puts an instance when it is not told: inferred from published logs of creations, since
 /// the choice is made in firmware. Of the free places the one that leaves the most places of plain
 /// profiles; the first of equals.
-fn driver_default(geometry: &Geometry, layout: &[Placed], spec: u8) -> Option<Placed> {
-    let free = |layout: &[Placed], p: Placed| layout.iter().all(|&q| !geometry.conflict(p, q));
-    let left = |chosen: Placed| {
+fn driver_default(geometry: &Geometry, layout: &[Placement], spec: u8) -> Option<Placement> {
+    let free = |layout: &[Placement], p: Placement| layout.iter().all(|&q| !geometry.conflict(p, q));
+    let left = |chosen: Placement| {
         let after = [layout, &[chosen]].concat();
-        let plain = |p: &Placed| geometry.spec(*p).profile.attribute() == Attribute::None;
+        let plain = |p: &Placement| p.profile.attribute() == Attribute::None;
         geometry.placements().filter(|p| plain(p) && free(&after, *p)).count()
     };
-    let places = geometry.placements().filter(|p| p.spec == spec && free(layout, *p));
+    let places = geometry.specs[usize::from(spec)].placements().filter(|p| free(layout, *p));
     places.min_by_key(|&p| (std::cmp::Reverse(left(p)), p.start))
 }
 

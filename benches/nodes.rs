@@ -1,6 +1,6 @@
 //! Random nodes and demands, the same in every run.
 
-use mig::{Board, Demand, Geometry, GpuState, Placed, counts};
+use mig::{Board, Demand, Geometry, GpuState, Placement, counts};
 
 /// GPUs of a node.
 pub(crate) const GPUS: usize = 8;
@@ -93,15 +93,14 @@ fn churned<'a>(geometry: &'a Geometry, random: &mut Random, mix: &[u32; 7], chur
 }
 
 /// A layout of the mix to which nothing of it can be added.
-fn filled(geometry: &Geometry, random: &mut Random, mix: &[u32; 7]) -> Vec<Placed> {
-    let mut layout: Vec<Placed> = Vec::new();
+fn filled(geometry: &Geometry, random: &mut Random, mix: &[u32; 7]) -> Vec<Placement> {
+    let mut layout: Vec<Placement> = Vec::new();
     let mut open = *mix;
     while open.iter().any(|&w| w > 0) {
         let spec = random.spec(&open);
-        let free: Vec<Placed> = geometry
-            .placements()
-            .filter(|p| p.spec == spec && layout.iter().all(|&q| !geometry.conflict(*p, q)))
-            .collect();
+        let places = geometry.specs[usize::from(spec)].placements();
+        let free: Vec<Placement> =
+            places.filter(|p| layout.iter().all(|&q| !geometry.conflict(*p, q))).collect();
         match free.len() {
             0 => open[usize::from(spec)] = 0,
             n => layout.push(free[random.below(u32::try_from(n).unwrap_or(1)) as usize]),
@@ -115,7 +114,7 @@ fn filled(geometry: &Geometry, random: &mut Random, mix: &[u32; 7]) -> Vec<Place
 pub(crate) fn asked(gpus: &[GpuState<'_>], random: &mut Random, mix: &[u32; 7], percent: u32) -> Vec<u8> {
     let geometry = gpus[0].geometry;
     let size = |spec: u8| u32::from(geometry.specs[usize::from(spec)].size);
-    let busy: u32 = gpus.iter().flat_map(|g| &g.busy).map(|p| size(p.spec)).sum();
+    let busy: u32 = gpus.iter().flat_map(|g| &g.busy).map(|&p| geometry.span(p).len() as u32).sum();
     let total = u32::from(geometry.units) * u32::try_from(gpus.len()).unwrap_or(0);
     let mut left = (total * percent / 100).saturating_sub(busy);
     let mut new = Vec::new();
@@ -134,7 +133,7 @@ pub(crate) fn demand(gpus: &[GpuState<'_>], new: &[u8]) -> Demand {
     let mut demand = Demand::new();
     let geometry = gpus[0].geometry;
     let new = new.iter().map(|&spec| (geometry.specs[usize::from(spec)].profile, 1));
-    let busy = gpus.iter().flat_map(|g| counts(geometry, &g.busy));
+    let busy = gpus.iter().flat_map(|g| counts(&g.busy));
     for (profile, count) in busy.chain(new) {
         *demand.entry(profile).or_default() += count;
     }

@@ -8,7 +8,7 @@ mod nodes;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use mig::{Goal, GpuState, Infeasible, Placed, Plan, Want, plan};
+use mig::{Goal, GpuState, Infeasible, Placement, Plan, Want, plan};
 use nodes::{Churn, EMPTY, MIXES, PACKED, Random, SPREAD};
 
 /// Nodes for each mix and load.
@@ -81,7 +81,10 @@ fn write_instance(
     took: Duration,
 ) {
     let geometry = gpus[0].geometry;
-    let pairs = |placed: &[Placed]| placed.iter().map(|p| [p.spec, p.start]).collect::<Vec<_>>();
+    let position = |p: &Placement| geometry.specs.iter().position(|s| s.profile == p.profile);
+    let pairs = |placed: &[Placement]| -> Vec<_> {
+        placed.iter().map(|p| [position(p).unwrap_or_default(), usize::from(p.start)]).collect()
+    };
     let Want::Exactly(demand) = &goal.want else { return };
     let counts: Vec<u32> =
         geometry.specs.iter().map(|s| demand.get(&s.profile).copied().unwrap_or(0)).collect();

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use gresgen::check::plugstack;
 use gresgen::config::{Config, GpuFacts};
-use gresgen::document::Document;
+use gresgen::document;
 use gresgen::files::{KEEP, Kind, Output, Scope, stage};
 use gresgen::inventory::Inventory;
 use gresgen::render::{Context, Templates, slurm_files};
@@ -249,7 +249,7 @@ const INVENTORIES: &[&[u8]] = &[include_bytes!("inventory.json")];
 /// Asserts that what one node sends changes no line about another one.
 fn inventory(place: &Place, input: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(input) else { return false };
-    let Ok((inventory, indexes)) = Document::read_indexed(text) else { return false };
+    let Ok((inventory, indexes)) = document::read_indexed(text) else { return false };
     let Inventory { node, .. } = &inventory;
     let mut settings = Settings::default();
     let root = place.root();

@@ -15,6 +15,13 @@ pub fn error(message: &str) {
     unsafe { sys::slurm_error(c"%s".as_ptr(), message.as_ptr()) }
 }
 
+/// A line in the log of the process at its usual level.
+pub fn info(message: &str) {
+    let message = c_string(message);
+    // SAFETY: as in `error`.
+    unsafe { sys::slurm_info(c"%s".as_ptr(), message.as_ptr()) }
+}
+
 /// A detail for `SlurmdDebug=debug` and above.
 pub fn debug(message: &str) {
     let message = c_string(message);

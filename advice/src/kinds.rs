@@ -76,7 +76,7 @@ impl Kinds {
     pub fn of(&self, profile: Profile, geometry: &Geometry) -> Option<KindIndex> {
         let wanted = profile.gpu_instance();
         let known = self.all.iter().position(|kind| kind.profile == Some(wanted));
-        known.or_else(|| geometry.find(wanted).map(|_| self.whole()))
+        known.or_else(|| geometry.spec(wanted).map(|_| self.whole()))
     }
 
     /// The smallest kind with so much memory, in MiB, and with the `share` of a GPU, 0 to 1, as compute or as memory.

@@ -42,8 +42,15 @@ impl fmt::Display for HoldingError {
 
 impl std::error::Error for HoldingError {}
 
-fn failed(path: &Path, error: impl Into<io::Error>) -> HoldingError {
-    HoldingError(path.to_owned(), error.into())
+fn failed(path: &Path, error: Errno) -> HoldingError {
+    let error = match error {
+        // What [`Directory::open`] says of one.
+        Errno::PERM => io::Error::other("belongs to another user than root, or can be written by others"),
+        Errno::NOENT => io::Error::other("is not there; slurmd makes it when it starts"),
+        Errno::WOULDBLOCK => io::Error::other("is held by another process"),
+        error => error.into(),
+    };
+    HoldingError(path.to_owned(), error)
 }
 
 /// The records of a node and the files that follow from them.

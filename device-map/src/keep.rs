@@ -10,6 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process;
 
+use crate::version::VERSION;
 use crate::{DeviceMap, LoadError, load};
 
 /// Where slurmd's copy of the map at `path` stands: `devices.slurmd` beside `devices`.
@@ -20,20 +21,23 @@ pub fn kept(path: &Path) -> PathBuf {
 }
 
 /// Copies the map at `path` to [`kept`], or removes an older copy when there is no map of this boot to trust: tasks
-/// must not be resolved with what an earlier slurmd read.
+/// must not be resolved with what an earlier slurmd read. The copy says who made it.
 ///
 /// # Errors
 /// [`LoadError`] of the map, or of the copy when that cannot be written.
 pub fn keep(path: &Path) -> Result<DeviceMap, LoadError> {
     let copy = kept(path);
     match load(path).and_then(|map| map.of_this_boot(path)) {
-        Ok(map) => match replace(&copy, &map.to_string()) {
-            Ok(()) => Ok(map),
-            Err(error) => {
-                let _ = fs::remove_file(&copy);
-                Err(LoadError::Io(copy, error))
+        Ok(map) => {
+            let map = DeviceMap { plugin: Some(VERSION.to_owned()), ..map };
+            match replace(&copy, &map.to_string()) {
+                Ok(()) => Ok(map),
+                Err(error) => {
+                    let _ = fs::remove_file(&copy);
+                    Err(LoadError::Io(copy, error))
+                }
             }
-        },
+        }
         Err(error) => {
             let _ = fs::remove_file(&copy);
             Err(error)

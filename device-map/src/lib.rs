@@ -23,6 +23,7 @@ pub mod holding;
 mod keep;
 mod text;
 pub mod trust;
+pub mod version;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -46,6 +47,9 @@ pub struct DeviceMap {
     pub boot: String,
     /// Digest of the `gres.conf` the map belongs to.
     pub digest: String,
+    /// Which plugin made slurmd's copy, as [`version::VERSION`] says it; `None` in the map itself, and in copies of
+    /// plugins up to 0.2.0.
+    pub plugin: Option<String>,
     /// NVML's index of each GPU when the map was written, and its UUID. Empty in a map of an earlier version.
     pub gpus: Vec<(u32, String)>,
     /// Position equals Slurm's device index.
@@ -78,13 +82,21 @@ impl Record {
 
 /// A character device.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct DeviceFile {
     /// Its path.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "displayed"))]
     pub path: PathBuf,
     /// Major number.
     pub major: u32,
     /// Minor number.
     pub minor: u32,
+}
+
+/// A prefix of the tests may be no UTF-8, which JSON is.
+#[cfg(feature = "serde")]
+fn displayed<S: serde::Serializer>(path: &std::path::Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
 }
 
 /// Where the kernel tells the id of the running boot (proc(5)).
@@ -101,6 +113,12 @@ pub fn boot_id() -> io::Result<String> {
 }
 
 impl DeviceMap {
+    /// Whether both are of one content, whoever made a copy of it.
+    pub fn is_copy_of(&self, other: &Self) -> bool {
+        let content = |map: &Self| DeviceMap { plugin: None, ..map.clone() };
+        content(self) == content(other)
+    }
+
     /// How the tools around NVML name a device of this map: `<GPU>` or `<GPU>.<GPU instance>`, the GPU by NVML's index,
     /// which is neither Slurm's index nor the minor number. `None` where the map does not say it.
     pub fn place(&self, record: &Record) -> Option<String> {

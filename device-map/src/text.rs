@@ -34,6 +34,9 @@ impl fmt::Display for DeviceMap {
         writeln!(f, "node {}", self.node)?;
         writeln!(f, "boot {}", self.boot)?;
         writeln!(f, "gres-conf {}", self.digest)?;
+        if let Some(version) = &self.plugin {
+            writeln!(f, "plugin {version}")?;
+        }
         for (index, uuid) in &self.gpus {
             writeln!(f, "gpu {index} {uuid}")?;
         }
@@ -118,6 +121,7 @@ impl Reader {
                 "node" => rest.clone_into(&mut self.map.node),
                 "boot" => rest.clone_into(&mut self.map.boot),
                 "gres-conf" => rest.clone_into(&mut self.map.digest),
+                "plugin" => self.map.plugin = Some(rest.to_owned()),
                 "gpu" => self.map.gpus.push(gpu(rest)?),
                 "columns" => self.stage = Stage::Rows(Columns::read(rest)?),
                 _ => {} // a header of a later version

@@ -13,7 +13,8 @@ pub mod wish;
 use crate::inventory::{Gpu, Inventory};
 pub use error::{ApplyError, Held};
 use intent::Intent;
-use target::{Slice, Target};
+use mig::Placement;
+use target::Target;
 use wish::WishError;
 
 /// What the GPUs of a node shall be, as a function of what they are.
@@ -23,6 +24,11 @@ pub trait Wish {
     /// # Errors
     /// Why the wish cannot be met; nothing has been changed for it.
     fn targets(&self, inventory: &Inventory) -> Result<Vec<Target>, WishError>;
+
+    /// The layout that it is, where it is one.
+    fn label(&self) -> Option<&str> {
+        None
+    }
 
     /// GPUs it names that the node does not have, where that is no error.
     fn unmatched(&self, _inventory: &Inventory) -> Vec<String> {
@@ -36,7 +42,7 @@ impl Wish for Intent {
     }
 }
 
-/// A slice for a person: `GPU 0 3g.20gb at 4`.
-pub fn name(gpu: &Gpu, slice: &Slice) -> String {
-    format!("GPU {} {} at {}", gpu.index, gpu.geometry.spec(slice.placed).profile, slice.placed.start)
+/// A GPU instance for a person: `GPU 0 3g.20gb at 4`.
+pub fn name(gpu: &Gpu, placement: Placement) -> String {
+    format!("GPU {} {placement}", gpu.index)
 }

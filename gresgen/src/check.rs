@@ -16,10 +16,8 @@ use std::path::PathBuf;
 use device_map::DeviceMap;
 use serde::Serialize;
 
-pub use clients::Client;
 pub use device::{Node, Seen};
 pub use plugstack::Line;
-pub use shared::Shared;
 
 use crate::inventory::Inventory;
 use crate::slurm::control::{Config, NodeView};
@@ -94,8 +92,9 @@ pub struct Facts {
     pub loaded: Option<Option<Result<DeviceMap, String>>>,
     /// Digest of the gres.conf on disk; `None` inside when there is no such file.
     pub gres_digest: Option<Option<String>>,
-    /// The gres.conf that slurmd reads, where that is another file than the node writes.
-    pub shared_gres_conf: Option<Shared>,
+    /// The gres.conf that slurmd reads, where that is another file than the node writes, and whether it gives this node
+    /// the same GPUs in the same order.
+    pub shared_gres_conf: Option<(PathBuf, bool)>,
     /// What the map's device files are.
     pub nodes: Vec<Node>,
     /// Stable links that are missing or point elsewhere; `None` when they are not used.
@@ -115,8 +114,9 @@ pub struct Facts {
     pub unified_cgroup: bool,
     /// Services that a change stopped and did not start again.
     pub stopped: Vec<String>,
-    /// Processes and modules that are known to block repartitioning.
-    pub clients: Option<Vec<Client>>,
+    /// Processes, modules and settings that are known to block repartitioning, each with what to do before MIG mode or
+    /// instances change.
+    pub clients: Option<Vec<(String, &'static str)>>,
 }
 
 /// What slurmctld says.

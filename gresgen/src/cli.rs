@@ -31,13 +31,14 @@ mod waits;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use device_map::version::VERSION;
 
 use report::Outcome;
 use session::Session;
 
 /// Partition NVIDIA GPUs with MIG and write the Slurm configuration that goes with it.
 #[derive(Debug, Parser)]
-#[command(name = "gresgen", version, arg_required_else_help = true)]
+#[command(name = "gresgen", version = VERSION, arg_required_else_help = true)]
 pub struct Cli {
     #[command(flatten)]
     global: Global,

@@ -86,7 +86,7 @@ impl Config {
             let mark = document.version.defined.into();
             return Err(ConfigError::new(&source, mark, Problem::Version(document.version.value)));
         }
-        let labels = document.mig_configs.0.into_iter().map(|(name, entries)| {
+        let labels = document.mig_configs.into_iter().map(|(name, entries)| {
             let mark = source.key_before(&name, Mark::from(entries.defined));
             if entries.value.is_empty() {
                 return Err(ConfigError::new(&source, mark, Problem::EmptyLabel(name)));

@@ -3,21 +3,16 @@
 //! It says enough to plan and render for a node elsewhere: geometry and placements, CPUs and cores, device
 //! files. Fields are added without another version; a reader ignores those it does not know.
 
-mod geometry;
-mod gpu;
-mod instance;
-
 use std::collections::BTreeMap;
 
 use device_map::MAX_RECORDS;
+use mig::Profile;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::inventory::Inventory;
-use crate::slurm::cores::{Topology, ranges};
+use crate::cores::{MAX_CPUS, Topology};
+use crate::inventory::{Gpu, Inventory};
 use crate::slurm::hostlist;
-pub use geometry::SpecDocument;
-use gpu::GpuDocument;
-pub use instance::HolderDocument;
 
 /// Version of [`Document`]: it changes when an older reader would misunderstand.
 pub const VERSION: u32 = 1;
@@ -25,31 +20,12 @@ pub const VERSION: u32 = 1;
 /// Largest inventory that is read, in bytes. One of 16 GPUs with 112 slices and 512 CPUs has 120 kB.
 pub const MAX_BYTES: u64 = 4 << 20;
 
-/// CPUs are numbered below this: Linux has at most 8192 (NR_CPUS), Slurm counts them in 16 bits
-/// (Slurm src/common/slurm_protocol_defs.h, `cpus`).
-const MAX_CPUS: u32 = 1 << 16;
-
-/// One node at one moment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Document {
-    /// [`VERSION`].
-    pub version: u32,
-    /// Slurm's name of the node.
-    pub node: String,
-    /// Boot id the facts belong to.
-    pub boot: String,
-    /// Driver version.
-    pub driver: String,
-    /// Whether GPUs of the node are missing here, because only some were asked for.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub partial: bool,
-    /// CPUs of each core, in Slurm's order of cores, as `0,64`; empty where it was not read.
-    pub cores: Vec<String>,
-    /// GPUs by NVML index.
-    pub gpus: Vec<GpuDocument>,
-    /// Slurm's index of each device of the node's map, by UUID; `status` writes it.
-    #[serde(default, skip_serializing)]
-    pub gres_index: BTreeMap<String, usize>,
+/// An inventory with its version.
+#[derive(Debug, Serialize)]
+pub struct Document<'a> {
+    version: u32,
+    #[serde(flatten)]
+    inventory: &'a Inventory,
 }
 
 /// Why a text is no inventory.
@@ -78,104 +54,110 @@ pub enum DocumentError {
     },
 }
 
-impl Document {
-    /// Reads the JSON of one inventory.
-    ///
-    /// # Errors
-    /// [`DocumentError`], which names the node when there is one.
-    pub fn read(text: &str) -> Result<Inventory, DocumentError> {
-        Ok(Self::read_indexed(text)?.0)
-    }
-
-    /// The same with Slurm's indexes of the devices, by UUID, as far as the node had a device map.
-    ///
-    /// # Errors
-    /// As [`Document::read`].
-    pub fn read_indexed(text: &str) -> Result<(Inventory, BTreeMap<String, usize>), DocumentError> {
-        #[derive(Deserialize)]
-        struct Head {
-            version: u32,
-            node: String,
-        }
-        // Another version may have another shape, so the version is looked at before anything else.
-        let Head { version, node } = serde_json::from_str(text)?;
-        if version != VERSION {
-            return Err(DocumentError::Version { node: shown(&node), version });
-        }
-        let mut document = serde_json::from_str::<Document>(text)?;
-        let indexes = std::mem::take(&mut document.gres_index);
-        check_indexes(&indexes).map_err(|what| DocumentError::Value { node: shown(&node), what })?;
-        Ok((Inventory::try_from(document)?, indexes))
+impl<'a> From<&'a Inventory> for Document<'a> {
+    fn from(inventory: &'a Inventory) -> Self {
+        Document { version: VERSION, inventory }
     }
 }
 
-impl From<&Inventory> for Document {
-    fn from(inventory: &Inventory) -> Self {
-        let mut cores: BTreeMap<u32, std::collections::BTreeSet<u32>> = BTreeMap::new();
-        for (cpu, core) in inventory.topology.iter() {
-            cores.entry(core).or_default().insert(cpu);
-        }
-        Document {
-            version: VERSION,
-            node: inventory.node.clone(),
-            boot: inventory.boot.clone(),
-            driver: inventory.driver.clone(),
-            partial: false,
-            cores: cores.values().map(ranges).collect(),
-            gpus: inventory.gpus.iter().map(GpuDocument::from).collect(),
-            gres_index: BTreeMap::new(),
-        }
-    }
+/// Reads the JSON of one inventory.
+///
+/// # Errors
+/// [`DocumentError`], which names the node when there is one.
+pub fn read(text: &str) -> Result<Inventory, DocumentError> {
+    Ok(read_indexed(text)?.0)
 }
 
-impl TryFrom<Document> for Inventory {
-    type Error = DocumentError;
-
-    fn try_from(document: Document) -> Result<Self, DocumentError> {
-        let Document { node, boot, driver, cores, gpus, partial, .. } = document;
-        let fail = |what: String| DocumentError::Value { node: shown(&node), what };
-        if !hostlist::is_name(&node) {
-            return Err(fail("not a node name".to_owned()));
-        }
-        for (what, value) in [("boot", &boot), ("driver", &driver)] {
-            line(what, value).map_err(fail)?;
-        }
-        if partial {
-            return Err(fail(
-                "only some of its GPUs are in this inventory; run gresgen status --json without naming GPUs"
-                    .to_owned(),
-            ));
-        }
-        let topology = topology(&cores).map_err(fail)?;
-        let gpus: Result<Vec<_>, String> = gpus
-            .into_iter()
-            .map(|gpu| gpu.read().map_err(|(uuid, what)| format!("{}: {what}", shown(&uuid))))
-            .collect();
-        let gpus = gpus.map_err(fail)?;
-        Ok(Inventory { node, boot, driver, topology, gpus })
+/// The same with Slurm's indexes of the devices, by UUID, as far as the node had a device map. `status` writes them.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_indexed(text: &str) -> Result<(Inventory, BTreeMap<String, usize>), DocumentError> {
+    #[derive(Deserialize)]
+    struct Head {
+        version: u32,
+        node: String,
     }
+    #[derive(Deserialize)]
+    struct Indexes {
+        #[serde(default)]
+        gres_index: BTreeMap<String, usize>,
+    }
+    // Another version may have another shape, so the version is looked at before anything else.
+    let Head { version, node } = serde_json::from_str(text)?;
+    let node = shown(&node);
+    if version != VERSION {
+        return Err(DocumentError::Version { node, version });
+    }
+    let inventory = serde_json::from_str::<Inventory>(text).map_err(|error| match misspelt(text) {
+        Some(what) => DocumentError::Value { node: node.clone(), what },
+        None => error.into(),
+    })?;
+    let Indexes { gres_index } = serde_json::from_str(text)?;
+    let checked = check_indexes(&gres_index).and_then(|()| check(&inventory));
+    checked.map_err(|what| DocumentError::Value { node, what })?;
+    Ok((inventory, gres_index))
 }
 
-/// Every CPU once, and below [`MAX_CPUS`]: a range is a few bytes here and would be gigabytes in memory.
-fn topology(cores: &[String]) -> Result<Topology, String> {
-    let mut pairs = BTreeMap::new();
-    for (core, cpus) in (0..).zip(cores) {
-        for range in cpus.split(',') {
-            let (low, high) = range.split_once('-').unwrap_or((range, range));
-            let bounds = low.parse::<u32>().ok().zip(high.parse::<u32>().ok());
-            let (low, high) =
-                bounds.ok_or_else(|| format!("cores: {:?} is no list of CPUs such as 0,64", shown(cpus)))?;
-            if high >= MAX_CPUS || high < low {
-                return Err(format!("cores: {range}: CPUs are ranges upwards below {MAX_CPUS}"));
-            }
-            for cpu in low..=high {
-                if pairs.insert(cpu, core).is_some() {
-                    return Err(format!("cores: CPU {cpu} stands twice"));
-                }
-            }
+/// Of JSON that is no inventory: what is no profile or no list of CPUs, with its GPU. A line and a column would be all
+/// that the parser says of it, and an inventory is often one line.
+fn misspelt(text: &str) -> Option<String> {
+    let document: Value = serde_json::from_str(text).ok()?;
+    let list = |value: &Value, key| value.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    if let Ok(cores) = Vec::<String>::deserialize(&document["cores"])
+        && let Err(what) = Topology::try_from(cores)
+    {
+        return Some(what);
+    }
+    list(&document, "gpus").iter().find_map(|gpu| {
+        let profiles = list(&gpu["geometry"], "profiles");
+        let mut names: Vec<Value> = profiles.iter().map(|profile| profile["name"].clone()).collect();
+        for instance in list(gpu, "instances") {
+            names.push(instance["profile"].clone());
+            names.extend(list(&instance, "compute").iter().map(|compute| compute["profile"].clone()));
+        }
+        let error = names.iter().filter_map(Value::as_str).find_map(|name| name.parse::<Profile>().err())?;
+        Some(format!("{}: {error}", shown(gpu["uuid"].as_str().unwrap_or_default())))
+    })
+}
+
+/// What the types of the values do not say: names that go into files and onto terminals are harmless, and what
+/// refers to something else finds it.
+fn check(inventory: &Inventory) -> Result<(), String> {
+    let Inventory { node, boot, driver, partial, gpus, .. } = inventory;
+    if !hostlist::is_name(node) {
+        return Err("not a node name".to_owned());
+    }
+    line("boot", boot)?;
+    line("driver", driver)?;
+    if *partial {
+        return Err(
+            "only some of its GPUs are in this inventory; run gresgen status --json without naming GPUs"
+                .to_owned(),
+        );
+    }
+    gpus.iter().try_for_each(|gpu| check_gpu(gpu).map_err(|what| format!("{}: {what}", shown(&gpu.uuid))))
+}
+
+fn check_gpu(gpu: &Gpu) -> Result<(), String> {
+    uuid("GPU-", &gpu.uuid)?;
+    line("PCI address", &gpu.pci)?;
+    line("model", &gpu.model)?;
+    if let Some(cpu) = gpu.cpus.iter().find(|&&cpu| cpu >= MAX_CPUS) {
+        return Err(format!("cpus: {cpu} is not below {MAX_CPUS}"));
+    }
+    let mut files = vec![&gpu.file];
+    for instance in &gpu.instances {
+        let profile = instance.placement.profile;
+        if !gpu.geometry.specs.iter().any(|spec| spec.profile == profile) {
+            return Err(format!("instance {}: no profile {profile} in its geometry", instance.gi));
+        }
+        for compute in &instance.compute {
+            uuid("MIG-", &compute.uuid)?;
+            files.extend(&compute.files);
         }
     }
-    Ok(Topology::of_cores(pairs))
+    files.iter().try_for_each(|file| word("device file", &file.path.display().to_string()))
 }
 
 /// Slurm's indexes are places, of which each holds one device.
@@ -238,21 +220,6 @@ fn uuid(prefix: &str, text: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn cpus_are_counted_before_they_are_kept() {
-        let read = |cores: &[&str]| topology(&cores.iter().map(|c| (*c).to_owned()).collect::<Vec<_>>());
-        assert_eq!(read(&["0,64", "1,65-67"]).unwrap().count(), 2);
-        for (cores, what) in [
-            (&["0-4294967295"][..], "cores: 0-4294967295: CPUs are ranges upwards below 65536"),
-            (&["3-1"], "cores: 3-1: CPUs are ranges upwards below 65536"),
-            (&["0-4", "4"], "cores: CPU 4 stands twice"),
-            (&["0,0"], "cores: CPU 0 stands twice"),
-            (&["x"], "cores: \"x\" is no list of CPUs such as 0,64"),
-        ] {
-            assert_eq!(read(cores).unwrap_err(), what);
-        }
-    }
 
     #[test]
     fn an_index_belongs_to_one_device() {

@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
 use crate::apply::intent::{Before, Intent};
 use crate::atomic;
+use crate::path_error::PathError;
 use crate::read;
 use crate::root::Root;
 
@@ -78,16 +78,6 @@ pub struct Entry {
     pub before: Vec<Before>,
 }
 
-/// Why the history cannot be read or written.
-#[derive(Debug, Error)]
-#[error("{}: {source}", path.display())]
-pub struct HistoryError {
-    /// The file.
-    pub path: PathBuf,
-    /// Why.
-    pub source: io::Error,
-}
-
 /// Size in bytes at which a file makes way for a new one; one older file is kept. An entry has at most some kB: eight
 /// GPUs with seven instances each have about six.
 const LIMIT: u64 = 512 << 10;
@@ -115,10 +105,7 @@ impl Entry {
     }
 
     /// Appends it to the history, so that it survives a crash from now on, and tells the system's log. Gives its number.
-    ///
-    /// # Errors
-    /// [`HistoryError`].
-    pub fn append(mut self, root: &Root) -> Result<u64, HistoryError> {
+    pub fn append(mut self, root: &Root) -> Result<u64, PathError> {
         let path = root.path(Root::HISTORY);
         self.id = read(root)?.last().map_or(1, |last| last.id + 1);
         let write = || -> io::Result<()> {
@@ -138,7 +125,7 @@ impl Entry {
             file.sync_all()?;
             File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
         };
-        write().map_err(|source| HistoryError { path: path.clone(), source })?;
+        write().map_err(PathError::io(&path))?;
         log(root, &self);
         Ok(self.id)
     }
@@ -174,15 +161,15 @@ fn older(path: &Path) -> PathBuf {
 /// All changes that are remembered, the oldest first. A line that is no entry, as a crash leaves it, is passed over.
 ///
 /// # Errors
-/// [`HistoryError`]; a history that is not there is none.
-pub fn read(root: &Root) -> Result<Vec<Entry>, HistoryError> {
+/// [`PathError`]; a history that is not there is none.
+pub fn read(root: &Root) -> Result<Vec<Entry>, PathError> {
     let path = root.path(Root::HISTORY);
     let mut entries = Vec::new();
     for path in [older(&path), path] {
         let text = match read::bytes(&path, MOST) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(source) => return Err(HistoryError { path, source }),
+            Err(error) => return Err(PathError::io(&path)(error)),
         };
         entries
             .extend(text.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()));

@@ -93,9 +93,6 @@ pub fn node(
 }
 
 /// The configuration with which the files of many nodes are rendered, on a host that has their slurm.conf.
-///
-/// # Errors
-/// [`InitError`].
 pub fn cluster(nodes: &[Inventory], found: Option<&Found>, root: &Root) -> Result<First, InitError> {
     let found = found.ok_or(InitError::NoSlurm)?;
     let mut settings = Settings { gres_types: GresTypes(found.gres_types()), ..Settings::default() };

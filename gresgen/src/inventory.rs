@@ -1,17 +1,17 @@
 //! Facts read from a node: its GPUs, their MIG mode, geometry, instances and device files.
 //!
 //! This is the one picture everything else works from. It is read fresh by
-//! [`Driver::inventory`](crate::nvml::Driver::inventory) and never updated in place.
-
-use std::path::PathBuf;
+//! [`Driver::inventory`](crate::nvml::Driver::inventory) and never updated in place. Its JSON is public, see
+//! [`document`](crate::document): names and order of the fields are part of it.
 
 use device_map::DeviceFile;
-use mig::{Architecture, Geometry, Placed, Profile};
+use mig::{Architecture, Geometry, Placement, Profile};
+use serde::{Deserialize, Serialize};
 
-use crate::slurm::cores::Topology;
+use crate::cores::Topology;
 
 /// One node at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inventory {
     /// Slurm's name of the node.
     pub node: String,
@@ -19,14 +19,18 @@ pub struct Inventory {
     pub boot: String,
     /// Driver version, as `nvmlSystemGetDriverVersion` gives it.
     pub driver: String,
+    /// Whether GPUs of the node are missing here, because only some were asked for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
     /// CPUs and the cores Slurm counts them to; empty where it was not read.
+    #[serde(rename = "cores")]
     pub topology: Topology,
     /// GPUs by NVML index.
     pub gpus: Vec<Gpu>,
 }
 
 /// One physical GPU.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gpu {
     /// NVML index, in PCI order.
     pub index: u32,
@@ -39,6 +43,7 @@ pub struct Gpu {
     /// PCI device id, high, and vendor id, low, as NVML's `pciDeviceId`.
     pub pci_device: u32,
     /// The same of the board that carries it (`pciSubSystemId`); `None` where it is not known.
+    #[serde(default)]
     pub pci_subsystem: Option<u32>,
     /// Product name.
     pub model: String,
@@ -47,6 +52,7 @@ pub struct Gpu {
     /// Architecture; `None` for one older than Ampere or unknown to this program.
     pub architecture: Option<Architecture>,
     /// MIG mode.
+    #[serde(default)]
     pub mode: Mode,
     /// Whether this is a vGPU guest, where MIG belongs to the hypervisor.
     pub guest: bool,
@@ -59,13 +65,16 @@ pub struct Gpu {
     /// GPU instances, by id.
     pub instances: Vec<Instance>,
     /// Who uses the GPU as a whole, not through one of its instances.
+    #[serde(default)]
     pub holders: Vec<Holder>,
 }
 
 /// MIG mode of a GPU.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
 pub enum Mode {
-    /// The GPU has no MIG.
+    /// The GPU has no MIG; `null` in JSON.
+    #[default]
     Unsupported,
     /// What it is, and what it will be after a GPU reset or reboot.
     Known {
@@ -89,12 +98,13 @@ impl Mode {
 }
 
 /// A GPU instance.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instance {
     /// GPU instance id, the driver's own.
     pub gi: u32,
     /// Profile and place.
-    pub placed: Placed,
+    #[serde(flatten)]
+    pub placement: Placement,
     /// Its compute instances, by id. None at all makes it an orphan: nothing can run on it.
     pub compute: Vec<Compute>,
     /// Who uses it. Empty until [`crate::holders`] has looked.
@@ -102,7 +112,7 @@ pub struct Instance {
 }
 
 /// A compute instance, which is what CUDA and Slurm call a MIG device.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Compute {
     /// Compute instance id, the driver's own.
     pub ci: u32,
@@ -117,7 +127,8 @@ pub struct Compute {
 }
 
 /// Somebody who uses a GPU or an instance.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "kind")]
 pub enum Holder {
     /// A process NVML reports, or one that has a device node open.
     Process {
@@ -157,17 +168,5 @@ impl Inventory {
     /// Whole GPUs a job can use: MIG is off or absent.
     pub fn whole_gpus(&self) -> impl Iterator<Item = &Gpu> {
         self.gpus.iter().filter(|gpu| !gpu.mode.is_on())
-    }
-}
-
-impl Gpu {
-    /// Profile of an instance of this GPU.
-    pub fn profile(&self, instance: &Instance) -> Profile {
-        self.geometry.spec(instance.placed).profile
-    }
-
-    /// The path of its device node.
-    pub fn path(&self) -> &PathBuf {
-        &self.file.path
     }
 }

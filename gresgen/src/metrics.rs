@@ -70,8 +70,7 @@ fn busy(text: &mut Exposition, facts: &Facts, occupancy: &Occupancy, who: Who) {
         busy.add(&labels, u64::from(occupancy.is_busy(index)));
     }
     let mut counts: BTreeMap<&str, u64> = facts.types().map(|(name, _)| (name, 0)).collect();
-    for (index, record) in facts.records().filter(|(index, _)| occupancy.is_busy(*index)) {
-        let _ = index;
+    for (_, record) in facts.records().filter(|(index, _)| occupancy.is_busy(*index)) {
         *counts.entry(&record.gres_type).or_default() += 1;
     }
     let mut by_type = text.gauge("gresgen_devices_busy", "Devices by GRES type that a job has, or may have.");

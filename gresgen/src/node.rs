@@ -10,6 +10,7 @@
 //! one picture of the world, and nothing is carried out on an old one: between the look and the last step the
 //! [`fence`] keeps Slurm from giving away what goes.
 
+mod around;
 pub mod boot;
 mod carry_out;
 pub mod chosen;
@@ -99,7 +100,7 @@ impl Node<'_> {
     pub fn read(&self, options: &Options<'_>) -> Result<Picture, DriverError> {
         let (mut inventory, absent) = self.inventory(options)?;
         let seen = self.site.look();
-        self.annotate(&mut inventory, &seen.given);
+        self.look_ahead(&mut inventory, &seen.given, options);
         Ok(Picture { inventory, absent, seen })
     }
 
@@ -120,6 +121,14 @@ impl Node<'_> {
     /// Whether files of the site are taken over: because of what was asked, or because the configuration says so.
     fn adopts(&self, options: &Options<'_>) -> bool {
         options.adopt || self.settings.adopt
+    }
+
+    /// Adds who will hold a GPU or an instance when the first step is made: services that are stopped for it do not.
+    fn look_ahead(&self, inventory: &mut Inventory, given: &Occupied, options: &Options<'_>) {
+        self.annotate(inventory, given);
+        if let Some(hooks) = options.hooks {
+            hooks.spare(inventory, self.root);
+        }
     }
 
     fn annotate(&self, inventory: &mut Inventory, given: &Occupied) {

@@ -26,14 +26,15 @@ use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::{Device, Nvml};
 use thiserror::Error;
 
-use crate::devices::{Capabilities, DeviceError};
+use crate::devices::Capabilities;
+use crate::path_error::PathError;
 use crate::root::Root;
 
 use answer::Fault;
 pub use code::Code;
 pub use execute::Activation;
 use facts::ComputeProfile;
-pub use raw::{ExportError, export};
+pub use raw::export;
 use raw::{GpuInstance, Handle};
 
 /// Name the dynamic loader finds on every node with an NVIDIA driver.
@@ -94,7 +95,7 @@ pub enum DriverError {
     },
     /// Device files of an instance cannot be determined.
     #[error(transparent)]
-    Devices(#[from] DeviceError),
+    Devices(#[from] PathError),
 }
 
 impl DriverError {

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use figures::{Figure, Figures, Span};
 
+use crate::slurm::SlurmError;
 use crate::slurm::billing;
-use crate::slurm::control::{Control, ControlError, NodeView, Waiting};
+use crate::slurm::control::{Control, NodeView, Waiting};
 use crate::slurm::names::Names;
 
 /// One type.
@@ -47,8 +48,8 @@ impl Answers {
     /// Asks slurmctld, once for each.
     ///
     /// # Errors
-    /// [`ControlError`].
-    pub fn ask(control: Control) -> Result<Self, ControlError> {
+    /// [`SlurmError`].
+    pub fn ask(control: Control) -> Result<Self, SlurmError> {
         Ok(Answers {
             nodes: control.nodes_in_use()?,
             waiting: control.waiting()?,

@@ -6,7 +6,7 @@ pub mod attributes;
 pub mod billing;
 pub mod conf;
 pub mod control;
-pub mod cores;
+mod error;
 pub mod gres;
 pub mod gres_line;
 pub mod hardware;
@@ -23,7 +23,8 @@ pub mod settings;
 pub mod shortfall;
 pub mod transition;
 
-pub use gres::{GresError, GresTable, Previous};
+pub use error::{GresError, SlurmError};
+pub use gres::{GresTable, Previous};
 pub use names::{Names, TypeName, type_hash};
 pub use release::Release;
 pub use settings::Settings;

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::render::Context;
 use crate::slurm::settings::submit::Submit;
-use crate::slurm::{Names, Settings, billing, hostlist, names::NameError};
+use crate::slurm::{GresError, Names, Settings, billing, hostlist};
 
 /// Version of [`Offer`]: it changes when a template written for an older one would render something else.
 pub const SCHEMA: u32 = 1;
@@ -72,7 +72,7 @@ pub struct Kind {
 pub enum OfferError {
     /// A name that the settings make and Slurm cannot hold.
     #[error(transparent)]
-    Name(#[from] NameError),
+    Name(#[from] GresError),
     /// The settings speak of a type that no node has.
     #[error("slurm.submit.{key} {name:?}: no node has this GRES type; there is {known}")]
     UnknownType {
@@ -92,7 +92,7 @@ pub enum OfferError {
         /// Where it stands.
         key: &'static str,
         /// What is wrong.
-        error: NameError,
+        error: GresError,
     },
     /// No node has a GPU.
     #[error("no node has a GPU to offer; give the inventories of those that have, with --inventory")]

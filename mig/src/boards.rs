@@ -10,10 +10,12 @@ mod rows;
 
 pub use list::BOARDS;
 
-use crate::geometry::{ComputeSpec, Engines, Geometry, Spec};
+use crate::geometry::{ComputeSpec, Geometry, Spec};
 
 /// GPU architecture, in order of age. From Hopper on MIG mode switches without a GPU reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
 pub enum Architecture {
     /// A100, A30, A800: a mode change needs a GPU reset and survives a reboot.
     Ampere,
@@ -117,7 +119,7 @@ impl Row {
     /// # Panics
     /// Never for the rows of this file: a test reads every name.
     fn spec(&self) -> Spec {
-        let [copy, decoder, encoder, jpeg, ofa] = self.engines;
+        let [copy_engines, decoders, encoders, jpeg_decoders, optical_flow] = self.engines;
         Spec {
             profile: self.name.parse().expect("names in the table are profile names"),
             id: self.id,
@@ -126,7 +128,11 @@ impl Row {
             max: self.max,
             sms: self.sms,
             memory_mib: self.memory_mib,
-            engines: Engines { copy, decoder, encoder, jpeg, ofa },
+            copy_engines,
+            decoders,
+            encoders,
+            jpeg_decoders,
+            optical_flow,
             compute: self
                 .compute
                 .iter()
@@ -139,7 +145,7 @@ impl Row {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::geometry::Placed;
+    use crate::geometry::Placement;
 
     fn rows() -> impl Iterator<Item = (&'static Board, &'static Row)> {
         BOARDS.iter().flat_map(|b| b.rows.iter().map(move |r| (b, r)))
@@ -174,10 +180,9 @@ mod tests {
     fn the_maximum_is_the_largest_set_of_disjoint_placements() {
         for board in BOARDS {
             let geometry = board.geometry();
-            for (index, spec) in geometry.specs.iter().enumerate() {
-                let mut chosen: Vec<Placed> = Vec::new();
-                for &start in &spec.starts {
-                    let next = Placed { spec: u8::try_from(index).unwrap(), start };
+            for spec in &geometry.specs {
+                let mut chosen: Vec<Placement> = Vec::new();
+                for next in spec.placements() {
                     if chosen.iter().all(|&c| !geometry.conflict(c, next)) {
                         chosen.push(next);
                     }
@@ -270,7 +275,7 @@ mod tests {
     }
 
     fn maximal(geometry: &Geometry) -> usize {
-        let all: Vec<Placed> = geometry.placements().collect();
+        let all: Vec<Placement> = geometry.placements().collect();
         let legal_sets = (0u32..1 << all.len())
             .map(|mask| (0..all.len()).filter(|i| mask >> i & 1 == 1).map(|i| all[i]).collect::<Vec<_>>())
             .filter(|set| geometry.legal(set));

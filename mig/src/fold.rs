@@ -6,7 +6,7 @@
 //! exactly the rest are dropped.
 
 use crate::counts_map::{CountsMap, CountsSet};
-use crate::geometry::{Geometry, Placed};
+use crate::geometry::Placement;
 use crate::goal::{Demand, Goal, GpuState, Want};
 use crate::options::{Scale, Table};
 use crate::profile::Profile;
@@ -61,7 +61,8 @@ impl Problem {
     pub(crate) fn new(gpus: &[GpuState<'_>], goal: &Goal, purpose: Purpose) -> Result<Self, Box<Infeasible>> {
         let members: Vec<&GpuState<'_>> = goal.gpus.iter().map(|&g| &gpus[g]).collect();
         let (demand, fixed) = wanted(&members, &goal.want);
-        if let Some(&gpu) = goal.gpus.iter().find(|&&g| !places_exist(gpus[g].geometry, fixed)) {
+        // Of an empty GPU: an instance in use may have a place of its own that the driver no longer lists.
+        if let Some(&gpu) = goal.gpus.iter().find(|&&g| !gpus[g].geometry.legal(fixed)) {
             return Err(Infeasible::plain(goal, Reason::Places { gpu }));
         }
         let unknown: Vec<Profile> = demand.keys().copied().filter(|&p| !offered(&members, p)).collect();
@@ -76,7 +77,12 @@ impl Problem {
             .ok_or_else(|| Infeasible::plain(goal, Reason::TooManyProfiles))
     }
 
-    fn build(members: &[&GpuState<'_>], demand: &Demand, fixed: &[Placed], purpose: Purpose) -> Option<Self> {
+    fn build(
+        members: &[&GpuState<'_>],
+        demand: &Demand,
+        fixed: &[Placement],
+        purpose: Purpose,
+    ) -> Option<Self> {
         let scale = Scale::new(members, demand, purpose == Purpose::Solve)?;
         let mut sorted: Vec<(usize, Key<'_>)> = members.iter().map(|g| Key::of(g)).enumerate().collect();
         // Stable: equal GPUs keep the order of the goal.
@@ -84,17 +90,10 @@ impl Problem {
         let mut tables = Vec::new();
         let mut order: Vec<Member> = Vec::new();
         for (i, (gpu, key)) in sorted.iter().enumerate() {
-            // A table speaks of profiles by index, so the GPUs that share it list them in one order.
-            let alike = (0..i).rev().take_while(|&j| sorted[j].1 == *key);
-            let same = |&j: &usize| members[sorted[j].0].geometry.same_order(members[*gpu].geometry);
-            let table = match alike.map(|j| (j, order[j].table)).find(|(j, _)| same(j)) {
-                Some((_, table)) => table,
-                None => {
-                    tables.push(Table::new(members[*gpu], fixed, &scale)?);
-                    tables.len() - 1
-                }
-            };
-            order.push(Member { gpu: *gpu, table });
+            if i == 0 || sorted[i - 1].1 != *key {
+                tables.push(Table::new(members[*gpu], fixed, &scale)?);
+            }
+            order.push(Member { gpu: *gpu, table: tables.len() - 1 });
         }
         Some(Problem { scale, tables, order })
     }
@@ -103,7 +102,7 @@ impl Problem {
     ///
     /// Both halves of the GPUs are folded by themselves and then joined, which spares the stages in the
     /// middle with the most states.
-    pub(crate) fn solve(&self) -> Option<Vec<Vec<Placed>>> {
+    pub(crate) fn solve(&self) -> Option<Vec<Vec<Placement>>> {
         let (left, right) = self.halves();
         let tables = |half: &[Member]| half.iter().map(|m| m.table).collect::<Vec<_>>();
         let first = self.stages(&left, &right)?;
@@ -250,16 +249,15 @@ impl Problem {
 }
 
 /// The counts a goal wants in all, and the places it fixes on each GPU.
-pub(crate) fn wanted<'a>(members: &[&GpuState<'_>], want: &'a Want) -> (Demand, &'a [Placed]) {
+pub(crate) fn wanted<'a>(members: &[&GpuState<'_>], want: &'a Want) -> (Demand, &'a [Placement]) {
     let (mut demand, fixed) = match want {
         Want::Exactly(demand) => (demand.clone(), &[][..]),
         Want::Including { places, demand } => (demand.clone(), &places[..]),
         Want::At(places) => {
             let mut demand = Demand::new();
-            for gpu in members.iter().filter(|g| places_exist(g.geometry, places)) {
-                for (profile, count) in room::counts(gpu.geometry, places) {
-                    *demand.entry(profile).or_default() += count;
-                }
+            let on = members.iter().filter(|g| g.geometry.legal(places)).count();
+            for (profile, count) in room::counts(places) {
+                demand.insert(profile, count.saturating_mul(u32::try_from(on).unwrap_or(u32::MAX)));
             }
             (demand, &places[..])
         }
@@ -268,35 +266,25 @@ pub(crate) fn wanted<'a>(members: &[&GpuState<'_>], want: &'a Want) -> (Demand, 
     (demand, fixed)
 }
 
-/// Whether these can stand together on an empty GPU. What an instance in use may have of its own, a place
-/// the driver no longer lists, is not judged here.
-fn places_exist(geometry: &Geometry, places: &[Placed]) -> bool {
-    places.iter().all(|p| usize::from(p.spec) < geometry.specs.len()) && geometry.legal(places)
-}
-
 fn offered(members: &[&GpuState<'_>], profile: Profile) -> bool {
-    members.iter().any(|g| g.geometry.specs.iter().any(|s| s.profile == profile))
+    members.iter().any(|g| g.geometry.spec(profile).is_some())
 }
 
-/// All that planning looks at in a GPU: GPUs with equal keys are interchangeable. Profiles stand by name, since
-/// their order is a driver's own.
+/// All that planning looks at in a GPU: GPUs with equal keys are interchangeable.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Key<'a> {
     shape: Vec<(Profile, u8, &'a [u8], u8)>,
-    busy: Vec<(Profile, u8)>,
-    idle: Vec<(Profile, u8)>,
+    busy: Vec<Placement>,
+    idle: Vec<Placement>,
 }
 
 impl<'a> Key<'a> {
     fn of(gpu: &'a GpuState<'_>) -> Self {
         let specs = &gpu.geometry.specs;
-        let named = |placed: &[Placed]| {
-            sorted(placed.iter().map(|&p| (gpu.geometry.spec(p).profile, p.start)).collect())
-        };
         Key {
             shape: sorted(specs.iter().map(|s| (s.profile, s.size, &s.starts[..], s.max)).collect()),
-            busy: named(&gpu.busy),
-            idle: named(&gpu.idle),
+            busy: sorted(gpu.busy.clone()),
+            idle: sorted(gpu.idle.clone()),
         }
     }
 }

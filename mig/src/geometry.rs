@@ -5,25 +5,30 @@
 //! their spans overlap, and by two rules on media engines: `+me` exists once per GPU, and `+me.all` leaves
 //! room for nothing but `-me` (nvml.h on `NVML_GPU_INSTANCE_PROFILE_1_SLICE_ALL_ME`).
 
+use std::fmt;
 use std::ops::Range;
 
 use crate::profile::{Attribute, Profile};
 
 /// Everything one GPU model, or one live GPU, can be cut into.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Geometry {
     /// Placement units of the whole GPU.
     pub units: u8,
     /// Compute slices of the whole GPU.
     pub slices: u8,
     /// GPU instance profiles, in the order NVML enumerates them.
+    #[cfg_attr(feature = "serde", serde(rename = "profiles"))]
     pub specs: Vec<Spec>,
 }
 
 /// One GPU instance profile of a GPU.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Spec {
     /// Its name.
+    #[cfg_attr(feature = "serde", serde(rename = "name"))]
     pub profile: Profile,
     /// NVML's profile id. It is per device: the same name has other ids on other GPUs.
     pub id: u32,
@@ -37,29 +42,23 @@ pub struct Spec {
     pub sms: Option<u32>,
     /// Memory, in MiB; `None` when unknown.
     pub memory_mib: Option<u64>,
-    /// Engines that come with the instance.
-    pub engines: Engines,
+    /// Copy engines; `None` when unknown, as of the engines below.
+    pub copy_engines: Option<u8>,
+    /// Video decoders (NVDEC).
+    pub decoders: Option<u8>,
+    /// Video encoders (NVENC).
+    pub encoders: Option<u8>,
+    /// JPEG decoders.
+    pub jpeg_decoders: Option<u8>,
+    /// Optical flow accelerators.
+    pub optical_flow: Option<u8>,
     /// Compute instance profiles it can be divided into.
     pub compute: Vec<ComputeSpec>,
 }
 
-/// Engine counts of a GPU instance; `None` when unknown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Engines {
-    /// Copy engines.
-    pub copy: Option<u8>,
-    /// Video decoders (NVDEC).
-    pub decoder: Option<u8>,
-    /// Video encoders (NVENC).
-    pub encoder: Option<u8>,
-    /// JPEG decoders.
-    pub jpeg: Option<u8>,
-    /// Optical flow accelerators.
-    pub ofa: Option<u8>,
-}
-
 /// One compute instance profile of a GPU instance profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ComputeSpec {
     /// NVML's compute instance profile id.
     pub id: u32,
@@ -71,17 +70,30 @@ pub struct ComputeSpec {
     pub sms: Option<u32>,
 }
 
-/// A GPU instance at a place: the identity of a slice. GPU instance ids are the driver's own and are
-/// never derived from this (mirrored boards number the same places differently).
+/// A GPU instance profile at a place: what a GPU instance is known by, on one GPU, from one read to the next. GPU
+/// instance ids are the driver's own and are never derived from this (mirrored boards number the same places
+/// differently), and the order in which it lists profiles is its own, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Placed {
-    /// Index into [`Geometry::specs`].
-    pub spec: u8,
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Placement {
+    /// Its profile, never a part of one.
+    pub profile: Profile,
     /// First placement unit.
     pub start: u8,
 }
 
+impl fmt::Display for Placement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}", self.profile, self.start)
+    }
+}
+
 impl Spec {
+    /// Its legal placements, ascending.
+    pub fn placements(&self) -> impl Iterator<Item = Placement> + '_ {
+        self.starts.iter().map(|&start| Placement { profile: self.profile, start })
+    }
+
     /// The name of one of its compute instance profiles: the GPU instance's own where it fills that, which takes all the
     /// slices and no fewer SMs than any other profile of as many slices.
     pub fn compute_name(&self, compute: &ComputeSpec) -> Profile {
@@ -96,55 +108,42 @@ impl Spec {
 }
 
 impl Geometry {
-    /// The spec of a placed instance.
-    ///
-    /// # Panics
-    /// When `placed` belongs to another geometry.
-    pub fn spec(&self, placed: Placed) -> &Spec {
-        &self.specs[usize::from(placed.spec)]
-    }
-
-    /// Index of the GPU instance profile, ignoring a compute instance part.
-    pub fn find(&self, profile: Profile) -> Option<u8> {
+    /// The GPU instance profile of that name, or that the compute instance of that name is in.
+    pub fn spec(&self, profile: Profile) -> Option<&Spec> {
         let wanted = profile.gpu_instance();
-        self.specs.iter().position(|s| s.profile == wanted).and_then(|i| u8::try_from(i).ok())
+        self.specs.iter().find(|s| s.profile == wanted)
     }
 
-    /// Whether [`Placed::spec`] means the same in both.
-    pub(crate) fn same_order(&self, other: &Geometry) -> bool {
-        self.specs.iter().map(|s| s.profile).eq(other.specs.iter().map(|s| s.profile))
+    /// The placement units an instance occupies: all from its start on for a profile that is none of this GPU's.
+    pub fn span(&self, placement: Placement) -> Range<u8> {
+        let size = self.spec(placement.profile).map_or(u8::MAX, |spec| spec.size);
+        placement.start..placement.start.saturating_add(size)
     }
 
-    /// The placement units an instance occupies.
-    pub fn span(&self, placed: Placed) -> Range<u8> {
-        placed.start..placed.start + self.spec(placed).size
-    }
-
-    /// Every legal placement, by spec and start.
-    pub fn placements(&self) -> impl Iterator<Item = Placed> + '_ {
-        self.specs
-            .iter()
-            .zip(0u8..)
-            .flat_map(|(spec, index)| spec.starts.iter().map(move |&start| Placed { spec: index, start }))
+    /// Every legal placement.
+    pub fn placements(&self) -> impl Iterator<Item = Placement> + '_ {
+        self.specs.iter().flat_map(Spec::placements)
     }
 
     /// Whether two instances cannot exist side by side.
-    pub fn conflict(&self, a: Placed, b: Placed) -> bool {
+    pub fn conflict(&self, a: Placement, b: Placement) -> bool {
         let (left, right) = (self.span(a), self.span(b));
         let overlap = left.start < right.end && right.start < left.end;
-        overlap || excludes(self.spec(a).profile.attribute(), self.spec(b).profile.attribute())
+        overlap || excludes(a.profile.attribute(), b.profile.attribute())
     }
 
     /// Whether these instances can exist together: known places, no conflict, no profile beyond its maximum.
-    pub fn legal(&self, placed: &[Placed]) -> bool {
-        let known = placed
-            .iter()
-            .all(|p| self.specs.get(usize::from(p.spec)).is_some_and(|s| s.starts.contains(&p.start)));
-        known
-            && placed.iter().enumerate().all(|(i, &a)| placed[..i].iter().all(|&b| !self.conflict(a, b)))
-            && self.specs.iter().zip(0u8..).all(|(spec, index)| {
-                placed.iter().filter(|p| p.spec == index).count() <= usize::from(spec.max)
-            })
+    pub fn legal(&self, placements: &[Placement]) -> bool {
+        let is_known = |p: &Placement| {
+            self.spec(p.profile).is_some_and(|s| s.profile == p.profile && s.starts.contains(&p.start))
+        };
+        let fits = |spec: &Spec| {
+            placements.iter().filter(|p| p.profile == spec.profile).count() <= usize::from(spec.max)
+        };
+        let mut pairs = placements.iter().enumerate();
+        placements.iter().all(is_known)
+            && self.specs.iter().all(fits)
+            && pairs.all(|(i, &a)| placements[..i].iter().all(|&b| !self.conflict(a, b)))
     }
 }
 

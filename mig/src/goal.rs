@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::geometry::{Geometry, Placed};
+use crate::geometry::{Geometry, Placement};
 use crate::profile::Profile;
 
 /// How many instances of each GPU instance profile.
@@ -14,15 +14,15 @@ pub struct GpuState<'a> {
     /// What it can be cut into.
     pub geometry: &'a Geometry,
     /// Instances in use: they stay where they are.
-    pub busy: Vec<Placed>,
+    pub busy: Vec<Placement>,
     /// Instances nobody uses.
-    pub idle: Vec<Placed>,
+    pub idle: Vec<Placement>,
 }
 
 impl GpuState<'_> {
     /// Every instance, in use or not, sorted.
-    pub fn placed(&self) -> Vec<Placed> {
-        let mut all: Vec<Placed> = self.busy.iter().chain(&self.idle).copied().collect();
+    pub fn placed(&self) -> Vec<Placement> {
+        let mut all: Vec<Placement> = self.busy.iter().chain(&self.idle).copied().collect();
         all.sort_unstable();
         all
     }
@@ -43,11 +43,11 @@ pub enum Want {
     /// These counts, anywhere on the goal's GPUs. A GPU that lacks a profile provides none of it.
     Exactly(Demand),
     /// These instances at these places, on each of the goal's GPUs.
-    At(Vec<Placed>),
+    At(Vec<Placement>),
     /// These counts over all of the goal's GPUs, among them these instances on each GPU.
     Including {
         /// Instances at fixed places, part of the demand.
-        places: Vec<Placed>,
+        places: Vec<Placement>,
         /// All instances wanted, those at fixed places included.
         demand: Demand,
     },

@@ -25,7 +25,7 @@ pub mod room;
 pub mod shortage;
 
 pub use boards::{Architecture, BOARDS, Board, Certainty};
-pub use geometry::{ComputeSpec, Engines, Geometry, Placed, Spec};
+pub use geometry::{ComputeSpec, Geometry, Placement, Spec};
 pub use goal::{Demand, Goal, GpuState, Want};
 pub use plan::{Cost, Plan, plan};
 pub use profile::{Attribute, Profile, ProfileError};

@@ -1,7 +1,7 @@
 //! The search for why a goal has no plan: what is in the way, and the nearest layout that fits.
 
 use crate::fold::{Problem, Purpose, wanted};
-use crate::geometry::Placed;
+use crate::geometry::Placement;
 use crate::goal::{Demand, Goal, GpuState, Want};
 use crate::profile::{Attribute, Profile};
 use crate::room;
@@ -40,7 +40,7 @@ fn unwanted(members: &[&GpuState<'_>], want: &Want) -> bool {
 /// releasing all does.
 fn blockers(gpus: &[GpuState<'_>], goal: &Goal) -> Option<Vec<Blocker>> {
     let mut gpus = gpus.to_vec();
-    let mut busy: Vec<(usize, Placed)> = Vec::new();
+    let mut busy: Vec<(usize, Placement)> = Vec::new();
     for &gpu in &goal.gpus {
         let mut released = std::mem::take(&mut gpus[gpu].busy);
         released.sort_unstable();
@@ -57,7 +57,7 @@ fn blockers(gpus: &[GpuState<'_>], goal: &Goal) -> Option<Vec<Blocker>> {
 
 /// Puts instances back into use as far as the goal stays possible, in order; the others are blockers.
 /// Few of many are, so a whole run is tried before its halves.
-fn hold(gpus: &mut [GpuState<'_>], goal: &Goal, run: &[(usize, Placed)], found: &mut Vec<Blocker>) {
+fn hold(gpus: &mut [GpuState<'_>], goal: &Goal, run: &[(usize, Placement)], found: &mut Vec<Blocker>) {
     for &(gpu, placed) in run {
         gpus[gpu].busy.push(placed);
         gpus[gpu].idle.retain(|&p| p != placed);
@@ -71,10 +71,7 @@ fn hold(gpus: &mut [GpuState<'_>], goal: &Goal, run: &[(usize, Placed)], found: 
     }
     match run {
         [] => {}
-        &[(gpu, placed)] => {
-            let profile = gpus[gpu].geometry.spec(placed).profile;
-            found.push(Blocker { gpu, placed, profile });
-        }
+        &[(gpu, placement)] => found.push(Blocker { gpu, placement }),
         _ => {
             let (first, second) = run.split_at(run.len() / 2);
             hold(gpus, goal, first, found);
@@ -93,16 +90,16 @@ fn nearest(gpus: &[GpuState<'_>], goal: &Goal) -> Demand {
     let members: Vec<&GpuState<'_>> = goal.gpus.iter().map(|&g| &gpus[g]).collect();
     let (mut demand, fixed) = wanted(&members, &goal.want);
     let clashes =
-        |p: &Placed| members.iter().any(|g| g.busy.iter().any(|b| b != p && g.geometry.conflict(*b, *p)));
-    let (given_up, places): (Vec<Placed>, Vec<Placed>) = fixed.iter().partition(|p| clashes(p));
+        |p: &Placement| members.iter().any(|g| g.busy.iter().any(|b| b != p && g.geometry.conflict(*b, *p)));
+    let (given_up, places): (Vec<Placement>, Vec<Placement>) = fixed.iter().partition(|p| clashes(p));
     // Instances that cannot stand where they were wanted are given up.
     let mut floor = Demand::new();
     for gpu in &members {
-        let mut stay: Vec<Placed> = gpu.busy.iter().chain(&places).copied().collect();
+        let mut stay: Vec<Placement> = gpu.busy.iter().chain(&places).copied().collect();
         stay.sort_unstable();
         stay.dedup();
-        add(&mut floor, room::counts(gpu.geometry, &stay));
-        demand = minus(&demand, &room::counts(gpu.geometry, &given_up));
+        add(&mut floor, room::counts(&stay));
+        demand = minus(&demand, &room::counts(&given_up));
     }
     let mut most = demand.clone();
     for (&profile, &count) in &floor {
@@ -168,7 +165,7 @@ fn possible(gpus: &[GpuState<'_>], goal: &Goal) -> bool {
 fn busy(members: &[&GpuState<'_>]) -> Demand {
     let mut all = Demand::new();
     for gpu in members {
-        add(&mut all, room::counts(gpu.geometry, &gpu.busy));
+        add(&mut all, room::counts(&gpu.busy));
     }
     all
 }

@@ -2,7 +2,7 @@
 //! must stay.
 
 use crate::counts_map::CountsMap;
-use crate::geometry::{Placed, Spec};
+use crate::geometry::{Placement, Spec};
 use crate::goal::{Demand, GpuState};
 use crate::lanes::Lanes;
 use crate::profile::Profile;
@@ -45,11 +45,7 @@ impl Scale {
         if counts.len() < profiles.len() {
             return None;
         }
-        let smallest = |p: &Profile| {
-            gpus.iter()
-                .filter_map(|g| g.geometry.find(*p).map(|i| g.geometry.specs[usize::from(i)].size))
-                .min()
-        };
+        let smallest = |p: &Profile| gpus.iter().filter_map(|g| g.geometry.spec(*p)).map(|s| s.size).min();
         let weights: Vec<u32> = profiles.iter().map(|p| u32::from(smallest(p).unwrap_or(0))).collect();
         let costs = Lanes::new([held, wanted.iter().sum()].into_iter().chain(most.values().rev().copied()));
         if !measure_room {
@@ -97,7 +93,7 @@ pub(crate) struct Choice {
 
 /// Everything a GPU in one state can provide.
 pub(crate) struct Table {
-    places: Vec<Placed>,
+    places: Vec<Placement>,
     pub(crate) choices: Vec<Choice>,
 }
 
@@ -107,17 +103,16 @@ impl Table {
     ///
     /// `None` when the profiles wanted have more than 128 places; the eighteen profiles NVML knows have 60
     /// on a GPU of eight units.
-    pub(crate) fn new(gpu: &GpuState<'_>, fixed: &[Placed], scale: &Scale) -> Option<Self> {
-        let mut places: Vec<Placed> = gpu.geometry.placements().chain(gpu.placed()).collect();
-        places.retain(|&p| scale.lane(gpu.geometry.spec(p).profile).is_some());
-        // By name, not by index: of equal layouts the first found is taken, and a driver lists profiles in an order
-        // of its own.
-        places.sort_unstable_by_key(|&p| (gpu.geometry.spec(p).profile, p));
+    pub(crate) fn new(gpu: &GpuState<'_>, fixed: &[Placement], scale: &Scale) -> Option<Self> {
+        let mut places: Vec<Placement> = gpu.geometry.placements().chain(gpu.placed()).collect();
+        places.retain(|p| scale.lane(p.profile).is_some());
+        // Of equal layouts the first found is taken.
+        places.sort_unstable();
         places.dedup();
         if places.len() > 128 {
             return None;
         }
-        let required: Vec<Placed> = gpu.busy.iter().chain(fixed).copied().collect();
+        let required: Vec<Placement> = gpu.busy.iter().chain(fixed).copied().collect();
         let choices = if required.iter().all(|p| places.contains(p)) {
             Search::new(gpu, &places, &required, scale).run()
         } else {
@@ -127,8 +122,8 @@ impl Table {
     }
 
     /// The layout of one of the choices, sorted.
-    pub(crate) fn layout(&self, choice: usize) -> Vec<Placed> {
-        let mut layout: Vec<Placed> =
+    pub(crate) fn layout(&self, choice: usize) -> Vec<Placement> {
+        let mut layout: Vec<Placement> =
             bits(self.choices[choice].layout).map(|place| self.places[place]).collect();
         layout.sort_unstable();
         layout
@@ -168,28 +163,26 @@ struct SpecMasks {
 }
 
 impl<'a> Search<'a> {
-    fn new(gpu: &'a GpuState<'_>, places: &[Placed], required: &[Placed], scale: &'a Scale) -> Self {
+    fn new(gpu: &'a GpuState<'_>, places: &[Placement], required: &[Placement], scale: &'a Scale) -> Self {
         let geometry = gpu.geometry;
-        let mask = |test: &dyn Fn(Placed) -> bool| {
+        let mask = |test: &dyn Fn(Placement) -> bool| {
             places.iter().enumerate().filter(|(_, p)| test(**p)).fold(0u128, |mask, (i, _)| mask | 1 << i)
         };
-        let step = |&place: &Placed| {
-            let lane = scale.lane(geometry.spec(place).profile).unwrap_or_default();
+        let step = |&place: &Placement| {
+            let lane = scale.lane(place.profile).unwrap_or_default();
             Step {
                 conflicts: mask(&|p| p != place && geometry.conflict(p, place)),
                 counts: scale.counts.at(lane, 1),
                 weight: scale.weights[lane],
             }
         };
-        let spec_masks = |(spec, s): (u8, &Spec)| SpecMasks {
-            places: mask(&|p| p.spec == spec),
+        let spec_masks = |s: &Spec| SpecMasks {
+            places: mask(&|p| p.profile == s.profile),
             starts: s
-                .starts
-                .iter()
-                .map(|&start| {
-                    let place = Placed { spec, start };
-                    let end = if s.profile.is_alone() { u8::MAX } else { start + s.size };
-                    (start, end, mask(&|p| geometry.conflict(p, place)))
+                .placements()
+                .map(|place| {
+                    let end = if s.profile.is_alone() { u8::MAX } else { geometry.span(place).end };
+                    (place.start, end, mask(&|p| geometry.conflict(p, place)))
                 })
                 .collect(),
             lane: scale
@@ -209,7 +202,7 @@ impl<'a> Search<'a> {
             held,
             idle: mask(&|p| gpu.idle.contains(&p)),
             doomed: u32::try_from(doomed).unwrap_or(u32::MAX),
-            specs: (0u8..).zip(&geometry.specs).map(spec_masks).collect(),
+            specs: geometry.specs.iter().map(spec_masks).collect(),
             best: CountsMap::default(),
             choices: Vec::new(),
         }

@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 use std::ops::AddAssign;
 
 use crate::fold::{Problem, Purpose};
-use crate::geometry::Placed;
+use crate::geometry::Placement;
 use crate::goal::{Demand, Goal, GpuState};
 use crate::nearest;
 use crate::profile::Profile;
@@ -20,24 +20,24 @@ use crate::shortage::Infeasible;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// Sorted placements, one list per GPU given to [`plan()`].
-    pub layouts: Vec<Vec<Placed>>,
+    pub layouts: Vec<Vec<Placement>>,
     /// What it costs.
     pub cost: Cost,
 }
 
 impl Plan {
     /// Instances of one GPU that go: those it holds and the plan does not.
-    pub fn destroy(&self, gpus: &[GpuState<'_>], gpu: usize) -> Vec<Placed> {
+    pub fn destroy(&self, gpus: &[GpuState<'_>], gpu: usize) -> Vec<Placement> {
         difference(&gpus[gpu].placed(), &self.layouts[gpu])
     }
 
     /// Instances of one GPU that come: those of the plan it does not hold.
-    pub fn create(&self, gpus: &[GpuState<'_>], gpu: usize) -> Vec<Placed> {
+    pub fn create(&self, gpus: &[GpuState<'_>], gpu: usize) -> Vec<Placement> {
         difference(&self.layouts[gpu], &gpus[gpu].placed())
     }
 
     /// Instances of one GPU that stay as they are.
-    pub fn keep(&self, gpus: &[GpuState<'_>], gpu: usize) -> Vec<Placed> {
+    pub fn keep(&self, gpus: &[GpuState<'_>], gpu: usize) -> Vec<Placement> {
         let held = gpus[gpu].placed();
         self.layouts[gpu].iter().filter(|p| held.contains(p)).copied().collect()
     }
@@ -48,7 +48,7 @@ impl Plan {
     }
 }
 
-fn difference(from: &[Placed], without: &[Placed]) -> Vec<Placed> {
+fn difference(from: &[Placement], without: &[Placement]) -> Vec<Placement> {
     from.iter().filter(|p| !without.contains(p)).copied().collect()
 }
 
@@ -93,8 +93,8 @@ impl AddAssign for Cost {
 }
 
 /// What it costs to give one GPU this layout.
-pub fn cost(gpu: &GpuState<'_>, layout: &[Placed]) -> Cost {
-    let count = |from: &[Placed], without: &[Placed]| {
+pub fn cost(gpu: &GpuState<'_>, layout: &[Placement]) -> Cost {
+    let count = |from: &[Placement], without: &[Placement]| {
         u32::try_from(from.iter().filter(|p| !without.contains(p)).count()).unwrap_or(u32::MAX)
     };
     let held = gpu.placed();

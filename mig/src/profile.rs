@@ -141,6 +141,20 @@ impl FromStr for Profile {
     }
 }
 
+#[cfg(feature = "serde")]
+impl serde::Serialize for Profile {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for Profile {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 fn parse(text: &str) -> Option<Profile> {
     let (compute, rest) = match text.split_once("c.") {
         Some((compute, rest)) => (Some(number::<u8>(compute)?), rest),

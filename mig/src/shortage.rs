@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::geometry::Placed;
+use crate::geometry::Placement;
 use crate::goal::{Demand, Goal};
 use crate::profile::Profile;
 
@@ -62,10 +62,8 @@ pub struct Nearest {
 pub struct Blocker {
     /// Its GPU.
     pub gpu: usize,
-    /// Where it is.
-    pub placed: Placed,
-    /// Its profile.
-    pub profile: Profile,
+    /// What it is, and where.
+    pub placement: Placement,
 }
 
 impl Infeasible {
@@ -139,7 +137,7 @@ impl std::error::Error for Infeasible {}
 
 impl fmt::Display for Blocker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at {} of GPU {}", self.profile, self.placed.start, self.gpu)
+        write!(f, "{} of GPU {}", self.placement, self.gpu)
     }
 }
 

@@ -123,6 +123,7 @@ fn claim(spank: &Spank<'_>, step: &Step, map: &DeviceMap, args: &Args) {
 }
 
 fn keep(args: &Args) {
+    log::info(&format!("[mig] {}", device_map::version::PLUGIN));
     match node::keep(&args.map) {
         Ok((map, done)) => {
             log::debug(&format!("[mig] {done}"));

@@ -18,10 +18,11 @@ const EXPORTED: [&str; 7] = [
 
 /// What is taken from Slurm. All of it is in the `libslurmfull.so` of 22.05.8, 24.11.5 and 26.05.5; one name that
 /// a release lacks would keep the plugin from loading there.
-const FROM_SLURM: [&str; 11] = [
+const FROM_SLURM: [&str; 12] = [
     "slurm_api_version",
     "slurm_debug",
     "slurm_error",
+    "slurm_info",
     "slurm_spank_log",
     "spank_context",
     "spank_get_item",

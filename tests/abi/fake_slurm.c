@@ -45,6 +45,7 @@ static long number(const char *name, long otherwise)
 		va_end(arguments); \
 	}
 LOG(slurm_error, "error: ")
+LOG(slurm_info, "info: ")
 LOG(slurm_debug, "debug: ")
 LOG(slurm_spank_log, "")
 

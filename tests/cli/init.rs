@@ -113,7 +113,7 @@ fn plan_and_apply_take_what_comes_out() {
             ended(node.run(&["-q", "init", "--write", "--layout-of", layout]), 0);
             let plan = ended(node.run(&["plan"]), 0);
             let cut = layout != "current";
-            assert_eq!(plan.stdout.contains("create"), cut, "{name}, {layout}: {}", plan.stdout);
+            assert_eq!(plan.stdout.contains(" x create"), cut, "{name}, {layout}: {}", plan.stdout);
             let apply = ended(node.run(&["--json", "apply"]), 6);
             let folder = if name == "another place" { "etc/slurm-llnl" } else { "etc/slurm" };
             let line = node.read(&format!("{folder}/gresgen-node.conf"));
@@ -128,11 +128,11 @@ fn plan_and_apply_take_what_comes_out() {
             let links = node.json(&["check"]);
             let wrong: Vec<_> =
                 links.as_array().unwrap().iter().filter(|link| link["verdict"] == "fail").collect();
-            assert!(
-                wrong.iter().all(|link| link["name"] == "slurmctld"),
-                "{name}, {layout}: {wrong:#?}\n{}",
-                apply.stdout
-            );
+            // (An include of an absolute path leads out of this root.)
+            let here = |link: &serde_json::Value| {
+                ["slurmctld", "plugstack.conf"].contains(&link["name"].as_str().unwrap())
+            };
+            assert!(wrong.iter().all(|link| here(link)), "{name}, {layout}: {wrong:#?}\n{}", apply.stdout);
         }
     }
 }

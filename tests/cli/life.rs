@@ -106,7 +106,9 @@ fn on_a_terminal_each_step_takes_the_place_of_the_one_before() {
     let line: Vec<&str> = words.map(|word| word.to_str().unwrap()).collect();
     // script(1) gives the command a terminal of its own.
     let mut script = Command::new("script");
-    let run = node.finish(script.args(["-qec", &line.join(" "), "/dev/null"]).env("TERM", "xterm"));
+    let run = node.finish(
+        script.args(["-qec", &line.join(" "), "/dev/null"]).env("TERM", "xterm").env("SLURMD_NODENAME", "n1"),
+    );
     let erase = "\r\x1b[K";
     assert!(
         run.stdout.contains(&format!("{erase}[2/2] create GPU 0 1g.5gb at 5{erase}GPU 0 ")),
@@ -377,7 +379,7 @@ fn a_command_is_run_as_it_is() {
     let missing = node.run(&["run", "1g.5gb", "--", "/no/such"]);
     assert_eq!(
         (missing.code, &*missing.stderr),
-        (1, "error: /no/such: No such file or directory (os error 2)\n")
+        (127, "error: /no/such: No such file or directory (os error 2)\n")
     );
 }
 

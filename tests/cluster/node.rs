@@ -130,7 +130,8 @@ impl Node {
     fn map(&self, file: &str) -> Vec<String> {
         let path = format!("/run/gresgen/{file}");
         let text = self.lab.command(&["cat", &path]).output().unwrap().stdout;
-        text.lines().map(str::to_owned).collect()
+        // The copy says beside what is in it which plugin made it.
+        text.lines().filter(|line| !line.starts_with("plugin ")).map(str::to_owned).collect()
     }
 
     /// A reboot, up to where `gresgen apply --boot` comes: no instances, nothing below `/run`, no slurmd. slurmctld is

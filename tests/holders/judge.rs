@@ -35,9 +35,14 @@ impl Picture {
         if self.gpus != later.gpus {
             changes.push("the GPUs are not what they were".to_owned());
         }
-        let files = FILES.iter().zip(self.files.iter().zip(&later.files));
-        changes.extend(files.filter(|(_, (a, b))| a != b).map(|(path, _)| format!("{path} was changed")));
+        changes.extend(self.files_that_differ(later).map(|path| format!("{path} was changed")));
         changes
+    }
+
+    /// Files that are not what they were.
+    pub(crate) fn files_that_differ(&self, later: &Self) -> impl Iterator<Item = &'static str> {
+        let files = FILES.into_iter().zip(self.files.iter().zip(&later.files));
+        files.filter(|(_, (a, b))| a != b).map(|(path, _)| path)
     }
 }
 
@@ -78,4 +83,12 @@ pub(crate) fn lost(before: &[Witness], after: &[Witness]) -> Vec<String> {
         }
     };
     before.iter().filter_map(lost).collect()
+}
+
+/// The first character of an answer that a terminal would obey, or that turns the text around it.
+pub(crate) fn raw(answer: &Output) -> Option<char> {
+    let obeyed =
+        |c: char| c.is_control() && c != '\n' || "\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}".contains(c);
+    let turned = |c: char| ('\u{2066}'..='\u{2069}').contains(&c);
+    answer.stdout.chars().chain(answer.stderr.chars()).find(|&c| obeyed(c) || turned(c))
 }

@@ -13,6 +13,7 @@ mod arrays;
 mod judge;
 mod launch;
 mod places;
+mod planned;
 mod processes;
 mod shares;
 mod site;

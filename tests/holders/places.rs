@@ -5,17 +5,24 @@ use lab::{Release, Simulated};
 use crate::site::{Setup, Site};
 use crate::table::{self, Held, Holder};
 
-/// Runs a program of Slurm with the configuration that lies elsewhere. `gresgen` does not have these on its PATH.
+/// Runs a program of Slurm with the configuration that lies elsewhere, in a folder with a blank in its name and in several
+/// files. `gresgen` does not have these on its PATH. Slurm's `include` has no way to say a blank.
 const ELSEWHERE: &str = r#"
-mkdir -p /opt/slurm && mv /etc/slurm /opt/slurm/etc && sed -i 's,/etc/slurm/,/opt/slurm/etc/,' /opt/slurm/etc/*.conf
+mkdir -p '/opt/slurm conf' /opt/parts && mv /etc/slurm '/opt/slurm conf/etc' && cd '/opt/slurm conf/etc'
+mv plugstack.conf.d /opt/parts/ 2>/dev/null || mkdir /opt/parts/plugstack.conf.d
+sed -i 's,^include /etc/slurm/gresgen-node.conf,Include /opt/parts/nodes.conf \
+ # which includes others,' slurm.conf
+echo 'include /opt/parts/gpus.conf' >/opt/parts/nodes.conf
+echo 'INCLUDE /opt/parts/gresgen-node.conf # one of them' >/opt/parts/gpus.conf
+sed -i 's,/etc/slurm/,/opt/parts/,' plugstack.conf
 for program in slurmctld slurmd scontrol squeue sinfo sbatch srun salloc scancel; do
-  printf '#!/bin/sh\nSLURM_CONF=/opt/slurm/etc/slurm.conf exec %s "$@"\n' "$(command -v $program)" >/usr/local/sbin/$program.new
+  printf '#!/bin/sh\nSLURM_CONF="/opt/slurm conf/etc/slurm.conf" exec %s "$@"\n' "$(command -v $program)" >/usr/local/sbin/$program.new
   chmod 755 /usr/local/sbin/$program.new && mv /usr/local/sbin/$program.new /usr/local/sbin/$program
 done"#;
 
-const PATHS: &str = "  types: {models: {NVIDIA H100 80GB HBM3: a100}}\n  paths: {gres-conf: /opt/slurm/etc/gres.conf, \
-                     cgroup-conf: /opt/slurm/etc/cgroup.conf, node-conf: /opt/slurm/etc/gresgen-node.conf, \
-                     plugstack-conf: /opt/slurm/etc/plugstack.conf.d/mig.conf}\n";
+const PATHS: &str = "  types: {models: {NVIDIA H100 80GB HBM3: a100}}\n  paths: {gres-conf: /opt/slurm conf/etc/gres.conf, \
+                     cgroup-conf: /opt/slurm conf/etc/cgroup.conf, node-conf: /opt/parts/gresgen-node.conf, \
+                     plugstack-conf: /opt/parts/plugstack.conf.d/mig.conf}\n";
 
 const BARE_PATH: (&str, &str) = ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
 const SLURM_CONF: &str = "SLURM_CONF";
@@ -91,7 +98,7 @@ fn elsewhere(environment: &[(&'static str, &'static str)], instead: Option<&'sta
 
 #[test]
 fn configuration_that_the_environment_names() {
-    elsewhere(&[(SLURM_CONF, "/opt/slurm/etc/slurm.conf")], None);
+    elsewhere(&[(SLURM_CONF, "/opt/slurm conf/etc/slurm.conf")], None);
 }
 
 #[test]

@@ -145,6 +145,7 @@ fn row(site: &Site, holder: &Holder) -> Vec<String> {
         if !asks && let Err(why) = judge::names(&answer, &held.against(&verb), held.user) {
             problems.push(why);
         }
+        problems.extend(judge::raw(&answer).map(|c| format!("prints {c:?}")));
         if !problems.is_empty() {
             let said = answer.stderr.trim().replace('\n', " | ");
             wrong.push(format!("{}: {}; it said: {said}", verb.name, problems.join(", ")));

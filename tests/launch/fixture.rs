@@ -62,6 +62,7 @@ impl Layout {
             node: self.name.into(),
             boot: boot.trim().into(),
             digest: "0".into(),
+            plugin: None,
             gpus: self.gpus.indexes(),
             records: (0..self.types.len()).map(|index| self.record(index)).collect(),
         }

@@ -1,13 +1,13 @@
 //! Inventories survive being written and read.
 
-use gresgen::document::Document;
+use gresgen::document::{self, Document};
 use gresgen::inventory::{Holder, Inventory};
 use gresgen::root::Root;
 
 use crate::fixture::Case;
 
 fn read(inventory: &Inventory) -> Inventory {
-    Document::read(&serde_json::to_string(&Document::from(inventory)).unwrap()).unwrap()
+    document::read(&serde_json::to_string(&Document::from(inventory)).unwrap()).unwrap()
 }
 
 #[test]
@@ -55,6 +55,6 @@ fn what_is_no_inventory_is_refused_by_name() {
         changed("/dev/nvidia0", "/dev/nvidia0 Count=7"),
         changed("\"0,4\"", "\"zero\""),
     ];
-    let errors: Vec<String> = texts.iter().map(|t| Document::read(t).unwrap_err().to_string()).collect();
+    let errors: Vec<String> = texts.iter().map(|t| document::read(t).unwrap_err().to_string()).collect();
     insta::assert_snapshot!(errors.join("\n"));
 }

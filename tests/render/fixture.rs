@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use device_map::DeviceFile;
+use gresgen::cores::Topology;
 use gresgen::inventory::{Compute, Gpu, Instance, Inventory, Mode};
 use gresgen::root::Root;
-use gresgen::slurm::cores::Topology;
 use gresgen::slurm::release::CgroupKey;
 use gresgen::slurm::{GresTable, Previous, Release, Settings};
-use mig::{Board, Geometry, Placed, Profile};
+use mig::{Board, Geometry, Placement, Profile};
 use serde::Deserialize;
 
 /// One file of the corpus.
@@ -107,6 +107,7 @@ impl Node {
             node: name.to_owned(),
             boot: "0b5b2a8e-3d0e-4c62-9a7e-2f6a3f0c9a11".to_owned(),
             driver: "580.95.05".to_owned(),
+            partial: false,
             topology: self.cpus.map(topology).unwrap_or_default(),
             gpus: gpus.collect(),
         }
@@ -153,13 +154,13 @@ impl GpuLine {
         let (name, place) = slice.split_once('@').unwrap_or_else(|| panic!("{slice}: no place"));
         let (start, compute_start) = place.split_once('+').unwrap_or((place, "0"));
         let profile: Profile = name.parse().unwrap();
-        let placed = Placed { spec: gpu.geometry.find(profile).unwrap(), start: start.parse().unwrap() };
-        let gi = gi(&gpu.geometry, placed, self.mirrored);
+        let placement = Placement { profile: profile.gpu_instance(), start: start.parse().unwrap() };
+        let gi = gi(&gpu.geometry, placement, self.mirrored);
         let parent = gpu.file.clone();
-        let known = gpu.instances.iter().position(|i| i.placed == placed);
+        let known = gpu.instances.iter().position(|i| i.placement == placement);
         let at = known.unwrap_or(gpu.instances.len());
         if known.is_none() {
-            gpu.instances.push(Instance { gi, placed, compute: vec![], holders: vec![] });
+            gpu.instances.push(Instance { gi, placement, compute: vec![], holders: vec![] });
         }
         let compute = &mut gpu.instances[at].compute;
         let ci = compute.len() as u32;
@@ -186,9 +187,10 @@ fn product(board: &Board) -> String {
 
 /// An id as drivers give it: by size, then by place, from the other end on mirrored boards. Any other distinct
 /// numbers would do here.
-fn gi(geometry: &Geometry, placed: Placed, mirrored: bool) -> u32 {
-    let (units, size) = (u32::from(geometry.units), u32::from(geometry.spec(placed).size));
-    let start = u32::from(placed.start);
+fn gi(geometry: &Geometry, placement: Placement, mirrored: bool) -> u32 {
+    let size = u32::from(geometry.spec(placement.profile).unwrap().size);
+    let units = u32::from(geometry.units);
+    let start = u32::from(placement.start);
     let start = if mirrored { units - size - start } else { start };
     let slots = units / size;
     slots - 1 + start / size

@@ -4,8 +4,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use gresgen::cores::Topology;
 use gresgen::root::Root;
-use gresgen::slurm::cores::Topology;
 use gresgen::slurm::links::Links;
 use gresgen::slurm::{GresTable, Release};
 use lab::{Lab, Node, Options};

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{
-    AtFlags, Dir, FlockOperation, Mode, OFlags, fchmod, flock, fstat, mkdir, openat, renameat, unlinkat,
+    AtFlags, Dir, FlockOperation, Mode, OFlags, fchmod, flock, fstat, linkat, mkdir, openat, renameat,
+    unlinkat,
 };
 use rustix::io::Errno;
 
@@ -69,6 +70,16 @@ impl Directory {
         // Whatever the umask is: exporters run as users of their own.
         fchmod(&file, Mode::from_raw_mode(READABLE))?;
         self.fill(name, file, text).map(drop)
+    }
+
+    /// The same for a text that stands in the file `first`, which gets a second name; where the file system has no links,
+    /// a file of its own.
+    pub(super) fn link(&self, first: &str, name: &str, text: &str) -> Result<(), Errno> {
+        match linkat(&self.0, first, &self.0, name, AtFlags::empty()) {
+            // NOENT: another process has just replaced it.
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK | Errno::NOENT) => self.create(name, text),
+            linked => linked,
+        }
     }
 
     /// The same, locked before anything stands in it, for as long as the descriptor is open: what a process forked and

@@ -84,10 +84,19 @@ impl Exporters {
         for (format, path) in self.each() {
             let text = format.text(&[step]);
             let told = Directory::open(path).and_then(|directory| {
+                // One file under all its names: a link is one call, and nobody writes into a file that is there.
+                let mut first: Option<&str> = None;
                 for name in step.devices.iter().flat_map(|device| format.names(device)) {
-                    match directory.create(name, &text) {
+                    let made = match first {
+                        Some(first) => directory.link(first, name, &text),
+                        None => directory.create(name, &text),
+                    };
+                    match made {
                         Err(Errno::EXIST) => alone &= directory.text(name).is_ok_and(|said| said == text),
-                        made => made?,
+                        made => {
+                            made?;
+                            first = first.or(Some(name));
+                        }
                     }
                 }
                 Ok(())

@@ -20,7 +20,8 @@ fn record() -> impl Strategy<Value = Record> {
 }
 
 fn map() -> impl Strategy<Value = DeviceMap> {
-    proptest::collection::vec(record(), 0..12).prop_map(|mut records| {
+    let plugin = proptest::option::of("[0-9.]{1,9}( \\([0-9a-f]{1,9}\\))?");
+    (proptest::collection::vec(record(), 0..12), plugin).prop_map(|(mut records, plugin)| {
         for (index, record) in records.iter_mut().enumerate() {
             record.uuid.push_str(&format!("-{index}"));
             if record.instance.is_none() {
@@ -28,7 +29,7 @@ fn map() -> impl Strategy<Value = DeviceMap> {
             }
         }
         let gpus = (0..).zip(records.iter().map(|record| record.parent.clone())).collect();
-        DeviceMap { node: "n1".into(), boot: "b".into(), digest: "d".into(), gpus, records }
+        DeviceMap { node: "n1".into(), boot: "b".into(), digest: "d".into(), gpus, plugin, records }
     })
 }
 

@@ -6,7 +6,7 @@
 use device_map::DeviceFile;
 
 use super::steps::Step;
-use super::target::Slice;
+use super::target::Divided;
 use crate::inventory::{Compute, Gpu, Instance, Inventory, Mode};
 
 /// Begins every invented name.
@@ -19,25 +19,22 @@ pub fn forecast(inventory: &Inventory, steps: &[Step]) -> Inventory {
         let gpu = &mut after.gpus[step.gpu()];
         match step {
             Step::Mode { on, .. } => gpu.mode = Mode::Known { current: *on, pending: *on },
-            Step::Destroy { slice, .. } => gpu.instances.retain(|i| i.placed != slice.placed),
-            Step::Create { slice, .. } => {
-                let instance = planned(gpu, slice);
-                gpu.instances.push(instance);
-            }
-            Step::Recut { slice, .. } => {
-                let instance = planned(gpu, slice);
-                gpu.instances.retain(|i| i.placed != slice.placed);
-                gpu.instances.push(instance);
+            Step::Destroy { placement, .. } => gpu.instances.retain(|i| i.placement != *placement),
+            Step::Create { instance, .. } | Step::Recut { instance, .. } => {
+                let planned = planned(gpu, instance);
+                gpu.instances.retain(|i| i.placement != instance.placement);
+                gpu.instances.push(planned);
             }
         }
     }
     after
 }
 
-fn planned(gpu: &Gpu, slice: &Slice) -> Instance {
+fn planned(gpu: &Gpu, Divided { placement, compute }: &Divided) -> Instance {
     let mut start = 0;
-    let compute = slice.compute.iter().zip(0..).map(|(profile, ci)| {
-        let name = format!("{PLANNED}{}-{}-{}-{ci}", gpu.uuid, slice.placed.spec, slice.placed.start);
+    let compute = compute.iter().zip(0..).map(|(profile, ci)| {
+        // Of the instances of a GPU no two start at one place.
+        let name = format!("{PLANNED}{}-{}-{ci}", gpu.uuid, placement.start);
         // As many as a MIG device has: the GPU's own, and the capabilities of the instances.
         let own = |what: &str| DeviceFile { path: format!("/{name}-{what}").into(), major: 0, minor: 0 };
         let files = vec![gpu.file.clone(), own("gi"), own("ci")];
@@ -49,6 +46,6 @@ fn planned(gpu: &Gpu, slice: &Slice) -> Instance {
     });
     let compute = compute.collect();
     // No GPU instance of this number exists: the driver's ids are below 15 (nv-caps.c).
-    let gi = u32::MAX - u32::from(slice.placed.start);
-    Instance { gi, placed: slice.placed, compute, holders: Vec::new() }
+    let gi = u32::MAX - u32::from(placement.start);
+    Instance { gi, placement: *placement, compute, holders: Vec::new() }
 }

@@ -5,15 +5,14 @@
 //! brings back what was. There is no per-step log: the hardware itself says how far it came.
 
 use std::io;
-use std::path::PathBuf;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
-use super::target::{Slice, Target};
+use super::target::{Divided, Target};
 use crate::atomic;
 use crate::inventory::{Gpu, Inventory};
+use crate::path_error::PathError;
 use crate::read;
 use crate::root::Root;
 
@@ -60,41 +59,8 @@ pub struct Before {
     pub gpu: String,
     /// Whether MIG was on.
     pub mig: bool,
-    /// Its instances.
-    pub slices: Vec<BeforeSlice>,
-}
-
-/// One GPU instance as it was.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BeforeSlice {
-    /// Profile name.
-    pub profile: String,
-    /// First placement unit.
-    pub start: u8,
-    /// Profile names of its compute instances.
-    pub compute: Vec<String>,
-}
-
-/// Why the journal cannot be read or written.
-#[derive(Debug, Error)]
-pub enum IntentError {
-    /// Reading or writing failed.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The journal.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// It is not one of ours.
-    #[error("{}: not a journal this program can read: {reason}", path.display())]
-    Format {
-        /// The journal.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
+    /// Its GPU instances.
+    pub slices: Vec<Divided>,
 }
 
 const VERSION: u32 = 1;
@@ -102,7 +68,7 @@ const VERSION: u32 = 1;
 impl Intent {
     /// The journal of an apply that starts from `inventory`.
     pub fn new(what: &str, layout: Option<&str>, inventory: &Inventory) -> Self {
-        let before = inventory.gpus.iter().map(Before::of).collect();
+        let before = inventory.gpus.iter().map(Before::from).collect();
         let layout = layout.map(str::to_owned);
         Intent {
             version: VERSION,
@@ -133,14 +99,7 @@ impl Intent {
 
     /// The journal that leads back to what GPUs were before a change that is over.
     pub fn back_to(what: &str, before: Vec<Before>) -> Self {
-        let nothing = Inventory {
-            node: String::new(),
-            boot: String::new(),
-            driver: String::new(),
-            topology: Default::default(),
-            gpus: Vec::new(),
-        };
-        Intent { before, ..Intent::new(what, None, &nothing) }
+        Intent { before, ..Intent::new(what, None, &Inventory::default()) }
     }
 
     /// The same of an apply that goes on where `earlier` was cut off: what was before that is what an undo means.
@@ -151,14 +110,15 @@ impl Intent {
     /// The journal of an apply that was cut off or is running, if there is one.
     ///
     /// # Errors
-    /// [`IntentError`] when it is there and cannot be read.
-    pub fn load(root: &Root) -> Result<Option<Self>, IntentError> {
+    /// [`PathError`] when it is there and cannot be read.
+    pub fn load(root: &Root) -> Result<Option<Self>, PathError> {
         let path = root.path(Root::INTENT);
         let text = match read::text(&path, read::MAX_TEXT) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            result => result.map_err(|source| IntentError::Io { path: path.clone(), source })?,
+            result => result.map_err(PathError::io(&path))?,
         };
-        let format = |reason: String| IntentError::Format { path: path.clone(), reason };
+        let format =
+            |reason: String| PathError::new(&path, format!("not a journal this program can read: {reason}"));
         let intent: Intent = serde_json::from_str(&text).map_err(|e| format(e.to_string()))?;
         if intent.version != VERSION {
             return Err(format(format!("version {} is not {VERSION}", intent.version)));
@@ -169,24 +129,22 @@ impl Intent {
     /// Writes the journal so that it survives a crash from now on.
     ///
     /// # Errors
-    /// [`IntentError::Io`]; then nothing may be changed.
-    pub fn save(&self, root: &Root) -> Result<(), IntentError> {
+    /// [`PathError`]; then nothing may be changed.
+    pub fn save(&self, root: &Root) -> Result<(), PathError> {
         let path = root.path(Root::INTENT);
         let text = serde_json::to_string_pretty(self).map_err(io::Error::other);
         let written = text.and_then(|text| atomic::replace(&path, format!("{text}\n").as_bytes(), 0o644));
-        written.map_err(|source| IntentError::Io { path, source })
+        written.map_err(PathError::io(&path))
     }
 
     /// Removes the journal: what it announced is done or undone.
     ///
     /// # Errors
-    /// [`IntentError::Io`]; the next `status` will still show it.
-    pub fn clear(root: &Root) -> Result<(), IntentError> {
+    /// [`PathError`]; the next `status` will still show it.
+    pub fn clear(root: &Root) -> Result<(), PathError> {
         let path = root.path(Root::INTENT);
         match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(IntentError::Io { path, source: error })
-            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(PathError::io(&path)(error)),
             _ => Ok(()),
         }
     }
@@ -196,29 +154,18 @@ impl Intent {
     pub fn targets(&self, inventory: &Inventory) -> Vec<Target> {
         let target = |gpu: &Gpu| {
             let before = self.before.iter().find(|b| b.gpu == gpu.uuid)?;
-            let slices: Option<Vec<Slice>> = before.slices.iter().map(|s| s.slice(gpu)).collect();
-            Some(Target { mode: Some(before.mig), slices: if before.mig { Some(slices?) } else { None } })
+            let offered = |instance: &Divided| gpu.geometry.spec(instance.placement.profile).is_some();
+            let instances = before.mig.then(|| before.slices.clone());
+            let possible = instances.iter().flatten().all(offered);
+            possible.then_some(Target { mode: Some(before.mig), instances })
         };
         inventory.gpus.iter().map(|gpu| target(gpu).unwrap_or_default()).collect()
     }
 }
 
-impl Before {
-    fn of(gpu: &Gpu) -> Self {
-        let slice = |slice: &Slice| BeforeSlice {
-            profile: gpu.geometry.spec(slice.placed).profile.to_string(),
-            start: slice.placed.start,
-            compute: slice.compute.iter().map(ToString::to_string).collect(),
-        };
-        let slices = gpu.instances.iter().map(|i| slice(&Slice::of(i))).collect();
+impl From<&Gpu> for Before {
+    fn from(gpu: &Gpu) -> Self {
+        let slices = gpu.instances.iter().map(Divided::from).collect();
         Before { gpu: gpu.uuid.clone(), mig: gpu.mode.is_on(), slices }
-    }
-}
-
-impl BeforeSlice {
-    fn slice(&self, gpu: &Gpu) -> Option<Slice> {
-        let spec = gpu.geometry.find(self.profile.parse().ok()?)?;
-        let compute: Result<Vec<_>, _> = self.compute.iter().map(|c| c.parse()).collect();
-        Some(Slice { placed: mig::Placed { spec, start: self.start }, compute: compute.ok()? })
     }
 }

@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use mig::{Placed, Profile};
+use mig::Placement;
 
 use super::steps::Step;
-use super::target::Slice;
+use super::target::Divided;
 use crate::inventory::{Gpu, Inventory};
 
 /// A change of a node.
@@ -35,16 +35,11 @@ pub struct GpuPreview {
 pub struct Row {
     /// What is done.
     pub action: Action,
-    /// Profile.
-    pub profile: String,
-    /// First placement unit.
-    pub start: u8,
-    /// Compute instances, where they do not fill the GPU instance.
-    pub compute: Vec<String>,
+    /// The instance; its compute instances only where they do not fill it.
+    #[serde(flatten)]
+    pub instance: Divided,
     /// Why.
     pub why: String,
-    #[serde(skip)]
-    placed: Placed,
 }
 
 /// What is done to a GPU instance.
@@ -98,69 +93,60 @@ impl GpuPreview {
         });
         let mut slices: Vec<Row> = Vec::new();
         for instance in &gpu.instances {
-            let slice = Slice::of(instance);
-            let step = steps.iter().find(|s| s.slice().is_some_and(|s| s.placed == slice.placed));
+            let step = steps.iter().find(|s| s.placement() == Some(instance.placement));
+            let present = Divided::from(instance);
             slices.push(match step {
                 Some(Step::Destroy { .. }) if mode.is_some() => {
-                    Row::new(gpu, &slice, Action::Destroy, "MIG mode changes".into())
+                    Row::new(present, Action::Destroy, "MIG mode changes".into())
                 }
                 Some(Step::Destroy { .. }) => {
-                    Row::new(gpu, &slice, Action::Destroy, "idle and not wanted".into())
+                    Row::new(present, Action::Destroy, "idle and not wanted".into())
                 }
-                Some(Step::Recut { slice: new, .. }) => {
-                    Row::new(gpu, new, Action::Recut, format!("was {}", names(&slice.compute)))
+                Some(Step::Recut { instance, .. }) => {
+                    let was = names(&present.compute, "without compute instances");
+                    Row::new(instance.clone(), Action::Recut, format!("was {was}"))
                 }
-                _ if instance.holders.is_empty() => Row::new(gpu, &slice, Action::Keep, "wanted".into()),
+                _ if instance.holders.is_empty() => Row::new(present, Action::Keep, "wanted".into()),
                 _ => {
-                    let who: Vec<String> = instance.holders.iter().map(ToString::to_string).collect();
-                    Row::new(gpu, &slice, Action::Keep, format!("in use by {}", who.join(", ")))
+                    let who = names(&instance.holders, "");
+                    Row::new(present, Action::Keep, format!("in use by {who}"))
                 }
             });
         }
         for step in steps {
-            if let Step::Create { slice, .. } = step {
-                slices.push(Row::new(gpu, slice, Action::Create, "wanted and not there".into()));
+            if let Step::Create { instance, .. } = step {
+                slices.push(Row::new(instance.clone(), Action::Create, "wanted and not there".into()));
             }
         }
-        slices.sort_by_key(|row| (row.start, row.action));
+        slices.sort_by_key(|row| (row.instance.placement.start, row.action));
         GpuPreview { gpu: gpu.index, uuid: gpu.uuid.clone(), mode, slices }
     }
 
     /// Places occupied before the change.
-    pub fn before(&self) -> Vec<Placed> {
+    pub fn before(&self) -> Vec<Placement> {
         self.places(|action| action != Action::Create)
     }
 
     /// Places occupied after it.
-    pub fn after(&self) -> Vec<Placed> {
+    pub fn after(&self) -> Vec<Placement> {
         self.places(|action| action != Action::Destroy)
     }
 
-    fn places(&self, which: impl Fn(Action) -> bool) -> Vec<Placed> {
-        self.slices.iter().filter(|row| which(row.action)).map(|row| row.placed).collect()
+    fn places(&self, which: impl Fn(Action) -> bool) -> Vec<Placement> {
+        self.slices.iter().filter(|row| which(row.action)).map(|row| row.instance.placement).collect()
     }
 }
 
 impl Row {
-    fn new(gpu: &Gpu, slice: &Slice, action: Action, why: String) -> Self {
-        let profile = gpu.geometry.spec(slice.placed).profile;
-        let divided = slice.compute != [profile];
-        Row {
-            action,
-            profile: profile.to_string(),
-            start: slice.placed.start,
-            compute: if divided {
-                slice.compute.iter().map(ToString::to_string).collect()
-            } else {
-                Vec::new()
-            },
-            why,
-            placed: slice.placed,
+    fn new(mut instance: Divided, action: Action, why: String) -> Self {
+        if instance.compute == [instance.placement.profile] {
+            instance.compute.clear();
         }
+        Row { action, instance, why }
     }
 }
 
-fn names(profiles: &[Profile]) -> String {
-    let names: Vec<String> = profiles.iter().map(ToString::to_string).collect();
-    if names.is_empty() { "without compute instances".to_owned() } else { names.join(", ") }
+fn names<T: ToString>(items: &[T], none: &str) -> String {
+    let names: Vec<String> = items.iter().map(ToString::to_string).collect();
+    if names.is_empty() { none.to_owned() } else { names.join(", ") }
 }

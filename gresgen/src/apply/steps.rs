@@ -1,10 +1,10 @@
 //! From what is to what shall be, as single steps: pure, so that `plan` shows exactly what `apply` does.
 
-use mig::Profile;
+use mig::Placement;
 
 use super::name;
-use super::target::{Slice, Target};
-use crate::inventory::{Gpu, Inventory, Mode};
+use super::target::{Divided, Target};
+use crate::inventory::{Gpu, Instance, Inventory, Mode};
 
 /// One change of the hardware. `gpu` is a position in [`Inventory::gpus`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,22 +20,22 @@ pub enum Step {
     Destroy {
         /// Which GPU.
         gpu: usize,
-        /// What goes.
-        slice: Slice,
+        /// Which instance.
+        placement: Placement,
     },
     /// Create a GPU instance and its compute instances.
     Create {
         /// Which GPU.
         gpu: usize,
         /// What comes.
-        slice: Slice,
+        instance: Divided,
     },
     /// Divide a GPU instance that stays into other compute instances.
     Recut {
         /// Which GPU.
         gpu: usize,
-        /// The new division.
-        slice: Slice,
+        /// The same with its new division.
+        instance: Divided,
     },
 }
 
@@ -49,29 +49,23 @@ impl Step {
             | Step::Recut { gpu, .. } => *gpu,
         }
     }
-}
 
-impl Step {
-    /// The step for a person: `create GPU 0 1g.5gb at 2`.
-    pub fn words(&self, inventory: &Inventory) -> String {
-        let gpu = &inventory.gpus[self.gpu()];
+    /// The step for a person, on its GPU: `create GPU 0 1g.5gb at 2`.
+    pub fn words(&self, gpu: &Gpu) -> String {
         match self {
             Step::Mode { on, .. } => format!("GPU {} MIG mode {}", gpu.index, if *on { "on" } else { "off" }),
-            Step::Destroy { slice, .. } => format!("destroy {}", name(gpu, slice)),
-            Step::Create { slice, .. } => format!("create {}", name(gpu, slice)),
-            Step::Recut { slice, .. } => format!("divide {}", name(gpu, slice)),
+            Step::Destroy { placement, .. } => format!("destroy {}", name(gpu, *placement)),
+            Step::Create { instance, .. } => format!("create {}", name(gpu, instance.placement)),
+            Step::Recut { instance, .. } => format!("divide {}", name(gpu, instance.placement)),
         }
     }
-}
 
-impl Step {
-    /// The slice it is about; a mode change has none.
-    pub fn slice(&self) -> Option<&Slice> {
+    /// The GPU instance it is about; a mode change has none.
+    pub fn placement(&self) -> Option<Placement> {
         match self {
             Step::Mode { .. } => None,
-            Step::Destroy { slice, .. } | Step::Create { slice, .. } | Step::Recut { slice, .. } => {
-                Some(slice)
-            }
+            Step::Destroy { placement, .. } => Some(*placement),
+            Step::Create { instance, .. } | Step::Recut { instance, .. } => Some(instance.placement),
         }
     }
 }
@@ -86,15 +80,18 @@ pub fn steps(inventory: &Inventory, targets: &[Target]) -> Vec<Step> {
     for (gpu, (facts, target)) in inventory.gpus.iter().zip(targets).enumerate() {
         match target.mode {
             Some(on) if needs_switch(facts.mode, on) => {
-                destroys.extend(facts.instances.iter().map(|i| Step::Destroy { gpu, slice: Slice::of(i) }));
+                destroys
+                    .extend(facts.instances.iter().map(|i| Step::Destroy { gpu, placement: i.placement }));
                 modes.push(Step::Mode { gpu, on });
-                let wanted = target.slices.iter().flatten();
-                creates.extend(wanted.map(|slice| Step::Create { gpu, slice: slice.clone() }));
+                let wanted = target.instances.iter().flatten();
+                creates.extend(wanted.map(|instance| Step::Create { gpu, instance: instance.clone() }));
             }
             _ => {
-                let Some(wanted) = &target.slices else { continue };
-                let present: Vec<Slice> = facts.instances.iter().map(Slice::of).collect();
-                change(gpu, &present, wanted, &mut destroys, &mut creates);
+                let Some(wanted) = &target.instances else { continue };
+                let stays = |i: &&Instance| wanted.iter().any(|wanted| wanted.placement == i.placement);
+                let goes = facts.instances.iter().filter(|i| !stays(i));
+                destroys.extend(goes.map(|i| Step::Destroy { gpu, placement: i.placement }));
+                creates.extend(wanted.iter().filter_map(|wanted| come_or_recut(gpu, facts, wanted)));
             }
         }
     }
@@ -118,38 +115,21 @@ fn needs_switch(mode: Mode, on: bool) -> bool {
     }
 }
 
-fn change(
-    gpu: usize,
-    present: &[Slice],
-    wanted: &[Slice],
-    destroys: &mut Vec<Step>,
-    creates: &mut Vec<Step>,
-) {
-    let division = |list: &[Slice], slice: &Slice| -> Option<Vec<Profile>> {
-        list.iter().find(|s| s.placed == slice.placed).map(|s| s.compute.clone())
-    };
-    for slice in present {
-        if division(wanted, slice).is_none() {
-            destroys.push(Step::Destroy { gpu, slice: slice.clone() });
-        }
-    }
-    for slice in wanted {
-        match division(present, slice) {
-            None => creates.push(Step::Create { gpu, slice: slice.clone() }),
-            Some(compute) if compute != slice.compute => {
-                creates.push(Step::Recut { gpu, slice: slice.clone() })
-            }
-            Some(_) => {}
-        }
+/// The step that gives a GPU this instance; `None` where it has it as it is wanted.
+fn come_or_recut(gpu: usize, facts: &Gpu, wanted: &Divided) -> Option<Step> {
+    let instance = wanted.clone();
+    match facts.instances.iter().find(|i| i.placement == wanted.placement) {
+        None => Some(Step::Create { gpu, instance }),
+        Some(present) => (Divided::from(present) != *wanted).then_some(Step::Recut { gpu, instance }),
     }
 }
 
 /// Instances a step takes away or divides anew, for whoever asks whether they are in use.
-pub fn disturbed<'a>(
-    inventory: &'a Inventory,
-    step: &Step,
-) -> Option<(&'a Gpu, &'a crate::inventory::Instance)> {
-    let (Step::Destroy { gpu, slice } | Step::Recut { gpu, slice }) = step else { return None };
-    let facts = &inventory.gpus[*gpu];
-    facts.instances.iter().find(|i| i.placed == slice.placed).map(|i| (facts, i))
+pub fn disturbed<'a>(inventory: &'a Inventory, step: &Step) -> Option<(&'a Gpu, &'a Instance)> {
+    if matches!(step, Step::Create { .. }) {
+        return None;
+    }
+    let placement = step.placement()?;
+    let gpu = &inventory.gpus[step.gpu()];
+    gpu.instances.iter().find(|i| i.placement == placement).map(|i| (gpu, i))
 }

@@ -1,50 +1,34 @@
 //! What a node's GPUs shall be: the outcome of planning, in terms of one inventory.
 
-use mig::{Placed, Profile};
+use mig::{Placement, Profile};
+use serde::{Deserialize, Serialize};
 
-use crate::inventory::{Gpu, Instance};
+use crate::inventory::Instance;
 
 /// What one GPU shall be. The default leaves it as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Target {
     /// MIG mode, where it matters.
     pub mode: Option<bool>,
-    /// All instances it shall hold; `None` leaves those it has.
-    pub slices: Option<Vec<Slice>>,
+    /// All GPU instances it shall hold; `None` leaves those it has.
+    pub instances: Option<Vec<Divided>>,
 }
 
-/// A GPU instance at a place, divided into compute instances.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Slice {
+/// A GPU instance as far as it can be wanted: where it is, and what it is divided into. Targets, steps, previews and
+/// the journal all speak of instances in this form.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Divided {
     /// Profile and place.
-    pub placed: Placed,
+    #[serde(flatten)]
+    pub placement: Placement,
     /// Its compute instances, largest first.
     pub compute: Vec<Profile>,
 }
 
-impl Slice {
-    /// The usual division: one compute instance that fills the GPU instance.
-    pub fn whole(gpu: &Gpu, placed: Placed) -> Self {
-        Slice { placed, compute: vec![gpu.geometry.spec(placed).profile] }
-    }
-
-    /// An instance as it is now.
-    pub fn of(instance: &Instance) -> Self {
+impl From<&Instance> for Divided {
+    fn from(instance: &Instance) -> Self {
         let mut compute: Vec<Profile> = instance.compute.iter().map(|c| c.profile).collect();
         compute.sort_unstable_by(|a, b| b.cmp(a));
-        Slice { placed: instance.placed, compute }
-    }
-}
-
-impl Target {
-    /// A GPU with MIG on and these slices.
-    pub fn slices(slices: Vec<Slice>) -> Self {
-        Target { mode: Some(true), slices: Some(slices) }
-    }
-
-    /// A GPU as it is now, so that it can be brought back to it.
-    pub fn of(gpu: &Gpu) -> Self {
-        let slices = gpu.mode.is_on().then(|| gpu.instances.iter().map(Slice::of).collect());
-        Target { mode: Some(gpu.mode.is_on()), slices }
+        Divided { placement: instance.placement, compute }
     }
 }

@@ -1,12 +1,13 @@
 //! Wishes: a layout of the configuration, no instances at all, another MIG mode.
 
-use mig::{Goal, GpuState, Placed, Plan, plan};
+use mig::{Goal, GpuState, Placement, Plan, plan};
 use thiserror::Error;
 
 use super::Wish;
-use super::target::{Slice, Target};
+use super::target::{Divided, Target};
 use crate::config::{Config, ConfigError, Cuts, GpuFacts, Held, Problem, Selector, divide};
 use crate::inventory::{Gpu, Inventory};
+use crate::path_error::PathError;
 
 /// Why a wish cannot be met.
 #[derive(Debug, Error)]
@@ -21,6 +22,27 @@ pub enum WishError {
         selector: String,
         /// What there is.
         present: String,
+    },
+    /// The layout that was last chosen cannot be read.
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// What stands in its place is no choice of a layout.
+    #[error(transparent)]
+    Choice(PathError),
+    /// The configuration has the layout that was chosen no more.
+    #[error(
+        "layout {label}: chosen {at} by {by}, but the configuration has no such layout; it has {}",
+        if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+    )]
+    Gone {
+        /// What was chosen.
+        label: String,
+        /// By whom.
+        by: String,
+        /// When.
+        at: String,
+        /// Layouts there are.
+        known: Vec<String>,
     },
 }
 
@@ -53,16 +75,20 @@ impl Wish for Layout<'_> {
         let states: Vec<GpuState<'_>> = inventory.gpus.iter().map(state).collect();
         let plan = plan(&states, &wanted.goals).map_err(|error| self.config.infeasible(&wanted, error))?;
         let mut targets: Vec<Target> =
-            wanted.modes.iter().map(|&mode| Target { mode, slices: None }).collect();
+            wanted.modes.iter().map(|&mode| Target { mode, instances: None }).collect();
         for (goal, cuts) in wanted.goals.iter().zip(&wanted.cuts) {
             for &gpu in &goal.gpus {
-                targets[gpu].slices = Some(Vec::new());
+                targets[gpu].instances = Some(Vec::new());
             }
-            for (gpu, slice) in slices(inventory, &plan, goal, cuts) {
-                targets[gpu].slices.get_or_insert_default().push(slice);
+            for (gpu, instance) in divided(inventory, &plan, goal, cuts) {
+                targets[gpu].instances.get_or_insert_default().push(instance);
             }
         }
         Ok(targets)
+    }
+
+    fn label(&self) -> Option<&str> {
+        Some(self.label)
     }
 
     /// One file may serve nodes that differ.
@@ -73,20 +99,19 @@ impl Wish for Layout<'_> {
 }
 
 /// The GPU instances of a goal, each with its division into compute instances.
-fn slices(inventory: &Inventory, plan: &Plan, goal: &Goal, cuts: &Cuts) -> Vec<(usize, Slice)> {
+fn divided(inventory: &Inventory, plan: &Plan, goal: &Goal, cuts: &Cuts) -> Vec<(usize, Divided)> {
     let placed = goal.gpus.iter().flat_map(|&gpu| plan.layouts[gpu].iter().map(move |&p| (gpu, p)));
-    let placed: Vec<(usize, Placed)> = placed.collect();
+    let placed: Vec<(usize, Placement)> = placed.collect();
     let held = placed.iter().map(|&(gpu, placed)| {
-        let gpu = &inventory.gpus[gpu];
-        let present = gpu.instances.iter().find(|i| i.placed == placed);
+        let present = inventory.gpus[gpu].instances.iter().find(|i| i.placement == placed);
         let compute = present.map(|i| i.compute.iter().map(|c| c.profile).collect());
-        Held { profile: gpu.geometry.spec(placed).profile, compute }
+        Held { profile: placed.profile, compute }
     });
     let divisions = divide(cuts, &held.collect::<Vec<_>>());
     placed
         .into_iter()
         .zip(divisions)
-        .map(|((gpu, placed), compute)| (gpu, Slice { placed, compute }))
+        .map(|((gpu, placement), compute)| (gpu, Divided { placement, compute }))
         .collect()
 }
 
@@ -95,7 +120,7 @@ pub struct Clear<'a>(pub &'a [Selector]);
 
 impl Wish for Clear<'_> {
     fn targets(&self, inventory: &Inventory) -> Result<Vec<Target>, WishError> {
-        let cleared = |gpu: &Gpu| Target { mode: None, slices: gpu.mode.is_on().then(Vec::new) };
+        let cleared = |gpu: &Gpu| Target { mode: None, instances: gpu.mode.is_on().then(Vec::new) };
         selected(inventory, self.0, cleared)
     }
 }
@@ -110,7 +135,7 @@ pub struct SetMode<'a> {
 
 impl Wish for SetMode<'_> {
     fn targets(&self, inventory: &Inventory) -> Result<Vec<Target>, WishError> {
-        selected(inventory, self.gpus, |_| Target { mode: Some(self.on), slices: None })
+        selected(inventory, self.gpus, |_| Target { mode: Some(self.on), instances: None })
     }
 }
 
@@ -144,6 +169,6 @@ pub fn meant(inventory: &Inventory, selectors: &[Selector]) -> Result<Vec<bool>,
 /// A GPU for the planner: instances with holders stay.
 pub fn state(gpu: &Gpu) -> GpuState<'_> {
     let (busy, idle): (Vec<_>, Vec<_>) = gpu.instances.iter().partition(|i| !i.holders.is_empty());
-    let places = |list: Vec<&crate::inventory::Instance>| list.into_iter().map(|i| i.placed).collect();
+    let places = |list: Vec<&crate::inventory::Instance>| list.into_iter().map(|i| i.placement).collect();
     GpuState { geometry: &gpu.geometry, busy: places(busy), idle: places(idle) }
 }

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use device_map::DeviceMap;
+use device_map::version::{VERSION, is_same};
 
 use super::{Facts, Link, few, shared};
 
 /// A device file of the map.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
-    /// Its path.
     pub path: PathBuf,
     /// Major and minor by the map.
     pub numbers: (u32, u32),
@@ -41,10 +41,11 @@ pub(super) fn judge(facts: &Facts, links: &mut Vec<Link>) {
         }
         links.extend(gres_conf(facts, map));
         links.extend(loaded(facts, map));
+        links.extend(plugin(facts));
     }
     links.extend(facts.bad_links.as_ref().map(|bad| stable(bad)));
     links.extend(facts.stale_files.as_ref().map(files));
-    links.extend(facts.shared_gres_conf.as_ref().map(shared::judge));
+    links.extend(facts.shared_gres_conf.as_ref().map(|(path, agrees)| shared::judge(path, *agrees)));
     links.extend(facts.directories.iter().map(|(path, mode)| directory(path, *mode)));
 }
 
@@ -95,9 +96,10 @@ fn nodes(nodes: &[Node]) -> Link {
         return Link::fail(NAME, format!("not the devices that the map says: {}", few(&wrong)), fix);
     }
     let closed = paths(&|n| matches!(n.seen, Seen::Device { readable: false, .. }));
-    match closed.is_empty() {
-        true => Link::pass(NAME, format!("all {} are there", nodes.len())),
-        false => Link::fail(NAME, format!("users cannot read {}", few(&closed)), "chmod a+r them"),
+    if closed.is_empty() {
+        Link::pass(NAME, format!("all {} are there", nodes.len()))
+    } else {
+        Link::fail(NAME, format!("users cannot read {}", few(&closed)), "chmod a+r them")
     }
 }
 
@@ -117,7 +119,7 @@ fn loaded(facts: &Facts, map: &DeviceMap) -> Option<Link> {
     Some(match facts.loaded.as_ref()? {
         None => Link::warn(NAME, "there is none", "start slurmd with the plugin in its plugstack.conf"),
         Some(Err(error)) => Link::fail(NAME, error, "restart slurmd"),
-        Some(Ok(loaded)) if loaded != map => Link::fail(
+        Some(Ok(loaded)) if !loaded.is_copy_of(map) => Link::fail(
             NAME,
             "slurmd started before the last apply and works with an older map",
             "restart slurmd",
@@ -126,16 +128,29 @@ fn loaded(facts: &Facts, map: &DeviceMap) -> Option<Link> {
     })
 }
 
+/// Whether slurmd has the plugin of this program loaded: packages replace the file under a slurmd that runs on.
+fn plugin(facts: &Facts) -> Option<Link> {
+    const NAME: &str = "plugin of slurmd";
+    const FIX: &str = "install both of one version, then restart slurmd";
+    let Some(Some(Ok(loaded))) = &facts.loaded else { return None };
+    Some(match &loaded.plugin {
+        Some(version) if is_same(version, VERSION) => Link::pass(NAME, version),
+        Some(version) => Link::warn(NAME, format!("is {version}, this program is {VERSION}"), FIX),
+        None => Link::warn(NAME, format!("does not say its version, this program is {VERSION}"), FIX),
+    })
+}
+
 fn stable(bad: &[PathBuf]) -> Link {
     const NAME: &str = "stable links";
     let paths: Vec<String> = bad.iter().map(|p| p.display().to_string()).collect();
-    match bad.is_empty() {
-        true => Link::pass(NAME, "point to their devices"),
-        false => Link::fail(
+    if bad.is_empty() {
+        Link::pass(NAME, "point to their devices")
+    } else {
+        Link::fail(
             NAME,
             format!("missing, or pointing elsewhere: {}", few(&paths)),
             "gresgen apply --boot, then restart slurmd",
-        ),
+        )
     }
 }
 

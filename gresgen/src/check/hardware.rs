@@ -19,20 +19,21 @@ pub(super) fn judge(facts: &Facts, links: &mut Vec<Link>) {
         _ => Link::pass("driver", format!("{} with {count} GPUs", inventory.driver)),
     });
     let pending: Vec<u32> = inventory.gpus.iter().filter(|g| g.mode.is_pending()).map(|g| g.index).collect();
-    links.push(match pending.is_empty() {
-        true => Link::pass("MIG mode", "no change is pending"),
-        false => Link::fail(
+    links.push(if pending.is_empty() {
+        Link::pass("MIG mode", "no change is pending")
+    } else {
+        Link::fail(
             "MIG mode",
             format!("GPU {}: a change waits for a GPU reset", few(&pending)),
             "gresgen apply --reset, or reboot the node",
-        ),
+        )
     });
     let orphans: Vec<String> = inventory
         .gpus
         .iter()
         .flat_map(|gpu| gpu.instances.iter().map(move |instance| (gpu, instance)))
         .filter(|(_, instance)| instance.compute.is_empty())
-        .map(|(gpu, instance)| format!("GPU {} {}", gpu.index, gpu.profile(instance)))
+        .map(|(gpu, instance)| format!("GPU {} {}", gpu.index, instance.placement.profile))
         .collect();
     if !orphans.is_empty() {
         let what = format!("{}: no compute instance, so nothing can use it", few(&orphans));

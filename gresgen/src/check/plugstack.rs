@@ -11,9 +11,7 @@ pub struct Line {
     pub file: PathBuf,
     /// Whether Slurm may go on without the plugin.
     pub optional: bool,
-    /// The plugin.
     pub plugin: PathBuf,
-    /// Its arguments.
     pub arguments: Vec<String>,
 }
 

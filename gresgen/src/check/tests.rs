@@ -1,7 +1,8 @@
 //! Every failure is provoked: each case breaks one fact of a node that is well.
 
-use device_map::{DeviceFile, Record};
-use mig::{Board, Placed};
+use device_map::version::VERSION;
+use device_map::{DeviceFile, DeviceMap, Record};
+use mig::{Board, Placement};
 
 use super::*;
 use crate::inventory::{Compute, Gpu, Instance, Mode};
@@ -14,7 +15,7 @@ fn file(path: &str, minor: u32) -> DeviceFile {
 
 fn inventory() -> Inventory {
     let geometry = Board::by_key("a100-40gb").unwrap().geometry();
-    let placed = Placed { spec: 0, start: 0 };
+    let placement = Placement { profile: geometry.specs[0].profile, start: 0 };
     let files = vec![
         file("/dev/nvidia0", 0),
         file("/dev/nvidia-caps/nvidia-cap66", 66),
@@ -42,13 +43,14 @@ fn inventory() -> Inventory {
         cpus: vec![],
         geometry,
         file: files[0].clone(),
-        instances: vec![Instance { gi: 7, placed, compute: vec![compute], holders: vec![] }],
+        instances: vec![Instance { gi: 7, placement, compute: vec![compute], holders: vec![] }],
         holders: vec![],
     };
     Inventory {
         node: "n1".into(),
         boot: "b".into(),
         driver: "580".into(),
+        partial: false,
         topology: Default::default(),
         gpus: vec![gpu],
     }
@@ -90,7 +92,7 @@ fn well() -> Facts {
     Facts {
         drift: Some(Ok(vec![])),
         boot: "b".into(),
-        loaded: Some(Some(Ok(map.clone()))),
+        loaded: Some(Some(Ok(DeviceMap { plugin: Some(VERSION.into()), ..map.clone() }))),
         gres_digest: Some(Some("d".into())),
         nodes: map.records[0].files.iter().map(node).collect(),
         rivals: vec!["4g.20gb for 1g.23gb of NVIDIA B200".into()],
@@ -189,7 +191,7 @@ fn every_hardware_failure_is_noticed() {
         broken("drift", |f| f.drift = Some(Ok(vec!["create 3g.20gb".into(); 5]))),
         broken("impossible layout", |f| f.drift = Some(Err("layout a: 8 times 1g.5gb do not fit".into()))),
         broken("clients", |f| {
-            f.clients = Some(vec![Client { name: "nv-hostengine (process 8)".into(), fix: "stop it" }]);
+            f.clients = Some(vec![("nv-hostengine (process 8)".into(), "stop it")]);
         }),
     ];
     insta::assert_snapshot!(text.concat());
@@ -217,10 +219,18 @@ fn every_device_failure_is_noticed() {
             let Some(Some(Ok(map))) = &mut f.loaded else { panic!() };
             map.records.push(Record { uuid: "MIG-c".into(), ..map.records[0].clone() });
         }),
+        broken("plugin of another version", |f| {
+            let Some(Some(Ok(map))) = &mut f.loaded else { panic!() };
+            map.plugin = Some("0.1.9 (abc)".into());
+        }),
+        broken("plugin that does not say its version", |f| {
+            let Some(Some(Ok(map))) = &mut f.loaded else { panic!() };
+            map.plugin = None;
+        }),
         broken("links", |f| f.bad_links = Some(vec!["/dev/gresgen/ci0".into()])),
         broken("stale files", |f| f.stale_files = Some(Ok(vec!["/etc/slurm/gres.conf".into()]))),
         broken("other GPUs in the shared gres.conf", |f| {
-            f.shared_gres_conf = Some(Shared { path: "/run/slurm/conf/gres.conf".into(), agrees: false });
+            f.shared_gres_conf = Some(("/run/slurm/conf/gres.conf".into(), false));
         }),
         broken("open directory", |f| f.directories = vec![("/run/gresgen".into(), 0o775)]),
         broken("closed directory", |f| f.directories = vec![("/etc/slurm/plugstack.conf.d".into(), 0o750)]),
@@ -283,7 +293,8 @@ fn every_slurm_failure_is_noticed() {
             let table = f.table.as_mut().unwrap();
             table.records.push(Record { instance: None, uuid: "GPU-b".into(), ..table.records[0].clone() });
             map(f).records = f.table.as_ref().unwrap().records.clone();
-            f.loaded = Some(Some(f.map.clone().unwrap()));
+            let map = f.map.clone().unwrap().unwrap();
+            f.loaded = Some(Some(Ok(DeviceMap { plugin: Some(VERSION.into()), ..map })));
         }),
         broken("two models of one name", |f| f.mixed = vec!["a100 is A100-40GB and A100-80GB".into()]),
         broken("another node line", |f| view(f).gpus[0].1 = 7),

@@ -18,7 +18,7 @@ use crate::advise::assign::Assign;
 use crate::advise::fleet::{Group, groups};
 use crate::advise::record::Skipped;
 use crate::advise::{picture, sacct, trace};
-use crate::document::Document;
+use crate::document;
 use crate::inventory::Inventory;
 use crate::read;
 use crate::slurm::names::Names;
@@ -104,9 +104,10 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
         let svg = picture::svg(&advised.panels()).map_err(|error| Failure::new(Exit::Failure, error))?;
         write(path, &svg)?;
     }
-    match global.json {
-        true => out::json(&advised.document(&config))?,
-        false => out::text(&advised.text(args.reserve))?,
+    if global.json {
+        out::json(&advised.document(&config))?
+    } else {
+        out::text(&advised.text(args.reserve))?
     }
     Ok(Exit::Ok)
 }
@@ -142,16 +143,17 @@ fn nodes(session: &Session, global: &Global, args: &Args) -> Result<Vec<Group>, 
         files => files.iter().map(|file| inventory(file)).collect::<Result<_, _>>()?,
     };
     let groups = groups(&inventories);
-    match groups.is_empty() {
-        true => Err(Failure::new(Exit::Usage, "no GPU of these nodes can be cut")),
-        false => Ok(groups),
+    if groups.is_empty() {
+        Err(Failure::new(Exit::Usage, "no GPU of these nodes can be cut"))
+    } else {
+        Ok(groups)
     }
 }
 
 fn inventory(file: &Path) -> Result<Inventory, Failure> {
     let named = |error: String| Failure::new(Exit::Usage, format!("{}: {error}", file.display()));
     let text = read::text(file, read::MAX_TEXT).map_err(|error| named(error.to_string()))?;
-    Document::read(&text).map_err(|error| named(error.to_string()))
+    document::read(&text).map_err(|error| named(error.to_string()))
 }
 
 /// Hands all jobs to `assign`.
@@ -161,25 +163,26 @@ fn jobs(args: &Args, assign: &mut Assign<'_>, skipped: &mut Skipped) -> Result<(
         let (mut child, output) = start(&args.since)?;
         sacct::read(BufReader::new(output), skipped, each).map_err(|error| unreadable("sacct", error))?;
         let status = child.wait().map_err(|error| Failure::new(Exit::Failure, format!("sacct: {error}")))?;
-        return match status.success() {
-            true => Ok(()),
-            false => Err(Failure::new(Exit::Failure, format!("sacct: {status}"))
-                .hint("sacct needs slurmdbd; --jobs FILE takes what it printed elsewhere")),
+        return if status.success() {
+            Ok(())
+        } else {
+            Err(Failure::new(Exit::Failure, format!("sacct: {status}"))
+                .hint("sacct needs slurmdbd; --jobs FILE takes what it printed elsewhere"))
         };
     };
     let name = if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() };
-    let mut reader: Box<dyn BufRead> = match path == Path::new("-") {
-        true => Box::new(BufReader::new(io::stdin())),
-        false => {
-            let file = File::open(path);
-            Box::new(BufReader::new(file.map_err(|e| Failure::new(Exit::Usage, format!("{name}: {e}")))?))
-        }
+    let mut reader: Box<dyn BufRead> = if path == Path::new("-") {
+        Box::new(BufReader::new(io::stdin()))
+    } else {
+        let file = File::open(path);
+        Box::new(BufReader::new(file.map_err(|e| Failure::new(Exit::Usage, format!("{name}: {e}")))?))
     };
     let begin = reader.fill_buf().map_err(|error| Failure::new(Exit::Failure, format!("{name}: {error}")))?;
     let heading = String::from_utf8_lossy(begin.split(|byte| *byte == b'\n').next().unwrap_or_default());
-    match trace::is_heading(&heading) {
-        true => trace::read(reader, skipped, each).map_err(|error| unreadable(&name, error)),
-        false => sacct::read(reader, skipped, each).map_err(|error| unreadable(&name, error)),
+    if trace::is_heading(&heading) {
+        trace::read(reader, skipped, each).map_err(|error| unreadable(&name, error))
+    } else {
+        sacct::read(reader, skipped, each).map_err(|error| unreadable(&name, error))
     }
 }
 

@@ -72,12 +72,7 @@ impl ChangeArgs {
     /// # Errors
     /// A configuration or a file of hooks that is wrong, or that others can write.
     pub(super) fn hooks(&self, session: &Session, global: &Global) -> Result<Hooks, Failure> {
-        let mut settings = session.hooks(global)?;
-        if let Some(file) = &self.hooks_file {
-            // What is named on the command line is a path of whoever names it.
-            settings.file = Some(std::path::absolute(file).map_err(|e| Failure::new(Exit::Usage, e))?);
-        }
-        Ok(Hooks::new(settings, &session.root)?)
+        Ok(Hooks::new(session.hooks(global)?, self.hooks_file.as_deref(), &session.root)?)
     }
 }
 
@@ -122,6 +117,7 @@ pub(super) fn change(
     let progress = Progress::new(global.quiet);
     let mut show = |event: Event<'_>| progress.show(&event);
     let done = node.carry_out(lock, prepared, wish, options, &mut Events { show: &mut show, stop })?;
+    drop(progress);
     let alone = !node.site.in_slurm;
     show_to_users(node.root, done.inventory.devices().map(|(_, _, compute)| &*compute.uuid), alone)?;
     if alone && !global.quiet && !done.files.written.is_empty() {

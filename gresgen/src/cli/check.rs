@@ -19,14 +19,13 @@ pub(super) struct Args {
 
 pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let settings = session.settings(global)?;
-    let facts = match args.quick {
-        true => gather::quick(&settings, &session.root),
-        false => full(session, global, &settings),
-    };
+    let facts =
+        if args.quick { gather::quick(&settings, &session.root) } else { full(session, global, &settings) };
     let links = check::evaluate(&facts);
-    match global.json {
-        true => out::json(&links)?,
-        false => out::text(&text(&links, global.quiet))?,
+    if global.json {
+        out::json(&links)?
+    } else {
+        out::text(&text(&links, global.quiet))?
     }
     Ok(match check::worst(&links) {
         Verdict::Fail => Exit::Drift,
@@ -85,7 +84,8 @@ fn drift(
                 Action::Create => "create",
                 Action::Recut => "divide",
             };
-            words.push(format!("{verb} GPU {index} {}@{}", row.profile, row.start));
+            let at = row.instance.placement;
+            words.push(format!("{verb} GPU {index} {}@{}", at.profile, at.start));
         }
     }
     Ok(words)

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use mig::{Geometry, Placed};
+use mig::{Geometry, Placement, Profile};
 
 use super::out;
 use crate::apply::preview::{Action, GpuPreview, Preview};
@@ -16,7 +16,7 @@ const WIDTH: usize = 72;
 /// `|3g.20gb                           |2g.10gb          |1g.5gb  |        |`
 ///
 /// A name too long for its span is cut; an instance that starts where the one before ends has one bar with it.
-pub(super) fn slices(geometry: &Geometry, placed: &[Placed]) -> String {
+pub(super) fn slices(geometry: &Geometry, placed: &[Placement]) -> String {
     let units = usize::from(geometry.units);
     if units == 0 {
         return String::new();
@@ -27,7 +27,7 @@ pub(super) fn slices(geometry: &Geometry, placed: &[Placed]) -> String {
     while unit < units {
         let here = placed.iter().find(|p| usize::from(p.start) == unit);
         let (label, width) = match here {
-            Some(&p) => (geometry.spec(p).profile.to_string(), usize::from(geometry.spec(p).size)),
+            Some(&p) => (p.profile.to_string(), geometry.span(p).len()),
             None => (String::new(), 1),
         };
         let room = width * cell - 1;
@@ -64,7 +64,7 @@ fn text_gpu(out: &mut String, gpu: &Gpu, change: &GpuPreview) {
     let _ = writeln!(out, "  now   {}", slices(&gpu.geometry, &change.before()));
     let _ = writeln!(out, "  then  {}", slices(&gpu.geometry, &change.after()));
     let rows = change.slices.iter().map(|row| {
-        let what = format!("{} at {}{}", row.profile, row.start, divided(&row.compute));
+        let what = format!("{}{}", row.instance.placement, divided(&row.instance.compute));
         vec![row.action.word().to_owned(), what, row.why.clone()]
     });
     let table = out::table(&rows.collect::<Vec<_>>());
@@ -73,7 +73,7 @@ fn text_gpu(out: &mut String, gpu: &Gpu, change: &GpuPreview) {
 }
 
 /// ` as 1 x 2c.3g.20gb, 1 x 1c.3g.20gb`; nothing for an instance in one piece.
-fn divided(compute: &[String]) -> String {
+fn divided(compute: &[Profile]) -> String {
     let runs = compute.chunk_by(|a, b| a == b).map(|run| format!("{} x {}", run.len(), run[0]));
     let runs: Vec<String> = runs.collect();
     if runs.is_empty() { String::new() } else { format!(" as {}", runs.join(", ")) }
@@ -92,12 +92,9 @@ mod tests {
 
     fn draw(key: &str, slices: &[(&str, u8)]) -> String {
         let geometry = Board::by_key(key).unwrap().geometry();
-        let placed: Vec<Placed> = slices
+        let placed: Vec<Placement> = slices
             .iter()
-            .map(|(name, start)| Placed {
-                spec: geometry.find(name.parse().unwrap()).unwrap(),
-                start: *start,
-            })
+            .map(|(name, start)| Placement { profile: name.parse().unwrap(), start: *start })
             .collect();
         super::slices(&geometry, &placed)
     }

@@ -10,6 +10,7 @@ use device_map::holding::Holding;
 use device_map::{DeviceMap, Record};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use serde::Serialize;
+use serde_json::json;
 
 use super::progress::message;
 use super::report::{Exit, Failure, Outcome};
@@ -31,14 +32,6 @@ pub(super) struct Args {
     /// The job has ended: remove what killed steps left for exporters, and what a Prolog kept of it
     #[arg(long, requires = "job")]
     ended: bool,
-}
-
-#[derive(Serialize)]
-struct Variables {
-    #[serde(rename = "CUDA_VISIBLE_DEVICES")]
-    cuda: String,
-    #[serde(rename = "NVIDIA_VISIBLE_DEVICES")]
-    nvidia: String,
 }
 
 /// One device under each of its names.
@@ -79,7 +72,7 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     match (args.devices, global.json) {
         (true, true) => out::json(&shown)?,
         (true, false) => out::text(&shown.iter().map(line).collect::<String>())?,
-        (false, true) => out::json(&Variables { cuda: list.clone(), nvidia: list })?,
+        (false, true) => out::json(&json!({"CUDA_VISIBLE_DEVICES": list, "NVIDIA_VISIBLE_DEVICES": list}))?,
         // UUIDs have no character a shell would read.
         (false, false) => {
             out::text(&format!("export CUDA_VISIBLE_DEVICES={list}\nexport NVIDIA_VISIBLE_DEVICES={list}\n"))?

@@ -1,7 +1,7 @@
 //! `gresgen init`
 
 use std::io::{IsTerminal, Write, stdout};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -70,6 +70,11 @@ struct Report {
 }
 
 pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
+    if global.config.as_deref() == Some(Path::new("-")) {
+        return Err(
+            Failure::new(Exit::Usage, "--config -: init writes a file").hint("name it: --config FILE")
+        );
+    }
     let root = &session.root;
     let found = Found::read(root)?;
     let is_cluster = !args.inventory.is_empty();

@@ -10,6 +10,7 @@ use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, draw, out};
 use crate::apply::preview::{GpuPreview, Preview};
+use crate::hooks::Hooks;
 use crate::node::{FileChange, Options, Prepared, Write as Change};
 
 /// Options of the verb.
@@ -50,7 +51,13 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let layout = session.layout(&config, global)?;
     let mut node = session.node_with(&config.slurm, session.driver()?)?;
     node.site.asked &= !args.offline;
-    let options = Options { without: &args.left_out.without, adopt: args.adopt, ..Options::default() };
+    let hooks = Hooks::new(session.hooks(global)?, None, &session.root)?;
+    let options = Options {
+        without: &args.left_out.without,
+        adopt: args.adopt,
+        hooks: Some(&hooks),
+        ..Options::default()
+    };
     let picture = node.read(&options)?;
     warn(&picture, &layout, global);
     let prepared = node.prepare(picture, &layout, &options)?;
@@ -116,9 +123,10 @@ fn row(file: &FileChange) -> Vec<String> {
         Change::Adopt => "adopt",
         Change::Foreign => "foreign",
     };
-    let what = match file.certain {
-        true => file.what.clone(),
-        false => format!("{}, if the new instances have other device numbers", file.what),
+    let what = if file.certain {
+        file.what.clone()
+    } else {
+        format!("{}, if the new instances have other device numbers", file.what)
     };
     vec![verb.to_owned(), file.path.display().to_string(), what]
 }

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use mig::{BOARDS, Board, Certainty, Geometry, Placed, Profile, Spec, room};
+use mig::{BOARDS, Board, Certainty, Geometry, Placement, Profile, Spec, room};
 use serde::Serialize;
+use serde_json::json;
 
 use super::gpus::Only;
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, out};
 use crate::config::is_model;
-use crate::document::SpecDocument;
-use crate::slurm::cores::ranges;
+use crate::cores::ranges;
 use crate::slurm::here;
 
 /// Options of the verb.
@@ -25,13 +25,6 @@ pub(super) struct Args {
     /// List the models known without a driver
     #[arg(long, conflicts_with_all = ["model", "gpus"])]
     models: bool,
-}
-
-/// A model known without a driver.
-#[derive(Serialize)]
-struct Model {
-    key: &'static str,
-    names: &'static [&'static str],
 }
 
 /// Profiles of one GPU or model.
@@ -49,7 +42,7 @@ struct Listing {
 #[derive(PartialEq, Eq, Serialize)]
 struct Row {
     #[serde(flatten)]
-    spec: SpecDocument,
+    spec: Spec,
     free: u32,
     /// What an instance can be divided into.
     #[serde(skip)]
@@ -75,7 +68,9 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
 
 fn models(json: bool) -> Result<(), Failure> {
     if json {
-        return out::json(&BOARDS.iter().map(|b| Model { key: b.key, names: b.names }).collect::<Vec<_>>());
+        return out::json(
+            &BOARDS.iter().map(|b| json!({"key": b.key, "names": b.names})).collect::<Vec<_>>(),
+        );
     }
     out::text(&out::table(
         &BOARDS.iter().map(|b| vec![b.key.to_owned(), b.names.join(", ")]).collect::<Vec<_>>(),
@@ -105,14 +100,14 @@ fn present(session: &Session, only: &Only) -> Result<Vec<Listing>, Failure> {
     only.keep(&mut inventory)?;
     let with_mig = inventory.gpus.iter().filter(|gpu| !gpu.geometry.specs.is_empty());
     let listing = |gpu: &crate::inventory::Gpu| {
-        let placed: Vec<Placed> = gpu.instances.iter().map(|i| i.placed).collect();
+        let placed: Vec<Placement> = gpu.instances.iter().map(|i| i.placement).collect();
         Listing::new(Some(gpu.index), &gpu.model, &gpu.geometry, &placed)
     };
     Ok(with_mig.map(listing).collect())
 }
 
 impl Listing {
-    fn new(gpu: Option<u32>, model: &str, geometry: &Geometry, placed: &[Placed]) -> Self {
+    fn new(gpu: Option<u32>, model: &str, geometry: &Geometry, placed: &[Placement]) -> Self {
         let free = room::room(geometry, placed);
         let row = |spec: &Spec| Row::new(spec, free.get(&spec.profile).copied().unwrap_or(0));
         // The driver's order differs from the table's, which stands in for it where MIG is off.
@@ -129,7 +124,7 @@ impl Listing {
 
 impl Row {
     fn new(spec: &Spec, free: u32) -> Self {
-        Row { spec: SpecDocument::from(spec), free, divisions: divisions(spec) }
+        Row { spec: spec.clone(), free, divisions: divisions(spec) }
     }
 
     fn cells(&self) -> Vec<String> {
@@ -140,7 +135,7 @@ impl Row {
         let spec = &self.spec;
         let starts: Vec<String> = spec.starts.iter().map(ToString::to_string).collect();
         vec![
-            spec.name.clone(),
+            spec.profile.to_string(),
             spec.id.to_string(),
             format!("{}/{}", self.free, spec.max),
             known(spec.memory_mib),
@@ -193,9 +188,12 @@ fn text(listings: &[Listing], verbose: bool) -> String {
         let table = out::table(&rows);
         let none = Vec::new();
         let parts = std::iter::once(&none).chain(listing.profiles.iter().map(|row| &row.divisions));
-        let lines = table.lines().zip(parts).map(|(line, parts)| match verbose && parts.len() > 1 {
-            true => format!("{line}\n  as {}\n", parts.join(" or ")),
-            false => format!("{line}\n"),
+        let lines = table.lines().zip(parts).map(|(line, parts)| {
+            if verbose && parts.len() > 1 {
+                format!("{line}\n  as {}\n", parts.join(" or "))
+            } else {
+                format!("{line}\n")
+            }
         });
         title + &lines.collect::<String>()
     });

@@ -7,8 +7,6 @@ use std::io::{IsTerminal, Write, stderr};
 
 use super::clean;
 use super::waits::{self, Waits};
-use crate::apply::name;
-use crate::apply::steps::Step;
 use crate::node::{Event, Waiting};
 
 /// Back to the start of the line, and clear it (ECMA-48 EL).
@@ -46,21 +44,12 @@ impl Progress {
         match event {
             Event::Begin(number, of, step, gpu) => {
                 self.waits.forget();
-                let what = match step {
-                    Step::Mode { on, .. } => {
-                        format!("GPU {} MIG mode {}", gpu.index, if *on { "on" } else { "off" })
-                    }
-                    Step::Destroy { slice, .. } => format!("destroy {}", name(gpu, slice)),
-                    Step::Create { slice, .. } => format!("create {}", name(gpu, slice)),
-                    Step::Recut { slice, .. } => format!("divide {}", name(gpu, slice)),
-                };
-                let line = format!("[{number}/{of}] {what}");
-                match self.terminal {
-                    true => {
-                        let _ = write!(stderr(), "{REWIND}{}", clean::text(&line));
-                        self.shown.set(true);
-                    }
-                    false => message(line),
+                let line = format!("[{number}/{of}] {}", step.words(gpu));
+                if self.terminal {
+                    let _ = write!(stderr(), "{REWIND}{}", clean::text(&line));
+                    self.shown.set(true);
+                } else {
+                    message(line)
                 }
             }
             Event::Reset(gpu) => self.line(format_args!("resetting GPU {}", gpu.index)),

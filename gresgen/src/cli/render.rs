@@ -9,7 +9,7 @@ use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, out};
 use crate::apply::lock::Lock;
-use crate::document::{Document, MAX_BYTES};
+use crate::document::{self, MAX_BYTES};
 use crate::files::{self, Comparison, Output, state_directory};
 use crate::inventory::Inventory;
 use crate::publish;
@@ -77,9 +77,10 @@ struct Report {
 pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let settings = session.settings(global)?;
     let root = &session.root;
-    let Rendered { context, templates, outputs, links } = match args.inventory.is_empty() {
-        true => this_node(session, &settings)?,
-        false => cluster(&args.inventory, args.context, &settings, root)?,
+    let Rendered { context, templates, outputs, links } = if args.inventory.is_empty() {
+        this_node(session, &settings)?
+    } else {
+        cluster(&args.inventory, args.context, &settings, root)?
     };
     if args.context {
         return out::json(&context).map(|()| Exit::Ok);
@@ -174,7 +175,7 @@ pub(super) fn read(file: &Path, anybody: bool) -> Result<(Inventory, BTreeMap<St
     let (node, file) = sender(file);
     let name = file.display();
     let text = read::text(file, MAX_BYTES).map_err(|error| format!("{name}: {error}"))?;
-    let (inventory, indexes) = Document::read_indexed(&text).map_err(|error| format!("{name}: {error}"))?;
+    let (inventory, indexes) = document::read_indexed(&text).map_err(|error| format!("{name}: {error}"))?;
     if inventory.node != node && !anybody {
         let is = &inventory.node;
         return Err(format!(
@@ -208,8 +209,5 @@ fn print(report: &Report, global: &Global) -> Result<(), Failure> {
     for backup in &report.backups {
         text.push_str(&format!("kept the previous one as {}\n", backup.display()));
     }
-    match global.quiet {
-        true => Ok(()),
-        false => out::text(&text),
-    }
+    if global.quiet { Ok(()) } else { out::text(&text) }
 }

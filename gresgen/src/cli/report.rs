@@ -9,17 +9,14 @@ use crate::apply::ApplyError;
 use crate::apply::lock::LockError;
 use crate::apply::wish::WishError;
 use crate::config::Problem;
-use crate::history::HistoryError;
 use crate::hooks::HookError;
 use crate::inventory::Holder;
-use crate::node::chosen::ChosenError;
 use crate::nvml::{Code, DriverError};
+use crate::path_error::PathError;
 use crate::publish::PublishError;
-use crate::render::{ContextError, RenderError};
-use crate::site::SiteError;
-use crate::slurm::control::{ControlError, host_hardware};
-use crate::slurm::here::HereError;
-use crate::slurm::transition::ActionError;
+use crate::render::RenderError;
+use crate::slurm::SlurmError;
+use crate::slurm::control::host_hardware;
 
 /// How the program ends. The numbers are part of its interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,45 +172,44 @@ impl From<DriverError> for Failure {
 
 impl From<WishError> for Failure {
     fn from(error: WishError) -> Self {
-        let hardware = matches!(&error, WishError::Config(config)
-            if matches!(&config.problem, Problem::Slurm(fault) if fault.hardware));
-        let failure = Failure::new(Exit::Usage, error);
-        if hardware { failure.with_hardware() } else { failure }
+        match &error {
+            WishError::Config(config) => {
+                let hardware = matches!(&config.problem, Problem::Slurm(fault) if fault.hardware);
+                let failure = Failure::new(Exit::Usage, error);
+                if hardware { failure.with_hardware() } else { failure }
+            }
+            WishError::NoGpu { .. } => Failure::new(Exit::Usage, error),
+            WishError::Path(_) => Failure::new(Exit::Failure, error),
+            WishError::Choice(_) | WishError::Gone { .. } => Failure::new(Exit::Usage, error).hint(
+                "gresgen apply --layout NAME chooses another; or give the configuration that layout back",
+            ),
+        }
     }
 }
 
-impl From<HereError> for Failure {
-    fn from(error: HereError) -> Self {
-        let hint = match error {
-            HereError::NoConfiguration(_) => {
-                "set SLURM_CONF to the slurm.conf that slurmd reads: without it no job of Slurm can be seen"
-            }
-            HereError::Several(_) => "name the one whose GPUs these are: slurm.node in the configuration",
-        };
-        Failure::new(Exit::Usage, error).hint(hint)
-    }
-}
-
-impl From<SiteError> for Failure {
-    fn from(error: SiteError) -> Self {
-        match error {
-            SiteError::Action(ActionError::Stopped) | SiteError::NotIdle(ActionError::Stopped) => {
-                Failure::new(Exit::Interrupted, error)
-            }
-            SiteError::Refused(_) => Failure::new(Exit::InUse, error),
-            SiteError::NotIdle(ActionError::Busy { ref node, .. }) => {
+impl From<SlurmError> for Failure {
+    fn from(error: SlurmError) -> Self {
+        match &error {
+            SlurmError::NoConfiguration(_) => Failure::new(Exit::Usage, error).hint(
+                "set SLURM_CONF to the slurm.conf that slurmd reads: without it no job of Slurm can be seen",
+            ),
+            SlurmError::Several(_) => Failure::new(Exit::Usage, error)
+                .hint("name the one whose GPUs these are: slurm.node in the configuration"),
+            SlurmError::Stopped => Failure::new(Exit::Interrupted, error),
+            SlurmError::Count { .. } | SlurmError::Index { .. } => Failure::new(Exit::InUse, error),
+            SlurmError::Busy { node, .. } => {
                 let stays = stays_drained(node);
                 Failure::new(Exit::InUse, error)
                     .hint("nothing was changed; the same command waits again and resumes the node")
                     .also(&stays)
             }
-            SiteError::Unknown { error: ref why, .. } if matches!(**why, ControlError::OtherName { .. }) => {
+            SlurmError::Unknown { error: why, .. } if matches!(**why, SlurmError::OtherName { .. }) => {
                 Failure::new(Exit::Usage, error).hint("set slurm.node in the configuration")
             }
-            SiteError::Unknown { .. } => Failure::new(Exit::InUse, error).hint(OFFLINE),
-            SiteError::Unexplained(_) => Failure::new(Exit::InUse, error).hint(UNEXPLAINED),
-            SiteError::Action(ActionError::ByHand(_)) => Failure::new(Exit::SlurmPending, error),
-            error => Failure::new(Exit::Failure, error),
+            SlurmError::Unknown { .. } => Failure::new(Exit::InUse, error).hint(OFFLINE),
+            SlurmError::Unexplained(_) => Failure::new(Exit::InUse, error).hint(UNEXPLAINED),
+            SlurmError::ByHand(_) => Failure::new(Exit::SlurmPending, error),
+            _ => Failure::new(Exit::Failure, error),
         }
     }
 }
@@ -230,7 +226,7 @@ pub fn stays_drained(node: &str) -> String {
 
 impl From<PublishError> for Failure {
     fn from(error: PublishError) -> Self {
-        let hardware = matches!(error, PublishError::Render(RenderError::Context(ContextError::Unnamed(_))));
+        let hardware = matches!(error, PublishError::Render(RenderError::Unnamed(_)));
         let failure = match error {
             PublishError::Foreign(_) => Failure::new(Exit::Usage, error).hint(
                 "--adopt takes them over: what gresgen does not write itself stays, and a backup is kept",
@@ -244,18 +240,6 @@ impl From<PublishError> for Failure {
     }
 }
 
-impl From<ChosenError> for Failure {
-    fn from(error: ChosenError) -> Self {
-        match error {
-            ChosenError::Wish(error) => error.into(),
-            ChosenError::Io { .. } => Failure::new(Exit::Failure, error),
-            ChosenError::Gone { .. } | ChosenError::Format { .. } => Failure::new(Exit::Usage, error).hint(
-                "gresgen apply --layout NAME chooses another; or give the configuration that layout back",
-            ),
-        }
-    }
-}
-
 impl From<HookError> for Failure {
     fn from(error: HookError) -> Self {
         match error {
@@ -266,8 +250,8 @@ impl From<HookError> for Failure {
     }
 }
 
-impl From<HistoryError> for Failure {
-    fn from(error: HistoryError) -> Self {
+impl From<PathError> for Failure {
+    fn from(error: PathError) -> Self {
         Failure::new(Exit::Failure, error)
     }
 }
@@ -289,8 +273,7 @@ impl From<LockError> for Failure {
 impl From<ApplyError> for Failure {
     fn from(error: ApplyError) -> Self {
         match error {
-            ApplyError::Site(error) => error.into(),
-            ApplyError::Chosen(error) => error.into(),
+            ApplyError::Slurm(error) => error.into(),
             ApplyError::Untold { ref drained, ref error } => {
                 let failure = Failure::new(
                     Exit::SlurmPending,

@@ -1,5 +1,6 @@
 //! What every verb starts from: the root, the driver, the node's name.
 
+use std::cell::OnceCell;
 use std::ffi::OsStr;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -29,6 +30,8 @@ pub(super) struct Session {
     pub(super) root: Root,
     library: Option<PathBuf>,
     simulated: bool,
+    /// The configuration, where it was read from standard input.
+    input: OnceCell<String>,
 }
 
 impl Session {
@@ -42,7 +45,12 @@ impl Session {
             None => Root::host(),
         };
         let Some(spec) = &global.simulate else {
-            return Ok(Session { root, library: global.nvml_lib.clone(), simulated: false });
+            return Ok(Session {
+                root,
+                library: global.nvml_lib.clone(),
+                simulated: false,
+                input: OnceCell::new(),
+            });
         };
         if root.is_host() {
             return Err(Failure::new(
@@ -60,7 +68,7 @@ impl Session {
             Some(library) => library.clone(),
             None => simulator()?,
         };
-        Ok(Session { root, library: Some(library), simulated: true })
+        Ok(Session { root, library: Some(library), simulated: true, input: OnceCell::new() })
     }
 
     /// Opens the driver.
@@ -85,21 +93,30 @@ impl Session {
     /// When it is not there, or wrong: with its place in the file.
     pub(super) fn config(&self, global: &Global) -> Result<Config, Failure> {
         let path = self.config_path(global);
-        let (name, text) = match path == Path::new("-") {
-            true => {
-                ("standard input".to_owned(), read::all(io::stdin(), Config::MAX_BYTES).and_then(read::utf8))
-            }
-            false => (path.display().to_string(), read::text(&path, Config::MAX_BYTES)),
+        let (name, text) = if path == Path::new("-") {
+            ("standard input".to_owned(), self.standard_input())
+        } else {
+            (path.display().to_string(), read::text(&path, Config::MAX_BYTES))
         };
         let text = text.map_err(|e| {
             let failure = Failure::new(Exit::Usage, format!("{name}: {e}"));
             match e.kind() {
-                ErrorKind::NotFound => failure
-                    .hint("gresgen export prints what the node has now, as a configuration to start from"),
+                ErrorKind::NotFound => {
+                    failure.hint("gresgen init writes a first one, from what the node has")
+                }
                 _ => failure,
             }
         })?;
         Ok(Config::parse(&name, &text).map_err(WishError::from)?)
+    }
+
+    /// What stands on standard input, which can be read once.
+    fn standard_input(&self) -> io::Result<String> {
+        if let Some(text) = self.input.get() {
+            return Ok(text.clone());
+        }
+        let text = read::all(io::stdin(), Config::MAX_BYTES).and_then(read::utf8)?;
+        Ok(self.input.get_or_init(|| text).clone())
     }
 
     /// The layout that is meant.

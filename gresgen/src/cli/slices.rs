@@ -7,9 +7,9 @@ use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, out};
 use crate::slices::{self, Answers, Slice, fitting};
-use crate::slurm::Names;
 use crate::slurm::billing::Weight;
-use crate::slurm::control::{Control, ControlError};
+use crate::slurm::control::Control;
+use crate::slurm::{Names, SlurmError};
 use crate::users::gigabytes;
 
 /// Options of the verb.
@@ -60,7 +60,7 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     Ok(Exit::Ok)
 }
 
-fn unanswered(error: ControlError) -> Failure {
+fn unanswered(error: SlurmError) -> Failure {
     Failure::new(Exit::Failure, error).hint("slices asks slurmctld; run it where sinfo works")
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use device_map::DeviceMap;
-use mig::{Demand, Placed, Profile, room};
+use mig::{Demand, Placement, Profile, room};
 use serde::Serialize;
 
 use super::gpus::Only;
@@ -13,7 +13,7 @@ use super::session::Session;
 use super::{Global, draw, out};
 use crate::apply::intent::Intent;
 use crate::apply::lock::node_holder;
-use crate::document::{Document, HolderDocument};
+use crate::document::Document;
 use crate::holders::{self, Users};
 use crate::inventory::{Compute, Gpu, Holder, Instance, Inventory, Mode};
 use crate::node::chosen::Chosen;
@@ -24,7 +24,7 @@ use crate::publish::present_map;
 #[derive(Serialize)]
 struct Report<'a> {
     #[serde(flatten)]
-    inventory: Document,
+    inventory: Document<'a>,
     /// What an apply that was cut off had set out to do.
     interrupted: Option<&'a str>,
     /// Process that changes the node now.
@@ -34,7 +34,7 @@ struct Report<'a> {
     /// Slurm's device index of each MIG device and whole GPU, by UUID.
     gres_index: BTreeMap<&'a str, usize>,
     /// Who uses each MIG device, by UUID; those nobody uses are left out.
-    users: BTreeMap<&'a str, Vec<HolderDocument>>,
+    users: BTreeMap<&'a str, Vec<Holder>>,
     /// What could still be created on each GPU with MIG on, each profile taken alone, by UUID.
     room: BTreeMap<&'a str, BTreeMap<String, u32>>,
 }
@@ -77,6 +77,7 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let mut inventory = read?;
     let whole = inventory.gpus.len();
     args.only.keep(&mut inventory)?;
+    inventory.partial = inventory.gpus.len() < whole;
     let users = holders::annotate(&mut inventory, &session.root);
     let site = session.site(&settings, node);
     site.annotate(&mut inventory, &site.given());
@@ -114,10 +115,7 @@ impl Status {
         let on = self.inventory.gpus.iter().filter(|gpu| gpu.mode.is_on());
         let names = |room: Demand| room.into_iter().map(|(profile, n)| (profile.to_string(), n)).collect();
         Report {
-            inventory: Document {
-                partial: self.inventory.gpus.len() < self.whole,
-                ..Document::from(&self.inventory)
-            },
+            inventory: Document::from(&self.inventory),
             interrupted: self.interrupted.as_deref(),
             running: self.running,
             layout: self.layout.as_ref(),
@@ -127,8 +125,8 @@ impl Status {
         }
     }
 
-    fn users<'a>(&self, instance: &Instance, compute: &'a Compute) -> Option<(&'a str, Vec<HolderDocument>)> {
-        let users: Vec<_> = self.users.of(instance, compute).into_iter().map(HolderDocument::from).collect();
+    fn users<'a>(&self, instance: &Instance, compute: &'a Compute) -> Option<(&'a str, Vec<Holder>)> {
+        let users: Vec<Holder> = self.users.of(instance, compute).into_iter().cloned().collect();
         (!users.is_empty()).then_some((&compute.uuid, users))
     }
 
@@ -178,11 +176,11 @@ impl Status {
         let _ = writeln!(out, "  {}", draw::slices(&gpu.geometry, &places(gpu)));
         // In the order of the drawing, which is not that of ids.
         let mut instances: Vec<&Instance> = gpu.instances.iter().collect();
-        instances.sort_by_key(|instance| instance.placed.start);
+        instances.sort_by_key(|instance| instance.placement.start);
         let mut rows = vec![HEADINGS.map(str::to_owned).to_vec()];
         let mut files = Vec::new();
         for instance in instances {
-            rows.extend(self.rows(gpu, instance));
+            rows.extend(self.rows(instance));
             files.extend(instance.compute.iter().map(|compute| &compute.files[..]));
             files.extend(instance.compute.is_empty().then_some(&[][..]));
         }
@@ -201,15 +199,15 @@ impl Status {
     }
 
     /// A row per MIG device; one for an instance that has none.
-    fn rows(&self, gpu: &Gpu, instance: &Instance) -> Vec<Vec<String>> {
-        let start = instance.placed.start.to_string();
+    fn rows(&self, instance: &Instance) -> Vec<Vec<String>> {
+        let start = instance.placement.start.to_string();
         let row = |profile: Profile, ids: String, uuid: &str, user: String| {
             let gres = self.gres(uuid).map_or_else(|| "-".to_owned(), |index| index.to_string());
             vec![profile.to_string(), start.clone(), ids, uuid.to_owned(), gres, user]
         };
         if instance.compute.is_empty() {
             let nobody = "nobody can: no compute instance".to_owned();
-            return vec![row(gpu.profile(instance), instance.gi.to_string(), "-", nobody)];
+            return vec![row(instance.placement.profile, instance.gi.to_string(), "-", nobody)];
         }
         let device = |compute: &Compute| {
             let users = self.users.of(instance, compute);
@@ -245,8 +243,8 @@ fn whole_users(gpu: &Gpu) -> Vec<&Holder> {
     gpu.holders.iter().filter(|holder| !shown(holder)).collect()
 }
 
-fn places(gpu: &Gpu) -> Vec<Placed> {
-    gpu.instances.iter().map(|i| i.placed).collect()
+fn places(gpu: &Gpu) -> Vec<Placement> {
+    gpu.instances.iter().map(|i| i.placement).collect()
 }
 
 /// What could still be created, each profile taken alone.

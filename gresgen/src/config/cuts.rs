@@ -11,7 +11,6 @@ pub type Cuts = BTreeMap<Profile, Vec<Vec<Profile>>>;
 /// A GPU instance of a wanted layout.
 #[derive(Clone, Debug)]
 pub struct Held {
-    /// Its profile.
     pub profile: Profile,
     /// Compute instances it has; `None` when it is yet to be created.
     pub compute: Option<Vec<Profile>>,
@@ -127,7 +126,7 @@ mod tests {
         let counts: Demand = counts.iter().map(|(p, n)| (p.parse().unwrap(), *n)).collect();
         let geometry = Board::by_key(key).unwrap().geometry();
         let first = *counts.keys().next().unwrap();
-        let spec = &geometry.specs[usize::from(geometry.find(first).unwrap())];
+        let spec = geometry.spec(first).unwrap();
         let show = |cut: &Vec<Profile>| cut.iter().map(|p| format!("{}c", p.compute_slices())).collect();
         pack(spec, &counts, 8)
             .iter()

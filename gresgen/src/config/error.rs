@@ -3,10 +3,10 @@
 use std::fmt;
 
 use device_map::MAX_RECORDS;
-use mig::{Infeasible, Profile, ProfileError};
+use mig::{Infeasible, Placement, Profile, ProfileError};
 use thiserror::Error;
 
-use super::snippet::{Mark, Snippet, Source};
+use super::snippet::{Mark, Source};
 use crate::slurm::settings::Fault;
 
 /// A mistake in a configuration file, or something it asks for that this node cannot be.
@@ -21,7 +21,7 @@ pub struct ConfigError {
 #[derive(Clone, Debug)]
 struct Place {
     position: String,
-    snippet: Option<Snippet>,
+    snippet: Option<String>,
     /// Index of each GPU, for problems that name them by position.
     indexes: Vec<usize>,
 }
@@ -80,7 +80,6 @@ pub enum Problem {
     /// No GPU of this node is meant.
     #[error("label {label:?} selects no GPU of this node, which has {}", list(.gpus))]
     NoGpu {
-        /// The label.
         label: String,
         /// GPUs of the node, as text.
         gpus: Vec<String>,
@@ -106,7 +105,6 @@ pub enum Problem {
     NoPlace {
         /// The GPU, as text.
         gpu: String,
-        /// The profile.
         profile: Profile,
         /// The place asked for, in placement units.
         start: u8,
@@ -114,14 +112,14 @@ pub enum Problem {
         valid: Vec<u8>,
     },
     /// Two places that exclude each other.
-    #[error("{gpu}: {} at {} and {} at {} cannot stand side by side", one.0, one.1, other.0, other.1)]
+    #[error("{gpu}: {one} and {other} cannot stand side by side")]
     Overlap {
         /// The GPU, as text.
         gpu: String,
-        /// Profile and start.
-        one: (Profile, u8),
+        /// One.
+        one: Placement,
         /// The one before it.
-        other: (Profile, u8),
+        other: Placement,
     },
     /// A count of which no node can have so many.
     #[error("{0}: more than {MAX_RECORDS}, which is what Slurm takes per node")]

@@ -37,7 +37,7 @@ pub(super) struct Document {
     pub(super) version: Spanned<String>,
     #[serde(default)]
     pub(super) layout: Option<Spanned<String>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "labels")]
     pub(super) mig_configs: Labels,
     #[serde(default)]
     pub(super) slurm: Settings,
@@ -46,8 +46,7 @@ pub(super) struct Document {
 }
 
 /// `mig-configs`, in the order written.
-#[derive(Debug, Default)]
-pub(super) struct Labels(pub(super) Vec<(String, Spanned<Vec<Spanned<Entry>>>)>);
+type Labels = Vec<(String, Spanned<Vec<Spanned<Entry>>>)>;
 
 /// One entry of a label.
 #[derive(Debug, Deserialize)]
@@ -114,10 +113,8 @@ impl<T> Default for Many<T> {
     }
 }
 
-impl<'de> Deserialize<'de> for Labels {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Labels(deserializer.deserialize_map(Pairs("a map of labels", std::marker::PhantomData))?))
-    }
+fn labels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Labels, D::Error> {
+    deserializer.deserialize_map(Pairs("a map of labels", std::marker::PhantomData))
 }
 
 impl<'de> Deserialize<'de> for Counts {
@@ -128,7 +125,7 @@ impl<'de> Deserialize<'de> for Counts {
 }
 
 /// Reads a map as the list of its pairs.
-pub(super) struct Pairs<T>(pub(super) &'static str, pub(super) std::marker::PhantomData<T>);
+struct Pairs<T>(&'static str, std::marker::PhantomData<T>);
 
 impl<'de, T: Deserialize<'de>> Visitor<'de> for Pairs<T> {
     type Value = Vec<(String, T)>;

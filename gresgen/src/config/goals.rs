@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mig::{Demand, Goal, Infeasible, Placed, Profile, Spec, Want};
+use mig::{Demand, Goal, Infeasible, Placement, Profile, Spec, Want};
 
 use super::cuts::Cuts;
 use super::error::{ConfigError, Problem};
@@ -91,15 +91,13 @@ impl Config {
     ) -> Result<(), ConfigError> {
         let mut demand = Demand::new();
         let mut parts: BTreeMap<Profile, (&Spec, Demand)> = BTreeMap::new();
-        let mut places: Vec<Placed> = Vec::new();
+        let mut places: Vec<Placement> = Vec::new();
         for item in entry.items.iter().filter(|i| i.count > 0) {
             let (gpu, spec) = self.offered(item, gpus, members)?;
             let profile = self.check_compute(item, gpu, spec)?;
-            for placed in self.places(item, gpu)? {
+            for placed in self.places(item, gpu, spec)? {
                 if let Some(&other) = places.iter().find(|p| gpu.geometry.conflict(**p, placed)) {
-                    let name = |p: Placed| (gpu.geometry.spec(p).profile, p.start);
-                    let problem =
-                        Problem::Overlap { gpu: gpu.to_string(), one: name(placed), other: name(other) };
+                    let problem = Problem::Overlap { gpu: gpu.to_string(), one: placed, other };
                     return Err(self.error(item.mark, problem));
                 }
                 places.push(placed);
@@ -119,10 +117,7 @@ impl Config {
             cuts.insert(profile, divided);
         }
         self.check_counts(entry, &demand)?;
-        let want = match places.is_empty() {
-            true => Want::Exactly(demand),
-            false => Want::Including { places, demand },
-        };
+        let want = if places.is_empty() { Want::Exactly(demand) } else { Want::Including { places, demand } };
         wanted.goals.push(Goal { gpus: members.to_vec(), want });
         wanted.cuts.push(cuts);
         wanted.marks.push(entry.mark);
@@ -136,9 +131,7 @@ impl Config {
         gpus: &'g [GpuFacts<'a>],
         members: &[usize],
     ) -> Result<(&'g GpuFacts<'a>, &'a Spec), ConfigError> {
-        let spec = |gpu: &'g GpuFacts<'a>| {
-            gpu.geometry.find(item.profile).map(|i| (gpu, &gpu.geometry.specs[usize::from(i)]))
-        };
+        let spec = |gpu: &'g GpuFacts<'a>| Some((gpu, gpu.geometry.spec(item.profile)?));
         if let Some(found) = members.iter().find_map(|&m| spec(&gpus[m])) {
             return Ok(found);
         }
@@ -150,9 +143,10 @@ impl Config {
         valid.dedup();
         Err(self.error(
             item.mark,
-            match valid.is_empty() {
-                true => Problem::NoMig { gpu },
-                false => Problem::NoProfile { gpu, profile: item.profile, valid },
+            if valid.is_empty() {
+                Problem::NoMig { gpu }
+            } else {
+                Problem::NoProfile { gpu, profile: item.profile, valid }
             },
         ))
     }
@@ -174,20 +168,21 @@ impl Config {
         Err(self.error(item.mark, problem))
     }
 
-    fn places(&self, item: &Item, gpu: &GpuFacts<'_>) -> Result<Vec<Placed>, ConfigError> {
-        let Some(spec) = gpu.geometry.find(item.profile) else { return Ok(Vec::new()) };
-        let valid = &gpu.geometry.specs[usize::from(spec)].starts;
-        let placed = |&start: &u8| match valid.contains(&start) {
-            true => Ok(Placed { spec, start }),
-            false => Err(self.error(
-                item.mark,
-                Problem::NoPlace {
-                    gpu: gpu.to_string(),
-                    profile: item.profile.gpu_instance(),
-                    start,
-                    valid: valid.clone(),
-                },
-            )),
+    fn places(&self, item: &Item, gpu: &GpuFacts<'_>, spec: &Spec) -> Result<Vec<Placement>, ConfigError> {
+        let placed = |&start: &u8| {
+            if spec.starts.contains(&start) {
+                Ok(Placement { profile: spec.profile, start })
+            } else {
+                Err(self.error(
+                    item.mark,
+                    Problem::NoPlace {
+                        gpu: gpu.to_string(),
+                        profile: spec.profile,
+                        start,
+                        valid: spec.starts.clone(),
+                    },
+                ))
+            }
         };
         item.places.iter().map(placed).collect()
     }

@@ -16,7 +16,6 @@ pub struct GpuFacts<'a> {
     pub uuid: &'a str,
     /// PCI address.
     pub pci: &'a str,
-    /// PCI ids.
     pub pci_ids: PciIds,
     /// Product name.
     pub model: &'a str,

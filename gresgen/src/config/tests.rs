@@ -1,6 +1,6 @@
 //! Configurations as users write them, and every mistake with what is said about it.
 
-use mig::{Board, Geometry, GpuState, Placed, Want};
+use mig::{Board, Geometry, GpuState, Placement, Want};
 
 use super::*;
 
@@ -43,8 +43,7 @@ impl Node {
             let (places, demand) = match &goal.want {
                 Want::Exactly(demand) => (String::new(), demand),
                 Want::Including { places, demand } => {
-                    let geometry = &self.0[goal.gpus[0]].1;
-                    let show = |p: &Placed| format!(" {}@{}", geometry.spec(*p).profile, p.start);
+                    let show = |p: &Placement| format!(" {}@{}", p.profile, p.start);
                     (places.iter().map(show).collect(), demand)
                 }
                 Want::At(_) => panic!("a file gives counts"),

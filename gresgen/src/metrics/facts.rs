@@ -49,7 +49,7 @@ pub struct Occupancy {
     /// Devices in use that no job explains.
     pub unexplained: bool,
     /// Which those are.
-    rest: Devices,
+    pub(super) rest: Devices,
 }
 
 impl Occupancy {
@@ -185,7 +185,7 @@ impl Driver {
             let index = gpu.index;
             let counted =
                 move |(profile, count): (Profile, u32)| (index, profile.to_string(), u64::from(count));
-            let places: Vec<_> = gpu.instances.iter().map(|instance| instance.placed).collect();
+            let places: Vec<_> = gpu.instances.iter().map(|instance| instance.placement).collect();
             mig::room::room(&gpu.geometry, &places).into_iter().map(counted).collect::<Vec<_>>()
         };
         let on = inventory.gpus.iter().filter(|gpu| gpu.mode.is_on());

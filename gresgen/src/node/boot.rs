@@ -13,8 +13,8 @@ use crate::files;
 use crate::inventory::Inventory;
 use crate::publish::{Expected, PublishError, present_map};
 use crate::root::Root;
-use crate::site::{Site, SiteError};
-use crate::slurm::{GresTable, here};
+use crate::site::Site;
+use crate::slurm::{GresTable, SlurmError, here};
 use crate::wait::{self, Ended, Stop};
 
 /// Waits for what may not be there yet at a boot: the driver, the lock that somebody else has.
@@ -58,7 +58,7 @@ pub struct GivenUp {
     pub files: Result<bool, PublishError>,
     /// Why slurmctld could not be told: it drains the node by itself when slurmd registers with fewer devices than
     /// configured.
-    pub drained: Result<(), SiteError>,
+    pub drained: Result<(), SlurmError>,
 }
 
 /// When the node cannot be what it shall be: writes files of what is there, or of no GPUs where that is not known or
@@ -110,13 +110,7 @@ fn publish(inventory: &Inventory, site: &Site<'_>) -> Result<(), PublishError> {
 }
 
 fn nothing(site: &Site<'_>, boot: &str) -> Inventory {
-    Inventory {
-        node: site.node.clone(),
-        boot: boot.to_owned(),
-        driver: String::new(),
-        topology: Default::default(),
-        gpus: Vec::new(),
-    }
+    Inventory { node: site.node.clone(), boot: boot.to_owned(), ..Inventory::default() }
 }
 
 /// Takes a drain of ours back when a boot has restored what slurmctld was told of the node; gives whose drain

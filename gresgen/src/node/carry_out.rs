@@ -8,6 +8,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::around::{self, Around};
 use super::chosen::{Chosen, who};
 use super::fence::{self, Fence, Lowered};
 use super::prepared::{Patience, are_processes, beside_jobs, in_use, possible};
@@ -21,16 +22,13 @@ use crate::apply::steps::{Step, disturbed, ready, steps};
 use crate::apply::{ApplyError, Held, Wish};
 use crate::devices;
 use crate::files::Committed;
-use crate::history::{Ending, Entry};
-use crate::hooks::{self, About, HookError};
+use crate::hooks::About;
 use crate::inventory::{Gpu, Inventory};
 use crate::nvml::{Activation, Code};
 use crate::publish::{Expected, Publication};
-use crate::root::Root;
-use crate::site::{Left, SiteError, is_ours};
-use crate::slurm::GresTable;
+use crate::site::{Left, is_ours};
 use crate::slurm::shortfall::refused as slurm_refuses;
-use crate::slurm::transition::ActionError;
+use crate::slurm::{GresTable, SlurmError};
 use crate::wait::Stop;
 
 /// What happens, for a progress display.
@@ -166,7 +164,7 @@ impl<'n> Node<'n> {
         let prepared = match prepared {
             Ok(prepared) => prepared,
             // The same command waits again: the jobs that are left keep the node to themselves until then.
-            Err(error @ ApplyError::Site(SiteError::NotIdle(ActionError::Busy { .. }))) => return Err(error),
+            Err(error @ ApplyError::Slurm(SlurmError::Busy { .. })) => return Err(error),
             Err(error) => return Err(lower_for(&fence, error, &events.stop)),
         };
         let (before, steps) = (prepared.before.clone(), prepared.steps.clone());
@@ -260,43 +258,6 @@ struct Told<'f, 'n> {
     fence: Option<&'f Fence<'n>>,
 }
 
-/// What is done around one change.
-struct Around {
-    node: String,
-    /// Whether a GPU's mode changes.
-    mode: bool,
-    /// Whether a GPU changes at all: files alone disturb nobody.
-    gpus: bool,
-}
-
-impl Around {
-    fn new(run: &Run<'_, '_, '_>, steps: &[Step]) -> Self {
-        let mode = steps.iter().any(|step| matches!(step, Step::Mode { .. }));
-        Around { node: run.node.site.node.clone(), mode, gpus: !steps.is_empty() }
-    }
-
-    fn about<'a>(&'a self, root: &'a Root, options: &'a Options<'_>) -> About<'a> {
-        let Options { what, layout, boot, .. } = *options;
-        About { root, node: &self.node, what, layout, mode: self.mode, boot }
-    }
-
-    fn begin(&self, run: &Run<'_, '_, '_>) -> Result<(), HookError> {
-        let hooks = run.options.hooks.filter(|_| self.gpus);
-        hooks.map_or(Ok(()), |hooks| hooks.begin(&self.about(run.node.root, run.options)))
-    }
-
-    /// What fails here fails beside the change, which is over.
-    fn end(&self, run: &mut Run<'_, '_, '_>, failed: bool) {
-        match run.options.hooks.filter(|_| self.gpus) {
-            Some(hooks) => {
-                let errors = hooks.end(failed, &self.about(run.node.root, run.options));
-                errors.iter().for_each(|error| run.warn(&error.to_string()));
-            }
-            None => run.recover(),
-        }
-    }
-}
-
 /// One change on its way.
 struct Run<'r, 'n, 'e> {
     node: &'r mut Node<'n>,
@@ -310,89 +271,60 @@ impl Run<'_, '_, '_> {
     fn apply(mut self, prepared: Prepared) -> Result<Applied, ApplyError> {
         let root = self.node.root;
         if !prepared.changes() && prepared.has_nodes && prepared.interrupted.is_none() {
-            self.recover();
+            around::recover(root, self.options.boot, self.events);
             self.choose()?;
             let Prepared { before: inventory, table, .. } = prepared;
             let pending = pending(&inventory, &Refusals::new());
             return Ok(Applied { inventory, steps: 0, pending, files: Committed::default(), table });
         }
         let resumes = prepared.interrupted.is_some();
-        self.note_cut_off();
-        let steps = prepared.steps.iter().map(|step| step.words(&prepared.before)).collect();
-        let chosen = Chosen::load(root).ok().flatten().map(|chosen| chosen.label);
+        let steps = prepared.steps.iter().map(|step| step.words(&prepared.before.gpus[step.gpu()])).collect();
+        let node = self.node.site.node.clone();
+        let label = self.wish.label().map(str::to_owned);
+        let around = Around::new(
+            self.options.hooks.filter(|_| !prepared.steps.is_empty()),
+            About {
+                root,
+                node: &node,
+                what: self.options.what,
+                layout: label.as_deref(),
+                mode: prepared.steps.iter().any(|step| matches!(step, Step::Mode { .. })),
+                boot: self.options.boot,
+            },
+        );
+        around.note_cut_off(self.events);
         let intent = match prepared.interrupted {
             Some(interrupted) if self.options.layout.is_none() => interrupted,
             Some(interrupted) => self.intent(&prepared.before).after(interrupted),
             None => self.intent(&prepared.before),
         };
-        let intent = intent.signed(who(), steps, chosen);
+        let intent =
+            intent.signed(who(), steps, Chosen::load(root).ok().flatten().map(|chosen| chosen.label));
         intent.save(root)?;
-        let around = Around::new(&self, &prepared.steps);
-        let begun = around.begin(&self);
-        let reached = match begun {
+        let reached = match around.begin() {
             Ok(()) => self.reach(prepared.before, Some(prepared.steps)),
             Err(error) => Err((0, error.into())),
         };
         match reached {
             Ok((applied, publication)) => {
                 let finished = self.finish(applied, publication);
-                let (ending, files) = match &finished {
-                    Ok(applied) => (Ending::Done, applied.files.written.clone()),
-                    Err(_) => (Ending::Failed, Vec::new()),
-                };
-                around.end(&mut self, finished.is_err());
-                let error = finished.as_ref().err().map(ToString::to_string);
-                self.note(Entry { files, ..Entry::of(&intent, ending, error) }, &intent);
+                around.end(finished.as_ref().map(|applied| &*applied.files.written), &intent, self.events);
                 finished
             }
+            // Nothing was changed.
             Err((0, error)) => {
+                around.leave(self.events);
                 if !resumes {
                     Intent::clear(root)?;
                 }
-                around.end(&mut self, true);
                 Err(error)
             }
             Err((_, error)) => {
                 let error = self.roll_back(error, &intent, resumes);
-                around.end(&mut self, true);
-                let ending = if error.is_undone() { Ending::Undone } else { Ending::Failed };
-                self.note(Entry::of(&intent, ending, Some(error.to_string())), &intent);
+                around.end(Err(&error), &intent, self.events);
                 Err(error)
             }
         }
-    }
-
-    /// Notes how a change ended. One that cannot be noted is done all the same.
-    fn note(&mut self, entry: Entry, intent: &Intent) {
-        let root = self.node.root;
-        if let Err(error) = entry.append(root) {
-            self.warn(&format!("{error}: the change is not noted in the history"));
-        }
-        // What stays to be finished must not be noted a second time by whoever finishes it.
-        if matches!(Intent::load(root), Ok(Some(_))) {
-            let _ = intent.clone().noted().save(root);
-        }
-    }
-
-    /// Notes a change that could not do so itself, in this boot or before it.
-    fn note_cut_off(&mut self) {
-        let root = self.node.root;
-        if let Some(left) = Intent::load(root).ok().flatten().filter(|left| !left.noted)
-            && let Err(error) = Entry::of(&left, Ending::CutOff, None).append(root)
-        {
-            self.warn(&format!("{error}: the change that was cut off is not noted in the history"));
-        }
-    }
-
-    /// Starts services that a change which was killed has left stopped.
-    fn recover(&mut self) {
-        if let Err(error) = hooks::recover(self.node.root, self.options.boot) {
-            self.warn(&error.to_string());
-        }
-    }
-
-    fn warn(&mut self, text: &str) {
-        (self.events.show)(Event::Warning(text));
     }
 
     fn intent(&self, before: &Inventory) -> Intent {
@@ -533,7 +465,7 @@ impl Run<'_, '_, '_> {
     }
 
     fn step(&mut self, gpu: &Gpu, step: &Step) -> Result<Option<Refusal>, ApplyError> {
-        let (uuid, geometry) = (&gpu.uuid, &gpu.geometry);
+        let uuid = &gpu.uuid;
         let driver = &mut self.node.driver;
         match step {
             Step::Mode { on, .. } => match driver.set_mode(uuid, *on)? {
@@ -544,9 +476,9 @@ impl Run<'_, '_, '_> {
                 }
                 Activation::Pending(code) => return Ok(Some(Refusal { on: *on, code })),
             },
-            Step::Destroy { slice, .. } => driver.destroy(uuid, geometry, slice.placed)?,
-            Step::Create { slice, .. } => driver.create(uuid, geometry, slice.placed, &slice.compute)?,
-            Step::Recut { slice, .. } => driver.recut(uuid, geometry, slice.placed, &slice.compute)?,
+            Step::Destroy { placement, .. } => driver.destroy(gpu, *placement)?,
+            Step::Create { instance, .. } => driver.create(gpu, instance.placement, &instance.compute)?,
+            Step::Recut { instance, .. } => driver.recut(gpu, instance.placement, &instance.compute)?,
         }
         Ok(None)
     }

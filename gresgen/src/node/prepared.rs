@@ -10,13 +10,13 @@ use crate::apply::error::{Held, in_the_way};
 use crate::apply::forecast::forecast;
 use crate::apply::intent::Intent;
 use crate::apply::steps::{Step, disturbed, steps};
-use crate::apply::target::{Slice, Target};
+use crate::apply::target::Target;
 use crate::apply::{ApplyError, Wish, name};
 use crate::inventory::{Holder, Inventory, Mode};
 use crate::publish::{Expected, PublishError};
-use crate::site::{Left, Seen, SiteError};
-use crate::slurm::GresTable;
+use crate::site::{Left, Seen};
 use crate::slurm::transition::Action;
+use crate::slurm::{GresTable, SlurmError};
 
 /// What a wish comes to on one picture of a node. Making one only reads.
 pub struct Prepared {
@@ -96,7 +96,7 @@ impl Node<'_> {
         let patience = Patience::new();
         while wanted.waits_for_processes() && patience.pause() {
             before = self.inventory(options)?.0;
-            self.annotate(&mut before, &seen.given);
+            self.look_ahead(&mut before, &seen.given, options);
             wanted = Wanted::new(wish, &before)?;
         }
         let Wanted { steps, in_use, in_the_way } = wanted;
@@ -248,7 +248,7 @@ pub(super) fn possible(inventory: &Inventory, steps: &[Step]) -> Result<(), Appl
 pub(super) fn in_use(inventory: &Inventory, steps: &[Step]) -> Vec<Held> {
     let instances = steps.iter().filter_map(|step| disturbed(inventory, step));
     let instances =
-        instances.map(|(gpu, i)| Held { name: name(gpu, &Slice::of(i)), holders: i.holders.clone() });
+        instances.map(|(gpu, i)| Held { name: name(gpu, i.placement), holders: i.holders.clone() });
     let switched = steps.iter().filter(|step| matches!(step, Step::Mode { .. }));
     let gpus = switched.map(|step| &inventory.gpus[step.gpu()]);
     let gpus = gpus.map(|gpu| Held { name: format!("GPU {}", gpu.index), holders: gpu.holders.clone() });
@@ -259,7 +259,7 @@ pub(super) fn in_use(inventory: &Inventory, steps: &[Step]) -> Vec<Held> {
 fn blocked(
     in_the_way: Option<ApplyError>,
     in_use: Vec<Held>,
-    beside_jobs: Result<(), SiteError>,
+    beside_jobs: Result<(), SlurmError>,
 ) -> (Vec<Blocked>, Option<ApplyError>) {
     // Steps of a wish that somebody is in the way of are those of a node that nobody uses: they may disturb more than
     // what has to go.

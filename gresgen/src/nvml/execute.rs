@@ -5,13 +5,14 @@ use std::rc::Rc;
 use std::thread::sleep;
 use std::time::Duration;
 
-use mig::{Geometry, Placed, Profile};
+use mig::{Placement, Profile, Spec};
 
 use super::answer::Fault;
 use super::code::Code;
 use super::facts::ComputeProfile;
 use super::raw::{GpuInstance, Handle};
 use super::{Driver, DriverError, failed};
+use crate::inventory::Gpu;
 
 /// Pauses before a GPU instance that is in use is tried again, in ms: a second together. For a moment after its compute
 /// instances were destroyed a driver can say so of an empty one (seen on A100s by artecs-group/RL_MIG_scheduler).
@@ -44,31 +45,24 @@ impl Driver {
     ///
     /// # Errors
     /// The first call that fails; [`DriverError::NoComputeProfile`] for a division the GPU lacks.
-    pub fn create(
-        &self,
-        gpu: &str,
-        geometry: &Geometry,
-        placed: Placed,
-        compute: &[Profile],
-    ) -> Result<(), DriverError> {
-        let target = Target::new(self, gpu, geometry, placed)?;
-        let spec = geometry.spec(placed);
+    pub fn create(&self, gpu: &Gpu, at: Placement, compute: &[Profile]) -> Result<(), DriverError> {
+        let place = Place::new(self, gpu, at)?;
         let call = "nvmlDeviceCreateGpuInstanceWithPlacement";
-        let gi = target
+        let gi = place
             .handle
-            .create_gpu_instance(spec.id, placed.start.into(), spec.size.into())
-            .map_err(failed(&target.name, call))?;
-        let made = match gi.start == u32::from(placed.start) {
-            true => target.divide(gi, compute),
+            .create_gpu_instance(place.spec.id, place.start, place.spec.size.into())
+            .map_err(failed(&place.name, call))?;
+        let made = match gi.start == place.start {
+            true => place.divide(gi, compute),
             false => Err(DriverError::Unexpected {
-                object: target.name.clone(),
+                object: place.name.clone(),
                 what: format!("{call} made it at {}", gi.start),
             }),
         };
         made.inspect_err(|_| {
             // The error reported is the first one; if taking back fails too, the next read shows an orphan.
-            let _ = target.clear(gi);
-            let _ = target.handle.destroy_gpu_instance(gi);
+            let _ = place.clear(gi);
+            let _ = place.handle.destroy_gpu_instance(gi);
         })
     }
 
@@ -77,69 +71,54 @@ impl Driver {
     ///
     /// # Errors
     /// The first call that fails, with [`Code::IN_USE`] when a process uses it.
-    pub fn destroy(&self, gpu: &str, geometry: &Geometry, placed: Placed) -> Result<(), DriverError> {
-        let target = Target::new(self, gpu, geometry, placed)?;
-        let Some(gi) = target.find()? else { return Ok(()) };
-        let cleared = target.clear(gi)?;
-        let mut gone = target.handle.destroy_gpu_instance(gi);
+    pub fn destroy(&self, gpu: &Gpu, at: Placement) -> Result<(), DriverError> {
+        let place = Place::new(self, gpu, at)?;
+        let Some(gi) = place.find()? else { return Ok(()) };
+        let cleared = place.clear(gi)?;
+        let mut gone = place.handle.destroy_gpu_instance(gi);
         for pause in PAUSES_MS.into_iter().take_while(|_| cleared > 0) {
             if gone != Err(Fault::Code(Code::IN_USE)) {
                 break;
             }
             sleep(Duration::from_millis(pause));
-            gone = target.handle.destroy_gpu_instance(gi);
+            gone = place.handle.destroy_gpu_instance(gi);
         }
-        gone.map_err(failed(&target.name, "nvmlGpuInstanceDestroy"))
+        gone.map_err(failed(&place.name, "nvmlGpuInstanceDestroy"))
     }
 
     /// Divides an existing GPU instance anew.
     ///
     /// # Errors
     /// [`DriverError::NoInstance`] when it is gone; otherwise as [`Driver::create`].
-    pub fn recut(
-        &self,
-        gpu: &str,
-        geometry: &Geometry,
-        placed: Placed,
-        compute: &[Profile],
-    ) -> Result<(), DriverError> {
-        let target = Target::new(self, gpu, geometry, placed)?;
-        let gi = target.find()?.ok_or_else(|| DriverError::NoInstance(target.name.clone()))?;
-        target.clear(gi)?;
-        target.divide(gi, compute)
+    pub fn recut(&self, gpu: &Gpu, at: Placement, compute: &[Profile]) -> Result<(), DriverError> {
+        let place = Place::new(self, gpu, at)?;
+        let gi = place.find()?.ok_or_else(|| DriverError::NoInstance(place.name.clone()))?;
+        place.clear(gi)?;
+        place.divide(gi, compute)
     }
 }
 
 /// One place on one GPU.
-struct Target<'a> {
+struct Place<'a> {
     driver: &'a Driver,
     handle: Handle<'a>,
     gpu: &'a str,
     name: String,
-    profile: u32,
-    /// Most instances of the profile, as far as this program knows.
-    most: u32,
+    spec: &'a Spec,
     start: u32,
 }
 
-impl<'a> Target<'a> {
-    fn new(
-        driver: &'a Driver,
-        gpu: &'a str,
-        geometry: &Geometry,
-        placed: Placed,
-    ) -> Result<Self, DriverError> {
-        let device = driver.device(gpu)?;
-        let spec = geometry.spec(placed);
-        Ok(Target {
-            driver,
-            handle: Handle::of(&device).map_err(failed(gpu, "nvmlDeviceGetHandleByUUID"))?,
-            gpu,
-            name: format!("{gpu} {} at {}", spec.profile, placed.start),
-            profile: spec.id,
-            most: u32::from(spec.max).max(u32::try_from(spec.starts.len()).unwrap_or(u32::MAX)),
-            start: placed.start.into(),
-        })
+impl<'a> Place<'a> {
+    fn new(driver: &'a Driver, gpu: &'a Gpu, at: Placement) -> Result<Self, DriverError> {
+        let uuid = &gpu.uuid;
+        let name = format!("{uuid} {at}");
+        let spec = gpu.geometry.spec(at.profile).ok_or_else(|| DriverError::Unexpected {
+            object: name.clone(),
+            what: "the GPU does not offer the profile".to_owned(),
+        })?;
+        let device = driver.device(uuid)?;
+        let handle = Handle::of(&device).map_err(failed(uuid, "nvmlDeviceGetHandleByUUID"))?;
+        Ok(Place { driver, handle, gpu: uuid, name, spec, start: at.start.into() })
     }
 
     fn compute_profiles(&self, gi: GpuInstance) -> Result<Rc<[ComputeProfile]>, DriverError> {
@@ -148,7 +127,10 @@ impl<'a> Target<'a> {
 
     fn find(&self) -> Result<Option<GpuInstance>, DriverError> {
         let call = "nvmlDeviceGetGpuInstances";
-        let mut list = self.handle.gpu_instances(self.profile, self.most).map_err(failed(self.gpu, call))?;
+        // Most instances of the profile, as far as this program knows.
+        let most = usize::from(self.spec.max).max(self.spec.starts.len());
+        let most = u32::try_from(most).unwrap_or(u32::MAX);
+        let mut list = self.handle.gpu_instances(self.spec.id, most).map_err(failed(self.gpu, call))?;
         let here = |gi: &Result<GpuInstance, _>| gi.as_ref().map_or(true, |gi| gi.start == self.start);
         list.find(here).transpose().map_err(failed(self.gpu, "nvmlGpuInstanceGetInfo"))
     }

@@ -1,6 +1,6 @@
 //! What a live GPU can be cut into, asked of the driver.
 
-use mig::{Architecture, Attribute, BOARDS, Board, ComputeSpec, Engines, Geometry, Profile, Spec};
+use mig::{Architecture, Attribute, BOARDS, Board, ComputeSpec, Geometry, Profile, Spec};
 
 use super::answer::Fault;
 use super::code::Code;
@@ -109,7 +109,8 @@ fn spec(
     let mut starts: Vec<u8> = placements.iter().map(|p| narrow(p.0)).collect();
     starts.sort_unstable();
     starts.dedup();
-    let [copy, decoder, encoder, jpeg, ofa] = profile.engines.map(|n| Some(narrow(n)));
+    let [copy_engines, decoders, encoders, jpeg_decoders, optical_flow] =
+        profile.engines.map(|n| Some(narrow(n)));
     let size = narrow(size);
     Ok(Spec {
         profile: name,
@@ -119,7 +120,11 @@ fn spec(
         starts,
         sms: Some(profile.sms),
         memory_mib: Some(profile.memory_mib),
-        engines: Engines { copy, decoder, encoder, jpeg, ofa },
+        copy_engines,
+        decoders,
+        encoders,
+        jpeg_decoders,
+        optical_flow,
         compute: expected_compute(name, product),
     })
 }

@@ -7,7 +7,7 @@
 //! only by profiles that still have a place.
 
 use device_map::is_mig_uuid;
-use mig::{Placed, Profile, Spec};
+use mig::{Placement, Profile, Spec};
 
 use super::answer::Fault;
 use super::code::Code;
@@ -49,9 +49,9 @@ impl<'a> Reader<'a> {
         let present = self.gpu_instances()?;
         let devices = self.mig_devices(&present)?;
         let mut instances = Vec::new();
-        for (gi, placed) in present {
+        for (gi, placement) in present {
             let inside: Vec<&MigDevice<'_>> = devices.iter().filter(|device| device.gi == gi.id).collect();
-            self.complete(gi, placed, &inside)?;
+            self.complete(gi, placement.profile, &inside)?;
             let compute: Result<Vec<Compute>, DriverError> =
                 inside.iter().map(|device| self.compute(gi, device, inside.len() == 1)).collect();
             let mut compute = compute?;
@@ -66,7 +66,7 @@ impl<'a> Reader<'a> {
                     holders.push(holder);
                 }
             }
-            instances.push(Instance { gi: gi.id, placed, compute, holders });
+            instances.push(Instance { gi: gi.id, placement, compute, holders });
         }
         instances.sort_by_key(|i| i.gi);
         Ok(instances)
@@ -80,63 +80,48 @@ impl<'a> Reader<'a> {
         DriverError::Unexpected { object: self.name(gi), what }
     }
 
-    fn spec(&self, placed: Placed) -> &'a Spec {
-        self.model.geometry.spec(placed)
-    }
-
     /// The GPU instances with their places. A profile for which those found leave no place has no instance, so it is
     /// not asked about.
-    fn gpu_instances(&self) -> Result<Vec<(GpuInstance, Placed)>, DriverError> {
+    fn gpu_instances(&self) -> Result<Vec<(GpuInstance, Placement)>, DriverError> {
         let geometry = &self.model.geometry;
-        let mut found: Vec<(GpuInstance, Placed)> = Vec::new();
-        for ((spec, index), most) in geometry.specs.iter().zip(0u8..).zip(&self.model.counts) {
-            let free = |start: &u8| {
-                let place = Placed { spec: index, start: *start };
-                found.iter().all(|(_, other)| !geometry.conflict(place, *other))
-            };
-            if !spec.starts.iter().any(free) {
+        let mut found: Vec<(GpuInstance, Placement)> = Vec::new();
+        for (spec, most) in geometry.specs.iter().zip(&self.model.counts) {
+            let free = |place| found.iter().all(|(_, other)| !geometry.conflict(place, *other));
+            if !spec.placements().any(free) {
                 continue;
             }
             let call = "nvmlDeviceGetGpuInstances";
             let listed = self.handle.gpu_instances(spec.id, *most).map_err(failed(&self.gpu.uuid, call))?;
             for gi in listed {
                 let gi = gi.map_err(failed(&self.gpu.uuid, "nvmlGpuInstanceGetInfo"))?;
-                let placed = self.placed(gi, spec, index)?;
+                let placement = self.placement(gi, spec)?;
                 if let Some((other, at)) =
-                    found.iter().find(|(other, at)| other.id == gi.id || geometry.conflict(*at, placed))
+                    found.iter().find(|(other, at)| other.id == gi.id || geometry.conflict(*at, placement))
                 {
-                    let what = format!(
-                        "({} at {}) cannot be beside GPU instance {} ({} at {})",
-                        spec.profile,
-                        placed.start,
-                        other.id,
-                        self.spec(*at).profile,
-                        at.start
-                    );
+                    let what = format!("({placement}) cannot be beside GPU instance {} ({at})", other.id);
                     return Err(self.odd(gi.id, what));
                 }
-                found.push((gi, placed));
+                found.push((gi, placement));
             }
         }
         Ok(found)
     }
 
-    fn placed(&self, gi: GpuInstance, spec: &Spec, index: u8) -> Result<Placed, DriverError> {
+    fn placement(&self, gi: GpuInstance, spec: &Spec) -> Result<Placement, DriverError> {
         if gi.profile != spec.id {
             let what = format!("is listed as of profile {} and says {}", spec.id, gi.profile);
             return Err(self.odd(gi.id, what));
         }
         let start = u8::try_from(gi.start).ok().filter(|start| spec.starts.contains(start));
-        start.map(|start| Placed { spec: index, start }).ok_or_else(|| {
+        start.map(|start| Placement { profile: spec.profile, start }).ok_or_else(|| {
             let what = format!("starts at {}, which is no placement of profile {}", gi.start, gi.profile);
             self.odd(gi.id, what)
         })
     }
 
     /// The walk. It ends where the GPU instances have no compute slice left.
-    fn mig_devices(&self, present: &[(GpuInstance, Placed)]) -> Result<Vec<MigDevice<'a>>, DriverError> {
-        let slices = |placed: &Placed| u32::from(self.spec(*placed).profile.slices());
-        let mut left: u32 = present.iter().map(|(_, placed)| slices(placed)).sum();
+    fn mig_devices(&self, present: &[(GpuInstance, Placement)]) -> Result<Vec<MigDevice<'a>>, DriverError> {
+        let mut left: u32 = present.iter().map(|(_, placement)| u32::from(placement.profile.slices())).sum();
         let mut devices: Vec<MigDevice<'a>> = Vec::new();
         if left == 0 {
             return Ok(devices);
@@ -163,11 +148,11 @@ impl<'a> Reader<'a> {
         &self,
         handle: Handle<'a>,
         index: u32,
-        present: &[(GpuInstance, Placed)],
+        present: &[(GpuInstance, Placement)],
     ) -> Result<MigDevice<'a>, DriverError> {
         let object = format!("{} MIG device {index}", self.gpu.uuid);
         let id = handle.gpu_instance_id().map_err(failed(&object, "nvmlDeviceGetGpuInstanceId"))?;
-        let Some((gi, placed)) = present.iter().find(|(gi, _)| gi.id == id) else {
+        let Some((gi, placement)) = present.iter().find(|(gi, _)| gi.id == id) else {
             return Err(DriverError::Unlisted {
                 gpu: self.gpu.uuid.clone(),
                 instance: format!("GPU instance {id}"),
@@ -179,14 +164,14 @@ impl<'a> Reader<'a> {
             let what = format!("nvmlDeviceGetUUID gives {uuid:?}, which is no MIG-... UUID");
             return Err(DriverError::Unexpected { object, what });
         }
-        let spec = self.spec(*placed);
+        let whole = placement.profile;
         let Attributes { slices, sms } = self.attributes(handle, *gi, &object)?;
-        let own = u8::try_from(slices).ok().filter(|slices| (1..=spec.profile.slices()).contains(slices));
+        let own = u8::try_from(slices).ok().filter(|slices| (1..=whole.slices()).contains(slices));
         let slices = own.ok_or_else(|| {
             let what = format!("nvmlDeviceGetAttributes_v2 gives {slices} compute slices");
             DriverError::Unexpected { object, what }
         })?;
-        let profile = self.profile(*gi, spec, slices, sms)?;
+        let profile = self.profile(*gi, whole, slices, sms)?;
         Ok(MigDevice { handle, gi: id, uuid, slices, profile })
     }
 
@@ -224,18 +209,19 @@ impl<'a> Reader<'a> {
     /// The name of a compute instance: that of its GPU instance where it has all of it. A compute profile of one slice
     /// comes in two sizes in GPU instances of one slice and twice the memory: a third of the SMs lie idle in the
     /// smaller, which nvidia-smi calls `1c.1g.20gb` on an H100.
-    fn profile(&self, gi: GpuInstance, spec: &Spec, slices: u8, sms: u32) -> Result<Profile, DriverError> {
-        if slices < spec.profile.slices() {
-            return Ok(spec.profile.part(slices));
+    fn profile(&self, gi: GpuInstance, whole: Profile, slices: u8, sms: u32) -> Result<Profile, DriverError> {
+        if slices < whole.slices() {
+            return Ok(whole.part(slices));
         }
-        if spec.sms.is_none_or(|all| sms >= all) {
-            return Ok(spec.profile);
+        let all = self.model.geometry.spec(whole).and_then(|spec| spec.sms);
+        if all.is_none_or(|all| sms >= all) {
+            return Ok(whole);
         }
         // Not for sure a part: what the largest compute instance has need not be all that the GPU instance has.
         let offered = self.driver.compute_profiles(self.handle, &self.gpu.uuid, gi, &self.name(gi.id))?;
         let alike = offered.iter().filter(|profile| profile.slices == u32::from(slices));
         let most = alike.map(|profile| profile.sms).max().unwrap_or(sms);
-        Ok(if sms < most { spec.profile.part(slices) } else { spec.profile })
+        Ok(if sms < most { whole.part(slices) } else { whole })
     }
 
     /// Whether no compute instance escaped the walk, where the kernel module cannot be asked instead: one that did would
@@ -243,11 +229,11 @@ impl<'a> Reader<'a> {
     fn complete(
         &self,
         gi: GpuInstance,
-        placed: Placed,
+        whole: Profile,
         inside: &[&MigDevice<'_>],
     ) -> Result<(), DriverError> {
         let used: u32 = inside.iter().map(|device| u32::from(device.slices)).sum();
-        if !self.existing.is_empty() || used >= u32::from(self.spec(placed).profile.slices()) {
+        if !self.existing.is_empty() || used >= u32::from(whole.slices()) {
             return Ok(());
         }
         let listed = self.listed(gi)?.len();

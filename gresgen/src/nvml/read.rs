@@ -19,10 +19,10 @@ use super::instances::Reader;
 use super::processes::processes;
 use super::raw::{self, Handle};
 use super::{Driver, DriverError, failed};
+use crate::cores::Topology;
 use crate::devices::{InstanceIds, boot_id, existing, gpu_file};
 use crate::inventory::{Gpu, Instance, Inventory, Mode};
 use crate::root::Root;
-use crate::slurm::cores::Topology;
 
 /// What is read of GPUs with MIG off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +106,7 @@ impl Driver {
             node: node.to_owned(),
             boot: boot_id(&self.root)?,
             driver,
+            partial: false,
             topology: Topology::read(&self.root.kernel(Root::CPUS)),
             gpus,
         })
@@ -270,7 +271,7 @@ fn unlisted(listed: &[Instance], before: &InstanceIds, after: &InstanceIds) -> O
 mod tests {
     use super::*;
     use crate::inventory::Compute;
-    use mig::Placed;
+    use mig::Placement;
 
     #[test]
     fn what_the_kernel_module_had_all_the_while_is_listed() {
@@ -278,8 +279,8 @@ mod tests {
             let profile = "1g.5gb".parse().unwrap();
             Compute { ci, profile, start: 0, uuid: String::new(), files: Vec::new() }
         };
-        let placed = Placed { spec: 0, start: 0 };
-        let listed = [Instance { gi: 7, placed, compute: vec![compute(0)], holders: Vec::new() }];
+        let placement = Placement { profile: compute(0).profile, start: 0 };
+        let listed = [Instance { gi: 7, placement, compute: vec![compute(0)], holders: Vec::new() }];
         let ids = |list: &[(u32, &[u32])]| -> InstanceIds {
             list.iter().map(|(gi, compute)| (*gi, compute.iter().copied().collect())).collect()
         };

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-pub use check::{Attributes, Fault, Place};
+pub use check::{Attributes, Fault};
 
 use super::billing::Billing;
 use super::names::TypeSettings;

@@ -1,6 +1,6 @@
 //! What the planner's tests share: boards by key, demands by name, and a planner that tries everything.
 
-use mig::{Board, Cost, Demand, Geometry, Goal, GpuState, Placed, Profile, Want};
+use mig::{Board, Cost, Demand, Geometry, Goal, GpuState, Placement, Profile, Spec, Want};
 
 pub(crate) fn geometry(key: &str) -> Geometry {
     Board::by_key(key).unwrap_or_else(|| panic!("no board {key}")).geometry()
@@ -25,15 +25,13 @@ pub(crate) fn demand(text: &str) -> Demand {
 }
 
 /// `placed(&geometry, "3g.20gb@4 1g.5gb@0")`.
-pub(crate) fn placed(geometry: &Geometry, text: &str) -> Vec<Placed> {
+pub(crate) fn placed(geometry: &Geometry, text: &str) -> Vec<Placement> {
     text.split_whitespace()
         .map(|part| {
             let (profile, start) = part.split_once('@').expect("profile@start");
             let profile: Profile = profile.parse().expect("a profile");
-            Placed {
-                spec: geometry.find(profile).expect("a profile of the board"),
-                start: start.parse().expect("a start"),
-            }
+            assert!(geometry.spec(profile).is_some(), "{profile} is one of the board");
+            Placement { profile, start: start.parse().expect("a start") }
         })
         .collect()
 }
@@ -47,8 +45,13 @@ pub(crate) fn exactly(gpus: &[usize], text: &str) -> Goal {
 }
 
 /// Every legal layout, each sorted, the empty one first.
-pub(crate) fn layouts(geometry: &Geometry) -> Vec<Vec<Placed>> {
-    fn grow(geometry: &Geometry, rest: &[Placed], layout: &mut Vec<Placed>, found: &mut Vec<Vec<Placed>>) {
+pub(crate) fn layouts(geometry: &Geometry) -> Vec<Vec<Placement>> {
+    fn grow(
+        geometry: &Geometry,
+        rest: &[Placement],
+        layout: &mut Vec<Placement>,
+        found: &mut Vec<Vec<Placement>>,
+    ) {
         found.push(layout.clone());
         for (i, &next) in rest.iter().enumerate() {
             layout.push(next);
@@ -58,7 +61,7 @@ pub(crate) fn layouts(geometry: &Geometry) -> Vec<Vec<Placed>> {
             layout.pop();
         }
     }
-    let mut all: Vec<Placed> = geometry.placements().collect();
+    let mut all: Vec<Placement> = geometry.placements().collect();
     all.sort_unstable();
     let mut found = Vec::new();
     grow(geometry, &all, &mut Vec::new(), &mut found);
@@ -66,12 +69,11 @@ pub(crate) fn layouts(geometry: &Geometry) -> Vec<Vec<Placed>> {
 }
 
 /// How many more of each profile fit, found by trying every set of further places of that profile.
-pub(crate) fn room_by_trial(geometry: &Geometry, layout: &[Placed]) -> Demand {
-    fn most(geometry: &Geometry, layout: &mut Vec<Placed>, spec: u8, from: usize) -> u32 {
-        let starts = &geometry.specs[usize::from(spec)].starts;
+pub(crate) fn room_by_trial(geometry: &Geometry, layout: &[Placement]) -> Demand {
+    fn most(geometry: &Geometry, layout: &mut Vec<Placement>, spec: &Spec, from: usize) -> u32 {
         let mut best = 0;
-        for (i, &start) in starts.iter().enumerate().skip(from) {
-            layout.push(Placed { spec, start });
+        for (i, placement) in spec.placements().enumerate().skip(from) {
+            layout.push(placement);
             if geometry.legal(layout) {
                 best = best.max(1 + most(geometry, layout, spec, i + 1));
             }
@@ -79,15 +81,13 @@ pub(crate) fn room_by_trial(geometry: &Geometry, layout: &[Placed]) -> Demand {
         }
         best
     }
-    (0u8..)
-        .zip(&geometry.specs)
-        .map(|(spec, s)| (s.profile, most(geometry, &mut layout.to_vec(), spec, 0)))
-        .collect()
+    let most = |spec: &Spec| (spec.profile, most(geometry, &mut layout.to_vec(), spec, 0));
+    geometry.specs.iter().map(most).collect()
 }
 
 /// What it costs to bring one GPU from `state` to `layout`, room measured beforehand.
-pub(crate) fn cost(state: &GpuState<'_>, layout: &[Placed], room: &Demand) -> Cost {
+pub(crate) fn cost(state: &GpuState<'_>, layout: &[Placement], room: &Demand) -> Cost {
     let held = state.placed();
-    let count = |a: &[Placed], b: &[Placed]| a.iter().filter(|p| !b.contains(p)).count() as u32;
+    let count = |a: &[Placement], b: &[Placement]| a.iter().filter(|p| !b.contains(p)).count() as u32;
     Cost { destroyed: count(&held, layout), created: count(layout, &held), room: room.clone() }
 }

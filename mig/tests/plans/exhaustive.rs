@@ -7,12 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::common::*;
-use mig::{Cost, Demand, Geometry, Goal, GpuState, Placed, Reason, Want, counts, plan, possible, room};
+use mig::{Cost, Demand, Geometry, Goal, GpuState, Placement, Reason, Want, counts, plan, possible, room};
 
 /// All layouts of a GPU with what they provide and the room they leave.
 struct Atlas {
     geometry: Geometry,
-    layouts: Vec<(Vec<Placed>, Demand, Demand)>,
+    layouts: Vec<(Vec<Placement>, Demand, Demand)>,
     demands: Vec<Demand>,
 }
 
@@ -21,7 +21,7 @@ impl Atlas {
         let layouts: Vec<_> = layouts(&geometry)
             .into_iter()
             .map(|l| {
-                let (provides, room) = (counts(&geometry, &l), room_by_trial(&geometry, &l));
+                let (provides, room) = (counts(&l), room_by_trial(&geometry, &l));
                 (l, provides, room)
             })
             .collect();
@@ -57,7 +57,7 @@ impl Atlas {
                 (Ok(plan), Some(cost)) => {
                     assert_eq!(&plan.cost, cost, "{state:?} to {demand:?}");
                     assert!(self.geometry.legal(&plan.layouts[0]));
-                    assert_eq!(counts(&self.geometry, &plan.layouts[0]), *demand);
+                    assert_eq!(counts(&plan.layouts[0]), *demand);
                     assert!(state.busy.iter().all(|p| plan.layouts[0].contains(p)));
                 }
                 (Err(error), None) => self.check_shortage(&error, state, demand, &best),
@@ -82,11 +82,11 @@ impl Atlas {
         let best = possible.keys().map(|held| distance(held, demand)).min();
         assert_eq!(Some(nearest.distance), best, "{state:?} to {demand:?}");
         let without = |skip: Option<usize>| {
-            let keep: Vec<Placed> = state
+            let keep: Vec<Placement> = state
                 .busy
                 .iter()
                 .filter(|p| {
-                    !error.blockers.iter().enumerate().any(|(i, b)| b.placed == **p && Some(i) != skip)
+                    !error.blockers.iter().enumerate().any(|(i, b)| b.placement == **p && Some(i) != skip)
                 })
                 .copied()
                 .collect();
@@ -120,10 +120,10 @@ impl Atlas {
     }
 }
 
-fn split(layout: &[Placed], busy: u32) -> (Vec<Placed>, Vec<Placed>) {
+fn split(layout: &[Placement], busy: u32) -> (Vec<Placement>, Vec<Placement>) {
     let numbered: (Vec<_>, Vec<_>) =
         layout.iter().copied().enumerate().partition(|(i, _)| busy >> i & 1 == 1);
-    let strip = |list: Vec<(usize, Placed)>| list.into_iter().map(|(_, p)| p).collect();
+    let strip = |list: Vec<(usize, Placement)>| list.into_iter().map(|(_, p)| p).collect();
     (strip(numbered.0), strip(numbered.1))
 }
 

@@ -137,8 +137,8 @@ fn the_slot_rule_and_the_span_rule_agree_on_every_pair_of_placements_of_every_bo
     let mut pairs = 0;
     for gpu in all_gpus() {
         let geometry = gpu.board.geometry();
-        let by_place = |placed: mig::Placed| {
-            let row = gpu.profile(geometry.spec(placed).id).unwrap();
+        let by_place = |placed: mig::Placement| {
+            let row = gpu.profile(geometry.spec(placed.profile).unwrap().id).unwrap();
             let id = places(&gpu, row).iter().find(|p| p.1 == u32::from(placed.start)).unwrap().0;
             (row, id)
         };
@@ -165,9 +165,9 @@ proptest! {
         let geometry = gpu.board.geometry();
         let mirrored = if gpu.traits.mirrored { ":mirrored" } else { "" };
         let mut machine = machine(&format!("{}{mirrored}", gpu.board.key));
-        let placed = |machine: &Machine| -> Vec<mig::Placed> {
-            let of = |i: &GpuInstance| mig::Placed {
-                spec: geometry.specs.iter().position(|s| s.id == i.profile).unwrap() as u8,
+        let placed = |machine: &Machine| -> Vec<mig::Placement> {
+            let of = |i: &GpuInstance| mig::Placement {
+                profile: geometry.specs.iter().find(|s| s.id == i.profile).unwrap().profile,
                 start: i.start as u8,
             };
             machine.gpus[0].instances.iter().map(of).collect()
@@ -183,7 +183,8 @@ proptest! {
             let row = &gpu.board.rows[profile % gpu.board.rows.len()];
             let start = row.starts[start % row.starts.len()];
             let mut wanted = placed(&machine);
-            wanted.push(mig::Placed { spec: (profile % gpu.board.rows.len()) as u8, start });
+            let profile = geometry.specs[profile % gpu.board.rows.len()].profile;
+            wanted.push(mig::Placement { profile, start });
             let fits = geometry.legal(&wanted);
             let room = remaining(&machine.gpus[0], row);
             let at = Some((u32::from(start), u32::from(row.size)));

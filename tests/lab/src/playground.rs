@@ -5,7 +5,7 @@ use crate::{Lab, LabError, Release, Simulated, User};
 
 /// What the user may type.
 const FOR_ALICE: &str = "\
-A node with two simulated A100-40GB, cut into 7 slices, and a running Slurm 22.05.
+A node with two simulated A100-40GB, cut into 7 slices, and a running Slurm.
 You are alice, one of its users:
 
   sinfo -o '%n %G'

@@ -10,8 +10,7 @@ use std::{
 use crate::{LabError, Release};
 
 /// What a lab runs. Tools that only build the namespaces come from the host.
-const PACKAGES: &str =
-    "slurmctld,slurmd,slurm-client,slurmdbd,slurm-wlm-mysql-plugin,mariadb-server-core,mariadb-client-core";
+const PACKAGES: &str = "slurmctld,slurmd,slurm-client";
 
 /// Debian's release keys (package debian-archive-keyring).
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";

@@ -6,7 +6,6 @@ use crate::slurm::hardware::Hardware;
 /// slurmctld's picture of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeView {
-    /// Its name.
     pub name: String,
     /// State words, as `MIXED`, `DRAIN`, `INVALID_REG`, `DYNAMIC_NORM`.
     pub state: Vec<String>,
@@ -44,15 +43,18 @@ impl NodeView {
         let reason = line.split_once(" Reason=").map(|(_, reason)| reason.trim().to_owned());
         let gpus = gpus(value("Gres").unwrap_or_default());
         let word = |key: &str| value(key).unwrap_or_default().to_owned();
+        // Features stand before it and comments behind it, which admins write.
+        let mut used = line.split_whitespace().filter_map(|word| word.strip_prefix("GresUsed="));
+        let used = Some(used.next().unwrap_or_default()).filter(|_| used.next().is_none());
         Some(NodeView {
             name: value("NodeName")?.to_owned(),
             state: state.map(str::to_owned).collect(),
             reason: reason.unwrap_or_default(),
             host: word("NodeHostName"),
             address: word("NodeAddr"),
-            used: devices::devices(value("GresUsed").unwrap_or_default(), count(&gpus)),
-            used_types: self::gpus(&value("GresUsed").unwrap_or_default().replace("(null)", "")),
-            used_count: devices::count(value("GresUsed").unwrap_or_default()),
+            used: used.map_or(Devices::Unlisted, |used| devices::devices(used, count(&gpus))),
+            used_types: self::gpus(&used.unwrap_or_default().replace("(null)", "")),
+            used_count: used.and_then(devices::count),
             cpus_allocated: value("CPUAlloc").and_then(|count| count.parse().ok()).unwrap_or_default(),
             registered: value("SlurmdStartTime") != Some("None"),
             hardware: Hardware::read(line),
@@ -77,9 +79,8 @@ impl NodeView {
 
     /// The GPU part of `Gres=`.
     pub fn gres(&self) -> String {
-        let entry = |(name, count): &(String, u32)| match name.is_empty() {
-            true => format!("gpu:{count}"),
-            false => format!("gpu:{name}:{count}"),
+        let entry = |(name, count): &(String, u32)| {
+            if name.is_empty() { format!("gpu:{count}") } else { format!("gpu:{name}:{count}") }
         };
         self.gpus.iter().map(entry).collect::<Vec<_>>().join(",")
     }

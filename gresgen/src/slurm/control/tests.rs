@@ -19,6 +19,12 @@ fn a_node_is_read() {
     let bare = NodeView::parse("NodeName=n2 Gres=(null) State=IDLE+DYNAMIC_NORM").unwrap();
     assert!(bare.gpus.is_empty() && bare.used.is_empty() && bare.is_dynamic());
     assert_eq!(NodeView::parse("Node nope not found"), None);
+    let spoiled = NodeView::parse(&NODE.replace("(null)", "x,GresUsed= GresUsed=gpu:0(IDX:N/A)")).unwrap();
+    assert_eq!(
+        (spoiled.used, spoiled.used_count),
+        (Devices::Unlisted, None),
+        "which of them it is is not known"
+    );
 }
 
 #[test]
@@ -57,6 +63,30 @@ fn records_are_told_apart_by_a_word_nobody_knows() {
     assert!(records[0].contains("JobId=7 JobName=a") && !records[1].contains("JobId="));
     assert_eq!(split(said, "qx", 3), None);
     assert_eq!(split(said, "q", 2), None);
+}
+
+#[test]
+fn maintenance_of_a_node_is_seen_whatever_the_reservation_is_called() {
+    let line = |name: &str, nodes: &str, flags: &str| {
+        format!(
+            "ReservationName={name} StartTime=2026-11-26T18:39:44 Duration=1 Nodes={nodes} Flags={flags} TRES=cpu=1"
+        )
+    };
+    for (name, nodes, flags, due) in [
+        ("fans", "n[1-3]", "SPEC_NODES,MAINT", true),
+        ("fans", "n1,n[", "MAINT", true),
+        ("fans", "n2", "MAINT", false),
+        ("fans", "(null)", "MAINT", false),
+        ("fans", "n1", "SPEC_NODES", false),
+        ("x Flags=NONE Nodes=n9 y", "n1", "MAINT", true),
+        ("x StartTime=0 ReservationName=gresgen-n1 StartTime=1", "n1", "MAINT", true),
+        ("gresgen-n1", "n1", "MAINT,IGNORE_JOBS", false),
+        ("gresgen-n1 y", "n1", "MAINT", true),
+        ("gresgen-n2", "n1", "MAINT", true),
+    ] {
+        assert_eq!(is_maintenance(&line(name, nodes, flags), "n1"), due, "{name} {nodes} {flags}");
+    }
+    assert!(!is_maintenance("No reservations in the system", "n1"));
 }
 
 #[test]

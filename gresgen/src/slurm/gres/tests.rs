@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use device_map::DeviceFile;
-use mig::{Board, Placed};
+use mig::{Board, Placement, Profile};
 use proptest::prelude::*;
 
 use super::*;
@@ -16,15 +16,15 @@ fn gpu(index: u32, slices: &[(&str, u8)]) -> Gpu {
     let geometry = Board::by_key("a100-40gb").unwrap().geometry();
     let parent = file(format!("/dev/nvidia{index}"), 195, index);
     let instances = slices.iter().zip(1..).map(|(&(name, start), gi)| {
-        let profile = name.parse().unwrap();
-        let placed = Placed { spec: geometry.find(profile).unwrap(), start };
+        let profile: Profile = name.parse().unwrap();
+        let placement = Placement { profile: profile.gpu_instance(), start };
         let cap = |n: u32| file(format!("/dev/nvidia-caps/nvidia-cap{n}"), 238, n);
         let place = index * 135 + 3 + u32::from(start) * 9;
         let files = vec![parent.clone(), cap(place), cap(place + 1)];
         let uuid = format!("MIG-{index}-{name}-{start}");
         Instance {
             gi,
-            placed,
+            placement,
             compute: vec![Compute { ci: 0, profile, start: 0, uuid, files }],
             holders: vec![],
         }
@@ -50,7 +50,14 @@ fn gpu(index: u32, slices: &[(&str, u8)]) -> Gpu {
 }
 
 fn node(gpus: Vec<Gpu>) -> Inventory {
-    Inventory { node: "n1".into(), boot: "b".into(), driver: "d".into(), topology: Default::default(), gpus }
+    Inventory {
+        node: "n1".into(),
+        boot: "b".into(),
+        driver: "d".into(),
+        partial: false,
+        topology: Default::default(),
+        gpus,
+    }
 }
 
 fn table(inventory: &Inventory, previous: &Previous) -> GresTable {

@@ -7,10 +7,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use crate::read;
 
-/// Which core of Slurm each CPU of the kernel belongs to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// CPUs are numbered below this: Linux has at most 8192 (NR_CPUS), Slurm counts them in 16 bits
+/// (Slurm src/common/slurm_protocol_defs.h, `cpus`).
+pub const MAX_CPUS: u32 = 1 << 16;
+
+/// Which core of Slurm each CPU of the kernel belongs to. As JSON: the CPUs of each core, in Slurm's order of cores,
+/// as `0,64`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "Vec<String>", try_from = "Vec<String>")]
 pub struct Topology(BTreeMap<u32, u32>);
 
 impl Topology {
@@ -29,16 +37,6 @@ impl Topology {
         sockets.sort();
         let cores = sockets.into_iter().flatten().zip(0..);
         Topology(cores.flat_map(|(cpus, core)| cpus.into_iter().map(move |cpu| (cpu, core))).collect())
-    }
-
-    /// From `(CPU, Slurm's core)`.
-    pub fn of_cores(pairs: impl IntoIterator<Item = (u32, u32)>) -> Self {
-        Topology(pairs.into_iter().collect())
-    }
-
-    /// CPUs with their cores, by CPU.
-    pub fn iter(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
-        self.0.iter().map(|(cpu, core)| (*cpu, *core))
     }
 
     /// Reads `/sys/devices/system/cpu` at `sys_cpu`; empty when it cannot be read.
@@ -65,6 +63,46 @@ impl Topology {
         self.0.values().collect::<BTreeSet<_>>().len()
     }
 }
+
+impl From<Topology> for Vec<String> {
+    fn from(Topology(cpus): Topology) -> Self {
+        let mut cores: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
+        for (cpu, core) in cpus {
+            cores.entry(core).or_default().insert(cpu);
+        }
+        cores.values().map(ranges).collect()
+    }
+}
+
+/// Every CPU once, and below [`MAX_CPUS`]: a range is a few bytes here and would be gigabytes in memory.
+impl TryFrom<Vec<String>> for Topology {
+    type Error = String;
+
+    fn try_from(cores: Vec<String>) -> Result<Self, String> {
+        let mut by_cpu = BTreeMap::new();
+        for (core, cpus) in (0..).zip(&cores) {
+            for range in cpus.split(',') {
+                let (low, high) = range.split_once('-').unwrap_or((range, range));
+                let Some((low, high)) = low.parse::<u32>().ok().zip(high.parse::<u32>().ok()) else {
+                    let start: String = cpus.chars().take(MAX_SHOWN).collect();
+                    return Err(format!("cores: {start:?} is no list of CPUs such as 0,64"));
+                };
+                if high >= MAX_CPUS || high < low {
+                    return Err(format!("cores: {range}: CPUs are ranges upwards below {MAX_CPUS}"));
+                }
+                for cpu in low..=high {
+                    if by_cpu.insert(cpu, core).is_some() {
+                        return Err(format!("cores: CPU {cpu} stands twice"));
+                    }
+                }
+            }
+        }
+        Ok(Topology(by_cpu))
+    }
+}
+
+/// Most characters of a list that somebody else sent, in a message.
+const MAX_SHOWN: usize = 256;
 
 /// `0-15,32` from ascending numbers.
 pub fn ranges(numbers: &BTreeSet<u32>) -> String {
@@ -100,5 +138,21 @@ mod tests {
         let topology = Topology::read(Path::new("/sys/devices/system/cpu"));
         assert_eq!(topology.cores(&[0]), Some(BTreeSet::from([0])));
         assert_eq!(Topology::read(Path::new("/nonexistent")), Topology::default());
+    }
+
+    #[test]
+    fn cpus_are_counted_before_they_are_kept() {
+        let read =
+            |cores: &[&str]| Topology::try_from(cores.iter().map(|c| (*c).to_owned()).collect::<Vec<_>>());
+        assert_eq!(read(&["0,64", "1,65-67"]).unwrap().count(), 2);
+        for (cores, what) in [
+            (&["0-4294967295"][..], "cores: 0-4294967295: CPUs are ranges upwards below 65536"),
+            (&["3-1"], "cores: 3-1: CPUs are ranges upwards below 65536"),
+            (&["0-4", "4"], "cores: CPU 4 stands twice"),
+            (&["0,0"], "cores: CPU 0 stands twice"),
+            (&["x"], "cores: \"x\" is no list of CPUs such as 0,64"),
+        ] {
+            assert_eq!(read(cores).unwrap_err(), what);
+        }
     }
 }
