@@ -231,8 +231,6 @@ fn a_job_gets_what_comes_with_its_slice() {
         assert_eq!((ran.state.as_str(), ran.output.trim()), ("COMPLETED", "cpus 2"), "{release}");
 
         rules("one");
-        let spread = shown(&["-n64", "--gres=gpu:1g.5gb:1"]);
-        assert_eq!(field(&spread, "NumNodes").split('-').next_back(), Some("1"), "{release}: {spread}");
         let refused = lab.command(&["sbatch", "-N2", "--gres=gpu:1g.5gb:1", "--wrap=true"]).output().unwrap();
         assert!(refused.stderr.contains("asks for 2"), "{release}: {refused:?}");
         // The same for a change of a job.
@@ -258,7 +256,9 @@ fn a_script_of_the_site_calls_the_rules() {
          slurm = {{ SUCCESS = 0, ERROR = -1, log_user = function(f, t) said = t end }}\n\
          job = {{ tres_per_node = \"gres:gpu:tiny\" }}\nassert(slurm_job_submit(job, {{}}, 0) == 0)\n\
          assert(job.tres_per_node == \"gres:gpu:1g.5gb:1\" and job.comment == \"seen\")\n\
-         assert(slurm_job_submit({{ tres_per_job = \"gres:gpu:1g.5gb:2\" }}, {{}}, 0) == -1 and said:find(\"one MIG\"))\n",
+         assert(slurm_job_submit({{ tres_per_job = \"gres:gpu:1g.5gb:2\" }}, {{}}, 0) == -1 and said:find(\"one MIG\"))\n\
+         spread = {{ tres_per_node = \"gres:gpu:1g.5gb:1\", num_tasks = 64 }}\n\
+         assert(slurm_job_submit(spread, {{}}, 0) == 0 and spread.max_nodes == 1)\n",
         directory.path().display()
     );
     std::fs::write(&site, text).unwrap();
