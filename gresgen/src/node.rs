@@ -14,8 +14,10 @@ mod around;
 pub mod boot;
 mod carry_out;
 pub mod chosen;
+pub mod error;
 mod fence;
 mod files;
+mod mode;
 mod prepared;
 
 use std::time::Duration;
@@ -31,8 +33,9 @@ use crate::site::{Occupied, Seen, Site};
 use crate::slurm::Settings;
 
 pub use carry_out::{Done, Event, Events, Waiting};
+pub use error::ApplyError;
 pub use files::{FileChange, Write};
-pub use prepared::{Blocked, Prepared};
+pub use prepared::Prepared;
 
 /// A node whose driver is open.
 pub struct Node<'a> {
