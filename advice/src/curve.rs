@@ -161,13 +161,12 @@ impl<'a> Curves<'a> {
     fn replay(&self, served: &Served, slots: u32, single: bool) -> f64 {
         let most = self.kinds.cuts.iter().map(|cut| cut[served.kind]).max().unwrap_or(0);
         let per_node = (most * self.fleet.gpus).max(1);
-        let pool = match single {
-            true => vec![slots],
-            false => {
-                let mut pool = vec![per_node; (slots / per_node) as usize];
-                pool.extend(Some(slots % per_node).filter(|rest| *rest > 0));
-                pool
-            }
+        let pool = if single {
+            vec![slots]
+        } else {
+            let mut pool = vec![per_node; (slots / per_node) as usize];
+            pool.extend(Some(slots % per_node).filter(|rest| *rest > 0));
+            pool
         };
         let cluster = Cluster { pools: vec![pool] };
         let mut cost = 0.0;

@@ -5,6 +5,7 @@
 //! line that cannot be read is counted and skipped.
 
 pub mod assign;
+mod error;
 pub mod fleet;
 pub mod jobstats;
 pub mod layouts;

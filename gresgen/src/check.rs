@@ -7,27 +7,26 @@ mod clients;
 mod device;
 pub mod gather;
 mod hardware;
-pub mod plugstack;
+mod plugstack;
 mod shared;
 mod slurm;
 
 use std::path::PathBuf;
 
 use device_map::DeviceMap;
+use schemars::JsonSchema;
 use serde::Serialize;
 
-pub use clients::Client;
 pub use device::{Node, Seen};
-pub use plugstack::Line;
-pub use shared::Shared;
 
 use crate::inventory::Inventory;
 use crate::slurm::control::{Config, NodeView};
 use crate::slurm::hardware::Hardware;
+use crate::slurm::plugstack::Line;
 use crate::slurm::{GresTable, Release};
 
 /// How a link is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// It holds.
@@ -39,7 +38,7 @@ pub enum Verdict {
 }
 
 /// One link of the chain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Link {
     /// What it is about, as `device map`.
     pub name: &'static str,
@@ -94,8 +93,9 @@ pub struct Facts {
     pub loaded: Option<Option<Result<DeviceMap, String>>>,
     /// Digest of the gres.conf on disk; `None` inside when there is no such file.
     pub gres_digest: Option<Option<String>>,
-    /// The gres.conf that slurmd reads, where that is another file than the node writes.
-    pub shared_gres_conf: Option<Shared>,
+    /// The gres.conf that slurmd reads, where that is another file than the node writes, and whether it gives this node
+    /// the same GPUs in the same order.
+    pub shared_gres_conf: Option<(PathBuf, bool)>,
     /// What the map's device files are.
     pub nodes: Vec<Node>,
     /// Stable links that are missing or point elsewhere; `None` when they are not used.
@@ -115,8 +115,9 @@ pub struct Facts {
     pub unified_cgroup: bool,
     /// Services that a change stopped and did not start again.
     pub stopped: Vec<String>,
-    /// Processes and modules that are known to block repartitioning.
-    pub clients: Option<Vec<Client>>,
+    /// Processes, modules and settings that are known to block repartitioning, each with what to do before MIG mode or
+    /// instances change.
+    pub clients: Option<Vec<(String, &'static str)>>,
 }
 
 /// What slurmctld says.

@@ -1,6 +1,6 @@
 //! Running other programs: never for longer than a limit, and never for more output than a limit.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -37,16 +37,38 @@ pub enum Stopped {
 /// How long a killed program is waited for.
 const LAST: Duration = Duration::from_secs(5);
 
+/// Parts of a stream, of which the first bytes matter: what follows them is read and dropped.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts<'a> {
+    /// The line that ends each part.
+    pub end: &'a str,
+    /// Most bytes of a part that are kept.
+    pub most: usize,
+}
+
 /// Runs a program with `input` to its end, for `patience` at most, and reads no more than `output` bytes of each of its
 /// streams.
-///
-/// # Errors
-/// [`Stopped`].
-pub fn bounded(
+pub fn bounded(command: Command, input: Vec<u8>, patience: Duration, output: u64) -> Result<Answer, Stopped> {
+    run(command, input, patience, output, None)
+}
+
+/// The same of a program whose standard output is in parts.
+pub fn bounded_in_parts(
+    command: Command,
+    input: Vec<u8>,
+    patience: Duration,
+    output: u64,
+    parts: Parts<'_>,
+) -> Result<Answer, Stopped> {
+    run(command, input, patience, output, Some(parts))
+}
+
+fn run(
     mut command: Command,
     input: Vec<u8>,
     patience: Duration,
     output: u64,
+    parts: Option<Parts<'_>>,
 ) -> Result<Answer, Stopped> {
     // A group of its own, so that what the program started ends with it, and a terminal's Ctrl-C does not reach it.
     let command =
@@ -56,7 +78,12 @@ pub fn bounded(
     let stdin = child.stdin.take();
     // The threads end with the pipes; nobody waits for one whose other end somebody else keeps open.
     spawn(move || stdin.map(|mut pipe| pipe.write_all(&input)));
-    let (stdout, stderr) = (drain(child.stdout.take(), output), drain(child.stderr.take(), output));
+    let stdout = child.stdout.take();
+    let stdout = match parts {
+        Some(parts) => drain(stdout.map(|pipe| Heads::new(pipe, parts)), output),
+        None => drain(stdout, output),
+    };
+    let stderr = drain(child.stderr.take(), output);
     let done = (|| {
         let left = || patience.saturating_sub(start.elapsed());
         let (stdout, stderr) = (finish(&stdout, left(), output)?, finish(&stderr, left(), output)?);
@@ -75,6 +102,62 @@ fn kill(child: &mut Child) -> bool {
     let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let _ = group.map(|group| kill_process_group(group, Signal::KILL));
     matches!(wait(child, LAST), Ok(Some(_)))
+}
+
+/// The first bytes of each part of a stream, with the lines that end the parts.
+struct Heads<R> {
+    reader: BufReader<R>,
+    end: Vec<u8>,
+    most: usize,
+    /// How much of the present part was kept.
+    part: usize,
+    /// Whether what was read last ended a line.
+    begins: bool,
+    /// What was read and not asked for yet.
+    ready: Vec<u8>,
+}
+
+impl<R: Read> Heads<R> {
+    fn new(reader: R, parts: Parts<'_>) -> Self {
+        let end = format!("{}\n", parts.end).into_bytes();
+        Heads {
+            reader: BufReader::new(reader),
+            end,
+            most: parts.most,
+            part: 0,
+            begins: true,
+            ready: Vec::new(),
+        }
+    }
+
+    /// Reads up to the end of a line, or a piece of a long one, and keeps what counts; `false` at the end of all.
+    fn advance(&mut self) -> std::io::Result<bool> {
+        let mut line = Vec::new();
+        self.reader.by_ref().take(64 << 10).read_until(b'\n', &mut line)?;
+        let ends = self.begins && line == self.end;
+        self.begins = line.ends_with(b"\n");
+        if ends {
+            // The line before it may have been cut.
+            self.ready.extend_from_slice(if self.part > self.most { b"\n" } else { b"" });
+            self.ready.extend_from_slice(&line);
+            self.part = 0;
+        } else {
+            let room = self.most.saturating_sub(self.part).min(line.len());
+            self.ready.extend_from_slice(&line[..room]);
+            self.part += line.len();
+        }
+        Ok(!line.is_empty())
+    }
+}
+
+impl<R: Read> Read for Heads<R> {
+    fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
+        while self.ready.is_empty() && self.advance()? {}
+        let count = to.len().min(self.ready.len());
+        to[..count].copy_from_slice(&self.ready[..count]);
+        self.ready.drain(..count);
+        Ok(count)
+    }
 }
 
 /// Reads a pipe to its end, or one byte past the limit.
@@ -140,5 +223,27 @@ mod tests {
         assert!(matches!(shell("yes >&2", LONG), Err(Stopped::Long)));
         let missing = bounded(Command::new("/nonexistent/command"), Vec::new(), LONG, 1);
         assert!(matches!(missing, Err(Stopped::Io(_))));
+    }
+
+    #[test]
+    fn of_each_part_the_first_bytes_are_kept() {
+        let read = |text: &str| {
+            let parts = Parts { end: "end", most: 5 };
+            let mut kept = String::new();
+            Heads::new(text.as_bytes(), parts).read_to_string(&mut kept).unwrap();
+            kept
+        };
+        assert_eq!(read("ab\nend\n12345\nend\n\nend\nc"), "ab\nend\n12345\nend\n\nend\nc");
+        assert_eq!(read("123456789\nend\nthe end\n the rest\nend\nx\n"), "12345\nend\nthe e\nend\nx\n");
+        let long = "y".repeat(300_000);
+        assert_eq!(read(&format!("a\n{long}\n{long}end\nend\nb\n")), "a\nyyy\nend\nb\n");
+        // A part without an end is kept like any other, and bytes that are not kept do not count.
+        assert_eq!(read(&long), "yyyyy");
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "for n in 1 2 3; do head -c 100000 /dev/zero | tr '\\0' x; echo; echo end; done"]);
+        let parts = Parts { end: "end", most: 5 };
+        let answer = bounded_in_parts(command, Vec::new(), Duration::from_secs(60), 100, parts).unwrap();
+        assert_eq!(String::from_utf8(answer.stdout).unwrap(), "xxxxx\nend\n".repeat(3));
     }
 }

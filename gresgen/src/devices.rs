@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use device_map::DeviceFile;
 use rustix::fs::{FileType, Mode, makedev, mknodat};
-use thiserror::Error;
 
+use crate::path_error::PathError;
 use crate::read;
 use crate::root::Root;
 
@@ -24,61 +24,16 @@ const CAPS_MAJOR_NAME: &str = "nvidia-caps";
 /// `DeviceFileMode: 292` of every GPU and compute instance capability: readable by all.
 const CAPS_MODE: u32 = 0o444;
 
-/// Why device files of an instance are not known or cannot be made.
-#[derive(Debug, Error)]
-pub enum DeviceError {
-    /// A file of the kernel module cannot be read.
-    #[error("{}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The list of minors lacks an instance.
-    #[error("{}: no line {line:?}", path.display())]
-    NoMinor {
-        /// The list.
-        path: PathBuf,
-        /// What it should have.
-        line: String,
-    },
-    /// The kernel module registered no capability major.
-    #[error("{}: no major number for {CAPS_MAJOR_NAME}", path.display())]
-    NoMajor {
-        /// `/proc/devices`.
-        path: PathBuf,
-    },
-    /// A node cannot be made.
-    #[error("{}: cannot be made: {source}", path.display())]
-    Make {
-        /// The node.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Something else stands where the node belongs.
-    #[error("{}: is not character device {major}:{minor}; remove it, and gresgen apply makes it", path.display())]
-    Occupied {
-        /// The node.
-        path: PathBuf,
-        /// Major it should have.
-        major: u32,
-        /// Minor it should have.
-        minor: u32,
-    },
-}
-
 /// Identity of the running boot.
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn boot_id(root: &Root) -> Result<String, DeviceError> {
+pub fn boot_id(root: &Root) -> Result<String, PathError> {
     Ok(read(&root.kernel(Root::BOOT_ID))?.trim().to_owned())
 }
 
 /// The node of a whole GPU. Its major is what the node has, or the assigned one when it is not there.
-pub fn gpu_file(root: &Root, minor: u32) -> Result<DeviceFile, DeviceError> {
+pub fn gpu_file(root: &Root, minor: u32) -> Result<DeviceFile, PathError> {
     let path = root.path(format!("/dev/nvidia{minor}"));
     let numbers = char_device(&path);
     let (major, minor) = numbers.unwrap_or((NVIDIA_MAJOR, minor));
@@ -116,31 +71,34 @@ impl Capabilities {
     /// Capability of a GPU instance. `gpu` is the device minor, not the NVML index.
     ///
     /// # Errors
-    /// [`DeviceError`] naming the list that lacks it.
-    pub fn gpu_instance(&self, gpu: u32, gi: u32) -> Result<DeviceFile, DeviceError> {
+    /// [`PathError`] naming the list that lacks it.
+    pub fn gpu_instance(&self, gpu: u32, gi: u32) -> Result<DeviceFile, PathError> {
         self.file(format!("gpu{gpu}/gi{gi}/access"))
     }
 
     /// Capability of a compute instance.
     ///
     /// # Errors
-    /// [`DeviceError`] naming the list that lacks it.
-    pub fn compute_instance(&self, gpu: u32, gi: u32, ci: u32) -> Result<DeviceFile, DeviceError> {
+    /// [`PathError`] naming the list that lacks it.
+    pub fn compute_instance(&self, gpu: u32, gi: u32, ci: u32) -> Result<DeviceFile, PathError> {
         self.file(format!("gpu{gpu}/gi{gi}/ci{ci}/access"))
     }
 
-    fn file(&self, name: String) -> Result<DeviceFile, DeviceError> {
+    fn file(&self, name: String) -> Result<DeviceFile, PathError> {
         let list = self.root.path(Root::MIG_MINORS);
-        let minors = self.minors.as_ref().map_err(|error| DeviceError::Read {
-            path: list.clone(),
-            source: io::Error::new(error.kind(), error.to_string()),
-        })?;
-        let minor = *minors.get(&name).ok_or(DeviceError::NoMinor { path: list, line: name })?;
+        let minors = self.minors.as_ref().map_err(|error| PathError::new(&list, error.to_string()))?;
+        let unlisted = || PathError::new(&list, format!("no line {name:?}"));
+        let minor = *minors.get(&name).ok_or_else(unlisted)?;
         let path = self.root.path(format!("/dev/nvidia-caps/nvidia-cap{minor}"));
         // A node may be left from before the module was loaded again with another major.
         let node = || char_device(&path).map(|(major, _)| major);
         let major = self.major.or_else(node);
-        let major = major.ok_or_else(|| DeviceError::NoMajor { path: self.root.path(Root::PROC_DEVICES) })?;
+        let major = major.ok_or_else(|| {
+            PathError::new(
+                self.root.path(Root::PROC_DEVICES),
+                format!("no major number for {CAPS_MAJOR_NAME}"),
+            )
+        })?;
         Ok(DeviceFile { path, major, minor })
     }
 }
@@ -173,14 +131,15 @@ fn major(devices: &str) -> Option<u32> {
 /// itself slurmd would leave that record out.
 ///
 /// # Errors
-/// [`DeviceError::Make`] without the right to, [`DeviceError::Occupied`] when something else is there.
-pub fn ensure(file: &DeviceFile, root: &Root) -> Result<bool, DeviceError> {
+/// Without the right to, or when something else is there.
+pub fn ensure(file: &DeviceFile, root: &Root) -> Result<bool, PathError> {
     let DeviceFile { path, major, minor } = file;
     if let Ok(metadata) = path.symlink_metadata() {
         let stands_in = !root.is_host() && metadata.is_file();
         let fits = stands_in || char_device(path) == Some((*major, *minor));
-        let occupied = || DeviceError::Occupied { path: path.clone(), major: *major, minor: *minor };
-        return if fits { Ok(false) } else { Err(occupied()) };
+        let what =
+            || format!("is not character device {major}:{minor}; remove it, and gresgen apply makes it");
+        return if fits { Ok(false) } else { Err(PathError::new(path, what())) };
     }
     let made = || -> io::Result<()> {
         if let Some(directory) = path.parent() {
@@ -192,14 +151,11 @@ pub fn ensure(file: &DeviceFile, root: &Root) -> Result<bool, DeviceError> {
         rustix::fs::chmod(path, mode)?;
         Ok(())
     };
-    match made() {
-        Ok(()) => Ok(true),
-        Err(error) => Err(DeviceError::Make { path: path.clone(), source: error }),
-    }
+    made().map(|()| true).map_err(PathError::doing(path, "cannot be made"))
 }
 
-fn read(path: &Path) -> Result<String, DeviceError> {
-    read::kernel(path).map_err(|source| DeviceError::Read { path: path.to_owned(), source })
+fn read(path: &Path) -> Result<String, PathError> {
+    read::kernel(path).map_err(PathError::io(path))
 }
 
 #[cfg(test)]
@@ -219,7 +175,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let root = Root::new(directory.path()).unwrap();
         let caps = Capabilities::read(&root);
-        assert!(matches!(caps.gpu_instance(0, 7), Err(DeviceError::Read { .. })));
+        assert_eq!(caps.gpu_instance(0, 7).unwrap_err().path, root.path(Root::MIG_MINORS));
         for (path, text) in [
             (Root::MIG_MINORS, "config 1\nmonitor 2\ngpu0/gi7/access 66\ngpu0/gi7/ci0/access 67\n"),
             (Root::PROC_DEVICES, "Character devices:\n238 nvidia-caps\n"),
@@ -259,7 +215,9 @@ mod tests {
         let path = directory.path().join("nvidia-cap67");
         std::fs::create_dir(&path).unwrap();
         let file = DeviceFile { path, major: 238, minor: 67 };
-        let occupied = |root: &Root| matches!(ensure(&file, root), Err(DeviceError::Occupied { .. }));
+        let occupied = |root: &Root| {
+            ensure(&file, root).is_err_and(|error| error.what.starts_with("is not character device"))
+        };
         let simulated = Root::new(directory.path()).unwrap();
         assert!(occupied(&simulated) && occupied(&Root::host()));
         std::fs::remove_dir(&file.path).unwrap();

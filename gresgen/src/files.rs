@@ -21,12 +21,12 @@ pub(crate) use kept::SHARING;
 pub use kept::{KEEP, head};
 
 use crate::atomic::{self, Attributes};
+use crate::path_error::PathError;
 use crate::read;
 use crate::root::Root;
 use crate::slurm::hostlist;
 use crate::slurm::lines::{lines, value};
-use error::io_error;
-use kept::{Fault, Ours};
+use kept::Ours;
 
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -112,9 +112,6 @@ struct Texts {
 
 impl Comparison {
     /// Reads what is there and decides about ownership.
-    ///
-    /// # Errors
-    /// [`FileError`].
     pub fn new(outputs: Vec<Output>, adopt: bool) -> Result<Self, FileError> {
         let (mut files, mut foreign) = (Vec::new(), Vec::new());
         for output in outputs {
@@ -175,7 +172,7 @@ pub fn stage(outputs: Vec<Output>, adopt: bool, state: &Path) -> Result<Staged, 
     if comparison.changed().next().is_some() {
         // Beside the backups lies the journal, so both are ours.
         for directory in [state.parent(), Some(state)].into_iter().flatten() {
-            atomic::own_directory(directory).map_err(io_error(directory, "cannot be made"))?;
+            atomic::own_directory(directory).map_err(PathError::doing(directory, "cannot be made"))?;
         }
     }
     let changing = comparison.files.iter().filter(|f| f.changes());
@@ -199,7 +196,7 @@ impl Texts {
         let old = match read::bytes(&path, read::MAX_TEXT) {
             Ok(old) => Some(old),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(io_error(&path, "cannot be read")(error)),
+            Err(error) => return Err(PathError::doing(&path, "cannot be read")(error).into()),
         };
         let adopted = old.as_ref().is_some_and(|old| !old.starts_with(kind.marker().as_bytes()));
         if adopted && !adopt {
@@ -208,18 +205,12 @@ impl Texts {
         if let (Some(old), false) = (&old, adopted) {
             check_others(kind, &path, old, &scope)?;
         }
-        let ours = Ours::new(kind, &scope, &text, &unread);
+        let ours = Ours::new(&path, kind, &scope, &text, &unread);
         let kept = match &old {
-            Some(old) if adopted => ours.foreign(old),
-            Some(old) => ours.own(old),
-            None => Ok(Vec::new()),
+            Some(old) if adopted => ours.foreign(old)?,
+            Some(old) => ours.own(old)?,
+            None => Vec::new(),
         };
-        let kept = kept.map_err(|Fault { line, what, text }| FileError::Kept {
-            path: path.clone(),
-            line,
-            what,
-            text,
-        })?;
         if kind == Kind::GresConf {
             include::check(&path, &kept, &ours, &root)?;
         }
@@ -301,15 +292,15 @@ fn backup_place(state: &Path, path: &Path, adopted: bool) -> PathBuf {
 }
 
 /// The text on disk in the directory of `path`, under a name that begins with a dot, so that no glob reads it.
-fn write_beside(path: &Path, text: &[u8], attributes: Attributes) -> Result<NamedTempFile, FileError> {
-    atomic::stage(path, text, attributes).map_err(io_error(path, "cannot be written"))
+fn write_beside(path: &Path, text: &[u8], attributes: Attributes) -> Result<NamedTempFile, PathError> {
+    atomic::stage(path, text, attributes).map_err(PathError::doing(path, "cannot be written"))
 }
 
 impl Staged {
     /// Replaces the files. Unchanged ones are not touched.
     ///
     /// # Errors
-    /// [`FileError::Io`]. Files before the one it names are replaced, those after it are not; staging and
+    /// [`FileError::Path`]. Files before the one it names are replaced, those after it are not; staging and
     /// committing the same again completes it.
     pub fn commit(self) -> Result<Committed, FileError> {
         let mut committed = Committed::default();
@@ -334,8 +325,8 @@ pub struct Committed {
     pub backups: Vec<PathBuf>,
 }
 
-fn persist(temp: NamedTempFile, path: &Path) -> Result<(), FileError> {
-    atomic::commit(temp, path).map_err(io_error(path, "cannot be replaced"))
+fn persist(temp: NamedTempFile, path: &Path) -> Result<(), PathError> {
+    atomic::commit(temp, path).map_err(PathError::doing(path, "cannot be replaced"))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What was changed on a node: a line of JSON per change, and a line for the system's log.
 //!
 //! Written by whoever holds the node's lock, after a change has ended. One that was killed cannot say so itself: the
-//! next change finds its journal ([`crate::apply::intent`]) and notes that it was cut off.
+//! next change finds its journal and notes that it was cut off.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -12,10 +12,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
-use crate::apply::intent::{Before, Intent};
 use crate::atomic;
+use crate::path_error::PathError;
 use crate::read;
 use crate::root::Root;
 
@@ -74,18 +73,8 @@ pub struct Entry {
     /// The one that was chosen before.
     #[serde(default)]
     pub layout_before: Option<String>,
-    /// The GPUs as they were.
-    pub before: Vec<Before>,
-}
-
-/// Why the history cannot be read or written.
-#[derive(Debug, Error)]
-#[error("{}: {source}", path.display())]
-pub struct HistoryError {
-    /// The file.
-    pub path: PathBuf,
-    /// Why.
-    pub source: io::Error,
+    /// The GPUs as they were, as the journal of a change has them.
+    pub before: serde_json::Value,
 }
 
 /// Size in bytes at which a file makes way for a new one; one older file is kept. An entry has at most some kB: eight
@@ -96,29 +85,8 @@ const LIMIT: u64 = 512 << 10;
 const MOST: u64 = 4 * LIMIT;
 
 impl Entry {
-    /// The change that a journal announced, and how it ended.
-    pub fn of(intent: &Intent, result: Ending, error: Option<String>) -> Self {
-        Entry {
-            id: 0,
-            at: intent.at.clone(),
-            by: intent.by.clone(),
-            uid: intent.uid,
-            what: intent.what.clone(),
-            result,
-            error,
-            steps: intent.steps.clone(),
-            files: Vec::new(),
-            layout: intent.layout.clone(),
-            layout_before: intent.layout_before.clone(),
-            before: intent.before.clone(),
-        }
-    }
-
     /// Appends it to the history, so that it survives a crash from now on, and tells the system's log. Gives its number.
-    ///
-    /// # Errors
-    /// [`HistoryError`].
-    pub fn append(mut self, root: &Root) -> Result<u64, HistoryError> {
+    pub fn append(mut self, root: &Root) -> Result<u64, PathError> {
         let path = root.path(Root::HISTORY);
         self.id = read(root)?.last().map_or(1, |last| last.id + 1);
         let write = || -> io::Result<()> {
@@ -138,7 +106,7 @@ impl Entry {
             file.sync_all()?;
             File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
         };
-        write().map_err(|source| HistoryError { path: path.clone(), source })?;
+        write().map_err(PathError::io(&path))?;
         log(root, &self);
         Ok(self.id)
     }
@@ -174,15 +142,15 @@ fn older(path: &Path) -> PathBuf {
 /// All changes that are remembered, the oldest first. A line that is no entry, as a crash leaves it, is passed over.
 ///
 /// # Errors
-/// [`HistoryError`]; a history that is not there is none.
-pub fn read(root: &Root) -> Result<Vec<Entry>, HistoryError> {
+/// [`PathError`]; a history that is not there is none.
+pub fn read(root: &Root) -> Result<Vec<Entry>, PathError> {
     let path = root.path(Root::HISTORY);
     let mut entries = Vec::new();
     for path in [older(&path), path] {
         let text = match read::bytes(&path, MOST) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(source) => return Err(HistoryError { path, source }),
+            Err(error) => return Err(PathError::io(&path)(error)),
         };
         entries
             .extend(text.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()));
@@ -224,7 +192,7 @@ mod tests {
             files: Vec::new(),
             layout: Some("a".into()),
             layout_before: None,
-            before: vec![Before { gpu: "GPU-1".into(), mig: true, slices: Vec::new() }],
+            before: serde_json::json!([{"gpu": "GPU-1", "mig": true, "slices": []}]),
         }
     }
 

@@ -9,7 +9,7 @@ pub mod file;
 pub mod services;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -34,19 +34,13 @@ pub enum HookError {
     /// A service was not stopped or started.
     #[error("services {}: {what}", units.join(", "))]
     Service {
-        /// The units.
         units: Vec<String>,
         /// What systemctl said.
         what: String,
     },
     /// The file of hooks cannot be read, or is not root's alone.
     #[error("{}: {what}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        what: String,
-    },
+    File { path: PathBuf, what: String },
 }
 
 /// What a change is, for those who are told of it.
@@ -58,7 +52,7 @@ pub struct About<'a> {
     pub node: &'a str,
     /// What was asked for, in words.
     pub what: &'a str,
-    /// The layout that was chosen, where one was.
+    /// The layout that is made, where it is one.
     pub layout: Option<&'a str>,
     /// Whether a GPU's MIG mode changes.
     pub mode: bool,
@@ -75,13 +69,14 @@ pub struct Hooks {
 }
 
 impl Hooks {
-    /// Hooks of a configuration, with a file of mig-parted's where one is named.
+    /// Hooks of a configuration. `file` is a file of mig-parted's, in the place of the one that it names.
     ///
     /// # Errors
     /// [`HookError::File`].
-    pub fn new(settings: Settings, root: &Root) -> Result<Self, HookError> {
-        let parted = match &settings.file {
-            Some(path) => file::parted(&root.path(path))?,
+    pub fn new(settings: Settings, file: Option<&Path>, root: &Root) -> Result<Self, HookError> {
+        let named = settings.file.as_ref().map(|path| root.path(path));
+        let parted = match file.map(Path::to_owned).or(named) {
+            Some(path) => file::parted(&path)?,
             None => BTreeMap::new(),
         };
         Ok(Hooks { settings, parted })
@@ -113,6 +108,11 @@ impl Hooks {
         errors.extend(recover(about.root, about.boot).err());
         errors.extend(self.parted("apply-exit", about).err());
         errors
+    }
+
+    /// Whether a process will be gone by the first step, because the service it belongs to stands still then.
+    pub fn stops(&self, pid: u32, root: &Root) -> bool {
+        services::of(pid).is_some_and(|unit| self.settings.services.names(root, true).contains(&unit))
     }
 
     fn parted(&self, point: &'static str, about: &About<'_>) -> Result<(), HookError> {

@@ -10,11 +10,14 @@
 //! one picture of the world, and nothing is carried out on an old one: between the look and the last step the
 //! [`fence`] keeps Slurm from giving away what goes.
 
+mod around;
 pub mod boot;
 mod carry_out;
 pub mod chosen;
+pub mod error;
 mod fence;
 mod files;
+mod mode;
 mod prepared;
 
 use std::time::Duration;
@@ -23,15 +26,16 @@ use crate::config::Selector;
 use crate::files::Kind;
 use crate::holders;
 use crate::hooks::Hooks;
-use crate::inventory::{Gpu, Inventory};
+use crate::inventory::{Gpu, Holder, Inventory};
 use crate::nvml::{Driver, DriverError};
 use crate::root::Root;
 use crate::site::{Occupied, Seen, Site};
 use crate::slurm::Settings;
 
 pub use carry_out::{Done, Event, Events, Waiting};
+pub use error::ApplyError;
 pub use files::{FileChange, Write};
-pub use prepared::{Blocked, Prepared};
+pub use prepared::Prepared;
 
 /// A node whose driver is open.
 pub struct Node<'a> {
@@ -99,7 +103,7 @@ impl Node<'_> {
     pub fn read(&self, options: &Options<'_>) -> Result<Picture, DriverError> {
         let (mut inventory, absent) = self.inventory(options)?;
         let seen = self.site.look();
-        self.annotate(&mut inventory, &seen.given);
+        self.look_ahead(&mut inventory, &seen.given, options);
         Ok(Picture { inventory, absent, seen })
     }
 
@@ -120,6 +124,20 @@ impl Node<'_> {
     /// Whether files of the site are taken over: because of what was asked, or because the configuration says so.
     fn adopts(&self, options: &Options<'_>) -> bool {
         options.adopt || self.settings.adopt
+    }
+
+    /// Adds who will hold a GPU or an instance when the first step is made: services that are stopped for it do not.
+    fn look_ahead(&self, inventory: &mut Inventory, given: &Occupied, options: &Options<'_>) {
+        self.annotate(inventory, given);
+        let Some(hooks) = options.hooks else { return };
+        let stays = |holder: &Holder| match holder {
+            Holder::Process { pid, .. } => !hooks.stops(*pid, self.root),
+            _ => true,
+        };
+        for gpu in &mut inventory.gpus {
+            gpu.holders.retain(stays);
+            gpu.instances.iter_mut().for_each(|instance| instance.holders.retain(stays));
+        }
     }
 
     fn annotate(&self, inventory: &mut Inventory, given: &Occupied) {

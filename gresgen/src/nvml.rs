@@ -11,6 +11,7 @@ mod facts;
 mod geometry;
 mod identity;
 mod instances;
+mod load;
 mod process_list;
 mod processes;
 mod raw;
@@ -26,14 +27,16 @@ use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::{Device, Nvml};
 use thiserror::Error;
 
-use crate::devices::{Capabilities, DeviceError};
+use crate::devices::Capabilities;
+use crate::inventory::Gpu;
+use crate::path_error::PathError;
 use crate::root::Root;
 
 use answer::Fault;
 pub use code::Code;
-pub use execute::Activation;
 use facts::ComputeProfile;
-pub use raw::{ExportError, export};
+pub use load::Load;
+pub use raw::export;
 use raw::{GpuInstance, Handle};
 
 /// Name the dynamic loader finds on every node with an NVIDIA driver.
@@ -94,10 +97,23 @@ pub enum DriverError {
     },
     /// Device files of an instance cannot be determined.
     #[error(transparent)]
-    Devices(#[from] DeviceError),
+    Devices(#[from] PathError),
 }
 
 impl DriverError {
+    /// The same about a GPU that is named by its index, too.
+    pub fn on(mut self, gpu: &Gpu) -> Self {
+        if let DriverError::Call { object, .. }
+        | DriverError::NoGpu(object)
+        | DriverError::NoInstance(object)
+        | DriverError::NoComputeProfile { object, .. }
+        | DriverError::Unexpected { object, .. } = &mut self
+        {
+            *object = object.replacen(&gpu.uuid, &gpu.to_string(), 1);
+        }
+        self
+    }
+
     /// The return code behind it, if a call failed.
     pub fn code(&self) -> Option<Code> {
         match self {
@@ -197,7 +213,11 @@ impl Driver {
 fn session(library: &Path) -> Result<Nvml, DriverError> {
     Nvml::builder().lib_path(library.as_os_str()).init().map_err(|error| match error {
         NvmlError::LibloadingError(reason) => {
-            DriverError::NoLibrary { library: library.to_owned(), reason: reason.to_string() }
+            // The loader says the name first, as we do.
+            let reason = reason.to_string();
+            let name = format!("{}: ", library.display());
+            let reason = reason.strip_prefix(&name).unwrap_or(&reason).to_owned();
+            DriverError::NoLibrary { library: library.to_owned(), reason }
         }
         error => failed(&library.display().to_string(), "nvmlInit_v2")(error),
     })

@@ -7,14 +7,15 @@ use thiserror::Error;
 
 use crate::files::{self, Committed, Comparison, FileError, Kind, Output, Staged, state_directory};
 use crate::inventory::Inventory;
+use crate::path_error::PathError;
 use crate::read;
 use crate::render::{self, RenderError};
 use crate::root::Root;
-use crate::slurm::control::{ControlError, installed_release};
-use crate::slurm::gres::{GresError, Previous};
-use crate::slurm::links::{self, LinkError, Links};
+use crate::slurm::control::installed_release;
+use crate::slurm::gres::Previous;
+use crate::slurm::links::{self, Links};
 use crate::slurm::release::UnknownRelease;
-use crate::slurm::{GresTable, Release, Settings};
+use crate::slurm::{GresError, GresTable, Release, Settings, SlurmError};
 
 /// Why a node's files cannot be written.
 #[derive(Debug, Error)]
@@ -36,7 +37,7 @@ pub enum PublishError {
     Foreign(Vec<PathBuf>),
     /// A stable link cannot be made.
     #[error(transparent)]
-    Link(#[from] LinkError),
+    Link(#[from] PathError),
 }
 
 fn foreign(paths: &[PathBuf]) -> String {
@@ -142,8 +143,8 @@ pub fn stable_links(inventory: &Inventory, table: &GresTable, settings: &Setting
 /// Makes links; their directory when anything in it changed.
 ///
 /// # Errors
-/// [`LinkError`].
-pub fn make_links(links: &Links, root: &Root) -> Result<Option<PathBuf>, LinkError> {
+/// [`PathError`].
+pub fn make_links(links: &Links, root: &Root) -> Result<Option<PathBuf>, PathError> {
     let wrong = !links.wrong(root).is_empty();
     links.make(root)?;
     Ok(wrong.then(|| root.path(links::DIRECTORY)))
@@ -174,7 +175,7 @@ pub fn compare(
 /// # Errors
 /// [`PublishError::Render`] for one that would say less of the node than slurmctld needs.
 pub fn check_line(inventory: &Inventory, settings: &Settings, root: &Root) -> Result<(), PublishError> {
-    Ok(render::line::check(&inventory.node, settings, root).map_err(RenderError::from)?)
+    Ok(render::line::check(&inventory.node, settings, root)?)
 }
 
 /// What a node offers to Slurm, with the indexes its records have now kept.
@@ -207,7 +208,7 @@ pub fn outputs(
 pub fn release(settings: &Settings) -> Result<Release, PublishError> {
     match settings.release.map_or_else(installed_release, Ok) {
         Ok(release) => Ok(release),
-        Err(ControlError::Release(unknown)) => Err(PublishError::Release(unknown)),
+        Err(SlurmError::Release(unknown)) => Err(PublishError::Release(unknown)),
         Err(_) => Ok(Release::latest()),
     }
 }

@@ -26,9 +26,10 @@ pub fn open(path: &Path) -> io::Result<File> {
     // NONBLOCK: opening a FIFO for reading waits for its writer otherwise. It means nothing to a regular file.
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)?;
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "is not a regular file")),
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "is not a regular file"))
     }
 }
 
@@ -48,9 +49,10 @@ pub fn all(reader: impl Read, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     // Counted while reading: files of the kernel have no size, and others grow.
     reader.take(most + 1).read_to_end(&mut bytes)?;
-    match bytes.len() as u64 > most {
-        true => Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("has more than {most} bytes"))),
-        false => Ok(bytes),
+    if bytes.len() as u64 > most {
+        Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("has more than {most} bytes")))
+    } else {
+        Ok(bytes)
     }
 }
 

@@ -1,31 +1,32 @@
 //! From a [`Context`] to the text of Slurm's files.
 
 pub mod context;
+mod error;
 pub mod line;
 mod templates;
 
-use std::path::PathBuf;
-
 use device_map::DeviceMap;
 
-pub use context::{Context, ContextError};
-pub use templates::{TemplateError, Templates};
+pub use context::Context;
+pub use error::RenderError;
+pub use templates::Templates;
 
 use crate::files::{Kind, Output, Scope};
 use crate::inventory::Inventory;
+use crate::path_error::PathError;
 use crate::root::Root;
 use crate::slurm::{GresTable, Release, Settings, hostlist};
 
 /// Renders gres.conf, the node line, cgroup.conf and the plugstack fragment, in this order.
 ///
 /// # Errors
-/// [`TemplateError`]: file, line and the source at fault.
+/// [`RenderError::Template`]: file, line and the source at fault.
 pub fn slurm_files(
     templates: &Templates,
     context: &Context,
     settings: &Settings,
     root: &Root,
-) -> Result<Vec<Output>, TemplateError> {
+) -> Result<Vec<Output>, RenderError> {
     let lists = context.nodes.iter().map(|node| hostlist::expand(&node.names).unwrap_or_default());
     let scope = Scope::Cluster(lists.flatten().collect());
     let file = |(kind, template, path): (Kind, &'static str, &str)| {
@@ -51,7 +52,7 @@ pub fn slurm_files(
 /// The device map as a file. It is read back as the plugin will, so that none is written which that refuses.
 ///
 /// # Errors
-/// [`RenderError::Map`].
+/// [`RenderError::Path`].
 pub fn device_map(map: &DeviceMap, root: &Root) -> Result<Output, RenderError> {
     let (path, text) = (root.path(Root::DEVICE_MAP), map.to_string());
     let what = match text.parse::<DeviceMap>() {
@@ -69,7 +70,7 @@ pub fn device_map(map: &DeviceMap, root: &Root) -> Result<Output, RenderError> {
         Ok(_) => "would read as other devices".to_owned(),
         Err(error) => format!("would be refused: {error}"),
     };
-    Err(RenderError::Map { path, what })
+    Err(PathError::new(path, what).into())
 }
 
 /// Everything a node needs: Slurm's files, and the map that carries the digest of the gres.conf among them.
@@ -92,25 +93,6 @@ pub fn node(
     let map = table.map(inventory, digest(&outputs[0].text));
     outputs.push(device_map(&map, root)?);
     Ok(outputs)
-}
-
-/// Why nothing was rendered.
-#[derive(Debug, thiserror::Error)]
-pub enum RenderError {
-    /// The facts or settings make no context.
-    #[error(transparent)]
-    Context(#[from] ContextError),
-    /// A template is wrong.
-    #[error(transparent)]
-    Template(#[from] TemplateError),
-    /// The facts make no device map.
-    #[error("{}: {what}", path.display())]
-    Map {
-        /// The map.
-        path: PathBuf,
-        /// What is wrong.
-        what: String,
-    },
 }
 
 /// Digest of a gres.conf above its kept lines, as the device map carries it: 64-bit FNV-1a. It tells versions of a file apart; it

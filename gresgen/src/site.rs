@@ -6,56 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use device_map::{DeviceMap, Record};
-use thiserror::Error;
 
-use crate::check::plugstack;
 use crate::files::Output;
 use crate::inventory::Inventory;
 use crate::publish::{present_map, release};
 use crate::read;
 use crate::root::Root;
 use crate::slurm::conf::Conf;
-use crate::slurm::control::{Config, ControlError, NodeView, reservation};
+use crate::slurm::control::{Config, NodeView, reservation};
 use crate::slurm::jobs::Given;
-use crate::slurm::transition::{Action, ActionError, Change, Node, Refused, allow, transition};
-use crate::slurm::{GresTable, Release, Settings, attributes, here, hostlist, include, jobs};
+use crate::slurm::plugstack;
+use crate::slurm::transition::{Action, Change, Node, allow, transition};
+use crate::slurm::{GresTable, Release, Settings, SlurmError, attributes, here, hostlist, include, jobs};
 use crate::wait::{self, Ended, Stop};
-
-/// Why a change stops before it begins, or is not completed, because of Slurm.
-#[derive(Debug, Error)]
-pub enum SiteError {
-    /// Running jobs forbid it.
-    #[error(transparent)]
-    Refused(#[from] Refused),
-    /// Which devices the node's jobs hold cannot be asked.
-    #[error("node {node}: which devices its jobs hold is not known: {error}")]
-    Unknown {
-        /// The node.
-        node: String,
-        /// Why slurmctld gave no answer.
-        error: Arc<ControlError>,
-    },
-    /// slurmctld counts devices as given out, and has no job that has them.
-    #[error("node {0}: slurmctld counts devices in use that no job on it explains")]
-    Unexplained(String),
-    /// slurmctld gave no answer where one is needed.
-    #[error(transparent)]
-    Control(#[from] ControlError),
-    /// An action failed.
-    #[error(transparent)]
-    Action(#[from] ActionError),
-    /// Jobs did not end in time.
-    #[error(transparent)]
-    NotIdle(ActionError),
-    /// The daemons were told, and the node is not in service.
-    #[error("node {node}: has not registered with its devices after {} s: {what}", REGISTERED.as_secs())]
-    Unregistered {
-        /// The node.
-        node: String,
-        /// What slurmctld says of it.
-        what: String,
-    },
-}
 
 /// How long daemons may take from their start until the node is registered. slurmctld itself gives a slurmd
 /// SlurmdTimeout, 300 s by default; one that starts well needs a few seconds.
@@ -95,7 +58,7 @@ pub struct Seen {
 }
 
 /// What Slurm has given out, or why that is not known.
-pub type Occupied = Result<Given, Arc<ControlError>>;
+pub type Occupied = Result<Given, Arc<SlurmError>>;
 
 impl Seen {
     /// What Slurm's indexes mean now: what slurmd loaded, or before it ever loaded a map, what is in place.
@@ -189,7 +152,7 @@ impl Site<'_> {
             Given::ask_beside(control, &self.node, &here::neighbours(self.root, &self.node))
         });
         match answer {
-            Err(ControlError::UnknownNode(_)) => self.unknown_to_slurm().map_err(Arc::new),
+            Err(SlurmError::UnknownNode(_)) => self.unknown_to_slurm().map_err(Arc::new),
             Err(_) if !here::was_in_service(self.root) => Ok(Given::default()),
             answer => answer.map_err(Arc::new),
         }
@@ -197,14 +160,14 @@ impl Site<'_> {
 
     /// A node that slurmctld does not know yet has no jobs, unless it knows this host by another name; nodes that share
     /// a host are told apart by the settings.
-    fn unknown_to_slurm(&self) -> Result<Given, ControlError> {
+    fn unknown_to_slurm(&self) -> Result<Given, SlurmError> {
         let ours = |names: &str| hostlist::expand(names).is_ok_and(|names| names.contains(&self.node));
         if self.settings.nodes.iter().any(|node| ours(&node.names)) {
             return Ok(Given::default());
         }
         match &here::other_names(&here::reach(self.root)?.nodes()?)[..] {
             [] => Ok(Given::default()),
-            names => Err(ControlError::OtherName { node: self.node.clone(), names: names.join(", ") }),
+            names => Err(SlurmError::OtherName { node: self.node.clone(), names: names.join(", ") }),
         }
     }
 
@@ -228,13 +191,13 @@ impl Site<'_> {
     /// Whether slurmd's records may become others beside the jobs that run now.
     ///
     /// # Errors
-    /// [`SiteError::Refused`] when Slurm would end jobs or hand their next step another slice;
-    /// [`SiteError::Unknown`] when that cannot be known.
-    pub fn allow(&self, seen: &Seen, after: &[Record]) -> Result<(), SiteError> {
+    /// [`SlurmError::Count`] and [`SlurmError::Index`] when Slurm would end jobs or hand their next step another slice;
+    /// [`SlurmError::Unknown`] when that cannot be known.
+    pub fn allow(&self, seen: &Seen, after: &[Record]) -> Result<(), SlurmError> {
         if !self.asked || seen.records() == after {
             return Ok(());
         }
-        let unknown = |error: &Arc<ControlError>| SiteError::Unknown {
+        let unknown = |error: &Arc<SlurmError>| SlurmError::Unknown {
             node: self.node.clone(),
             error: Arc::clone(error),
         };
@@ -242,15 +205,15 @@ impl Site<'_> {
         allow(&self.node, seen.records(), after, &given.jobs)?;
         match given.unexplained.is_empty() {
             true => Ok(()),
-            false => Err(SiteError::Unexplained(self.node.clone())),
+            false => Err(SlurmError::Unexplained(self.node.clone())),
         }
     }
 
     /// slurmctld's picture of the node now.
     ///
     /// # Errors
-    /// [`ControlError`].
-    pub fn view(&self) -> Result<NodeView, ControlError> {
+    /// [`SlurmError`].
+    pub fn view(&self) -> Result<NodeView, SlurmError> {
         here::reach(self.root)?.node(&self.node)
     }
 
@@ -356,14 +319,14 @@ impl Site<'_> {
     /// it has been waited, how long it is at most, and why the node is not there yet.
     ///
     /// # Errors
-    /// [`SiteError::Action`], [`SiteError::Unregistered`].
+    /// [`SlurmError`], among them [`SlurmError::Unregistered`].
     pub fn carry_out(
         &self,
         left: &Left,
         table: &GresTable,
         stop: &Stop,
         told: &mut dyn FnMut(Duration, Duration, &str),
-    ) -> Result<(), SiteError> {
+    ) -> Result<(), SlurmError> {
         for action in &left.actions {
             action.run(Duration::ZERO, stop)?;
         }
@@ -375,7 +338,7 @@ impl Site<'_> {
         table: &GresTable,
         stop: &Stop,
         told: &mut dyn FnMut(Duration, Duration, &str),
-    ) -> Result<(), SiteError> {
+    ) -> Result<(), SlurmError> {
         const PAUSE: Duration = Duration::from_millis(200);
         let fault = || match self.view() {
             Ok(view) => self.fault(&view, table).map_or(Ok(()), Err),
@@ -383,8 +346,10 @@ impl Site<'_> {
         };
         let mut told = |since: Duration, why: &String| told(since, REGISTERED, why);
         wait::until_told(REGISTERED, PAUSE, stop, &mut told, fault).map_err(|ended| match ended {
-            Ended::Stopped => SiteError::Action(ActionError::Stopped),
-            Ended::Late(what) => SiteError::Unregistered { node: self.node.clone(), what },
+            Ended::Stopped => SlurmError::Stopped,
+            Ended::Late(what) => {
+                SlurmError::Unregistered { node: self.node.clone(), seconds: REGISTERED.as_secs(), what }
+            }
         })
     }
 

@@ -46,9 +46,6 @@ pub enum Ended<E> {
 }
 
 /// Tries until it works, `limit` has passed or a signal comes. There is one attempt at least.
-///
-/// # Errors
-/// [`Ended`].
 pub fn until<T, E>(
     limit: Duration,
     pause: Duration,
@@ -59,9 +56,6 @@ pub fn until<T, E>(
 }
 
 /// The same, and after each attempt that failed somebody is told how long it has been waited, and why it failed.
-///
-/// # Errors
-/// [`Ended`].
 pub fn until_told<T, E>(
     limit: Duration,
     pause: Duration,

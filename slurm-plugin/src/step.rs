@@ -11,6 +11,8 @@ use std::ffi::CStr;
 use spank::release::Version;
 use spank::{Spank, StepKind};
 
+use crate::names::{Visible, indexes};
+
 /// What Slurm's variables and the release say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StepView {
@@ -30,17 +32,6 @@ pub struct StepView {
     pub constrained: bool,
     /// What `--gres-flags=allow-task-sharing` does to the task's list in this release.
     pub sharing: Sharing,
-}
-
-/// A list of devices in a variable.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Visible {
-    /// The variable is not set.
-    Unset,
-    /// Numbers.
-    Positions(Vec<usize>),
-    /// Anything else: UUIDs that an NVML build of Slurm set, or another text.
-    Names(Vec<String>),
 }
 
 /// What the list of a task counts under `--gres-flags=allow-task-sharing`.
@@ -63,40 +54,6 @@ impl Sharing {
             _ => Sharing::Step,
         }
     }
-}
-
-impl Visible {
-    /// The list, if there are devices in it named as NVML names them. Any other text did not come from NVML.
-    pub fn devices(&self) -> Option<&[String]> {
-        let is_uuid = |name: &String| name.starts_with("MIG-") || name.starts_with("GPU-");
-        match self {
-            Visible::Names(names) if names.iter().any(is_uuid) => Some(names),
-            _ => None,
-        }
-    }
-
-    /// Reads the value of a variable.
-    pub fn parse(value: Option<&str>) -> Self {
-        match value {
-            None => Visible::Unset,
-            Some(text) => indexes(text).map_or_else(
-                || Visible::Names(text.split(',').map(str::to_owned).collect()),
-                Visible::Positions,
-            ),
-        }
-    }
-}
-
-/// Reads `0,2,5`; `None` for anything but distinct numbers.
-pub fn indexes(text: &str) -> Option<Vec<usize>> {
-    let indexes: Vec<usize> = text.split(',').map(number).collect::<Option<_>>()?;
-    let distinct = indexes.iter().enumerate().all(|(at, index)| !indexes[..at].contains(index));
-    distinct.then_some(indexes)
-}
-
-/// Digits only: `+1` and ` 1` were not written by Slurm.
-fn number(text: &str) -> Option<usize> {
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 /// The variable that Slurm writes in steps of `kind`; `None` where it writes none.

@@ -5,7 +5,7 @@ use device_map::holding::{self, Device, Holding};
 use spank::Spank;
 
 use crate::args::Args;
-use crate::resolve::named_rows;
+use crate::names::named_rows;
 use crate::step::Step;
 
 /// The record of a step that begins.

@@ -3,7 +3,7 @@
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
-use crate::node::{Node, Run};
+use crate::node::{Node, Run, simulator};
 
 /// A user with no rights, whose home is nowhere (login.defs, on every Debian).
 const NOBODY: u32 = 65534;
@@ -26,6 +26,9 @@ impl Workstation {
         // A user must reach what root's node lies in.
         use std::os::unix::fs::PermissionsExt;
         std::fs::set_permissions(node.path(""), std::fs::Permissions::from_mode(0o755)).unwrap();
+        // The checkout may be closed to others.
+        std::fs::copy(env!("CARGO_BIN_EXE_gresgen"), node.path("gresgen")).unwrap();
+        std::fs::copy(simulator(), node.path("libnvml_sim.so")).unwrap();
         Workstation(node)
     }
 
@@ -40,7 +43,10 @@ impl Workstation {
     }
 
     fn user(&self, arguments: &[&str]) -> Command {
-        let mut command = self.command(arguments);
+        let mut command = Command::new(self.0.path("gresgen"));
+        command.arg("--nvml-lib").arg(self.0.path("libnvml_sim.so")).arg("--root").arg(self.0.path(""));
+        command.args(["--simulate", "a30-24gb"]).args(arguments).stdin(Stdio::null());
+        command.env_remove("SLURMD_NODENAME").env_remove("SLURM_CONF");
         command.uid(NOBODY).gid(NOBODY).current_dir("/");
         command
     }

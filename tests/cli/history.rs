@@ -55,7 +55,7 @@ fn each_change_is_noted_and_can_be_taken_back() {
     assert_eq!(profiles(&node), vec!["1g.5gb"; 7]);
     let said = node.run(&["apply", "--undo", "1"]);
     assert!(said.stderr.contains("layout test is what the next apply or boot makes"), "{}", said.stderr);
-    assert_eq!(node.json(&["status"])["gpus"][0]["mig"]["current"], false);
+    assert_eq!(node.json(&["status"])["gpus"][0]["mode"]["current"], false);
     let due = [
         row(1, "layout test", "done", 8),
         row(2, "layout test", "done", 9),
@@ -104,7 +104,7 @@ fn what_failed_or_was_killed_is_noted_too() {
     let with = |faults: &str, arguments: &[&str]| -> Run {
         node.finish(node.command(arguments).env("NVML_SIM_FAULTS", faults))
     };
-    let failed = with("nvmlDeviceCreateGpuInstance@3=999", &["apply", "-q"]);
+    let failed = with("nvmlDeviceCreateGpuInstanceWithPlacement@3=999", &["apply", "-q"]);
     assert_eq!(failed.code, 1, "{}", failed.stderr);
     assert_eq!(brief(&node), [row(1, "layout test", "undone", 8)]);
     assert!(entries(&node)[0]["error"].as_str().unwrap().contains("nvmlDeviceCreateGpuInstance"));
@@ -112,9 +112,9 @@ fn what_failed_or_was_killed_is_noted_too() {
     assert_eq!(brief(&node).len(), 1);
     node.ok(&["apply", "-q"]);
     let all = brief(&node);
-    assert_eq!((all.len(), &all[1]), (3, &row(2, "layout test", "cut off", 8)));
+    assert_eq!((all.len(), &all[1]), (3, &row(2, "layout test", "cut-off", 8)));
     assert_eq!((&*all[2].1, &*all[2].2), ("layout test", "done"));
     // What it goes back to is what was before the one that was killed.
     node.ok(&["apply", "--undo", "-q"]);
-    assert_eq!(node.json(&["status"])["gpus"][0]["mig"]["current"], false);
+    assert_eq!(node.json(&["status"])["gpus"][0]["mode"]["current"], false);
 }

@@ -1,7 +1,7 @@
 //! Which keys of cgroup.conf a release reads, by its own slurmd.
 
 use gresgen::inventory::Inventory;
-use gresgen::render::{Context, ContextError, Templates};
+use gresgen::render::{Context, RenderError, Templates};
 use gresgen::root::Root;
 use gresgen::slurm::release::CgroupKey;
 use gresgen::slurm::settings::Scalar;
@@ -27,7 +27,7 @@ fn value(key: &str) -> &'static str {
 }
 
 /// The cgroup.conf of a release with these keys, as it is rendered.
-fn rendered<'a>(release: Release, keys: impl Iterator<Item = &'a str>) -> Result<String, ContextError> {
+fn rendered<'a>(release: Release, keys: impl Iterator<Item = &'a str>) -> Result<String, RenderError> {
     let mut settings = Settings::default();
     settings.cgroup.extend(keys.map(|key| (key.to_owned(), Scalar(value(key).to_owned()))));
     let none: [(&Inventory, &gresgen::slurm::GresTable); 0] = [];

@@ -51,9 +51,10 @@ impl<'a> Assign<'a> {
     /// Adds a job.
     pub fn add(&mut self, record: Record, skipped: &mut Skipped) {
         let known = !record.node_list.is_empty();
-        let groups: Vec<usize> = match known {
-            true => self.nodes.get(first(&record.node_list).as_str()).cloned().unwrap_or_default(),
-            false => (0..self.groups.len()).collect(),
+        let groups: Vec<usize> = if known {
+            self.nodes.get(first(&record.node_list).as_str()).cloned().unwrap_or_default()
+        } else {
+            (0..self.groups.len()).collect()
         };
         if groups.is_empty() {
             return skipped.add(Reason::Elsewhere);
@@ -127,9 +128,10 @@ fn stretch(seconds: u32, factor: f64) -> u32 {
 
 /// The first node of a host list.
 fn first(list: &str) -> String {
-    match list.contains('[') {
-        true => hostlist::expand(list).ok().and_then(|names| names.into_iter().next()).unwrap_or_default(),
-        false => list.split(',').next().unwrap_or_default().to_owned(),
+    if list.contains('[') {
+        hostlist::expand(list).ok().and_then(|names| names.into_iter().next()).unwrap_or_default()
+    } else {
+        list.split(',').next().unwrap_or_default().to_owned()
     }
 }
 

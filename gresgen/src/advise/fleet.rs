@@ -4,6 +4,7 @@ use advice::kinds::{Cut, Kinds};
 use advice::layout::{Fleet, Layout};
 use mig::{Attribute, Board, Geometry};
 
+use super::error::AdviseError;
 use crate::config::is_model;
 use crate::inventory::{Gpu, Inventory};
 use crate::slurm::hostlist;
@@ -27,20 +28,6 @@ pub struct Group {
     cuts: Vec<Vec<(Cut, u32)>>,
 }
 
-/// Why a text names no nodes.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FleetError {
-    /// It has another form.
-    #[error("{0:?}: not nodes with their GPUs, such as gpu[01-16]=8xa100-40gb")]
-    Form(String),
-    /// There is no such model.
-    #[error("{0}: no such GPU model")]
-    Model(String),
-    /// The host list is none.
-    #[error(transparent)]
-    Nodes(#[from] hostlist::HostlistError),
-}
-
 /// GPUs of one node, at most: Slurm's own limit on records is 1,024, and no server has more than some dozens.
 const MOST_GPUS: u32 = 64;
 
@@ -54,14 +41,14 @@ impl Group {
     /// Nodes that are not there: `gpu[01-16]=8xa100-40gb`.
     ///
     /// # Errors
-    /// [`FleetError`], which names what is wrong.
-    pub fn parse(text: &str) -> Result<Self, FleetError> {
-        let form = || FleetError::Form(text.to_owned());
+    /// [`AdviseError`], which names what is wrong.
+    pub fn parse(text: &str) -> Result<Self, AdviseError> {
+        let form = || AdviseError::Form(text.to_owned());
         let (names, gpus) = text.split_once('=').ok_or_else(form)?;
         let (count, model) = gpus.split_once('x').ok_or_else(form)?;
         let count = count.parse().ok().filter(|count| (1..=MOST_GPUS).contains(count)).ok_or_else(form)?;
         let board = mig::BOARDS.iter().find(|board| is_model(model, board));
-        let board = board.ok_or_else(|| FleetError::Model(model.to_owned()))?;
+        let board = board.ok_or_else(|| AdviseError::Model(model.to_owned()))?;
         let geometry = Board::geometry(board);
         Ok(Group {
             product: board.names.first().copied().unwrap_or(board.key).to_owned(),
@@ -138,10 +125,11 @@ fn node(kinds: &Kinds, geometry: &Geometry, gpus: &[&Gpu]) -> Vec<(Cut, u32)> {
     let mut cuts: Vec<(Cut, u32)> = Vec::new();
     for gpu in gpus {
         let mut cut = vec![0; kinds.all.len()];
-        let slices = gpu.instances.iter().filter_map(|i| kinds.of(i.placement.profile, geometry));
-        match gpu.mode.is_on() {
-            true => slices.for_each(|kind| cut[kind] += 1),
-            false => cut = kinds.uncut(),
+        let instances = gpu.instances.iter().filter_map(|i| kinds.of(i.placement.profile, geometry));
+        if gpu.mode.is_on() {
+            instances.for_each(|kind| cut[kind] += 1)
+        } else {
+            cut = kinds.uncut()
         }
         match cuts.iter_mut().find(|(other, _)| *other == cut) {
             Some((_, count)) => *count += 1,

@@ -15,7 +15,6 @@ type Gpus = Vec<(Cut, u32)>;
 /// Nodes that are cut alike, under the label that the configuration has for them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Labelled {
-    /// The label.
     pub label: String,
     /// Host list.
     pub nodes: String,
@@ -68,9 +67,12 @@ fn label(group: &Group, patterns: Vec<(&Gpus, u32)>, name: &str, begun: &mut Opt
 
 /// `2 whole, 6 x (3g.20gb + 2g.10gb + 2 x 1g.5gb)`.
 pub fn words(kinds: &Kinds, gpus: &[(Cut, u32)]) -> String {
-    let words = |(cut, count): &(Cut, u32)| match *cut == kinds.uncut() {
-        true => format!("{count} whole"),
-        false => format!("{count} x ({})", slices(kinds, cut)),
+    let words = |(cut, count): &(Cut, u32)| {
+        if *cut == kinds.uncut() {
+            format!("{count} whole")
+        } else {
+            format!("{count} x ({})", slices(kinds, cut))
+        }
     };
     gpus.iter().map(words).collect::<Vec<_>>().join(", ")
 }

@@ -1,18 +1,12 @@
 //! Lines of a text of any length, each of bounded length.
 
+use std::borrow::Cow;
 use std::io::{self, BufRead};
+
+use super::record::{Reason, Skipped};
 
 /// The longest line that is looked at. With jobstats' summary of a large job a line has some ten thousand bytes.
 const LONGEST: usize = 1 << 20;
-
-/// One line.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Line<'a> {
-    /// Its text, without its end. What is not UTF-8 is replaced.
-    Text(std::borrow::Cow<'a, str>),
-    /// It is longer than any that means something.
-    TooLong,
-}
 
 /// Reads line by line into one buffer.
 #[derive(Debug)]
@@ -26,8 +20,23 @@ impl<R: BufRead> Lines<R> {
         Lines { reader, buffer: Vec::new() }
     }
 
-    /// The next line; `None` at the end.
-    pub(super) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
+    /// The next line with a text, without its end; what is not UTF-8 is replaced. `None` at the end. Lines longer than any
+    /// that means something are counted.
+    pub(super) fn next(&mut self, skipped: &mut Skipped) -> io::Result<Option<Cow<'_, str>>> {
+        while let Some(long) = self.fill()? {
+            if long {
+                skipped.add(Reason::Line);
+            } else if !self.buffer.trim_ascii().is_empty() {
+                let text = self.buffer.strip_suffix(b"\n").unwrap_or(&self.buffer);
+                let text = text.strip_suffix(b"\r").unwrap_or(text);
+                return Ok(Some(String::from_utf8_lossy(text)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Fills the buffer with the next line, or says that it is too long; `None` at the end.
+    fn fill(&mut self) -> io::Result<Option<bool>> {
         self.buffer.clear();
         let (mut any, mut long) = (false, false);
         loop {
@@ -47,15 +56,7 @@ impl<R: BufRead> Lines<R> {
                 break;
             }
         }
-        if !any {
-            return Ok(None);
-        }
-        if long {
-            return Ok(Some(Line::TooLong));
-        }
-        let text = self.buffer.strip_suffix(b"\n").unwrap_or(&self.buffer);
-        let text = text.strip_suffix(b"\r").unwrap_or(text);
-        Ok(Some(Line::Text(String::from_utf8_lossy(text))))
+        Ok(any.then_some(long))
     }
 }
 
@@ -69,13 +70,11 @@ mod tests {
         text.extend(vec![b'x'; LONGEST + 1]);
         text.extend(b"\nlast");
         let mut lines = Lines::new(io::BufReader::with_capacity(64, &text[..]));
-        let mut seen = Vec::new();
-        while let Some(line) = lines.next().unwrap() {
-            seen.push(match line {
-                Line::Text(text) => text.into_owned(),
-                Line::TooLong => "too long".to_owned(),
-            });
+        let (mut seen, mut skipped) = (Vec::new(), Skipped::default());
+        while let Some(line) = lines.next(&mut skipped).unwrap() {
+            seen.push(line.into_owned());
         }
-        assert_eq!(seen, ["one", "two \u{fffd}", "", "too long", "last"]);
+        assert_eq!(seen, ["one", "two \u{fffd}", "last"]);
+        assert_eq!(skipped.by_reason[&Reason::Line], 1);
     }
 }

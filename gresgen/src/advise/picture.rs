@@ -1,11 +1,11 @@
 //! Waiting times by layout as a picture: bars on a logarithmic scale, since layouts differ by orders of magnitude.
 
-use minijinja::Environment;
-use minijinja::value::Serde;
-use serde::Serialize;
+use minijinja::context;
+
+use crate::svg;
 
 /// One layout.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Bar {
     /// What stands before it.
     pub name: String,
@@ -18,7 +18,7 @@ pub struct Bar {
 }
 
 /// One group of nodes.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Panel {
     /// Its heading.
     pub title: String,
@@ -39,33 +39,6 @@ const HEAD: f64 = 34.0;
 const ROW: f64 = 26.0;
 const FOOT: f64 = 36.0;
 
-#[derive(Serialize)]
-struct Row {
-    name: String,
-    label: String,
-    y: f64,
-    width: f64,
-    p95: Option<f64>,
-}
-
-/// What the template sees.
-#[derive(Serialize)]
-struct Picture {
-    blocks: Vec<Block>,
-    ticks: Vec<(f64, &'static str)>,
-    left: f64,
-    width: f64,
-    height: f64,
-}
-
-#[derive(Serialize)]
-struct Block {
-    title: String,
-    y: f64,
-    bottom: f64,
-    rows: Vec<Row>,
-}
-
 /// The picture, as SVG.
 ///
 /// # Errors
@@ -77,29 +50,23 @@ pub fn svg(panels: &[Panel]) -> Result<String, minijinja::Error> {
     let mut y = 0.0;
     let mut blocks = Vec::new();
     for panel in panels {
-        let rows: Vec<Row> = panel
-            .bars
-            .iter()
-            .zip(0u16..)
-            .map(|(bar, number)| Row {
-                name: bar.name.clone(),
-                label: bar.label.clone(),
-                y: y + HEAD + ROW * f64::from(number),
-                width: x(bar.mean).max(1.0),
-                p95: bar.p95.map(|p95| LEFT + x(p95)),
-            })
-            .collect();
-        let bottom = y + HEAD + ROW * rows.len() as f64;
-        blocks.push(Block { title: panel.title.clone(), y, bottom, rows });
+        let rows = panel.bars.iter().zip(0u16..).map(|(bar, number)| {
+            context! {
+                name => bar.name.clone(),
+                label => bar.label.clone(),
+                y => y + HEAD + ROW * f64::from(number),
+                width => x(bar.mean).max(1.0),
+                p95 => bar.p95.map(|p95| LEFT + x(p95)),
+            }
+        });
+        let bottom = y + HEAD + ROW * panel.bars.len() as f64;
+        blocks.push(context! { title => panel.title.clone(), y, bottom, rows => rows.collect::<Vec<_>>() });
         y = bottom + FOOT;
     }
-    let ticks = TICKS.iter().filter(|(s, _)| *s <= longest).map(|(s, name)| (LEFT + x(*s), *name)).collect();
-    let mut environment = Environment::new();
-    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::Html);
-    environment.add_template("waiting.svg", include_str!("waiting.svg.j2"))?;
-    environment.add_filter("px", |pixels: f64| format!("{pixels:.1}"));
-    let picture = environment.get_template("waiting.svg")?;
-    picture.render(Serde(Picture { blocks, ticks, left: LEFT, width: LEFT + WIDTH + 120.0, height: y }))
+    let ticks: Vec<(f64, &str)> =
+        TICKS.iter().filter(|(s, _)| *s <= longest).map(|(s, name)| (LEFT + x(*s), *name)).collect();
+    let picture = context! { blocks, ticks, left => LEFT, width => LEFT + WIDTH + 120.0, height => y };
+    svg::render(include_str!("waiting.svg.j2"), &picture)
 }
 
 #[cfg(test)]

@@ -3,10 +3,11 @@
 //! Columns are found by their heading, so that a site's own habit will do, or taken for [`FORMAT`] where there is no heading. None
 //! of these holds what a user wrote, apart from node lists and AdminComment, which comes last.
 
-use std::io::{self, BufRead};
+use std::io::BufRead;
 
+use super::error::AdviseError;
 use super::jobstats;
-use super::lines::{Line, Lines};
+use super::lines::Lines;
 use super::record::{Ask, Reason, Record, Skipped};
 
 /// The columns to ask for.
@@ -15,17 +16,6 @@ pub const FORMAT: &str =
 
 /// A time limit of none, in seconds: a year, which is more than plans look ahead.
 const UNLIMITED: u32 = 365 * 24 * 3600;
-
-/// Why a text is not sacct's.
-#[derive(Debug, thiserror::Error)]
-pub enum SacctError {
-    /// It could not be read.
-    #[error("{0}")]
-    Io(#[from] io::Error),
-    /// Columns are missing.
-    #[error("no column {0} in the heading")]
-    Column(&'static str),
-}
 
 /// Where the columns are.
 #[derive(Debug, Default)]
@@ -66,7 +56,7 @@ impl Columns {
         }
     }
 
-    fn complete(self) -> Result<Self, SacctError> {
+    fn complete(self) -> Result<Self, AdviseError> {
         let times = self.start.is_some() && (self.elapsed.is_some() || self.end.is_some());
         let missing = [
             (self.submit.is_some(), "Submit"),
@@ -74,7 +64,7 @@ impl Columns {
             (self.tres.is_some(), "AllocTRES"),
         ];
         match missing.iter().find(|(there, _)| !there) {
-            Some((_, name)) => Err(SacctError::Column(name)),
+            Some((_, name)) => Err(AdviseError::Column((*name).to_owned())),
             None => Ok(self),
         }
     }
@@ -88,17 +78,10 @@ pub fn read(
     reader: impl BufRead,
     skipped: &mut Skipped,
     mut each: impl FnMut(Record, &mut Skipped),
-) -> Result<(), SacctError> {
+) -> Result<(), AdviseError> {
     let mut lines = Lines::new(reader);
     let mut columns: Option<Columns> = None;
-    while let Some(line) = lines.next()? {
-        let Line::Text(line) = line else {
-            skipped.add(Reason::Line);
-            continue;
-        };
-        if line.trim().is_empty() {
-            continue;
-        }
+    while let Some(line) = lines.next(skipped)? {
         let Some(columns) = &columns else {
             let heading = line
                 .split('|')
@@ -117,10 +100,8 @@ pub fn read(
 fn job(columns: &Columns, line: &str, skipped: &mut Skipped, each: &mut impl FnMut(Record, &mut Skipped)) {
     let last = columns.comment.is_some_and(|comment| comment + 1 == columns.count);
     // What AdminComment holds may look like more columns.
-    let fields: Vec<&str> = match last {
-        true => line.splitn(columns.count, '|').collect(),
-        false => line.split('|').collect(),
-    };
+    let fields: Vec<&str> =
+        if last { line.splitn(columns.count, '|').collect() } else { line.split('|').collect() };
     let field = |column: Option<usize>| column.and_then(|c| fields.get(c)).map_or("", |f| f.trim());
     if fields.len() != columns.count {
         return skipped.add(Reason::Line);

@@ -4,21 +4,11 @@
 //! (1); `type`, a GRES type, and without it a GPU, or where `share` says a part of a GPU, 0 to 1, the smallest slice that
 //! is as large; `memory` used in MiB; `busy`, 0 to 1; `priority` (0).
 
-use std::io::{self, BufRead};
+use std::io::BufRead;
 
-use super::lines::{Line, Lines};
+use super::error::AdviseError;
+use super::lines::Lines;
 use super::record::{Ask, Reason, Record, Skipped, Use};
-
-/// Why a text is no trace.
-#[derive(Debug, thiserror::Error)]
-pub enum TraceError {
-    /// It could not be read.
-    #[error("{0}")]
-    Io(#[from] io::Error),
-    /// A column is missing.
-    #[error("no column {0:?} in the heading")]
-    Column(&'static str),
-}
 
 /// Columns by name.
 const NAMES: [&str; 10] =
@@ -38,22 +28,15 @@ pub fn read(
     reader: impl BufRead,
     skipped: &mut Skipped,
     mut each: impl FnMut(Record, &mut Skipped),
-) -> Result<(), TraceError> {
+) -> Result<(), AdviseError> {
     let mut lines = Lines::new(reader);
     let mut columns: Option<[Option<usize>; 10]> = None;
-    while let Some(line) = lines.next()? {
-        let Line::Text(line) = line else {
-            skipped.add(Reason::Line);
-            continue;
-        };
-        if line.trim().is_empty() {
-            continue;
-        }
+    while let Some(line) = lines.next(skipped)? {
         let Some(columns) = &columns else {
             let names: Vec<String> = line.split(',').map(|name| name.trim().to_ascii_lowercase()).collect();
             let found = NAMES.map(|name| names.iter().position(|other| other == name));
             if let Some(missing) = NAMES.iter().zip(found).take(2).find(|(_, at)| at.is_none()) {
-                return Err(TraceError::Column(missing.0));
+                return Err(AdviseError::Column(format!("{:?}", missing.0)));
             }
             columns = Some(found);
             continue;

@@ -5,15 +5,14 @@
 //! brings back what was. There is no per-step log: the hardware itself says how far it came.
 
 use std::io;
-use std::path::PathBuf;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
 use super::target::{Divided, Target};
 use crate::atomic;
 use crate::inventory::{Gpu, Inventory};
+use crate::path_error::PathError;
 use crate::read;
 use crate::root::Root;
 
@@ -64,27 +63,6 @@ pub struct Before {
     pub slices: Vec<Divided>,
 }
 
-/// Why the journal cannot be read or written.
-#[derive(Debug, Error)]
-pub enum IntentError {
-    /// Reading or writing failed.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The journal.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// It is not one of ours.
-    #[error("{}: not a journal this program can read: {reason}", path.display())]
-    Format {
-        /// The journal.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
-}
-
 const VERSION: u32 = 1;
 
 impl Intent {
@@ -119,11 +97,6 @@ impl Intent {
         Intent { noted: true, ..self }
     }
 
-    /// The journal that leads back to what GPUs were before a change that is over.
-    pub fn back_to(what: &str, before: Vec<Before>) -> Self {
-        Intent { before, ..Intent::new(what, None, &Inventory::default()) }
-    }
-
     /// The same of an apply that goes on where `earlier` was cut off: what was before that is what an undo means.
     pub fn after(self, earlier: Intent) -> Self {
         Intent { before: earlier.before, ..self }
@@ -132,14 +105,15 @@ impl Intent {
     /// The journal of an apply that was cut off or is running, if there is one.
     ///
     /// # Errors
-    /// [`IntentError`] when it is there and cannot be read.
-    pub fn load(root: &Root) -> Result<Option<Self>, IntentError> {
+    /// [`PathError`] when it is there and cannot be read.
+    pub fn load(root: &Root) -> Result<Option<Self>, PathError> {
         let path = root.path(Root::INTENT);
         let text = match read::text(&path, read::MAX_TEXT) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            result => result.map_err(|source| IntentError::Io { path: path.clone(), source })?,
+            result => result.map_err(PathError::io(&path))?,
         };
-        let format = |reason: String| IntentError::Format { path: path.clone(), reason };
+        let format =
+            |reason: String| PathError::new(&path, format!("not a journal this program can read: {reason}"));
         let intent: Intent = serde_json::from_str(&text).map_err(|e| format(e.to_string()))?;
         if intent.version != VERSION {
             return Err(format(format!("version {} is not {VERSION}", intent.version)));
@@ -150,40 +124,38 @@ impl Intent {
     /// Writes the journal so that it survives a crash from now on.
     ///
     /// # Errors
-    /// [`IntentError::Io`]; then nothing may be changed.
-    pub fn save(&self, root: &Root) -> Result<(), IntentError> {
+    /// [`PathError`]; then nothing may be changed.
+    pub fn save(&self, root: &Root) -> Result<(), PathError> {
         let path = root.path(Root::INTENT);
         let text = serde_json::to_string_pretty(self).map_err(io::Error::other);
         let written = text.and_then(|text| atomic::replace(&path, format!("{text}\n").as_bytes(), 0o644));
-        written.map_err(|source| IntentError::Io { path, source })
+        written.map_err(PathError::io(&path))
     }
 
     /// Removes the journal: what it announced is done or undone.
     ///
     /// # Errors
-    /// [`IntentError::Io`]; the next `status` will still show it.
-    pub fn clear(root: &Root) -> Result<(), IntentError> {
+    /// [`PathError`]; the next `status` will still show it.
+    pub fn clear(root: &Root) -> Result<(), PathError> {
         let path = root.path(Root::INTENT);
         match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(IntentError::Io { path, source: error })
-            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(PathError::io(&path)(error)),
             _ => Ok(()),
         }
     }
+}
 
-    /// The targets that bring `inventory` back to what was. GPUs that came later stay as they are, and so does
-    /// one that no longer offers a profile it had.
-    pub fn targets(&self, inventory: &Inventory) -> Vec<Target> {
-        let target = |gpu: &Gpu| {
-            let before = self.before.iter().find(|b| b.gpu == gpu.uuid)?;
-            let offered = |instance: &Divided| gpu.geometry.spec(instance.placement.profile).is_some();
-            let instances = before.mig.then(|| before.slices.clone());
-            let possible = instances.iter().flatten().all(offered);
-            possible.then_some(Target { mode: Some(before.mig), instances })
-        };
-        inventory.gpus.iter().map(|gpu| target(gpu).unwrap_or_default()).collect()
-    }
+/// The targets that bring `inventory` back to what was. GPUs that came later stay as they are, and so does
+/// one that no longer offers a profile it had.
+pub fn targets(before: &[Before], inventory: &Inventory) -> Vec<Target> {
+    let target = |gpu: &Gpu| {
+        let before = before.iter().find(|b| b.gpu == gpu.uuid)?;
+        let offered = |instance: &Divided| gpu.geometry.spec(instance.placement.profile).is_some();
+        let instances = before.mig.then(|| before.slices.clone());
+        let possible = instances.iter().flatten().all(offered);
+        possible.then_some(Target { mode: Some(before.mig), instances })
+    };
+    inventory.gpus.iter().map(|gpu| target(gpu).unwrap_or_default()).collect()
 }
 
 impl From<&Gpu> for Before {

@@ -2,15 +2,6 @@
 
 use super::{Facts, Link};
 
-/// A process, module or setting that keeps a GPU busy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Client {
-    /// Its name, as `nv-hostengine (process 812)`.
-    pub name: String,
-    /// What to do before MIG mode or instances change.
-    pub fix: &'static str,
-}
-
 /// Commands that open GPUs and stay, with what lets go of them.
 pub(super) const COMMANDS: [(&str, &str); 5] = [
     ("nvidia-persiste", "systemctl stop nvidia-persistenced around a change of MIG mode"),
@@ -48,8 +39,8 @@ pub(super) fn judge(facts: &Facts, links: &mut Vec<Link>) {
         return;
     }
     // All of them: whoever changes a GPU has to end each.
-    let names: Vec<&str> = clients.iter().map(|c| c.name.as_str()).collect();
-    let mut fixes: Vec<&str> = clients.iter().map(|c| c.fix).collect();
+    let names: Vec<&str> = clients.iter().map(|(name, _)| name.as_str()).collect();
+    let mut fixes: Vec<&str> = clients.iter().map(|(_, fix)| *fix).collect();
     fixes.dedup();
     links.push(Link::warn(NAME, format!("may block repartitioning: {}", names.join(", ")), fixes.join("; ")));
 }

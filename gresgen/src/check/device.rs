@@ -6,11 +6,11 @@ use device_map::DeviceMap;
 use device_map::version::{VERSION, is_same};
 
 use super::{Facts, Link, few, shared};
+use crate::words::count;
 
 /// A device file of the map.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
-    /// Its path.
     pub path: PathBuf,
     /// Major and minor by the map.
     pub numbers: (u32, u32),
@@ -46,7 +46,7 @@ pub(super) fn judge(facts: &Facts, links: &mut Vec<Link>) {
     }
     links.extend(facts.bad_links.as_ref().map(|bad| stable(bad)));
     links.extend(facts.stale_files.as_ref().map(files));
-    links.extend(facts.shared_gres_conf.as_ref().map(shared::judge));
+    links.extend(facts.shared_gres_conf.as_ref().map(|(path, agrees)| shared::judge(path, *agrees)));
     links.extend(facts.directories.iter().map(|(path, mode)| directory(path, *mode)));
 }
 
@@ -77,7 +77,7 @@ fn map(facts: &Facts) -> Option<Link> {
     if real.is_some_and(|records| *records != map.records) {
         return Some(Link::fail(NAME, "differs from what the driver has", "gresgen apply"));
     }
-    Some(Link::pass(NAME, format!("{} devices", map.records.len())))
+    Some(Link::pass(NAME, count(map.records.len(), "device")))
 }
 
 fn nodes(nodes: &[Node]) -> Link {
@@ -97,9 +97,10 @@ fn nodes(nodes: &[Node]) -> Link {
         return Link::fail(NAME, format!("not the devices that the map says: {}", few(&wrong)), fix);
     }
     let closed = paths(&|n| matches!(n.seen, Seen::Device { readable: false, .. }));
-    match closed.is_empty() {
-        true => Link::pass(NAME, format!("all {} are there", nodes.len())),
-        false => Link::fail(NAME, format!("users cannot read {}", few(&closed)), "chmod a+r them"),
+    if closed.is_empty() {
+        Link::pass(NAME, format!("all {} are there", nodes.len()))
+    } else {
+        Link::fail(NAME, format!("users cannot read {}", few(&closed)), "chmod a+r them")
     }
 }
 
@@ -143,13 +144,14 @@ fn plugin(facts: &Facts) -> Option<Link> {
 fn stable(bad: &[PathBuf]) -> Link {
     const NAME: &str = "stable links";
     let paths: Vec<String> = bad.iter().map(|p| p.display().to_string()).collect();
-    match bad.is_empty() {
-        true => Link::pass(NAME, "point to their devices"),
-        false => Link::fail(
+    if bad.is_empty() {
+        Link::pass(NAME, "point to their devices")
+    } else {
+        Link::fail(
             NAME,
             format!("missing, or pointing elsewhere: {}", few(&paths)),
             "gresgen apply --boot, then restart slurmd",
-        ),
+        )
     }
 }
 

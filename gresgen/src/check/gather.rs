@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use device_map::{DeviceFile, DeviceMap};
 
-use super::clients::{COMMANDS, Client, DRM, OPENCL, OTHER};
-use super::{Facts, Node, Seen, SlurmFacts, plugstack, shared};
+use super::clients::{COMMANDS, DRM, OPENCL, OTHER};
+use super::{Facts, Node, Seen, SlurmFacts, shared};
 use crate::devices::boot_id;
 use crate::holders;
 use crate::hooks::services::Services;
@@ -18,11 +18,12 @@ use crate::read;
 use crate::render;
 use crate::root::Root;
 use crate::site::is_slurms;
-use crate::slurm::control::{Control, ControlError, host_hardware};
+use crate::slurm::control::{Control, host_hardware};
 use crate::slurm::hardware::Hardware;
 use crate::slurm::here;
 use crate::slurm::links::Links;
-use crate::slurm::{GresTable, Names, Settings, gres, hostlist};
+use crate::slurm::plugstack;
+use crate::slurm::{GresTable, Names, Settings, SlurmError, gres, hostlist};
 
 /// What can be known without driver and slurmctld, in milliseconds: for Prolog and HealthCheckProgram, which every
 /// node runs at once.
@@ -158,7 +159,7 @@ fn configured(node: &str, settings: &Settings) -> Option<Hardware> {
     Some(Hardware::of(&entry.parts().ok()?))
 }
 
-fn controller(node: &str) -> Result<SlurmFacts, ControlError> {
+fn controller(node: &str) -> Result<SlurmFacts, SlurmError> {
     let control = Control::connect()?;
     let config = control.config()?;
     let release = config.release();
@@ -180,15 +181,18 @@ fn plugin(facts: &mut Facts, settings: &Settings, root: &Root) {
         Path::new(&settings.plugin.path).file_name().unwrap_or_default().to_string_lossy().into_owned();
     let line = lines.iter().find(|l| l.plugin.file_name().is_some_and(|n| *n == *name));
     let directories = config.and_then(|c| c.get("PluginDir"));
-    let there = line.and_then(|line| match line.plugin.is_absolute() {
-        true => Some(root.path(&line.plugin).exists()),
-        false => directories.map(|all| all.split(':').any(|d| root.path(d).join(&line.plugin).exists())),
+    let there = line.and_then(|line| {
+        if line.plugin.is_absolute() {
+            Some(root.path(&line.plugin).exists())
+        } else {
+            directories.map(|all| all.split(':').any(|d| root.path(d).join(&line.plugin).exists()))
+        }
     });
     facts.plugin = Some((name, there));
     facts.plugstack = Some(lines);
 }
 
-fn clients(root: &Root, inventory: Option<&Inventory>) -> Vec<Client> {
+fn clients(root: &Root, inventory: Option<&Inventory>) -> Vec<(String, &'static str)> {
     let mut clients = Vec::new();
     let mut named = BTreeSet::new();
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -198,22 +202,21 @@ fn clients(root: &Root, inventory: Option<&Inventory>) -> Vec<Client> {
         let known = COMMANDS.iter().find(|(command, _)| comm.trim_end() == *command);
         let pid = process.file_name().to_string_lossy().into_owned();
         named.extend(known.and(pid.parse::<u32>().ok()));
-        clients
-            .extend(known.map(|(command, fix)| Client { name: format!("{command} (process {pid})"), fix }));
+        clients.extend(known.map(|(command, fix)| (format!("{command} (process {pid})"), *fix)));
         if comm.trim_end() == "slurmd" && has_opencl(&process.path()) {
-            clients.push(Client { name: OPENCL.0.to_owned(), fix: OPENCL.1 });
+            clients.push((OPENCL.0.to_owned(), OPENCL.1));
         }
     }
     clients.extend(inventory.into_iter().flat_map(|inventory| others(inventory, &named)));
     let modeset = read::kernel(root.path("/sys/module/nvidia_drm/parameters/modeset"));
     if modeset.is_ok_and(|value| value.trim() == "Y") {
-        clients.push(Client { name: DRM.0.to_owned(), fix: DRM.1 });
+        clients.push((DRM.0.to_owned(), DRM.1));
     }
     clients
 }
 
 /// Whoever else has a GPU's device node open, or a descriptor of it: what it is for is not known here.
-fn others(inventory: &Inventory, named: &BTreeSet<u32>) -> Vec<Client> {
+fn others(inventory: &Inventory, named: &BTreeSet<u32>) -> Vec<(String, &'static str)> {
     let open = OpenNodes::read(&holders::devices(inventory));
     let mut found: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
     for gpu in &inventory.gpus {
@@ -234,7 +237,7 @@ fn others(inventory: &Inventory, named: &BTreeSet<u32>) -> Vec<Client> {
     }
     let client = |(pid, gpus): (u32, BTreeSet<u32>)| {
         let gpus: Vec<String> = gpus.iter().map(u32::to_string).collect();
-        Client { name: format!("{} on GPU {}", holders::process(pid), gpus.join(", ")), fix: OTHER }
+        (format!("{} on GPU {}", holders::process(pid), gpus.join(", ")), OTHER)
     };
     found.into_iter().map(client).collect()
 }

@@ -8,18 +8,10 @@ use crate::slurm::conf::{Conf, Said};
 use crate::slurm::lines::value;
 use crate::slurm::{Settings, here, hostlist};
 
-/// A gres.conf that slurmd reads and this node does not write.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shared {
-    /// The file.
-    pub path: PathBuf,
-    /// Whether it gives this node the same GPUs, in the same order, as the one that the node writes.
-    pub agrees: bool,
-}
-
-/// Compares the gres.conf beside slurm.conf with the one that the node writes; `None` where they are one, or the
-/// first includes the second and has no GPUs of this node beside it.
-pub(super) fn compare(node: &str, settings: &Settings, root: &Root) -> Option<Shared> {
+/// Compares the gres.conf beside slurm.conf with the one that the node writes: its path, and whether it gives this node
+/// the same GPUs in the same order. `None` where they are one, or the first includes the second and has no GPUs of this
+/// node beside it.
+pub(super) fn compare(node: &str, settings: &Settings, root: &Root) -> Option<(PathBuf, bool)> {
     let path = here::directory(root)?.join("gres.conf");
     let own = root.path(settings.paths.gres_conf());
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
@@ -28,7 +20,7 @@ pub(super) fn compare(node: &str, settings: &Settings, root: &Root) -> Option<Sh
     }
     let said = Conf::read(&path, root);
     let agrees = gpus(&said, node) == gpus(&Conf::read(&own, root), node);
-    (!agrees || !said.includes(&own)).then_some(Shared { path, agrees })
+    (!agrees || !said.includes(&own)).then_some((path, agrees))
 }
 
 /// Type and files of the GPUs that a gres.conf gives a node.
@@ -60,18 +52,12 @@ pub(super) fn other_gres(node: &str, settings: &Settings, root: &Root) -> Vec<St
     names
 }
 
-pub(super) fn judge(shared: &Shared) -> Link {
+pub(super) fn judge(path: &Path, agrees: bool) -> Link {
     const NAME: &str = "shared gres.conf";
-    let path = shared.path.display();
-    match shared.agrees {
-        true => Link::pass(NAME, format!("{path} has the GPUs of this node")),
-        false => {
-            let what = format!("{path} has other GPUs for this node, or in another order, than it has");
-            Link::fail(
-                NAME,
-                what,
-                "write it anew with gresgen render --inventory, from all nodes as they are now",
-            )
-        }
+    let path = path.display();
+    if agrees {
+        return Link::pass(NAME, format!("{path} has the GPUs of this node"));
     }
+    let what = format!("{path} has other GPUs for this node, or in another order, than it has");
+    Link::fail(NAME, what, "write it anew with gresgen render --inventory, from all nodes as they are now")
 }

@@ -5,6 +5,7 @@ use crate::files::SHARING;
 use crate::site::is_ours;
 use crate::slurm::lines::{lines, value};
 use crate::slurm::names::clashes;
+use crate::words::count;
 
 pub(super) fn judge(facts: &Facts, links: &mut Vec<Link>) {
     let running = match &facts.slurm {
@@ -75,21 +76,21 @@ fn controller(facts: &Facts, slurm: &SlurmFacts, links: &mut Vec<Link>) {
     });
     // slurm.conf(5): the prefix may be left out, and `scontrol show config` repeats what was written.
     let lists = |entry: &str| slurm.config.lists("TaskPlugin", entry);
-    links.push(match lists("task/cgroup") || lists("cgroup") {
-        true => Link::pass("TaskPlugin", "has task/cgroup"),
-        false => {
-            let now = slurm.config.get("TaskPlugin").unwrap_or("task/none");
-            let fix = match now {
-                "task/none" => "TaskPlugin=task/cgroup in slurm.conf".to_owned(),
-                now => format!("TaskPlugin={now},task/cgroup in slurm.conf"),
-            };
-            Link::fail("TaskPlugin", "has no task/cgroup, so nothing is constrained", fix)
-        }
+    links.push(if lists("task/cgroup") || lists("cgroup") {
+        Link::pass("TaskPlugin", "has task/cgroup")
+    } else {
+        let now = slurm.config.get("TaskPlugin").unwrap_or("task/none");
+        let fix = match now {
+            "task/none" => "TaskPlugin=task/cgroup in slurm.conf".to_owned(),
+            now => format!("TaskPlugin={now},task/cgroup in slurm.conf"),
+        };
+        Link::fail("TaskPlugin", "has no task/cgroup, so nothing is constrained", fix)
     });
     links.extend(slurm.config.get("SelectType").map(select_type));
-    links.push(match slurm.config.lists("GresTypes", "gpu") {
-        true => Link::pass("GresTypes", "has gpu"),
-        false => Link::fail("GresTypes", "has no gpu", "GresTypes=gpu in slurm.conf"),
+    links.push(if slurm.config.lists("GresTypes", "gpu") {
+        Link::pass("GresTypes", "has gpu")
+    } else {
+        Link::fail("GresTypes", "has no gpu", "GresTypes=gpu in slurm.conf")
     });
     // slurmd: "Ignoring gres.conf record, invalid name" (src/interfaces/gres.c, `_parse_gres_config`).
     let unknown = |gres: &&String| !slurm.config.lists("GresTypes", gres);
@@ -106,12 +107,13 @@ fn controller(facts: &Facts, slurm: &SlurmFacts, links: &mut Vec<Link>) {
     links.extend(hardware(facts, slurm));
     links.extend(sharing(facts, slurm));
     let clashes = clashes(slurm.types.iter().map(String::as_str));
-    match clashes.is_empty() {
-        true => links
-            .push(Link::pass("type names", format!("{} types, which Slurm tells apart", slurm.types.len()))),
-        false => links.extend(clashes.iter().map(|clash| {
+    if clashes.is_empty() {
+        let types = count(slurm.types.len(), "type");
+        links.push(Link::pass("type names", format!("{types}, which Slurm tells apart")))
+    } else {
+        links.extend(clashes.iter().map(|clash| {
             Link::fail("type names", clash.to_string(), "rename one; all nodes and slurm.conf have to follow")
-        })),
+        }))
     }
     links.extend(bugs(facts, slurm));
 }
@@ -191,27 +193,29 @@ fn node(facts: &Facts, slurm: &SlurmFacts, links: &mut Vec<Link>) {
     };
     if let Some(table) = &facts.table {
         let (ours, theirs) = (table.gres(), view.gres());
-        links.push(match ours == theirs {
-            true => Link::pass("node line", format!("slurmctld has Gres={theirs}")),
-            false => Link::fail(
+        links.push(if ours == theirs {
+            Link::pass("node line", format!("slurmctld has Gres={theirs}"))
+        } else {
+            Link::fail(
                 "node line",
                 format!("slurmctld has Gres={theirs}, the node has {ours}"),
-                "bring gresgen-node.conf to slurmctld's slurm.conf; gresgen apply says what to restart",
-            ),
+                "include gresgen-node.conf in slurmctld's slurm.conf, in place of the NodeName line of this node; gresgen apply says \
+                 what to restart",
+            )
         });
     }
     let bad = ["INVALID_REG", "INVAL", "DRAIN", "DOWN", "NOT_RESPONDING", "FAIL"];
     let found: Vec<&str> = bad.into_iter().filter(|state| view.is(state)).collect();
-    links.push(match found.is_empty() {
-        true => Link::pass(NAME, format!("is {}", view.state.join("+").to_lowercase())),
-        false => {
-            let reason = if view.reason.is_empty() { "no reason given" } else { &view.reason };
-            let fix = match is_ours(view) {
-                true => "gresgen took it out of scheduling: gresgen apply says what is left to do".to_owned(),
-                false => format!("mend it, then scontrol update NodeName={} State=RESUME", view.name),
-            };
-            Link::fail(NAME, format!("is {}: {reason}", view.state.join("+").to_lowercase()), fix)
-        }
+    links.push(if found.is_empty() {
+        Link::pass(NAME, format!("is {}", view.state.join("+").to_lowercase()))
+    } else {
+        let reason = if view.reason.is_empty() { "no reason given" } else { &view.reason };
+        let fix = if is_ours(view) {
+            "gresgen took it out of scheduling: gresgen apply says what is left to do".to_owned()
+        } else {
+            format!("mend it, then scontrol update NodeName={} State=RESUME", view.name)
+        };
+        Link::fail(NAME, format!("is {}: {reason}", view.state.join("+").to_lowercase()), fix)
     });
 }
 
@@ -239,7 +243,9 @@ fn bugs(facts: &Facts, slurm: &SlurmFacts) -> Vec<Link> {
     }
     if !release.types_gpus_per_task() && !slurm.types.is_empty() {
         let what = "a typed --gpus-per-task gives tasks other devices than they ask for, without a word";
-        links.push(Link::warn(NAME, what, "refuse it in a job_submit plugin; --gres with --gpu-bind works"));
+        let fix = "refuse it in a job_submit plugin, as /usr/share/gresgen/mig_guard.lua does; --gres with --gpu-bind \
+                   works";
+        links.push(Link::warn(NAME, what, fix));
     }
     links
 }

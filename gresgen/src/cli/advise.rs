@@ -10,7 +10,6 @@ use advice::advise::{Advice, advise};
 use replay::Rules;
 
 use super::advised::{self, Group as Answer};
-use super::progress::message;
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, out};
@@ -98,15 +97,16 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let advised = advised::Advised { answers, skipped, fitted, blindly };
     let config = advised.config().map_err(|error| Failure::new(Exit::Failure, error))?;
     if let Some(path) = &args.write {
-        write(path, &config)?;
+        out::file(path, &config)?;
     }
     if let Some(path) = &args.svg {
         let svg = picture::svg(&advised.panels()).map_err(|error| Failure::new(Exit::Failure, error))?;
-        write(path, &svg)?;
+        out::file(path, &svg)?;
     }
-    match global.json {
-        true => out::json(&advised.document(&config))?,
-        false => out::text(&advised.text(args.reserve))?,
+    if global.json {
+        out::json(&advised.document(&config))?
+    } else {
+        out::text(&advised.text(args.reserve))?
     }
     Ok(Exit::Ok)
 }
@@ -142,9 +142,10 @@ fn nodes(session: &Session, global: &Global, args: &Args) -> Result<Vec<Group>, 
         files => files.iter().map(|file| inventory(file)).collect::<Result<_, _>>()?,
     };
     let groups = groups(&inventories);
-    match groups.is_empty() {
-        true => Err(Failure::new(Exit::Usage, "no GPU of these nodes can be cut")),
-        false => Ok(groups),
+    if groups.is_empty() {
+        Err(Failure::new(Exit::Usage, "no GPU of these nodes can be cut"))
+    } else {
+        Ok(groups)
     }
 }
 
@@ -161,25 +162,26 @@ fn jobs(args: &Args, assign: &mut Assign<'_>, skipped: &mut Skipped) -> Result<(
         let (mut child, output) = start(&args.since)?;
         sacct::read(BufReader::new(output), skipped, each).map_err(|error| unreadable("sacct", error))?;
         let status = child.wait().map_err(|error| Failure::new(Exit::Failure, format!("sacct: {error}")))?;
-        return match status.success() {
-            true => Ok(()),
-            false => Err(Failure::new(Exit::Failure, format!("sacct: {status}"))
-                .hint("sacct needs slurmdbd; --jobs FILE takes what it printed elsewhere")),
+        return if status.success() {
+            Ok(())
+        } else {
+            Err(Failure::new(Exit::Failure, format!("sacct: {status}"))
+                .hint("sacct needs slurmdbd; --jobs FILE takes what it printed elsewhere"))
         };
     };
     let name = if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() };
-    let mut reader: Box<dyn BufRead> = match path == Path::new("-") {
-        true => Box::new(BufReader::new(io::stdin())),
-        false => {
-            let file = File::open(path);
-            Box::new(BufReader::new(file.map_err(|e| Failure::new(Exit::Usage, format!("{name}: {e}")))?))
-        }
+    let mut reader: Box<dyn BufRead> = if path == Path::new("-") {
+        Box::new(BufReader::new(io::stdin()))
+    } else {
+        let file = File::open(path);
+        Box::new(BufReader::new(file.map_err(|e| Failure::new(Exit::Usage, format!("{name}: {e}")))?))
     };
     let begin = reader.fill_buf().map_err(|error| Failure::new(Exit::Failure, format!("{name}: {error}")))?;
     let heading = String::from_utf8_lossy(begin.split(|byte| *byte == b'\n').next().unwrap_or_default());
-    match trace::is_heading(&heading) {
-        true => trace::read(reader, skipped, each).map_err(|error| unreadable(&name, error)),
-        false => sacct::read(reader, skipped, each).map_err(|error| unreadable(&name, error)),
+    if trace::is_heading(&heading) {
+        trace::read(reader, skipped, each).map_err(|error| unreadable(&name, error))
+    } else {
+        sacct::read(reader, skipped, each).map_err(|error| unreadable(&name, error))
     }
 }
 
@@ -214,11 +216,4 @@ fn none(args: &Args, skipped: &Skipped) -> Failure {
     let why = if skipped.is_empty() { "it is empty".to_owned() } else { skipped };
     Failure::new(Exit::Usage, format!("{name}: no job that ran on these GPUs: {why}"))
         .hint("--inventory or --nodes says which nodes are meant")
-}
-
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    std::fs::write(path, text)
-        .map_err(|error| Failure::new(Exit::Failure, format!("{}: {error}", path.display())))?;
-    message(format_args!("wrote {}", path.display()));
-    Ok(())
 }

@@ -248,9 +248,10 @@ fn time(seconds: f64) -> String {
 /// A host list that leaves room for the rest of a line.
 fn shorten(nodes: &str) -> String {
     const MOST: usize = 16;
-    match nodes.chars().count() > MOST {
-        true => nodes.chars().take(MOST - 3).chain("...".chars()).collect(),
-        false => nodes.to_owned(),
+    if nodes.chars().count() > MOST {
+        nodes.chars().take(MOST - 3).chain("...".chars()).collect()
+    } else {
+        nodes.to_owned()
     }
 }
 
@@ -265,9 +266,10 @@ fn wrapped(rows: &[Vec<String>]) -> String {
             for (number, slice) in part.split(" + ").enumerate() {
                 let line = lines.last_mut().expect("one was just begun");
                 let plus = if number == 0 { "" } else { " + " };
-                match line.chars().count() + plus.len() + slice.chars().count() <= MOST {
-                    true => line.push_str(&format!("{plus}{slice}")),
-                    false => lines.push(format!("    + {slice}")),
+                if line.chars().count() + plus.len() + slice.chars().count() <= MOST {
+                    line.push_str(&format!("{plus}{slice}"))
+                } else {
+                    lines.push(format!("    + {slice}"))
                 }
             }
         }

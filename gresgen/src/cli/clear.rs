@@ -1,18 +1,20 @@
 //! `gresgen clear` and `gresgen mode`: GPUs chosen on the command line.
 
-use super::Global;
+use clap_complete::engine::ArgValueCandidates;
+
 use super::change::{ChangeArgs, run};
 use super::gpus::selector;
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
-use crate::apply::wish::{Clear, SetMode};
+use super::{Global, complete};
+use crate::apply::Wish;
 use crate::config::Selector;
 
 /// Options of `clear`.
 #[derive(Debug, clap::Args)]
 pub(super) struct ClearArgs {
     /// GPUs, by index, UUID, PCI address or model, or `all`
-    #[arg(required = true, value_name = "GPU", value_parser = selector)]
+    #[arg(required = true, value_name = "GPU", value_parser = selector, add = ArgValueCandidates::new(complete::gpus))]
     gpus: Vec<Selector>,
     #[command(flatten)]
     change: ChangeArgs,
@@ -24,7 +26,7 @@ pub(super) struct ModeArgs {
     /// The mode
     mode: Mode,
     /// GPUs, by index, UUID, PCI address or model, or `all`, which is meant where `on` has none
-    #[arg(value_name = "GPU", value_parser = selector)]
+    #[arg(value_name = "GPU", value_parser = selector, add = ArgValueCandidates::new(complete::gpus))]
     gpus: Vec<Selector>,
     #[command(flatten)]
     change: ChangeArgs,
@@ -38,7 +40,7 @@ enum Mode {
 
 pub(super) fn clear(session: &Session, global: &Global, args: &ClearArgs) -> Outcome {
     let settings = session.settings(global)?;
-    run(session, &settings, &Clear(&args.gpus), "clear", None, &args.change, global)
+    run(session, &settings, Wish::Clear(&args.gpus), "clear", None, &args.change, global)
 }
 
 pub(super) fn mode(session: &Session, global: &Global, args: &ModeArgs) -> Outcome {
@@ -54,5 +56,5 @@ pub(super) fn mode(session: &Session, global: &Global, args: &ModeArgs) -> Outco
         }
         named => named,
     };
-    run(session, &settings, &SetMode { gpus, on }, what, None, &args.change, global)
+    run(session, &settings, Wish::Mode(gpus, on), what, None, &args.change, global)
 }

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use device_map::holding::Holding;
 use device_map::{DeviceMap, Record};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::progress::message;
+use super::progress::warning;
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, out};
@@ -33,8 +34,8 @@ pub(super) struct Args {
     ended: bool,
 }
 
-#[derive(Serialize)]
-struct Variables {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Variables {
     #[serde(rename = "CUDA_VISIBLE_DEVICES")]
     cuda: String,
     #[serde(rename = "NVIDIA_VISIBLE_DEVICES")]
@@ -105,7 +106,7 @@ fn of_job(session: &Session, global: &Global, job: u32, map: &DeviceMap) -> Resu
 fn sweep(root: &Root, job: Option<u32>) {
     let swept = Holding::as_started(&root.path(Root::DEVICE_MAP)).and_then(|holding| holding.sweep());
     if let Err(error) = swept {
-        message(format_args!("warning: {error}; exporters may take an ended job for one that runs"));
+        warning(format_args!("{error}; exporters may take an ended job for one that runs"));
     }
     if let Some(job) = job {
         job_devices::forget(root, job);

@@ -5,13 +5,12 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::gpus::Only;
-use super::progress::message;
+use super::progress::warning;
 use super::report::{Exit, Outcome};
 use super::session::Session;
 use super::{Global, out};
 use crate::apply::Wish;
 use crate::apply::steps::steps;
-use crate::apply::wish::Layout;
 use crate::config::Config;
 use crate::config::written::{self, Written};
 use crate::inventory::Inventory;
@@ -33,8 +32,8 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let entries = written::current(&inventory);
     if !global.quiet {
         for gpu in unsaid(&inventory, &text(&entries, &args.label), &args.label) {
-            message(format_args!(
-                "warning: GPU {gpu}: holds what a configuration cannot say; applying this one changes it"
+            warning(format_args!(
+                "GPU {gpu}: holds what a configuration cannot say; applying this one changes it"
             ));
         }
     }
@@ -50,7 +49,7 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
 /// compute instances that are spread over more instances than it takes.
 pub(super) fn unsaid(inventory: &Inventory, text: &str, label: &str) -> BTreeSet<u32> {
     let Ok(config) = Config::parse("export", text) else { return BTreeSet::new() };
-    let Ok(targets) = (Layout { config: &config, label }).targets(inventory) else { return BTreeSet::new() };
+    let Ok(targets) = Wish::Layout(&config, label).targets(inventory) else { return BTreeSet::new() };
     steps(inventory, &targets).iter().map(|step| inventory.gpus[step.gpu()].index).collect()
 }
 

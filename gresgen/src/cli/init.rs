@@ -1,17 +1,17 @@
 //! `gresgen init`
 
 use std::io::{IsTerminal, Write, stdout};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::export::unsaid;
-use super::progress::message;
+use super::progress::{message, warning};
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, out, render};
-use crate::apply::lock::Lock;
 use crate::init::{self, First, Found, InitError, LayoutOf, patch, write};
+use crate::lock::Lock;
 use crate::root::Root;
 use crate::slurm::Settings;
 
@@ -70,6 +70,11 @@ struct Report {
 }
 
 pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
+    if global.config.as_deref() == Some(Path::new("-")) {
+        return Err(
+            Failure::new(Exit::Usage, "--config -: init writes a file").hint("name it: --config FILE")
+        );
+    }
     let root = &session.root;
     let found = Found::read(root)?;
     let is_cluster = !args.inventory.is_empty();
@@ -105,9 +110,7 @@ fn node(session: &Session, found: Option<&Found>, args: &Args, global: &Global) 
     let first = init::node(&inventory, found, asked, &session.root)?;
     if first.layout == Some(LayoutOf::Current) && !global.quiet {
         for gpu in unsaid(&inventory, &first.config, LayoutOf::Current.label()) {
-            message(format_args!(
-                "warning: GPU {gpu}: holds what a configuration cannot say; apply changes it"
-            ));
+            warning(format_args!("GPU {gpu}: holds what a configuration cannot say; apply changes it"));
         }
     }
     Ok(first)

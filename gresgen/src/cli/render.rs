@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::changed::kept;
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, out};
-use crate::apply::lock::Lock;
 use crate::document::{self, MAX_BYTES};
 use crate::files::{self, Comparison, Output, state_directory};
 use crate::inventory::Inventory;
+use crate::lock::Lock;
 use crate::publish;
 use crate::read;
 use crate::render::context::Cluster;
@@ -39,8 +41,8 @@ pub(super) struct Args {
 }
 
 /// What `--json` says of a render.
-#[derive(Serialize)]
-struct Report {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Report {
     changed: bool,
     files: Vec<PathBuf>,
     backups: Vec<PathBuf>,
@@ -49,9 +51,10 @@ struct Report {
 pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let settings = session.settings(global)?;
     let root = &session.root;
-    let Rendered { context, outputs, links } = match args.inventory.is_empty() {
-        true => this_node(session, &settings)?,
-        false => cluster(&args.inventory, args.context, &settings, root)?,
+    let Rendered { context, outputs, links } = if args.inventory.is_empty() {
+        this_node(session, &settings)?
+    } else {
+        cluster(&args.inventory, args.context, &settings, root)?
     };
     if args.context {
         return out::json(&context).map(|()| Exit::Ok);
@@ -153,11 +156,6 @@ fn print(report: &Report, global: &Global) -> Result<(), Failure> {
     for file in &report.files {
         text.push_str(&format!("wrote {}\n", file.display()));
     }
-    for backup in &report.backups {
-        text.push_str(&format!("kept the previous one as {}\n", backup.display()));
-    }
-    match global.quiet {
-        true => Ok(()),
-        false => out::text(&text),
-    }
+    text.push_str(&kept(&report.backups));
+    if global.quiet { Ok(()) } else { out::text(&text) }
 }

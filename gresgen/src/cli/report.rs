@@ -5,21 +5,19 @@ use std::fmt;
 use std::io::ErrorKind;
 use std::process::ExitCode;
 
-use crate::apply::ApplyError;
-use crate::apply::lock::LockError;
+use super::paint::{Painted, Role};
 use crate::apply::wish::WishError;
 use crate::config::Problem;
-use crate::history::HistoryError;
 use crate::hooks::HookError;
 use crate::inventory::Holder;
-use crate::node::chosen::ChosenError;
+use crate::lock::LockError;
+use crate::node::ApplyError;
 use crate::nvml::{Code, DriverError};
+use crate::path_error::PathError;
 use crate::publish::PublishError;
-use crate::render::{ContextError, RenderError};
-use crate::site::SiteError;
-use crate::slurm::control::{ControlError, host_hardware};
-use crate::slurm::here::HereError;
-use crate::slurm::transition::ActionError;
+use crate::render::RenderError;
+use crate::slurm::SlurmError;
+use crate::slurm::control::host_hardware;
 
 /// How the program ends. The numbers are part of its interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +95,8 @@ pub struct Failure {
     pub exit: Exit,
     /// What failed.
     pub error: Box<dyn Error + Send + Sync>,
+    /// What became of the node, where that is not what one fears.
+    pub note: Option<&'static str>,
     /// What to do about it.
     pub hint: Option<String>,
 }
@@ -111,7 +111,7 @@ pub type Outcome = Result<Exit, Failure>;
 impl Failure {
     /// A failure with nothing to advise.
     pub fn new(exit: Exit, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Failure { exit, error: error.into(), hint: None }
+        Failure { exit, error: error.into(), note: None, hint: None }
     }
 
     /// Adds what to do about it.
@@ -134,23 +134,63 @@ impl Failure {
     }
 }
 
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Failure {
+    /// What is said, piece by piece: each with the word that stands before it.
+    fn parts(&self) -> Vec<(Role, &'static str, String)> {
         let first = self.error.to_string();
-        write!(f, "error: {first}")?;
+        let mut parts = vec![(Role::Error, "error", without_number(&first))];
         let mut shown = first;
         let mut cause = self.error.source();
         while let Some(error) = cause {
             let text = error.to_string();
             // An error that only passes another on has its words, or ends in them.
             if text != shown && !shown.ends_with(&format!(": {text}")) {
-                write!(f, "\ncaused by: {text}")?;
+                parts.push((Role::Plain, "caused by", without_number(&text)));
             }
             shown = text;
             cause = error.source();
         }
-        if let Some(hint) = &self.hint {
-            write!(f, "\nhint: {hint}")?;
+        parts.extend(self.note.map(|note| (Role::Plain, "note", note.to_owned())));
+        parts.extend(self.hint.clone().map(|hint| (Role::Good, "hint", hint)));
+        parts
+    }
+
+    /// The failure for a terminal.
+    pub(super) fn painted(&self) -> Painted {
+        let mut text = Painted::default();
+        for (number, (role, word, said)) in self.parts().iter().enumerate() {
+            text.push(if number == 0 { "" } else { "\n" });
+            text.paint(*role, &format!("{word}:"));
+            text.push(&format!(" {said}"));
+        }
+        text
+    }
+}
+
+/// A text without the number that Rust puts behind the system's words, which say it already.
+fn without_number(text: &str) -> String {
+    const BEFORE: &str = " (os error ";
+    let mut left = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(BEFORE) {
+        left.push_str(before);
+        let digits = after.len() - after.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        match after[digits..].strip_prefix(')').filter(|_| digits > 0) {
+            Some(behind) => rest = behind,
+            None => {
+                left.push_str(BEFORE);
+                rest = after;
+            }
+        }
+    }
+    left + rest
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, (_, word, said)) in self.parts().iter().enumerate() {
+            let end = if number == 0 { "" } else { "\n" };
+            write!(f, "{end}{word}: {said}")?;
         }
         Ok(())
     }
@@ -169,51 +209,50 @@ impl From<DriverError> for Failure {
             other => other.code().and_then(Code::hint),
         };
         let exit = if error.code() == Some(Code::IN_USE) { Exit::InUse } else { Exit::Failure };
-        Failure { exit, hint: hint.map(str::to_owned), error: error.into() }
+        Failure { hint: hint.map(str::to_owned), ..Failure::new(exit, error) }
     }
 }
 
 impl From<WishError> for Failure {
     fn from(error: WishError) -> Self {
-        let hardware = matches!(&error, WishError::Config(config)
-            if matches!(&config.problem, Problem::Slurm(fault) if fault.hardware));
-        let failure = Failure::new(Exit::Usage, error);
-        if hardware { failure.with_hardware() } else { failure }
+        match &error {
+            WishError::Config(config) => {
+                let hardware = matches!(&config.problem, Problem::Slurm(fault) if fault.hardware);
+                let failure = Failure::new(Exit::Usage, error);
+                if hardware { failure.with_hardware() } else { failure }
+            }
+            WishError::NoGpu { .. } => Failure::new(Exit::Usage, error),
+            WishError::Path(_) => Failure::new(Exit::Failure, error),
+            WishError::Choice(_) | WishError::Gone { .. } => Failure::new(Exit::Usage, error).hint(
+                "gresgen apply --layout NAME chooses another; or give the configuration that layout back",
+            ),
+        }
     }
 }
 
-impl From<HereError> for Failure {
-    fn from(error: HereError) -> Self {
-        let hint = match error {
-            HereError::NoConfiguration(_) => {
-                "set SLURM_CONF to the slurm.conf that slurmd reads: without it no job of Slurm can be seen"
-            }
-            HereError::Several(_) => "name the one whose GPUs these are: slurm.node in the configuration",
-        };
-        Failure::new(Exit::Usage, error).hint(hint)
-    }
-}
-
-impl From<SiteError> for Failure {
-    fn from(error: SiteError) -> Self {
-        match error {
-            SiteError::Action(ActionError::Stopped) | SiteError::NotIdle(ActionError::Stopped) => {
-                Failure::new(Exit::Interrupted, error)
-            }
-            SiteError::Refused(_) => Failure::new(Exit::InUse, error),
-            SiteError::NotIdle(ActionError::Busy { ref node, .. }) => {
+impl From<SlurmError> for Failure {
+    fn from(error: SlurmError) -> Self {
+        match &error {
+            SlurmError::NoConfiguration(_) => Failure::new(Exit::Usage, error).hint(
+                "set SLURM_CONF to the slurm.conf that slurmd reads: without it no job of Slurm can be seen",
+            ),
+            SlurmError::Several(_) => Failure::new(Exit::Usage, error)
+                .hint("name the one whose GPUs these are: slurm.node in the configuration"),
+            SlurmError::Stopped => Failure::new(Exit::Interrupted, error),
+            SlurmError::Count { .. } | SlurmError::Index { .. } => Failure::new(Exit::InUse, error),
+            SlurmError::Busy { node, .. } => {
                 let stays = stays_drained(node);
                 Failure::new(Exit::InUse, error)
                     .hint("nothing was changed; the same command waits again and resumes the node")
                     .also(&stays)
             }
-            SiteError::Unknown { error: ref why, .. } if matches!(**why, ControlError::OtherName { .. }) => {
+            SlurmError::Unknown { error: why, .. } if matches!(**why, SlurmError::OtherName { .. }) => {
                 Failure::new(Exit::Usage, error).hint("set slurm.node in the configuration")
             }
-            SiteError::Unknown { .. } => Failure::new(Exit::InUse, error).hint(OFFLINE),
-            SiteError::Unexplained(_) => Failure::new(Exit::InUse, error).hint(UNEXPLAINED),
-            SiteError::Action(ActionError::ByHand(_)) => Failure::new(Exit::SlurmPending, error),
-            error => Failure::new(Exit::Failure, error),
+            SlurmError::Unknown { .. } => Failure::new(Exit::InUse, error).hint(OFFLINE),
+            SlurmError::Unexplained(_) => Failure::new(Exit::InUse, error).hint(UNEXPLAINED),
+            SlurmError::ByHand(_) => Failure::new(Exit::SlurmPending, error),
+            _ => Failure::new(Exit::Failure, error),
         }
     }
 }
@@ -230,7 +269,7 @@ pub fn stays_drained(node: &str) -> String {
 
 impl From<PublishError> for Failure {
     fn from(error: PublishError) -> Self {
-        let hardware = matches!(error, PublishError::Render(RenderError::Context(ContextError::Unnamed(_))));
+        let hardware = matches!(error, PublishError::Render(RenderError::Unnamed(_)));
         let failure = match error {
             PublishError::Foreign(_) => Failure::new(Exit::Usage, error).hint(
                 "--adopt takes them over: what gresgen does not write itself stays, and a backup is kept",
@@ -244,18 +283,6 @@ impl From<PublishError> for Failure {
     }
 }
 
-impl From<ChosenError> for Failure {
-    fn from(error: ChosenError) -> Self {
-        match error {
-            ChosenError::Wish(error) => error.into(),
-            ChosenError::Io { .. } => Failure::new(Exit::Failure, error),
-            ChosenError::Gone { .. } | ChosenError::Format { .. } => Failure::new(Exit::Usage, error).hint(
-                "gresgen apply --layout NAME chooses another; or give the configuration that layout back",
-            ),
-        }
-    }
-}
-
 impl From<HookError> for Failure {
     fn from(error: HookError) -> Self {
         match error {
@@ -266,8 +293,8 @@ impl From<HookError> for Failure {
     }
 }
 
-impl From<HistoryError> for Failure {
-    fn from(error: HistoryError) -> Self {
+impl From<PathError> for Failure {
+    fn from(error: PathError) -> Self {
         Failure::new(Exit::Failure, error)
     }
 }
@@ -279,7 +306,7 @@ impl From<LockError> for Failure {
                 Failure::new(Exit::InUse, error).hint("wait until it is done, then try again")
             }
             LockError::Io { ref source, .. } if source.kind() == ErrorKind::PermissionDenied => {
-                Failure::new(Exit::Failure, error).hint("run it as root")
+                Failure::new(Exit::Failure, error).hint("it changes GPUs or who has them: run it as root")
             }
             LockError::Io { .. } => Failure::new(Exit::Failure, error),
         }
@@ -289,8 +316,7 @@ impl From<LockError> for Failure {
 impl From<ApplyError> for Failure {
     fn from(error: ApplyError) -> Self {
         match error {
-            ApplyError::Site(error) => error.into(),
-            ApplyError::Chosen(error) => error.into(),
+            ApplyError::Slurm(error) => error.into(),
             ApplyError::Untold { ref drained, ref error } => {
                 let failure = Failure::new(
                     Exit::SlurmPending,
@@ -323,7 +349,7 @@ impl From<ApplyError> for Failure {
             ApplyError::RolledBack { undo: None, error } => {
                 // What stood in the way may have a way out of its own.
                 let failure = Failure::from(*error);
-                failure.also("the previous layout is back")
+                Failure { note: Some("the previous layout is back"), ..failure }
             }
             ApplyError::RolledBack { ref undo, .. } => {
                 let undo = undo.as_ref().map(ToString::to_string).unwrap_or_default();

@@ -7,28 +7,31 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use clap_complete::engine::ArgValueCandidates;
 use mig::Profile;
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::geteuid;
 
-use super::Global;
 use super::gpus::selector;
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
-use crate::apply::lock::{Lock, LockError};
+use super::{Global, complete};
 use crate::config::{GpuFacts, Selector};
 use crate::holders::{self, Users};
 use crate::inventory::{Compute, Gpu, Instance, Inventory};
+use crate::lock::{Lock, LockError};
 use crate::publish::present_map;
 use crate::root::Root;
+use crate::site::is_slurms;
 
 /// Options of the verb.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Look for the slice on this GPU, by index, UUID, PCI address or model
-    #[arg(long, value_name = "GPU", value_parser = selector)]
+    #[arg(long, value_name = "GPU", value_parser = selector, add = ArgValueCandidates::new(complete::gpus))]
     gpu: Vec<Selector>,
     /// Profile of the slice (1g.5gb, 1c.3g.20gb), or its UUID
+    #[arg(add = ArgValueCandidates::new(complete::slices))]
     slice: String,
     /// The command and its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
@@ -55,7 +58,10 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
             let held = Lock::slice(&session.root, &uuid)?;
             (uuid, held)
         }
-        false => as_user(session, &look, || Ok(driver.inventory(&name)?))?,
+        false => {
+            let in_slurm = is_slurms(&session.root, &settings);
+            as_user(&session.root, in_slurm, &look, || Ok(driver.inventory(&name)?))?
+        }
     };
     // The command keeps the slice's lock: it is given up when the last process that has it open is gone.
     fcntl_setfd(held.file(), FdFlags::empty()).map_err(|e| Failure::new(Exit::Failure, e))?;
@@ -72,14 +78,15 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
 /// A slice for a user who is not root. The lock of the node is root's, so the slice is held first and looked for again
 /// then: whoever takes it away holds its lock meanwhile, and is refused from now on.
 fn as_user(
-    session: &Session,
+    root: &Root,
+    in_slurm: bool,
     look: &dyn Fn() -> Result<String, Failure>,
     now: impl Fn() -> Result<Inventory, Failure>,
 ) -> Result<(String, Lock), Failure> {
     let start = Instant::now();
     loop {
         let uuid = look()?;
-        match Lock::slice_as_user(&session.root, &uuid) {
+        match Lock::slice_as_user(root, &uuid) {
             Ok(held) if now()?.devices().any(|(_, _, compute)| compute.uuid == uuid) => {
                 return Ok((uuid, held));
             }
@@ -90,7 +97,7 @@ fn as_user(
             Ok(_) => return Err(Failure::new(Exit::InUse, format!("{uuid}: went away while it was taken"))),
             Err(LockError::Io { path, source }) if closed(&source) => {
                 let what = format!("{}: {source}", path.display());
-                let hint = match session.runs_slurm() {
+                let hint = match in_slurm {
                     true => "on a node of Slurm slices are Slurm's to give: srun --gres=gpu:TYPE:1",
                     false => "root lets users hold the slices that it makes: gresgen apply",
                 };

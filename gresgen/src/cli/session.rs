@@ -1,14 +1,15 @@
 //! What every verb starts from: the root, the driver, the node's name.
 
+use std::cell::OnceCell;
 use std::ffi::OsStr;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::Global;
-use super::progress::message;
+use super::progress::warning;
 use super::report::{Exit, Failure};
 use crate::apply::intent::Intent;
-use crate::apply::wish::{Layout, WishError};
+use crate::apply::wish::WishError;
 use crate::config::Config;
 use crate::devices::boot_id;
 use crate::hooks;
@@ -29,6 +30,8 @@ pub(super) struct Session {
     pub(super) root: Root,
     library: Option<PathBuf>,
     simulated: bool,
+    /// The configuration, where it was read from standard input.
+    input: OnceCell<String>,
 }
 
 impl Session {
@@ -42,7 +45,12 @@ impl Session {
             None => Root::host(),
         };
         let Some(spec) = &global.simulate else {
-            return Ok(Session { root, library: global.nvml_lib.clone(), simulated: false });
+            return Ok(Session {
+                root,
+                library: global.nvml_lib.clone(),
+                simulated: false,
+                input: OnceCell::new(),
+            });
         };
         if root.is_host() {
             return Err(Failure::new(
@@ -60,7 +68,7 @@ impl Session {
             Some(library) => library.clone(),
             None => simulator()?,
         };
-        Ok(Session { root, library: Some(library), simulated: true })
+        Ok(Session { root, library: Some(library), simulated: true, input: OnceCell::new() })
     }
 
     /// Opens the driver.
@@ -85,30 +93,38 @@ impl Session {
     /// When it is not there, or wrong: with its place in the file.
     pub(super) fn config(&self, global: &Global) -> Result<Config, Failure> {
         let path = self.config_path(global);
-        let (name, text) = match path == Path::new("-") {
-            true => {
-                ("standard input".to_owned(), read::all(io::stdin(), Config::MAX_BYTES).and_then(read::utf8))
-            }
-            false => (path.display().to_string(), read::text(&path, Config::MAX_BYTES)),
+        let (name, text) = if path == Path::new("-") {
+            ("standard input".to_owned(), self.standard_input())
+        } else {
+            (path.display().to_string(), read::text(&path, Config::MAX_BYTES))
         };
         let text = text.map_err(|e| {
             let failure = Failure::new(Exit::Usage, format!("{name}: {e}"));
             match e.kind() {
-                ErrorKind::NotFound => failure
-                    .hint("gresgen export prints what the node has now, as a configuration to start from"),
+                ErrorKind::NotFound => failure.hint(
+                    "gresgen init writes one from what is there; /usr/share/doc/gresgen/examples has others to start from",
+                ),
                 _ => failure,
             }
         })?;
         Ok(Config::parse(&name, &text).map_err(WishError::from)?)
     }
 
-    /// The layout that is meant.
+    /// What stands on standard input, which can be read once.
+    fn standard_input(&self) -> io::Result<String> {
+        if let Some(text) = self.input.get() {
+            return Ok(text.clone());
+        }
+        let text = read::all(io::stdin(), Config::MAX_BYTES).and_then(read::utf8)?;
+        Ok(self.input.get_or_init(|| text).clone())
+    }
+
+    /// The label of the layout that is meant.
     ///
     /// # Errors
     /// When the configuration has none of that name.
-    pub(super) fn layout<'a>(&self, config: &'a Config, global: &Global) -> Result<Layout<'a>, Failure> {
-        let label = meant(&self.root, config, global.layout.as_deref(), self.cut_off()?.as_ref())?;
-        Ok(Layout { config, label })
+    pub(super) fn layout<'a>(&self, config: &'a Config, global: &Global) -> Result<&'a str, Failure> {
+        Ok(meant(&self.root, config, global.layout.as_deref(), self.cut_off()?.as_ref())?)
     }
 
     /// Whether an apply chooses its layout, to be meant from then on: because it was asked for, or because an apply
@@ -180,7 +196,7 @@ impl Session {
     pub(super) fn settings_if_sound(&self, global: &Global) -> Settings {
         self.settings(global).unwrap_or_else(|failure| {
             if !global.quiet {
-                message(format_args!("warning: {}", failure.error));
+                warning(format_args!("{}", failure.error));
             }
             Settings::default()
         })
@@ -208,7 +224,7 @@ impl Session {
     pub(super) fn node_name_if_known(&self, settings: &Settings, global: &Global) -> String {
         self.node_name(settings).unwrap_or_else(|failure| {
             if !global.quiet {
-                message(format_args!("warning: {}", failure.error));
+                warning(format_args!("{}", failure.error));
             }
             here::host_name()
         })

@@ -11,7 +11,6 @@ pub type Cuts = BTreeMap<Profile, Vec<Vec<Profile>>>;
 /// A GPU instance of a wanted layout.
 #[derive(Clone, Debug)]
 pub struct Held {
-    /// Its profile.
     pub profile: Profile,
     /// Compute instances it has; `None` when it is yet to be created.
     pub compute: Option<Vec<Profile>>,

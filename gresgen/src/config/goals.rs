@@ -7,7 +7,7 @@ use mig::{Demand, Goal, Infeasible, Placement, Profile, Spec, Want};
 use super::cuts::Cuts;
 use super::error::{ConfigError, Problem};
 use super::file::Per;
-use super::select::GpuFacts;
+use super::select::{GpuFacts, present};
 use super::snippet::Mark;
 use super::{Config, Entry, Item, Label, cuts};
 
@@ -39,6 +39,21 @@ impl Label {
     }
 }
 
+impl Label {
+    /// Entries that select GPUs and have none, because later ones select them as well, as their selectors.
+    fn overruled(&self, gpus: &[GpuFacts<'_>]) -> Vec<String> {
+        let owners = self.owners(gpus);
+        let idle = |(number, entry): &(usize, &Entry)| {
+            gpus.iter().any(|gpu| entry.selects(gpu)) && !owners.contains(&Some(*number))
+        };
+        let names = |(_, entry): (usize, &Entry)| {
+            let names: Vec<String> = entry.selectors.iter().map(ToString::to_string).collect();
+            names.join(", ")
+        };
+        self.entries.iter().enumerate().filter(idle).map(names).collect()
+    }
+}
+
 impl Entry {
     fn selects(&self, gpu: &GpuFacts<'_>) -> bool {
         (self.filter.is_empty() || self.filter.iter().any(|filter| filter.matches(gpu.pci_ids)))
@@ -52,6 +67,11 @@ impl Config {
         self.find(label, Mark::default()).map(|label| label.unmatched(gpus)).unwrap_or_default()
     }
 
+    /// The `devices` of entries that do nothing, because later entries of the label have their GPUs.
+    pub fn overruled(&self, label: &str, gpus: &[GpuFacts<'_>]) -> Vec<String> {
+        self.find(label, Mark::default()).map(|label| label.overruled(gpus)).unwrap_or_default()
+    }
+
     /// What a label wants of these GPUs.
     ///
     /// # Errors
@@ -60,8 +80,8 @@ impl Config {
         let label = self.find(label, Mark::default())?;
         let owners = label.owners(gpus);
         if owners.iter().all(Option::is_none) {
-            let gpus = gpus.iter().map(ToString::to_string).collect();
-            return Err(self.error(label.mark, Problem::NoGpu { label: label.name.clone(), gpus }));
+            let problem = Problem::NoGpu { label: label.name.clone(), gpus: present(gpus) };
+            return Err(self.error(label.mark, problem));
         }
         let mut wanted = Wanted {
             modes: owners.iter().map(|owner| owner.map(|entry| label.entries[entry].enabled)).collect(),
@@ -117,10 +137,7 @@ impl Config {
             cuts.insert(profile, divided);
         }
         self.check_counts(entry, &demand)?;
-        let want = match places.is_empty() {
-            true => Want::Exactly(demand),
-            false => Want::Including { places, demand },
-        };
+        let want = if places.is_empty() { Want::Exactly(demand) } else { Want::Including { places, demand } };
         wanted.goals.push(Goal { gpus: members.to_vec(), want });
         wanted.cuts.push(cuts);
         wanted.marks.push(entry.mark);
@@ -146,9 +163,10 @@ impl Config {
         valid.dedup();
         Err(self.error(
             item.mark,
-            match valid.is_empty() {
-                true => Problem::NoMig { gpu },
-                false => Problem::NoProfile { gpu, profile: item.profile, valid },
+            if valid.is_empty() {
+                Problem::NoMig { gpu }
+            } else {
+                Problem::NoProfile { gpu, profile: item.profile, valid }
             },
         ))
     }
@@ -171,17 +189,20 @@ impl Config {
     }
 
     fn places(&self, item: &Item, gpu: &GpuFacts<'_>, spec: &Spec) -> Result<Vec<Placement>, ConfigError> {
-        let placed = |&start: &u8| match spec.starts.contains(&start) {
-            true => Ok(Placement { profile: spec.profile, start }),
-            false => Err(self.error(
-                item.mark,
-                Problem::NoPlace {
-                    gpu: gpu.to_string(),
-                    profile: spec.profile,
-                    start,
-                    valid: spec.starts.clone(),
-                },
-            )),
+        let placed = |&start: &u8| {
+            if spec.starts.contains(&start) {
+                Ok(Placement { profile: spec.profile, start })
+            } else {
+                Err(self.error(
+                    item.mark,
+                    Problem::NoPlace {
+                        gpu: gpu.to_string(),
+                        profile: spec.profile,
+                        start,
+                        valid: spec.starts.clone(),
+                    },
+                ))
+            }
         };
         item.places.iter().map(placed).collect()
     }

@@ -1,94 +1,99 @@
 //! Where a value of the `slurm:` section stands. [`Settings`](crate::slurm::Settings) carries no places: it is made
-//! by other programs, too. So the section is read once more, for its places alone, when something is wrong with it.
+//! by other programs, too. So the file is read once more, for its places alone, when something is wrong with it.
 
-use std::marker::PhantomData;
+use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny};
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
-use super::file::Pairs;
 use super::snippet::{Mark, Source};
-use crate::slurm::settings::{Place, Scalar};
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Document {
-    slurm: Section,
+/// A YAML value that keeps the places of what it holds, and no text of its own.
+enum Tree {
+    Scalar,
+    List(Vec<Spanned<Tree>>),
+    Map(Vec<(String, Spanned<Tree>)>),
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "kebab-case")]
-struct Section {
-    node: Option<Spanned<String>>,
-    nodes: Vec<NodeEntry>,
-    types: Types,
-    paths: Keyed,
-    gres_types: Option<Spanned<Vec<Spanned<String>>>>,
-    cgroup: Keyed,
-    plugin: Plugin,
-}
-
-#[derive(Deserialize)]
-struct NodeEntry {
-    names: Spanned<String>,
-    attributes: Spanned<String>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Types {
-    pattern: Option<Spanned<String>>,
-    models: Keyed,
-    aliases: Keyed,
-    #[serde(rename = "safe")]
-    _safe: IgnoredAny,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Plugin {
-    path: Option<Spanned<String>>,
-    arguments: Keyed,
-}
-
-/// A map of words, whose places are those of its values.
-#[derive(Default)]
-struct Keyed(Vec<(String, Spanned<Scalar>)>);
-
-impl<'de> Deserialize<'de> for Keyed {
+impl<'de> Deserialize<'de> for Tree {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Keyed(deserializer.deserialize_map(Pairs("a map", PhantomData))?))
-    }
-}
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Tree;
 
-impl Keyed {
-    fn mark(&self, source: &Source, key: &str) -> Option<Mark> {
-        let (_, value) = self.0.iter().find(|(name, _)| name == key)?;
-        Some(source.key_before(key, value.defined.into()))
-    }
-}
-
-/// The place of a value; none where the file says it in a way that is not understood here.
-pub(super) fn mark(source: &Source, place: &Place) -> Mark {
-    let section = serde_saphyr::from_str::<Document>(&source.text).unwrap_or_default().slurm;
-    let found = || -> Option<Mark> {
-        Some(match place {
-            Place::Node => section.node?.defined.into(),
-            Place::NodeNames(at) => section.nodes.get(*at)?.names.defined.into(),
-            Place::NodeAttributes(at) => section.nodes.get(*at)?.attributes.defined.into(),
-            Place::Pattern => section.types.pattern?.defined.into(),
-            Place::Model(key) => section.types.models.mark(source, key)?,
-            Place::Alias(key) => section.types.aliases.mark(source, key)?,
-            Place::Cgroup(key) => section.cgroup.mark(source, key)?,
-            Place::GresType(at) => {
-                let list = section.gres_types?;
-                list.value.get(*at).map_or(list.defined, |entry| entry.defined).into()
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("any value")
             }
-            Place::Path(key) => section.paths.mark(source, key)?,
-            Place::PluginPath => section.plugin.path?.defined.into(),
-            Place::PluginArgument(key) => section.plugin.arguments.mark(source, key)?,
-        })
-    };
-    found().unwrap_or_default()
+
+            fn visit_bool<E: Error>(self, _: bool) -> Result<Tree, E> {
+                Ok(Tree::Scalar)
+            }
+
+            fn visit_i64<E: Error>(self, _: i64) -> Result<Tree, E> {
+                Ok(Tree::Scalar)
+            }
+
+            fn visit_u64<E: Error>(self, _: u64) -> Result<Tree, E> {
+                Ok(Tree::Scalar)
+            }
+
+            fn visit_f64<E: Error>(self, _: f64) -> Result<Tree, E> {
+                Ok(Tree::Scalar)
+            }
+
+            fn visit_str<E: Error>(self, _: &str) -> Result<Tree, E> {
+                Ok(Tree::Scalar)
+            }
+
+            fn visit_unit<E: Error>(self) -> Result<Tree, E> {
+                Ok(Tree::Scalar)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Tree, A::Error> {
+                let mut values = Vec::new();
+                while let Some(value) = list.next_element()? {
+                    values.push(value);
+                }
+                Ok(Tree::List(values))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Tree, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Tree::Map(pairs))
+            }
+        }
+        deserializer.deserialize_any(Any)
+    }
+}
+
+/// Maps whose keys are the site's own words: what is wrong there is shown at the key.
+const KEYED: [&str; 5] = ["models", "aliases", "paths", "cgroup", "arguments"];
+
+/// The place of a value, which is named by keys and indexes from the section on; none where the file says it in a way
+/// that is not understood here. An index past the end of a list means the list.
+pub(super) fn mark(source: &Source, place: &[String]) -> Mark {
+    let Ok(whole) = serde_saphyr::from_str::<Spanned<Tree>>(&source.text) else { return Mark::default() };
+    let (mut tree, mut mark) = (&whole.value, Mark::default());
+    let mut map = "";
+    for step in std::iter::once("slurm").chain(place.iter().map(String::as_str)) {
+        let found = match tree {
+            Tree::Map(pairs) => pairs.iter().find(|(key, _)| key == step).map(|(_, value)| value),
+            Tree::List(values) => match step.parse().ok().and_then(|at: usize| values.get(at)) {
+                None => return mark,
+                found => found,
+            },
+            Tree::Scalar => None,
+        };
+        let Some(value) = found else { return Mark::default() };
+        mark = value.defined.into();
+        if KEYED.contains(&map) {
+            mark = source.key_before(step, mark);
+        }
+        (tree, map) = (&value.value, step);
+    }
+    mark
 }

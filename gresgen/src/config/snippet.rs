@@ -1,7 +1,5 @@
 //! A place in a text file, and the lines that show it with a caret.
 
-use std::fmt;
-
 use serde_saphyr::Location;
 
 /// Where something stands in a file.
@@ -58,34 +56,21 @@ impl Source {
     }
 
     /// The line with a caret under the place; `None` when the place is unknown.
-    pub fn snippet(&self, mark: Mark) -> Option<Snippet> {
-        (mark.line > 0).then(|| Snippet { line: self.line(mark).trim_end().to_owned(), mark })
+    pub fn snippet(&self, mark: Mark) -> Option<String> {
+        if mark.line == 0 {
+            return None;
+        }
+        let (number, line) = (mark.line.to_string(), self.line(mark).trim_end());
+        let margin = " ".repeat(number.len());
+        let lead = mark.column.saturating_sub(1);
+        // Tabs stay tabs, so that the caret lands under its column whatever their width.
+        let indent: String = line.chars().take(lead).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+        let room = line.chars().count().saturating_sub(lead).max(1);
+        let carets = "^".repeat(mark.length.clamp(1, room));
+        Some(format!(" {margin} |\n {number} | {line}\n {margin} | {indent}{carets}"))
     }
 
     fn line(&self, mark: Mark) -> &str {
         self.text.lines().nth(mark.line.saturating_sub(1)).unwrap_or_default()
-    }
-}
-
-/// A source line with a caret under a place in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Snippet {
-    line: String,
-    mark: Mark,
-}
-
-impl fmt::Display for Snippet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let number = self.mark.line.to_string();
-        let margin = " ".repeat(number.len());
-        let lead = self.mark.column.saturating_sub(1);
-        // Tabs stay tabs, so that the caret lands under its column whatever their width.
-        let indent: String =
-            self.line.chars().take(lead).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-        let room = self.line.chars().count().saturating_sub(lead).max(1);
-        let carets = "^".repeat(self.mark.length.clamp(1, room));
-        writeln!(f, " {margin} |")?;
-        writeln!(f, " {number} | {}", self.line)?;
-        write!(f, " {margin} | {indent}{carets}")
     }
 }

@@ -1,7 +1,8 @@
 //! Why files are not written.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+use crate::path_error::PathError;
 
 /// Why a file is not written.
 #[derive(Debug, thiserror::Error)]
@@ -12,13 +13,11 @@ pub enum FileError {
     /// A line of the site that says what we say, or what the daemons do not take.
     #[error("{}:{line}: this kept line {what}: {text}", path.display())]
     Kept {
-        /// The file.
         path: PathBuf,
         /// Line, from 1.
         line: usize,
         /// What is wrong with it.
         what: String,
-        /// The line.
         text: String,
     },
     /// A line of an included file that says what we say.
@@ -31,7 +30,6 @@ pub enum FileError {
         path: PathBuf,
         /// Line, from 1.
         line: usize,
-        /// The line.
         text: String,
         /// The file that is to be written.
         by: PathBuf,
@@ -43,27 +41,15 @@ pub enum FileError {
          is an earlier name of this node", path.display()
     )]
     OfOthers {
-        /// The file.
         path: PathBuf,
         /// The nodes, as a host list.
         nodes: String,
     },
     /// The system refuses.
-    #[error("{}: {what}: {error}", path.display())]
-    Io {
-        /// The file or directory.
-        path: PathBuf,
-        /// What could not be done.
-        what: &'static str,
-        /// Why.
-        error: io::Error,
-    },
+    #[error(transparent)]
+    Path(#[from] PathError),
 }
 
 fn names(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
-}
-
-pub(super) fn io_error(path: &Path, what: &'static str) -> impl FnOnce(io::Error) -> FileError {
-    move |error| FileError::Io { path: path.to_owned(), what, error }
 }

@@ -3,8 +3,9 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
+use super::FileError;
 use super::kept::Ours;
-use super::{FileError, io_error};
+use crate::path_error::PathError;
 use crate::root::Root;
 use crate::slurm::conf::Conf;
 
@@ -13,7 +14,7 @@ use crate::slurm::conf::Conf;
 pub(super) fn check(path: &Path, kept: &[u8], ours: &Ours<'_>, root: &Root) -> Result<(), FileError> {
     let Conf { said, unread, .. } = Conf::of(path, kept, root);
     if let Some((file, error)) = unread.into_iter().find(|(_, error)| error.kind() != ErrorKind::NotFound) {
-        return Err(io_error(&file, "cannot be read")(error));
+        return Err(PathError::doing(&file, "cannot be read")(error).into());
     }
     match said.into_iter().find(|line| line.file != path && ours.claims(&line.pairs)) {
         Some(line) => Err(FileError::Included {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use super::{Kind, Scope};
+use super::{FileError, Kind, Scope};
 use crate::slurm::gres_line::defect;
 use crate::slurm::hostlist;
 use crate::slurm::lines::{Line, lines, pairs, value};
@@ -23,35 +23,17 @@ pub fn head(text: &[u8]) -> &[u8] {
     text
 }
 
-/// A line that cannot stay.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fault {
-    /// Its number in the part that was looked at, from 1.
-    pub(super) line: usize,
-    /// What is wrong with it, as a phrase.
-    pub(super) what: String,
-    /// The line.
-    pub(super) text: String,
-}
-
-impl Fault {
-    fn new(line: &Line<'_>, what: impl Into<String>) -> Self {
-        let text = String::from_utf8_lossy(line.raw).trim().to_owned();
-        Fault { line: line.number, what: what.into(), text }
-    }
-}
-
 /// What a new text says, which no line of the site may say as well.
 pub(super) struct Ours<'a> {
+    path: &'a Path,
     kind: Kind,
     scope: &'a Scope,
     /// Keys with their values, in lower case.
     settings: HashSet<(String, String)>,
     /// Keys that nobody may have.
     unread: &'a [String],
-    /// File names of GPUs that are given out whole, and of those that are cut.
+    /// File names of GPUs that are given out whole.
     whole: HashSet<String>,
-    cut: HashSet<String>,
 }
 
 /// What a line of gres.conf is to us.
@@ -65,47 +47,70 @@ enum Claim {
 }
 
 impl<'a> Ours<'a> {
-    pub(super) fn new(kind: Kind, scope: &'a Scope, text: &str, unread: &'a [String]) -> Self {
+    pub(super) fn new(
+        path: &'a Path,
+        kind: Kind,
+        scope: &'a Scope,
+        text: &str,
+        unread: &'a [String],
+    ) -> Self {
         let lines: Vec<Vec<(String, String)>> = text.lines().map(pairs).collect();
-        let files = |key: &str, count: usize| {
-            let lists = lines.iter().filter(|line| is_gpu(line)).filter_map(|line| value(line, key));
-            lists.flat_map(|list| list.split(',').take(count)).filter_map(name).collect::<HashSet<_>>()
-        };
-        // The GPU's own file is the first of a MIG device's (templates/gres.conf.j2).
-        let (whole, cut) = (files("file", usize::MAX), files("multiplefiles", 1));
+        let files = lines.iter().filter(|line| is_gpu(line)).filter_map(|line| value(line, "file"));
+        let whole = files.flat_map(|list| hostlist::unfold(list).unwrap_or_default());
+        let whole = whole.filter_map(|file| name(&file)).collect();
         let settings = lines.iter().flatten().map(|(key, value)| (key.clone(), value.to_lowercase()));
-        Ours { kind, scope, settings: settings.collect(), unread, whole, cut }
+        Ours { path, kind, scope, settings: settings.collect(), unread, whole }
+    }
+
+    /// A line that stays in a gres.conf is one that slurmd reads.
+    fn readable(&self, line: &Line<'_>, above: usize) -> Result<(), FileError> {
+        match defect(line) {
+            Some(what) => {
+                Err(self.refused(line, above, format!("{what}, so that no slurmd starts; mend or remove it")))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A line that cannot stay, with so many above the part that was looked at.
+    fn refused(&self, line: &Line<'_>, above: usize, what: impl Into<String>) -> FileError {
+        FileError::Kept {
+            path: self.path.to_owned(),
+            line: line.number + above,
+            what: what.into(),
+            text: String::from_utf8_lossy(line.raw).trim().to_owned(),
+        }
     }
 
     /// Kept lines of a file of ours, with the line above them.
     ///
     /// # Errors
     /// The first line that contradicts the new text, or has a key that the release does not read.
-    pub(super) fn own(&self, old: &[u8]) -> Result<Vec<u8>, Fault> {
+    pub(super) fn own(&self, old: &[u8]) -> Result<Vec<u8>, FileError> {
         let first = head(old).len();
         let kept = &old[first..];
         let above = old[..first].iter().filter(|&&byte| byte == b'\n').count();
-        let at = |fault: Fault| Fault { line: fault.line + above, ..fault };
         let mut stays = Vec::new();
         for line in lines(kept) {
             let pairs = line.pairs();
             match self.kind {
                 Kind::GresConf if !matches!(self.claim(&pairs), Claim::Theirs) => {
-                    return Err(at(Fault::new(&line, CONTRADICTS)));
+                    return Err(self.refused(&line, above, CONTRADICTS));
                 }
-                Kind::CgroupConf if self.has_unread(&pairs) => return Err(at(Fault::new(&line, UNREAD))),
-                Kind::CgroupConf if self.says(&pairs) => match self.agrees(&pairs) {
-                    true => {}
-                    false => return Err(at(Fault::new(&line, CONTRADICTS))),
-                },
+                Kind::CgroupConf if self.has_unread(&pairs) => return Err(self.refused(&line, above, UNREAD)),
+                Kind::CgroupConf if self.says(&pairs) => {
+                    if !self.agrees(&pairs) {
+                        return Err(self.refused(&line, above, CONTRADICTS));
+                    }
+                }
                 Kind::GresConf => {
-                    readable(&line).map_err(at)?;
+                    self.readable(&line, above)?;
                     stays.extend_from_slice(line.raw);
                 }
                 _ => stays.extend_from_slice(line.raw),
             }
         }
-        self.shares(&stays).map_err(at)?;
+        self.shares(&stays, above)?;
         Ok(stays)
     }
 
@@ -113,11 +118,11 @@ impl<'a> Ours<'a> {
     ///
     /// # Errors
     /// A line that stays and makes slurmd or slurmctld refuse the node.
-    pub(super) fn foreign(&self, old: &[u8]) -> Result<Vec<u8>, Fault> {
+    pub(super) fn foreign(&self, old: &[u8]) -> Result<Vec<u8>, FileError> {
         if !matches!(self.kind, Kind::GresConf | Kind::CgroupConf) {
             return Ok(Vec::new());
         }
-        self.shares(old)?;
+        self.shares(old, 0)?;
         let is_shared =
             self.kind == Kind::GresConf && lines(old).iter().any(|line| self.is_others(&line.pairs()));
         let mut stays = Vec::new();
@@ -127,15 +132,15 @@ impl<'a> Ours<'a> {
                 Kind::GresConf => match self.claim(&pairs) {
                     // It is the other nodes' as well: without it they would lose their GPUs.
                     Claim::Ours if is_shared && value(&pairs, "nodename").is_none() => {
-                        return Err(Fault::new(&line, FOR_ALL));
+                        return Err(self.refused(&line, 0, FOR_ALL));
                     }
                     Claim::Ours => {}
                     Claim::Theirs => {
-                        readable(&line)?;
+                        self.readable(&line, 0)?;
                         stays.extend_from_slice(line.raw);
                     }
                     Claim::Others(list) => {
-                        readable(&line)?;
+                        self.readable(&line, 0)?;
                         stays.extend(renamed(&line, &pairs, &list));
                     }
                 },
@@ -201,7 +206,7 @@ impl<'a> Ours<'a> {
     /// A sharing GRES (gres.conf(5): shard, mps) names the GPU that it shares by its file. Where no whole GPU has it,
     /// slurmd drops the line, and slurmctld finds fewer shares than configured and sets the node INVALID (seen on
     /// 24.11.5 and 26.05.5).
-    fn shares(&self, text: &[u8]) -> Result<(), Fault> {
+    fn shares(&self, text: &[u8], above: usize) -> Result<(), FileError> {
         if self.kind != Kind::GresConf {
             return Ok(());
         }
@@ -213,13 +218,13 @@ impl<'a> Ours<'a> {
                 continue;
             };
             let names = hostlist::unfold(files).unwrap_or_default();
-            let cut = names.iter().filter_map(|file| name(file));
-            if let Some(gpu) = cut.into_iter().find(|gpu| self.cut.contains(gpu) && !self.whole.contains(gpu))
-            {
-                return Err(Fault::new(
+            let mut gpus = names.iter().filter_map(|file| name(file)).filter(|file| is_gpu_file(file));
+            if let Some(gpu) = gpus.find(|gpu| !self.whole.contains(gpu)) {
+                return Err(self.refused(
                     &line,
+                    above,
                     format!(
-                        "shares {gpu} as {gres}, and that GPU is cut with MIG: slurmctld would set the node \
+                        "shares {gpu} as {gres}, and that GPU is not given out whole: slurmctld would set the node \
                          INVALID; take {gpu} out of the line and its share out of Gres={gres} in slurm.nodes, or \
                          leave the GPU whole"
                     ),
@@ -240,19 +245,16 @@ const FOR_ALL: &str = "is about every node that reads this file, and other lines
                        NodeName= and the nodes it is for";
 const UNREAD: &str = "has a key that Slurm's release does not read; remove it";
 
-/// A line that stays in a gres.conf is one that slurmd reads.
-fn readable(line: &Line<'_>) -> Result<(), Fault> {
-    match defect(line) {
-        Some(what) => Err(Fault::new(line, format!("{what}, so that no slurmd starts; mend or remove it"))),
-        None => Ok(()),
-    }
-}
-
 /// GRES that share GPUs (Slurm src/interfaces/gres.c, `_set_shared_flag`).
 pub(crate) const SHARING: [&str; 2] = ["mps", "shard"];
 
 fn is_gpu(line: &[(String, String)]) -> bool {
     value(line, "name").is_some_and(|name| name.eq_ignore_ascii_case("gpu"))
+}
+
+/// Whether a device file is that of a GPU, which the driver names.
+fn is_gpu_file(name: &str) -> bool {
+    name.strip_prefix("nvidia").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// The last part of a path: below a prefix, or behind another spelling of the folder, it is the same device.

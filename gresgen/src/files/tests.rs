@@ -275,15 +275,19 @@ fn included_files_have_no_gpus_of_this_node() {
 }
 
 #[test]
-fn shares_of_a_gpu_that_is_cut_are_named() {
+fn shares_of_a_gpu_that_is_not_whole_are_named() {
     let place = Place::new();
-    let good = "Name=shard Count=8 File=/dev/nvidia1\nName=shard Count=8\nNodeName=n2 Name=mps Count=1 File=/dev/nvidia0\n";
+    let good = "Name=shard Count=8 File=/dev/nvidia1\nName=shard Count=8\nNodeName=n2 Name=mps Count=1 File=/dev/nvidia0\n\
+                Name=shard Count=8 File=/dev/dri/renderD128\n";
     assert_eq!(place.adopted(good).unwrap(), good);
-    for bad in
-        ["Name=shard Count=8 File=/dev/nvidia0\n", "NodeName=n[1-2] Name=MPS Count=9 File=/dev/nvidia[0-1]\n"]
-    {
+    // The third has MIG on without a slice, and no line of its own.
+    for (bad, gpu) in [
+        ("Name=shard Count=8 File=/dev/nvidia0\n", "nvidia0"),
+        ("NodeName=n[1-2] Name=MPS Count=9 File=/dev/nvidia[0-1]\n", "nvidia0"),
+        ("Name=shard Count=8 File=/dev/nvidia2\n", "nvidia2"),
+    ] {
         let error = place.adopted(format!("{good}{bad}")).unwrap_err();
-        assert!(error.starts_with("ROOT/gres.conf:4: this kept line shares nvidia0 as "), "{error}");
+        assert!(error.starts_with(&format!("ROOT/gres.conf:5: this kept line shares {gpu} as ")), "{error}");
     }
 }
 

@@ -24,6 +24,36 @@ pub enum Which {
     Named(Vec<String>),
 }
 
+impl Which {
+    /// The units; `mode` is whether a GPU's MIG mode changes.
+    pub(super) fn names(&self, root: &Root, mode: bool) -> Vec<String> {
+        match self {
+            // Simulated GPUs are held by none of this host's services.
+            Which::Known if !root.is_host() => Vec::new(),
+            Which::Known => {
+                let for_mode = KNOWN_TO_MODE.iter().filter(|_| mode);
+                for_mode.chain(&KNOWN).map(|unit| (*unit).to_owned()).collect()
+            }
+            Which::Named(units) => units.iter().map(|unit| full(unit)).collect(),
+        }
+    }
+}
+
+/// The system's service that a process belongs to.
+pub(super) fn of(pid: u32) -> Option<String> {
+    unit(&std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default())
+}
+
+/// The service of a control group (cgroups(7), /proc/PID/cgroup: `0::/system.slice/NAME.service/…`). Users' services lie
+/// below `/user.slice`, and nobody but root moves a process into another group.
+fn unit(text: &str) -> Option<String> {
+    let path = |line: &str| Some(line.splitn(3, ':').nth(2)?.strip_prefix("/system.slice/")?.to_owned());
+    let name = |path: String| path.split('/').next().map(str::to_owned);
+    let systemd = |line: &&str| line.starts_with("0::") || line.contains(":name=systemd:");
+    let name = text.lines().filter(systemd).find_map(path).and_then(name);
+    name.filter(|name| name.ends_with(".service"))
+}
+
 impl From<Option<Vec<String>>> for Which {
     fn from(names: Option<Vec<String>>) -> Self {
         names.map_or(Which::Known, Which::Named)
@@ -65,16 +95,7 @@ impl Services {
     /// [`HookError::Service`].
     pub fn stop(which: &Which, about: &About<'_>) -> Result<(), HookError> {
         let root = about.root;
-        let asked: Vec<String> = match which {
-            // Simulated GPUs are held by none of this host's services.
-            Which::Known if !root.is_host() => Vec::new(),
-            Which::Known => {
-                let mode = KNOWN_TO_MODE.iter().filter(|_| about.mode);
-                mode.chain(&KNOWN).map(|unit| (*unit).to_owned()).collect()
-            }
-            Which::Named(units) => units.iter().map(|unit| full(unit)).collect(),
-        };
-        let running = running(&asked);
+        let running = running(&which.names(root, about.mode));
         if running.is_empty() {
             return Ok(());
         }
@@ -159,5 +180,26 @@ fn systemctl(arguments: &[&str]) -> Result<(), String> {
         Err(Stopped::Io(error)) => Err(format!("{line}: {error}")),
         Err(Stopped::Late { .. }) => Err(format!("{line}: not ended after {} s", LIMIT.as_secs())),
         Err(Stopped::Long) => Err(format!("{line}: printed without end")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_systems_services_are_services() {
+        let of = |text: &str| unit(text).unwrap_or_default();
+        assert_eq!(of("0::/system.slice/nvidia-dcgm.service\n"), "nvidia-dcgm.service");
+        assert_eq!(of("0::/system.slice/nvsm.service/worker\n"), "nvsm.service");
+        assert_eq!(of("12:devices:/x\n1:name=systemd:/system.slice/dcgm.service\n0::/\n"), "dcgm.service");
+        for text in [
+            "0::/user.slice/user-1000.slice/user@1000.service/app.slice/nvidia-dcgm.service\n",
+            "0::/system.slice/slurmd.scope/job_1\n",
+            "3:cpu:/system.slice/nvidia-dcgm.service\n",
+            "",
+        ] {
+            assert_eq!(of(text), "", "{text}");
+        }
     }
 }

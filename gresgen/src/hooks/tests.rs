@@ -50,7 +50,7 @@ fn commands_are_run_around_a_change_with_an_environment_of_their_own() {
         on_failure: vec![place.note("f")],
         ..Settings::default()
     };
-    let hooks = Hooks::new(settings, &place.root).unwrap();
+    let hooks = Hooks::new(settings, None, &place.root).unwrap();
     hooks.begin(&place.about(false)).unwrap();
     assert!(hooks.end(false, &place.about(false)).is_empty());
     assert!(hooks.end(true, &place.about(false)).is_empty());
@@ -64,7 +64,7 @@ fn a_command_that_fails_or_hangs_ends_it_with_what_it_said() {
         let timeout = Some(Duration::from_millis(200));
         let settings =
             Settings { before: vec![command, place.note("never")], timeout, ..Settings::default() };
-        Hooks::new(settings, &place.root).unwrap().begin(&place.about(false)).unwrap_err().to_string()
+        Hooks::new(settings, None, &place.root).unwrap().begin(&place.about(false)).unwrap_err().to_string()
     };
     assert_eq!(
         error(fails("echo one; echo two; echo three; echo four >&2; exit 3")),
@@ -94,8 +94,9 @@ fn a_file_of_mig_parted_is_read_as_mig_parted_reads_it() {
     );
     let path = place.root.path("/hooks.yaml");
     fs::write(&path, text).unwrap();
-    let hooks =
-        || Hooks::new(Settings { file: Some("/hooks.yaml".into()), ..Settings::default() }, &place.root);
+    let hooks = || {
+        Hooks::new(Settings { file: Some("/hooks.yaml".into()), ..Settings::default() }, None, &place.root)
+    };
     hooks().unwrap().begin(&place.about(true)).unwrap();
     assert!(hooks().unwrap().end(true, &place.about(true)).is_empty());
     assert_eq!(place.said(), ["start a", "mode", "config", "exit"]);

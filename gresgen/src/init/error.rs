@@ -14,7 +14,6 @@ pub enum InitError {
     /// A line of Slurm's files that cannot be edited.
     #[error("{}:{line}: {what}", file.display())]
     Line {
-        /// The file.
         file: PathBuf,
         /// Its line, from 1.
         line: usize,
@@ -23,20 +22,10 @@ pub enum InitError {
     },
     /// A file cannot be read or written.
     #[error("{}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Io { path: PathBuf, source: io::Error },
     /// What slurm.conf includes is not there, so that it is not known what it says.
     #[error("{}: is included by slurm.conf and cannot be read: {why}", path.display())]
-    Missing {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        why: String,
-    },
+    Missing { path: PathBuf, why: String },
     /// Nothing says how many CPUs a node has.
     #[error("node {0}: slurm.conf has no line for it, and slurmd -C says nothing of it")]
     Unknown(String),

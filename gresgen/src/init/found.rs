@@ -11,7 +11,7 @@ use crate::root::Root;
 use crate::slurm::conf::Conf;
 use crate::slurm::control::{host_hardware, installed_release};
 use crate::slurm::lines::value;
-use crate::slurm::{Settings, TypeName, here, hostlist};
+use crate::slurm::{Settings, SlurmError, TypeName, here, hostlist};
 
 /// The slurm.conf of a host, and what stands beside it.
 pub struct Found {
@@ -27,8 +27,8 @@ impl Found {
     /// Reads the slurm.conf of this host; `None` where no Slurm is set up.
     ///
     /// # Errors
-    /// [`crate::slurm::here::HereError`] where Slurm runs and its slurm.conf is nowhere to be found.
-    pub fn read(root: &Root) -> Result<Option<Self>, here::HereError> {
+    /// [`SlurmError::NoConfiguration`] where Slurm runs and its slurm.conf is nowhere to be found.
+    pub fn read(root: &Root) -> Result<Option<Self>, SlurmError> {
         let Some(path) = here::configuration(root)? else { return Ok(None) };
         let folder = path.parent().unwrap_or(Path::new("/"));
         let folder = Path::new("/").join(folder.strip_prefix(root.prefix()).unwrap_or(folder));
@@ -37,7 +37,8 @@ impl Found {
 
     /// Whether slurmctld sent it, so that its place to be edited is there.
     pub fn is_cached(&self) -> bool {
-        self.folder.ends_with("slurm/conf") || self.folder.ends_with("conf-cache")
+        // The link that slurmd makes, and where it leads (src/slurmd/slurmd/slurmd.c, `_establish_configuration`).
+        self.folder == Path::new("/run/slurm/conf") || self.folder.ends_with("conf-cache")
     }
 
     /// Where gresgen's files go so that Slurm reads them: beside slurm.conf, where that is not the default.

@@ -18,7 +18,10 @@ pub fn unified(edits: &[Edit], root: &Root) -> Vec<u8> {
 }
 
 fn one(edit: &Edit, root: &Root) -> Vec<u8> {
-    let name = edit.path.strip_prefix(root.prefix()).unwrap_or(&edit.path);
+    // The root may itself be reached by a link, which the path of an edit no longer has.
+    let real = root.prefix().canonicalize().unwrap_or_else(|_| root.prefix().to_owned());
+    let below = edit.path.strip_prefix(root.prefix()).or_else(|_| edit.path.strip_prefix(&real));
+    let name = below.unwrap_or(&edit.path);
     let old = if edit.old.is_some() { name } else { Path::new("/dev/null") };
     let mut patch = format!("--- {}\n+++ {}\n", old.display(), name.display()).into_bytes();
     let (before, after) = (signs(edit.old.as_deref().unwrap_or_default()), signs(&edit.new));

@@ -11,7 +11,6 @@ use crate::root::Root;
 /// What was written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wrote {
-    /// Files.
     pub files: Vec<PathBuf>,
     /// Copies of those that were there.
     pub backups: Vec<PathBuf>,

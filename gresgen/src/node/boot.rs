@@ -7,14 +7,14 @@
 use std::time::Duration;
 
 use super::Options;
-use super::fence::{Fence, Lowered, lower};
-use crate::apply::lock::{Lock, LockError};
+use super::fence::{Fence, lower};
 use crate::files;
 use crate::inventory::Inventory;
+use crate::lock::{Lock, LockError};
 use crate::publish::{Expected, PublishError, present_map};
 use crate::root::Root;
-use crate::site::{Site, SiteError};
-use crate::slurm::{GresTable, here};
+use crate::site::Site;
+use crate::slurm::{GresTable, SlurmError, here};
 use crate::wait::{self, Ended, Stop};
 
 /// Waits for what may not be there yet at a boot: the driver, the lock that somebody else has.
@@ -58,7 +58,7 @@ pub struct GivenUp {
     pub files: Result<bool, PublishError>,
     /// Why slurmctld could not be told: it drains the node by itself when slurmd registers with fewer devices than
     /// configured.
-    pub drained: Result<(), SiteError>,
+    pub drained: Result<(), SlurmError>,
 }
 
 /// When the node cannot be what it shall be: writes files of what is there, or of no GPUs where that is not known or
@@ -122,8 +122,7 @@ pub fn open(site: &Site<'_>, table: &GresTable) -> Option<String> {
         return None;
     }
     match lower(site, None, &Stop::default()) {
-        Ok(Lowered::Open) => None,
-        Ok(Lowered::Theirs(reason)) => Some(reason),
+        Ok(theirs) => theirs,
         Err(error) => Some(error.to_string()),
     }
 }

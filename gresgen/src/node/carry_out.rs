@@ -8,29 +8,28 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::around::{self, Around};
 use super::chosen::{Chosen, who};
-use super::fence::{self, Fence, Lowered};
+use super::error::{ApplyError, Held, in_the_way};
+use super::fence::{self, Fence};
+use super::mode::{Refusals, pending, refused, reset};
 use super::prepared::{Patience, are_processes, beside_jobs, in_use, possible};
 use super::{Node, Options, Prepared};
-use crate::apply::error::in_the_way;
+use crate::apply::Wish;
 use crate::apply::forecast::forecast;
 use crate::apply::intent::Intent;
-use crate::apply::lock::{Lock, LockError};
-use crate::apply::mode::{Refusal, Refusals, pending, refused, reset};
 use crate::apply::steps::{Step, disturbed, ready, steps};
-use crate::apply::{ApplyError, Held, Wish};
 use crate::devices;
 use crate::files::Committed;
-use crate::history::{Ending, Entry};
-use crate::hooks::{self, About, HookError};
+use crate::hooks::About;
 use crate::inventory::{Gpu, Inventory};
-use crate::nvml::{Activation, Code};
+use crate::lock::{Lock, LockError};
+use crate::nvml::Code;
 use crate::publish::{Expected, Publication};
-use crate::root::Root;
-use crate::site::{Left, SiteError, is_ours};
-use crate::slurm::GresTable;
+use crate::site::{Left, is_ours};
 use crate::slurm::shortfall::refused as slurm_refuses;
-use crate::slurm::transition::ActionError;
+use crate::slurm::transition::Action;
+use crate::slurm::{GresTable, SlurmError};
 use crate::wait::Stop;
 
 /// What happens, for a progress display.
@@ -38,6 +37,8 @@ use crate::wait::Stop;
 pub enum Event<'a> {
     /// A step begins: its number, of how many.
     Begin(usize, usize, &'a Step, &'a Gpu),
+    /// The step has ended well.
+    End,
     /// A GPU is being reset.
     Reset(&'a Gpu),
     /// Something is waited for.
@@ -88,6 +89,8 @@ pub struct Done {
     pub table: GresTable,
     /// What is left to do in Slurm.
     pub left: Left,
+    /// What was done in Slurm, where it was to be.
+    pub told_slurm: Vec<Action>,
     /// What slurmctld will not accept of what the node has; only a boot asks.
     pub slurm_refuses: Vec<String>,
     /// Why somebody else has drained the node, which stays so.
@@ -117,7 +120,7 @@ impl<'n> Node<'n> {
         &mut self,
         _lock: &Lock,
         mut prepared: Prepared,
-        wish: &dyn Wish,
+        wish: Wish<'_>,
         options: &Options<'_>,
         events: &mut Events<'_>,
     ) -> Result<Done, ApplyError> {
@@ -137,13 +140,13 @@ impl<'n> Node<'n> {
         }
         let (before, steps) = (prepared.before.clone(), prepared.steps.clone());
         let applied = Run { node: self, wish, options, events, fence: None }.apply(prepared)?;
-        self.tell(Told { before, steps, fence: None }, applied, options, events)
+        self.tell((before, steps), applied, None, options, events)
     }
 
     /// A change that takes the node out of scheduling.
     fn fenced(
         &mut self,
-        wish: &dyn Wish,
+        wish: Wish<'_>,
         options: &Options<'_>,
         waits: Option<Duration>,
         beside: bool,
@@ -166,13 +169,13 @@ impl<'n> Node<'n> {
         let prepared = match prepared {
             Ok(prepared) => prepared,
             // The same command waits again: the jobs that are left keep the node to themselves until then.
-            Err(error @ ApplyError::Site(SiteError::NotIdle(ActionError::Busy { .. }))) => return Err(error),
+            Err(error @ ApplyError::Slurm(SlurmError::Busy { .. })) => return Err(error),
             Err(error) => return Err(lower_for(&fence, error, &events.stop)),
         };
         let (before, steps) = (prepared.before.clone(), prepared.steps.clone());
         let applied = Run { node: self, wish, options, events, fence: Some(&mut fence) }.apply(prepared);
         match applied {
-            Ok(applied) => self.tell(Told { before, steps, fence: Some(&fence) }, applied, options, events),
+            Ok(applied) => self.tell((before, steps), applied, Some(&fence), options, events),
             // Slurm's indexes mean what they meant.
             Err(error) if error.is_undone() => Err(lower_for(&fence, error, &events.stop)),
             Err(error) => Err(ApplyError::Drained { release: fence.release(), error: error.into() }),
@@ -182,8 +185,9 @@ impl<'n> Node<'n> {
     /// Tells Slurm what was done, or says what is left to tell it, and opens the node where nothing is left.
     fn tell(
         &self,
-        told: Told<'_, 'n>,
+        (before, steps): (Inventory, Vec<Step>),
         applied: Applied,
+        fence: Option<&Fence<'n>>,
         options: &Options<'_>,
         events: &mut Events<'_>,
     ) -> Result<Done, ApplyError> {
@@ -191,6 +195,7 @@ impl<'n> Node<'n> {
         let Applied { inventory, steps: carried_out, pending, files, table } = applied;
         let seen = self.site.look();
         let mut left = self.site.pending(&seen, &table);
+        let mut told_slurm = Vec::new();
         if options.tell_slurm && left.here {
             let resume = self.site.resume(&seen, &left);
             let drained = resume.first().map(ToString::to_string);
@@ -201,14 +206,13 @@ impl<'n> Node<'n> {
                     show(Event::Waiting(&Waiting { what: &what, since, limit, why }));
                 })
                 .map_err(|error| ApplyError::Untold { drained, error })?;
-            left.actions.clear();
+            told_slurm = std::mem::take(&mut left.actions);
         }
         let theirs = seen.view.as_ref().filter(|view| view.is("DRAIN") && !is_ours(view));
-        let mut stays_drained = theirs.filter(|_| told.fence.is_some()).map(|view| view.reason.clone());
+        let mut stays_drained = theirs.filter(|_| fence.is_some()).map(|view| view.reason.clone());
         if seen.is_ours() && left.actions.is_empty() {
-            match fence::lower(&self.site, told.fence.and_then(|fence| fence.before()), stop) {
-                Ok(Lowered::Theirs(reason)) => stays_drained = Some(reason),
-                Ok(Lowered::Open) => {}
+            match fence::lower(&self.site, fence.and_then(|fence| fence.before()), stop) {
+                Ok(theirs) => stays_drained = theirs.or(stays_drained),
                 Err(_) => left.actions.extend(self.site.resume(&seen, &left)),
             }
         } else {
@@ -218,7 +222,6 @@ impl<'n> Node<'n> {
             true => slurm_refuses(self.settings, self.root, &self.site.node, &table),
             false => Vec::new(),
         };
-        let Told { before, steps, .. } = told;
         Ok(Done {
             before,
             steps,
@@ -228,6 +231,7 @@ impl<'n> Node<'n> {
             files,
             table,
             left,
+            told_slurm,
             slurm_refuses,
             stays_drained,
         })
@@ -253,54 +257,10 @@ fn lower_for(fence: &Fence<'_>, error: ApplyError, stop: &Stop) -> ApplyError {
     }
 }
 
-/// What a change set out from.
-struct Told<'f, 'n> {
-    before: Inventory,
-    steps: Vec<Step>,
-    fence: Option<&'f Fence<'n>>,
-}
-
-/// What is done around one change.
-struct Around {
-    node: String,
-    /// Whether a GPU's mode changes.
-    mode: bool,
-    /// Whether a GPU changes at all: files alone disturb nobody.
-    gpus: bool,
-}
-
-impl Around {
-    fn new(run: &Run<'_, '_, '_>, steps: &[Step]) -> Self {
-        let mode = steps.iter().any(|step| matches!(step, Step::Mode { .. }));
-        Around { node: run.node.site.node.clone(), mode, gpus: !steps.is_empty() }
-    }
-
-    fn about<'a>(&'a self, root: &'a Root, options: &'a Options<'_>) -> About<'a> {
-        let Options { what, layout, boot, .. } = *options;
-        About { root, node: &self.node, what, layout, mode: self.mode, boot }
-    }
-
-    fn begin(&self, run: &Run<'_, '_, '_>) -> Result<(), HookError> {
-        let hooks = run.options.hooks.filter(|_| self.gpus);
-        hooks.map_or(Ok(()), |hooks| hooks.begin(&self.about(run.node.root, run.options)))
-    }
-
-    /// What fails here fails beside the change, which is over.
-    fn end(&self, run: &mut Run<'_, '_, '_>, failed: bool) {
-        match run.options.hooks.filter(|_| self.gpus) {
-            Some(hooks) => {
-                let errors = hooks.end(failed, &self.about(run.node.root, run.options));
-                errors.iter().for_each(|error| run.warn(&error.to_string()));
-            }
-            None => run.recover(),
-        }
-    }
-}
-
 /// One change on its way.
 struct Run<'r, 'n, 'e> {
     node: &'r mut Node<'n>,
-    wish: &'r dyn Wish,
+    wish: Wish<'r>,
     options: &'r Options<'r>,
     events: &'r mut Events<'e>,
     fence: Option<&'r mut Fence<'n>>,
@@ -310,89 +270,60 @@ impl Run<'_, '_, '_> {
     fn apply(mut self, prepared: Prepared) -> Result<Applied, ApplyError> {
         let root = self.node.root;
         if !prepared.changes() && prepared.has_nodes && prepared.interrupted.is_none() {
-            self.recover();
+            around::recover(root, self.options.boot, self.events);
             self.choose()?;
             let Prepared { before: inventory, table, .. } = prepared;
             let pending = pending(&inventory, &Refusals::new());
             return Ok(Applied { inventory, steps: 0, pending, files: Committed::default(), table });
         }
         let resumes = prepared.interrupted.is_some();
-        self.note_cut_off();
         let steps = prepared.steps.iter().map(|step| step.words(&prepared.before.gpus[step.gpu()])).collect();
-        let chosen = Chosen::load(root).ok().flatten().map(|chosen| chosen.label);
+        let node = self.node.site.node.clone();
+        let label = self.wish.label().map(str::to_owned);
+        let around = Around::new(
+            self.options.hooks.filter(|_| !prepared.steps.is_empty()),
+            About {
+                root,
+                node: &node,
+                what: self.options.what,
+                layout: label.as_deref(),
+                mode: prepared.steps.iter().any(|step| matches!(step, Step::Mode { .. })),
+                boot: self.options.boot,
+            },
+        );
+        around.note_cut_off(self.events);
         let intent = match prepared.interrupted {
             Some(interrupted) if self.options.layout.is_none() => interrupted,
             Some(interrupted) => self.intent(&prepared.before).after(interrupted),
             None => self.intent(&prepared.before),
         };
-        let intent = intent.signed(who(), steps, chosen);
+        let intent =
+            intent.signed(who(), steps, Chosen::load(root).ok().flatten().map(|chosen| chosen.label));
         intent.save(root)?;
-        let around = Around::new(&self, &prepared.steps);
-        let begun = around.begin(&self);
-        let reached = match begun {
+        let reached = match around.begin() {
             Ok(()) => self.reach(prepared.before, Some(prepared.steps)),
             Err(error) => Err((0, error.into())),
         };
         match reached {
             Ok((applied, publication)) => {
                 let finished = self.finish(applied, publication);
-                let (ending, files) = match &finished {
-                    Ok(applied) => (Ending::Done, applied.files.written.clone()),
-                    Err(_) => (Ending::Failed, Vec::new()),
-                };
-                around.end(&mut self, finished.is_err());
-                let error = finished.as_ref().err().map(ToString::to_string);
-                self.note(Entry { files, ..Entry::of(&intent, ending, error) }, &intent);
+                around.end(finished.as_ref().map(|applied| &*applied.files.written), &intent, self.events);
                 finished
             }
+            // Nothing was changed.
             Err((0, error)) => {
+                around.leave(self.events);
                 if !resumes {
                     Intent::clear(root)?;
                 }
-                around.end(&mut self, true);
                 Err(error)
             }
             Err((_, error)) => {
                 let error = self.roll_back(error, &intent, resumes);
-                around.end(&mut self, true);
-                let ending = if error.is_undone() { Ending::Undone } else { Ending::Failed };
-                self.note(Entry::of(&intent, ending, Some(error.to_string())), &intent);
+                around.end(Err(&error), &intent, self.events);
                 Err(error)
             }
         }
-    }
-
-    /// Notes how a change ended. One that cannot be noted is done all the same.
-    fn note(&mut self, entry: Entry, intent: &Intent) {
-        let root = self.node.root;
-        if let Err(error) = entry.append(root) {
-            self.warn(&format!("{error}: the change is not noted in the history"));
-        }
-        // What stays to be finished must not be noted a second time by whoever finishes it.
-        if matches!(Intent::load(root), Ok(Some(_))) {
-            let _ = intent.clone().noted().save(root);
-        }
-    }
-
-    /// Notes a change that could not do so itself, in this boot or before it.
-    fn note_cut_off(&mut self) {
-        let root = self.node.root;
-        if let Some(left) = Intent::load(root).ok().flatten().filter(|left| !left.noted)
-            && let Err(error) = Entry::of(&left, Ending::CutOff, None).append(root)
-        {
-            self.warn(&format!("{error}: the change that was cut off is not noted in the history"));
-        }
-    }
-
-    /// Starts services that a change which was killed has left stopped.
-    fn recover(&mut self) {
-        if let Err(error) = hooks::recover(self.node.root, self.options.boot) {
-            self.warn(&error.to_string());
-        }
-    }
-
-    fn warn(&mut self, text: &str) {
-        (self.events.show)(Event::Warning(text));
     }
 
     fn intent(&self, before: &Inventory) -> Intent {
@@ -489,7 +420,8 @@ impl Run<'_, '_, '_> {
             (self.events.show)(Event::Begin(number + 1, todo.len(), step, gpu));
             // Counted before it is tried: a step that fails may still have changed something.
             *done += 1;
-            let refusal = self.step(gpu, step)?;
+            let refusal = self.step(gpu, step).map_err(|error| on(gpu, error))?;
+            (self.events.show)(Event::End);
             refusals.extend(refusal.map(|refusal| (gpu.uuid.clone(), refusal)));
         }
         Ok(refusals)
@@ -532,17 +464,17 @@ impl Run<'_, '_, '_> {
         compute.map(|compute| Lock::slice(self.node.root, &compute.uuid)).collect()
     }
 
-    fn step(&mut self, gpu: &Gpu, step: &Step) -> Result<Option<Refusal>, ApplyError> {
+    fn step(&mut self, gpu: &Gpu, step: &Step) -> Result<Option<(bool, Code)>, ApplyError> {
         let uuid = &gpu.uuid;
         let driver = &mut self.node.driver;
         match step {
             Step::Mode { on, .. } => match driver.set_mode(uuid, *on)? {
-                Activation::Active => {}
-                Activation::Pending(_) if self.options.reset => {
+                None => {}
+                Some(_) if self.options.reset => {
                     (self.events.show)(Event::Reset(gpu));
                     driver.closed(|| reset(uuid))??;
                 }
-                Activation::Pending(code) => return Ok(Some(Refusal { on: *on, code })),
+                Some(code) => return Ok(Some((*on, code))),
             },
             Step::Destroy { placement, .. } => driver.destroy(gpu, *placement)?,
             Step::Create { instance, .. } => driver.create(gpu, instance.placement, &instance.compute)?,
@@ -572,7 +504,7 @@ impl Run<'_, '_, '_> {
         let options = Options { layout: None, ..*self.options };
         let undo = Run {
             node: &mut *self.node,
-            wish: intent,
+            wish: Wish::Before(&intent.before),
             options: &options,
             events: &mut events,
             fence: self.fence.as_deref_mut(),
@@ -592,5 +524,14 @@ impl Run<'_, '_, '_> {
             Intent::clear(self.node.root)?;
         }
         Ok(())
+    }
+}
+
+/// An error of the driver or a reset, which know the GPU by its UUID, with the index that a person knows it by.
+fn on(gpu: &Gpu, error: ApplyError) -> ApplyError {
+    match error {
+        ApplyError::Driver(error) => ApplyError::Driver(error.on(gpu)),
+        ApplyError::Reset { reason, .. } => ApplyError::Reset { gpu: gpu.to_string(), reason },
+        error => error,
     }
 }

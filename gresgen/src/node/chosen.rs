@@ -1,7 +1,6 @@
 //! The layout that was last chosen with `apply --layout`: what a boot, `plan` and `check` mean until another one is.
 
 use std::io::{self, ErrorKind};
-use std::path::PathBuf;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +9,7 @@ use crate::apply::intent::Intent;
 use crate::apply::wish::WishError;
 use crate::atomic;
 use crate::config::Config;
+use crate::path_error::PathError;
 use crate::read;
 use crate::root::Root;
 
@@ -26,41 +26,6 @@ pub struct Chosen {
     pub at: String,
 }
 
-/// Why the layout that is meant is not known.
-#[derive(Debug, thiserror::Error)]
-pub enum ChosenError {
-    /// Reading or writing failed.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// It is not one of ours.
-    #[error("{}: not a choice of a layout this program can read: {reason}", path.display())]
-    Format {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The configuration has it no more.
-    #[error(
-        "layout {}: chosen {} by {}, but the configuration has no such layout; it has {}", chosen.label, chosen.at,
-        chosen.by, if known.is_empty() { "none".to_owned() } else { known.join(", ") }
-    )]
-    Gone {
-        /// What was chosen.
-        chosen: Chosen,
-        /// Layouts there are.
-        known: Vec<String>,
-    },
-    /// The configuration says nothing either.
-    #[error(transparent)]
-    Wish(#[from] WishError),
-}
-
 const VERSION: u32 = 1;
 
 impl Chosen {
@@ -73,14 +38,19 @@ impl Chosen {
     /// The last choice, if there was one.
     ///
     /// # Errors
-    /// [`ChosenError`] when it is there and cannot be read.
-    pub fn load(root: &Root) -> Result<Option<Self>, ChosenError> {
+    /// [`WishError`] when it is there and cannot be read.
+    pub fn load(root: &Root) -> Result<Option<Self>, WishError> {
         let path = root.path(Root::CHOSEN);
         let text = match read::text(&path, read::MAX_TEXT) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            result => result.map_err(|source| ChosenError::Io { path: path.clone(), source })?,
+            result => result.map_err(PathError::io(&path))?,
         };
-        let format = |reason: String| ChosenError::Format { path: path.clone(), reason };
+        let format = |reason: String| {
+            WishError::Choice(PathError::new(
+                &path,
+                format!("not a choice of a layout this program can read: {reason}"),
+            ))
+        };
         let chosen: Chosen = serde_json::from_str(&text).map_err(|e| format(e.to_string()))?;
         match chosen.version {
             VERSION => Ok(Some(chosen)),
@@ -91,11 +61,11 @@ impl Chosen {
     /// Forgets it: the configuration says again what is meant.
     ///
     /// # Errors
-    /// [`ChosenError::Io`].
-    pub fn forget(root: &Root) -> Result<(), ChosenError> {
+    /// [`PathError`].
+    pub fn forget(root: &Root) -> Result<(), PathError> {
         let path = root.path(Root::CHOSEN);
         match std::fs::remove_file(&path) {
-            Err(source) if source.kind() != ErrorKind::NotFound => Err(ChosenError::Io { path, source }),
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(PathError::io(&path)(error)),
             _ => Ok(()),
         }
     }
@@ -103,15 +73,15 @@ impl Chosen {
     /// Remembers it. The same choice again keeps who made it and when.
     ///
     /// # Errors
-    /// [`ChosenError::Io`].
-    pub fn save(&self, root: &Root) -> Result<(), ChosenError> {
+    /// [`PathError`].
+    pub fn save(&self, root: &Root) -> Result<(), PathError> {
         if matches!(Self::load(root), Ok(Some(before)) if before.label == self.label) {
             return Ok(());
         }
         let path = root.path(Root::CHOSEN);
         let text = serde_json::to_string_pretty(self).map_err(io::Error::other);
         let written = text.and_then(|text| atomic::replace(&path, format!("{text}\n").as_bytes(), 0o644));
-        written.map_err(|source| ChosenError::Io { path, source })
+        written.map_err(PathError::io(&path))
     }
 }
 
@@ -119,22 +89,24 @@ impl Chosen {
 /// the last one chosen, else what the configuration says.
 ///
 /// # Errors
-/// [`ChosenError`].
+/// [`WishError`].
 pub fn meant<'a>(
     root: &Root,
     config: &'a Config,
     asked: Option<&str>,
     interrupted: Option<&Intent>,
-) -> Result<&'a str, ChosenError> {
+) -> Result<&'a str, WishError> {
     let cut_off = interrupted.and_then(|intent| intent.layout.as_deref());
     if let Some(label) = asked.or(cut_off) {
-        return Ok(config.choose(Some(label)).map_err(WishError::from)?);
+        return Ok(config.choose(Some(label))?);
     }
     let Some(chosen) = Chosen::load(root)? else {
-        return Ok(config.choose(None).map_err(WishError::from)?);
+        return Ok(config.choose(None)?);
     };
-    let known = || config.labels().map(str::to_owned).collect();
-    config.choose(Some(&chosen.label)).map_err(|_| ChosenError::Gone { known: known(), chosen })
+    config.choose(Some(&chosen.label)).map_err(|_| {
+        let known = config.labels().map(str::to_owned).collect();
+        WishError::Gone { label: chosen.label, by: chosen.by, at: chosen.at, known }
+    })
 }
 
 /// Login name of whoever is behind this process.

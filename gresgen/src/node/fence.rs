@@ -21,7 +21,8 @@
 
 use std::time::Duration;
 
-use crate::site::{OURS, Site, SiteError, is_ours};
+use crate::site::{OURS, Site, is_ours};
+use crate::slurm::SlurmError;
 use crate::slurm::control::{Control, reservation};
 use crate::slurm::transition::{Action, wait_idle};
 use crate::wait::Stop;
@@ -37,21 +38,12 @@ pub(super) struct Fence<'a> {
     before: Option<String>,
 }
 
-/// What became of a fence that was taken back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Lowered {
-    /// The node takes jobs again, or it never stopped.
-    Open,
-    /// Somebody else has drained the node, for this reason.
-    Theirs(String),
-}
-
 impl<'a> Fence<'a> {
     /// Takes the node out of scheduling, unless it is.
     ///
     /// # Errors
-    /// [`SiteError`]; the node is as it was.
-    pub(super) fn raise(site: Site<'a>, what: &str, beside: bool) -> Result<Self, SiteError> {
+    /// [`SlurmError`]; the node is as it was.
+    pub(super) fn raise(site: Site<'a>, what: &str, beside: bool) -> Result<Self, SlurmError> {
         let mut fence = Fence { site, reason: format!("{OURS}{what}"), beside, before: None };
         fence.hold()?;
         Ok(fence)
@@ -60,8 +52,8 @@ impl<'a> Fence<'a> {
     /// Makes sure that it stands: somebody may have resumed the node.
     ///
     /// # Errors
-    /// [`SiteError`].
-    pub(super) fn hold(&mut self) -> Result<(), SiteError> {
+    /// [`SlurmError`].
+    pub(super) fn hold(&mut self) -> Result<(), SlurmError> {
         let view = self.site.view()?;
         if view.is("DRAIN") || self.beside && self.reserve()? {
             return Ok(());
@@ -69,11 +61,11 @@ impl<'a> Fence<'a> {
         self.beside = false;
         self.before = Some(view.reason).filter(|reason| !reason.is_empty());
         let drain = Action::Drain { node: self.site.node.clone(), reason: self.reason.clone() };
-        Ok(drain.run(Duration::ZERO, &Stop::default())?)
+        drain.run(Duration::ZERO, &Stop::default())
     }
 
     /// Whether the reservation stands, or could be made.
-    fn reserve(&self) -> Result<bool, SiteError> {
+    fn reserve(&self) -> Result<bool, SlurmError> {
         let (control, node) = (Control::connect()?, &self.site.node);
         if control.is_maintained_by_others(node)? {
             return Ok(false);
@@ -96,28 +88,32 @@ impl<'a> Fence<'a> {
     /// Waits until no job is on the node.
     ///
     /// # Errors
-    /// [`SiteError::NotIdle`] when jobs do not end in time.
+    /// [`SlurmError::Busy`] when jobs do not end in time.
     pub(super) fn wait_idle(
         &self,
         limit: Duration,
         stop: &Stop,
         told: &mut dyn FnMut(Duration, &str),
-    ) -> Result<(), SiteError> {
-        wait_idle(&self.site.node, limit, stop, told).map_err(SiteError::NotIdle)
+    ) -> Result<(), SlurmError> {
+        wait_idle(&self.site.node, limit, stop, told)
     }
 
-    /// Takes it back.
+    /// Takes it back. See [`lower`].
     ///
     /// # Errors
-    /// [`SiteError`]; the node stays out of scheduling.
-    pub(super) fn lower(&self, stop: &Stop) -> Result<Lowered, SiteError> {
+    /// [`SlurmError`]; the node stays out of scheduling.
+    pub(super) fn lower(&self, stop: &Stop) -> Result<Option<String>, SlurmError> {
         lower(&self.site, self.before.as_deref(), stop)
     }
 }
 
 /// Takes a drain of ours back, whoever of us made it, says again why the node was out of service `before` it, and waits
-/// until the node takes jobs.
-pub(super) fn lower(site: &Site<'_>, before: Option<&str>, stop: &Stop) -> Result<Lowered, SiteError> {
+/// until the node takes jobs. Where somebody else has drained the node, it stays so: for the reason given then.
+pub(super) fn lower(
+    site: &Site<'_>,
+    before: Option<&str>,
+    stop: &Stop,
+) -> Result<Option<String>, SlurmError> {
     let view = site.view()?;
     let node = || site.node.clone();
     let run = |action: Action| action.run(Duration::ZERO, &Stop::default());
@@ -125,15 +121,15 @@ pub(super) fn lower(site: &Site<'_>, before: Option<&str>, stop: &Stop) -> Resul
         run(Action::Release(node()))?;
     }
     if !view.is("DRAIN") {
-        return Ok(Lowered::Open);
+        return Ok(None);
     }
     if !is_ours(&view) {
-        return Ok(Lowered::Theirs(view.reason));
+        return Ok(Some(view.reason));
     }
     run(Action::Undrain(node()))?;
     if let Some(reason) = before {
         run(Action::Reason { node: node(), reason: reason.to_owned() })?;
     }
     site.settle(stop);
-    Ok(Lowered::Open)
+    Ok(None)
 }

@@ -394,19 +394,14 @@ impl<'a> Handle<'a> {
     }
 }
 
-/// Why [`export`] did not.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}: cannot be set while the program has other threads")]
-pub struct ExportError(String);
-
 /// Sets a variable for a library that is about to be loaded and reads its own environment.
 ///
 /// # Errors
-/// [`ExportError`] when the process has more than one thread, or does not say how many.
-pub fn export(name: &str, value: &std::ffi::OsStr) -> Result<(), ExportError> {
+/// In words, when the process has more than one thread, or does not say how many.
+pub fn export(name: &str, value: &std::ffi::OsStr) -> Result<(), String> {
     let threads = std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
     if threads != 1 {
-        return Err(ExportError(name.to_owned()));
+        return Err(format!("{name}: cannot be set while the program has other threads"));
     }
     // SAFETY: this is the only thread there is, so nobody reads the environment now.
     unsafe { std::env::set_var(name, value) };

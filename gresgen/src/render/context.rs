@@ -5,12 +5,11 @@ mod build;
 
 use serde::Serialize;
 
+use super::RenderError;
 use crate::inventory::Inventory;
 use crate::root::Root;
-use crate::slurm::billing::{BillingError, Weights};
-use crate::slurm::hostlist;
-use crate::slurm::names::{Clash, NameError, clashes};
-use crate::slurm::release::CgroupKey;
+use crate::slurm::billing::Weights;
+use crate::slurm::names::clashes;
 use crate::slurm::{GresTable, Release, Settings};
 use build::{Fold, NodeLines, cgroup, node, plugin};
 
@@ -122,81 +121,18 @@ pub struct DeviceContext {
     pub optical_flow: Option<u32>,
 }
 
-/// Why facts and settings make no context.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ContextError {
-    /// A weight is unknown or ambiguous.
-    #[error(transparent)]
-    Billing(#[from] BillingError),
-    /// Two types of the cluster that Slurm takes for one.
-    #[error(transparent)]
-    Clash(#[from] Clash),
-    /// A name that the settings make and Slurm cannot hold.
-    #[error(transparent)]
-    Name(#[from] NameError),
-    /// A text in `slurm.nodes` that is no host list.
-    #[error("slurm.nodes: {0}")]
-    Hostlist(#[from] hostlist::HostlistError),
-    /// An attribute that is ours, or would break the line.
-    #[error("slurm.nodes {names:?}: {what}")]
-    Attribute {
-        /// The entry.
-        names: String,
-        /// What is wrong.
-        what: String,
-    },
-    /// A key of `slurm.cgroup` that the release does not read.
-    #[error("slurm.cgroup {key}: {}", cgroup_phrase(*.verdict, *.release))]
-    Cgroup {
-        /// The key.
-        key: String,
-        /// What the release does with it.
-        verdict: CgroupKey,
-        /// The release.
-        release: Release,
-    },
-    /// A node name that Slurm cannot hold.
-    #[error("node {0:?}: not a node name; set slurm.node")]
-    Node(String),
-    /// A node that slurm.nodes has and no inventory.
-    #[error(
-        "node {0}: named in slurm.nodes, but there is no inventory of it; its NodeName line would be gone: give its \
-         inventory, an older one too, or take it out of slurm.nodes"
-    )]
-    Missing(String),
-    /// A node that has an inventory and is not in slurm.nodes.
-    #[error(
-        "node {0}: no entry of slurm.nodes names it with its CPUs, so slurmctld would take it for a node of one CPU"
-    )]
-    Unnamed(String),
-    /// The same node in two inventories.
-    #[error("node {0}: stands in two inventories")]
-    Duplicate(String),
-}
-
-fn cgroup_phrase(verdict: CgroupKey, release: Release) -> String {
-    match verdict {
-        CgroupKey::Gone => format!("Slurm {release} does not read it; remove it"),
-        CgroupKey::Unknown => {
-            "no release reads it that gresgen knows; it may stand below the kept line of cgroup.conf"
-                .to_owned()
-        }
-        CgroupKey::Read => "the renderer writes it".to_owned(),
-    }
-}
-
 impl Context {
     /// The context of one node.
     ///
     /// # Errors
-    /// [`ContextError`].
+    /// [`RenderError`].
     pub fn of_node(
         inventory: &Inventory,
         table: &GresTable,
         settings: &Settings,
         release: Release,
         root: &Root,
-    ) -> Result<Self, ContextError> {
+    ) -> Result<Self, RenderError> {
         let mut weights = Weights::default();
         let node = node(inventory, table, settings, &NodeLines::new(settings)?, root, &mut weights)?;
         Self::assemble(vec![node], weights, settings, release, root)
@@ -211,7 +147,7 @@ impl Context {
         settings: &Settings,
         release: Release,
         root: &Root,
-    ) -> Result<Self, ContextError> {
+    ) -> Result<Self, RenderError> {
         let mut cluster = Cluster::new(settings, root)?;
         nodes.into_iter().try_for_each(|(inventory, table)| cluster.add(inventory, table))?;
         cluster.finish(release)
@@ -223,7 +159,7 @@ impl Context {
         settings: &Settings,
         release: Release,
         root: &Root,
-    ) -> Result<Self, ContextError> {
+    ) -> Result<Self, RenderError> {
         let mut types: Vec<&str> = nodes.iter().flat_map(|n| &n.types).map(|t| t.name.as_str()).collect();
         types.sort_unstable();
         types.dedup();
@@ -259,8 +195,8 @@ impl<'a> Cluster<'a> {
     /// A cluster without nodes.
     ///
     /// # Errors
-    /// [`ContextError::Hostlist`] for nodes in the settings that are no host list.
-    pub fn new(settings: &'a Settings, root: &'a Root) -> Result<Self, ContextError> {
+    /// [`RenderError::Hostlist`] for nodes in the settings that are no host list.
+    pub fn new(settings: &'a Settings, root: &'a Root) -> Result<Self, RenderError> {
         let lines = NodeLines::new(settings)?;
         Ok(Cluster { settings, lines, root, weights: Weights::default(), fold: Fold::default() })
     }
@@ -268,8 +204,8 @@ impl<'a> Cluster<'a> {
     /// One more node.
     ///
     /// # Errors
-    /// [`ContextError`]: those of one node, and one that stands twice.
-    pub fn add(&mut self, inventory: &Inventory, table: &GresTable) -> Result<(), ContextError> {
+    /// [`RenderError`]: those of one node, and one that stands twice.
+    pub fn add(&mut self, inventory: &Inventory, table: &GresTable) -> Result<(), RenderError> {
         let node = node(inventory, table, self.settings, &self.lines, self.root, &mut self.weights)?;
         self.fold.add(node)
     }
@@ -277,12 +213,12 @@ impl<'a> Cluster<'a> {
     /// Whether the nodes that were added are those of `slurm.nodes`, where it names any.
     ///
     /// # Errors
-    /// [`ContextError::Missing`], [`ContextError::Unnamed`].
-    pub fn complete(&self) -> Result<(), ContextError> {
+    /// [`RenderError::Missing`], [`RenderError::Unnamed`].
+    pub fn complete(&self) -> Result<(), RenderError> {
         let (missing, unnamed) = self.lines.unlike(self.fold.names());
         match (missing.is_empty(), unnamed.is_empty()) {
-            (false, _) => Err(ContextError::Missing(missing)),
-            (_, false) => Err(ContextError::Unnamed(unnamed)),
+            (false, _) => Err(RenderError::Missing(missing)),
+            (_, false) => Err(RenderError::Unnamed(unnamed)),
             _ => Ok(()),
         }
     }
@@ -290,8 +226,8 @@ impl<'a> Cluster<'a> {
     /// All of them.
     ///
     /// # Errors
-    /// [`ContextError::Clash`] for two types of the cluster that Slurm takes for one.
-    pub fn finish(self, release: Release) -> Result<Context, ContextError> {
+    /// [`RenderError::Clash`] for two types of the cluster that Slurm takes for one.
+    pub fn finish(self, release: Release) -> Result<Context, RenderError> {
         Context::assemble(self.fold.finish(), self.weights, self.settings, release, self.root)
     }
 }

@@ -1,7 +1,7 @@
 //! The node's line in slurm.conf is never poorer than it was: one without CPUs makes slurmctld take the node for one of
 //! one CPU and one megabyte, and no job asks for so little.
 
-use super::ContextError;
+use super::RenderError;
 use crate::read;
 use crate::root::Root;
 use crate::slurm::conf::Conf;
@@ -14,15 +14,15 @@ use crate::slurm::{Settings, here};
 /// only something to copy from, unless slurm.conf includes it, or it said more until now.
 ///
 /// # Errors
-/// [`ContextError::Unnamed`].
-pub fn check(node: &str, settings: &Settings, root: &Root) -> Result<(), ContextError> {
+/// [`RenderError::Unnamed`].
+pub fn check(node: &str, settings: &Settings, root: &Root) -> Result<(), RenderError> {
     let names = |list: &str| hostlist::expand(list).is_ok_and(|names| names.iter().any(|name| name == node));
     let said = settings.nodes.iter().find(|entry| names(&entry.names));
     let poor = match said {
         Some(entry) => !entry.parts().unwrap_or_default().have_cpus(),
         None => !settings.nodes.is_empty() || is_read(settings, root) || was_richer(node, settings, root),
     };
-    if poor { Err(ContextError::Unnamed(node.to_owned())) } else { Ok(()) }
+    if poor { Err(RenderError::Unnamed(node.to_owned())) } else { Ok(()) }
 }
 
 /// Whether slurm.conf on this host includes the line.

@@ -6,7 +6,9 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
 
+use super::RenderError;
 use super::context::Context;
+use crate::path_error::PathError;
 use crate::read;
 
 /// Largest template that is read, in bytes.
@@ -36,37 +38,12 @@ struct Source {
     text: String,
 }
 
-/// What is wrong with a template: where, what, and the line.
-#[derive(Debug, thiserror::Error)]
-pub enum TemplateError {
-    /// The site's file cannot be read.
-    #[error("{}: cannot read the template: {error}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        error: std::io::Error,
-    },
-    /// It does not parse, or names what the context does not have.
-    #[error("{place}:{line}: {what}\n  | {source_line}")]
-    Text {
-        /// The site's file, or the name of the embedded template.
-        place: String,
-        /// Line, from 1.
-        line: usize,
-        /// What is wrong.
-        what: String,
-        /// The line at fault.
-        source_line: String,
-    },
-}
-
 impl Templates {
     /// Embedded templates, with those in `directory` in place of the ones of the same name.
     ///
     /// # Errors
-    /// [`TemplateError`] for a file that cannot be read or does not parse. A directory that is not there is none.
-    pub fn load(directory: &Path) -> Result<Self, TemplateError> {
+    /// [`RenderError`] for a file that cannot be read or does not parse. A directory that is not there is none.
+    pub fn load(directory: &Path) -> Result<Self, RenderError> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_auto_escape_callback(|_| AutoEscape::None);
@@ -79,7 +56,7 @@ impl Templates {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                     Source { name, file: None, text: embedded.to_owned() }
                 }
-                Err(error) => return Err(TemplateError::Read { path, error }),
+                Err(error) => return Err(PathError::doing(&path, "cannot read the template")(error).into()),
             };
             let added = templates.environment.add_template_owned(name, source.text.clone());
             templates.sources.push(source);
@@ -91,15 +68,15 @@ impl Templates {
     /// The text a template makes of a context.
     ///
     /// # Errors
-    /// [`TemplateError`].
-    pub fn render(&self, name: &'static str, context: &Context) -> Result<String, TemplateError> {
+    /// [`RenderError`].
+    pub fn render(&self, name: &'static str, context: &Context) -> Result<String, RenderError> {
         let mut environment = self.environment.clone();
         environment.set_fuel(Some(fuel(context)));
         let template = environment.get_template(name).map_err(|e| self.explain(name, &e))?;
         template.render(Serde(context)).map_err(|e| self.explain(name, &e))
     }
 
-    fn explain(&self, name: &str, error: &Error) -> TemplateError {
+    fn explain(&self, name: &str, error: &Error) -> RenderError {
         let source = self.sources.iter().find(|s| s.name == name);
         let line = error.line().unwrap_or(0);
         let text = source.and_then(|s| s.text.lines().nth(line.checked_sub(1)?)).unwrap_or_default();
@@ -107,7 +84,7 @@ impl Templates {
             Some(file) => file.display().to_string(),
             None => format!("embedded template {name}"),
         };
-        TemplateError::Text { place, line, what: phrase(error, text), source_line: text.to_owned() }
+        RenderError::Template { place, line, what: phrase(error, text), source_line: text.to_owned() }
     }
 }
 

@@ -8,47 +8,9 @@ use mig::Placement;
 
 pub use rule::{Billing, Rule, Scale, Weight};
 
+use super::error::GresError;
 use super::names::Names;
 use crate::inventory::{Compute, Gpu, Instance};
-
-/// Why a type has no weight.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BillingError {
-    /// The driver, or the table of the board, gives no figure.
-    #[error(
-        "GRES type {gres_type}: the driver gives no {what} of it or of its whole GPU; set slurm.billing to another rule, or \
-         leave it out"
-    )]
-    Unknown {
-        /// The type.
-        gres_type: String,
-        /// What is missing.
-        what: &'static str,
-    },
-    /// A model that the site gives no weight.
-    #[error("GRES type {gres_type}: slurm.billing.{key} has no weight of {model}; add it")]
-    Model {
-        /// The type.
-        gres_type: String,
-        /// `gpu` or `slice`.
-        key: &'static str,
-        /// Product name.
-        model: String,
-    },
-    /// The same type on unlike GPUs.
-    #[error(
-        "GRES type {gres_type}: weighs {first} on one GPU and {second} on another; \
-         tell them apart by \"{{model}}_{{profile}}\" in slurm.types.pattern"
-    )]
-    Ambiguous {
-        /// The type.
-        gres_type: String,
-        /// One weight.
-        first: Weight,
-        /// Another.
-        second: Weight,
-    },
-}
 
 /// Weights by type.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,11 +20,15 @@ impl Weights {
     /// Notes the weight of one more device.
     ///
     /// # Errors
-    /// [`BillingError::Ambiguous`] when the type already weighs something else.
-    pub fn add(&mut self, gres_type: &str, weight: Weight) -> Result<(), BillingError> {
+    /// [`GresError::Weights`] when the type already weighs something else.
+    pub fn add(&mut self, gres_type: &str, weight: Weight) -> Result<(), GresError> {
         match *self.0.entry(gres_type.to_owned()).or_insert(weight) {
             first if first == weight => Ok(()),
-            first => Err(BillingError::Ambiguous { gres_type: gres_type.to_owned(), first, second: weight }),
+            first => Err(GresError::Weights {
+                gres_type: gres_type.to_owned(),
+                first: first.to_string(),
+                second: weight.to_string(),
+            }),
         }
     }
 
@@ -89,22 +55,19 @@ pub fn read_line(line: &str) -> impl Iterator<Item = (&str, &str)> {
 
 /// Weight of a device: its part of its GPU by the site's rules, times the weight of the GPU. The part is of what the
 /// largest GPU instance has, so that one filling the GPU weighs as much as the whole GPU.
-///
-/// # Errors
-/// [`BillingError`].
 pub fn weight(
     gres_type: &str,
     billing: &Billing,
     names: &Names<'_>,
     gpu: &Gpu,
     device: Option<(&Instance, &Compute)>,
-) -> Result<Weight, BillingError> {
+) -> Result<Weight, GresError> {
     let scale = |key: &'static str, scale: &Scale| match scale {
         Scale::All(weight) => Ok(*weight),
         Scale::ByModel(models) => {
             let known = models.get(&gpu.model).or_else(|| models.get(&names.model(&gpu.model)));
             let model = gpu.model.clone();
-            known.copied().ok_or_else(|| BillingError::Model { gres_type: gres_type.to_owned(), key, model })
+            known.copied().ok_or_else(|| GresError::NoWeight { gres_type: gres_type.to_owned(), key, model })
         }
     };
     let whole = scale("gpu", &billing.gpu)?;
@@ -116,7 +79,7 @@ pub fn weight(
             _ => {
                 let (part, of, what) = part(*rule, gpu, instance, compute);
                 let scaled = part.zip(of).and_then(|(part, of)| times(whole, part, of));
-                scaled.ok_or_else(|| BillingError::Unknown { gres_type: gres_type.to_owned(), what })?
+                scaled.ok_or_else(|| GresError::NoFigure { gres_type: gres_type.to_owned(), what })?
             }
         };
         most = most.max(weight);

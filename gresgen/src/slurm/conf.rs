@@ -15,7 +15,6 @@ const MOST: usize = 1024;
 /// A line, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
-    /// The file.
     pub file: PathBuf,
     /// Its line, from 1.
     pub number: usize,
@@ -86,9 +85,10 @@ impl Conf {
     /// of `%c`, where a line before said it (`_parse_for_format`), and skips patterns (`_parse_include_directive`).
     fn named(&self, file: &str) -> Option<String> {
         let cluster = || self.said.iter().rev().find_map(|line| value(&line.pairs, "clustername"));
-        let file = match file.contains("%c") {
-            true => file.replace("%c", &cluster()?.to_ascii_lowercase()),
-            false => file.to_owned(),
+        let file = if file.contains("%c") {
+            file.replace("%c", &cluster()?.to_ascii_lowercase())
+        } else {
+            file.to_owned()
         };
         Some(file).filter(|file| !file.contains('*'))
     }

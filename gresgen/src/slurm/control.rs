@@ -17,65 +17,10 @@ pub use devices::Devices;
 pub use listing::Listing;
 pub use node::{NodeView, gpus};
 
-use super::release::{Release, UnknownRelease};
+use super::error::SlurmError;
+use super::release::Release;
 pub(super) use command::within;
-use command::{answer, run};
-
-/// Why Slurm gave no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum ControlError {
-    /// The command is not there.
-    #[error("{command}: {error}; install Slurm's client commands or add them to PATH")]
-    Missing {
-        /// The command.
-        command: String,
-        /// Why.
-        error: std::io::Error,
-    },
-    /// slurmctld does not answer.
-    #[error("slurmctld unreachable: {0}")]
-    Unreachable(String),
-    /// It refused.
-    #[error("{command}: {what}")]
-    Refused {
-        /// The command line.
-        command: String,
-        /// What it said.
-        what: String,
-    },
-    /// The command did not end in time; it was killed.
-    #[error("{command}: no answer in {seconds} s")]
-    Late {
-        /// The command line.
-        command: String,
-        /// How long it was waited for, in seconds.
-        seconds: u64,
-    },
-    /// The command printed more than is read; it was killed.
-    #[error("{command}: printed more than {limit} bytes")]
-    Long {
-        /// The command line.
-        command: String,
-        /// How much is read, in bytes.
-        limit: u64,
-    },
-    /// slurmctld has no node of this name.
-    #[error("node {0}: slurmctld knows no node of this name")]
-    UnknownNode(String),
-    /// slurmctld knows this host, by another name.
-    #[error(
-        "node {node}: slurmctld knows no node of this name, and this host as {names}; slurm.node says which it is"
-    )]
-    OtherName {
-        /// The name it was asked for.
-        node: String,
-        /// The names it has.
-        names: String,
-    },
-    /// The installed Slurm is none this program knows.
-    #[error("{0}; set slurm.release")]
-    Release(#[from] UnknownRelease),
-}
+use command::{answers, run};
 
 /// A slurmctld that answered.
 #[derive(Clone, Copy, Debug)]
@@ -86,81 +31,63 @@ impl Control {
     /// command then tries for nine seconds.
     ///
     /// # Errors
-    /// [`ControlError::Missing`], [`ControlError::Unreachable`].
-    pub fn connect() -> Result<Self, ControlError> {
+    /// [`SlurmError::Missing`], [`SlurmError::Unreachable`].
+    pub fn connect() -> Result<Self, SlurmError> {
         match run("scontrol", &["ping"]) {
             Ok(text) if text.contains(" is UP") => Ok(Control(())),
-            Ok(text) | Err(ControlError::Refused { what: text, .. }) => {
-                Err(ControlError::Unreachable(text.lines().next().unwrap_or_default().to_owned()))
+            Ok(text) | Err(SlurmError::Refused { what: text, .. }) => {
+                Err(SlurmError::Unreachable(text.lines().next().unwrap_or_default().to_owned()))
             }
             Err(error) => Err(error),
         }
     }
 
     /// The running configuration: keys and values of `scontrol show config`.
-    ///
-    /// # Errors
-    /// [`ControlError`].
-    pub fn config(self) -> Result<Config, ControlError> {
+    pub fn config(self) -> Result<Config, SlurmError> {
         Ok(Config::parse(&run("scontrol", &["show", "config"])?))
     }
 
     /// slurmctld's picture of one node, with the devices that jobs hold.
     ///
     /// # Errors
-    /// [`ControlError`]; a node it does not know is [`ControlError::UnknownNode`].
-    pub fn node(self, name: &str) -> Result<NodeView, ControlError> {
+    /// [`SlurmError`]; a node it does not know is [`SlurmError::UnknownNode`].
+    pub fn node(self, name: &str) -> Result<NodeView, SlurmError> {
         match run("scontrol", &["--all", "-d", "-o", "show", "node", name]) {
-            Ok(text) => NodeView::parse(&text).ok_or_else(|| ControlError::UnknownNode(name.to_owned())),
-            Err(ControlError::Refused { what, .. }) if what.contains("not found") => {
-                Err(ControlError::UnknownNode(name.to_owned()))
+            Ok(text) => NodeView::parse(&text).ok_or_else(|| SlurmError::UnknownNode(name.to_owned())),
+            Err(SlurmError::Refused { what, .. }) if what.contains("not found") => {
+                Err(SlurmError::UnknownNode(name.to_owned()))
             }
             Err(error) => Err(error),
         }
     }
 
     /// All nodes.
-    ///
-    /// # Errors
-    /// [`ControlError`].
-    pub fn nodes(self) -> Result<Vec<NodeView>, ControlError> {
+    pub fn nodes(self) -> Result<Vec<NodeView>, SlurmError> {
         Ok(run("scontrol", &["--all", "-o", "show", "node"])?.lines().filter_map(NodeView::parse).collect())
     }
 
     /// slurmctld's picture of one node as `scontrol` prints it, on one line.
-    ///
-    /// # Errors
-    /// [`ControlError`].
-    pub fn node_text(self, name: &str) -> Result<String, ControlError> {
+    pub fn node_text(self, name: &str) -> Result<String, SlurmError> {
         run("scontrol", &["-d", "-o", "show", "node", name])
     }
 
     /// Whether there is a reservation of this name.
-    ///
-    /// # Errors
-    /// [`ControlError`].
-    pub fn is_reserved(self, name: &str) -> Result<bool, ControlError> {
+    pub fn is_reserved(self, name: &str) -> Result<bool, SlurmError> {
         match run("scontrol", &["-o", "show", "reservation", name]) {
             Ok(text) => Ok(text.contains(&format!("ReservationName={name} "))),
-            Err(ControlError::Refused { what, .. }) if what.contains("not found") => Ok(false),
+            Err(SlurmError::Refused { what, .. }) if what.contains("not found") => Ok(false),
             Err(error) => Err(error),
         }
     }
 
     /// Whether a reservation with the flag MAINT has this node, or may have it, but for the one of this program.
-    ///
-    /// # Errors
-    /// [`ControlError`].
-    pub fn is_maintained_by_others(self, node: &str) -> Result<bool, ControlError> {
+    pub fn is_maintained_by_others(self, node: &str) -> Result<bool, SlurmError> {
         let text = run("scontrol", &["-o", "show", "reservation"])?;
         Ok(text.lines().any(|line| is_maintenance(line, node)))
     }
 
     /// GRES types of GPUs on all nodes, each once.
-    ///
-    /// # Errors
-    /// [`ControlError`].
-    pub fn all_types(self) -> Result<Vec<String>, ControlError> {
+    pub fn all_types(self) -> Result<Vec<String>, SlurmError> {
         let nodes = self.nodes()?;
         let mut types: Vec<String> = nodes.iter().flat_map(NodeView::types).map(str::to_owned).collect();
         types.sort();
@@ -169,19 +96,16 @@ impl Control {
     }
 
     /// Jobs that slurmctld has on a node, in any state, the ended ones it still remembers too.
-    ///
-    /// # Errors
-    /// [`ControlError`].
-    pub fn jobs(self, node: &str) -> Result<Vec<Listing>, ControlError> {
+    pub fn jobs(self, node: &str) -> Result<Vec<Listing>, SlurmError> {
         let mut arguments = vec!["--all", "--local", "-h", "-r", "-t", "all", "-w", node];
         arguments.extend(["-o", Listing::FORMAT]);
         let text = run("squeue", &arguments).map_err(|error| match error {
-            ControlError::Refused { what, .. } if what.contains("Invalid node name") => {
-                ControlError::UnknownNode(node.to_owned())
+            SlurmError::Refused { what, .. } if what.contains("Invalid node name") => {
+                SlurmError::UnknownNode(node.to_owned())
             }
             error => error,
         })?;
-        Listing::parse(&text).map_err(|line| ControlError::Refused {
+        Listing::parse(&text).map_err(|line| SlurmError::Refused {
             command: "squeue".to_owned(),
             what: format!("printed {line:?}"),
         })
@@ -189,10 +113,7 @@ impl Control {
 
     /// When jobs on a node began and will have to end, by what they are asked for by, as `11-26 14:10` in the node's time
     /// zone: for a person. A job without a limit ends `never`.
-    ///
-    /// # Errors
-    /// [`ControlError`].
-    pub fn times(self, node: &str) -> Result<BTreeMap<String, (String, String)>, ControlError> {
+    pub fn times(self, node: &str) -> Result<BTreeMap<String, (String, String)>, SlurmError> {
         let text = run("squeue", &["--all", "--local", "-h", "-r", "-w", node, "-o", "%i|%S|%e"])?;
         // 2026-11-26T14:10:05; N/A or NONE where there is none (squeue(1)).
         let time = |word: &str| match word.len() {
@@ -209,14 +130,11 @@ impl Control {
 
     /// What slurmctld says of a node and of each of `jobs` on it, in this order: the devices by the job's record, `None`
     /// where the record does not say. A job that has gone meanwhile has none.
-    ///
-    /// # Errors
-    /// [`ControlError`].
     pub fn allocations(
         self,
         node: &str,
         jobs: &[&Listing],
-    ) -> Result<(NodeView, Vec<Option<Devices>>), ControlError> {
+    ) -> Result<(NodeView, Vec<Option<Devices>>), SlurmError> {
         // One process for all, which scontrol does line by line from its input. A job is asked for by the id that
         // means it alone: that of an array or of a heterogeneous job would print every part of it.
         let word = secret();
@@ -224,22 +142,25 @@ impl Control {
         for job in jobs {
             questions += &format!("show job {}\nshow hostnames {word}\n", job.query);
         }
-        let said = answer("scontrol", &["--all", "-d", "-o"], &questions)
+        let said = answers("scontrol", &["--all", "-d", "-o"], &questions, &word)
             // The job that ended meanwhile makes the whole of it fail, with all else printed.
             .or_else(|error| match error {
-                ControlError::Refused { what, .. } => Ok(what + "\n"),
+                SlurmError::Refused { what, .. } => Ok(what + "\n"),
                 error => Err(error),
             })?;
-        let unreadable = || ControlError::Refused {
+        let unreadable = || SlurmError::Refused {
             command: "scontrol -d -o show node, show job".to_owned(),
             what: "its answers cannot be told apart".to_owned(),
         };
         let records = split(&said, &word, jobs.len() + 1).ok_or_else(unreadable)?;
         let view = records[0].lines().find_map(NodeView::parse);
-        let view = view.ok_or_else(|| ControlError::UnknownNode(node.to_owned()))?;
-        let devices = |record: &&str| match record.contains("JobId=") {
-            true => job::devices_on(record, node, view.count()),
-            false => Some(Devices::default()),
+        let view = view.ok_or_else(|| SlurmError::UnknownNode(node.to_owned()))?;
+        let devices = |record: &&str| {
+            if record.contains("JobId=") {
+                job::devices_on(record, node, view.count())
+            } else {
+                Some(Devices::default())
+            }
         };
         let found = records[1..].iter().map(devices).collect();
         Ok((view, found))
@@ -284,8 +205,8 @@ fn split<'a>(said: &'a str, word: &str, count: usize) -> Option<Vec<&'a str>> {
 /// yet (seen on 22.05.8); slurmctld is not asked.
 ///
 /// # Errors
-/// [`ControlError::Missing`], [`ControlError::Release`].
-pub fn installed_release() -> Result<Release, ControlError> {
+/// [`SlurmError::Missing`], [`SlurmError::Release`].
+pub fn installed_release() -> Result<Release, SlurmError> {
     let text = run("slurmd", &["-V"])
         .or_else(|_| run("slurmctld", &["-V"]))
         .or_else(|_| run("scontrol", &["--version"]))?;
@@ -296,7 +217,7 @@ pub fn installed_release() -> Result<Release, ControlError> {
 /// not installed, or says nothing in time.
 pub fn host_hardware() -> Option<String> {
     // Advice is not worth waiting for.
-    let text = within(Duration::from_secs(5), "slurmd", &["-C"], "").ok()?;
+    let text = within(Duration::from_secs(5), "slurmd", &["-C"]).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("NodeName="))?;
     Some(line.split_once(' ')?.1.trim().to_owned())
 }

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use device_map::{DeviceMap, MAX_RECORDS, Record};
 use mig::Profile;
 
-use super::names::{NameError, Names, TypeName};
+use super::error::GresError;
+use super::names::{Names, TypeName};
 use super::settings::Settings;
 use crate::inventory::{Compute, Gpu, Inventory};
 
@@ -21,43 +22,6 @@ pub struct GresTable {
     pub types: Vec<(TypeName, u32)>,
     /// Records; the position is Slurm's index.
     pub records: Vec<Record>,
-}
-
-/// Why facts make no table.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum GresError {
-    /// A type name that Slurm would misread.
-    #[error(transparent)]
-    Name(#[from] NameError),
-    /// More devices than Slurm can hold.
-    #[error("node {node}: {count} devices are more than the {MAX_RECORDS} that Slurm takes per node")]
-    TooMany {
-        /// The node.
-        node: String,
-        /// Devices found.
-        count: usize,
-    },
-    /// Two types that differ by upper and lower case alone.
-    #[error(
-        "node {node}: slurmd takes GRES types {one} and {other} for one, because it ignores their case; rename one in \
-         slurm.types"
-    )]
-    Case {
-        /// The node.
-        node: String,
-        /// One type.
-        one: String,
-        /// The other.
-        other: String,
-    },
-    /// One device under two records.
-    #[error("node {node}: device {device} stands twice in the inventory")]
-    Duplicate {
-        /// The node.
-        node: String,
-        /// UUID or device file.
-        device: String,
-    },
 }
 
 /// The order records had before: what it takes for them to keep it.
@@ -216,10 +180,7 @@ fn check<'a>(node: &str, records: impl Iterator<Item = &'a Record>) -> Result<()
             return Err(GresError::Duplicate { node: node.to_owned(), device });
         }
     }
-    match count > MAX_RECORDS {
-        true => Err(GresError::TooMany { node: node.to_owned(), count }),
-        false => Ok(()),
-    }
+    if count > MAX_RECORDS { Err(GresError::TooMany { node: node.to_owned(), count }) } else { Ok(()) }
 }
 
 fn check_case(node: &str, groups: &[Group]) -> Result<(), GresError> {
@@ -234,7 +195,7 @@ fn check_case(node: &str, groups: &[Group]) -> Result<(), GresError> {
 }
 
 /// Types that one name makes of several models, with the product names: a job that asks for it is given any of them.
-pub fn mixed(inventory: &Inventory, settings: &Settings) -> Result<Vec<(TypeName, Vec<String>)>, NameError> {
+pub fn mixed(inventory: &Inventory, settings: &Settings) -> Result<Vec<(TypeName, Vec<String>)>, GresError> {
     let names = Names::new(&settings.types)?;
     let mut models: BTreeMap<TypeName, Vec<String>> = BTreeMap::new();
     let slices = inventory.devices().map(|(gpu, _, compute)| (gpu, names.slice(&gpu.model, compute.profile)));

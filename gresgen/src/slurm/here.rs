@@ -7,10 +7,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use thiserror::Error;
-
 use super::conf::Conf;
-use super::control::{Control, ControlError, NodeView};
+use super::control::{Control, NodeView};
+use super::error::SlurmError;
 use super::lines::value;
 use super::{Settings, hostlist};
 use crate::devices::boot_id;
@@ -20,17 +19,6 @@ use crate::root::Root;
 mod daemon;
 
 use daemon::Daemon;
-
-/// Why this host is not known as a node.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum HereError {
-    /// A slurmd is in service, and its slurm.conf is nowhere to be found.
-    #[error("{0}: is Slurm's, and no slurm.conf is found on this host")]
-    NoConfiguration(String),
-    /// Several nodes are on this host.
-    #[error("this host: is more than one node of Slurm: {}", .0.join(", "))]
-    Several(Vec<String>),
-}
 
 /// Where a build of Slurm or a distribution of one keeps slurm.conf: Debian and packages of most sites, Debian before
 /// 20.11, a build's own default with a prefix of /usr/local (`./configure`), Slurm on Google Cloud (slurm-gcp), AWS
@@ -46,8 +34,8 @@ const CACHES: [&str; 2] = ["/run/slurm/conf", "/var/spool/slurmd/conf-cache"];
 /// would not find it.
 ///
 /// # Errors
-/// [`HereError::NoConfiguration`].
-pub fn configuration(root: &Root) -> Result<Option<PathBuf>, HereError> {
+/// [`SlurmError::NoConfiguration`].
+pub fn configuration(root: &Root) -> Result<Option<PathBuf>, SlurmError> {
     // What the commands do themselves: the variable, else what they were built with (src/common/read_config.c).
     if let Some(path) = std::env::var_os("SLURM_CONF").filter(|path| !path.is_empty()) {
         let path = PathBuf::from(path);
@@ -66,7 +54,7 @@ pub fn configuration(root: &Root) -> Result<Option<PathBuf>, HereError> {
             super::control::use_configuration(path.clone());
             Ok(Some(path))
         }
-        None => sign(root).map_or(Ok(None), |sign| Err(HereError::NoConfiguration(sign))),
+        None => sign(root).map_or(Ok(None), |sign| Err(SlurmError::NoConfiguration(sign))),
     }
 }
 
@@ -86,14 +74,11 @@ fn beside_commands(root: &Root) -> Option<PathBuf> {
 
 /// slurmctld, where Slurm's commands can ask it at all: they wait a minute for a file that slurm.conf includes and that
 /// is not there (seen on 22.05.8), as before the first `apply` of a node, and no daemon starts without it.
-///
-/// # Errors
-/// [`ControlError`].
-pub fn reach(root: &Root) -> Result<Control, ControlError> {
+pub fn reach(root: &Root) -> Result<Control, SlurmError> {
     let unread = configuration(root).ok().flatten().map(|path| Conf::read(&path, root).unread);
     match unread.unwrap_or_default().first() {
         Some((file, error)) => {
-            Err(ControlError::Unreachable(format!("slurm.conf includes {}: {error}", file.display())))
+            Err(SlurmError::Unreachable(format!("slurm.conf includes {}: {error}", file.display())))
         }
         None => Control::connect(),
     }
@@ -104,12 +89,12 @@ pub fn reach(root: &Root) -> Result<Control, ControlError> {
 /// (slurm.conf(5), NodeName).
 ///
 /// # Errors
-/// [`HereError::Several`] where that is more than one.
+/// [`SlurmError::Several`] where that is more than one.
 pub fn node_name(
     root: &Root,
     settings: &Settings,
     configuration: Option<&Path>,
-) -> Result<String, HereError> {
+) -> Result<String, SlurmError> {
     if let Some(name) = settings.node.clone().or_else(|| std::env::var("SLURMD_NODENAME").ok()) {
         return Ok(name);
     }
@@ -129,7 +114,6 @@ pub fn node_name(
         return Ok(name);
     }
     let views = reach(root).and_then(Control::nodes).unwrap_or_default();
-    let views: Vec<Line> = views.iter().map(Line::from).collect();
     Ok(one(host.nodes(&views), &host, &named)?.unwrap_or_else(|| host.short().to_owned()))
 }
 
@@ -152,7 +136,7 @@ pub fn host_name() -> String {
 
 /// The one among these names; where they are several, the one of this host's own name, or the one that the settings
 /// are about.
-fn one(names: BTreeSet<String>, host: &Host, named: &BTreeSet<String>) -> Result<Option<String>, HereError> {
+fn one(names: BTreeSet<String>, host: &Host, named: &BTreeSet<String>) -> Result<Option<String>, SlurmError> {
     let own = host.names.iter().find(|name| names.contains(*name));
     let mut meant = names.intersection(named);
     match (names.len(), own, meant.next(), meant.next()) {
@@ -160,14 +144,13 @@ fn one(names: BTreeSet<String>, host: &Host, named: &BTreeSet<String>) -> Result
         (1, ..) => Ok(names.into_iter().next()),
         (_, _, Some(name), None) => Ok(Some(name.clone())),
         (_, Some(name), ..) => Ok(Some(name.clone())),
-        _ => Err(HereError::Several(names.into_iter().collect())),
+        _ => Err(SlurmError::Several(names.into_iter().collect())),
     }
 }
 
 /// Names of the nodes that slurmctld has on this host, `view` being all of its nodes.
 pub fn other_names(views: &[NodeView]) -> Vec<String> {
-    let lines: Vec<Line> = views.iter().map(Line::from).collect();
-    Host::this().nodes(&lines).into_iter().collect()
+    Host::this().nodes(views).into_iter().collect()
 }
 
 /// Whether Slurm works on a node of this host now: its slurmd runs, or a step of a job of one that was stopped. A slurmd
@@ -199,22 +182,8 @@ fn daemons(root: &Root) -> Vec<Daemon> {
     if root.is_host() { daemon::slurmds() } else { Vec::new() }
 }
 
-/// A node, its host and its address.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Line {
-    name: String,
-    host: String,
-    address: String,
-}
-
-impl From<&NodeView> for Line {
-    fn from(view: &NodeView) -> Self {
-        Line { name: view.name.clone(), host: view.host.clone(), address: view.address.clone() }
-    }
-}
-
-/// The nodes of a slurm.conf; the host and the address of the n-th name of a line are the n-th of their lists.
-fn node_lines(conf: &Conf) -> Vec<Line> {
+/// The nodes of a slurm.conf, with no more than host and address; the host and the address of the n-th name of a line are the n-th of their lists.
+fn node_lines(conf: &Conf) -> Vec<NodeView> {
     let lines = conf.nodes().flat_map(|(line, names)| {
         let list = |key: &str| value(&line.pairs, key).map(hostlist::unfold).and_then(Result::ok);
         let (hosts, addresses) = (list("nodehostname"), list("nodeaddr"));
@@ -223,7 +192,12 @@ fn node_lines(conf: &Conf) -> Vec<Line> {
         };
         let nodes = names.into_iter().enumerate();
         nodes
-            .map(|(i, name)| Line { name, host: at(&hosts, i), address: at(&addresses, i) })
+            .map(|(i, name)| NodeView {
+                name,
+                host: at(&hosts, i),
+                address: at(&addresses, i),
+                ..NodeView::default()
+            })
             .collect::<Vec<_>>()
     });
     lines.collect()
@@ -251,8 +225,8 @@ impl Host {
     }
 
     /// The nodes that are this host: by their own name, else by that of their host, else by their address.
-    fn nodes(&self, lines: &[Line]) -> BTreeSet<String> {
-        let by = |is: &dyn Fn(&Line) -> bool| -> BTreeSet<String> {
+    fn nodes(&self, lines: &[NodeView]) -> BTreeSet<String> {
+        let by = |is: &dyn Fn(&NodeView) -> bool| -> BTreeSet<String> {
             lines.iter().filter(|line| is(line)).map(|line| line.name.clone()).collect()
         };
         let named = |text: &str| self.names.iter().any(|name| name == text);

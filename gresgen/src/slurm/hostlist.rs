@@ -106,9 +106,10 @@ fn ranges(numbers: &[Numbered]) -> String {
 /// [`MAX_NAMES`] of them.
 pub fn expand(text: &str) -> Result<Vec<String>, HostlistError> {
     let names = unfold(text)?;
-    match names.iter().all(|n| is_name(n)) {
-        true => Ok(names),
-        false => Err(error(text, "a name has characters that node names cannot have, or is DEFAULT or ALL")),
+    if names.iter().all(|n| is_name(n)) {
+        Ok(names)
+    } else {
+        Err(error(text, "a name has characters that node names cannot have, or is DEFAULT or ALL"))
     }
 }
 

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use device_map::{DeviceMap, MAX_RECORDS};
 use thiserror::Error;
 
-use super::control::{Control, ControlError, Devices};
+use super::control::{Control, Devices};
+use super::error::SlurmError;
 use crate::root::Root;
 use crate::{atomic, read};
 
@@ -32,12 +33,7 @@ pub struct Script {
 pub enum JobDevicesError {
     /// slurmctld gave no answer.
     #[error("job {job}: which devices it has is not known: {error}")]
-    Control {
-        /// The job.
-        job: u32,
-        /// Why.
-        error: ControlError,
-    },
+    Control { job: u32, error: SlurmError },
     /// It is not on this node, or has ended.
     #[error("job {0}: is not on this node, or has ended, and no Prolog asked for it")]
     Gone(u32),
@@ -72,15 +68,12 @@ impl Script {
 }
 
 /// The devices of a job, by the map that slurmd loaded. slurmctld is asked by `ask` where nothing nearer says it.
-///
-/// # Errors
-/// [`JobDevicesError`].
 pub fn of(
     job: u32,
     script: &Script,
     map: &DeviceMap,
     root: &Root,
-    ask: impl FnOnce() -> Result<Option<Devices>, ControlError>,
+    ask: impl FnOnce() -> Result<Option<Devices>, SlurmError>,
 ) -> Result<BTreeSet<usize>, JobDevicesError> {
     if script.is_for(job) {
         if script.gpus.is_empty() {
@@ -115,10 +108,7 @@ pub fn of(
 }
 
 /// What slurmctld says of one job on a node; `None` where it has none there.
-///
-/// # Errors
-/// [`ControlError`].
-pub fn ask(control: Control, node: &str, job: u32) -> Result<Option<Devices>, ControlError> {
+pub fn ask(control: Control, node: &str, job: u32) -> Result<Option<Devices>, SlurmError> {
     let listed = control.jobs(node)?;
     let Some(listing) = listed.iter().find(|listing| listing.id == job && listing.may_hold()) else {
         return Ok(None);
@@ -182,11 +172,11 @@ mod tests {
         Script { job: Some(5), gpus: gpus.into(), context: "prolog_slurmd".into() }
     }
 
-    fn silent() -> Result<Option<Devices>, ControlError> {
-        Err(ControlError::Unreachable("down".into()))
+    fn silent() -> Result<Option<Devices>, SlurmError> {
+        Err(SlurmError::Unreachable("down".into()))
     }
 
-    fn listed(indexes: &[usize]) -> Result<Option<Devices>, ControlError> {
+    fn listed(indexes: &[usize]) -> Result<Option<Devices>, SlurmError> {
         Ok(Some(Devices::Listed(indexes.iter().copied().collect())))
     }
 

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use device_map::DeviceMap;
 
-use super::control::{Control, ControlError, Devices, Listing, NodeView};
+use super::control::{Control, Devices, Listing, NodeView};
+use super::error::SlurmError;
 use crate::holders::login;
 use crate::inventory::{Holder, Inventory};
 
@@ -21,7 +22,6 @@ pub struct JobGres {
     pub id: u32,
     /// Login name.
     pub user: String,
-    /// Its devices.
     pub devices: Devices,
 }
 
@@ -43,8 +43,8 @@ impl Given {
     /// Asks slurmctld about a node.
     ///
     /// # Errors
-    /// [`ControlError`]: then nothing is known, and every device counts as held.
-    pub fn ask(control: Control, node: &str) -> Result<Self, ControlError> {
+    /// [`SlurmError`]: then nothing is known, and every device counts as held.
+    pub fn ask(control: Control, node: &str) -> Result<Self, SlurmError> {
         let mut given = Self::read(control, node)?;
         for _ in 1..ROUNDS {
             if given.unexplained.is_empty() {
@@ -61,12 +61,12 @@ impl Given {
     ///
     /// # Errors
     /// As [`Given::ask`].
-    pub fn ask_beside(control: Control, node: &str, others: &[String]) -> Result<Self, ControlError> {
+    pub fn ask_beside(control: Control, node: &str, others: &[String]) -> Result<Self, SlurmError> {
         let mut given = Self::ask(control, node)?;
         for other in others {
             let theirs = match Self::ask(control, other) {
                 // A slurmd that slurmctld does not know has no jobs.
-                Err(ControlError::UnknownNode(_)) => continue,
+                Err(SlurmError::UnknownNode(_)) => continue,
                 answer => answer?,
             };
             let holding = theirs.jobs.into_iter().filter(|job| !job.devices.is_empty());
@@ -78,7 +78,7 @@ impl Given {
         Ok(given)
     }
 
-    fn read(control: Control, node: &str) -> Result<Self, ControlError> {
+    fn read(control: Control, node: &str) -> Result<Self, SlurmError> {
         let listed = control.jobs(node)?;
         let holding: Vec<&Listing> = listed.iter().filter(|job| job.may_hold()).collect();
         // The node comes with the records, after the list: a job that started meanwhile is seen as unexplained.

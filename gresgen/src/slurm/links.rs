@@ -5,26 +5,16 @@
 //! it takes the major and minor of what they point to at slurmd's start (seen on 22.05.8, 24.11.5 and 26.05.5).
 
 use std::collections::HashMap;
-use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use super::gres::GresTable;
 use crate::inventory::Inventory;
+use crate::path_error::PathError;
 use crate::root::Root;
 
 /// Where links are, on the node.
 pub const DIRECTORY: &str = "/dev/gresgen";
-
-/// A link that cannot be made, or one of others that cannot be removed.
-#[derive(Debug, thiserror::Error)]
-#[error("{}: cannot be linked: {error}", path.display())]
-pub struct LinkError {
-    /// Its path.
-    pub path: PathBuf,
-    /// Why.
-    pub error: io::Error,
-}
 
 /// Links of a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,14 +56,11 @@ impl Links {
 
     /// Makes the links, and removes others in their directory. A link that is right is left alone; a wrong one
     /// is replaced by rename, so that there is one at any moment.
-    ///
-    /// # Errors
-    /// [`LinkError`].
-    pub fn make(&self, root: &Root) -> Result<(), LinkError> {
+    pub fn make(&self, root: &Root) -> Result<(), PathError> {
         let directory = root.path(DIRECTORY);
         let fail = |path: &Path| {
             let path = path.to_owned();
-            move |error| LinkError { path, error }
+            move |error| PathError::doing(&path, "cannot be linked")(error)
         };
         crate::atomic::directory(&directory).map_err(fail(&directory))?;
         for (target, name) in &self.names {

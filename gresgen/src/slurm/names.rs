@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use mig::Profile;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::error::GresError;
+
 /// How GRES types are spelled.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct TypeSettings {
     /// Pattern for MIG devices, of `{profile}` (`1g.5gb`) and `{model}` (`a100`).
@@ -41,54 +44,22 @@ impl Default for TypeSettings {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TypeName(String);
 
-/// Why a text is no GRES type.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NameError {
-    /// A character that Slurm's parsers cut at, or that none of them agrees on.
-    #[error(
-        "GRES type {name:?}: {character:?} cannot stand in it; use letters, digits, '.', '_', '+' and '-'"
-    )]
-    Character {
-        /// The name.
-        name: String,
-        /// The first one at fault.
-        character: char,
-    },
-    /// slurm.conf reads `gpu:4` as four GPUs and `gpu:1g` as 2^30 of them.
-    #[error("GRES type {name:?}: Slurm reads it as a number; begin it with a letter or add what is cut")]
-    Number {
-        /// The name.
-        name: String,
-    },
-    /// Nothing at all.
-    #[error("GRES type: a name is empty; mend slurm.types.pattern or slurm.types.aliases")]
-    Empty,
-    /// `{…}` of another kind in the pattern.
-    #[error(
-        "slurm.types.pattern {pattern:?}: {{profile}} and {{model}} are all it can hold, and {{profile}} has to be there"
-    )]
-    Pattern {
-        /// The pattern.
-        pattern: String,
-    },
-}
-
 impl TypeName {
     /// Checks a name.
     ///
     /// # Errors
-    /// [`NameError`], which names it.
-    pub fn new(name: &str) -> Result<Self, NameError> {
+    /// [`GresError`], which names it.
+    pub fn new(name: &str) -> Result<Self, GresError> {
         let name = name.to_owned();
         if name.is_empty() {
-            return Err(NameError::Empty);
+            return Err(GresError::Empty);
         }
         let plain = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
         if let Some(character) = name.chars().find(|c| !plain(*c)) {
-            return Err(NameError::Character { name, character });
+            return Err(GresError::Character { name, character });
         }
         if is_number(&name) {
-            return Err(NameError::Number { name });
+            return Err(GresError::Number(name));
         }
         Ok(TypeName(name))
     }
@@ -156,12 +127,12 @@ pub struct Names<'a>(&'a TypeSettings);
 
 impl<'a> Names<'a> {
     /// # Errors
-    /// [`NameError`] for a pattern of unknown parts, and for any model name or alias that is no GRES type.
-    pub fn new(settings: &'a TypeSettings) -> Result<Self, NameError> {
+    /// [`GresError`] for a pattern of unknown parts, and for any model name or alias that is no GRES type.
+    pub fn new(settings: &'a TypeSettings) -> Result<Self, GresError> {
         let pattern = &settings.pattern;
         let rest = pattern.replace("{profile}", "").replace("{model}", "");
         if !pattern.contains("{profile}") || rest.contains(['{', '}']) {
-            return Err(NameError::Pattern { pattern: pattern.clone() });
+            return Err(GresError::Pattern(pattern.clone()));
         }
         for name in settings.aliases.values().chain(settings.models.values()) {
             TypeName::new(name)?;
@@ -172,8 +143,8 @@ impl<'a> Names<'a> {
     /// The type of a MIG device.
     ///
     /// # Errors
-    /// [`NameError`] when the pattern makes something of it that is no GRES type.
-    pub fn slice(&self, model: &str, profile: Profile) -> Result<TypeName, NameError> {
+    /// [`GresError`] when the pattern makes something of it that is no GRES type.
+    pub fn slice(&self, model: &str, profile: Profile) -> Result<TypeName, GresError> {
         let name =
             self.0.pattern.replace("{model}", &self.model(model)).replace("{profile}", &profile.to_string());
         self.finish(name)
@@ -182,8 +153,8 @@ impl<'a> Names<'a> {
     /// The type of a whole GPU: its model.
     ///
     /// # Errors
-    /// [`NameError`] when the product name makes no GRES type.
-    pub fn whole(&self, model: &str) -> Result<TypeName, NameError> {
+    /// [`GresError`] when the product name makes no GRES type.
+    pub fn whole(&self, model: &str) -> Result<TypeName, GresError> {
         self.finish(self.model(model))
     }
 
@@ -209,7 +180,7 @@ impl<'a> Names<'a> {
         rivals
     }
 
-    fn finish(&self, name: String) -> Result<TypeName, NameError> {
+    fn finish(&self, name: String) -> Result<TypeName, GresError> {
         let name = self.0.aliases.get(&name).cloned().unwrap_or(name);
         TypeName::new(&if self.0.safe { safe(&name) } else { name })
     }

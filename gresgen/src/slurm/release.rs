@@ -20,7 +20,6 @@ pub const KNOWN: [(u8, u8); 8] = [(22, 5), (23, 2), (23, 11), (24, 5), (24, 11),
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?}: not a Slurm release from 22.05 to 26.05")]
 pub struct UnknownRelease {
-    /// The text as given.
     pub text: String,
 }
 

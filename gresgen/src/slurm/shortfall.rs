@@ -1,39 +1,11 @@
 //! What slurmctld will not accept of what a node has.
 
-use std::fmt;
-
 use super::conf::Conf;
 use super::control::gpus;
 use super::gres::GresTable;
 use super::lines::value;
 use super::settings::Settings;
 use crate::root::Root;
-
-/// A type of which the node has another number than slurmctld was told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shortfall {
-    /// GRES type.
-    pub gres_type: String,
-    /// Devices slurmctld was told of.
-    pub configured: u32,
-    /// Devices there are.
-    pub present: u32,
-}
-
-impl fmt::Display for Shortfall {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Shortfall { gres_type, configured, present } = self;
-        write!(
-            f,
-            "GRES type {gres_type}: slurm.conf says {configured}, the node has {present}; slurmctld will "
-        )?;
-        f.write_str(match present < configured {
-            // "gres/gpu count reported lower than configured" (seen on 22.05.8, 24.11.5 and 26.05.5)
-            true => "mark the node INVALID and drain it",
-            false => "not use the others, and from 23.11 on refuse a type it was not told of",
-        })
-    }
-}
 
 /// The GPUs a NodeName line gives a node, as `Gres=` has them; none without such a line.
 fn configured(node_conf: &Conf, node: &str) -> Vec<(String, u32)> {
@@ -44,20 +16,28 @@ fn configured(node_conf: &Conf, node: &str) -> Vec<(String, u32)> {
 /// What slurmctld was told about a node by the line on disk and will refuse of a table, for a person.
 pub fn refused(settings: &Settings, root: &Root, node: &str, table: &GresTable) -> Vec<String> {
     let told = Conf::read(&root.path(settings.paths.node_conf()), root);
-    shortfalls(&configured(&told, node), table).iter().map(ToString::to_string).collect()
+    shortfalls(&configured(&told, node), table)
 }
 
-/// Types whose counts differ.
-pub fn shortfalls(configured: &[(String, u32)], table: &GresTable) -> Vec<Shortfall> {
+/// Types of which the node has another number than slurmctld was told, for a person.
+fn shortfalls(configured: &[(String, u32)], table: &GresTable) -> Vec<String> {
     let present =
         |name: &str| table.types.iter().find(|(n, _)| n.as_str() == name).map_or(0, |(_, count)| *count);
     let told = |name: &str| configured.iter().find(|(n, _)| n == name).map_or(0, |(_, count)| *count);
     let news = table.types.iter().map(|(name, _)| name.as_str()).filter(|name| told(name) == 0);
     let names = configured.iter().map(|(name, _)| name.as_str()).chain(news);
-    names
-        .map(|name| Shortfall { gres_type: name.to_owned(), configured: told(name), present: present(name) })
-        .filter(|s| s.configured != s.present)
-        .collect()
+    let differing = names.filter(|name| told(name) != present(name));
+    differing.map(|name| shortfall(name, told(name), present(name))).collect()
+}
+
+fn shortfall(name: &str, told: u32, present: u32) -> String {
+    let what = if present < told {
+        // "gres/gpu count reported lower than configured" (seen on 22.05.8, 24.11.5 and 26.05.5)
+        "mark the node INVALID and drain it"
+    } else {
+        "not use the others, and from 23.11 on refuse a type it was not told of"
+    };
+    format!("GRES type {name}: slurm.conf says {told}, the node has {present}; slurmctld will {what}")
 }
 
 #[cfg(test)]
@@ -78,8 +58,7 @@ mod tests {
         let types = [("1g.5gb", 2), ("3g.20gb", 1), ("2g.10gb", 1)];
         let types = types.map(|(name, count)| (TypeName::new(name).unwrap(), count)).to_vec();
         let found = shortfalls(&configured, &GresTable { types, records: vec![] });
-        let lines: Vec<String> = found.iter().map(Shortfall::to_string).collect();
-        insta::assert_snapshot!(lines.join("\n"), @r"
+        insta::assert_snapshot!(found.join("\n"), @r"
         GRES type 1g.5gb: slurm.conf says 4, the node has 2; slurmctld will mark the node INVALID and drain it
         GRES type 2g.10gb: slurm.conf says 0, the node has 1; slurmctld will not use the others, and from 23.11 on refuse a type it was not told of
         ");

@@ -4,8 +4,9 @@ mod action;
 
 use device_map::Record;
 
-pub use action::{Action, ActionError, wait_idle};
+pub use action::{Action, wait_idle};
 
+use super::error::SlurmError;
 use super::gres::GresTable;
 use super::jobs::JobGres;
 use super::release::Release;
@@ -24,42 +25,8 @@ pub enum Change {
     Count,
 }
 
-/// Why jobs that run now forbid a change. Nothing was done.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// Slurm would kill or requeue every GPU job of the node.
-    #[error(
-        "node {node}: {before} devices would become {after}, and Slurm ends every GPU job of a node whose number of \
-         devices changes; {} on it: drain the node (--drain) and wait for them", named(.jobs)
-    )]
-    Count {
-        /// The node.
-        node: String,
-        /// Records now.
-        before: usize,
-        /// Records then.
-        after: usize,
-        /// The jobs.
-        jobs: Vec<JobGres>,
-    },
-    /// A job's next step would open another slice than the job was given.
-    #[error(
-        "node {node}: device {index} ({uuid}) is held by {} and would lose its index; \
-         drain the node (--drain) and wait for them", named(.jobs)
-    )]
-    Index {
-        /// The node.
-        node: String,
-        /// Its index now.
-        index: usize,
-        /// Its UUID.
-        uuid: String,
-        /// The jobs.
-        jobs: Vec<JobGres>,
-    },
-}
-
-fn named(jobs: &[JobGres]) -> String {
+/// Jobs for a person.
+fn named(jobs: &[&JobGres]) -> String {
     let list: Vec<String> = jobs.iter().map(|job| format!("{} (user {})", job.id, job.user)).collect();
     format!("{} {}", if jobs.len() == 1 { "job" } else { "jobs" }, list.join(", "))
 }
@@ -67,7 +34,6 @@ fn named(jobs: &[JobGres]) -> String {
 /// What the node is to Slurm.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Node {
-    /// Its name.
     pub name: String,
     /// Whether it registered with `slurmd -Z`, without a line in slurm.conf.
     pub dynamic: bool,
@@ -97,22 +63,27 @@ impl Change {
 /// records stays and each of its devices keeps its index.
 ///
 /// # Errors
-/// [`Refused`].
-pub fn allow(node: &str, before: &[Record], after: &[Record], jobs: &[JobGres]) -> Result<(), Refused> {
+/// [`SlurmError::Count`], [`SlurmError::Index`]; nothing was done.
+pub fn allow(node: &str, before: &[Record], after: &[Record], jobs: &[JobGres]) -> Result<(), SlurmError> {
     let holding: Vec<&JobGres> = jobs.iter().filter(|job| !job.devices.is_empty()).collect();
     if before.len() != after.len() && !holding.is_empty() {
-        return Err(Refused::Count {
+        return Err(SlurmError::Count {
             node: node.to_owned(),
             before: before.len(),
             after: after.len(),
-            jobs: holding.into_iter().cloned().collect(),
+            jobs: named(&holding),
         });
     }
     for index in (0..before.len()).filter(|index| holding.iter().any(|job| job.devices.may_be(*index))) {
         let (Some(old), Some(new)) = (before.get(index), after.get(index)) else { continue };
         if (&old.uuid, &old.files, &old.gres_type) != (&new.uuid, &new.files, &new.gres_type) {
-            let jobs = holding.iter().filter(|job| job.devices.may_be(index)).copied().cloned().collect();
-            return Err(Refused::Index { node: node.to_owned(), index, uuid: old.uuid.clone(), jobs });
+            let jobs: Vec<_> = holding.into_iter().filter(|job| job.devices.may_be(index)).collect();
+            return Err(SlurmError::Index {
+                node: node.to_owned(),
+                index,
+                uuid: old.uuid.clone(),
+                jobs: named(&jobs),
+            });
         }
     }
     Ok(())

@@ -74,9 +74,10 @@ pub(super) fn link_width(s: &Snapshot, device: Device, lanes: &Out<u32>) -> Answ
 pub(super) fn common_ancestor(s: &Snapshot, devices: [Device; 2], level: &Out<u32>) -> Answer {
     let [one, other] = devices;
     let same = one.gpu(&s.machine)?.index == other.gpu(&s.machine)?.index;
-    level.set(match same {
-        true => nvmlGpuLevel_enum_NVML_TOPOLOGY_INTERNAL,
-        false => nvmlGpuLevel_enum_NVML_TOPOLOGY_HOSTBRIDGE,
+    level.set(if same {
+        nvmlGpuLevel_enum_NVML_TOPOLOGY_INTERNAL
+    } else {
+        nvmlGpuLevel_enum_NVML_TOPOLOGY_HOSTBRIDGE
     })
 }
 

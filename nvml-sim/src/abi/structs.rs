@@ -83,26 +83,23 @@ impl Versioned<InstanceProfile<'_>> for nvmlGpuInstanceProfileInfo_t {
     }
 }
 
+/// A later version of a struct: what an earlier one has under the same names, and fields of its own.
+macro_rules! later {
+    ($earlier:ident; $($field:ident)*; $($own:tt)*) => {
+        Self { version: Self::TAG, $($field: $earlier.$field,)* $($own)* }
+    };
+}
+
 impl Versioned<InstanceProfile<'_>> for nvmlGpuInstanceProfileInfo_v2_t {
     const VERSION: u32 = 2;
 
     fn of(profile: &InstanceProfile<'_>) -> Self {
         let v1 = nvmlGpuInstanceProfileInfo_t::of(profile);
-        Self {
-            version: Self::TAG,
-            id: v1.id,
-            isP2pSupported: v1.isP2pSupported,
-            sliceCount: v1.sliceCount,
-            instanceCount: v1.instanceCount,
-            multiprocessorCount: v1.multiprocessorCount,
-            copyEngineCount: v1.copyEngineCount,
-            decoderCount: v1.decoderCount,
-            encoderCount: v1.encoderCount,
-            jpegCount: v1.jpegCount,
-            ofaCount: v1.ofaCount,
-            memorySizeMB: v1.memorySizeMB,
+        later!(v1;
+            id isP2pSupported sliceCount instanceCount multiprocessorCount copyEngineCount decoderCount
+            encoderCount jpegCount ofaCount memorySizeMB;
             name: profile_name(profile.1.name),
-        }
+        )
     }
 }
 
@@ -112,22 +109,13 @@ impl Versioned<InstanceProfile<'_>> for nvmlGpuInstanceProfileInfo_v3_t {
     fn of(profile: &InstanceProfile<'_>) -> Self {
         let v2 = nvmlGpuInstanceProfileInfo_v2_t::of(profile);
         let graphics = matches!(profile.1.nvml_enum, 10..=12 | 17);
-        Self {
-            version: Self::TAG,
-            id: v2.id,
-            sliceCount: v2.sliceCount,
-            instanceCount: v2.instanceCount,
-            multiprocessorCount: v2.multiprocessorCount,
-            copyEngineCount: v2.copyEngineCount,
-            decoderCount: v2.decoderCount,
-            encoderCount: v2.encoderCount,
-            jpegCount: v2.jpegCount,
-            ofaCount: v2.ofaCount,
-            memorySizeMB: v2.memorySizeMB,
+        later!(v2;
+            id sliceCount instanceCount multiprocessorCount copyEngineCount decoderCount encoderCount
+            jpegCount ofaCount memorySizeMB;
             // Empty on an H100 and an H200, for every profile: only version 2 carries the name.
             name: [0; 96],
             capabilities: if graphics { NVML_GPU_INSTANCE_PROFILE_CAPS_GFX } else { 0 },
-        }
+        )
     }
 }
 
@@ -155,19 +143,11 @@ impl Versioned<ComputeProfile<'_>> for nvmlComputeInstanceProfileInfo_v2_t {
 
     fn of(profile: &ComputeProfile<'_>) -> Self {
         let v1 = nvmlComputeInstanceProfileInfo_t::of(profile);
-        Self {
-            version: Self::TAG,
-            id: v1.id,
-            sliceCount: v1.sliceCount,
-            instanceCount: v1.instanceCount,
-            multiprocessorCount: v1.multiprocessorCount,
-            sharedCopyEngineCount: v1.sharedCopyEngineCount,
-            sharedDecoderCount: v1.sharedDecoderCount,
-            sharedEncoderCount: v1.sharedEncoderCount,
-            sharedJpegCount: v1.sharedJpegCount,
-            sharedOfaCount: v1.sharedOfaCount,
+        later!(v1;
+            id sliceCount instanceCount multiprocessorCount sharedCopyEngineCount sharedDecoderCount
+            sharedEncoderCount sharedJpegCount sharedOfaCount;
             name: profile_name(&compute_name(profile.1, profile.2.id)),
-        }
+        )
     }
 }
 
@@ -176,20 +156,11 @@ impl Versioned<ComputeProfile<'_>> for nvmlComputeInstanceProfileInfo_v3_t {
 
     fn of(profile: &ComputeProfile<'_>) -> Self {
         let v2 = nvmlComputeInstanceProfileInfo_v2_t::of(profile);
-        Self {
-            version: Self::TAG,
-            id: v2.id,
-            sliceCount: v2.sliceCount,
-            instanceCount: v2.instanceCount,
-            multiprocessorCount: v2.multiprocessorCount,
-            sharedCopyEngineCount: v2.sharedCopyEngineCount,
-            sharedDecoderCount: v2.sharedDecoderCount,
-            sharedEncoderCount: v2.sharedEncoderCount,
-            sharedJpegCount: v2.sharedJpegCount,
-            sharedOfaCount: v2.sharedOfaCount,
-            name: v2.name,
+        later!(v2;
+            id sliceCount instanceCount multiprocessorCount sharedCopyEngineCount sharedDecoderCount
+            sharedEncoderCount sharedJpegCount sharedOfaCount name;
             capabilities: 0,
-        }
+        )
     }
 }
 

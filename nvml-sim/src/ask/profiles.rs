@@ -1,6 +1,6 @@
 //! GPU instance profiles: by number in every version of the struct, by id, and how wrong questions are met.
 
-use nvml_wrapper_sys::bindings::{nvmlGpuInstanceProfileInfo_t, nvmlGpuInstanceProfileInfo_v3_t};
+use nvml_wrapper_sys::bindings::nvmlGpuInstanceProfileInfo_t;
 
 use super::Answers;
 use crate::client::{Client, DeviceHandle, Place, Profile};
@@ -54,62 +54,31 @@ pub(super) fn places(list: &[Place]) -> String {
     all.collect::<Vec<_>>().join(" ")
 }
 
+/// The figures that each version of the struct has under the same names.
+macro_rules! figures {
+    ($info:expr; $($field:ident)*) => {
+        [$(format!(concat!(stringify!($field), "={}"), $info.$field)),*].join(" ")
+    };
+    ($info:expr) => {
+        figures!($info; sliceCount instanceCount multiprocessorCount copyEngineCount decoderCount encoderCount jpegCount
+            ofaCount memorySizeMB)
+    };
+}
+
 fn v1(info: &nvmlGpuInstanceProfileInfo_t) -> String {
-    format!(
-        "id={} isP2pSupported={} {}",
-        info.id,
-        info.isP2pSupported,
-        figures(&[
-            info.sliceCount,
-            info.instanceCount,
-            info.multiprocessorCount,
-            info.copyEngineCount,
-            info.decoderCount,
-            info.encoderCount,
-            info.jpegCount,
-            info.ofaCount,
-        ]) + &format!(" memorySizeMB={}", info.memorySizeMB)
-    )
+    format!("id={} isP2pSupported={} {}", info.id, info.isP2pSupported, figures!(info))
 }
 
 fn v2(profile: &Profile) -> String {
     let info = profile.info();
     let p2p = profile.is_p2p_supported().unwrap_or_default();
-    format!("id={} isP2pSupported={p2p} {} name={:?}", info.id, shared(info), profile.name())
+    format!("id={} isP2pSupported={p2p} {} name={:?}", info.id, figures!(info), profile.name())
 }
 
 fn v3(profile: &Profile) -> String {
     let info = profile.info();
     let name = profile.name();
-    format!("id={} {} name={name:?} capabilities={}", info.id, shared(info), info.capabilities)
-}
-
-fn shared(info: &nvmlGpuInstanceProfileInfo_v3_t) -> String {
-    figures(&[
-        info.sliceCount,
-        info.instanceCount,
-        info.multiprocessorCount,
-        info.copyEngineCount,
-        info.decoderCount,
-        info.encoderCount,
-        info.jpegCount,
-        info.ofaCount,
-    ]) + &format!(" memorySizeMB={}", info.memorySizeMB)
-}
-
-fn figures(values: &[u32; 8]) -> String {
-    const NAMES: [&str; 8] = [
-        "sliceCount",
-        "instanceCount",
-        "multiprocessorCount",
-        "copyEngineCount",
-        "decoderCount",
-        "encoderCount",
-        "jpegCount",
-        "ofaCount",
-    ];
-    let pairs = NAMES.iter().zip(values).map(|(name, value)| format!("{name}={value}"));
-    pairs.collect::<Vec<_>>().join(" ")
+    format!("id={} {} name={name:?} capabilities={}", info.id, figures!(info), info.capabilities)
 }
 
 /// Ids of the profiles that a GPU has.

@@ -133,9 +133,10 @@ fn an_allowed_open_of_a_node_reaches_no_driver() {
 fn found(root: &Path, directory: &Path, into: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
-        match fs::symlink_metadata(&path).unwrap().is_dir() {
-            true => found(root, &path, into),
-            false => into.push(path.strip_prefix(root).unwrap().to_owned()),
+        if fs::symlink_metadata(&path).unwrap().is_dir() {
+            found(root, &path, into)
+        } else {
+            into.push(path.strip_prefix(root).unwrap().to_owned())
         }
     }
 }

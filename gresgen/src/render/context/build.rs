@@ -6,9 +6,10 @@ use std::path::Path;
 use device_map::Record;
 use mig::Spec;
 
-use super::{ContextError, DeviceContext, KeyValue, NodeContext, PluginContext, TypeContext};
+use super::{DeviceContext, KeyValue, NodeContext, PluginContext, TypeContext};
 use crate::cores::ranges;
 use crate::inventory::{Compute, Gpu, Instance, Inventory};
+use crate::render::RenderError;
 use crate::root::Root;
 use crate::slurm::billing::{self, Weights};
 use crate::slurm::hostlist;
@@ -30,12 +31,12 @@ pub(super) fn plugin(settings: &Settings, root: &Root) -> PluginContext {
     PluginContext { path: settings.plugin.path.clone(), arguments: below.into_iter().chain(said).collect() }
 }
 
-pub(super) fn cgroup(settings: &Settings, release: Release) -> Result<Vec<KeyValue>, ContextError> {
+pub(super) fn cgroup(settings: &Settings, release: Release) -> Result<Vec<KeyValue>, RenderError> {
     let mut lines = vec![KeyValue { key: "ConstrainDevices".to_owned(), value: "yes".to_owned() }];
     for (key, value) in &settings.cgroup {
         let verdict = release.cgroup_key(key);
         if verdict != CgroupKey::Read || key.eq_ignore_ascii_case("ConstrainDevices") {
-            return Err(ContextError::Cgroup { key: key.clone(), verdict, release });
+            return Err(RenderError::Cgroup { key: key.clone(), verdict, release });
         }
         lines.push(KeyValue { key: key.clone(), value: value.to_string() });
     }
@@ -49,10 +50,10 @@ pub(super) fn node(
     lines: &NodeLines<'_>,
     root: &Root,
     weights: &mut Weights,
-) -> Result<NodeContext, ContextError> {
+) -> Result<NodeContext, RenderError> {
     let name = &inventory.node;
     if !hostlist::is_name(name) {
-        return Err(ContextError::Node(name.clone()));
+        return Err(RenderError::Node(name.clone()));
     }
     let Attributes { rest: attributes, gres: other_gres } = lines.of(name)?;
     let found: HashMap<&str, (&Gpu, Option<Slice<'_>>)> = inventory
@@ -144,7 +145,7 @@ pub(super) struct NodeLines<'a> {
 }
 
 impl<'a> NodeLines<'a> {
-    pub(super) fn new(settings: &'a Settings) -> Result<Self, ContextError> {
+    pub(super) fn new(settings: &'a Settings) -> Result<Self, RenderError> {
         let mut entries = HashMap::new();
         for entry in &settings.nodes {
             for name in hostlist::expand(&entry.names)? {
@@ -167,9 +168,9 @@ impl<'a> NodeLines<'a> {
     }
 
     /// Attributes of a node's line, and the GRES among them, which are joined with ours.
-    fn of(&self, name: &str) -> Result<Attributes, ContextError> {
+    fn of(&self, name: &str) -> Result<Attributes, RenderError> {
         let Some(entry) = self.entries.get(name) else { return Ok(Attributes::default()) };
-        entry.parts().map_err(|what| ContextError::Attribute { names: entry.names.clone(), what })
+        entry.parts().map_err(|what| RenderError::Attribute { names: entry.names.clone(), what })
     }
 }
 
@@ -182,10 +183,10 @@ pub(super) struct Fold {
 }
 
 impl Fold {
-    pub(super) fn add(&mut self, mut node: NodeContext) -> Result<(), ContextError> {
+    pub(super) fn add(&mut self, mut node: NodeContext) -> Result<(), RenderError> {
         let name = std::mem::take(&mut node.names);
         if !self.names.insert(name.clone()) {
-            return Err(ContextError::Duplicate(name));
+            return Err(RenderError::Duplicate(name));
         }
         for device in &mut node.devices {
             device.uuid.clear();

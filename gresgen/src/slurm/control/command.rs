@@ -5,16 +5,21 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use super::ControlError;
-use crate::command::{Answer, Stopped, bounded};
+use crate::command::{Answer, Parts, Stopped, bounded, bounded_in_parts};
+use crate::slurm::SlurmError;
 
 /// How long one command may take. Slurm's own give up on a slurmctld that does not answer after MessageTimeout (10 s,
 /// slurm.conf(5)), tried more than once; one that waits longer hangs on something else: a user directory, a disk.
 const PATIENCE: Duration = Duration::from_secs(45);
 
-/// Most bytes one command may print. A job's record is at most a few kB where nobody inflates its texts (slurmctld
-/// bounds none of them but max_submit_line_size and the like); this is room for some ten thousand.
+/// Most bytes that are read of what one command prints: room for a thousand jobs on one node that are all as large as
+/// [`RECORD`], and for some ten thousand of a few kB.
 const OUTPUT: u64 = 64 << 20;
+
+/// Most bytes that are read of a job's record. What counts stands before its longest texts, the arguments of the script
+/// (22.05) and the submit line (from 25.11), which a user may make as long as the system lets him: 100 kB went through
+/// sbatch of 22.05.8 and 26.05.5, and max_submit_line_size is 1 MB (slurm.conf(5)). Those before it slurmctld keeps short.
+const RECORD: usize = 64 << 10;
 
 /// slurm.conf of the daemon that runs here, where the commands would not find it by themselves.
 static CONFIGURATION: OnceLock<PathBuf> = OnceLock::new();
@@ -25,13 +30,19 @@ pub fn use_configuration(path: PathBuf) {
 }
 
 /// Runs a command of Slurm and gives what it printed.
-pub(super) fn run(command: &str, arguments: &[&str]) -> Result<String, ControlError> {
-    answer(command, arguments, "")
+pub(super) fn run(command: &str, arguments: &[&str]) -> Result<String, SlurmError> {
+    within(PATIENCE, command, arguments)
 }
 
-/// The same with a text for its standard input.
-pub(super) fn answer(command: &str, arguments: &[&str], input: &str) -> Result<String, ControlError> {
-    within(PATIENCE, command, arguments, input)
+/// Runs a command that is asked several things on its standard input, and ends its answer to each with a line of its own.
+/// What an answer has beyond [`RECORD`] is dropped: users write it.
+pub(super) fn answers(
+    command: &str,
+    arguments: &[&str],
+    input: &str,
+    end: &str,
+) -> Result<String, SlurmError> {
+    ask(PATIENCE, command, arguments, input, Some(Parts { end, most: RECORD }))
 }
 
 /// Runs a command, of Slurm or about it, for so long at most.
@@ -39,8 +50,17 @@ pub(in crate::slurm) fn within(
     patience: Duration,
     command: &str,
     arguments: &[&str],
+) -> Result<String, SlurmError> {
+    ask(patience, command, arguments, "", None)
+}
+
+fn ask(
+    patience: Duration,
+    command: &str,
+    arguments: &[&str],
     input: &str,
-) -> Result<String, ControlError> {
+    parts: Option<Parts<'_>>,
+) -> Result<String, SlurmError> {
     let line = [&[command], arguments].concat().join(" ");
     let mut process = Command::new(command);
     process.args(arguments).env("LC_ALL", "C");
@@ -57,11 +77,15 @@ pub(in crate::slurm) fn within(
             process.env_remove(&name);
         }
     }
-    let done = bounded(process, input.as_bytes().to_vec(), patience, OUTPUT);
+    let input = input.as_bytes().to_vec();
+    let done = match parts {
+        Some(parts) => bounded_in_parts(process, input, patience, OUTPUT, parts),
+        None => bounded(process, input, patience, OUTPUT),
+    };
     let Answer { success, stdout, stderr } = done.map_err(|stopped| match stopped {
-        Stopped::Io(error) => ControlError::Missing { command: command.to_owned(), error },
-        Stopped::Late { .. } => ControlError::Late { command: line.clone(), seconds: patience.as_secs() },
-        Stopped::Long => ControlError::Long { command: line.clone(), limit: OUTPUT },
+        Stopped::Io(error) => SlurmError::Missing { command: command.to_owned(), error },
+        Stopped::Late { .. } => SlurmError::Late { command: line.clone(), seconds: patience.as_secs() },
+        Stopped::Long => SlurmError::Long { command: line.clone(), limit: OUTPUT },
     })?;
     // Bytes that are no text would otherwise be dropped or merged: each stays one sign that no field begins with.
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
@@ -71,8 +95,9 @@ pub(in crate::slurm) fn within(
     let complaint = text(stderr);
     let what = (text(stdout) + &complaint).trim().to_owned();
     let unreachable = ["Unable to contact slurm controller", "DNS SRV lookup failed"];
-    match unreachable.iter().any(|sign| complaint.contains(sign)) {
-        true => Err(ControlError::Unreachable(what)),
-        false => Err(ControlError::Refused { command: line, what }),
+    if unreachable.iter().any(|sign| complaint.contains(sign)) {
+        Err(SlurmError::Unreachable(what))
+    } else {
+        Err(SlurmError::Refused { command: line, what })
     }
 }

@@ -96,6 +96,14 @@ pub(super) fn named(list: &str) -> u64 {
     entries.fold(0, |sum, entry| sum.saturating_add(entry.count.unwrap_or(1)))
 }
 
+/// How many a job's total promises: as [`named`], and one where it names some and counts none. So slurmctld does where it
+/// cannot count, as 22.05 with a sharing GRES beside slices, and such a job it ends still when the node's count changes
+/// (seen on 22.05.8).
+pub(super) fn promised(list: &str) -> u64 {
+    let entries = entries(list).into_iter().filter_map(Entry::parse);
+    entries.fold(0, |sum, entry| sum.saturating_add(entry.count.unwrap_or(1).max(1)))
+}
+
 /// One GRES of a list that sits on GPUs.
 struct Entry<'a> {
     name: &'a str,

@@ -14,7 +14,7 @@
 //! (seen on 22.05.8, 24.11.5 and 26.05.5), while its last task still runs, or its Epilog. Which devices these are it does
 //! not say any more; that there are some, the first word does.
 
-use super::devices::{Devices, devices, named};
+use super::devices::{Devices, devices, named, promised};
 use crate::slurm::hostlist;
 
 /// Begins a job's part of its nodes.
@@ -29,7 +29,7 @@ pub(super) fn devices_on(record: &str, node: &str, gpus: usize) -> Option<Device
     before.ends_with(char::is_whitespace).then_some(())?;
     let mut words = part.split_ascii_whitespace();
     // All GRES of the job on all its nodes.
-    let promised = named(words.next()?);
+    let promised = promised(words.next()?);
     let (mut found, mut listed) = (None, 0u64);
     loop {
         let word = words.next()?;
@@ -126,6 +126,9 @@ mod tests {
             let ending = record(total, &part("n1", ""));
             assert_eq!(devices_on(&ending, "n1", 5), Some(Devices::Unlisted), "{total}");
         }
+        // As 22.05 says of what it cannot count.
+        let uncounted = record("gpu:3g.20gb:0", &part("n1", "gpu:3g.20gb:0(IDX:)"));
+        assert_eq!(devices_on(&uncounted, "n1", 5), Some(Devices::Unlisted));
         // None here, all of them there; or no GPUs at all.
         let elsewhere = record("gpu:1g.5gb:1", &(part("n1", "") + &part("n2", "gpu:1g.5gb:1(IDX:0)")));
         assert_eq!(devices_on(&elsewhere, "n1", 5), Some(Devices::default()));

@@ -6,7 +6,6 @@ use crate::slurm::hardware::Hardware;
 /// slurmctld's picture of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeView {
-    /// Its name.
     pub name: String,
     /// State words, as `MIXED`, `DRAIN`, `INVALID_REG`, `DYNAMIC_NORM`.
     pub state: Vec<String>,
@@ -77,9 +76,8 @@ impl NodeView {
 
     /// The GPU part of `Gres=`.
     pub fn gres(&self) -> String {
-        let entry = |(name, count): &(String, u32)| match name.is_empty() {
-            true => format!("gpu:{count}"),
-            false => format!("gpu:{name}:{count}"),
+        let entry = |(name, count): &(String, u32)| {
+            if name.is_empty() { format!("gpu:{count}") } else { format!("gpu:{name}:{count}") }
         };
         self.gpus.iter().map(entry).collect::<Vec<_>>().join(",")
     }

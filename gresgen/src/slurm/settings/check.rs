@@ -5,40 +5,14 @@
 use super::{NodeEntry, Settings};
 use crate::slurm::hostlist::{self, MAX_NAMES};
 use crate::slurm::names::{Names, TypeName};
+use crate::slurm::plugin_arguments;
 use crate::slurm::release::CgroupKey;
-
-/// A value of the section.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// `node`.
-    Node,
-    /// `names` of an entry of `nodes`.
-    NodeNames(usize),
-    /// `attributes` of an entry of `nodes`.
-    NodeAttributes(usize),
-    /// `types.pattern`.
-    Pattern,
-    /// A name of `types.models`.
-    Model(String),
-    /// A name of `types.aliases`.
-    Alias(String),
-    /// A key of `cgroup`.
-    Cgroup(String),
-    /// An entry of `gres-types`; past the last one, the list.
-    GresType(usize),
-    /// A key of `paths`.
-    Path(&'static str),
-    /// `plugin.path`.
-    PluginPath,
-    /// A key of `plugin.arguments`.
-    PluginArgument(String),
-}
 
 /// What is wrong, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// The value.
-    pub place: Place,
+    /// The value, by the keys and indexes that lead to it; an index past the end of a list is the list.
+    pub place: Vec<String>,
     /// What is wrong with it, as a sentence that names it.
     pub what: String,
     /// Whether the hardware of the node is missing, which `slurmd -C` prints.
@@ -115,7 +89,7 @@ impl Settings {
     /// The first fault.
     pub fn check(&self) -> Result<(), Fault> {
         if let Some(node) = self.node.as_ref().filter(|node| !hostlist::is_name(node)) {
-            return fault(Place::Node, format!("slurm.node {node:?}: not a node name"));
+            return fault(&["node"], format!("slurm.node {node:?}: not a node name"));
         }
         self.check_nodes()?;
         self.check_types()?;
@@ -127,30 +101,32 @@ impl Settings {
     fn check_nodes(&self) -> Result<(), Fault> {
         let mut room = MAX_NAMES;
         for (at, entry) in self.nodes.iter().enumerate() {
-            let place = Place::NodeNames(at);
+            let index = at.to_string();
+            let place = ["nodes", &index, "names"];
             let names = match hostlist::expand(&entry.names) {
                 Ok(names) => names,
-                Err(error) => return fault(place, format!("slurm.nodes: {error}")),
+                Err(error) => return fault(&place, format!("slurm.nodes: {error}")),
             };
             let Some(left) = room.checked_sub(names.len()) else {
-                return fault(place, format!("slurm.nodes: more than {MAX_NAMES} names"));
+                return fault(&place, format!("slurm.nodes: more than {MAX_NAMES} names"));
             };
             room = left;
-            let place = Place::NodeAttributes(at);
+            let place = ["nodes", &index, "attributes"];
             let named = |what: String| format!("slurm.nodes {:?}: {what}", entry.names);
             let attributes = match entry.parts() {
                 Ok(attributes) => attributes,
-                Err(what) => return fault(place, named(what)),
+                Err(what) => return fault(&place, named(what)),
             };
             if !attributes.have_cpus() {
                 let what = "no CPUs= in the attributes, so slurmctld would take a node for one of one CPU";
-                return Err(Fault { place, what: named(what.to_owned()), hardware: true });
+                return fault(&place, named(what.to_owned()))
+                    .map_err(|fault| Fault { hardware: true, ..fault });
             }
             if let Some(gres) = self.unlisted(&attributes.gres) {
                 let list = self.gres_types.0.join(",");
                 let what =
                     format!("Gres={gres} is not in slurm.gres-types ({list}), so slurmctld would drop it");
-                return fault(place, named(format!("{what}; add {gres} there")));
+                return fault(&place, named(format!("{what}; add {gres} there")));
             }
         }
         Ok(())
@@ -163,35 +139,34 @@ impl Settings {
     }
 
     fn check_types(&self) -> Result<(), Fault> {
-        for (place, names) in
-            [(Place::Model as fn(String) -> Place, &self.types.models), (Place::Alias, &self.types.aliases)]
-        {
+        for (map, names) in [("models", &self.types.models), ("aliases", &self.types.aliases)] {
             for (key, name) in names {
                 if let Err(error) = TypeName::new(name) {
-                    return fault(place(key.clone()), error.to_string());
+                    return fault(&["types", map, key], error.to_string());
                 }
             }
         }
         match Names::new(&self.types) {
             Ok(_) => {}
-            Err(error) => return fault(Place::Pattern, error.to_string()),
+            Err(error) => return fault(&["types", "pattern"], error.to_string()),
         }
         for (at, name) in self.gres_types.0.iter().enumerate() {
             if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b)) || name.is_empty() {
                 return fault(
-                    Place::GresType(at),
+                    &["gres-types", &at.to_string()],
                     format!("slurm.gres-types {name:?}: not the name of a GRES"),
                 );
             }
         }
         let mut types = self.gres_types.0.iter();
-        match self.gres_types.0.is_empty() || types.any(|name| name.eq_ignore_ascii_case("gpu")) {
-            true => Ok(()),
-            false => fault(
-                Place::GresType(self.gres_types.0.len()),
+        if self.gres_types.0.is_empty() || types.any(|name| name.eq_ignore_ascii_case("gpu")) {
+            Ok(())
+        } else {
+            fault(
+                &["gres-types", &self.gres_types.0.len().to_string()],
                 "slurm.gres-types: gpu is missing; add it, or leave the line to slurm.conf with []"
                     .to_owned(),
-            ),
+            )
         }
     }
 
@@ -206,7 +181,7 @@ impl Settings {
                 }
                 _ => continue,
             };
-            return fault(Place::Cgroup(key.clone()), format!("slurm.cgroup {key}: {what}"));
+            return fault(&["cgroup", key], format!("slurm.cgroup {key}: {what}"));
         }
         Ok(())
     }
@@ -221,7 +196,7 @@ impl Settings {
         ] {
             let absolute = |path: &String| path.starts_with('/') && !path.contains(char::is_control);
             if let Some(path) = path.as_ref().filter(|path| !absolute(path)) {
-                return fault(Place::Path(key), format!("slurm.paths.{key} {path:?}: not an absolute path"));
+                return fault(&["paths", key], format!("slurm.paths.{key} {path:?}: not an absolute path"));
             }
         }
         Ok(())
@@ -234,21 +209,29 @@ impl Settings {
         if !is_word(&self.plugin.path) {
             let what =
                 format!("slurm.plugin.path {:?}: not one word, as plugstack.conf needs it", self.plugin.path);
-            return fault(Place::PluginPath, what);
+            return fault(&["plugin", "path"], what);
         }
+        // A plugin of another name may be another one.
+        let ours = self.plugin.path.rsplit('/').next() == Some("spank_mig.so");
         for (key, value) in &self.plugin.arguments {
+            if ours && let Some(what) = plugin_arguments::wrong(key, &value.0) {
+                return fault(
+                    &["plugin", "arguments", key],
+                    format!("slurm.plugin.arguments {key:?}: {what}"),
+                );
+            }
             let what = match (is_word(key) && !key.contains('='), is_word(&value.0)) {
                 (false, _) => "not one word, as plugstack.conf needs it".to_owned(),
                 (_, false) => format!("{:?} is not one word, as plugstack.conf needs it", value.0),
                 _ => continue,
             };
-            let place = Place::PluginArgument(key.clone());
-            return fault(place, format!("slurm.plugin.arguments {key:?}: {what}"));
+            return fault(&["plugin", "arguments", key], format!("slurm.plugin.arguments {key:?}: {what}"));
         }
         Ok(())
     }
 }
 
-fn fault(place: Place, what: String) -> Result<(), Fault> {
+fn fault(place: &[&str], what: String) -> Result<(), Fault> {
+    let place = place.iter().map(|step| (*step).to_owned()).collect();
     Err(Fault { place, what, hardware: false })
 }

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::slurm::control::{Control, ControlError, Listing, reservation, within};
+use crate::slurm::SlurmError;
+use crate::slurm::control::{Control, Listing, reservation, within};
 use crate::wait::{self, Ended, Stop};
 
 /// One thing to do.
@@ -11,7 +12,6 @@ use crate::wait::{self, Ended, Stop};
 pub enum Action {
     /// Take the node out of scheduling.
     Drain {
-        /// The node.
         node: String,
         /// Why, for `sinfo -R`.
         reason: String,
@@ -39,7 +39,6 @@ pub enum Action {
     Delete(String),
     /// Start slurmd as a dynamic node with these attributes.
     StartDynamic {
-        /// The node.
         node: String,
         /// Value of `--conf`.
         conf: String,
@@ -53,36 +52,7 @@ pub enum Action {
     /// Take back a drain and nothing else: a node that is down for another reason stays down.
     Undrain(String),
     /// Say again why a node is out of service.
-    Reason {
-        /// The node.
-        node: String,
-        /// Why.
-        reason: String,
-    },
-}
-
-/// Why an action was not carried out.
-#[derive(Debug, thiserror::Error)]
-pub enum ActionError {
-    /// It is for a person, or for another host.
-    #[error("{0}: has to be done by hand")]
-    ByHand(Action),
-    /// slurmctld, or the command.
-    #[error(transparent)]
-    Control(#[from] ControlError),
-    /// Jobs are still there.
-    #[error("node {node}: still busy after {seconds} s: {jobs}")]
-    Busy {
-        /// The node.
-        node: String,
-        /// How long it was waited.
-        seconds: u64,
-        /// Jobs on it, in words.
-        jobs: String,
-    },
-    /// A signal ended the wait.
-    #[error("interrupted by a signal")]
-    Stopped,
+    Reason { node: String, reason: String },
 }
 
 impl Action {
@@ -144,26 +114,23 @@ impl Action {
     }
 
     /// Carries it out on this host. `limit` bounds each wait, which a signal ends.
-    ///
-    /// # Errors
-    /// [`ActionError`].
-    pub fn run(&self, limit: Duration, stop: &Stop) -> Result<(), ActionError> {
+    pub fn run(&self, limit: Duration, stop: &Stop) -> Result<(), SlurmError> {
         const PAUSE: Duration = Duration::from_millis(500);
         match self {
             Action::WaitIdle(node) => return wait_idle(node, limit, stop, &mut |_, _| {}),
             Action::WaitRegistered(node) => {
                 let heard = wait::until(limit.max(REGISTER), PAUSE, stop, || registered(node));
                 return heard.map_err(|ended| match ended {
-                    Ended::Stopped => ActionError::Stopped,
-                    Ended::Late(error) => error.into(),
+                    Ended::Stopped => SlurmError::Stopped,
+                    Ended::Late(error) => error,
                 });
             }
             _ => {}
         }
-        let Some(words) = self.command() else { return Err(ActionError::ByHand(self.clone())) };
+        let Some(words) = self.command() else { return Err(SlurmError::ByHand(self.to_string())) };
         let (command, arguments) = words.split_first().expect("a command has a name");
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        within(limit.max(UNIT), command, &arguments, "")?;
+        within(limit.max(UNIT), command, &arguments)?;
         Ok(())
     }
 }
@@ -179,14 +146,15 @@ const REGISTER: Duration = Duration::from_secs(60);
 const UNIT: Duration = Duration::from_secs(300);
 
 /// Whether slurmctld has heard from a node and reaches it.
-fn registered(node: &str) -> Result<(), ControlError> {
+fn registered(node: &str) -> Result<(), SlurmError> {
     let view = Control::connect()?.node(node)?;
-    match !view.registered || UNHEARD.iter().any(|state| view.is(state)) {
-        true => Err(ControlError::Refused {
+    if !view.registered || UNHEARD.iter().any(|state| view.is(state)) {
+        Err(SlurmError::Refused {
             command: format!("scontrol show node {node}"),
             what: "slurmd has not registered yet".to_owned(),
-        }),
-        false => Ok(()),
+        })
+    } else {
+        Ok(())
     }
 }
 
@@ -194,14 +162,14 @@ fn registered(node: &str) -> Result<(), ControlError> {
 /// which they are.
 ///
 /// # Errors
-/// [`ActionError::Busy`], [`ActionError::Stopped`]; [`ActionError::Control`] where slurmctld gave no answer to the last
+/// [`SlurmError::Busy`], [`SlurmError::Stopped`]; another error where slurmctld gave no answer to the last
 /// look.
 pub fn wait_idle(
     node: &str,
     limit: Duration,
     stop: &Stop,
     told: &mut dyn FnMut(Duration, &str),
-) -> Result<(), ActionError> {
+) -> Result<(), SlurmError> {
     const PAUSE: Duration = Duration::from_secs(2);
     let idle = || {
         let control = Control::connect()?;
@@ -217,14 +185,14 @@ pub fn wait_idle(
         };
         let words: Vec<String> = jobs.iter().map(job).collect();
         let jobs = few(&words);
-        Err(ActionError::Busy { node: node.to_owned(), seconds: limit.as_secs(), jobs })
+        Err(SlurmError::Busy { node: node.to_owned(), seconds: limit.as_secs(), jobs })
     };
-    let mut words = |since: Duration, error: &ActionError| match error {
-        ActionError::Busy { jobs, .. } => told(since, jobs),
+    let mut words = |since: Duration, error: &SlurmError| match error {
+        SlurmError::Busy { jobs, .. } => told(since, jobs),
         error => told(since, &error.to_string()),
     };
     wait::until_told(limit, PAUSE, stop, &mut words, idle).map_err(|ended| match ended {
-        Ended::Stopped => ActionError::Stopped,
+        Ended::Stopped => SlurmError::Stopped,
         Ended::Late(error) => error,
     })
 }
@@ -271,8 +239,9 @@ impl fmt::Display for Action {
 }
 
 fn quoted(word: &str) -> String {
-    match word.contains(|c: char| c.is_whitespace() || "'\"$;&|<>()*?[]#~".contains(c)) {
-        true => format!("'{}'", word.replace('\'', "'\\''")),
-        false => word.to_owned(),
+    if word.contains(|c: char| c.is_whitespace() || "'\"$;&|<>()*?[]#~".contains(c)) {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    } else {
+        word.to_owned()
     }
 }

@@ -206,10 +206,7 @@ proptest! {
         let devices = (0..7).rev().take(count).collect();
         let view = StepView { devices, ..shares(Sharing::Absent, view) };
         let names: Vec<_> = order.into_iter().take(view.devices.len()).collect();
-        let open: Vec<_> = match view.binds_tasks && names.len() > 1 {
-            true => names.iter().copied().filter(|row| *row != names[hidden % names.len()]).collect(),
-            false => names.clone(),
-        };
+        let open: Vec<_> = if view.binds_tasks && names.len() > 1 { names.iter().copied().filter(|row| *row != names[hidden % names.len()]).collect() } else { names.clone() };
         let mut wanted = open.clone();
         wanted.sort_unstable();
         prop_assert_eq!(devices_of(on_six(&named(view, &names, &names), &open)), Some(wanted));

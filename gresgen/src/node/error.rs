@@ -4,17 +4,15 @@ use std::fmt;
 
 use thiserror::Error;
 
-use super::intent::IntentError;
-use super::lock::LockError;
-use super::name;
-use super::wish::WishError;
-use crate::devices::DeviceError;
+use crate::apply::name;
+use crate::apply::wish::WishError;
 use crate::hooks::HookError;
 use crate::inventory::{Holder, Inventory};
-use crate::node::chosen::ChosenError;
+use crate::lock::LockError;
 use crate::nvml::DriverError;
+use crate::path_error::PathError;
 use crate::publish::PublishError;
-use crate::site::SiteError;
+use crate::slurm::SlurmError;
 
 /// Why an apply did not reach its end.
 #[derive(Debug, Error)]
@@ -47,15 +45,9 @@ pub enum ApplyError {
     /// The driver refused or failed.
     #[error(transparent)]
     Driver(#[from] DriverError),
-    /// A device node is missing and cannot be made.
+    /// A device node is missing and cannot be made, the journal cannot be kept, or the layout chosen not remembered.
     #[error(transparent)]
-    Device(#[from] DeviceError),
-    /// The journal could not be kept.
-    #[error(transparent)]
-    Intent(#[from] IntentError),
-    /// The layout chosen cannot be remembered.
-    #[error(transparent)]
-    Chosen(#[from] ChosenError),
+    Path(#[from] PathError),
     /// A slice is held by somebody.
     #[error(transparent)]
     Lock(#[from] LockError),
@@ -64,7 +56,7 @@ pub enum ApplyError {
     Hook(#[from] HookError),
     /// Slurm refuses, or cannot be asked or told.
     #[error(transparent)]
-    Site(#[from] SiteError),
+    Slurm(#[from] SlurmError),
     /// GPUs and files are done; Slurm could not be told.
     #[error("the GPUs and the files are done, but not Slurm: {error}")]
     Untold {
@@ -72,7 +64,7 @@ pub enum ApplyError {
         drained: Option<String>,
         /// What failed.
         #[source]
-        error: SiteError,
+        error: SlurmError,
     },
     /// It failed, and the node stays out of scheduling.
     #[error("{error}")]

@@ -210,7 +210,7 @@ fn flocked(path: &Path) -> Option<u32> {
     let status = path.symlink_metadata().ok()?;
     let (major, minor) = (rustix::fs::major(status.dev()), rustix::fs::minor(status.dev()));
     let place = format!("{major:02x}:{minor:02x}:{}", status.ino());
-    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    let locks = read::kernel("/proc/locks").ok()?;
     locks.lines().find_map(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();
         let [_, "FLOCK", _, _, pid, at, ..] = words[..] else { return None };

@@ -1,0 +1,101 @@
+//! What stands around a change: hooks and services, and the history of it. None of it decides how the change ends, but for
+//! a hook that refuses it before the first step.
+
+use std::path::PathBuf;
+
+use super::error::ApplyError;
+use super::{Event, Events};
+use crate::apply::intent::Intent;
+use crate::history::{Ending, Entry};
+use crate::hooks::{self, About, HookError, Hooks};
+use crate::root::Root;
+
+/// One change, seen from outside.
+pub(super) struct Around<'a> {
+    /// What is run; nothing where no GPU changes, because files alone disturb nobody.
+    hooks: Option<&'a Hooks>,
+    about: About<'a>,
+}
+
+impl<'a> Around<'a> {
+    pub(super) fn new(hooks: Option<&'a Hooks>, about: About<'a>) -> Self {
+        Around { hooks, about }
+    }
+
+    /// Before the first step.
+    ///
+    /// # Errors
+    /// [`HookError`]; the change is not to be made, and [`Around::leave`] is to be called.
+    pub(super) fn begin(&self) -> Result<(), HookError> {
+        self.hooks.map_or(Ok(()), |hooks| hooks.begin(&self.about))
+    }
+
+    /// After a change that was not made.
+    pub(super) fn leave(&self, events: &mut Events<'_>) {
+        self.run(true, events);
+    }
+
+    /// After a change: it wrote these files, or it failed. It is noted however it ended.
+    pub(super) fn end(
+        &self,
+        result: Result<&[PathBuf], &ApplyError>,
+        intent: &Intent,
+        events: &mut Events<'_>,
+    ) {
+        self.run(result.is_err(), events);
+        let (ending, files) = match result {
+            Ok(files) => (Ending::Done, files.to_vec()),
+            Err(error) if error.is_undone() => (Ending::Undone, Vec::new()),
+            Err(_) => (Ending::Failed, Vec::new()),
+        };
+        let entry = entry(intent, ending, result.err().map(ToString::to_string));
+        // Who finishes what somebody else began says so himself.
+        let entry = Entry { what: self.about.what.to_owned(), files, ..entry };
+        let root = self.about.root;
+        if let Err(error) = entry.append(root) {
+            warn(events, &format!("{error}: the change is not noted in the history"));
+        }
+        // What stays to be finished must not be noted a second time by whoever finishes it.
+        if matches!(Intent::load(root), Ok(Some(_))) {
+            let _ = intent.clone().noted().save(root);
+        }
+    }
+
+    /// Notes a change that could not do so itself, in this boot or before it.
+    pub(super) fn note_cut_off(&self, events: &mut Events<'_>) {
+        let root = self.about.root;
+        if let Some(left) = Intent::load(root).ok().flatten().filter(|left| !left.noted)
+            && let Err(error) = entry(&left, Ending::CutOff, None).append(root)
+        {
+            warn(events, &format!("{error}: the change that was cut off is not noted in the history"));
+        }
+    }
+
+    fn run(&self, failed: bool, events: &mut Events<'_>) {
+        match self.hooks {
+            Some(hooks) => {
+                let errors = hooks.end(failed, &self.about);
+                errors.iter().for_each(|error| warn(events, &error.to_string()));
+            }
+            None => recover(self.about.root, self.about.boot, events),
+        }
+    }
+}
+
+/// The change that a journal announced, and how it ended.
+fn entry(intent: &Intent, result: Ending, error: Option<String>) -> Entry {
+    let Intent { at, by, uid, what, steps, layout, layout_before, before, .. } = intent.clone();
+    let before = serde_json::to_value(before).unwrap_or_default();
+    Entry { id: 0, at, by, uid, what, result, error, steps, files: Vec::new(), layout, layout_before, before }
+}
+
+/// Starts services that a change which was killed has left stopped.
+pub(super) fn recover(root: &Root, boot: bool, events: &mut Events<'_>) {
+    if let Err(error) = hooks::recover(root, boot) {
+        warn(events, &error.to_string());
+    }
+}
+
+fn warn(events: &mut Events<'_>, text: &str) {
+    (events.show)(Event::Warning(text));
+}
