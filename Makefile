@@ -9,7 +9,7 @@ PACKAGES := libslurm-dev libclang-dev gcc pkg-config slurmctld slurmd slurm-clie
 # Lint: judges of scripts, manual pages, packages and units, beside those of tests/lint/tools.
 LINT_PACKAGES := shellcheck mandoc lintian dpkg-dev rpm python3-rpm python3-venv systemd
 # Tests: other releases of Slurm, judges, package formats; and a systemd, which without systemd-sysv is nobody's init.
-TEST_PACKAGES := git procps strace lua5.4 python3 python3-pip debootstrap dpkg-dev rpm systemd prometheus prometheus-node-exporter podman crun mariadb-server-core mariadb-client-core slurmdbd slurm-wlm-mysql-plugin
+TEST_PACKAGES := git procps strace lua5.4 python3 python3-jsonschema python3-pip python3-yaml debootstrap dpkg-dev rpm systemd prometheus prometheus-node-exporter podman crun mariadb-server-core mariadb-client-core slurmdbd slurm-wlm-mysql-plugin
 
 .PHONY: root setup setup-tests setup-lint build programs release test lint demo playground bench soak race sweep fuzz valgrind test-slurm-matrix hardware hardware-kit install uninstall deb dist rpm
 
@@ -76,13 +76,16 @@ playground: root setup programs
 
 # Beyond `make test`, because they take minutes or hours; docs/testing.md says what each shows.
 
-# Slurm 22.05, 24.11 and 26.05, the newer two from Debian's archive (debootstrap, once).
+# Slurm 22.05, 24.11 and 26.05, the newer two from Debian's archive (debootstrap, once). RELEASES picks some:
+# bookworm, trixie, sid.
+RELEASES ?= all
+
 test-slurm-matrix: setup-tests
 	$(CARGO) build --locked
 	$(BUILD_RELEASE) -p slurm-plugin
-	LAB_RELEASES=all SPANK_MIG_SO=$(CURDIR)/target/release/libspank_mig.so $(CARGO) test --locked -p slurm-plugin --test launch --test guard --test safety
-	LAB_RELEASES=all $(CARGO) test --locked -p lab -p gresgen --test lab --test render --test cluster --test holders --test race --test health --test autodetect
-	LAB_RELEASES=all $(CARGO) test --locked -p gresgen --test docs packages
+	LAB_RELEASES=$(RELEASES) SPANK_MIG_SO=$(CURDIR)/target/release/libspank_mig.so $(CARGO) test --locked -p slurm-plugin --test launch --test guard --test safety
+	LAB_RELEASES=$(RELEASES) $(CARGO) test --locked -p lab -p gresgen --test lab --test render --test cluster --test holders --test race --test health --test autodetect
+	LAB_RELEASES=$(RELEASES) $(CARGO) test --locked -p gresgen --test docs packages
 
 soak: setup-tests
 	$(BUILD_RELEASE) -p slurm-plugin
@@ -158,6 +161,9 @@ install: $(BUILD)/THIRD-PARTY
 	$(call put,packaging/systemd/gresgen-metrics.timer,$(DESTDIR)$(UNIT_DIR)/gresgen-metrics.timer,644)
 	$(call put,packaging/health/gresgen-health.sh,$(DESTDIR)$(PREFIX)/libexec/gresgen/gresgen-health.sh,755)
 	$(call generate,man,$(SHARE)/man/man1/gresgen.1)
+	$(call generate,man gresgen.yaml,$(SHARE)/man/man5/gresgen.yaml.5)
+	$(call generate,man spank_mig,$(SHARE)/man/man8/spank_mig.8)
+	$(call generate,schema,$(SHARE)/gresgen/config.schema.json)
 	$(call generate,completions bash,$(SHARE)/bash-completion/completions/gresgen)
 	$(call generate,completions zsh,$(SHARE)/zsh/site-functions/_gresgen)
 	$(call generate,completions fish,$(SHARE)/fish/vendor_completions.d/gresgen.fish)
@@ -170,7 +176,8 @@ install: $(BUILD)/THIRD-PARTY
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/gresgen $(DESTDIR)$(PLUGIN_DIR)/spank_mig.so $(DESTDIR)$(UNIT_DIR)/gresgen-boot.service \
 	  $(DESTDIR)$(UNIT_DIR)/gresgen-metrics.service $(DESTDIR)$(UNIT_DIR)/gresgen-metrics.timer \
-	  $(SHARE)/man/man1/gresgen.1 $(SHARE)/bash-completion/completions/gresgen \
+	  $(SHARE)/man/man1/gresgen.1 $(SHARE)/man/man5/gresgen.yaml.5 $(SHARE)/man/man8/spank_mig.8 \
+	  $(SHARE)/bash-completion/completions/gresgen \
 	  $(SHARE)/zsh/site-functions/_gresgen $(SHARE)/fish/vendor_completions.d/gresgen.fish
 	rm -rf $(DESTDIR)$(PREFIX)/lib/gresgen $(DESTDIR)$(PREFIX)/libexec/gresgen $(SHARE)/gresgen $(DOC)
 

@@ -21,6 +21,11 @@ fn main() {
     if tell(&["-fuse-ld=bfd", "-Wl,--version"]).starts_with("GNU ld") {
         println!("cargo::rustc-cdylib-link-arg=-fuse-ld=bfd");
     }
+    println!("cargo::rerun-if-env-changed=SPANK_MIG_UNWINDER");
+    // libgcc_eh.a of a compiler on glibc 2.35 and later calls _dl_find_object, which older ones lack.
+    if env::var_os("SPANK_MIG_UNWINDER").is_some_and(|unwinder| unwinder == "shared") {
+        return;
+    }
     let Some(out) = env::var_os("OUT_DIR").map(PathBuf::from) else { return };
     if !Path::new(&tell(&["-print-file-name=libgcc_eh.a"])).is_absolute() {
         return; // rustc links libgcc_s then, and everything works as well

@@ -34,6 +34,11 @@ pub trait Wish {
     fn unmatched(&self, _inventory: &Inventory) -> Vec<String> {
         Vec::new()
     }
+
+    /// GPUs it names in a way that comes to nothing, because it names them again.
+    fn overruled(&self, _inventory: &Inventory) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 impl Wish for Intent {

@@ -14,6 +14,7 @@ mod slurm;
 use std::path::PathBuf;
 
 use device_map::DeviceMap;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use device::{Node, Seen};
@@ -25,7 +26,7 @@ use crate::slurm::hardware::Hardware;
 use crate::slurm::{GresTable, Release};
 
 /// How a link is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// It holds.
@@ -37,7 +38,7 @@ pub enum Verdict {
 }
 
 /// One link of the chain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Link {
     /// What it is about, as `device map`.
     pub name: &'static str,

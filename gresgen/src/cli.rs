@@ -8,8 +8,10 @@ mod changed;
 mod check;
 mod clean;
 mod clear;
+pub mod complete;
 mod draw;
 mod env;
+pub mod examples;
 mod export;
 mod gpus;
 mod history;
@@ -17,20 +19,28 @@ mod init;
 mod man;
 mod metrics;
 mod out;
+mod paint;
+mod picture;
 mod plan;
 mod profiles;
 pub mod progress;
 mod render;
 pub mod report;
 mod run;
+mod schema;
+mod screen;
 mod session;
 mod slices;
 mod status;
+mod steps_text;
+pub mod tried;
 mod waits;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap_complete::engine::ArgValueCandidates;
 use device_map::version::VERSION;
 
 use report::Outcome;
@@ -63,8 +73,11 @@ pub struct Global {
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Layout of the configuration [default: its `layout:`]
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME", add = ArgValueCandidates::new(complete::layouts))]
     pub layout: Option<String>,
+    /// Colours: auto, always or never; auto: on a terminal that has them, unless NO_COLOR is set
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_possible_values = true)]
+    pub color: Color,
     /// Print data as JSON
     #[arg(long, global = true)]
     pub json: bool,
@@ -74,6 +87,45 @@ pub struct Global {
     /// Say nothing but errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, as the environment says.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl Color {
+    /// What the command line says, before it is read: what is wrong with it is said in colour, too, or is not.
+    pub fn of_arguments(mut arguments: impl Iterator<Item = OsString>) -> Self {
+        while let Some(argument) = arguments.next().filter(|argument| argument != "--") {
+            let value = match argument.to_str().and_then(|text| text.strip_prefix("--color")) {
+                Some("") => arguments.next().and_then(|value| value.into_string().ok()),
+                Some(rest) => rest.strip_prefix('=').map(str::to_owned),
+                None => None,
+            };
+            if let Some(color) = value.and_then(|value| Color::from_str(&value, false).ok()) {
+                return color;
+            }
+        }
+        Color::Auto
+    }
+
+    /// From now on, for this program and for clap.
+    pub fn set(self) {
+        let choice = match self {
+            Color::Auto => anstream::ColorChoice::Auto,
+            Color::Always => anstream::ColorChoice::Always,
+            Color::Never => anstream::ColorChoice::Never,
+        };
+        choice.write_global();
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -106,6 +158,8 @@ enum Verb {
     Advise(advise::Args),
     /// Run a command on a free slice
     Run(run::Args),
+    /// Print a JSON Schema: of the configuration, for editors, or of what a verb prints with --json
+    Schema(schema::Args),
     /// Print the variables for the devices this process can open, or a job has, for a shell to read
     Env(env::Args),
     /// Print what Prometheus is to know of the node
@@ -115,8 +169,18 @@ enum Verb {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Print the manual page
-    Man,
+    /// Print a manual page
+    Man(man::Args),
+}
+
+impl Cli {
+    /// Reads the command line.
+    ///
+    /// # Errors
+    /// clap's, also for `--help` and `--version`.
+    pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Self, clap::Error> {
+        Cli::from_arg_matches(&examples::command().try_get_matches_from(arguments)?)
+    }
 }
 
 /// Runs the program.
@@ -140,8 +204,9 @@ pub fn run(cli: &Cli) -> Outcome {
         Verb::Check(args) => check::run(&session, &cli.global, args),
         Verb::Advise(args) => advise::run(&session, &cli.global, args),
         Verb::Run(args) => run::run(&session, &cli.global, args),
-        Verb::Completions { shell } => out::completions(*shell),
-        Verb::Man => man::run(),
+        Verb::Completions { shell } => complete::script(*shell),
+        Verb::Man(args) => man::run(args),
+        Verb::Schema(args) => schema::run(args),
         Verb::Env(args) => env::run(&session, &cli.global, args),
         Verb::Metrics(args) => metrics::run(&session, &cli.global, args),
     }

@@ -9,12 +9,13 @@
 mod configmap;
 mod cuts;
 mod error;
-mod file;
+pub(crate) mod file;
 mod goals;
 mod select;
 mod slurm;
 pub mod snippet;
 pub mod written;
+mod yaml;
 
 use device_map::MAX_RECORDS;
 use mig::Profile;
@@ -24,7 +25,7 @@ pub use error::{ConfigError, Problem};
 pub use file::Per;
 use file::{Amount, Counts, Device, Document};
 pub use goals::Wanted;
-pub use select::{GpuFacts, PciAddress, PciIds, Selector, is_model};
+pub use select::{GpuFacts, PciAddress, PciIds, Selector, boards, is_model, present};
 use snippet::{Mark, Source};
 
 use crate::slurm::Settings;
@@ -199,10 +200,7 @@ fn items(source: &Source, counts: &Counts, per: Per) -> Result<Vec<Item>, Config
 
 fn yaml(source: &Source, error: &serde_saphyr::Error) -> ConfigError {
     let mark = error.location().map(Mark::from).unwrap_or_default();
-    let text = error.without_snippet().render_with_formatter(&serde_saphyr::UserMessageFormatter);
-    // The place stands before the message already.
-    let place = format!(" at line {}, column {}", mark.line, mark.column);
-    let text = text.strip_suffix(&place).unwrap_or(&text).to_owned();
+    let text = yaml::message(error, &source.text, mark.line, mark.column);
     ConfigError::new(source, mark, Problem::Yaml(text))
 }
 

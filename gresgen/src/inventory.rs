@@ -4,6 +4,8 @@
 //! [`Driver::inventory`](crate::nvml::Driver::inventory) and never updated in place. Its JSON is public, see
 //! [`document`](crate::document): names and order of the fields are part of it.
 
+use std::fmt;
+
 use device_map::DeviceFile;
 use mig::{Architecture, Geometry, Placement, Profile};
 use serde::{Deserialize, Serialize};
@@ -168,5 +170,12 @@ impl Inventory {
     /// Whole GPUs a job can use: MIG is off or absent.
     pub fn whole_gpus(&self) -> impl Iterator<Item = &Gpu> {
         self.gpus.iter().filter(|gpu| !gpu.mode.is_on())
+    }
+}
+
+/// `GPU 0 (GPU-8c4c05eb-...)`: by its index for a person, and by what stays when indexes change.
+impl fmt::Display for Gpu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "GPU {} ({})", self.index, self.uuid)
     }
 }

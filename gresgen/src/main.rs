@@ -3,15 +3,20 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use gresgen::cli::progress::message;
-use gresgen::cli::{self, Cli};
+use gresgen::cli::progress::report;
+use gresgen::cli::{self, Cli, Color, complete, tried};
 
 fn main() -> ExitCode {
-    match cli::run(&Cli::parse()) {
+    complete::answer();
+    Color::of_arguments(std::env::args_os()).set();
+    let outcome = match Cli::read(std::env::args_os()) {
+        Ok(cli) => cli::run(&cli),
+        Err(error) => Err(tried::answer(&error).unwrap_or_else(|| error.exit())),
+    };
+    match outcome {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            message(&failure);
+            report(&failure);
             failure.exit.into()
         }
     }

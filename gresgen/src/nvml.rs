@@ -11,6 +11,7 @@ mod facts;
 mod geometry;
 mod identity;
 mod instances;
+mod load;
 mod process_list;
 mod processes;
 mod raw;
@@ -27,6 +28,7 @@ use nvml_wrapper::{Device, Nvml};
 use thiserror::Error;
 
 use crate::devices::Capabilities;
+use crate::inventory::Gpu;
 use crate::path_error::PathError;
 use crate::root::Root;
 
@@ -34,6 +36,7 @@ use answer::Fault;
 pub use code::Code;
 pub use execute::Activation;
 use facts::ComputeProfile;
+pub use load::Load;
 pub use raw::export;
 use raw::{GpuInstance, Handle};
 
@@ -99,6 +102,19 @@ pub enum DriverError {
 }
 
 impl DriverError {
+    /// The same about a GPU that is named by its index, too.
+    pub fn on(mut self, gpu: &Gpu) -> Self {
+        if let DriverError::Call { object, .. }
+        | DriverError::NoGpu(object)
+        | DriverError::NoInstance(object)
+        | DriverError::NoComputeProfile { object, .. }
+        | DriverError::Unexpected { object, .. } = &mut self
+        {
+            *object = object.replacen(&gpu.uuid, &gpu.to_string(), 1);
+        }
+        self
+    }
+
     /// The return code behind it, if a call failed.
     pub fn code(&self) -> Option<Code> {
         match self {
@@ -198,7 +214,11 @@ impl Driver {
 fn session(library: &Path) -> Result<Nvml, DriverError> {
     Nvml::builder().lib_path(library.as_os_str()).init().map_err(|error| match error {
         NvmlError::LibloadingError(reason) => {
-            DriverError::NoLibrary { library: library.to_owned(), reason: reason.to_string() }
+            // The loader says the name first, as we do.
+            let reason = reason.to_string();
+            let name = format!("{}: ", library.display());
+            let reason = reason.strip_prefix(&name).unwrap_or(&reason).to_owned();
+            DriverError::NoLibrary { library: library.to_owned(), reason }
         }
         error => failed(&library.display().to_string(), "nvmlInit_v2")(error),
     })

@@ -18,6 +18,7 @@ pub mod jobs;
 pub mod lines;
 pub mod links;
 pub mod names;
+pub mod plugin_arguments;
 pub mod release;
 pub mod settings;
 pub mod shortfall;

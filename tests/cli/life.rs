@@ -99,7 +99,7 @@ fn what_is_planned_with_mig_off_is_what_is_done() {
 }
 
 #[test]
-fn on_a_terminal_each_step_takes_the_place_of_the_one_before() {
+fn each_step_leaves_a_line_with_its_time() {
     let node = Node::with_layout("a100-40gb", &["devices: all, mig-enabled: true, mig-devices: {1g.5gb: 2}"]);
     let apply = node.command(&["apply"]);
     let words = std::iter::once(apply.get_program()).chain(apply.get_args());
@@ -109,12 +109,16 @@ fn on_a_terminal_each_step_takes_the_place_of_the_one_before() {
     let run = node.finish(
         script.args(["-qec", &line.join(" "), "/dev/null"]).env("TERM", "xterm").env("SLURMD_NODENAME", "n1"),
     );
-    let erase = "\r\x1b[K";
-    assert!(
-        run.stdout.contains(&format!("{erase}[2/2] create GPU 0 1g.5gb at 5{erase}GPU 0 ")),
-        "{:?}",
-        run.stdout
-    );
+    let steps: Vec<&str> =
+        run.stdout.lines().filter(|line| line.starts_with('[')).map(str::trim_end).collect();
+    let due = ["[1/3] GPU 0 MIG mode on", "[2/3] create GPU 0 1g.5gb at 4", "[3/3] create GPU 0 1g.5gb at 5"];
+    assert_eq!(steps.len(), due.len(), "{:?}", run.stdout);
+    for (step, due) in steps.iter().zip(due) {
+        let time = step.strip_prefix(due).and_then(|rest| rest.strip_prefix("  ")?.strip_suffix(" s"));
+        assert!(time.is_some_and(|time| time.parse::<f64>().is_ok()), "{step:?}");
+    }
+    let plan = run.stdout.find("2 x 1g.5gb at 4, 5").unwrap_or_else(|| panic!("{}", run.stdout));
+    assert!(plan < run.stdout.find("[1/3]").unwrap(), "the plan stands before what is done");
 }
 
 #[test]
@@ -278,7 +282,8 @@ fn the_mode_of_a_gpu_in_use_stays_and_its_user_is_named() {
     let (first, second) = (gpu(0), gpu(1));
     sleeper.kill().unwrap();
     sleeper.wait().unwrap();
-    assert_eq!(status.matches(&format!("  used by {user}\n")).count(), 1, "{status}");
+    let shown = format!("  used by pid {} sleep root\n", sleeper.id());
+    assert_eq!(status.matches(&shown).count(), 1, "{status}");
     assert_eq!(refused.code, 4, "{}", refused.stderr);
     assert!(refused.stderr.contains(&format!("GPU 1: in use by {user}")), "{}", refused.stderr);
     assert_eq!((&first["mode"]["current"], &second["mode"]["current"]), (&false.into(), &false.into()));
@@ -361,7 +366,7 @@ fn a_users_process_name_is_shown_without_control_characters() {
     let status = node.run(&["status"]).stdout;
     sleeper.kill().unwrap();
     sleeper.wait().unwrap();
-    let user = format!("process {} (a?[2J?b, user root)\n", sleeper.id());
+    let user = format!("pid {} a?[2J?b root\n", sleeper.id());
     assert!(status.contains(&user), "{status:?}");
 }
 
@@ -455,16 +460,32 @@ fn the_command_line_describes_itself() {
     let node = Node::new("a30-24gb");
     snapshot("help", &node.run(&["--help"]).snapshot());
     assert!(node.ok(&["completions", "bash"]).contains("_gresgen"));
-    let page = node.ok(&["man"]);
-    assert!(page.contains(".TH GRESGEN 1"));
-    for part in [
-        ".SS apply\n",
-        "\\-\\-drain[=<DURATION>]",
-        ".SS \"run <SLICE> <COMMAND>...\"",
-        ".SH \"EXIT STATUS\"",
-        "/etc/gresgen/config.yaml",
-    ] {
-        assert!(page.contains(part), "{part}:\n{page}");
+    let pages: [(&[&str], &str, &[&str]); 3] = [
+        (
+            &["man"],
+            ".TH GRESGEN 1",
+            &[
+                ".SS apply\n",
+                "\\-\\-drain[=<DURATION>]",
+                ".SS \"run <SLICE> <COMMAND>...\"",
+                ".SH \"EXIT STATUS\"",
+                "/etc/gresgen/config.yaml",
+                ".SH ENVIRONMENT",
+                ".SH EXAMPLES",
+            ],
+        ),
+        (
+            &["man", "gresgen.yaml"],
+            ".TH GRESGEN.YAML 5",
+            &[".SS mig-configs\n", "plugstack\\-conf", ".EX\nversion: v1\n"],
+        ),
+        (&["man", "spank_mig"], ".TH SPANK_MIG 8", &[".SS Arguments\n", "\\fBon_unresolved=fail|warn\\fR"]),
+    ];
+    for (arguments, title, parts) in pages {
+        let page = node.ok(arguments);
+        for part in [title].iter().chain(parts) {
+            assert!(page.contains(part), "{part}:\n{page}");
+        }
     }
     snapshot("profiles", &node.run(&["profiles", "--model", "rtx-pro-6000-blackwell-96gb"]).snapshot());
 }

@@ -3,6 +3,7 @@
 mod advise;
 mod alone;
 mod errors;
+mod examples;
 mod history;
 mod hooks;
 mod init;
@@ -12,4 +13,5 @@ mod moments;
 mod node;
 mod planned;
 mod shared;
+mod terminal;
 mod waits;

@@ -38,6 +38,11 @@ impl Node {
         self.write("etc/gresgen/config.yaml", &format!("version: v1\nmig-configs:\n  test:\n{entries}"));
     }
 
+    /// Its GPUs, as for `--simulate`.
+    pub(crate) fn gpus(&self) -> &str {
+        &self.gpus
+    }
+
     pub(crate) fn path(&self, path: &str) -> PathBuf {
         self.root.path().join(path)
     }
@@ -118,7 +123,17 @@ pub(crate) fn simulator() -> PathBuf {
 impl Run {
     /// Everything a user sees, for a snapshot. What differs from host to host is replaced.
     pub(crate) fn snapshot(&self) -> String {
-        format!("exit code {}\n--- stdout\n{}--- stderr\n{}", self.code, self.stdout, self.stderr)
+        let stderr: String = self.stderr.lines().map(|line| format!("{}\n", untimed(line))).collect();
+        format!("exit code {}\n--- stdout\n{}--- stderr\n{stderr}", self.code, self.stdout)
+    }
+}
+
+/// A line of progress, without the time that its step took.
+fn untimed(line: &str) -> String {
+    let step = line.starts_with('[').then(|| line.strip_suffix(" s")?.rsplit_once("  ")).flatten();
+    match step {
+        Some((step, seconds)) if seconds.parse::<f64>().is_ok() => format!("{step}  [TIME]"),
+        _ => line.to_owned(),
     }
 }
 

@@ -31,7 +31,7 @@ fn a_node_of_another_name_is_found_by_its_host() {
             })
             .unwrap();
         let before = node.gpus();
-        let status = node.gresgen(&["status"]).must_be(0).stdout;
+        let status = node.gresgen(&["status", "-v"]).must_be(0).stdout;
         assert!(status.starts_with("queue1-st-gpu-1: "), "{status}");
         let holder = format!("Slurm job {job} (user alice)");
         assert!(status.contains(&holder), "{status}");
@@ -63,7 +63,7 @@ fn a_slurm_conf_elsewhere_is_that_of_the_daemon_that_runs() {
             ("by SLURM_CONF", "slurmd -N n1"),
         ] {
             node.lab.run(&["sh", "-c", &format!("{stop}{moved}{start}")]).unwrap();
-            let status = || node.gresgen(&["status"]).must_be(0).stdout;
+            let status = || node.gresgen(&["status", "-v"]).must_be(0).stdout;
             node.lab
                 .wait("the job to be known again", || Ok(status().contains(&holder).then_some(())))
                 .unwrap();

@@ -11,7 +11,7 @@ fn what_would_hurt_a_running_job_is_refused() {
         let job = node.waiting("1g.5gb");
         let id = job.0.to_string();
         let before = node.picture();
-        let status = node.gresgen(&["status"]).must_be(0);
+        let status = node.gresgen(&["status", "-v"]).must_be(0);
         assert!(status.stdout.contains(&format!("Slurm job {id} (user alice)")), "{}", status.stdout);
 
         // Its slice would go.

@@ -32,7 +32,7 @@ impl Node {
 
     /// Slices with their users by `status`.
     fn shown(&self) -> BTreeMap<String, String> {
-        let text = self.gresgen(&["status"]).must_be(0).stdout;
+        let text = self.gresgen(&["status", "-v"]).must_be(0).stdout;
         let row = |line: &str| {
             let uuid = line.split_whitespace().find(|word| word.starts_with("MIG-"))?;
             let users = line.split("Slurm job ").skip(1).map(|rest| rest.trim_end_matches(", ").to_owned());

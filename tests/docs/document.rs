@@ -5,6 +5,7 @@
 //! * A `text` block directly after it is its output. A line `...` there stands for any lines, `...` within a line
 //!   for any text.
 //! * A block after `<!-- file: PATH -->` is written to PATH.
+//! * `<!-- unseen: COMMAND -->` is run where it stands: what makes the symptom that the reader came with.
 
 use std::iter::Peekable;
 
@@ -98,8 +99,17 @@ fn blocks(markdown: &str) -> Result<Vec<Block>, String> {
             (None, None) if line.trim().is_empty() => {}
             (None, None) => {
                 let inner = line.trim().strip_prefix("<!-- ").and_then(|rest| rest.strip_suffix(" -->"));
-                comment = inner.map(str::to_owned);
                 adjacent = false;
+                match inner.and_then(|inner| inner.strip_prefix("unseen: ")) {
+                    None => comment = inner.map(str::to_owned),
+                    Some(command) => found.push(Block {
+                        line: number - 1,
+                        language: "sh".to_owned(),
+                        text: format!("{command}\n"),
+                        comment: None,
+                        adjacent,
+                    }),
+                }
             }
         }
     }
@@ -192,6 +202,7 @@ said
 a: 1
 ```
 
+<!-- unseen: four -->
 <!-- not run: needs a GPU -->
 ```sh
 three
@@ -212,8 +223,9 @@ only shown
         expected: Some("said\n".to_owned()),
     };
     let write = Step::Write { path: "/etc/x".to_owned(), text: "a: 1\n".to_owned() };
-    let excused = Step::Excused { line: 22, why: "needs a GPU".to_owned() };
-    assert_eq!(steps(text), Ok(vec![run, write, excused]));
+    let unseen = Step::Run { line: 20, commands: vec![command(21, 0, "four")], expected: None };
+    let excused = Step::Excused { line: 23, why: "needs a GPU".to_owned() };
+    assert_eq!(steps(text), Ok(vec![run, write, unseen, excused]));
 }
 
 #[test]

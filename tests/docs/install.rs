@@ -12,7 +12,7 @@ use crate::{checkout, node::build};
 pub(crate) const PLUGIN_DIR: &str = "/usr/lib/slurm";
 
 /// What admins, systemd, man and shells look for.
-const FILES: [(&str, u32); 12] = [
+const FILES: [(&str, u32); 15] = [
     ("/usr/bin/gresgen", 0o755),
     ("/usr/lib/gresgen/libnvml_sim.so", 0o644),
     ("/usr/lib/slurm/spank_mig.so", 0o644),
@@ -20,6 +20,9 @@ const FILES: [(&str, u32); 12] = [
     ("/usr/lib/systemd/system/gresgen-metrics.service", 0o644),
     ("/usr/lib/systemd/system/gresgen-metrics.timer", 0o644),
     ("/usr/libexec/gresgen/gresgen-health.sh", 0o755),
+    ("/usr/share/gresgen/mig_guard.lua", 0o644),
+    ("/usr/share/doc/gresgen/LICENSE", 0o644),
+    ("/usr/share/doc/gresgen/THIRD-PARTY", 0o644),
     ("/usr/share/man/man1/gresgen.1", 0o644),
     ("/usr/share/bash-completion/completions/gresgen", 0o644),
     ("/usr/share/doc/gresgen/examples/config.yaml", 0o644),

@@ -4,9 +4,12 @@
 
 mod beliefs;
 mod boot;
+mod demo;
 mod document;
+#[path = "../shared/fetched.rs"]
+#[allow(dead_code, reason = "other tests fetch from Debian, too")]
+mod fetched;
 mod install;
-mod lab;
 mod node;
 mod owners;
 mod packages;
@@ -17,6 +20,7 @@ mod users;
 use std::path::{Path, PathBuf};
 
 use document::{Step, steps};
+use lab::Release;
 use node::{DocNode, Start};
 
 /// The checkout.
@@ -34,16 +38,45 @@ fn documents() -> Vec<PathBuf> {
 }
 
 /// Documents that begin on a node without this project; the others follow them.
-const FROM_NOTHING: [&str; 1] = ["install.md"];
+const FROM_NOTHING: [&str; 2] = ["README.md", "install.md"];
 
 /// Documents for those who find slices, not for those who make them.
 const CUT: [&str; 1] = ["users.md"];
 
+/// The document whose reader has Ansible, and the releases of it that it is true of.
+const WITH_ANSIBLE: (&str, &str) = ("ansible.md", "ansible-core>=2.17,<2.18");
+
+/// A node for the reader of a document; `None` where none can be had and that is accepted.
+fn node_for(name: &str) -> Option<DocNode> {
+    if name != WITH_ANSIBLE.0 {
+        return DocNode::new(match name {
+            name if FROM_NOTHING.contains(&name) => Start::FromNothing,
+            name if CUT.contains(&name) => Start::Cut,
+            _ => Start::Installed,
+        });
+    }
+    if fetched::skipped() {
+        return None;
+    }
+    const PLACE: &str = "/opt/ansible";
+    let ansible = fetched::pip(WITH_ANSIBLE.1);
+    let node = DocNode::with(Release::Bookworm, Start::Installed, |options| options.bind(&ansible, PLACE))?;
+    let program = format!("#!/bin/sh\nPYTHONPATH={PLACE} exec /usr/bin/python3 -m ansible playbook \"$@\"\n");
+    node.write("/usr/local/bin/ansible-playbook", &program);
+    node.ends(0, "chmod 755 /usr/local/bin/ansible-playbook");
+    Some(node)
+}
+
+/// `DOCUMENTS=TEXT` works through those whose name has the text.
 #[test]
 fn every_document_works_as_written() {
+    let chosen = std::env::var("DOCUMENTS").unwrap_or_default();
     let mut failures = Vec::new();
     for path in documents() {
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if !name.contains(&chosen) {
+            continue;
+        }
         let steps = steps(&std::fs::read_to_string(&path).unwrap());
         let steps = steps.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let runs = steps.iter().filter(|step| matches!(step, Step::Run { .. })).count();
@@ -52,12 +85,7 @@ fn every_document_works_as_written() {
         if runs == 0 {
             continue;
         }
-        let start = match name.as_str() {
-            name if FROM_NOTHING.contains(&name) => Start::FromNothing,
-            name if CUT.contains(&name) => Start::Cut,
-            _ => Start::Installed,
-        };
-        let Some(node) = DocNode::new(start) else { return };
+        let Some(node) = node_for(&name) else { continue };
         if let Err(error) = steps.iter().try_for_each(|step| node.take(step)) {
             eprintln!("{name}: {error}");
             failures.push(format!("{name}: {error}"));

@@ -1,8 +1,9 @@
 //! The node a document is worked through on.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
-use lab::{Lab, LabError, Output, Release, Simulated};
+use lab::{Lab, LabError, Options, Output, Release, Simulated};
 
 use crate::checkout;
 use crate::document::{Command, Step, agrees};
@@ -47,6 +48,15 @@ impl DocNode {
 
     /// The same with the Slurm of a release.
     pub(crate) fn on(release: Release, start: Start) -> Option<Self> {
+        Self::with(release, start, |options| options)
+    }
+
+    /// The same with `more` to it.
+    pub(crate) fn with(
+        release: Release,
+        start: Start,
+        more: impl FnOnce(Options) -> Options,
+    ) -> Option<Self> {
         let build = build();
         let file = |name: &str| build.path().join(name);
         let simulated = Simulated {
@@ -57,8 +67,8 @@ impl DocNode {
             config: "version: v1\n".to_owned(),
         };
         let place = build.path().to_owned();
-        let lab =
-            simulated.node_with(release, |options| options.bind(&checkout(), CHECKOUT).bind(&place, BUILD));
+        let lab = simulated
+            .node_with(release, |options| more(options.bind(&checkout(), CHECKOUT).bind(&place, BUILD)));
         let node = DocNode { lab: lab::require(lab)?, build };
         node.prepare(start).unwrap();
         Some(node)
@@ -183,5 +193,16 @@ pub(crate) fn build() -> tempfile::TempDir {
         let to = directory.path().join(name);
         std::fs::copy(file, &to).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     }
+    std::fs::write(directory.path().join("THIRD-PARTY"), third_party()).unwrap();
     directory
+}
+
+/// Licences as `make release` collects them.
+fn third_party() -> &'static [u8] {
+    static TEXT: OnceLock<Vec<u8>> = OnceLock::new();
+    TEXT.get_or_init(|| {
+        let output = std::process::Command::new(checkout().join("packaging/third-party")).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    })
 }

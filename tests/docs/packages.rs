@@ -43,11 +43,14 @@ fn installed(build: &Path) -> BTreeSet<String> {
     let to = tempfile::tempdir().unwrap();
     make("install", build, to.path());
     let path = |file: &PathBuf| format!("/{}", file.strip_prefix(to.path()).unwrap().display());
+    let licences = ["/usr/share/doc/gresgen/LICENSE", "/usr/share/doc/gresgen/THIRD-PARTY"];
     let packed = |path: String| match path.contains("/man/") {
         true => format!("{path}.gz"),
         false => placed(&path),
     };
-    files(to.path()).keys().map(path).map(packed).collect()
+    let found = files(to.path());
+    // Packages have those in places of their own.
+    found.keys().map(path).filter(|path| !licences.contains(&path.as_str())).map(packed).collect()
 }
 
 fn placed(path: &str) -> String {
@@ -65,16 +68,72 @@ fn packages_hold_what_make_install_lays_out() {
         let packages = packages(kind, "1.0", build.path(), to.path());
         assert_eq!(packages.len(), 3, "{packages:?}");
         let found: Vec<String> = packages.iter().flat_map(|package| contents(package)).collect();
-        // What packages of a kind have beside it: licence and changes, and on Debian words to lintian.
+        // What packages of a kind have beside it: licences, changes, and on Debian words to lintian.
+        let licence =
+            |path: &str| ["/copyright", "/LICENSE", "/THIRD-PARTY"].iter().any(|end| path.ends_with(end));
         let of_the_kind = |path: &str| {
-            ["/copyright", "/changelog.gz", "/LICENSE"].iter().any(|end| path.ends_with(end))
+            licence(path)
+                || path.ends_with("/changelog.gz")
                 || path.starts_with("/usr/share/lintian/overrides/")
         };
+        for package in &packages {
+            let licences = contents(package).into_iter().filter(|path| licence(path)).count();
+            assert_eq!(licences, 2, "{}: its own licence, and those of others", package.display());
+        }
         let found: Vec<String> =
             found.iter().filter(|path| !of_the_kind(path)).map(|path| placed(path)).collect();
         let all: BTreeSet<String> = found.iter().cloned().collect();
         assert_eq!(all.len(), found.len(), "{kind}: a file is in two packages");
         assert_eq!(all, expected, "{kind}");
+    }
+}
+
+/// `make dist` is what the spec expects: rpmbuild makes packages of it, sources among them, that own their directories.
+#[test]
+fn rpmbuild_takes_the_spec_as_it_is() {
+    let (build, top) = (build(), tempfile::tempdir().unwrap());
+    let run = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program).current_dir(top.path()).args(arguments).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{program}: {said}{}", String::from_utf8_lossy(&output.stderr));
+        said
+    };
+    let spec = checkout().join("packaging/rpm/gresgen.spec");
+    let spec = spec.to_str().unwrap();
+    let version = run("rpmspec", &["-q", "--srpm", "--queryformat", "%{version}", spec]);
+    assert_eq!(version, env!("CARGO_PKG_VERSION"), "{spec}");
+    let sources = top.path().join("SOURCES");
+    let checkout = checkout();
+    run(
+        "make",
+        &[
+            "--silent",
+            "-C",
+            checkout.to_str().unwrap(),
+            "dist",
+            &format!("PACKAGES_DIR={}", sources.display()),
+        ],
+    );
+    let define = |name: &str, value: &str| format!("{name} {value}");
+    // What takes minutes, the compiler, is tested by all other tests.
+    let (place, built) =
+        (define("_topdir", top.path().to_str().unwrap()), define("built", build.path().to_str().unwrap()));
+    run("rpmbuild", &["--quiet", "--nodeps", "-ba", spec, "--define", &place, "--define", &built]);
+    let made = files(top.path());
+    let ends = |end: &str| {
+        made.keys().filter(|path| path.to_str().is_some_and(|p| p.ends_with(end))).collect::<Vec<_>>()
+    };
+    assert_eq!(ends(".src.rpm").len(), 1, "{made:?}");
+    let binary = ends(".x86_64.rpm").into_iter().chain(ends(".aarch64.rpm")).collect::<Vec<_>>();
+    assert_eq!(binary.len(), 3, "{made:?}");
+    for package in binary {
+        let listed = run("rpm", &["-qpl", package.to_str().unwrap()]);
+        let listed: BTreeSet<&Path> = listed.lines().map(Path::new).collect();
+        for path in &listed {
+            let ours = path.ancestors().skip(1).filter(|up| up.to_string_lossy().contains("gresgen"));
+            let unowned: Vec<_> = ours.filter(|up| !listed.contains(up)).collect();
+            assert!(unowned.is_empty(), "{}: {unowned:?}", package.display());
+        }
     }
 }
 

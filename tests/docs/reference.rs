@@ -71,7 +71,7 @@ fn every_verb_and_option_is_described() {
 fn every_global_option_is_described() {
     let help = help(&["status"]);
     let global = options(help.split("Global options:").nth(1).unwrap());
-    assert_eq!(global.len(), 8, "{global:?}");
+    assert_eq!(global.len(), 9, "{global:?}");
     assert_eq!(keys(section(&reference(), "## Global options")), global);
 }
 
@@ -90,6 +90,19 @@ fn known(place: &str) -> BTreeSet<String> {
     let list = error.split("expected one of ").nth(1).and_then(|rest| rest.lines().next());
     let list = list.unwrap_or_else(|| panic!("{error}"));
     list.split(", ").map(str::to_owned).collect()
+}
+
+/// gresgen refuses arguments of the plugin that it does not know.
+#[test]
+fn every_argument_of_the_plugin_is_known() {
+    let text = std::fs::read_to_string(checkout().join("docs/plugin.md")).unwrap();
+    let place = "version: v1\nslurm: {plugin: {arguments: {zzzzzz: 1}}}\n";
+    let error = Config::parse("c", place).unwrap_err().to_string();
+    let known = error.split("no argument of the plugin, only ").nth(1).and_then(|rest| rest.lines().next());
+    let known: BTreeSet<String> =
+        known.unwrap_or_else(|| panic!("{error}")).split(", ").map(str::to_owned).collect();
+    let described = keys(section(&text, "### Arguments"));
+    assert!(described.len() >= 4 && described.is_subset(&known), "{described:?} {known:?}");
 }
 
 #[test]

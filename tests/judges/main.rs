@@ -19,7 +19,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use fetched::{kept, must, skipped};
+use fetched::{must, pip, skipped};
 use nvml_sim::library_path;
 
 /// The scripts and recorded answers beside this file.
@@ -60,23 +60,6 @@ impl Bench {
 
 /// NVIDIA's bindings of R580, the driver that is simulated.
 const BINDINGS: &str = "nvidia-ml-py>=13.580,<13.581";
-
-/// The directory to name in PYTHONPATH for a package of PyPI, given with its versions.
-fn pip(requirement: &str) -> PathBuf {
-    let name = requirement.split(['<', '>', '=']).next().unwrap_or(requirement);
-    // What was fetched for other versions is not this.
-    kept(&requirement.replace(['<', '>', '=', ','], "-"), |directory| {
-        let part = directory.with_extension("part");
-        let _ = fs::remove_dir_all(&part);
-        let mut pip = Command::new("python3");
-        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"]);
-        pip.arg(&part).arg(requirement);
-        let need =
-            format!("{name}: install python3-pip and allow the network, or set NVML_SIM_SKIP_JUDGES=1");
-        must(&mut pip, &need);
-        fs::rename(&part, directory).unwrap();
-    })
-}
 
 impl Bench {
     /// A script of this directory, with nvidia-ml-py at hand.

@@ -36,6 +36,24 @@ pub(crate) fn must(command: &mut Command, need: &str) -> String {
     stdout.into_owned() + &stderr
 }
 
+/// The directory to name in PYTHONPATH for a package of PyPI, given with its versions.
+#[allow(dead_code, reason = "not every test that fetches takes from PyPI")]
+pub(crate) fn pip(requirement: &str) -> PathBuf {
+    let name = requirement.split(['<', '>', '=']).next().unwrap_or(requirement);
+    // What was fetched for other versions is not this.
+    kept(&requirement.replace(['<', '>', '=', ','], "-"), |directory| {
+        let part = directory.with_extension("part");
+        let _ = fs::remove_dir_all(&part);
+        let mut pip = Command::new("python3");
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"]);
+        pip.arg(&part).arg(requirement);
+        let need =
+            format!("{name}: install python3-pip and allow the network, or set NVML_SIM_SKIP_JUDGES=1");
+        must(&mut pip, &need);
+        fs::rename(&part, directory).unwrap();
+    })
+}
+
 /// Where packages of a Debian suite are unpacked, as they would be below `/`.
 ///
 /// Architectures and versions are those that the suite has today; the first package names the directory.

@@ -1,6 +1,8 @@
 //! Waiting times by layout as a picture: bars on a logarithmic scale, since layouts differ by orders of magnitude.
 
-use minijinja::{Environment, context};
+use minijinja::context;
+
+use crate::svg;
 
 /// One layout.
 #[derive(Clone, Debug)]
@@ -63,12 +65,8 @@ pub fn svg(panels: &[Panel]) -> Result<String, minijinja::Error> {
     }
     let ticks: Vec<(f64, &str)> =
         TICKS.iter().filter(|(s, _)| *s <= longest).map(|(s, name)| (LEFT + x(*s), *name)).collect();
-    let mut environment = Environment::new();
-    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::Html);
-    environment.add_template("waiting.svg", include_str!("waiting.svg.j2"))?;
-    environment.add_filter("px", |pixels: f64| format!("{pixels:.1}"));
-    let picture = environment.get_template("waiting.svg")?;
-    picture.render(context! { blocks, ticks, left => LEFT, width => LEFT + WIDTH + 120.0, height => y })
+    let picture = context! { blocks, ticks, left => LEFT, width => LEFT + WIDTH + 120.0, height => y };
+    svg::render(include_str!("waiting.svg.j2"), &picture)
 }
 
 #[cfg(test)]

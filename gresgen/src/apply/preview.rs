@@ -1,15 +1,14 @@
 //! What a change means for each GPU, as data: the same for `plan`, for `apply`'s summary and for JSON.
 
+use schemars::JsonSchema;
 use serde::Serialize;
-
-use mig::Placement;
 
 use super::steps::Step;
 use super::target::Divided;
 use crate::inventory::{Gpu, Inventory};
 
 /// A change of a node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Preview {
     /// Whether anything changes.
     pub changed: bool,
@@ -18,7 +17,7 @@ pub struct Preview {
 }
 
 /// A change of one GPU.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct GpuPreview {
     /// NVML index.
     pub gpu: u32,
@@ -31,7 +30,7 @@ pub struct GpuPreview {
 }
 
 /// What becomes of one GPU instance.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Row {
     /// What is done.
     pub action: Action,
@@ -43,7 +42,7 @@ pub struct Row {
 }
 
 /// What is done to a GPU instance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
     /// It goes.
@@ -120,20 +119,6 @@ impl GpuPreview {
         }
         slices.sort_by_key(|row| (row.instance.placement.start, row.action));
         GpuPreview { gpu: gpu.index, uuid: gpu.uuid.clone(), mode, slices }
-    }
-
-    /// Places occupied before the change.
-    pub fn before(&self) -> Vec<Placement> {
-        self.places(|action| action != Action::Create)
-    }
-
-    /// Places occupied after it.
-    pub fn after(&self) -> Vec<Placement> {
-        self.places(|action| action != Action::Destroy)
-    }
-
-    fn places(&self, which: impl Fn(Action) -> bool) -> Vec<Placement> {
-        self.slices.iter().filter(|row| which(row.action)).map(|row| row.instance.placement).collect()
     }
 }
 

@@ -1,9 +1,11 @@
 //! What a node's GPUs shall be: the outcome of planning, in terms of one inventory.
 
 use mig::{Placement, Profile};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::inventory::Instance;
+use crate::schema::schema_of;
 
 /// What one GPU shall be. The default leaves it as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,6 +26,18 @@ pub struct Divided {
     /// Its compute instances, largest first.
     pub compute: Vec<Profile>,
 }
+
+/// What it looks like.
+#[derive(JsonSchema)]
+#[allow(dead_code, reason = "the schema is made of it")]
+struct Written {
+    profile: String,
+    /// First placement unit.
+    start: u8,
+    compute: Vec<String>,
+}
+
+schema_of!(Divided => Written);
 
 impl From<&Instance> for Divided {
     fn from(instance: &Instance) -> Self {

@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use super::Wish;
 use super::target::{Divided, Target};
-use crate::config::{Config, ConfigError, Cuts, GpuFacts, Held, Problem, Selector, divide};
+use crate::config::{Config, ConfigError, Cuts, GpuFacts, Held, Problem, Selector, divide, present};
 use crate::inventory::{Gpu, Inventory};
 use crate::path_error::PathError;
 
@@ -96,6 +96,11 @@ impl Wish for Layout<'_> {
         let facts: Vec<GpuFacts<'_>> = inventory.gpus.iter().map(GpuFacts::from).collect();
         self.config.unmatched(self.label, &facts)
     }
+
+    fn overruled(&self, inventory: &Inventory) -> Vec<String> {
+        let facts: Vec<GpuFacts<'_>> = inventory.gpus.iter().map(GpuFacts::from).collect();
+        self.config.overruled(self.label, &facts)
+    }
 }
 
 /// The GPU instances of a goal, each with its division into compute instances.
@@ -158,9 +163,7 @@ pub fn meant(inventory: &Inventory, selectors: &[Selector]) -> Result<Vec<bool>,
     let facts: Vec<GpuFacts<'_>> = inventory.gpus.iter().map(GpuFacts::from).collect();
     for selector in selectors {
         if !facts.iter().any(|gpu| selector.matches(gpu)) {
-            let present: Vec<String> = facts.iter().map(ToString::to_string).collect();
-            let present = if present.is_empty() { "none".to_owned() } else { present.join(", ") };
-            return Err(WishError::NoGpu { selector: selector.to_string(), present });
+            return Err(WishError::NoGpu { selector: selector.to_string(), present: present(&facts) });
         }
     }
     Ok(facts.iter().map(|gpu| selectors.iter().any(|s| s.matches(gpu))).collect())

@@ -6,6 +6,7 @@ use device_map::DeviceMap;
 use device_map::version::{VERSION, is_same};
 
 use super::{Facts, Link, few, shared};
+use crate::words::count;
 
 /// A device file of the map.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +77,7 @@ fn map(facts: &Facts) -> Option<Link> {
     if real.is_some_and(|records| *records != map.records) {
         return Some(Link::fail(NAME, "differs from what the driver has", "gresgen apply"));
     }
-    Some(Link::pass(NAME, format!("{} devices", map.records.len())))
+    Some(Link::pass(NAME, count(map.records.len(), "device")))
 }
 
 fn nodes(nodes: &[Node]) -> Link {

@@ -1,6 +1,7 @@
 //! Driver, MIG mode, instances.
 
 use super::{Facts, Link, few};
+use crate::words;
 
 pub(super) fn judge(facts: &Facts, links: &mut Vec<Link>) {
     let inventory = match &facts.inventory {
@@ -16,7 +17,7 @@ pub(super) fn judge(facts: &Facts, links: &mut Vec<Link>) {
         0 => {
             Link::fail("driver", "it knows no GPU", "see dmesg for NVRM messages, and lspci for the hardware")
         }
-        _ => Link::pass("driver", format!("{} with {count} GPUs", inventory.driver)),
+        _ => Link::pass("driver", format!("{} with {}", inventory.driver, words::count(count, "GPU"))),
     });
     let pending: Vec<u32> = inventory.gpus.iter().filter(|g| g.mode.is_pending()).map(|g| g.index).collect();
     links.push(if pending.is_empty() {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Link;
+use crate::slurm::plugin_arguments;
 
 /// A line that loads a plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,27 +92,10 @@ fn matches(pattern: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Arguments the plugin knows, each with the values it takes; none means an absolute path.
-const ARGUMENTS: [(&str, &[&str]); 7] = [
-    ("map", &[]),
-    ("dcgm", &[]),
-    ("gpustat", &[]),
-    ("ceems", &[]),
-    ("on_unresolved", &["fail", "warn"]),
-    ("notices", &["on", "off", "yes", "no", "true", "false"]),
-    ("set", &["cuda", "nvidia", "cuda,nvidia", "nvidia,cuda"]),
-];
-
 /// What the plugin would ignore in an argument.
 fn wrong(argument: &str) -> Option<String> {
     let (key, value) = argument.split_once('=').unwrap_or((argument, ""));
-    match ARGUMENTS.iter().find(|(name, _)| *name == key) {
-        None => Some(format!("{argument:?} is no argument of the plugin")),
-        Some((_, [])) => (!value.starts_with('/')).then(|| format!("{argument:?}: an absolute path is due")),
-        Some((_, values)) => {
-            (!values.contains(&value)).then(|| format!("{argument:?}: one of {} is due", values.join(", ")))
-        }
-    }
+    plugin_arguments::wrong(key, value).map(|what| format!("{argument:?}: {what}"))
 }
 
 /// Judges the lines: `plugin` is the file name of ours.
@@ -120,7 +104,7 @@ pub(super) fn judge(lines: &[Line], plugin: &str, there: Option<bool>) -> Vec<Li
     let is = |line: &Line, name: &str| line.plugin.file_name().is_some_and(|n| n == name);
     let ours: Vec<(usize, &Line)> = lines.iter().enumerate().filter(|(_, l)| is(l, plugin)).collect();
     let Some(&(at, line)) = ours.first() else {
-        let fix = "add `include plugstack.conf.d/*` to plugstack.conf, and run gresgen apply";
+        let fix = "add `include /etc/slurm/plugstack.conf.d/*` to plugstack.conf, and run gresgen apply";
         return vec![Link::fail(NAME, format!("no line loads {plugin}"), fix)];
     };
     let mut links = Vec::new();

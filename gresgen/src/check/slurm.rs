@@ -5,6 +5,7 @@ use crate::files::SHARING;
 use crate::site::is_ours;
 use crate::slurm::lines::{lines, value};
 use crate::slurm::names::clashes;
+use crate::words::count;
 
 pub(super) fn judge(facts: &Facts, links: &mut Vec<Link>) {
     let running = match &facts.slurm {
@@ -107,7 +108,8 @@ fn controller(facts: &Facts, slurm: &SlurmFacts, links: &mut Vec<Link>) {
     links.extend(sharing(facts, slurm));
     let clashes = clashes(slurm.types.iter().map(String::as_str));
     if clashes.is_empty() {
-        links.push(Link::pass("type names", format!("{} types, which Slurm tells apart", slurm.types.len())))
+        let types = count(slurm.types.len(), "type");
+        links.push(Link::pass("type names", format!("{types}, which Slurm tells apart")))
     } else {
         links.extend(clashes.iter().map(|clash| {
             Link::fail("type names", clash.to_string(), "rename one; all nodes and slurm.conf have to follow")
@@ -197,7 +199,8 @@ fn node(facts: &Facts, slurm: &SlurmFacts, links: &mut Vec<Link>) {
             Link::fail(
                 "node line",
                 format!("slurmctld has Gres={theirs}, the node has {ours}"),
-                "bring gresgen-node.conf to slurmctld's slurm.conf; gresgen apply says what to restart",
+                "include gresgen-node.conf in slurmctld's slurm.conf, in place of the NodeName line of this node; gresgen apply says \
+                 what to restart",
             )
         });
     }
@@ -240,7 +243,9 @@ fn bugs(facts: &Facts, slurm: &SlurmFacts) -> Vec<Link> {
     }
     if !release.types_gpus_per_task() && !slurm.types.is_empty() {
         let what = "a typed --gpus-per-task gives tasks other devices than they ask for, without a word";
-        links.push(Link::warn(NAME, what, "refuse it in a job_submit plugin; --gres with --gpu-bind works"));
+        let fix = "refuse it in a job_submit plugin, as /usr/share/gresgen/mig_guard.lua does; --gres with --gpu-bind \
+                   works";
+        links.push(Link::warn(NAME, what, fix));
     }
     links
 }

@@ -10,7 +10,6 @@ use advice::advise::{Advice, advise};
 use replay::Rules;
 
 use super::advised::{self, Group as Answer};
-use super::progress::message;
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, out};
@@ -98,11 +97,11 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let advised = advised::Advised { answers, skipped, fitted, blindly };
     let config = advised.config().map_err(|error| Failure::new(Exit::Failure, error))?;
     if let Some(path) = &args.write {
-        write(path, &config)?;
+        out::file(path, &config)?;
     }
     if let Some(path) = &args.svg {
         let svg = picture::svg(&advised.panels()).map_err(|error| Failure::new(Exit::Failure, error))?;
-        write(path, &svg)?;
+        out::file(path, &svg)?;
     }
     if global.json {
         out::json(&advised.document(&config))?
@@ -217,11 +216,4 @@ fn none(args: &Args, skipped: &Skipped) -> Failure {
     let why = if skipped.is_empty() { "it is empty".to_owned() } else { skipped };
     Failure::new(Exit::Usage, format!("{name}: no job that ran on these GPUs: {why}"))
         .hint("--inventory or --nodes says which nodes are meant")
-}
-
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    std::fs::write(path, text)
-        .map_err(|error| Failure::new(Exit::Failure, format!("{}: {error}", path.display())))?;
-    message(format_args!("wrote {}", path.display()));
-    Ok(())
 }

@@ -10,6 +10,7 @@ use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use crate::apply::intent::Intent;
 use crate::apply::lock::Lock;
+use crate::apply::steps::Step;
 use crate::apply::wish::Layout;
 use crate::config::Config;
 use crate::devices::boot_id;
@@ -102,14 +103,14 @@ fn boot(session: &Session, global: &Global, args: &Args) -> Outcome {
     let settings = config.as_ref().map(|config| config.slurm.clone()).unwrap_or_default();
     let site = session.site(&settings, session.node_name_if_known(&settings, global));
     let restored = lock.and_then(|lock| {
-        let done = restore(session, global, args, &config?, &lock, in_service, stop.clone())?;
-        Ok((lock, done))
+        let restored = restore(session, global, args, &config?, &lock, in_service, stop.clone())?;
+        Ok((lock, restored))
     });
     match restored {
-        Ok((_lock, done)) => {
+        Ok((_lock, (done, shown))) => {
             let drained = if in_service { None } else { boot::open(&site, &done.table) };
             let report = Report::new(&done).drained(drained);
-            report.print(&done, global)?;
+            report.print(&done, &shown, global)?;
             Ok(report.exit())
         }
         Err(failure) if stop.is_by_person() => Err(failure),
@@ -147,7 +148,7 @@ fn restore(
     lock: &Lock,
     in_service: bool,
     stop: Stop,
-) -> Result<Done, Failure> {
+) -> Result<(Done, Vec<Step>), Failure> {
     let progress = Progress::new(global.quiet);
     let mut told = |since, why: &Failure| {
         wait(&progress, "the driver", since, args.wait, &why.error.to_string());

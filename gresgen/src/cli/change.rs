@@ -3,14 +3,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Global;
 use super::changed::Report;
 use super::gpus::LeftOut;
-use super::progress::{Progress, message};
+use super::progress::{Progress, message, warning};
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
+use super::{Global, out, steps_text};
 use crate::apply::Wish;
 use crate::apply::lock::{Lock, show_to_users};
+use crate::apply::preview::Preview;
+use crate::apply::steps::Step;
 use crate::hooks::Hooks;
 use crate::node::{Done, Event, Events, Node, Options, Picture};
 use crate::slurm::Settings;
@@ -91,9 +93,9 @@ pub(super) fn run(
     let hooks = args.hooks(session, global)?;
     let lock = Lock::node(&session.root)?;
     let options = Options { hooks: Some(&hooks), ..args.options(what, layout) };
-    let done = change(&mut node, &lock, wish, &options, stop()?, global)?;
+    let (done, shown) = change(&mut node, &lock, wish, &options, stop()?, global)?;
     let report = Report::new(&done);
-    report.print(&done, global)?;
+    report.print(&done, &shown, global)?;
     Ok(report.exit())
 }
 
@@ -102,7 +104,8 @@ pub(super) fn stop() -> Result<Stop, Failure> {
     Stop::on_signals().map_err(|error| Failure::new(Exit::Failure, error))
 }
 
-/// Reads, prepares and carries out, with progress on standard error.
+/// Reads, prepares, shows what will be done and carries it out, with progress on standard error. Gives the steps shown,
+/// too: what is done after a wait may be something else.
 pub(super) fn change(
     node: &mut Node<'_>,
     lock: &Lock,
@@ -110,11 +113,17 @@ pub(super) fn change(
     options: &Options<'_>,
     stop: Stop,
     global: &Global,
-) -> Result<Done, Failure> {
+) -> Result<(Done, Vec<Step>), Failure> {
     let picture = node.read(options)?;
     warn(&picture, wish, global);
     let prepared = node.prepare(picture, wish, options)?;
+    let mut shown = Vec::new();
+    if !global.quiet && !global.json && !prepared.steps.is_empty() && prepared.refusal.is_none() {
+        shown.clone_from(&prepared.steps);
+        out::painted(&steps_text::gpus(&prepared.before, &Preview::new(&prepared.before, &shown)))?;
+    }
     let progress = Progress::new(global.quiet);
+    progress.expect(prepared.steps.len());
     let mut show = |event: Event<'_>| progress.show(&event);
     let done = node.carry_out(lock, prepared, wish, options, &mut Events { show: &mut show, stop })?;
     drop(progress);
@@ -123,15 +132,20 @@ pub(super) fn change(
     if alone && !global.quiet && !done.files.written.is_empty() {
         message("no Slurm on this node: wrote its device map only");
     }
-    Ok(done)
+    Ok((done, shown))
 }
 
 /// A GPU that died may be one that the driver no longer lists, so an unknown one is no error.
 /// So may one of a layout, whose file may serve several nodes.
 pub(super) fn warn(picture: &Picture, wish: &dyn Wish, global: &Global) {
+    for devices in wish.overruled(&picture.inventory).into_iter().filter(|_| !global.quiet) {
+        warning(format_args!(
+            "devices: {devices}: a later entry of the layout has these GPUs, and this one does nothing"
+        ));
+    }
     let options = picture.absent.iter().map(|selector| format!("--without {selector}"));
     let layout = wish.unmatched(&picture.inventory).into_iter().map(|name| format!("devices: {name}"));
     for name in options.chain(layout).filter(|_| !global.quiet) {
-        message(format_args!("warning: {name}: no such GPU on this node"));
+        warning(format_args!("{name}: no such GPU on this node"));
     }
 }

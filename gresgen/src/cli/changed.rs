@@ -2,16 +2,17 @@
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::report::{Exit, Failure};
-use super::{Global, draw, out};
+use super::{Global, out, steps_text};
 use crate::apply::preview::Preview;
 use crate::apply::steps::Step;
 use crate::node::Done;
 
 /// What `--json` says of a change.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct Report {
     changed: bool,
     preview: Preview,
@@ -56,7 +57,8 @@ impl Report {
         }
     }
 
-    pub(super) fn print(&self, done: &Done, global: &Global) -> Result<(), Failure> {
+    /// Prints what is not said yet; `shown` are the steps that were, before they were done.
+    pub(super) fn print(&self, done: &Done, shown: &[Step], global: &Global) -> Result<(), Failure> {
         if global.json {
             return out::json(self);
         }
@@ -64,19 +66,20 @@ impl Report {
             return Ok(());
         }
         let node = &done.before.node;
+        if self.preview.changed && carried_out(done) != shown {
+            if !shown.is_empty() {
+                out::text("what was done:\n")?;
+            }
+            out::painted(&steps_text::gpus(&done.before, &self.preview))?;
+        }
         let mut text = String::new();
         if !self.changed {
             text.push_str("nothing to change\n");
         }
-        if self.preview.changed {
-            text.push_str(&draw::change(&done.before, &self.preview));
-        }
         for file in &self.files {
             text.push_str(&format!("wrote {}\n", file.display()));
         }
-        for backup in &self.backups {
-            text.push_str(&format!("kept the previous one as {}\n", backup.display()));
-        }
+        text.push_str(&kept(&self.backups));
         for (uuid, code) in &done.pending {
             let index = done.before.gpus.iter().find(|gpu| gpu.uuid == *uuid).map(|gpu| gpu.index);
             let gpu = index.map_or_else(|| uuid.clone(), |index| format!("GPU {index}"));
@@ -91,9 +94,21 @@ impl Report {
         if let Some(reason) = &self.stays_drained {
             text.push_str(&format!("{node}: was drained before ({reason}) and stays so\n"));
         }
-        text.push_str(&draw::left_to_do(&self.slurm_pending));
+        for action in &done.told_slurm {
+            text.push_str(&format!("told Slurm: {action}\n"));
+        }
+        text.push_str(&steps_text::left_to_do(&self.slurm_pending));
         out::text(&text)
     }
+}
+
+/// Where the files are that were there before, by their names.
+pub(super) fn kept(backups: &[PathBuf]) -> String {
+    let line = |backup: &PathBuf| {
+        let name = backup.file_name().unwrap_or_default().display();
+        format!("kept the previous {name} as {}\n", backup.display())
+    };
+    backups.iter().map(line).collect()
 }
 
 /// Steps that were done: where the mode waits for a reset, it is all there is.

@@ -1,8 +1,9 @@
 //! `gresgen check`
 
+use super::paint::{Painted, Role, wrap};
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
-use super::{Global, out};
+use super::{Global, out, screen};
 use crate::apply::preview::{Action, Preview};
 use crate::check::{self, Facts, Link, Verdict, gather};
 use crate::inventory::Inventory;
@@ -25,7 +26,7 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     if global.json {
         out::json(&links)?
     } else {
-        out::text(&text(&links, global.quiet))?
+        out::painted(&text(&links, global.quiet))?
     }
     Ok(match check::worst(&links) {
         Verdict::Fail => Exit::Drift,
@@ -85,26 +86,51 @@ fn drift(
                 Action::Recut => "divide",
             };
             let at = row.instance.placement;
-            words.push(format!("{verb} GPU {index} {}@{}", at.profile, at.start));
+            words.push(format!("{verb} GPU {index} {at}"));
         }
     }
     Ok(words)
 }
 
-/// A line per link, and what to do about those that do not hold. Quiet leaves the good ones out.
-fn text(links: &[Link], quiet: bool) -> String {
+/// A line per link, and what to do about those that do not hold, which come first. Quiet leaves the others out.
+fn text(links: &[Link], quiet: bool) -> Painted {
     let width = links.iter().map(|link| link.name.len()).max().unwrap_or(0);
-    let mut text = String::new();
-    for link in links.iter().filter(|link| !quiet || link.verdict == Verdict::Fail) {
-        let word = match link.verdict {
-            Verdict::Pass => "pass",
-            Verdict::Warn => "WARN",
-            Verdict::Fail => "FAIL",
-        };
-        text.push_str(&format!("{word}  {:width$}  {}\n", link.name, link.what));
-        if !link.fix.is_empty() {
-            text.push_str(&format!("      {:width$}  -> {}\n", "", link.fix));
+    let mut text = Painted::default();
+    for (verdict, role, word) in VERDICTS {
+        for link in links.iter().filter(|link| link.verdict == verdict) {
+            if quiet && verdict != Verdict::Fail {
+                continue;
+            }
+            text.paint(role, word);
+            text.push(&format!("  {:width$}  ", link.name));
+            hang(&mut text, &link.what, width + 8);
+            if !link.fix.is_empty() {
+                text.push("      -> ");
+                hang(&mut text, &link.fix, 9);
+            }
         }
     }
+    if !quiet {
+        let count = |verdict| links.iter().filter(|link| link.verdict == verdict).count();
+        let parts = VERDICTS.iter().rev().map(|(verdict, _, word)| (count(*verdict), word.to_lowercase()));
+        let parts = parts.filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}"));
+        text.push(&format!("{}\n", parts.collect::<Vec<_>>().join(", ")));
+    }
     text
+}
+
+/// Worst first.
+const VERDICTS: [(Verdict, Role, &str); 3] = [
+    (Verdict::Fail, Role::Error, "FAIL"),
+    (Verdict::Warn, Role::Warning, "WARN"),
+    (Verdict::Pass, Role::Good, "pass"),
+];
+
+/// Adds text that begins in column `indent`, and its further lines where they begin there, too.
+fn hang(text: &mut Painted, words: &str, indent: usize) {
+    let room = screen::line().saturating_sub(indent).max(20);
+    for (number, line) in words.lines().flat_map(|line| wrap(line, room)).enumerate() {
+        let before = if number == 0 { String::new() } else { " ".repeat(indent) };
+        text.push(&format!("{before}{line}\n"));
+    }
 }

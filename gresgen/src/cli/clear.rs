@@ -1,10 +1,12 @@
 //! `gresgen clear` and `gresgen mode`: GPUs chosen on the command line.
 
-use super::Global;
+use clap_complete::engine::ArgValueCandidates;
+
 use super::change::{ChangeArgs, run};
 use super::gpus::selector;
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
+use super::{Global, complete};
 use crate::apply::wish::{Clear, SetMode};
 use crate::config::Selector;
 
@@ -12,7 +14,7 @@ use crate::config::Selector;
 #[derive(Debug, clap::Args)]
 pub(super) struct ClearArgs {
     /// GPUs, by index, UUID, PCI address or model, or `all`
-    #[arg(required = true, value_name = "GPU", value_parser = selector)]
+    #[arg(required = true, value_name = "GPU", value_parser = selector, add = ArgValueCandidates::new(complete::gpus))]
     gpus: Vec<Selector>,
     #[command(flatten)]
     change: ChangeArgs,
@@ -24,7 +26,7 @@ pub(super) struct ModeArgs {
     /// The mode
     mode: Mode,
     /// GPUs, by index, UUID, PCI address or model, or `all`, which is meant where `on` has none
-    #[arg(value_name = "GPU", value_parser = selector)]
+    #[arg(value_name = "GPU", value_parser = selector, add = ArgValueCandidates::new(complete::gpus))]
     gpus: Vec<Selector>,
     #[command(flatten)]
     change: ChangeArgs,

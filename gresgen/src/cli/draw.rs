@@ -1,88 +1,39 @@
-//! What `plan` and the verbs that change GPUs show alike: a GPU's instances as a line of text, what becomes of them,
-//! and what is left to do.
+//! A GPU's slices as a line of text: one cell per placement unit, a name where an instance lies.
 
-use std::fmt::Write;
+use mig::{Geometry, Placement};
 
-use mig::{Geometry, Placement, Profile};
+use super::paint::{Painted, Role};
 
-use super::out;
-use crate::apply::preview::{Action, GpuPreview, Preview};
-use crate::inventory::{Gpu, Inventory};
+/// Wider is harder to read, not easier.
+const MOST: usize = 97;
 
-/// Characters of a drawn GPU, split among its placement units (4, 8 or 12).
-const WIDTH: usize = 72;
-
-/// A GPU, one cell per placement unit, with a name where an instance lies:
-/// `|3g.20gb                           |2g.10gb          |1g.5gb  |        |`
+/// `|3g.20gb                           |2g.10gb          |1g.5gb  |        |`, in at most `columns`.
 ///
-/// A name too long for its span is cut; an instance that starts where the one before ends has one bar with it.
-pub(super) fn slices(geometry: &Geometry, placed: &[Placement]) -> String {
+/// The units of every GPU, 4, 8 or 12, share about as many columns. A name too long for its span is cut; an instance that
+/// starts where the one before ends has one bar with it.
+pub(super) fn slices(geometry: &Geometry, placed: &[(Placement, Role)], columns: usize) -> Painted {
     let units = usize::from(geometry.units);
+    let mut line = Painted::default();
     if units == 0 {
-        return String::new();
+        return line;
     }
-    let cell = WIDTH / units;
-    let mut line = String::from("|");
+    // A multiple of eight, so that drawings of GPUs with four and with eight units are equally wide.
+    let width = columns.min(MOST).saturating_sub(1) / 8 * 8;
+    let cell = (width / units).max(2);
+    line.push("|");
     let mut unit = 0;
     while unit < units {
-        let here = placed.iter().find(|p| usize::from(p.start) == unit);
-        let (label, width) = match here {
-            Some(&p) => (p.profile.to_string(), geometry.span(p).len()),
-            None => (String::new(), 1),
+        let (label, width, role) = match placed.iter().find(|(p, _)| usize::from(p.start) == unit) {
+            // A span of no units would never end the line.
+            Some(&(p, role)) => (p.profile.to_string(), geometry.span(p).len().max(1), role),
+            None => (String::new(), 1, Role::Plain),
         };
         let room = width * cell - 1;
-        line.push_str(&format!("{label:<room$.room$}|"));
+        line.paint(role, &format!("{label:<room$.room$}"));
+        line.push("|");
         unit += width;
     }
     line
-}
-
-/// The change of the GPUs: each now and then, and a line per instance with its reason.
-pub(super) fn change(inventory: &Inventory, preview: &Preview) -> String {
-    let mut out = String::new();
-    for change in &preview.gpus {
-        if let Some(gpu) = inventory.gpus.iter().find(|gpu| gpu.uuid == change.uuid) {
-            text_gpu(&mut out, gpu, change);
-        }
-    }
-    let [create, destroy, recut] =
-        [Action::Create, Action::Destroy, Action::Recut].map(|action| preview.count(action));
-    let modes = preview.gpus.iter().filter(|g| g.mode.is_some()).count();
-    let counts = [(modes, "MIG mode"), (destroy, "destroy"), (create, "create"), (recut, "recut")];
-    let parts =
-        counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} x {what}"));
-    let _ = writeln!(out, "{}", parts.collect::<Vec<_>>().join(", "));
-    out
-}
-
-fn text_gpu(out: &mut String, gpu: &Gpu, change: &GpuPreview) {
-    let _ = writeln!(out, "GPU {}  {}", gpu.index, gpu.model);
-    if let Some(on) = change.mode {
-        let word = |on| if on { "on" } else { "off" };
-        let _ = writeln!(out, "  MIG {} -> {}", word(!on), word(on));
-    }
-    let _ = writeln!(out, "  now   {}", slices(&gpu.geometry, &change.before()));
-    let _ = writeln!(out, "  then  {}", slices(&gpu.geometry, &change.after()));
-    let rows = change.slices.iter().map(|row| {
-        let what = format!("{}{}", row.instance.placement, divided(&row.instance.compute));
-        vec![row.action.word().to_owned(), what, row.why.clone()]
-    });
-    let table = out::table(&rows.collect::<Vec<_>>());
-    table.lines().for_each(|line| out.push_str(&format!("  {line}\n")));
-    out.push('\n');
-}
-
-/// ` as 1 x 2c.3g.20gb, 1 x 1c.3g.20gb`; nothing for an instance in one piece.
-fn divided(compute: &[Profile]) -> String {
-    let runs = compute.chunk_by(|a, b| a == b).map(|run| format!("{} x {}", run.len(), run[0]));
-    let runs: Vec<String> = runs.collect();
-    if runs.is_empty() { String::new() } else { format!(" as {}", runs.join(", ")) }
-}
-
-/// What is left to do in Slurm, a line each; nothing where nothing is.
-pub(super) fn left_to_do(actions: &[String]) -> String {
-    let lines: String = actions.iter().map(|action| format!("  {action}\n")).collect();
-    if actions.is_empty() { lines } else { format!("left to do in Slurm:\n{lines}") }
 }
 
 #[cfg(test)]
@@ -90,23 +41,33 @@ mod tests {
     use super::*;
     use mig::Board;
 
-    fn draw(key: &str, slices: &[(&str, u8)]) -> String {
+    fn draw(key: &str, slices: &[(&str, u8)], columns: usize) -> String {
         let geometry = Board::by_key(key).unwrap().geometry();
-        let placed: Vec<Placement> = slices
+        let placed: Vec<(Placement, Role)> = slices
             .iter()
-            .map(|(name, start)| Placement { profile: name.parse().unwrap(), start: *start })
+            .map(|(name, start)| (Placement { profile: name.parse().unwrap(), start: *start }, Role::Plain))
             .collect();
-        super::slices(&geometry, &placed)
+        super::slices(&geometry, &placed, columns).as_ansi().to_owned()
     }
 
     #[test]
     fn instances_are_as_wide_as_their_span() {
-        let a100 = draw("a100-40gb", &[("3g.20gb", 0), ("2g.10gb", 4), ("1g.5gb", 6)]);
+        let a100 = draw("a100-40gb", &[("3g.20gb", 0), ("2g.10gb", 4), ("1g.5gb", 6)], 78);
         insta::assert_snapshot!(a100, @"|3g.20gb                            |2g.10gb          |1g.5gb  |        |");
-        let a30 = draw("a30-24gb", &[("2g.12gb", 2)]);
+        let a30 = draw("a30-24gb", &[("2g.12gb", 2)], 78);
         insta::assert_snapshot!(a30, @"|                 |                 |2g.12gb                            |");
-        let rtx = draw("rtx-pro-6000-blackwell-96gb", &[("1g.24gb+me.all", 3)]);
+        let rtx = draw("rtx-pro-6000-blackwell-96gb", &[("1g.24gb+me.all", 3)], 78);
         insta::assert_snapshot!(rtx, @"|     |     |     |1g.24gb+me.all   |     |     |     |     |     |     |");
         assert_eq!(a100.len(), a30.len());
+    }
+
+    #[test]
+    fn a_drawing_fits_the_terminal() {
+        let seven: Vec<(&str, u8)> = (0..7).map(|start| ("1g.5gb", start)).collect();
+        for columns in 20..300 {
+            let line = draw("a100-40gb", &seven, columns);
+            assert!(line.len() <= columns.min(MOST), "{columns}: {line}");
+            assert_eq!(line.matches('|').count(), 9, "{columns}: {line}");
+        }
     }
 }

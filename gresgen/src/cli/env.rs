@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use device_map::holding::Holding;
 use device_map::{DeviceMap, Record};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::json;
 
-use super::progress::message;
+use super::progress::warning;
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, out};
@@ -32,6 +32,14 @@ pub(super) struct Args {
     /// The job has ended: remove what killed steps left for exporters, and what a Prolog kept of it
     #[arg(long, requires = "job")]
     ended: bool,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Variables {
+    #[serde(rename = "CUDA_VISIBLE_DEVICES")]
+    cuda: String,
+    #[serde(rename = "NVIDIA_VISIBLE_DEVICES")]
+    nvidia: String,
 }
 
 /// One device under each of its names.
@@ -72,7 +80,7 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     match (args.devices, global.json) {
         (true, true) => out::json(&shown)?,
         (true, false) => out::text(&shown.iter().map(line).collect::<String>())?,
-        (false, true) => out::json(&json!({"CUDA_VISIBLE_DEVICES": list, "NVIDIA_VISIBLE_DEVICES": list}))?,
+        (false, true) => out::json(&Variables { cuda: list.clone(), nvidia: list })?,
         // UUIDs have no character a shell would read.
         (false, false) => {
             out::text(&format!("export CUDA_VISIBLE_DEVICES={list}\nexport NVIDIA_VISIBLE_DEVICES={list}\n"))?
@@ -98,7 +106,7 @@ fn of_job(session: &Session, global: &Global, job: u32, map: &DeviceMap) -> Resu
 fn sweep(root: &Root, job: Option<u32>) {
     let swept = Holding::as_started(&root.path(Root::DEVICE_MAP)).and_then(|holding| holding.sweep());
     if let Err(error) = swept {
-        message(format_args!("warning: {error}; exporters may take an ended job for one that runs"));
+        warning(format_args!("{error}; exporters may take an ended job for one that runs"));
     }
     if let Some(job) = job {
         job_devices::forget(root, job);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::gpus::Only;
-use super::progress::message;
+use super::progress::warning;
 use super::report::{Exit, Outcome};
 use super::session::Session;
 use super::{Global, out};
@@ -33,8 +33,8 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let entries = written::current(&inventory);
     if !global.quiet {
         for gpu in unsaid(&inventory, &text(&entries, &args.label), &args.label) {
-            message(format_args!(
-                "warning: GPU {gpu}: holds what a configuration cannot say; applying this one changes it"
+            warning(format_args!(
+                "GPU {gpu}: holds what a configuration cannot say; applying this one changes it"
             ));
         }
     }

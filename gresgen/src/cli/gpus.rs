@@ -2,6 +2,9 @@
 
 use std::convert::Infallible;
 
+use clap_complete::engine::ArgValueCandidates;
+
+use super::complete;
 use super::report::Failure;
 use crate::apply::wish;
 use crate::config::Selector;
@@ -11,7 +14,7 @@ use crate::inventory::Inventory;
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(super) struct LeftOut {
     /// Leave out a GPU, by index, UUID, PCI address or model: a dead one, say
-    #[arg(long, value_name = "GPU", value_parser = selector)]
+    #[arg(long, value_name = "GPU", value_parser = selector, add = ArgValueCandidates::new(complete::gpus))]
     pub(super) without: Vec<Selector>,
 }
 
@@ -24,7 +27,7 @@ pub(super) fn selector(text: &str) -> Result<Selector, Infallible> {
 #[derive(Debug, clap::Args)]
 pub(super) struct Only {
     /// Only these GPUs, by index, UUID, PCI address or model
-    #[arg(value_name = "GPU", value_parser = selector)]
+    #[arg(value_name = "GPU", value_parser = selector, add = ArgValueCandidates::new(complete::gpus))]
     pub(super) gpus: Vec<Selector>,
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::export::unsaid;
-use super::progress::message;
+use super::progress::{message, warning};
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, out, render};
@@ -110,9 +110,7 @@ fn node(session: &Session, found: Option<&Found>, args: &Args, global: &Global) 
     let first = init::node(&inventory, found, asked, &session.root)?;
     if first.layout == Some(LayoutOf::Current) && !global.quiet {
         for gpu in unsaid(&inventory, &first.config, LayoutOf::Current.label()) {
-            message(format_args!(
-                "warning: GPU {gpu}: holds what a configuration cannot say; apply changes it"
-            ));
+            warning(format_args!("GPU {gpu}: holds what a configuration cannot say; apply changes it"));
         }
     }
     Ok(first)

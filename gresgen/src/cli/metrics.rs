@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::progress::message;
+use super::progress::warning;
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, check, out};
@@ -33,7 +33,7 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let (facts, missing) = Facts::read(&session.site(&settings, node.clone()));
     if !global.quiet {
         for what in missing {
-            message(format_args!("warning: {what}"));
+            warning(format_args!("{what}"));
         }
     }
     let driver = args.driver.then(|| driver(session, global, &settings, &node)).transpose()?;
@@ -54,7 +54,7 @@ fn driver(session: &Session, global: &Global, settings: &Settings, node: &str) -
     let (inventory, drift) = check::picture(session, global, settings, node)?;
     let drift = drift.inspect_err(|why| {
         if !global.quiet {
-            message(format_args!("warning: drift is not known: {why}"));
+            warning(format_args!("drift is not known: {why}"));
         }
     });
     Ok(Driver::new(inventory, drift.ok().map(|steps| steps.len() as u64)))

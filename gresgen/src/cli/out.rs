@@ -1,22 +1,35 @@
 //! Data goes to standard output; a reader that has seen enough (`| head`) is no error.
 
+use std::fs;
 use std::io::{self, ErrorKind, Write};
+use std::path::{self, Path};
 
-use clap::CommandFactory;
 use mig::Demand;
 use mig::shortage::Counted;
 use serde::Serialize;
 
-use super::report::{Exit, Failure, Outcome};
-use super::{Cli, clean};
+use super::paint::{Cell, Painted, table as columns};
+use super::progress::message;
+use super::report::{Exit, Failure};
+use super::{clean, screen};
+use crate::atomic;
 
 /// Prints text, without what a terminal would obey.
 pub(super) fn text(text: &str) -> Result<(), Failure> {
     print(&clean::text(text))
 }
 
+/// Prints text with its colours, where standard output is to have any.
+pub(super) fn painted(text: &Painted) -> Result<(), Failure> {
+    written(anstream::stdout().lock().write_all(text.as_ansi().as_bytes()))
+}
+
 fn print(text: &str) -> Result<(), Failure> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
+    written(io::stdout().lock().write_all(text.as_bytes()))
+}
+
+fn written(result: io::Result<()>) -> Result<(), Failure> {
+    match result {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(Failure::new(Exit::Failure, format!("standard output: {error}")))
         }
@@ -26,20 +39,25 @@ fn print(text: &str) -> Result<(), Failure> {
 
 /// Prints a value as JSON, one document on its own lines.
 pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
-    let document = serde_json::to_string_pretty(value).map_err(|e| Failure::new(Exit::Failure, e))?;
-    print(&format!("{}\n", clean::json(&document)))
+    print(Painted::json(value)?.as_ansi())
 }
 
-/// The completion script of a shell, from the command line's own definition.
-pub(super) fn completions(shell: clap_complete::Shell) -> Outcome {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "gresgen", &mut script);
-    text(&String::from_utf8_lossy(&script))?;
-    Ok(Exit::Ok)
+/// Writes a file that was asked for by name, whole or not at all, and says so; `-` is standard output.
+pub(super) fn file(path: &Path, text: &str) -> Result<(), Failure> {
+    if path == Path::new("-") {
+        return self::text(text);
+    }
+    let failed = |error: io::Error| Failure::new(Exit::Failure, format!("{}: {error}", path.display()));
+    // What a link leads to is meant, and a device must not become a file.
+    let place = fs::canonicalize(path).or_else(|_| path::absolute(path)).map_err(failed)?;
+    if place.exists() && !place.is_file() {
+        let what = format!("{}: not a regular file", path.display());
+        return Err(Failure::new(Exit::Usage, what).hint("- stands for standard output"));
+    }
+    atomic::replace(&place, text.as_bytes(), 0o644).map_err(failed)?;
+    message(format_args!("wrote {}", path.display()));
+    Ok(())
 }
-
-/// Columns of a line of text.
-const WIDTH: usize = 80;
 
 /// `room for 1 x 3g.20gb, 2 x 2g.10gb or 4 x 1g.5gb`, largest first, as lines no longer than a terminal's.
 pub(super) fn alternatives(before: &str, counts: &Demand) -> String {
@@ -49,32 +67,28 @@ pub(super) fn alternatives(before: &str, counts: &Demand) -> String {
         2 => format!("{part} or"),
         _ => format!("{part},"),
     });
+    filled(before, words.chain(parts.is_empty().then(|| "nothing".to_owned())))
+}
+
+/// Parts behind a word, as lines no longer than a terminal's, each part whole.
+pub(super) fn filled(before: &str, parts: impl IntoIterator<Item = String>) -> String {
+    let width = screen::columns();
     let mut lines = vec![before.trim_end().to_owned()];
-    for word in words.chain(parts.is_empty().then(|| "nothing".to_owned())) {
+    for part in parts {
         match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= WIDTH => {
+            Some(line) if line.chars().count() + 1 + part.chars().count() <= width => {
                 line.push(' ');
-                line.push_str(&word);
+                line.push_str(&part);
             }
-            _ => lines.push(" ".repeat(before.chars().count()) + &word),
+            _ => lines.push(" ".repeat(before.chars().count()) + &part),
         }
     }
     lines.join("\n") + "\n"
 }
 
-/// Rows in columns as wide as their widest cell, two spaces apart; the last column is not padded.
+/// Rows in columns as wide as their widest cell, two spaces apart.
 pub(super) fn table(rows: &[Vec<String>]) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| {
-        rows.iter().filter_map(|r| r.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let mut out = String::new();
-    for row in rows {
-        let cells: Vec<String> =
-            row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:<width$}")).collect();
-        out.push_str(cells.join("  ").trim_end());
-        out.push('\n');
-    }
-    out
+    let rows: Vec<Vec<Cell>> =
+        rows.iter().map(|row| row.iter().map(|text| Cell::from(text.as_str())).collect()).collect();
+    columns(&rows, "", usize::MAX).iter().map(|line| format!("{}\n", line.as_ansi().trim_end())).collect()
 }

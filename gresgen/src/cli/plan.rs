@@ -1,14 +1,17 @@
 //! `gresgen plan`
 
 use std::fmt::Write;
+use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::change::warn;
 use super::gpus::LeftOut;
+use super::paint::{Cell, Painted, Role, table};
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
-use super::{Global, draw, out};
+use super::{Global, out, picture, screen, steps_text};
 use crate::apply::preview::{GpuPreview, Preview};
 use crate::hooks::Hooks;
 use crate::node::{FileChange, Options, Prepared, Write as Change};
@@ -27,11 +30,14 @@ pub(super) struct Args {
     /// End with 10 where there is something to do, and with 0 where there is nothing
     #[arg(long)]
     detailed_exitcode: bool,
+    /// Write the slices before and after as a picture
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
 }
 
 /// What `--json` says.
-#[derive(Serialize)]
-struct Report<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Report<'a> {
     /// Whether GPUs or files become others.
     changed: bool,
     gpus: &'a [GpuPreview],
@@ -64,7 +70,12 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let preview = Preview::new(&prepared.before, &prepared.steps);
     let pending: Vec<String> = prepared.left.actions.iter().map(ToString::to_string).collect();
     let blocked: Vec<String> = prepared.blocked.iter().map(ToString::to_string).collect();
-    if global.json {
+    if let Some(path) = &args.svg {
+        picture::write(path, &picture::of_change(&prepared.before, &preview))?;
+    }
+    if args.svg.as_deref() == Some(Path::new("-")) {
+        // The picture is what is printed.
+    } else if global.json {
         out::json(&Report {
             changed: prepared.changes(),
             gpus: &preview.gpus,
@@ -75,7 +86,7 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
             interrupted: prepared.interrupted.as_ref().map(|intent| &*intent.what),
         })?
     } else {
-        out::text(&text(&prepared, &preview, &blocked, &pending))?
+        out::painted(&text(&prepared, &preview, &blocked, &pending))?
     }
     let nothing = prepared.is_nothing();
     match prepared.refusal {
@@ -94,39 +105,43 @@ fn blocked_alone(failure: &Failure) -> bool {
 }
 
 /// The whole plan for a person.
-fn text(prepared: &Prepared, preview: &Preview, blocked: &[String], pending: &[String]) -> String {
-    let mut out = String::new();
+fn text(prepared: &Prepared, preview: &Preview, blocked: &[String], pending: &[String]) -> Painted {
+    let mut text = Painted::default();
     if let Some(intent) = &prepared.interrupted {
-        let _ = writeln!(out, "finishes what was interrupted: {}", intent.what);
+        let _ = writeln!(text, "finishes what was interrupted: {}", intent.what);
     }
     if !prepared.changes() {
-        out.push_str("nothing to change\n");
+        text.push("nothing to change\n");
     }
     if preview.changed {
-        out.push_str(&draw::change(&prepared.before, preview));
+        text.append(&steps_text::gpus(&prepared.before, preview));
     }
-    out.push_str(&out::table(&prepared.files.iter().map(row).collect::<Vec<_>>()));
+    for row in table(&prepared.files.iter().map(row).collect::<Vec<_>>(), "", screen::line()) {
+        text.append(&row);
+        text.push("\n");
+    }
     for line in blocked.iter().flat_map(|what| what.lines()) {
-        let _ = writeln!(out, "blocked: {line}");
+        text.paint(Role::Warning, "blocked");
+        let _ = writeln!(text, ": {line}");
     }
     if prepared.fenced {
-        let _ = writeln!(out, "{}: takes no new jobs meanwhile", prepared.before.node);
+        let _ = writeln!(text, "{}: takes no new jobs meanwhile", prepared.before.node);
     }
-    out.push_str(&draw::left_to_do(pending));
-    out
+    text.push(&steps_text::left_to_do(pending));
+    text
 }
 
-fn row(file: &FileChange) -> Vec<String> {
-    let verb = match file.change {
-        Change::Create => "create",
-        Change::Change => "change",
-        Change::Adopt => "adopt",
-        Change::Foreign => "foreign",
+fn row(file: &FileChange) -> Vec<Cell> {
+    let (role, verb) = match file.change {
+        Change::Create => (Role::New, "create"),
+        Change::Change => (Role::Busy, "change"),
+        Change::Adopt => (Role::Busy, "adopt"),
+        Change::Foreign => (Role::Gone, "foreign"),
     };
     let what = if file.certain {
         file.what.clone()
     } else {
         format!("{}, if the new instances have other device numbers", file.what)
     };
-    vec![verb.to_owned(), file.path.display().to_string(), what]
+    vec![Cell::new(role, verb), file.path.display().to_string().into(), what.into()]
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use clap_complete::engine::ArgValueCandidates;
 use mig::{BOARDS, Board, Certainty, Geometry, Placement, Profile, Spec, room};
 use serde::Serialize;
 use serde_json::json;
@@ -9,10 +10,11 @@ use serde_json::json;
 use super::gpus::Only;
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
-use super::{Global, out};
-use crate::config::is_model;
+use super::{Global, complete, out};
+use crate::config::boards;
 use crate::cores::ranges;
 use crate::slurm::here;
+use crate::words::did_you_mean;
 
 /// Options of the verb.
 #[derive(Debug, clap::Args)]
@@ -20,7 +22,7 @@ pub(super) struct Args {
     #[command(flatten)]
     only: Only,
     /// Any GPU model, by key (a100-40gb) or product name; no driver needed
-    #[arg(long, value_name = "MODEL", conflicts_with = "gpus")]
+    #[arg(long, value_name = "MODEL", conflicts_with = "gpus", add = ArgValueCandidates::new(complete::models))]
     model: Option<String>,
     /// List the models known without a driver
     #[arg(long, conflicts_with_all = ["model", "gpus"])]
@@ -78,10 +80,23 @@ fn models(json: bool) -> Result<(), Failure> {
 }
 
 fn offline(model: &str) -> Result<Listing, Failure> {
-    let board = BOARDS.iter().find(|board| is_model(model, board)).ok_or_else(|| {
-        Failure::new(Exit::Usage, format!("{model}: no such GPU model"))
-            .hint("gresgen profiles --models lists them")
-    })?;
+    let board = match &boards(model)[..] {
+        [] => {
+            let near = did_you_mean(model, BOARDS.iter().map(|board| board.key));
+            let hint = "gresgen profiles --models lists them";
+            return Err(Failure::new(Exit::Usage, format!("{model}: no such GPU model{near}")).hint(hint));
+        }
+        [board] => *board,
+        several => {
+            let name = |board: &&Board| match board.names.first() {
+                Some(name) => format!("{} ({name})", board.key),
+                None => board.key.to_owned(),
+            };
+            let names: Vec<String> = several.iter().map(name).collect();
+            return Err(Failure::new(Exit::Usage, format!("{model}: stands for several models"))
+                .hint(format!("say which: {}", names.join(", "))));
+        }
+    };
     let listing = Listing::new(None, board.key, &Board::geometry(board), &[]);
     Ok(Listing { certainty: Some(certainty(board)), ..listing })
 }

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::changed::kept;
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, out};
@@ -67,8 +69,8 @@ impl Print {
 }
 
 /// What `--json` says of a render.
-#[derive(Serialize)]
-struct Report {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Report {
     changed: bool,
     files: Vec<PathBuf>,
     backups: Vec<PathBuf>,
@@ -206,8 +208,6 @@ fn print(report: &Report, global: &Global) -> Result<(), Failure> {
     for file in &report.files {
         text.push_str(&format!("wrote {}\n", file.display()));
     }
-    for backup in &report.backups {
-        text.push_str(&format!("kept the previous one as {}\n", backup.display()));
-    }
+    text.push_str(&kept(&report.backups));
     if global.quiet { Ok(()) } else { out::text(&text) }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::ErrorKind;
 use std::process::ExitCode;
 
+use super::paint::{Painted, Role};
 use crate::apply::ApplyError;
 use crate::apply::lock::LockError;
 use crate::apply::wish::WishError;
@@ -94,6 +95,8 @@ pub struct Failure {
     pub exit: Exit,
     /// What failed.
     pub error: Box<dyn Error + Send + Sync>,
+    /// What became of the node, where that is not what one fears.
+    pub note: Option<&'static str>,
     /// What to do about it.
     pub hint: Option<String>,
 }
@@ -108,7 +111,7 @@ pub type Outcome = Result<Exit, Failure>;
 impl Failure {
     /// A failure with nothing to advise.
     pub fn new(exit: Exit, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Failure { exit, error: error.into(), hint: None }
+        Failure { exit, error: error.into(), note: None, hint: None }
     }
 
     /// Adds what to do about it.
@@ -131,23 +134,63 @@ impl Failure {
     }
 }
 
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Failure {
+    /// What is said, piece by piece: each with the word that stands before it.
+    fn parts(&self) -> Vec<(Role, &'static str, String)> {
         let first = self.error.to_string();
-        write!(f, "error: {first}")?;
+        let mut parts = vec![(Role::Error, "error", without_number(&first))];
         let mut shown = first;
         let mut cause = self.error.source();
         while let Some(error) = cause {
             let text = error.to_string();
             // An error that only passes another on has its words, or ends in them.
             if text != shown && !shown.ends_with(&format!(": {text}")) {
-                write!(f, "\ncaused by: {text}")?;
+                parts.push((Role::Plain, "caused by", without_number(&text)));
             }
             shown = text;
             cause = error.source();
         }
-        if let Some(hint) = &self.hint {
-            write!(f, "\nhint: {hint}")?;
+        parts.extend(self.note.map(|note| (Role::Plain, "note", note.to_owned())));
+        parts.extend(self.hint.clone().map(|hint| (Role::Good, "hint", hint)));
+        parts
+    }
+
+    /// The failure for a terminal.
+    pub(super) fn painted(&self) -> Painted {
+        let mut text = Painted::default();
+        for (number, (role, word, said)) in self.parts().iter().enumerate() {
+            text.push(if number == 0 { "" } else { "\n" });
+            text.paint(*role, &format!("{word}:"));
+            text.push(&format!(" {said}"));
+        }
+        text
+    }
+}
+
+/// A text without the number that Rust puts behind the system's words, which say it already.
+fn without_number(text: &str) -> String {
+    const BEFORE: &str = " (os error ";
+    let mut left = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(BEFORE) {
+        left.push_str(before);
+        let digits = after.len() - after.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        match after[digits..].strip_prefix(')').filter(|_| digits > 0) {
+            Some(behind) => rest = behind,
+            None => {
+                left.push_str(BEFORE);
+                rest = after;
+            }
+        }
+    }
+    left + rest
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, (_, word, said)) in self.parts().iter().enumerate() {
+            let end = if number == 0 { "" } else { "\n" };
+            write!(f, "{end}{word}: {said}")?;
         }
         Ok(())
     }
@@ -166,7 +209,7 @@ impl From<DriverError> for Failure {
             other => other.code().and_then(Code::hint),
         };
         let exit = if error.code() == Some(Code::IN_USE) { Exit::InUse } else { Exit::Failure };
-        Failure { exit, hint: hint.map(str::to_owned), error: error.into() }
+        Failure { hint: hint.map(str::to_owned), ..Failure::new(exit, error) }
     }
 }
 
@@ -263,7 +306,7 @@ impl From<LockError> for Failure {
                 Failure::new(Exit::InUse, error).hint("wait until it is done, then try again")
             }
             LockError::Io { ref source, .. } if source.kind() == ErrorKind::PermissionDenied => {
-                Failure::new(Exit::Failure, error).hint("run it as root")
+                Failure::new(Exit::Failure, error).hint("it changes GPUs or who has them: run it as root")
             }
             LockError::Io { .. } => Failure::new(Exit::Failure, error),
         }
@@ -306,7 +349,7 @@ impl From<ApplyError> for Failure {
             ApplyError::RolledBack { undo: None, error } => {
                 // What stood in the way may have a way out of its own.
                 let failure = Failure::from(*error);
-                failure.also("the previous layout is back")
+                Failure { note: Some("the previous layout is back"), ..failure }
             }
             ApplyError::RolledBack { ref undo, .. } => {
                 let undo = undo.as_ref().map(ToString::to_string).unwrap_or_default();

@@ -7,14 +7,15 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use clap_complete::engine::ArgValueCandidates;
 use mig::Profile;
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::geteuid;
 
-use super::Global;
 use super::gpus::selector;
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
+use super::{Global, complete};
 use crate::apply::lock::{Lock, LockError};
 use crate::config::{GpuFacts, Selector};
 use crate::holders::{self, Users};
@@ -27,9 +28,10 @@ use crate::site::is_slurms;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Look for the slice on this GPU, by index, UUID, PCI address or model
-    #[arg(long, value_name = "GPU", value_parser = selector)]
+    #[arg(long, value_name = "GPU", value_parser = selector, add = ArgValueCandidates::new(complete::gpus))]
     gpu: Vec<Selector>,
     /// Profile of the slice (1g.5gb, 1c.3g.20gb), or its UUID
+    #[arg(add = ArgValueCandidates::new(complete::slices))]
     slice: String,
     /// The command and its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]

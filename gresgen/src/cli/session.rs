@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::Global;
-use super::progress::message;
+use super::progress::warning;
 use super::report::{Exit, Failure};
 use crate::apply::intent::Intent;
 use crate::apply::wish::{Layout, WishError};
@@ -101,9 +101,9 @@ impl Session {
         let text = text.map_err(|e| {
             let failure = Failure::new(Exit::Usage, format!("{name}: {e}"));
             match e.kind() {
-                ErrorKind::NotFound => {
-                    failure.hint("gresgen init writes a first one, from what the node has")
-                }
+                ErrorKind::NotFound => failure.hint(
+                    "gresgen init writes one from what is there; /usr/share/doc/gresgen/examples has others to start from",
+                ),
                 _ => failure,
             }
         })?;
@@ -197,7 +197,7 @@ impl Session {
     pub(super) fn settings_if_sound(&self, global: &Global) -> Settings {
         self.settings(global).unwrap_or_else(|failure| {
             if !global.quiet {
-                message(format_args!("warning: {}", failure.error));
+                warning(format_args!("{}", failure.error));
             }
             Settings::default()
         })
@@ -225,7 +225,7 @@ impl Session {
     pub(super) fn node_name_if_known(&self, settings: &Settings, global: &Global) -> String {
         self.node_name(settings).unwrap_or_else(|failure| {
             if !global.quiet {
-                message(format_args!("warning: {}", failure.error));
+                warning(format_args!("{}", failure.error));
             }
             here::host_name()
         })

@@ -1,22 +1,29 @@
 //! `gresgen status`
 
-use std::collections::BTreeMap;
-use std::fmt::Write;
+mod short;
+mod text;
+mod watch;
 
-use device_map::DeviceMap;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use device_map::{DeviceMap, Record};
 use mig::{Demand, Placement, Profile, room};
 use serde::Serialize;
 
 use super::gpus::Only;
+use super::paint::Painted;
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
-use super::{Global, draw, out};
+use super::{Global, out, picture};
 use crate::apply::intent::Intent;
 use crate::apply::lock::node_holder;
 use crate::document::Document;
 use crate::holders::{self, Users};
 use crate::inventory::{Compute, Gpu, Holder, Instance, Inventory, Mode};
 use crate::node::chosen::Chosen;
+use crate::nvml::Load;
 use crate::publish::present_map;
 
 /// What `--json` prints: the inventory, and what this program knows beside the driver. Readers of an inventory
@@ -33,6 +40,12 @@ struct Report<'a> {
     layout: Option<&'a Meant>,
     /// Slurm's device index of each MIG device and whole GPU, by UUID.
     gres_index: BTreeMap<&'a str, usize>,
+    /// Its type, which jobs ask for as `gpu:TYPE`, by UUID; those of no type are left out.
+    gres_type: BTreeMap<&'a str, &'a str>,
+    /// Memory in use, in MiB, by UUID, where the driver tells.
+    used_mib: BTreeMap<&'a str, u64>,
+    /// Per cent of the time in which a kernel ran, by UUID, where the driver tells: not with MIG on.
+    busy_percent: BTreeMap<&'a str, u32>,
     /// Who uses each MIG device, by UUID; those nobody uses are left out.
     users: BTreeMap<&'a str, Vec<Holder>>,
     /// What could still be created on each GPU with MIG on, each profile taken alone, by UUID.
@@ -57,6 +70,8 @@ struct Status {
     running: Option<u32>,
     map: Option<DeviceMap>,
     users: Users,
+    /// By UUID.
+    loads: BTreeMap<String, Load>,
     /// GPUs of the node, of which the inventory may show some.
     whole: usize,
 }
@@ -66,9 +81,49 @@ struct Status {
 pub(super) struct Args {
     #[command(flatten)]
     only: Only,
+    /// One line per GPU
+    #[arg(long, conflicts_with = "json")]
+    short: bool,
+    /// Draw again every so many seconds, until Ctrl-C [default: 2]
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "2",
+          value_parser = watch::seconds, conflicts_with = "svg")]
+    watch: Option<Duration>,
+    /// Write the slices as a picture
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
 }
 
 pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
+    if let Some(pause) = args.watch {
+        return watch::run(pause, global.json, || show(session, global, args));
+    }
+    if let Some(path) = &args.svg {
+        let status = read(session, global, args)?;
+        picture::write(
+            path,
+            &picture::of_node(&status.inventory, |gpu, instance| status.is_used(gpu, instance)),
+        )?;
+        return Ok(Exit::Ok);
+    }
+    out::painted(&show(session, global, args)?)?;
+    Ok(Exit::Ok)
+}
+
+/// What is printed: a picture of the node as it is now.
+fn show(session: &Session, global: &Global, args: &Args) -> Result<Painted, Failure> {
+    let status = read(session, global, args)?;
+    Ok(if global.json {
+        Painted::json(&status.report())?
+    } else if args.short {
+        status.short()
+    } else {
+        status.text(global.verbose, args.only.gpus.is_empty())
+    })
+}
+
+/// Reads the node. The driver is closed again afterwards: an open session would be a client of its GPUs and stand in the way
+/// of whoever changes them.
+fn read(session: &Session, global: &Global, args: &Args) -> Result<Status, Failure> {
     let settings = session.settings_if_sound(global);
     let node = session.node_name_if_known(&settings, global);
     let driver = session.driver()?;
@@ -84,21 +139,16 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let running = node_holder(&session.root);
     let intent = Intent::load(&session.root).map_err(|e| Failure::new(Exit::Failure, e))?;
     let interrupted = intent.map(|i| i.what).filter(|_| running.is_none());
-    let status = Status {
+    Ok(Status {
         layout: meant(session, global),
+        loads: driver.loads(&inventory),
         inventory,
         interrupted,
         running,
         map: present_map(&session.root),
         users,
         whole,
-    };
-    if global.json {
-        out::json(&status.report())?
-    } else {
-        out::text(&status.text(global.verbose))?
-    }
-    Ok(Exit::Ok)
+    })
 }
 
 /// What was chosen, where something was. A configuration that is wrong has been warned of.
@@ -119,7 +169,14 @@ impl Status {
             interrupted: self.interrupted.as_deref(),
             running: self.running,
             layout: self.layout.as_ref(),
-            gres_index: records.map(|(index, record)| (record.uuid.as_str(), index)).collect(),
+            gres_index: records.clone().map(|(index, record)| (record.uuid.as_str(), index)).collect(),
+            gres_type: records.filter_map(|(_, record)| Some((&*record.uuid, gres_type(record)?))).collect(),
+            used_mib: self.loads.iter().map(|(uuid, load)| (&**uuid, load.used_mib)).collect(),
+            busy_percent: self
+                .loads
+                .iter()
+                .filter_map(|(uuid, l)| Some((&**uuid, l.busy_percent?)))
+                .collect(),
             users: self.inventory.devices().filter_map(|(_, i, c)| self.users(i, c)).collect(),
             room: on.map(|gpu| (gpu.uuid.as_str(), names(free(gpu)))).collect(),
         }
@@ -130,102 +187,27 @@ impl Status {
         (!users.is_empty()).then_some((&compute.uuid, users))
     }
 
-    /// The node for a person.
-    fn text(&self, verbose: bool) -> String {
-        let Inventory { node, driver, gpus, .. } = &self.inventory;
-        let count = self.whole;
-        let plural = if count == 1 { "" } else { "s" };
-        let mut out = format!("{node}: {count} GPU{plural}, driver {driver}\n");
-        if let Some(pid) = self.running {
-            let _ = writeln!(out, "being changed by process {pid}");
-        }
-        if let Some(Meant { label, chosen_by, chosen_at, configured }) = &self.layout {
-            let _ = write!(out, "layout {label}, chosen {chosen_at} by {chosen_by}");
-            let _ = match configured {
-                Some(configured) if configured == label => writeln!(out),
-                Some(configured) => writeln!(out, "; the configuration says {configured}"),
-                None => writeln!(out, "; the configuration names none"),
-            };
-        }
-        if let Some(what) = &self.interrupted {
-            let _ = writeln!(
-                out,
-                "interrupted: {what}; finish it with gresgen apply, or go back with gresgen apply --undo"
-            );
-        }
-        for gpu in gpus {
-            out.push('\n');
-            self.text_gpu(&mut out, gpu, verbose);
-        }
-        out
-    }
-
-    fn text_gpu(&self, out: &mut String, gpu: &Gpu, verbose: bool) {
-        let Gpu { index, model, pci, minor, uuid, .. } = gpu;
-        let gres = self.gres(uuid).map(|index| format!("  gres {index}")).unwrap_or_default();
-        let guest = if gpu.guest { ", vGPU guest" } else { "" };
-        let _ = writeln!(out, "GPU {index}  {model}  MIG {}{guest}", mode(gpu.mode));
-        let _ = writeln!(out, "  {uuid}  {pci}  /dev/nvidia{minor}{gres}");
-        let users: Vec<String> = whole_users(gpu).into_iter().map(ToString::to_string).collect();
-        if !users.is_empty() {
-            let _ = writeln!(out, "  used by {}", users.join(", "));
-        }
-        if !gpu.mode.is_on() {
-            return;
-        }
-        let _ = writeln!(out, "  {}", draw::slices(&gpu.geometry, &places(gpu)));
-        // In the order of the drawing, which is not that of ids.
-        let mut instances: Vec<&Instance> = gpu.instances.iter().collect();
-        instances.sort_by_key(|instance| instance.placement.start);
-        let mut rows = vec![HEADINGS.map(str::to_owned).to_vec()];
-        let mut files = Vec::new();
-        for instance in instances {
-            rows.extend(self.rows(instance));
-            files.extend(instance.compute.iter().map(|compute| &compute.files[..]));
-            files.extend(instance.compute.is_empty().then_some(&[][..]));
-        }
-        if rows.len() > 1 {
-            let table = out::table(&rows);
-            let files = std::iter::once(&[][..]).chain(files);
-            for (row, files) in table.lines().zip(files) {
-                let _ = writeln!(out, "  {row}");
-                let paths: Vec<String> = files.iter().map(|file| file.path.display().to_string()).collect();
-                if verbose && !paths.is_empty() {
-                    let _ = writeln!(out, "    {}", paths.join(" "));
-                }
+    /// Whether somebody uses an instance, or the GPU as a whole.
+    fn is_used(&self, gpu: &Gpu, instance: Option<&Instance>) -> bool {
+        match instance {
+            Some(instance) => {
+                !instance.holders.is_empty()
+                    || instance.compute.iter().any(|c| !self.users.of(instance, c).is_empty())
             }
+            None => !whole_users(gpu).is_empty(),
         }
-        out.push_str(&out::alternatives("  room for ", &free(gpu)));
     }
 
-    /// A row per MIG device; one for an instance that has none.
-    fn rows(&self, instance: &Instance) -> Vec<Vec<String>> {
-        let start = instance.placement.start.to_string();
-        let row = |profile: Profile, ids: String, uuid: &str, user: String| {
-            let gres = self.gres(uuid).map_or_else(|| "-".to_owned(), |index| index.to_string());
-            vec![profile.to_string(), start.clone(), ids, uuid.to_owned(), gres, user]
-        };
-        if instance.compute.is_empty() {
-            let nobody = "nobody can: no compute instance".to_owned();
-            return vec![row(instance.placement.profile, instance.gi.to_string(), "-", nobody)];
-        }
-        let device = |compute: &Compute| {
-            let users = self.users.of(instance, compute);
-            let users: Vec<String> = users.into_iter().map(ToString::to_string).collect();
-            let users = if users.is_empty() { "idle".to_owned() } else { users.join(", ") };
-            row(compute.profile, format!("{}/{}", instance.gi, compute.ci), &compute.uuid, users)
-        };
-        instance.compute.iter().map(device).collect()
-    }
-
-    /// Slurm's index of a device, where it is a GRES.
-    fn gres(&self, uuid: &str) -> Option<usize> {
-        self.map.iter().flat_map(|map| &map.records).position(|record| record.uuid == uuid)
+    /// Slurm's index of a device and its record, where it is a GRES.
+    fn gres(&self, uuid: &str) -> Option<(usize, &Record)> {
+        self.map.iter().flat_map(|map| &map.records).enumerate().find(|(_, record)| record.uuid == uuid)
     }
 }
 
-/// `GI/CI`: ids of GPU instance and compute instance, as in `nvidia-smi`; `AT`: first placement unit.
-const HEADINGS: [&str; 6] = ["PROFILE", "AT", "GI/CI", "UUID", "GRES", "USED BY"];
+/// What jobs ask for as `gpu:TYPE`; `-` stands for none in the map.
+fn gres_type(record: &Record) -> Option<&str> {
+    Some(record.gres_type.as_str()).filter(|name| *name != "-")
+}
 
 fn mode(mode: Mode) -> &'static str {
     match mode {
@@ -243,12 +225,9 @@ fn whole_users(gpu: &Gpu) -> Vec<&Holder> {
     gpu.holders.iter().filter(|holder| !shown(holder)).collect()
 }
 
-fn places(gpu: &Gpu) -> Vec<Placement> {
-    gpu.instances.iter().map(|i| i.placement).collect()
-}
-
 /// What could still be created, each profile taken alone.
 fn free(gpu: &Gpu) -> Demand {
+    let places: Vec<Placement> = gpu.instances.iter().map(|i| i.placement).collect();
     let fits = |(profile, count): (Profile, u32)| (count > 0).then_some((profile, count));
-    room::room(&gpu.geometry, &places(gpu)).into_iter().filter_map(fits).collect()
+    room::room(&gpu.geometry, &places).into_iter().filter_map(fits).collect()
 }

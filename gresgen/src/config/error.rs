@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::snippet::{Mark, Source};
 use crate::slurm::settings::Fault;
+use crate::words::did_you_mean;
 
 /// A mistake in a configuration file, or something it asks for that this node cannot be.
 #[derive(Clone, Debug)]
@@ -39,7 +40,7 @@ pub enum Problem {
     #[error("label {0:?} has no entries")]
     EmptyLabel(String),
     /// A label that is not there.
-    #[error("no label {label:?} in mig-configs, only {}", list(.known))]
+    #[error("no label {label:?} in mig-configs{} only {}", meant(.label, .known), list(.known))]
     NoLabel {
         /// The label asked for.
         label: String,
@@ -78,11 +79,11 @@ pub enum Problem {
     #[error("places need per: gpu, with per: node it is open which GPU they are on")]
     PlacesPerNode,
     /// No GPU of this node is meant.
-    #[error("label {label:?} selects no GPU of this node, which has {}", list(.gpus))]
+    #[error("label {label:?} selects no GPU of this node, which has {gpus}")]
     NoGpu {
         label: String,
         /// GPUs of the node, as text.
-        gpus: Vec<String>,
+        gpus: String,
     },
     /// A GPU that cannot be partitioned.
     #[error("{gpu}: has no MIG profiles")]
@@ -91,7 +92,7 @@ pub enum Problem {
         gpu: String,
     },
     /// A profile the GPU lacks.
-    #[error("{gpu}: no profile {profile}, only {}", list(.valid))]
+    #[error("{gpu}: no profile {profile}{} only {}", meant(&.profile.to_string(), .valid), list(.valid))]
     NoProfile {
         /// The GPU or GPUs, as text.
         gpu: String,
@@ -165,4 +166,13 @@ impl std::error::Error for ConfigError {}
 
 pub(super) fn list<T: fmt::Display>(items: &[T]) -> String {
     items.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// What was meant, or a comma: to stand between an unknown word and those that are known.
+fn meant<T: fmt::Display>(word: &str, known: &[T]) -> String {
+    let known: Vec<String> = known.iter().map(T::to_string).collect();
+    match did_you_mean(word, known.iter().map(String::as_str)) {
+        question if question.is_empty() => ",".to_owned(),
+        question => question,
+    }
 }

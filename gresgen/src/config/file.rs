@@ -20,50 +20,76 @@
 //!
 //! Nothing here is `untagged` or flattened: serde would buffer the values and lose their places.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
 use super::select::PciIds;
+use crate::schema::{self, schema_of};
 use crate::slurm::Settings;
 
-/// The whole document.
-#[derive(Debug, Deserialize)]
+/// What the GPUs of nodes are cut into, and what their Slurm has to know.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(super) struct Document {
+pub(crate) struct Document {
+    /// The version of the grammar: v1
+    #[schemars(with = "Version")]
     pub(super) version: Spanned<String>,
+    /// The label of mig-configs that is meant when --layout does not say
     #[serde(default)]
+    #[schemars(with = "Option<String>")]
     pub(super) layout: Option<Spanned<String>>,
+    /// Layouts, each a list of entries
     #[serde(default, deserialize_with = "labels")]
+    #[schemars(with = "BTreeMap<String, Vec<Entry>>")]
     pub(super) mig_configs: Labels,
+    /// What Slurm has to know
     #[serde(default)]
     pub(super) slurm: Settings,
+    /// What is run, and which services are stopped, around a change
     #[serde(default)]
     pub(super) hooks: crate::hooks::Settings,
+}
+
+/// Versions of the grammar.
+#[derive(JsonSchema)]
+#[allow(dead_code, reason = "the schema is made of it")]
+#[serde(rename_all = "lowercase")]
+enum Version {
+    V1,
 }
 
 /// `mig-configs`, in the order written.
 type Labels = Vec<(String, Spanned<Vec<Spanned<Entry>>>)>;
 
-/// One entry of a label.
-#[derive(Debug, Deserialize)]
+/// How some GPUs are to be cut.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Entry {
+    /// PCI device and vendor ids such as "0x20B010DE", or with those of the board; the entry holds for these models alone
     #[serde(default)]
     pub(super) device_filter: Option<Many<Filter>>,
+    /// all, or indexes, UUIDs, PCI addresses and models
     pub(super) devices: Many<Device>,
+    /// Whether MIG is on
+    #[schemars(with = "bool")]
     pub(super) mig_enabled: Spanned<bool>,
+    /// What the counts are for
     #[serde(default)]
     pub(super) per: Per,
+    /// Profiles with their counts, or with places, as in {count: 2, at: [0, 4]}
     #[serde(default)]
+    #[schemars(with = "Option<BTreeMap<String, Amount>>")]
     pub(super) mig_devices: Option<Spanned<Counts>>,
 }
 
 /// What the counts of `mig-devices` are for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Per {
     /// Each GPU of the entry: mig-parted's meaning.
@@ -99,13 +125,29 @@ pub(super) struct Amount {
     pub(super) at: Vec<u8>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct AmountFields {
+    /// How many; absent: as many as places
     count: Option<u32>,
+    /// Placement units that they start at
     #[serde(default)]
     at: Option<Many<u8>>,
 }
+
+/// What an [`Amount`] looks like.
+#[derive(JsonSchema)]
+#[allow(dead_code, reason = "the schema is made of it")]
+#[serde(untagged)]
+enum Written {
+    Count(u32),
+    Places(AmountFields),
+}
+
+schema_of!(Many<T> => schema::Many<T>, T);
+schema_of!(Device => schema::NumberOrText);
+schema_of!(Filter => schema::NumberOrText);
+schema_of!(Amount => Written);
 
 impl<T> Default for Many<T> {
     fn default() -> Self {

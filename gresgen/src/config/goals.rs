@@ -7,7 +7,7 @@ use mig::{Demand, Goal, Infeasible, Placement, Profile, Spec, Want};
 use super::cuts::Cuts;
 use super::error::{ConfigError, Problem};
 use super::file::Per;
-use super::select::GpuFacts;
+use super::select::{GpuFacts, present};
 use super::snippet::Mark;
 use super::{Config, Entry, Item, Label, cuts};
 
@@ -39,6 +39,21 @@ impl Label {
     }
 }
 
+impl Label {
+    /// Entries that select GPUs and have none, because later ones select them as well, as their selectors.
+    fn overruled(&self, gpus: &[GpuFacts<'_>]) -> Vec<String> {
+        let owners = self.owners(gpus);
+        let idle = |(number, entry): &(usize, &Entry)| {
+            gpus.iter().any(|gpu| entry.selects(gpu)) && !owners.contains(&Some(*number))
+        };
+        let names = |(_, entry): (usize, &Entry)| {
+            let names: Vec<String> = entry.selectors.iter().map(ToString::to_string).collect();
+            names.join(", ")
+        };
+        self.entries.iter().enumerate().filter(idle).map(names).collect()
+    }
+}
+
 impl Entry {
     fn selects(&self, gpu: &GpuFacts<'_>) -> bool {
         (self.filter.is_empty() || self.filter.iter().any(|filter| filter.matches(gpu.pci_ids)))
@@ -52,6 +67,11 @@ impl Config {
         self.find(label, Mark::default()).map(|label| label.unmatched(gpus)).unwrap_or_default()
     }
 
+    /// The `devices` of entries that do nothing, because later entries of the label have their GPUs.
+    pub fn overruled(&self, label: &str, gpus: &[GpuFacts<'_>]) -> Vec<String> {
+        self.find(label, Mark::default()).map(|label| label.overruled(gpus)).unwrap_or_default()
+    }
+
     /// What a label wants of these GPUs.
     ///
     /// # Errors
@@ -60,8 +80,8 @@ impl Config {
         let label = self.find(label, Mark::default())?;
         let owners = label.owners(gpus);
         if owners.iter().all(Option::is_none) {
-            let gpus = gpus.iter().map(ToString::to_string).collect();
-            return Err(self.error(label.mark, Problem::NoGpu { label: label.name.clone(), gpus }));
+            let problem = Problem::NoGpu { label: label.name.clone(), gpus: present(gpus) };
+            return Err(self.error(label.mark, problem));
         }
         let mut wanted = Wanted {
             modes: owners.iter().map(|owner| owner.map(|entry| label.entries[entry].enabled)).collect(),

@@ -1,10 +1,12 @@
 //! Which GPUs are meant: by index, UUID, PCI address, model, or all.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
 use mig::{BOARDS, Board, Geometry};
 
+use crate::cores::ranges;
 use crate::inventory::Gpu;
 
 /// What selecting and planning need to know of a GPU.
@@ -123,6 +125,44 @@ pub fn is_model(text: &str, board: &Board) -> bool {
     board.key.eq_ignore_ascii_case(text) || board.names.iter().any(|name| is_name(text, name))
 }
 
+/// The models that `text` may mean: the one of that key or that whole product name; else those whose key or name, with or
+/// without `NVIDIA`, it begins up to the end of a word.
+pub fn boards(text: &str) -> Vec<&'static Board> {
+    let whole = |board: &&Board| {
+        board.key.eq_ignore_ascii_case(text) || board.names.iter().any(|name| name.eq_ignore_ascii_case(text))
+    };
+    let exact: Vec<&Board> = BOARDS.iter().filter(whole).collect();
+    if !exact.is_empty() {
+        return exact;
+    }
+    let begins = |name: &str| {
+        let start = short(name).get(..short(text).len());
+        let next = short(name)[start.map_or(0, str::len)..].chars().next();
+        start.is_some_and(|start| start.eq_ignore_ascii_case(short(text)))
+            && next.is_none_or(|c| !c.is_ascii_alphanumeric())
+    };
+    BOARDS.iter().filter(|b| begins(b.key) || b.names.iter().any(|name| begins(name))).collect()
+}
+
+/// GPUs for a person, those of one model together: `GPUs 0-7 (NVIDIA A100-SXM4-40GB, a100-40gb)`.
+pub fn present(gpus: &[GpuFacts<'_>]) -> String {
+    let mut models: Vec<(&str, BTreeSet<u32>)> = Vec::new();
+    for gpu in gpus {
+        match models.iter_mut().find(|(model, _)| *model == gpu.model) {
+            Some((_, indexes)) => drop(indexes.insert(gpu.index)),
+            None => models.push((gpu.model, BTreeSet::from([gpu.index]))),
+        }
+    }
+    let words = models.iter().map(|(model, indexes)| {
+        let several = if indexes.len() == 1 { "GPU" } else { "GPUs" };
+        let key = BOARDS.iter().find(|board| board.names.contains(model));
+        let key = key.map(|board| format!(", {}", board.key)).unwrap_or_default();
+        format!("{several} {} ({model}{key})", ranges(indexes))
+    });
+    let words: Vec<String> = words.collect();
+    if words.is_empty() { "none".to_owned() } else { words.join(", ") }
+}
+
 /// Domain, bus, device and function: `0000:07:00.0`, with eight digits of domain as nvidia-smi prints it,
 /// without domain, or without function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -227,6 +267,20 @@ mod tests {
         ] {
             let selector: Selector = text.parse().unwrap();
             assert!(selector.matches(&facts(&geometry)), "{text} is {selector:?}");
+        }
+    }
+
+    #[test]
+    fn a_model_is_meant_by_what_its_names_begin_with() {
+        let keys = |text: &str| boards(text).iter().map(|board| board.key).collect::<Vec<_>>();
+        assert_eq!(keys("A30"), ["a30-24gb"]);
+        assert_eq!(keys("NVIDIA H200"), ["h200-141gb"]);
+        assert_eq!(keys("a100"), ["a100-40gb", "a100-80gb", "a100-64gb"]);
+        let h100 = ["h100-80gb-sxm", "h100-80gb-pcie", "h100-94gb-nvl", "h100-94gb-sxm", "h100-64gb-sxm"];
+        assert_eq!(keys("H100"), h100);
+        assert_eq!(keys("NVIDIA H100"), ["h100-94gb-sxm"], "that is how one of them is called");
+        for text in ["", "NVIDIA ", "H10", "a100-41gb", "é"] {
+            assert_eq!(keys(text), [""; 0], "{text:?}");
         }
     }
 

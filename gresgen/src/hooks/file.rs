@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::HookError;
@@ -12,15 +13,17 @@ use super::services::Which;
 use crate::read;
 
 /// The `hooks:` section of the configuration.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Settings {
     /// mig-parted's file of hooks.
     pub file: Option<PathBuf>,
     /// Services that stand still while GPUs change.
+    #[schemars(with = "Option<Vec<String>>")]
     pub services: Which,
     /// How long one command may take; 2 minutes.
     #[serde(deserialize_with = "duration")]
+    #[schemars(with = "Option<String>")]
     pub timeout: Option<Duration>,
     /// Run before the first step; the change is not made where one fails.
     pub before: Vec<Command>,
@@ -38,7 +41,7 @@ impl Settings {
 }
 
 /// A command, in the form of mig-parted (api/hooks/v1/hooks.go, `HookSpec`).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Command {
     /// The program.

@@ -28,6 +28,7 @@ use crate::nvml::{Activation, Code};
 use crate::publish::{Expected, Publication};
 use crate::site::{Left, is_ours};
 use crate::slurm::shortfall::refused as slurm_refuses;
+use crate::slurm::transition::Action;
 use crate::slurm::{GresTable, SlurmError};
 use crate::wait::Stop;
 
@@ -36,6 +37,8 @@ use crate::wait::Stop;
 pub enum Event<'a> {
     /// A step begins: its number, of how many.
     Begin(usize, usize, &'a Step, &'a Gpu),
+    /// The step has ended well.
+    End,
     /// A GPU is being reset.
     Reset(&'a Gpu),
     /// Something is waited for.
@@ -86,6 +89,8 @@ pub struct Done {
     pub table: GresTable,
     /// What is left to do in Slurm.
     pub left: Left,
+    /// What was done in Slurm, where it was to be.
+    pub told_slurm: Vec<Action>,
     /// What slurmctld will not accept of what the node has; only a boot asks.
     pub slurm_refuses: Vec<String>,
     /// Why somebody else has drained the node, which stays so.
@@ -189,6 +194,7 @@ impl<'n> Node<'n> {
         let Applied { inventory, steps: carried_out, pending, files, table } = applied;
         let seen = self.site.look();
         let mut left = self.site.pending(&seen, &table);
+        let mut told_slurm = Vec::new();
         if options.tell_slurm && left.here {
             let resume = self.site.resume(&seen, &left);
             let drained = resume.first().map(ToString::to_string);
@@ -199,7 +205,7 @@ impl<'n> Node<'n> {
                     show(Event::Waiting(&Waiting { what: &what, since, limit, why }));
                 })
                 .map_err(|error| ApplyError::Untold { drained, error })?;
-            left.actions.clear();
+            told_slurm = std::mem::take(&mut left.actions);
         }
         let theirs = seen.view.as_ref().filter(|view| view.is("DRAIN") && !is_ours(view));
         let mut stays_drained = theirs.filter(|_| told.fence.is_some()).map(|view| view.reason.clone());
@@ -226,6 +232,7 @@ impl<'n> Node<'n> {
             files,
             table,
             left,
+            told_slurm,
             slurm_refuses,
             stays_drained,
         })
@@ -421,7 +428,8 @@ impl Run<'_, '_, '_> {
             (self.events.show)(Event::Begin(number + 1, todo.len(), step, gpu));
             // Counted before it is tried: a step that fails may still have changed something.
             *done += 1;
-            let refusal = self.step(gpu, step)?;
+            let refusal = self.step(gpu, step).map_err(|error| on(gpu, error))?;
+            (self.events.show)(Event::End);
             refusals.extend(refusal.map(|refusal| (gpu.uuid.clone(), refusal)));
         }
         Ok(refusals)
@@ -524,5 +532,14 @@ impl Run<'_, '_, '_> {
             Intent::clear(self.node.root)?;
         }
         Ok(())
+    }
+}
+
+/// An error of the driver or a reset, which know the GPU by its UUID, with the index that a person knows it by.
+fn on(gpu: &Gpu, error: ApplyError) -> ApplyError {
+    match error {
+        ApplyError::Driver(error) => ApplyError::Driver(error.on(gpu)),
+        ApplyError::Reset { reason, .. } => ApplyError::Reset { gpu: gpu.to_string(), reason },
+        error => error,
     }
 }

@@ -235,10 +235,10 @@ pub(super) fn possible(inventory: &Inventory, steps: &[Step]) -> Result<(), Appl
     for step in steps {
         let gpu = &inventory.gpus[step.gpu()];
         if gpu.guest {
-            return Err(ApplyError::Guest(gpu.uuid.clone()));
+            return Err(ApplyError::Guest(gpu.to_string()));
         }
         if gpu.mode == Mode::Unsupported {
-            return Err(ApplyError::NoMig { gpu: gpu.uuid.clone(), model: gpu.model.clone() });
+            return Err(ApplyError::NoMig { gpu: gpu.to_string(), model: gpu.model.clone() });
         }
     }
     Ok(())

@@ -147,14 +147,15 @@ impl Reading<'_> {
             let what = format!("nvmlDeviceGetUUID gives {uuid:?}, which is no GPU-... UUID");
             return Err(DriverError::Unexpected { object, what });
         }
-        let pci = handle.pci().map_err(failed(&uuid, "nvmlDeviceGetPciInfo_v3"))?;
-        let address = pci_address(&pci.bus_id).map_err(failed(&uuid, "nvmlDeviceGetPciInfo_v3"))?;
-        let name = handle.name().map_err(failed(&uuid, "nvmlDeviceGetName"))?;
-        let memory = handle.memory().map_err(failed(&uuid, "nvmlDeviceGetMemoryInfo"))?;
-        let minor = minor(&device).map_err(failed(&uuid, "nvmlDeviceGetMinorNumber"))?;
-        let mode = mode(&device).map_err(failed(&uuid, "nvmlDeviceGetMigMode"))?;
-        let processes = processes(handle, &uuid)?;
-        let model = self.model(handle, &uuid, &pci, (&name, memory), mode)?;
+        let object = format!("{object} ({uuid})");
+        let pci = handle.pci().map_err(failed(&object, "nvmlDeviceGetPciInfo_v3"))?;
+        let address = pci_address(&pci.bus_id).map_err(failed(&object, "nvmlDeviceGetPciInfo_v3"))?;
+        let name = handle.name().map_err(failed(&object, "nvmlDeviceGetName"))?;
+        let memory = handle.memory().map_err(failed(&object, "nvmlDeviceGetMemoryInfo"))?;
+        let minor = minor(&device).map_err(failed(&object, "nvmlDeviceGetMinorNumber"))?;
+        let mode = mode(&device).map_err(failed(&object, "nvmlDeviceGetMigMode"))?;
+        let processes = processes(handle, &object)?;
+        let model = self.model(handle, &object, &pci, (&name, memory), mode)?;
         let mut gpu = Gpu {
             index,
             minor,
@@ -163,12 +164,12 @@ impl Reading<'_> {
             memory_mib: memory >> 20,
             architecture: self
                 .architecture(&device, pci.device)
-                .map_err(failed(&uuid, "nvmlDeviceGetArchitecture"))?,
+                .map_err(failed(&object, "nvmlDeviceGetArchitecture"))?,
             mode,
             guest: told(device.virtualization_mode())
-                .map_err(failed(&uuid, "nvmlDeviceGetVirtualizationMode"))?
+                .map_err(failed(&object, "nvmlDeviceGetVirtualizationMode"))?
                 .is_some_and(|mode| mode == GpuVirtualizationMode::Vgpu),
-            cpus: cpus(&device, &address, root).map_err(failed(&uuid, "nvmlDeviceGetCpuAffinity"))?,
+            cpus: cpus(&device, &address, root).map_err(failed(&object, "nvmlDeviceGetCpuAffinity"))?,
             file: gpu_file(root, minor)?,
             instances: Vec::new(),
             holders: Vec::new(),

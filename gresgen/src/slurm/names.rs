@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use mig::Profile;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::error::GresError;
 
 /// How GRES types are spelled.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct TypeSettings {
     /// Pattern for MIG devices, of `{profile}` (`1g.5gb`) and `{model}` (`a100`).

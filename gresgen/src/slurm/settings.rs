@@ -5,6 +5,7 @@ pub mod submit;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use check::{Attributes, Fault};
@@ -15,7 +16,7 @@ use super::release::Release;
 use crate::root::Root;
 
 /// Everything a site can say about its Slurm. All of it is optional.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Settings {
     /// Slurm's name of this node, where it is not the short host name.
@@ -25,6 +26,7 @@ pub struct Settings {
     /// How GRES types are spelled.
     pub types: TypeSettings,
     /// Release the files are for, as `22.05`; asked of the installed Slurm when absent.
+    #[schemars(with = "Option<String>")]
     pub release: Option<Release>,
     /// Where files go.
     pub paths: Paths,
@@ -51,7 +53,7 @@ pub struct Settings {
 }
 
 /// Nodes and their attributes in slurm.conf.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct NodeEntry {
     /// Host list, such as `gpu[01-16]`.
@@ -62,16 +64,16 @@ pub struct NodeEntry {
 }
 
 /// Where files go; each replaces a default of [`Root`].
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Paths {
-    /// [`Root::GRES_CONF`]. A site with GRES lines of its own may prefer a file that its gres.conf includes.
+    /// gres.conf, instead of /etc/slurm/gres.conf. A site with GRES lines of its own may prefer a file that its gres.conf includes.
     pub gres_conf: Option<String>,
-    /// [`Root::CGROUP_CONF`].
+    /// cgroup.conf, instead of /etc/slurm/cgroup.conf
     pub cgroup_conf: Option<String>,
-    /// [`Root::NODE_CONF`].
+    /// The node line, instead of /etc/slurm/gresgen-node.conf
     pub node_conf: Option<String>,
-    /// [`Root::PLUGSTACK_CONF`].
+    /// The plugin's line, instead of /etc/slurm/plugstack.conf.d/mig.conf
     pub plugstack_conf: Option<String>,
 }
 
@@ -98,7 +100,7 @@ impl Paths {
 }
 
 /// The value of `GresTypes=`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct GresTypes(pub Vec<String>);
 
@@ -109,7 +111,7 @@ impl Default for GresTypes {
 }
 
 /// The SPANK plugin's line.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct PluginSettings {
     /// Its file: a path, or a name that Slurm looks up in PluginDir.
@@ -125,8 +127,18 @@ impl Default for PluginSettings {
 }
 
 /// A value of one word: YAML reads `yes`, `1` and `95.5` as other things than text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Scalar(pub String);
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+pub struct Scalar(#[schemars(with = "Word")] pub String);
+
+/// What YAML may read a word as.
+#[derive(JsonSchema)]
+#[allow(dead_code, reason = "the schema is made of it")]
+#[serde(untagged)]
+enum Word {
+    Text(String),
+    Number(f64),
+    Yes(bool),
+}
 
 impl<'de> Deserialize<'de> for Scalar {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -198,7 +210,7 @@ gres-types: [gpu, mps]
 cores: false
 stable-links: true
 cgroup: {ConstrainRAMSpace: yes, AllowedRAMSpace: 95, CgroupMountpoint: /sys/fs/cgroup}
-plugin: {path: /p.so, arguments: {fail: warn, wait: 3}}
+plugin: {path: /p.so, arguments: {on_unresolved: warn, notices: yes}}
 submit: {default-type: small, require-type: false, max-slices: 1, synonyms: {tiny: small}, other-types: [v100],
   defaults: {small: {cpus: 2, memory: 35G}}}
 adopt: true

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
+use crate::schema::{self, schema_of};
+
 /// What the part of a GPU is that a MIG device is billed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rule {
     /// Streaming multiprocessors.
@@ -34,7 +37,8 @@ pub struct Billing {
 }
 
 /// A weight for all models, or one for each: by product name, or by the short name that types have (`h100`).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(untagged)]
 pub enum Scale {
     /// For all.
     All(Weight),
@@ -43,8 +47,8 @@ pub enum Scale {
 }
 
 /// A billing weight, in thousandths. Slurm reads weights as doubles; three places are what is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Weight(pub u64);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+pub struct Weight(#[schemars(with = "f64")] pub u64);
 
 impl Weight {
     /// 1.
@@ -109,13 +113,28 @@ impl<'de> Deserialize<'de> for Scale {
 }
 
 /// The long form.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Keys {
+    /// A rule, or several, of which the one that gives most counts
+    #[schemars(with = "schema::Many<Rule>")]
     by: Rules,
+    /// Weight of a whole GPU, for all models or by model
     gpu: Option<Scale>,
+    /// Weight of every MIG device, by the rule flat
     slice: Option<Scale>,
 }
+
+/// What [`Billing`] looks like.
+#[derive(JsonSchema)]
+#[allow(dead_code, reason = "the schema is made of it")]
+#[serde(untagged)]
+enum Written {
+    Rule(Rule),
+    Keys(Keys),
+}
+
+schema_of!(Billing => Written);
 
 struct Rules(Vec<Rule>);
 

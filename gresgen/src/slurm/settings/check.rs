@@ -5,6 +5,7 @@
 use super::{NodeEntry, Settings};
 use crate::slurm::hostlist::{self, MAX_NAMES};
 use crate::slurm::names::{Names, TypeName};
+use crate::slurm::plugin_arguments;
 use crate::slurm::release::CgroupKey;
 
 /// What is wrong, and where.
@@ -210,7 +211,15 @@ impl Settings {
                 format!("slurm.plugin.path {:?}: not one word, as plugstack.conf needs it", self.plugin.path);
             return fault(&["plugin", "path"], what);
         }
+        // A plugin of another name may be another one.
+        let ours = self.plugin.path.rsplit('/').next() == Some("spank_mig.so");
         for (key, value) in &self.plugin.arguments {
+            if ours && let Some(what) = plugin_arguments::wrong(key, &value.0) {
+                return fault(
+                    &["plugin", "arguments", key],
+                    format!("slurm.plugin.arguments {key:?}: {what}"),
+                );
+            }
             let what = match (is_word(key) && !key.contains('='), is_word(&value.0)) {
                 (false, _) => "not one word, as plugstack.conf needs it".to_owned(),
                 (_, false) => format!("{:?} is not one word, as plugstack.conf needs it", value.0),

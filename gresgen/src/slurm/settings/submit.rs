@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::Error;
 
+use crate::schema::{NumberOrText, schema_of};
+
 /// Rules for requests; `render --print submit` makes Lua of them.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Submit {
     /// Type of requests that name none.
@@ -24,7 +27,7 @@ pub struct Submit {
 }
 
 /// CPUs and memory that come with a device.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Share {
     /// CPUs.
@@ -36,6 +39,8 @@ pub struct Share {
 /// An amount of memory in MiB, written as Slurm's `--mem` has it: `35G`, `800M`, `1T`; a number alone is in MiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mebibytes(pub u64);
+
+schema_of!(Mebibytes => NumberOrText);
 
 impl<'de> Deserialize<'de> for Mebibytes {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

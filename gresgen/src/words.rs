@@ -1,0 +1,43 @@
+//! Words of messages: how many, and what somebody meant who wrote something else.
+
+use strsim::damerau_levenshtein;
+
+/// `1 GPU`, `2 GPUs`.
+pub fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// The candidate that is spelled most like a word, where one is: no more than a third of its signs are others.
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.to_lowercase();
+    let far = |candidate: &&str| damerau_levenshtein(&word, &candidate.to_lowercase());
+    let best = candidates.into_iter().min_by_key(far)?;
+    (far(&best) <= (word.chars().count() / 3).max(1)).then_some(best)
+}
+
+/// `, did you mean mixed?` or nothing, to stand behind the word.
+pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(word, candidates).map(|near| format!(", did you mean {near}?")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_of_the_pen_is_not_another_word() {
+        let keys = ["mig-enabled", "mig-devices", "devices", "per"];
+        for (word, meant) in [
+            ("mig-enabeld", Some("mig-enabled")),
+            ("mig_devices", Some("mig-devices")),
+            ("Device", Some("devices")),
+            ("pre", Some("per")),
+            ("enabled", None),
+            ("banana", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(word, keys), meant, "{word}");
+        }
+        assert_eq!(nearest("x", []), None);
+    }
+}
