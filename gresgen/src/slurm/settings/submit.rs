@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::Error;
 
-use crate::schema::{self, schema_of};
+use crate::schema::{NumberOrText, schema_of};
 
 /// Rules for requests; `render --print submit` makes Lua of them.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
@@ -40,7 +40,7 @@ pub struct Share {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mebibytes(pub u64);
 
-schema_of!(Mebibytes => schema::NumberOrText);
+schema_of!(Mebibytes => NumberOrText);
 
 impl<'de> Deserialize<'de> for Mebibytes {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
