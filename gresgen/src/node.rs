@@ -14,6 +14,7 @@ mod around;
 pub mod boot;
 mod carry_out;
 pub mod chosen;
+mod events;
 mod fence;
 mod files;
 mod prepared;
@@ -30,7 +31,8 @@ use crate::root::Root;
 use crate::site::{Occupied, Seen, Site};
 use crate::slurm::Settings;
 
-pub use carry_out::{Done, Event, Events, Waiting};
+pub use carry_out::Done;
+pub use events::{Event, Events, Waiting};
 pub use files::{FileChange, Write};
 pub use prepared::{Blocked, Prepared};
 

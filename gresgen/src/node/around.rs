@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use super::{Event, Events};
+use super::events::{Event, Events};
 use crate::apply::ApplyError;
 use crate::apply::intent::Intent;
 use crate::history::{Ending, Entry};
