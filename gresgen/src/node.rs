@@ -14,9 +14,11 @@ mod around;
 pub mod boot;
 mod carry_out;
 pub mod chosen;
+pub mod error;
 mod events;
 mod fence;
 mod files;
+mod mode;
 mod prepared;
 
 use std::time::Duration;
@@ -32,9 +34,10 @@ use crate::site::{Occupied, Seen, Site};
 use crate::slurm::Settings;
 
 pub use carry_out::Done;
+pub use error::ApplyError;
 pub use events::{Event, Events, Waiting};
 pub use files::{FileChange, Write};
-pub use prepared::{Blocked, Prepared};
+pub use prepared::Prepared;
 
 /// A node whose driver is open.
 pub struct Node<'a> {

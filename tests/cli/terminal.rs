@@ -149,7 +149,7 @@ fn completed(node: &Node, words: &[&str]) -> Vec<String> {
     let script = format!(
         "PATH={bin}:$PATH; source <(gresgen completions bash); spec=$(complete -p gresgen); \
          f=${{spec##*-F }}; f=${{f%% *}}; COMP_WORDS=(gresgen {}); COMP_CWORD={}; COMP_TYPE=9; \
-         $f gresgen '' gresgen; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+         $f gresgen \"${{COMP_WORDS[COMP_CWORD]}}\" gresgen; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
         line.join(" "),
         words.len()
     );

@@ -3,8 +3,8 @@
 
 use std::path::PathBuf;
 
+use super::error::ApplyError;
 use super::events::{Event, Events};
-use crate::apply::ApplyError;
 use crate::apply::intent::Intent;
 use crate::history::{Ending, Entry};
 use crate::hooks::{self, About, HookError, Hooks};

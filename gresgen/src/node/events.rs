@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::apply::ApplyError;
+use super::error::ApplyError;
 use crate::apply::steps::Step;
 use crate::inventory::Gpu;
 use crate::wait::Stop;
