@@ -32,7 +32,7 @@ build:
 	$(CARGO) build --locked
 
 # What is shipped says which commit it is of, `-dirty` where it is of none; nothing where there is no git.
-GIT_ID ?= $(shell git describe --always --dirty --abbrev=9 --exclude='*' 2>/dev/null)
+GIT_ID ?= $(or $(GRESGEN_GIT_ID),$(shell git describe --always --dirty --abbrev=9 --exclude='*' 2>/dev/null))
 BUILD_RELEASE = GRESGEN_GIT_ID=$(GIT_ID) $(CARGO) build --locked --release
 
 programs:
@@ -85,7 +85,7 @@ test-slurm-matrix: setup-tests
 	$(BUILD_RELEASE) -p slurm-plugin
 	LAB_RELEASES=$(RELEASES) SPANK_MIG_SO=$(CURDIR)/target/release/libspank_mig.so $(CARGO) test --locked -p slurm-plugin --test launch --test guard --test safety
 	LAB_RELEASES=$(RELEASES) $(CARGO) test --locked -p lab -p gresgen --test lab --test render --test cluster --test holders --test race --test health --test autodetect
-	LAB_RELEASES=$(RELEASES) $(CARGO) test --locked -p gresgen --test docs packages
+	LAB_RELEASES=$(RELEASES) $(CARGO) test --locked -p gresgen --test docs a_node_lives_on_the_packages
 
 soak: setup-tests
 	$(BUILD_RELEASE) -p slurm-plugin

@@ -26,6 +26,7 @@ pub mod holders;
 pub mod hooks;
 pub mod init;
 pub mod inventory;
+pub mod lock;
 pub mod metrics;
 pub mod node;
 pub mod nvml;

@@ -11,7 +11,6 @@ use super::session::Session;
 use super::{Global, out};
 use crate::apply::Wish;
 use crate::apply::steps::steps;
-use crate::apply::wish::Layout;
 use crate::config::Config;
 use crate::config::written::{self, Written};
 use crate::inventory::Inventory;
@@ -50,7 +49,7 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
 /// compute instances that are spread over more instances than it takes.
 pub(super) fn unsaid(inventory: &Inventory, text: &str, label: &str) -> BTreeSet<u32> {
     let Ok(config) = Config::parse("export", text) else { return BTreeSet::new() };
-    let Ok(targets) = (Layout { config: &config, label }).targets(inventory) else { return BTreeSet::new() };
+    let Ok(targets) = Wish::Layout(&config, label).targets(inventory) else { return BTreeSet::new() };
     steps(inventory, &targets).iter().map(|step| inventory.gpus[step.gpu()].index).collect()
 }
 

@@ -10,8 +10,8 @@ use super::progress::{message, warning};
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, out, render};
-use crate::apply::lock::Lock;
 use crate::init::{self, First, Found, InitError, LayoutOf, patch, write};
+use crate::lock::Lock;
 use crate::root::Root;
 use crate::slurm::Settings;
 
