@@ -34,8 +34,8 @@ use crate::site::{Occupied, Seen, Site};
 use crate::slurm::Settings;
 
 pub use carry_out::Done;
-pub use events::{Event, Events, Waiting};
 pub use error::ApplyError;
+pub use events::{Event, Events, Waiting};
 pub use files::{FileChange, Write};
 pub use prepared::Prepared;
 
