@@ -9,7 +9,8 @@ PACKAGES := libslurm-dev libclang-dev gcc pkg-config slurmctld slurmd slurm-clie
 # Lint: judges of scripts, manual pages, packages and units, beside those of tests/lint/tools.
 LINT_PACKAGES := shellcheck mandoc lintian dpkg-dev rpm python3-rpm python3-venv systemd
 # Tests: other releases of Slurm, judges, package formats; and a systemd, which without systemd-sysv is nobody's init.
-TEST_PACKAGES := git procps strace lua5.4 python3 python3-jsonschema python3-pip python3-yaml debootstrap dpkg-dev rpm systemd prometheus prometheus-node-exporter podman crun
+TEST_PACKAGES := git procps strace lua5.4 python3 python3-jsonschema python3-pip python3-yaml debootstrap dpkg-dev rpm systemd prometheus prometheus-node-exporter podman crun \
+  mariadb-server-core mariadb-client-core slurmdbd slurm-wlm-mysql-plugin
 
 .PHONY: root setup setup-tests setup-lint build programs release test lint demo playground bench soak race sweep fuzz valgrind test-slurm-matrix hardware hardware-kit install uninstall deb dist rpm
 
@@ -32,7 +33,7 @@ build:
 	$(CARGO) build --locked
 
 # What is shipped says which commit it is of, `-dirty` where it is of none; nothing where there is no git.
-GIT_ID ?= $(shell git describe --always --dirty --abbrev=9 --exclude='*' 2>/dev/null)
+GIT_ID ?= $(or $(GRESGEN_GIT_ID),$(shell git describe --always --dirty --abbrev=9 --exclude='*' 2>/dev/null))
 BUILD_RELEASE = GRESGEN_GIT_ID=$(GIT_ID) $(CARGO) build --locked --release
 
 programs:
@@ -85,7 +86,7 @@ test-slurm-matrix: setup-tests
 	$(BUILD_RELEASE) -p slurm-plugin
 	LAB_RELEASES=$(RELEASES) SPANK_MIG_SO=$(CURDIR)/target/release/libspank_mig.so $(CARGO) test --locked -p slurm-plugin --test launch --test guard --test safety
 	LAB_RELEASES=$(RELEASES) $(CARGO) test --locked -p lab -p gresgen --test lab --test render --test cluster --test holders --test race --test health --test autodetect
-	LAB_RELEASES=$(RELEASES) $(CARGO) test --locked -p gresgen --test docs packages
+	LAB_RELEASES=$(RELEASES) $(CARGO) test --locked -p gresgen --test docs a_node_lives_on_the_packages
 
 soak: setup-tests
 	$(BUILD_RELEASE) -p slurm-plugin
@@ -124,6 +125,7 @@ bench: setup release
 	$(CARGO) bench --locked -p mig --bench acceptance
 	benches/calls.py
 	benches/render.py
+	benches/slices.py
 	target/release/lab bench
 
 # `make install` copies what `make release` built, as root or below DESTDIR.

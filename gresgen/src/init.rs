@@ -177,9 +177,8 @@ fn readable(text: &str, inventory: &Inventory) -> Result<(), InitError> {
     let mut idle = inventory.clone();
     idle.gpus.iter_mut().flat_map(|gpu| &mut gpu.instances).for_each(|instance| instance.holders.clear());
     for label in config.labels() {
-        match Wish::Layout(&config, label).targets(&idle) {
-            Err(WishError::Config(error)) => return Err(error.into()),
-            _ => {}
+        if let Err(WishError::Config(error)) = Wish::Layout(&config, label).targets(&idle) {
+            return Err(error.into());
         }
     }
     Ok(())

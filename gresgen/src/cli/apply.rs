@@ -9,6 +9,7 @@ use super::progress::{Progress, message};
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use crate::apply::Wish;
+use crate::apply::intent::Before;
 use crate::apply::intent::Intent;
 use crate::apply::steps::Step;
 use crate::config::Config;
@@ -76,7 +77,13 @@ fn undo(session: &Session, global: &Global, args: &Args, config: &Config, id: Op
             .hint("gresgen history lists them")
     })?;
     let what = format!("undo of change {}", entry.id);
-    let back = Wish::Before(&entry.before);
+    let before: Vec<Before> = serde_json::from_value(entry.before).map_err(|error| {
+        Failure::new(
+            Exit::Failure,
+            format!("change {}: what was before it cannot be read: {error}", entry.id),
+        )
+    })?;
+    let back = Wish::Before(&before);
     let chosen = entry.layout_before.filter(|_| entry.layout.is_some());
     let chosen = chosen.filter(|label| config.labels().any(|known| known == label));
     let exit = change::run(session, &config.slurm, back, &what, chosen.as_deref(), &args.change, global)?;

@@ -113,7 +113,7 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
 fn show(session: &Session, global: &Global, args: &Args) -> Result<Painted, Failure> {
     let status = read(session, global, args)?;
     Ok(if global.json {
-        Painted::json(&status.report()).map_err(|e| Failure::new(Exit::Failure, e))?
+        Painted::json(&status.report()).map_err(|error| Failure::new(Exit::Failure, error))?
     } else if args.short {
         status.short()
     } else {

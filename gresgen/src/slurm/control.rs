@@ -8,6 +8,7 @@ mod devices;
 mod job;
 mod listing;
 mod node;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,6 +17,7 @@ pub use command::use_configuration;
 pub use devices::Devices;
 pub use listing::Listing;
 pub use node::{NodeView, gpus};
+pub use waiting::Waiting;
 
 use super::error::SlurmError;
 use super::release::Release;
@@ -64,6 +66,34 @@ impl Control {
     /// All nodes.
     pub fn nodes(self) -> Result<Vec<NodeView>, SlurmError> {
         Ok(run("scontrol", &["--all", "-o", "show", "node"])?.lines().filter_map(NodeView::parse).collect())
+    }
+
+    /// All nodes, with what jobs have of them.
+    ///
+    /// # Errors
+    /// [`SlurmError`].
+    pub fn nodes_in_use(self) -> Result<Vec<NodeView>, SlurmError> {
+        let text = run("scontrol", &["--all", "-d", "-o", "show", "node"])?;
+        Ok(text.lines().filter_map(NodeView::parse).collect())
+    }
+
+    /// What waiting jobs ask for, each task of an array for itself.
+    ///
+    /// # Errors
+    /// [`SlurmError`].
+    pub fn waiting(self) -> Result<Waiting, SlurmError> {
+        let arguments = ["--all", "--local", "-h", "-r", "-t", "PD", "-O", Waiting::FORMAT];
+        Ok(Waiting::parse(&run("squeue", &arguments)?))
+    }
+
+    /// Values of `TRESBillingWeights=`, one of each partition that has some.
+    ///
+    /// # Errors
+    /// [`SlurmError`].
+    pub fn billing_weights(self) -> Result<Vec<String>, SlurmError> {
+        let text = run("scontrol", &["--all", "-o", "show", "partition"])?;
+        let weights = text.split_whitespace().filter_map(|word| word.strip_prefix("TRESBillingWeights="));
+        Ok(weights.map(str::to_owned).collect())
     }
 
     /// slurmctld's picture of one node as `scontrol` prints it, on one line.
