@@ -1,4 +1,4 @@
-//! What a change tells while it goes on.
+//! What a change says while it is made, and what stops it.
 
 use std::time::Duration;
 
