@@ -15,6 +15,7 @@ pub mod boot;
 mod carry_out;
 pub mod chosen;
 pub mod error;
+mod events;
 mod fence;
 mod files;
 mod mode;
@@ -32,8 +33,9 @@ use crate::root::Root;
 use crate::site::{Occupied, Seen, Site};
 use crate::slurm::Settings;
 
-pub use carry_out::{Done, Event, Events, Waiting};
+pub use carry_out::Done;
 pub use error::ApplyError;
+pub use events::{Event, Events, Waiting};
 pub use files::{FileChange, Write};
 pub use prepared::Prepared;
 

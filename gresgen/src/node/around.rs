@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use super::error::ApplyError;
-use super::{Event, Events};
+use super::events::{Event, Events};
 use crate::apply::intent::Intent;
 use crate::history::{Ending, Entry};
 use crate::hooks::{self, About, HookError, Hooks};

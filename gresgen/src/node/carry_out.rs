@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::around::{self, Around};
 use super::chosen::{Chosen, who};
 use super::error::{ApplyError, Held, in_the_way};
+use super::events::{Event, Events, Waiting};
 use super::fence::{self, Fence};
 use super::mode::{Refusals, pending, refused, reset};
 use super::prepared::{Patience, are_processes, beside_jobs, in_use, possible};
@@ -31,44 +32,6 @@ use crate::slurm::shortfall::refused as slurm_refuses;
 use crate::slurm::transition::Action;
 use crate::slurm::{GresTable, SlurmError};
 use crate::wait::Stop;
-
-/// What happens, for a progress display.
-#[derive(Debug)]
-pub enum Event<'a> {
-    /// A step begins: its number, of how many.
-    Begin(usize, usize, &'a Step, &'a Gpu),
-    /// The step has ended well.
-    End,
-    /// A GPU is being reset.
-    Reset(&'a Gpu),
-    /// Something is waited for.
-    Waiting(&'a Waiting<'a>),
-    /// Something beside the change went wrong.
-    Warning(&'a str),
-    /// Something failed and what was done is being undone.
-    RollingBack(&'a ApplyError),
-}
-
-/// A wait, as it is now.
-#[derive(Clone, Copy, Debug)]
-pub struct Waiting<'a> {
-    /// What is waited for, as `n1 to have no jobs`.
-    pub what: &'a str,
-    /// How long already.
-    pub since: Duration,
-    /// How long at most.
-    pub limit: Duration,
-    /// Why it is not there yet.
-    pub why: &'a str,
-}
-
-/// Who is told, and what tells to stop.
-pub struct Events<'a> {
-    /// Told what happens.
-    pub show: &'a mut dyn FnMut(Event<'_>),
-    /// Looked at between steps and in every wait.
-    pub stop: Stop,
-}
 
 /// What was done.
 #[derive(Debug)]
