@@ -75,6 +75,7 @@ fn a_node_of_slurm_is_described_and_its_edits_are_a_patch() {
     // A configuration that is there stays, and what is done is not done again.
     let again = ended(written.run(&["init"]), 2);
     assert!(again.stderr.contains("config.yaml: is there already"), "{}", again.stderr);
+    written.write("etc/gresgen/config.yaml", "version: v1\n");
     let forced = ended(written.run(&["init", "--force"]), 0);
     assert_eq!(forced.stdout, "");
     assert!(written.path("var/lib/gresgen/previous/config.yaml.before-init-1").exists());

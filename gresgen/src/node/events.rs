@@ -1,4 +1,4 @@
-//! What happens in a change, for whoever watches it.
+//! What a change tells while it goes on.
 
 use std::time::Duration;
 

@@ -144,7 +144,7 @@ impl Control {
     /// When jobs on a node began and will have to end, by what they are asked for by, as `11-26 14:10` in the node's time
     /// zone: for a person. A job without a limit ends `never`.
     pub fn times(self, node: &str) -> Result<BTreeMap<String, (String, String)>, SlurmError> {
-        let text = run("squeue", &["--all", "--local", "-h", "-r", "-w", node, "-o", "%i|%S|%e"])?;
+        let text = run("squeue", &["--all", "--local", "-h", "-r", "-w", node, "-o", "%i|%S|%e|%l"])?;
         // 2026-11-26T14:10:05; N/A or NONE where there is none (squeue(1)).
         let time = |word: &str| match word.len() {
             19 if word.is_ascii() => word[5..16].replace('T', " "),
@@ -152,7 +152,9 @@ impl Control {
         };
         let line = |line: &str| {
             let mut words = line.split('|');
-            let (job, since, until) = (words.next()?, words.next()?, words.next()?);
+            let (job, since, until, limit) = (words.next()?, words.next()?, words.next()?, words.next()?);
+            // slurmctld lets a job without a limit end a year later (seen on 22.05.8).
+            let until = if limit == "UNLIMITED" { limit } else { until };
             Some((job.to_owned(), (time(since), time(until))))
         };
         Ok(text.lines().filter_map(line).collect())
