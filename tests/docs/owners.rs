@@ -20,6 +20,8 @@ fn every_folder_of_tests_has_one_owner() {
         }
     }
     let folders = fs::read_dir(checkout().join("tests")).unwrap().map(|entry| entry.unwrap().file_name());
+    // Of what failed once, proptest keeps a folder there.
+    let folders = folders.filter(|name| name != "proptest-regressions");
     for folder in folders.map(|name| name.into_string().unwrap()) {
         let owners = owners.remove(&folder).unwrap_or_default();
         let expected = usize::from(!OTHERS.contains(&folder.as_str()));
