@@ -17,7 +17,6 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use gresgen::check::plugstack;
 use gresgen::config::{Config, GpuFacts};
 use gresgen::document;
 use gresgen::files::{KEEP, Kind, Output, Scope, stage};
@@ -28,6 +27,7 @@ use gresgen::slurm::control;
 use gresgen::slurm::hardware::Hardware;
 use gresgen::slurm::hostlist::{self, MAX_NAMES};
 use gresgen::slurm::lines::{lines, value};
+use gresgen::slurm::plugstack;
 use gresgen::slurm::{GresTable, Previous, Release, Settings};
 use mutate::{Random, mutated};
 

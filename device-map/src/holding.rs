@@ -5,11 +5,10 @@
 //! files that exporters read ([`exporters`]). Who finds a record without its lock removes it, with what it had said.
 
 mod directory;
+mod error;
 pub mod exporters;
 mod record;
 
-use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
@@ -19,6 +18,8 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use directory::Directory;
+pub use error::HoldingError;
+use error::failed;
 pub use exporters::Exporters;
 pub use record::{Device, Step};
 
@@ -29,29 +30,6 @@ const EXPORTERS: &str = "exporters";
 /// How often the lock is asked for, and the pause between: a job waits no longer than a fifth of a second.
 const TRIES: u32 = 40;
 const PAUSE: Duration = Duration::from_millis(5);
-
-/// What could not be written or read, and why.
-#[derive(Debug)]
-pub struct HoldingError(PathBuf, io::Error);
-
-impl fmt::Display for HoldingError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.0.display(), self.1)
-    }
-}
-
-impl std::error::Error for HoldingError {}
-
-fn failed(path: &Path, error: Errno) -> HoldingError {
-    let error = match error {
-        // What [`Directory::open`] says of one.
-        Errno::PERM => io::Error::other("belongs to another user than root, or can be written by others"),
-        Errno::NOENT => io::Error::other("is not there; slurmd makes it when it starts"),
-        Errno::WOULDBLOCK => io::Error::other("is held by another process"),
-        error => error.into(),
-    };
-    HoldingError(path.to_owned(), error)
-}
 
 /// The records of a node and the files that follow from them.
 #[derive(Clone, Debug, PartialEq, Eq)]

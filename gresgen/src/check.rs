@@ -7,7 +7,7 @@ mod clients;
 mod device;
 pub mod gather;
 mod hardware;
-pub mod plugstack;
+mod plugstack;
 mod shared;
 mod slurm;
 
@@ -18,11 +18,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use device::{Node, Seen};
-pub use plugstack::Line;
 
 use crate::inventory::Inventory;
 use crate::slurm::control::{Config, NodeView};
 use crate::slurm::hardware::Hardware;
+use crate::slurm::plugstack::Line;
 use crate::slurm::{GresTable, Release};
 
 /// How a link is.

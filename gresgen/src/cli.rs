@@ -30,6 +30,7 @@ mod run;
 mod schema;
 mod screen;
 mod session;
+mod slices;
 mod status;
 mod steps_text;
 pub mod tried;
@@ -149,6 +150,8 @@ enum Verb {
     Render(render::Args),
     /// Check the whole chain from the driver to a job, and say what to do where it does not hold
     Check(check::Args),
+    /// List the GPU types of the cluster, what is free of them and what they cost
+    Slices(slices::Args),
     /// Print what the node has as a configuration file
     Export(export::Args),
     /// Say which layout would have made past jobs wait least
@@ -195,6 +198,7 @@ pub fn run(cli: &Cli) -> Outcome {
         Verb::Apply(args) => apply::run(&session, &cli.global, args),
         Verb::Clear(args) => clear::clear(&session, &cli.global, args),
         Verb::Mode(args) => clear::mode(&session, &cli.global, args),
+        Verb::Slices(args) => slices::run(&session, &cli.global, args),
         Verb::Export(args) => export::run(&session, &cli.global, args),
         Verb::Render(args) => render::run(&session, &cli.global, args),
         Verb::Check(args) => check::run(&session, &cli.global, args),

@@ -73,18 +73,15 @@ pub fn read(text: &str) -> Result<Inventory, DocumentError> {
 /// # Errors
 /// As [`read`].
 pub fn read_indexed(text: &str) -> Result<(Inventory, BTreeMap<String, usize>), DocumentError> {
+    // Another version may have another shape, so the version is looked at before anything else.
     #[derive(Deserialize)]
     struct Head {
         version: u32,
         node: String,
-    }
-    #[derive(Deserialize)]
-    struct Indexes {
         #[serde(default)]
-        gres_index: BTreeMap<String, usize>,
+        gres_index: Option<Value>,
     }
-    // Another version may have another shape, so the version is looked at before anything else.
-    let Head { version, node } = serde_json::from_str(text)?;
+    let Head { version, node, gres_index } = serde_json::from_str(text)?;
     let node = shown(&node);
     if version != VERSION {
         return Err(DocumentError::Version { node, version });
@@ -93,7 +90,8 @@ pub fn read_indexed(text: &str) -> Result<(Inventory, BTreeMap<String, usize>), 
         Some(what) => DocumentError::Value { node: node.clone(), what },
         None => error.into(),
     })?;
-    let Indexes { gres_index } = serde_json::from_str(text)?;
+    let gres_index: BTreeMap<String, usize> =
+        gres_index.map(serde_json::from_value).transpose()?.unwrap_or_default();
     let checked = check_indexes(&gres_index).and_then(|()| check(&inventory));
     checked.map_err(|what| DocumentError::Value { node, what })?;
     Ok((inventory, gres_index))

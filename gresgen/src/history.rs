@@ -1,7 +1,7 @@
 //! What was changed on a node: a line of JSON per change, and a line for the system's log.
 //!
 //! Written by whoever holds the node's lock, after a change has ended. One that was killed cannot say so itself: the
-//! next change finds its journal ([`crate::apply::intent`]) and notes that it was cut off.
+//! next change finds its journal and notes that it was cut off.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -13,7 +13,6 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
-use crate::apply::intent::{Before, Intent};
 use crate::atomic;
 use crate::path_error::PathError;
 use crate::read;
@@ -74,8 +73,8 @@ pub struct Entry {
     /// The one that was chosen before.
     #[serde(default)]
     pub layout_before: Option<String>,
-    /// The GPUs as they were.
-    pub before: Vec<Before>,
+    /// The GPUs as they were, as the journal of a change has them.
+    pub before: serde_json::Value,
 }
 
 /// Size in bytes at which a file makes way for a new one; one older file is kept. An entry has at most some kB: eight
@@ -86,24 +85,6 @@ const LIMIT: u64 = 512 << 10;
 const MOST: u64 = 4 * LIMIT;
 
 impl Entry {
-    /// The change that a journal announced, and how it ended.
-    pub fn of(intent: &Intent, result: Ending, error: Option<String>) -> Self {
-        Entry {
-            id: 0,
-            at: intent.at.clone(),
-            by: intent.by.clone(),
-            uid: intent.uid,
-            what: intent.what.clone(),
-            result,
-            error,
-            steps: intent.steps.clone(),
-            files: Vec::new(),
-            layout: intent.layout.clone(),
-            layout_before: intent.layout_before.clone(),
-            before: intent.before.clone(),
-        }
-    }
-
     /// Appends it to the history, so that it survives a crash from now on, and tells the system's log. Gives its number.
     pub fn append(mut self, root: &Root) -> Result<u64, PathError> {
         let path = root.path(Root::HISTORY);
@@ -211,7 +192,7 @@ mod tests {
             files: Vec::new(),
             layout: Some("a".into()),
             layout_before: None,
-            before: vec![Before { gpu: "GPU-1".into(), mig: true, slices: Vec::new() }],
+            before: serde_json::json!([{"gpu": "GPU-1", "mig": true, "slices": []}]),
         }
     }
 

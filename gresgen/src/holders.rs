@@ -8,8 +8,8 @@ use std::path::Path;
 
 use device_map::DeviceFile;
 
-use crate::apply::lock::slice_holder;
 use crate::inventory::{Compute, Holder, Instance, Inventory};
+use crate::lock::slice_holder;
 use crate::open::{Numbers, OpenNodes};
 use crate::read;
 use crate::root::Root;

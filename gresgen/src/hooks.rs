@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::inventory::{Holder, Inventory};
 use crate::root::Root;
 pub use file::{Command, Settings};
 use services::Services;
@@ -111,17 +110,9 @@ impl Hooks {
         errors
     }
 
-    /// Leaves out who will have let go of GPUs by the first step, because the service it belongs to stands still then.
-    pub fn spare(&self, inventory: &mut Inventory, root: &Root) {
-        let services = self.settings.services.names(root, true);
-        let stays = |holder: &Holder| match holder {
-            Holder::Process { pid, .. } => services::of(*pid).is_none_or(|unit| !services.contains(&unit)),
-            _ => true,
-        };
-        for gpu in &mut inventory.gpus {
-            gpu.holders.retain(stays);
-            gpu.instances.iter_mut().for_each(|instance| instance.holders.retain(stays));
-        }
+    /// Whether a process will be gone by the first step, because the service it belongs to stands still then.
+    pub fn stops(&self, pid: u32, root: &Root) -> bool {
+        services::of(pid).is_some_and(|unit| self.settings.services.names(root, true).contains(&unit))
     }
 
     fn parted(&self, point: &'static str, about: &About<'_>) -> Result<(), HookError> {

@@ -21,7 +21,7 @@ pub use found::Found;
 pub use layouts::LayoutOf;
 
 use crate::apply::Wish;
-use crate::apply::wish::{Layout, WishError};
+use crate::apply::wish::WishError;
 use crate::config::Config;
 use crate::inventory::Inventory;
 use crate::root::Root;
@@ -177,9 +177,8 @@ fn readable(text: &str, inventory: &Inventory) -> Result<(), InitError> {
     let mut idle = inventory.clone();
     idle.gpus.iter_mut().flat_map(|gpu| &mut gpu.instances).for_each(|instance| instance.holders.clear());
     for label in config.labels() {
-        match (Layout { config: &config, label }).targets(&idle) {
-            Err(WishError::Config(error)) => return Err(error.into()),
-            _ => {}
+        if let Err(WishError::Config(error)) = Wish::Layout(&config, label).targets(&idle) {
+            return Err(error.into());
         }
     }
     Ok(())

@@ -14,8 +14,11 @@ mod around;
 pub mod boot;
 mod carry_out;
 pub mod chosen;
+pub mod error;
+mod events;
 mod fence;
 mod files;
+mod mode;
 mod prepared;
 
 use std::time::Duration;
@@ -24,15 +27,17 @@ use crate::config::Selector;
 use crate::files::Kind;
 use crate::holders;
 use crate::hooks::Hooks;
-use crate::inventory::{Gpu, Inventory};
+use crate::inventory::{Gpu, Holder, Inventory};
 use crate::nvml::{Driver, DriverError};
 use crate::root::Root;
 use crate::site::{Occupied, Seen, Site};
 use crate::slurm::Settings;
 
-pub use carry_out::{Done, Event, Events, Waiting};
+pub use carry_out::Done;
+pub use error::ApplyError;
+pub use events::{Event, Events, Waiting};
 pub use files::{FileChange, Write};
-pub use prepared::{Blocked, Prepared};
+pub use prepared::Prepared;
 
 /// A node whose driver is open.
 pub struct Node<'a> {
@@ -126,8 +131,14 @@ impl Node<'_> {
     /// Adds who will hold a GPU or an instance when the first step is made: services that are stopped for it do not.
     fn look_ahead(&self, inventory: &mut Inventory, given: &Occupied, options: &Options<'_>) {
         self.annotate(inventory, given);
-        if let Some(hooks) = options.hooks {
-            hooks.spare(inventory, self.root);
+        let Some(hooks) = options.hooks else { return };
+        let stays = |holder: &Holder| match holder {
+            Holder::Process { pid, .. } => !hooks.stops(*pid, self.root),
+            _ => true,
+        };
+        for gpu in &mut inventory.gpus {
+            gpu.holders.retain(stays);
+            gpu.instances.iter_mut().for_each(|instance| instance.holders.retain(stays));
         }
     }
 

@@ -34,7 +34,6 @@ use crate::root::Root;
 
 use answer::Fault;
 pub use code::Code;
-pub use execute::Activation;
 use facts::ComputeProfile;
 pub use load::Load;
 pub use raw::export;

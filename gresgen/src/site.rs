@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use device_map::{DeviceMap, Record};
 
-use crate::check::plugstack;
 use crate::files::Output;
 use crate::inventory::Inventory;
 use crate::publish::{present_map, release};
@@ -16,6 +15,7 @@ use crate::root::Root;
 use crate::slurm::conf::Conf;
 use crate::slurm::control::{Config, NodeView, reservation};
 use crate::slurm::jobs::Given;
+use crate::slurm::plugstack;
 use crate::slurm::transition::{Action, Change, Node, allow, transition};
 use crate::slurm::{GresTable, Release, Settings, SlurmError, attributes, here, hostlist, include, jobs};
 use crate::wait::{self, Ended, Stop};

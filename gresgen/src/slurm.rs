@@ -19,6 +19,7 @@ pub mod lines;
 pub mod links;
 pub mod names;
 pub mod plugin_arguments;
+pub mod plugstack;
 pub mod release;
 pub mod settings;
 pub mod shortfall;

@@ -9,7 +9,8 @@ pub fn count(number: usize, what: &str) -> String {
 
 /// The candidate that is spelled most like a word, where one is: no more than a third of its signs are others.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let word = word.to_lowercase();
+    // Of a word of one or two signs anything could be meant.
+    let word = Some(word.to_lowercase()).filter(|word| word.chars().count() > 2)?;
     let far = |candidate: &&str| damerau_levenshtein(&word, &candidate.to_lowercase());
     let best = candidates.into_iter().min_by_key(far)?;
     (far(&best) <= (word.chars().count() / 3).max(1)).then_some(best)

@@ -25,33 +25,6 @@ pub struct Plan {
     pub cost: Cost,
 }
 
-impl Plan {
-    /// Instances of one GPU that go: those it holds and the plan does not.
-    pub fn destroy(&self, gpus: &[GpuState<'_>], gpu: usize) -> Vec<Placement> {
-        difference(&gpus[gpu].placed(), &self.layouts[gpu])
-    }
-
-    /// Instances of one GPU that come: those of the plan it does not hold.
-    pub fn create(&self, gpus: &[GpuState<'_>], gpu: usize) -> Vec<Placement> {
-        difference(&self.layouts[gpu], &gpus[gpu].placed())
-    }
-
-    /// Instances of one GPU that stay as they are.
-    pub fn keep(&self, gpus: &[GpuState<'_>], gpu: usize) -> Vec<Placement> {
-        let held = gpus[gpu].placed();
-        self.layouts[gpu].iter().filter(|p| held.contains(p)).copied().collect()
-    }
-
-    /// Whether everything is as wanted already.
-    pub fn is_empty(&self) -> bool {
-        self.cost.destroyed == 0 && self.cost.created == 0
-    }
-}
-
-fn difference(from: &[Placement], without: &[Placement]) -> Vec<Placement> {
-    from.iter().filter(|p| !without.contains(p)).copied().collect()
-}
-
 /// What a plan costs. Less is better, field by field in this order, and more room is better.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cost {

@@ -10,10 +10,11 @@ use spank::{Context, Spank, log};
 
 use crate::access::{self, Access};
 use crate::args::{Args, OnUnresolved};
+use crate::names::named_rows;
 use crate::node::{self, NoMap};
 use crate::options::{self, Naming};
 use crate::publish;
-use crate::resolve::{Resolution, named_rows, resolve};
+use crate::resolve::{Resolution, resolve};
 use crate::step::Step;
 use crate::told;
 

@@ -16,6 +16,7 @@
 pub mod access;
 pub mod args;
 pub mod hooks;
+pub mod names;
 pub mod node;
 pub mod options;
 pub mod publish;

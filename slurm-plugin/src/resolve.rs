@@ -46,15 +46,13 @@
 //! refuse `--gpus-per-task` on unconstrained nodes altogether; and without constraint the flag has no use, since
 //! every task may open every device anyway.
 
-mod names;
 mod reason;
 
 use device_map::{DeviceMap, Record};
 
 use crate::access::Access;
+use crate::names::{Said, compare, named_rows};
 use crate::step::{Sharing, StepView};
-use names::Said;
-pub use names::named_rows;
 pub use reason::Unresolved;
 
 /// The devices of a task.
@@ -135,7 +133,7 @@ pub fn resolve(
     }
     if limited {
         let devices = Devices { indexes: by_cgroup(step, &given, &open)?, limits_not_in_force: false };
-        return Ok(match names::compare(&step.cuda, map, &devices.indexes) {
+        return Ok(match compare(&step.cuda, map, &devices.indexes) {
             Said::Same => Resolution::Keep(devices),
             Said::Nothing | Said::SameMig | Said::Other => Resolution::Set(devices),
         });
@@ -143,7 +141,7 @@ pub fn resolve(
     let reaches_others = open.len() != given.rows.len();
     let indexes = by_variables(step, &given, reaches_others)?;
     let devices = Devices { indexes, limits_not_in_force: step.constrained && reaches_others };
-    match names::compare(&step.cuda, map, &devices.indexes) {
+    match compare(&step.cuda, map, &devices.indexes) {
         Said::Same => Ok(Resolution::Keep(devices)),
         Said::Nothing | Said::SameMig => Ok(Resolution::Set(devices)),
         // Nothing but Slurm's word on either side.

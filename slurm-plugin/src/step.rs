@@ -8,11 +8,10 @@
 
 use std::ffi::CStr;
 
-use device_map::DeviceMap;
 use spank::release::Version;
 use spank::{Spank, StepKind};
 
-use crate::resolve::named_rows;
+use crate::names::{Visible, indexes};
 
 /// What Slurm's variables and the release say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,17 +34,6 @@ pub struct StepView {
     pub sharing: Sharing,
 }
 
-/// A list of devices in a variable.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Visible {
-    /// The variable is not set.
-    Unset,
-    /// Numbers.
-    Positions(Vec<usize>),
-    /// Anything else: UUIDs that an NVML build of Slurm set, or another text.
-    Names(Vec<String>),
-}
-
 /// What the list of a task counts under `--gres-flags=allow-task-sharing`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sharing {
@@ -66,40 +54,6 @@ impl Sharing {
             _ => Sharing::Step,
         }
     }
-}
-
-impl Visible {
-    /// The list, if there are devices in it named as NVML names them. Any other text did not come from NVML.
-    pub fn devices(&self) -> Option<&[String]> {
-        let is_uuid = |name: &String| name.starts_with("MIG-") || name.starts_with("GPU-");
-        match self {
-            Visible::Names(names) if names.iter().any(is_uuid) => Some(names),
-            _ => None,
-        }
-    }
-
-    /// Reads the value of a variable.
-    pub fn parse(value: Option<&str>) -> Self {
-        match value {
-            None => Visible::Unset,
-            Some(text) => indexes(text).map_or_else(
-                || Visible::Names(text.split(',').map(str::to_owned).collect()),
-                Visible::Positions,
-            ),
-        }
-    }
-}
-
-/// Reads `0,2,5`; `None` for anything but distinct numbers.
-pub fn indexes(text: &str) -> Option<Vec<usize>> {
-    let indexes: Vec<usize> = text.split(',').map(number).collect::<Option<_>>()?;
-    let distinct = indexes.iter().enumerate().all(|(at, index)| !indexes[..at].contains(index));
-    distinct.then_some(indexes)
-}
-
-/// Digits only: `+1` and ` 1` were not written by Slurm.
-fn number(text: &str) -> Option<usize> {
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 /// The variable that Slurm writes in steps of `kind`; `None` where it writes none.
@@ -147,15 +101,9 @@ impl Step {
         self.kind
     }
 
-    /// Rows of the map that the step has, as far as is known before its cgroup is: those Slurm names, where it names
-    /// devices, for it sorts what it detects and its indexes then mean other rows. `None` where neither tells.
-    pub fn rows(&self, map: &DeviceMap) -> Option<Vec<usize>> {
-        let within = || self.devices.iter().all(|index| *index < map.records.len());
-        match named_rows(map, &self.cuda, self.devices.len()) {
-            None if self.is_named() => None,
-            None => within().then(|| self.devices.clone()),
-            rows => rows,
-        }
+    /// Indexes of its devices, and the step's `CUDA_VISIBLE_DEVICES`.
+    pub fn given(&self) -> (&[usize], &Visible) {
+        (&self.devices, &self.cuda)
     }
 
     /// What can be said in a task of the step.

@@ -5,6 +5,7 @@ use device_map::holding::{self, Device, Holding};
 use spank::Spank;
 
 use crate::args::Args;
+use crate::names::named_rows;
 use crate::step::Step;
 
 /// The record of a step that begins.
@@ -15,7 +16,7 @@ pub fn step(spank: &Spank<'_>, step: &Step, map: &DeviceMap) -> Result<holding::
     let said = |error: spank::Error| format!("the step's job: {error}");
     let (job, uid) = (spank.job().map_err(said)?, spank.user().map_err(said)?);
     let rows =
-        step.rows(map).ok_or_else(|| format!("job {job}: what Slurm gave it is not in the device map"))?;
+        rows(step, map).ok_or_else(|| format!("job {job}: what Slurm gave it is not in the device map"))?;
     let device = |row: usize| {
         let record = &map.records[row];
         Device { index: row as u32, place: map.place(record), uuid: record.uuid.clone() }
@@ -26,6 +27,17 @@ pub fn step(spank: &Spank<'_>, step: &Step, map: &DeviceMap) -> Result<holding::
         uid,
         devices: rows.into_iter().map(device).collect(),
     })
+}
+
+/// Rows of the map that a step has, as far as is known before its cgroup is: those Slurm names, where it names devices, for
+/// it sorts what it detects and its indexes then mean other rows. `None` where neither tells.
+fn rows(step: &Step, map: &DeviceMap) -> Option<Vec<usize>> {
+    let (devices, cuda) = step.given();
+    match named_rows(map, cuda, devices.len()) {
+        None if step.is_named() => None,
+        None => devices.iter().all(|index| *index < map.records.len()).then(|| devices.to_vec()),
+        rows => rows,
+    }
 }
 
 /// In slurmd: makes what exporters read say what holds now. Returns a phrase for each that could not be.

@@ -382,10 +382,7 @@ fn a_command_is_run_as_it_is() {
     let killed = node.run(&["run", "1g.5gb", "--", "sh", "-c", "kill -TERM $$"]);
     assert_eq!(killed.code, -1, "ended by the signal");
     let missing = node.run(&["run", "1g.5gb", "--", "/no/such"]);
-    assert_eq!(
-        (missing.code, &*missing.stderr),
-        (127, "error: /no/such: No such file or directory (os error 2)\n")
-    );
+    assert_eq!((missing.code, &*missing.stderr), (127, "error: /no/such: No such file or directory\n"));
 }
 
 #[test]

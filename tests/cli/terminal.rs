@@ -149,7 +149,7 @@ fn completed(node: &Node, words: &[&str]) -> Vec<String> {
     let script = format!(
         "PATH={bin}:$PATH; source <(gresgen completions bash); spec=$(complete -p gresgen); \
          f=${{spec##*-F }}; f=${{f%% *}}; COMP_WORDS=(gresgen {}); COMP_CWORD={}; COMP_TYPE=9; \
-         $f gresgen '' gresgen; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+         $f gresgen \"${{COMP_WORDS[COMP_CWORD]}}\" gresgen; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
         line.join(" "),
         words.len()
     );
@@ -173,7 +173,9 @@ fn bash_completes_layouts_models_gpus_and_slices() {
     let node = busy_node();
     assert_eq!(completed(&node, &["--layout", ""]), ["test"]);
     assert_eq!(completed(&node, &["profiles", "--model", "a30"]), ["a30-24gb"]);
-    assert_eq!(completed(&node, &["clear", ""])[..3], ["0", "1", "2"]);
+    let mut gpus = completed(&node, &["clear", ""]);
+    gpus.retain(|word| !word.starts_with('-'));
+    assert_eq!(gpus, ["0", "1", "2", "3", "all"]);
     assert_eq!(completed(&node, &["run", "1g.18"]), ["1g.18gb", "1g.18gb+me"]);
     assert!(completed(&node, &["st"]).contains(&"status".to_owned()));
     // A configuration that is wrong fills no command line with errors.

@@ -15,7 +15,7 @@ awk 'BEGIN { printf "{\"cdiVersion\":\"0.3.0\",\"kind\":\"nvidia.com/gpu\",\"dev
 /^[0-9]+ / {
     printf "%s{\"name\":\"%s\",\"containerEdits\":{\"deviceNodes\":[", sep, $3; sep = ","
     n = split($7, files, ",")
-    for (i = 1; i <= n; i++) { split(files[i], path, "="); printf "%s{\"path\":\"%s\"}", i > 1 ? "," : "", path[1] }
+    for (i = 1; i <= n; i++) { split(files[i], path, "="); printf "%s{\"path\":\"%s\"}", (i > 1 ? "," : ""), path[1] }
     printf "]}}"
 }
 END { print "]}" }' /run/gresgen/devices >/var/run/cdi/nvidia.json
@@ -25,8 +25,8 @@ END { print "]}" }' /run/gresgen/devices >/var/run/cdi/nvidia.json
 /// does not start where cgroup v1 and v2 are both mounted, whether it makes a cgroup or not.
 const PODMAN: &str = "\
 #!/bin/sh
-exec unshare -m sh -c 'umount /sys/fs/cgroup/unified 2>/dev/null; exec podman \"$@\"' podman \
-    --root /var/lab/store --runroot /run/podman-$$ --storage-driver vfs --cgroup-manager cgroupfs --events-backend none \
+exec unshare -m sh -c 'while umount /sys/fs/cgroup/unified 2>/dev/null; do :; done; exec podman \"$@\"' podman \
+    --root /var/lab/store --runroot /run/podman --storage-driver vfs --cgroup-manager cgroupfs --events-backend none \
     run --rm --runtime crun --cgroups=disabled --network none --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 \
     --security-opt seccomp=unconfined --env SLURM_JOB_ID --env SLURMD_NODENAME --env CUDA_VISIBLE_DEVICES \
     --volume /var/lab/bin:/probe:ro \"$@\"

@@ -15,6 +15,7 @@ mod owners;
 mod packages;
 mod reference;
 mod rooms;
+mod users;
 
 use std::path::{Path, PathBuf};
 
@@ -39,16 +40,19 @@ fn documents() -> Vec<PathBuf> {
 /// Documents that begin on a node without this project; the others follow them.
 const FROM_NOTHING: [&str; 2] = ["README.md", "install.md"];
 
+/// Documents for those who find slices, not for those who make them.
+const CUT: [&str; 1] = ["users.md"];
+
 /// The document whose reader has Ansible, and the releases of it that it is true of.
 const WITH_ANSIBLE: (&str, &str) = ("ansible.md", "ansible-core>=2.17,<2.18");
 
 /// A node for the reader of a document; `None` where none can be had and that is accepted.
 fn node_for(name: &str) -> Option<DocNode> {
     if name != WITH_ANSIBLE.0 {
-        return DocNode::new(if FROM_NOTHING.contains(&name) {
-            Start::FromNothing
-        } else {
-            Start::Installed
+        return DocNode::new(match name {
+            name if FROM_NOTHING.contains(&name) => Start::FromNothing,
+            name if CUT.contains(&name) => Start::Cut,
+            _ => Start::Installed,
         });
     }
     if fetched::skipped() {

@@ -29,6 +29,8 @@ pub(crate) enum Start {
     FromNothing,
     /// What docs/install.md leads to, with the GPUs not cut yet.
     Installed,
+    /// The same with the GPUs cut as examples/config.yaml says.
+    Cut,
 }
 
 /// A simulated node with a shell for the reader.
@@ -92,11 +94,12 @@ impl DocNode {
                 self.lab
                     .write_file("/etc/slurm/cgroup.conf", "CgroupPlugin=cgroup/v1\nConstrainCores=yes\n")?;
             }
-            Start::Installed => {
+            Start::Installed | Start::Cut => {
                 self.must("make --silent install")?;
                 self.must("cp examples/config.yaml /etc/gresgen/config.yaml")?;
                 // 6: Slurm is told by its start.
-                self.must("gresgen --quiet render || [ $? = 6 ]")?;
+                let verb = if start == Start::Cut { "apply --offline" } else { "render" };
+                self.must(&format!("gresgen --quiet {verb} || [ $? = 6 ]"))?;
             }
         }
         self.must("systemctl start slurmctld slurmd")?;

@@ -288,7 +288,9 @@ fn tell_slurm(site: &Site, done: &Output) -> Result<(), LabError> {
 
 /// Lets all jobs end, and says which did not find what they had.
 fn end(site: &Site, tasks: &[Witness]) -> Result<Vec<String>, LabError> {
-    site.sh("squeue -h -r -t PD -o %i | xargs -r scancel --quiet; squeue -h -t S -o %A | xargs -r -n 1 scontrol resume")?;
+    // Parts of a heterogeneous job go on together.
+    site.sh("squeue -h -r -t PD -o %i | xargs -r scancel --quiet; \
+         squeue -h -t S -o %i | cut -d+ -f1 | sort -u | xargs -r -n 1 scontrol resume")?;
     site.go()?;
     for _ in 0..400 {
         let now = site.witnesses()?;

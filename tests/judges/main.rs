@@ -19,7 +19,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use fetched::{pip, skipped};
+use fetched::{must, pip, skipped};
 use nvml_sim::library_path;
 
 /// The scripts and recorded answers beside this file.

@@ -82,8 +82,8 @@ pub(crate) fn check(
         } else if case.judge == Judge::ShareOfStep && !constrain {
             // Some of its tasks are refused, and the others cannot tell what the step has.
             told.is_superset(&all)
-        } else if case.arguments.contains("_gpu:") {
-            // Tasks are bound by hand, and to some of the step's devices: it has the others all the same.
+        } else if case.arguments.contains("_gpu:") || case.name == "--gpu-bind of a single task" {
+            // Tasks are bound to some of the step's devices (from 26.05 a single one, too): it has the others all the same.
             let granted =
                 case.arguments.split("--gres=gpu:1g.5gb:").nth(1).and_then(|text| text.chars().next());
             told.is_superset(&all)

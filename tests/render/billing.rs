@@ -1,12 +1,15 @@
-//! Billing weights on a real slurmctld.
+//! Billing weights on a real slurmctld, and what a real slurmdbd makes of them.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use gresgen::render::{Context, Templates};
 use gresgen::root::Root;
-use lab::{Lab, Options, Release};
+use gresgen::slurm::billing::read_line;
+use lab::{FakeGpus, Lab, Options, Release};
 
 use crate::fixture::Case;
+use crate::host::Host;
 
 /// Why weights are a comment: where the site does not account for the types, slurmctld would end.
 #[test]
@@ -42,4 +45,183 @@ fn slurmctld_ends_at_weights_of_types_it_does_not_account_for() {
         let up = || Ok(lab.command(&["scontrol", "ping"]).output()?.stdout.contains(" is UP").then_some(()));
         lab.wait("slurmctld without weights to answer", up).unwrap();
     }
+}
+
+/// Devices of two models: slices, and one whole of each.
+const GPUS: &str = "{board: h100-80gb-sxm, slices: [1g.10gb@0, 1g.10gb@1, 2g.20gb@2, 3g.40gb@4]}, \
+                    {board: h100-80gb-sxm, slices: null}, \
+                    {board: a100-40gb, slices: [1g.5gb@0, 2g.10gb@2, 3g.20gb@4]}, {board: a100-40gb, slices: null}";
+
+/// Partitions by name, what each bills by, and what stands before that in its weights.
+const RULES: [(&str, &str, &str); 7] = [
+    ("sms", "{by: sms, gpu: 1000}", ""),
+    ("memory", "{by: memory, gpu: 1000}", ""),
+    ("larger", "{by: [sms, memory], gpu: 1000}", "CPU=0.1,"),
+    ("alliance", "{by: [slices, memory-slices], gpu: {h100: 12200, a100: 4000}}", ""),
+    ("njit", "{by: memory-slices, gpu: 16}", "CPU=1.0,"),
+    ("zib", "{by: flat, gpu: 150, slice: 47}", ""),
+    ("miyabi", "{by: flat, gpu: 1, slice: 0.25}", "CPU=0.25,"),
+];
+
+fn case(gpus: &str, billing: &str) -> Case {
+    let slurm = format!(
+        "{{types: {{pattern: '{{model}}_{{profile}}'}}, gres-types: [], accounting: true, billing: {billing}}}"
+    );
+    Case::parse(&format!("nodes: [{{names: n1, gpus: [{gpus}]}}]\nslurm: {slurm}")).unwrap()
+}
+
+fn context(case: &Case) -> Context {
+    let inventories = case.inventories(&Root::host());
+    let tables = case.tables(&inventories);
+    Context::of_node(&inventories[0], &tables[0], &case.slurm, case.release, &Root::host()).unwrap()
+}
+
+/// Weights of types by name.
+fn weights(gpus: &str, billing: &str) -> BTreeMap<String, f64> {
+    let line = context(&case(gpus, billing)).billing_weights;
+    read_line(&line).map(|(name, weight)| (name.to_owned(), weight.parse().unwrap())).collect()
+}
+
+/// Figures that sites publish: of the Digital Research Alliance of Canada ("Allocations and compute scheduling", RGU of
+/// GPU models and instances: `max(1g/7g, 5GB/40GB)` of a whole GPU's), of NJIT ("MIG Job Submission and SU Charges": 4 CPUs
+/// and 16 x memory / 80 GB), of NHR@ZIB (47 of 150 for a slice) and Miyabi (a quarter).
+#[test]
+fn the_figures_that_sites_publish() {
+    let (_, alliance, _) = RULES[3];
+    let rgu = weights(GPUS, alliance);
+    let published = [
+        ("a100", "4.0"),
+        ("a100_1g.5gb", "0.6"),
+        ("a100_2g.10gb", "1.1"),
+        ("a100_3g.20gb", "2.0"),
+        ("h100", "12.2"),
+        ("h100_1g.10gb", "1.7"),
+        ("h100_2g.20gb", "3.5"),
+        ("h100_3g.40gb", "6.1"),
+    ];
+    let ours: Vec<(&str, String)> =
+        rgu.iter().map(|(name, weight)| (name.as_str(), format!("{:.1}", weight / 1000.0))).collect();
+    assert_eq!(ours, published.map(|(name, figure)| (name, figure.to_owned())));
+
+    let a100 =
+        "{board: a100-80gb, slices: [1g.10gb@0, 2g.20gb@2, 3g.40gb@4]}, {board: a100-80gb, slices: null}";
+    let units: Vec<f64> = weights(a100, RULES[4].1).values().map(|weight| 4.0 + weight).collect();
+    assert_eq!(units, [20.0, 6.0, 8.0, 12.0], "the whole one first");
+    let flat = weights(GPUS, RULES[5].1);
+    assert_eq!((flat["h100"], flat["h100_1g.10gb"], flat["a100_3g.20gb"]), (150.0, 47.0, 47.0));
+    assert_eq!(weights(GPUS, RULES[6].1)["h100_3g.40gb"], 0.25);
+}
+
+/// What a job is billed, as slurmctld works it out: the sum of counts times weights, in doubles, and of that the whole
+/// part (src/common/assoc_mgr.c, `assoc_mgr_tres_weighted`; src/slurmctld/job_mgr.c, where it becomes a number of TRES).
+fn bill(weights: &BTreeMap<String, f64>, cpu: f64, tres: &str) -> u64 {
+    let mut sum = 0.0;
+    for (name, count) in tres.split(',').filter_map(|entry| entry.split_once('=')) {
+        let weight = match name.strip_prefix("gres/gpu:") {
+            Some(name) => weights[name],
+            None if name == "cpu" => cpu,
+            None => continue,
+        };
+        sum += count.parse::<f64>().unwrap() * weight;
+    }
+    sum as u64
+}
+
+#[test]
+fn slurmdbd_has_what_the_model_says() {
+    for release in Release::selected().into_iter().filter(|release| accounts(*release)) {
+        let plain = case(GPUS, "sms");
+        let host = Host::new();
+        let inventories = plain.inventories(&host.root);
+        host.make_devices(&inventories);
+        let rendered = |template: &'static str| {
+            Templates::load(Path::new("/nonexistent")).unwrap().render(template, &context(&plain)).unwrap()
+        };
+        let text = rendered("gresgen-node.conf.j2");
+        let line = |start: &str| text.lines().find(|line| line.starts_with(start)).unwrap().to_owned();
+        let gres = line("NodeName=n1").split_once("Gres=").unwrap().1.to_owned();
+        let mut conf = line("AccountingStorageTRES=") + "\n";
+        for (name, billing, before) in RULES {
+            let weights = context(&case(GPUS, billing)).billing_weights;
+            conf += &format!(
+                "PartitionName={name} Nodes=ALL State=UP TRESBillingWeights=\"{before}{weights}\"\n"
+            );
+        }
+        let gpus = FakeGpus::from_tree(host.root.prefix()).unwrap();
+        let node = lab::Node::new("n1").gres(&gres).gres_conf(&rendered("gres.conf.j2"));
+        let Some(lab) =
+            lab::require(Lab::start(release, Options::new(node).gpus(&gpus).slurm_conf(&conf).slurmdbd()))
+        else {
+            return;
+        };
+        // Every type in every partition, two where there are two, and several types.
+        let types: Vec<(String, u32)> = plain.tables(&inventories)[0]
+            .types
+            .iter()
+            .map(|(name, count)| (name.to_string(), *count))
+            .collect();
+        let mut requests: Vec<String> = types.iter().map(|(name, _)| format!("gpu:{name}:1")).collect();
+        requests.extend(
+            types.iter().filter(|(_, count)| *count > 1).map(|(name, count)| format!("gpu:{name}:{count}")),
+        );
+        requests.push("gpu:h100_1g.10gb:2,gpu:h100_2g.20gb:1,gpu:a100_1g.5gb:1".to_owned());
+        let mut script = String::from("set -e\n");
+        for (partition, ..) in RULES {
+            for (request, cpus) in requests.iter().zip([1, 2, 3, 4].into_iter().cycle()) {
+                script += &format!(
+                    "sbatch -Q -o /dev/null -p {partition} -c {cpus} --gres={request} --comment={request} --wrap=true\n"
+                );
+            }
+        }
+        lab.run(&["sh", "-c", &script]).unwrap();
+        let wanted = RULES.len() * requests.len();
+        let sacct = [
+            "sacct",
+            "-X",
+            "-n",
+            "-P",
+            "-a",
+            "-s",
+            "CD",
+            "-S",
+            "now-1hour",
+            "-E",
+            "now",
+            "-o",
+            "Partition,AllocTRES",
+        ];
+        let text = lab
+            .wait("all jobs in the database", || {
+                let text = lab.run(&sacct)?.stdout;
+                // What a job began with may reach the database after its end.
+                let whole = |line: &str| !line.starts_with('|') && line.contains("gres/gpu:");
+                Ok((text.lines().count() == wanted && text.lines().all(whole)).then_some(text))
+            })
+            .unwrap();
+        let mut seen = BTreeSet::new();
+        for line in text.lines() {
+            let (partition, tres) = line.split_once('|').unwrap();
+            let (_, billing, before) = RULES.iter().find(|(name, ..)| *name == partition).unwrap();
+            let cpu =
+                before.strip_prefix("CPU=").map_or(0.0, |rest| rest.trim_end_matches(',').parse().unwrap());
+            let billed = tres.split(',').find_map(|entry| entry.strip_prefix("billing=")).unwrap_or("0");
+            assert_eq!(billed.parse(), Ok(bill(&weights(GPUS, billing), cpu, tres)), "{release}: {line}");
+            let types: Vec<&str> = tres.split(',').filter(|entry| entry.starts_with("gres/gpu:")).collect();
+            assert!(!types.is_empty(), "{release}: {line}");
+            seen.insert((partition.to_owned(), types.join(",")));
+        }
+        assert_eq!(seen.len(), wanted, "{release}: requests that were not billed");
+    }
+}
+
+/// Whether the root filesystem of a release has slurmdbd and MariaDB: the host's own has, and others once they were put
+/// there (docs/testing.md).
+fn accounts(release: Release) -> bool {
+    let root = lab::rootfs::ensure(release).unwrap();
+    let has = ["usr/sbin/slurmdbd", "usr/sbin/mariadbd"].iter().all(|file| root.join(file).exists());
+    assert!(
+        has || release != Release::Bookworm,
+        "slurmdbd or mariadbd is missing; make setup-tests installs them"
+    );
+    has
 }

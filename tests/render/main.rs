@@ -18,3 +18,6 @@ mod hostlist;
 mod judge;
 mod live;
 mod node;
+mod slices;
+mod submit;
+mod users;

@@ -37,6 +37,7 @@ pub(crate) fn must(command: &mut Command, need: &str) -> String {
 }
 
 /// The directory to name in PYTHONPATH for a package of PyPI, given with its versions.
+#[allow(dead_code, reason = "not every test that fetches takes from PyPI")]
 pub(crate) fn pip(requirement: &str) -> PathBuf {
     let name = requirement.split(['<', '>', '=']).next().unwrap_or(requirement);
     // What was fetched for other versions is not this.

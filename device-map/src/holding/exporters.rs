@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use super::directory::Directory;
-use super::record::is_place;
-use super::{Device, HoldingError, Step, failed};
+use super::error::{HoldingError, failed};
+use super::record::{Device, Step, is_place};
 use crate::text::{is_gpu_uuid, is_mig_uuid};
 
 /// Where exporters look; nothing is written for one without a directory.

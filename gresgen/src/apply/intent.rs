@@ -97,11 +97,6 @@ impl Intent {
         Intent { noted: true, ..self }
     }
 
-    /// The journal that leads back to what GPUs were before a change that is over.
-    pub fn back_to(what: &str, before: Vec<Before>) -> Self {
-        Intent { before, ..Intent::new(what, None, &Inventory::default()) }
-    }
-
     /// The same of an apply that goes on where `earlier` was cut off: what was before that is what an undo means.
     pub fn after(self, earlier: Intent) -> Self {
         Intent { before: earlier.before, ..self }
@@ -148,19 +143,19 @@ impl Intent {
             _ => Ok(()),
         }
     }
+}
 
-    /// The targets that bring `inventory` back to what was. GPUs that came later stay as they are, and so does
-    /// one that no longer offers a profile it had.
-    pub fn targets(&self, inventory: &Inventory) -> Vec<Target> {
-        let target = |gpu: &Gpu| {
-            let before = self.before.iter().find(|b| b.gpu == gpu.uuid)?;
-            let offered = |instance: &Divided| gpu.geometry.spec(instance.placement.profile).is_some();
-            let instances = before.mig.then(|| before.slices.clone());
-            let possible = instances.iter().flatten().all(offered);
-            possible.then_some(Target { mode: Some(before.mig), instances })
-        };
-        inventory.gpus.iter().map(|gpu| target(gpu).unwrap_or_default()).collect()
-    }
+/// The targets that bring `inventory` back to what was. GPUs that came later stay as they are, and so does
+/// one that no longer offers a profile it had.
+pub fn targets(before: &[Before], inventory: &Inventory) -> Vec<Target> {
+    let target = |gpu: &Gpu| {
+        let before = before.iter().find(|b| b.gpu == gpu.uuid)?;
+        let offered = |instance: &Divided| gpu.geometry.spec(instance.placement.profile).is_some();
+        let instances = before.mig.then(|| before.slices.clone());
+        let possible = instances.iter().flatten().all(offered);
+        possible.then_some(Target { mode: Some(before.mig), instances })
+    };
+    inventory.gpus.iter().map(|gpu| target(gpu).unwrap_or_default()).collect()
 }
 
 impl From<&Gpu> for Before {

@@ -3,7 +3,7 @@
 use mig::{Goal, GpuState, Placement, Plan, plan};
 use thiserror::Error;
 
-use super::Wish;
+use super::intent::{self, Before};
 use super::target::{Divided, Target};
 use crate::config::{Config, ConfigError, Cuts, GpuFacts, Held, Problem, Selector, divide, present};
 use crate::inventory::{Gpu, Inventory};
@@ -60,47 +60,76 @@ impl WishError {
     }
 }
 
-/// A layout of the configuration.
-pub struct Layout<'a> {
-    /// The file.
-    pub config: &'a Config,
-    /// The label.
-    pub label: &'a str,
+/// What the GPUs of a node shall be, as a function of what they are.
+#[derive(Clone, Copy, Debug)]
+pub enum Wish<'a> {
+    /// A layout of the configuration, by its label.
+    Layout(&'a Config, &'a str),
+    /// No instances on the selected GPUs.
+    Clear(&'a [Selector]),
+    /// MIG mode of the selected GPUs, on or off. Switching it on leaves instances that are there; switching it off ends
+    /// them.
+    Mode(&'a [Selector], bool),
+    /// What the GPUs were before an apply.
+    Before(&'a [Before]),
 }
 
-impl Wish for Layout<'_> {
-    fn targets(&self, inventory: &Inventory) -> Result<Vec<Target>, WishError> {
-        let facts: Vec<GpuFacts<'_>> = inventory.gpus.iter().map(GpuFacts::from).collect();
-        let wanted = self.config.wanted(self.label, &facts)?;
-        let states: Vec<GpuState<'_>> = inventory.gpus.iter().map(state).collect();
-        let plan = plan(&states, &wanted.goals).map_err(|error| self.config.infeasible(&wanted, error))?;
-        let mut targets: Vec<Target> =
-            wanted.modes.iter().map(|&mode| Target { mode, instances: None }).collect();
-        for (goal, cuts) in wanted.goals.iter().zip(&wanted.cuts) {
-            for &gpu in &goal.gpus {
-                targets[gpu].instances = Some(Vec::new());
+impl<'a> Wish<'a> {
+    /// One target per GPU of the inventory.
+    ///
+    /// # Errors
+    /// Why the wish cannot be met; nothing has been changed for it.
+    pub fn targets(self, inventory: &Inventory) -> Result<Vec<Target>, WishError> {
+        match self {
+            Wish::Layout(config, label) => layout(config, label, inventory),
+            Wish::Clear(gpus) => {
+                let instances = |gpu: &Gpu| gpu.mode.is_on().then(Vec::new);
+                selected(inventory, gpus, |gpu| Target { mode: None, instances: instances(gpu) })
             }
-            for (gpu, instance) in divided(inventory, &plan, goal, cuts) {
-                targets[gpu].instances.get_or_insert_default().push(instance);
-            }
+            Wish::Mode(gpus, on) => selected(inventory, gpus, |_| Target { mode: Some(on), instances: None }),
+            Wish::Before(before) => Ok(intent::targets(before, inventory)),
         }
-        Ok(targets)
     }
 
-    fn label(&self) -> Option<&str> {
-        Some(self.label)
+    /// The layout that it is, where it is one.
+    pub fn label(self) -> Option<&'a str> {
+        match self {
+            Wish::Layout(_, label) => Some(label),
+            _ => None,
+        }
     }
 
-    /// One file may serve nodes that differ.
-    fn unmatched(&self, inventory: &Inventory) -> Vec<String> {
+    /// GPUs it names in a way that comes to nothing, because it names them again.
+    pub fn overruled(self, inventory: &Inventory) -> Vec<String> {
+        let Wish::Layout(config, label) = self else { return Vec::new() };
         let facts: Vec<GpuFacts<'_>> = inventory.gpus.iter().map(GpuFacts::from).collect();
-        self.config.unmatched(self.label, &facts)
+        config.overruled(label, &facts)
     }
 
-    fn overruled(&self, inventory: &Inventory) -> Vec<String> {
+    /// GPUs it names that the node does not have, where that is no error: one file may serve nodes that differ.
+    pub fn unmatched(self, inventory: &Inventory) -> Vec<String> {
+        let Wish::Layout(config, label) = self else { return Vec::new() };
         let facts: Vec<GpuFacts<'_>> = inventory.gpus.iter().map(GpuFacts::from).collect();
-        self.config.overruled(self.label, &facts)
+        config.unmatched(label, &facts)
     }
+}
+
+fn layout(config: &Config, label: &str, inventory: &Inventory) -> Result<Vec<Target>, WishError> {
+    let facts: Vec<GpuFacts<'_>> = inventory.gpus.iter().map(GpuFacts::from).collect();
+    let wanted = config.wanted(label, &facts)?;
+    let states: Vec<GpuState<'_>> = inventory.gpus.iter().map(state).collect();
+    let plan = plan(&states, &wanted.goals).map_err(|error| config.infeasible(&wanted, error))?;
+    let mut targets: Vec<Target> =
+        wanted.modes.iter().map(|&mode| Target { mode, instances: None }).collect();
+    for (goal, cuts) in wanted.goals.iter().zip(&wanted.cuts) {
+        for &gpu in &goal.gpus {
+            targets[gpu].instances = Some(Vec::new());
+        }
+        for (gpu, instance) in divided(inventory, &plan, goal, cuts) {
+            targets[gpu].instances.get_or_insert_default().push(instance);
+        }
+    }
+    Ok(targets)
 }
 
 /// The GPU instances of a goal, each with its division into compute instances.
@@ -118,30 +147,6 @@ fn divided(inventory: &Inventory, plan: &Plan, goal: &Goal, cuts: &Cuts) -> Vec<
         .zip(divisions)
         .map(|((gpu, placement), compute)| (gpu, Divided { placement, compute }))
         .collect()
-}
-
-/// No instances on the selected GPUs.
-pub struct Clear<'a>(pub &'a [Selector]);
-
-impl Wish for Clear<'_> {
-    fn targets(&self, inventory: &Inventory) -> Result<Vec<Target>, WishError> {
-        let cleared = |gpu: &Gpu| Target { mode: None, instances: gpu.mode.is_on().then(Vec::new) };
-        selected(inventory, self.0, cleared)
-    }
-}
-
-/// MIG mode of the selected GPUs. Switching it on leaves instances that are there; switching it off ends them.
-pub struct SetMode<'a> {
-    /// Which GPUs.
-    pub gpus: &'a [Selector],
-    /// On or off.
-    pub on: bool,
-}
-
-impl Wish for SetMode<'_> {
-    fn targets(&self, inventory: &Inventory) -> Result<Vec<Target>, WishError> {
-        selected(inventory, self.gpus, |_| Target { mode: Some(self.on), instances: None })
-    }
 }
 
 /// The target of each selected GPU; the others stay as they are.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use device_map::{DeviceFile, DeviceMap};
 
 use super::clients::{COMMANDS, DRM, OPENCL, OTHER};
-use super::{Facts, Node, Seen, SlurmFacts, plugstack, shared};
+use super::{Facts, Node, Seen, SlurmFacts, shared};
 use crate::devices::boot_id;
 use crate::holders;
 use crate::hooks::services::Services;
@@ -22,6 +22,7 @@ use crate::slurm::control::{Control, host_hardware};
 use crate::slurm::hardware::Hardware;
 use crate::slurm::here;
 use crate::slurm::links::Links;
+use crate::slurm::plugstack;
 use crate::slurm::{GresTable, Names, Settings, SlurmError, gres, hostlist};
 
 /// What can be known without driver and slurmctld, in milliseconds: for Prolog and HealthCheckProgram, which every

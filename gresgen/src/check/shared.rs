@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Link;
 use crate::root::Root;
-use crate::slurm::conf::{Conf, Said};
+use crate::slurm::conf::{Conf, ConfLine};
 use crate::slurm::lines::value;
 use crate::slurm::{Settings, here, hostlist};
 
@@ -25,7 +25,7 @@ pub(super) fn compare(node: &str, settings: &Settings, root: &Root) -> Option<(P
 
 /// Type and files of the GPUs that a gres.conf gives a node.
 fn gpus<'a>(conf: &'a Conf, node: &str) -> Vec<(&'a str, &'a str)> {
-    let gpu = |line: &'a Said| {
+    let gpu = |line: &'a ConfLine| {
         let word = |key: &str| value(&line.pairs, key);
         word("name").filter(|name| is_about(line, node) && name.eq_ignore_ascii_case("gpu"))?;
         let files = word("multiplefiles").or_else(|| word("file"));
@@ -35,7 +35,7 @@ fn gpus<'a>(conf: &'a Conf, node: &str) -> Vec<(&'a str, &'a str)> {
 }
 
 /// Whether a line is about a node: one without names is about each that reads it.
-fn is_about(line: &Said, node: &str) -> bool {
+fn is_about(line: &ConfLine, node: &str) -> bool {
     let names = value(&line.pairs, "nodename").map(|list| hostlist::unfold(list).unwrap_or_default());
     names.is_none_or(|names| names.iter().any(|name| name == node))
 }

@@ -331,31 +331,3 @@ fn every_plugstack_failure_is_noticed() {
         ["map=/x", "on_unresolved=warn", "notices=off", "set=cuda,nvidia"].map(str::to_owned).to_vec();
     assert_ne!(worst(&evaluate(&facts)), Verdict::Fail);
 }
-
-#[test]
-fn plugstack_is_read_with_what_it_includes() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = |name: &str| directory.path().join(name);
-    std::fs::create_dir(path("plugstack.conf.d")).unwrap();
-    for (name, text) in [
-        (
-            "plugstack.conf",
-            "# first\ninclude plugstack.conf.d/*.conf\nrequired spank_last.so\ninclude nowhere.conf\ninclude plugstack.conf\n",
-        ),
-        ("plugstack.conf.d/b.conf", "optional b.so\n"),
-        ("plugstack.conf.d/a.conf", "optional /lib/a.so x=1 y # z\n"),
-        ("plugstack.conf.d/.hidden.conf", "optional hidden.so\n"),
-        ("plugstack.conf.d/c.txt", "optional c.so\n"),
-    ] {
-        std::fs::write(path(name), text).unwrap();
-    }
-    // Every file includes the next one twice, and the last one the first.
-    for (name, next) in (0..20).map(|n| (format!("r{n}"), format!("r{}", (n + 1) % 20))) {
-        std::fs::write(path(&name), format!("include {next}\ninclude {next}\noptional r.so\n")).unwrap();
-    }
-    assert!(plugstack::read(&path("r0")).len() <= 1024, "includes have a limit");
-    let lines = plugstack::read(&path("plugstack.conf"));
-    let first: Vec<(PathBuf, bool)> = lines.iter().take(3).map(|l| (l.plugin.clone(), l.optional)).collect();
-    assert_eq!(first, [("/lib/a.so".into(), true), ("b.so".into(), true), ("spank_last.so".into(), false)]);
-    assert_eq!(lines[0].arguments, ["x=1", "y"]);
-}

@@ -8,13 +8,14 @@ use super::changed::Report;
 use super::progress::{Progress, message};
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
+use crate::apply::Wish;
+use crate::apply::intent::Before;
 use crate::apply::intent::Intent;
-use crate::apply::lock::Lock;
 use crate::apply::steps::Step;
-use crate::apply::wish::Layout;
 use crate::config::Config;
 use crate::devices::boot_id;
 use crate::history::{self, Ending};
+use crate::lock::Lock;
 use crate::node::chosen::Chosen;
 use crate::node::{Done, Options, Waiting, boot};
 use crate::wait::{Ended, Stop};
@@ -45,9 +46,9 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
         return undo(session, global, args, &config, id);
     }
     let layout = session.layout(&config, global)?;
-    let what = format!("layout {}", layout.label);
-    let chosen = session.chooses(global)?.then_some(layout.label);
-    change::run(session, &config.slurm, &layout, &what, chosen, &args.change, global)
+    let what = format!("layout {}", layout);
+    let chosen = session.chooses(global)?.then_some(layout);
+    change::run(session, &config.slurm, Wish::Layout(&config, layout), &what, chosen, &args.change, global)
 }
 
 /// Goes back. The layout that was chosen with the change is no longer meant then, but the one before it.
@@ -55,7 +56,15 @@ fn undo(session: &Session, global: &Global, args: &Args, config: &Config, id: Op
     let root = &session.root;
     let intent = Intent::load(root).map_err(|e| Failure::new(Exit::Failure, e))?;
     if let (None, Some(intent)) = (id, &intent) {
-        return change::run(session, &config.slurm, intent, "undo", None, &args.change, global);
+        return change::run(
+            session,
+            &config.slurm,
+            Wish::Before(&intent.before),
+            "undo",
+            None,
+            &args.change,
+            global,
+        );
     }
     let entries = history::read(root)?;
     let entry = match id {
@@ -68,14 +77,20 @@ fn undo(session: &Session, global: &Global, args: &Args, config: &Config, id: Op
             .hint("gresgen history lists them")
     })?;
     let what = format!("undo of change {}", entry.id);
-    let back = Intent::back_to(&what, entry.before);
+    let before: Vec<Before> = serde_json::from_value(entry.before).map_err(|error| {
+        Failure::new(
+            Exit::Failure,
+            format!("change {}: what was before it cannot be read: {error}", entry.id),
+        )
+    })?;
+    let back = Wish::Before(&before);
     let chosen = entry.layout_before.filter(|_| entry.layout.is_some());
     let chosen = chosen.filter(|label| config.labels().any(|known| known == label));
-    let exit = change::run(session, &config.slurm, &back, &what, chosen.as_deref(), &args.change, global)?;
+    let exit = change::run(session, &config.slurm, back, &what, chosen.as_deref(), &args.change, global)?;
     if entry.layout.is_some() && chosen.is_none() {
         Chosen::forget(root)?;
     }
-    let meant = session.layout(config, global)?.label;
+    let meant = session.layout(config, global)?;
     if !global.quiet {
         message(format_args!(
             "layout {meant} is what the next apply or boot makes; gresgen check says what differs"
@@ -160,7 +175,7 @@ fn restore(
     node.site.asked &= in_service && !args.change.offline;
     let hooks = args.change.hooks(session, global)?;
     let options = Options { boot: true, hooks: Some(&hooks), ..args.change.options("boot", None) };
-    change(&mut node, lock, &Layout { config, label }, &options, stop, global)
+    change(&mut node, lock, Wish::Layout(config, label), &options, stop, global)
 }
 
 fn wait(progress: &Progress, what: &str, since: Duration, limit: Duration, why: &str) {

@@ -10,10 +10,10 @@ use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, out, steps_text};
 use crate::apply::Wish;
-use crate::apply::lock::{Lock, show_to_users};
 use crate::apply::preview::Preview;
 use crate::apply::steps::Step;
 use crate::hooks::Hooks;
+use crate::lock::{Lock, show_to_users};
 use crate::node::{Done, Event, Events, Node, Options, Picture};
 use crate::slurm::Settings;
 use crate::wait::Stop;
@@ -82,7 +82,7 @@ impl ChangeArgs {
 pub(super) fn run(
     session: &Session,
     settings: &Settings,
-    wish: &dyn Wish,
+    wish: Wish<'_>,
     what: &str,
     layout: Option<&str>,
     args: &ChangeArgs,
@@ -109,7 +109,7 @@ pub(super) fn stop() -> Result<Stop, Failure> {
 pub(super) fn change(
     node: &mut Node<'_>,
     lock: &Lock,
-    wish: &dyn Wish,
+    wish: Wish<'_>,
     options: &Options<'_>,
     stop: Stop,
     global: &Global,
@@ -137,7 +137,7 @@ pub(super) fn change(
 
 /// A GPU that died may be one that the driver no longer lists, so an unknown one is no error.
 /// So may one of a layout, whose file may serve several nodes.
-pub(super) fn warn(picture: &Picture, wish: &dyn Wish, global: &Global) {
+pub(super) fn warn(picture: &Picture, wish: Wish<'_>, global: &Global) {
     for devices in wish.overruled(&picture.inventory).into_iter().filter(|_| !global.quiet) {
         warning(format_args!(
             "devices: {devices}: a later entry of the layout has these GPUs, and this one does nothing"

@@ -11,7 +11,6 @@ use super::session::Session;
 use super::{Global, out};
 use crate::apply::Wish;
 use crate::apply::steps::steps;
-use crate::apply::wish::Layout;
 use crate::config::Config;
 use crate::config::written::{self, Written};
 use crate::inventory::Inventory;
@@ -32,7 +31,7 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     args.only.keep(&mut inventory)?;
     let entries = written::current(&inventory);
     if !global.quiet {
-        for gpu in unsaid(&inventory, &text(&entries, &args.label), &args.label) {
+        for gpu in not_expressible(&inventory, &text(&entries, &args.label), &args.label) {
             warning(format_args!(
                 "GPU {gpu}: holds what a configuration cannot say; applying this one changes it"
             ));
@@ -48,9 +47,9 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
 
 /// GPUs that the configuration would change: an instance without compute instances has no name in it, nor have
 /// compute instances that are spread over more instances than it takes.
-pub(super) fn unsaid(inventory: &Inventory, text: &str, label: &str) -> BTreeSet<u32> {
+pub(super) fn not_expressible(inventory: &Inventory, text: &str, label: &str) -> BTreeSet<u32> {
     let Ok(config) = Config::parse("export", text) else { return BTreeSet::new() };
-    let Ok(targets) = (Layout { config: &config, label }).targets(inventory) else { return BTreeSet::new() };
+    let Ok(targets) = Wish::Layout(&config, label).targets(inventory) else { return BTreeSet::new() };
     steps(inventory, &targets).iter().map(|step| inventory.gpus[step.gpu()].index).collect()
 }
 

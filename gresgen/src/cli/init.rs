@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::export::unsaid;
+use super::export::not_expressible;
 use super::progress::{message, warning};
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, out, render};
-use crate::apply::lock::Lock;
 use crate::init::{self, First, Found, InitError, LayoutOf, patch, write};
+use crate::lock::Lock;
 use crate::root::Root;
 use crate::slurm::Settings;
 
@@ -109,7 +109,7 @@ fn node(session: &Session, found: Option<&Found>, args: &Args, global: &Global) 
     let asked = args.layout_of.map(LayoutOf::from);
     let first = init::node(&inventory, found, asked, &session.root)?;
     if first.layout == Some(LayoutOf::Current) && !global.quiet {
-        for gpu in unsaid(&inventory, &first.config, LayoutOf::Current.label()) {
+        for gpu in not_expressible(&inventory, &first.config, LayoutOf::Current.label()) {
             warning(format_args!("GPU {gpu}: holds what a configuration cannot say; apply changes it"));
         }
     }

@@ -39,7 +39,8 @@ fn written(result: io::Result<()>) -> Result<(), Failure> {
 
 /// Prints a value as JSON, one document on its own lines.
 pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
-    print(Painted::json(value)?.as_ansi())
+    let document = Painted::json(value).map_err(|error| Failure::new(Exit::Failure, error))?;
+    print(document.as_ansi())
 }
 
 /// Writes a file that was asked for by name, whole or not at all, and says so; `-` is standard output.

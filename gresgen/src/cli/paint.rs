@@ -10,7 +10,6 @@ use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
 use super::clean;
-use super::report::{Exit, Failure};
 
 /// What a colour says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,8 +64,8 @@ impl Painted {
     }
 
     /// A value as JSON, one document on its own lines. It has no colours: programs read it.
-    pub(super) fn json(value: &impl Serialize) -> Result<Self, Failure> {
-        let document = serde_json::to_string_pretty(value).map_err(|e| Failure::new(Exit::Failure, e))?;
+    pub(super) fn json(value: &impl Serialize) -> serde_json::Result<Self> {
+        let document = serde_json::to_string_pretty(value)?;
         Ok(Painted(format!("{}\n", clean::json(&document))))
     }
 

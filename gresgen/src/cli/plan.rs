@@ -12,6 +12,7 @@ use super::paint::{Cell, Painted, Role, table};
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, out, picture, screen, steps_text};
+use crate::apply::Wish;
 use crate::apply::preview::{GpuPreview, Preview};
 use crate::hooks::Hooks;
 use crate::node::{FileChange, Options, Prepared, Write as Change};
@@ -43,7 +44,7 @@ pub(super) struct Report<'a> {
     gpus: &'a [GpuPreview],
     files: &'a [FileChange],
     /// What is in the way; an apply is refused for it as things are.
-    blocked: Vec<String>,
+    blocked: &'a [String],
     /// Whether Slurm starts no jobs on the node while it changes.
     drains: bool,
     /// What is then to be done in Slurm, as shell lines in order.
@@ -54,7 +55,7 @@ pub(super) struct Report<'a> {
 
 pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let config = session.config(global)?;
-    let layout = session.layout(&config, global)?;
+    let layout = Wish::Layout(&config, session.layout(&config, global)?);
     let mut node = session.node_with(&config.slurm, session.driver()?)?;
     node.site.asked &= !args.offline;
     let hooks = Hooks::new(session.hooks(global)?, None, &session.root)?;
@@ -65,11 +66,10 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
         ..Options::default()
     };
     let picture = node.read(&options)?;
-    warn(&picture, &layout, global);
-    let prepared = node.prepare(picture, &layout, &options)?;
+    warn(&picture, layout, global);
+    let prepared = node.prepare(picture, layout, &options)?;
     let preview = Preview::new(&prepared.before, &prepared.steps);
     let pending: Vec<String> = prepared.left.actions.iter().map(ToString::to_string).collect();
-    let blocked: Vec<String> = prepared.blocked.iter().map(ToString::to_string).collect();
     if let Some(path) = &args.svg {
         picture::write(path, &picture::of_change(&prepared.before, &preview))?;
     }
@@ -80,13 +80,13 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
             changed: prepared.changes(),
             gpus: &preview.gpus,
             files: &prepared.files,
-            blocked,
+            blocked: &prepared.blocked,
             drains: prepared.fenced,
             slurm_pending: pending,
             interrupted: prepared.interrupted.as_ref().map(|intent| &*intent.what),
         })?
     } else {
-        out::painted(&text(&prepared, &preview, &blocked, &pending))?
+        out::painted(&text(&prepared, &preview, &pending))?
     }
     let nothing = prepared.is_nothing();
     match prepared.refusal {
@@ -105,7 +105,7 @@ fn blocked_alone(failure: &Failure) -> bool {
 }
 
 /// The whole plan for a person.
-fn text(prepared: &Prepared, preview: &Preview, blocked: &[String], pending: &[String]) -> Painted {
+fn text(prepared: &Prepared, preview: &Preview, pending: &[String]) -> Painted {
     let mut text = Painted::default();
     if let Some(intent) = &prepared.interrupted {
         let _ = writeln!(text, "finishes what was interrupted: {}", intent.what);
@@ -120,7 +120,7 @@ fn text(prepared: &Prepared, preview: &Preview, blocked: &[String], pending: &[S
         text.append(&row);
         text.push("\n");
     }
-    for line in blocked.iter().flat_map(|what| what.lines()) {
+    for line in prepared.blocked.iter().flat_map(|what| what.lines()) {
         text.paint(Role::Warning, "blocked");
         let _ = writeln!(text, ": {line}");
     }

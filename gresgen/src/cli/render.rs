@@ -10,10 +10,10 @@ use super::changed::kept;
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, out};
-use crate::apply::lock::Lock;
 use crate::document::{self, MAX_BYTES};
 use crate::files::{self, Comparison, Output, state_directory};
 use crate::inventory::Inventory;
+use crate::lock::Lock;
 use crate::publish;
 use crate::read;
 use crate::render::context::Cluster;
@@ -21,6 +21,7 @@ use crate::render::{self, Context, Templates};
 use crate::root::Root;
 use crate::slurm::links::Links;
 use crate::slurm::{GresTable, Previous, Settings, hostlist};
+use crate::users::Offer;
 
 /// Options of the verb.
 #[derive(Debug, clap::Args)]
@@ -35,9 +36,36 @@ pub(super) struct Args {
     /// Print what templates see, as JSON, and change nothing
     #[arg(long)]
     context: bool,
+    /// Print a text for users or about them, and change nothing
+    #[arg(long, value_name = "WHAT", conflicts_with_all = ["context", "diff", "adopt"])]
+    print: Option<Print>,
     /// Take over files that gresgen did not write; a backup is kept
     #[arg(long)]
     adopt: bool,
+}
+
+/// What is made of the cluster's types beside Slurm's files.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Print {
+    /// Rules for requests: Lua for job_submit and cli_filter
+    Submit,
+    /// A page for users, in Markdown
+    Users,
+    /// The attributes of a form of Open OnDemand
+    Ondemand,
+    /// A list of profiles for JupyterHub with batchspawner
+    Jupyterhub,
+}
+
+impl Print {
+    fn template(self) -> &'static str {
+        match self {
+            Print::Submit => "mig_submit.lua.j2",
+            Print::Users => "users.md.j2",
+            Print::Ondemand => "ondemand.yml.j2",
+            Print::Jupyterhub => "jupyterhub.py.j2",
+        }
+    }
 }
 
 /// What `--json` says of a render.
@@ -51,13 +79,16 @@ pub(super) struct Report {
 pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let settings = session.settings(global)?;
     let root = &session.root;
-    let Rendered { context, outputs, links } = if args.inventory.is_empty() {
+    let Rendered { context, templates, outputs, links } = if args.inventory.is_empty() {
         this_node(session, &settings)?
     } else {
         cluster(&args.inventory, args.context, &settings, root)?
     };
     if args.context {
         return out::json(&context).map(|()| Exit::Ok);
+    }
+    if let Some(what) = args.print {
+        return print_offer(what, &context, &settings, &templates, global).map(|()| Exit::Ok);
     }
     let adopt = args.adopt || settings.adopt;
     if args.diff {
@@ -82,6 +113,7 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
 /// Files, and what they were rendered from.
 struct Rendered {
     context: Context,
+    templates: Templates,
     outputs: Vec<Output>,
     /// Links of this node that the files name; those of other nodes are made there.
     links: Option<Links>,
@@ -95,7 +127,7 @@ fn this_node(session: &Session, settings: &Settings) -> Result<Rendered, Failure
     let context = Context::of_node(&inventory, &table, settings, release, &session.root)
         .map_err(|error| Failure::new(Exit::Usage, error))?;
     let links = publish::stable_links(&inventory, &table, settings);
-    Ok(Rendered { context, outputs, links })
+    Ok(Rendered { context, templates: templates(&session.root)?, outputs, links })
 }
 
 /// What is only looked at may come from anybody.
@@ -114,10 +146,30 @@ fn cluster(files: &[PathBuf], look: bool, settings: &Settings, root: &Root) -> R
     }
     cluster.complete().map_err(|error| usage(error.to_string()))?;
     let context = cluster.finish(publish::release(settings)?).map_err(|error| usage(error.to_string()))?;
-    let templates = Templates::load(&root.path(Root::TEMPLATES)).map_err(|error| usage(error.to_string()))?;
+    let templates = templates(root)?;
     let outputs = render::slurm_files(&templates, &context, settings, root)
         .map_err(|error| usage(error.to_string()))?;
-    Ok(Rendered { context, outputs, links: None })
+    Ok(Rendered { context, templates, outputs, links: None })
+}
+
+fn templates(root: &Root) -> Result<Templates, Failure> {
+    Templates::load(&root.path(Root::TEMPLATES)).map_err(|error| Failure::new(Exit::Usage, error.to_string()))
+}
+
+fn print_offer(
+    what: Print,
+    context: &Context,
+    settings: &Settings,
+    templates: &Templates,
+    global: &Global,
+) -> Result<(), Failure> {
+    let usage = |error: String| Failure::new(Exit::Usage, error);
+    let offer = Offer::new(context, settings).map_err(|error| usage(error.to_string()))?;
+    if global.json {
+        return out::json(&offer);
+    }
+    let text = templates.make(what.template(), &offer, offer.types.len() as u64);
+    out::text(&text.map_err(|error| usage(error.to_string()))?)
 }
 
 /// Reads the inventory of the node that the file is named after: what a node sends speaks for no other node.

@@ -6,12 +6,12 @@ use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use super::paint::{Painted, Role};
-use crate::apply::ApplyError;
-use crate::apply::lock::LockError;
 use crate::apply::wish::WishError;
 use crate::config::Problem;
 use crate::hooks::HookError;
 use crate::inventory::Holder;
+use crate::lock::LockError;
+use crate::node::ApplyError;
 use crate::nvml::{Code, DriverError};
 use crate::path_error::PathError;
 use crate::publish::PublishError;

@@ -9,7 +9,7 @@ use super::Global;
 use super::progress::warning;
 use super::report::{Exit, Failure};
 use crate::apply::intent::Intent;
-use crate::apply::wish::{Layout, WishError};
+use crate::apply::wish::WishError;
 use crate::config::Config;
 use crate::devices::boot_id;
 use crate::hooks;
@@ -119,13 +119,12 @@ impl Session {
         Ok(self.input.get_or_init(|| text).clone())
     }
 
-    /// The layout that is meant.
+    /// The label of the layout that is meant.
     ///
     /// # Errors
     /// When the configuration has none of that name.
-    pub(super) fn layout<'a>(&self, config: &'a Config, global: &Global) -> Result<Layout<'a>, Failure> {
-        let label = meant(&self.root, config, global.layout.as_deref(), self.cut_off()?.as_ref())?;
-        Ok(Layout { config, label })
+    pub(super) fn layout<'a>(&self, config: &'a Config, global: &Global) -> Result<&'a str, Failure> {
+        Ok(meant(&self.root, config, global.layout.as_deref(), self.cut_off()?.as_ref())?)
     }
 
     /// Whether an apply chooses its layout, to be meant from then on: because it was asked for, or because an apply

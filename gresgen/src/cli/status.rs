@@ -18,10 +18,10 @@ use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, out, picture};
 use crate::apply::intent::Intent;
-use crate::apply::lock::node_holder;
 use crate::document::Document;
 use crate::holders::{self, Users};
 use crate::inventory::{Compute, Gpu, Holder, Instance, Inventory, Mode};
+use crate::lock::node_holder;
 use crate::node::chosen::Chosen;
 use crate::nvml::Load;
 use crate::publish::present_map;
@@ -113,7 +113,7 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
 fn show(session: &Session, global: &Global, args: &Args) -> Result<Painted, Failure> {
     let status = read(session, global, args)?;
     Ok(if global.json {
-        Painted::json(&status.report())?
+        Painted::json(&status.report()).map_err(|error| Failure::new(Exit::Failure, error))?
     } else if args.short {
         status.short()
     } else {

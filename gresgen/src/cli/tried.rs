@@ -5,6 +5,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use strsim::damerau_levenshtein;
 
 use super::report::{Exit, Failure};
+use crate::words::nearest;
 
 /// Words of other tools, and what does that here. Nobody is led to what destroys who did not ask for it.
 const VERBS: [(&[&str], &str); 18] = [
@@ -75,6 +76,9 @@ pub fn answer(error: &clap::Error) -> Option<Failure> {
                 _ => &[],
             };
             let hint = found(&VERBS, word).map(str::to_owned).or_else(|| alike(word, near));
+            // Or it is another tool's word, misspelled.
+            let theirs = || nearest(word, VERBS.iter().flat_map(|(words, _)| words.iter().copied()));
+            let hint = hint.or_else(|| found(&VERBS, theirs()?).map(str::to_owned));
             Some(refused(
                 word,
                 "no such command",
@@ -108,7 +112,7 @@ fn found(table: &[(&[&str], &'static str)], word: &str) -> Option<&'static str> 
 /// What clap takes the word for. A verb that destroys has to be all but written.
 fn alike(word: &str, near: &[String]) -> Option<String> {
     let meant = |verb: &&String| {
-        let most = if ["clear", "mode"].contains(&verb.as_str()) { 1 } else { usize::MAX };
+        let most = if ["clear", "mode"].contains(&verb.as_str()) { 1 } else { word.chars().count() / 3 };
         damerau_levenshtein(word, verb) <= most
     };
     let verbs: Vec<&str> = near.iter().filter(meant).map(String::as_str).collect();

@@ -92,7 +92,7 @@ pub enum Problem {
         gpu: String,
     },
     /// A profile the GPU lacks.
-    #[error("{gpu}: no profile {profile}{} only {}", meant(&.profile.to_string(), .valid), list(.valid))]
+    #[error("{gpu}: no profile {profile}, only {}", list(.valid))]
     NoProfile {
         /// The GPU or GPUs, as text.
         gpu: String,
@@ -169,8 +169,7 @@ pub(super) fn list<T: fmt::Display>(items: &[T]) -> String {
 }
 
 /// What was meant, or a comma: to stand between an unknown word and those that are known.
-fn meant<T: fmt::Display>(word: &str, known: &[T]) -> String {
-    let known: Vec<String> = known.iter().map(T::to_string).collect();
+fn meant(word: &str, known: &[String]) -> String {
     match did_you_mean(word, known.iter().map(String::as_str)) {
         question if question.is_empty() => ",".to_owned(),
         question => question,

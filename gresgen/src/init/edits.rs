@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 
 use super::InitError;
 use super::node_line::{self, NodeLine};
-use crate::check::plugstack;
 use crate::files::Output;
 use crate::read;
 use crate::root::Root;
 use crate::slurm::conf::Conf;
 use crate::slurm::include::plugin_include;
 use crate::slurm::lines::{lines, value};
+use crate::slurm::plugstack;
 
 /// A file that becomes another.
 #[derive(Clone, Debug, PartialEq, Eq)]

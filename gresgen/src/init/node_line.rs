@@ -1,7 +1,7 @@
 //! What slurm.conf says of one node.
 
 use crate::read;
-use crate::slurm::conf::{Conf, Said};
+use crate::slurm::conf::{Conf, ConfLine};
 use crate::slurm::hostlist;
 use crate::slurm::lines::{lines, value, words};
 
@@ -14,7 +14,7 @@ const PER_NODE: [&str; 4] = ["nodeaddr", "nodehostname", "port", "bcastaddr"];
 #[derive(Clone, Debug)]
 pub(super) struct NodeLine<'a> {
     /// Where it stands.
-    pub said: &'a Said,
+    pub said: &'a ConfLine,
     /// The nodes that it names.
     pub names: Vec<String>,
     /// Its words behind `NodeName=`, as they are written.
@@ -53,7 +53,7 @@ pub(super) fn find<'a>(conf: &'a Conf, is: impl Fn(&str) -> bool) -> Result<Vec<
 }
 
 /// The words of a line as they are written, without the first.
-fn written(said: &Said) -> std::io::Result<Vec<(String, String)>> {
+fn written(said: &ConfLine) -> std::io::Result<Vec<(String, String)>> {
     let text = read::bytes(&said.file, read::MAX_TEXT)?;
     let lines = lines(&text);
     let line = lines.iter().find(|line| line.number == said.number);

@@ -9,10 +9,10 @@ use device_map::{DeviceMap, Record};
 use mig::Profile;
 
 use crate::apply::intent::Intent;
-use crate::apply::lock::node_holder;
 use crate::check::{self, Link, gather};
 use crate::holders::login;
 use crate::inventory::Inventory;
+use crate::lock::node_holder;
 use crate::node::chosen::Chosen;
 use crate::root::Root;
 use crate::site::{Occupied, Site};

@@ -3,8 +3,8 @@
 
 use std::path::PathBuf;
 
-use super::{Event, Events};
-use crate::apply::ApplyError;
+use super::error::ApplyError;
+use super::events::{Event, Events};
 use crate::apply::intent::Intent;
 use crate::history::{Ending, Entry};
 use crate::hooks::{self, About, HookError, Hooks};
@@ -48,7 +48,7 @@ impl<'a> Around<'a> {
             Err(error) if error.is_undone() => (Ending::Undone, Vec::new()),
             Err(_) => (Ending::Failed, Vec::new()),
         };
-        let entry = Entry::of(intent, ending, result.err().map(ToString::to_string));
+        let entry = entry(intent, ending, result.err().map(ToString::to_string));
         // Who finishes what somebody else began says so himself.
         let entry = Entry { what: self.about.what.to_owned(), files, ..entry };
         let root = self.about.root;
@@ -65,7 +65,7 @@ impl<'a> Around<'a> {
     pub(super) fn note_cut_off(&self, events: &mut Events<'_>) {
         let root = self.about.root;
         if let Some(left) = Intent::load(root).ok().flatten().filter(|left| !left.noted)
-            && let Err(error) = Entry::of(&left, Ending::CutOff, None).append(root)
+            && let Err(error) = entry(&left, Ending::CutOff, None).append(root)
         {
             warn(events, &format!("{error}: the change that was cut off is not noted in the history"));
         }
@@ -80,6 +80,13 @@ impl<'a> Around<'a> {
             None => recover(self.about.root, self.about.boot, events),
         }
     }
+}
+
+/// The change that a journal announced, and how it ended.
+fn entry(intent: &Intent, result: Ending, error: Option<String>) -> Entry {
+    let Intent { at, by, uid, what, steps, layout, layout_before, before, .. } = intent.clone();
+    let before = serde_json::to_value(before).unwrap_or_default();
+    Entry { id: 0, at, by, uid, what, result, error, steps, files: Vec::new(), layout, layout_before, before }
 }
 
 /// Starts services that a change which was killed has left stopped.

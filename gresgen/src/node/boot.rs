@@ -7,10 +7,10 @@
 use std::time::Duration;
 
 use super::Options;
-use super::fence::{Fence, Lowered, lower};
-use crate::apply::lock::{Lock, LockError};
+use super::fence::{Fence, lower};
 use crate::files;
 use crate::inventory::Inventory;
+use crate::lock::{Lock, LockError};
 use crate::publish::{Expected, PublishError, present_map};
 use crate::root::Root;
 use crate::site::Site;
@@ -122,8 +122,7 @@ pub fn open(site: &Site<'_>, table: &GresTable) -> Option<String> {
         return None;
     }
     match lower(site, None, &Stop::default()) {
-        Ok(Lowered::Open) => None,
-        Ok(Lowered::Theirs(reason)) => Some(reason),
+        Ok(theirs) => theirs,
         Err(error) => Some(error.to_string()),
     }
 }

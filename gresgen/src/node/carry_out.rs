@@ -10,65 +10,28 @@ use std::time::Duration;
 
 use super::around::{self, Around};
 use super::chosen::{Chosen, who};
-use super::fence::{self, Fence, Lowered};
+use super::error::{ApplyError, Held, in_the_way};
+use super::events::{Event, Events, Waiting};
+use super::fence::{self, Fence};
+use super::mode::{Refusals, pending, refused, reset};
 use super::prepared::{Patience, are_processes, beside_jobs, in_use, possible};
 use super::{Node, Options, Prepared};
-use crate::apply::error::in_the_way;
+use crate::apply::Wish;
 use crate::apply::forecast::forecast;
 use crate::apply::intent::Intent;
-use crate::apply::lock::{Lock, LockError};
-use crate::apply::mode::{Refusal, Refusals, pending, refused, reset};
 use crate::apply::steps::{Step, disturbed, ready, steps};
-use crate::apply::{ApplyError, Held, Wish};
 use crate::devices;
 use crate::files::Committed;
 use crate::hooks::About;
 use crate::inventory::{Gpu, Inventory};
-use crate::nvml::{Activation, Code};
+use crate::lock::{Lock, LockError};
+use crate::nvml::Code;
 use crate::publish::{Expected, Publication};
 use crate::site::{Left, is_ours};
 use crate::slurm::shortfall::refused as slurm_refuses;
 use crate::slurm::transition::Action;
 use crate::slurm::{GresTable, SlurmError};
 use crate::wait::Stop;
-
-/// What happens, for a progress display.
-#[derive(Debug)]
-pub enum Event<'a> {
-    /// A step begins: its number, of how many.
-    Begin(usize, usize, &'a Step, &'a Gpu),
-    /// The step has ended well.
-    End,
-    /// A GPU is being reset.
-    Reset(&'a Gpu),
-    /// Something is waited for.
-    Waiting(&'a Waiting<'a>),
-    /// Something beside the change went wrong.
-    Warning(&'a str),
-    /// Something failed and what was done is being undone.
-    RollingBack(&'a ApplyError),
-}
-
-/// A wait, as it is now.
-#[derive(Clone, Copy, Debug)]
-pub struct Waiting<'a> {
-    /// What is waited for, as `n1 to have no jobs`.
-    pub what: &'a str,
-    /// How long already.
-    pub since: Duration,
-    /// How long at most.
-    pub limit: Duration,
-    /// Why it is not there yet.
-    pub why: &'a str,
-}
-
-/// Who is told, and what tells to stop.
-pub struct Events<'a> {
-    /// Told what happens.
-    pub show: &'a mut dyn FnMut(Event<'_>),
-    /// Looked at between steps and in every wait.
-    pub stop: Stop,
-}
 
 /// What was done.
 #[derive(Debug)]
@@ -120,7 +83,7 @@ impl<'n> Node<'n> {
         &mut self,
         _lock: &Lock,
         mut prepared: Prepared,
-        wish: &dyn Wish,
+        wish: Wish<'_>,
         options: &Options<'_>,
         events: &mut Events<'_>,
     ) -> Result<Done, ApplyError> {
@@ -140,13 +103,13 @@ impl<'n> Node<'n> {
         }
         let (before, steps) = (prepared.before.clone(), prepared.steps.clone());
         let applied = Run { node: self, wish, options, events, fence: None }.apply(prepared)?;
-        self.tell(Told { before, steps, fence: None }, applied, options, events)
+        self.tell((before, steps), applied, None, options, events)
     }
 
     /// A change that takes the node out of scheduling.
     fn fenced(
         &mut self,
-        wish: &dyn Wish,
+        wish: Wish<'_>,
         options: &Options<'_>,
         waits: Option<Duration>,
         beside: bool,
@@ -175,7 +138,7 @@ impl<'n> Node<'n> {
         let (before, steps) = (prepared.before.clone(), prepared.steps.clone());
         let applied = Run { node: self, wish, options, events, fence: Some(&mut fence) }.apply(prepared);
         match applied {
-            Ok(applied) => self.tell(Told { before, steps, fence: Some(&fence) }, applied, options, events),
+            Ok(applied) => self.tell((before, steps), applied, Some(&fence), options, events),
             // Slurm's indexes mean what they meant.
             Err(error) if error.is_undone() => Err(lower_for(&fence, error, &events.stop)),
             Err(error) => Err(ApplyError::Drained { release: fence.release(), error: error.into() }),
@@ -185,8 +148,9 @@ impl<'n> Node<'n> {
     /// Tells Slurm what was done, or says what is left to tell it, and opens the node where nothing is left.
     fn tell(
         &self,
-        told: Told<'_, 'n>,
+        (before, steps): (Inventory, Vec<Step>),
         applied: Applied,
+        fence: Option<&Fence<'n>>,
         options: &Options<'_>,
         events: &mut Events<'_>,
     ) -> Result<Done, ApplyError> {
@@ -208,11 +172,10 @@ impl<'n> Node<'n> {
             told_slurm = std::mem::take(&mut left.actions);
         }
         let theirs = seen.view.as_ref().filter(|view| view.is("DRAIN") && !is_ours(view));
-        let mut stays_drained = theirs.filter(|_| told.fence.is_some()).map(|view| view.reason.clone());
+        let mut stays_drained = theirs.filter(|_| fence.is_some()).map(|view| view.reason.clone());
         if seen.is_ours() && left.actions.is_empty() {
-            match fence::lower(&self.site, told.fence.and_then(|fence| fence.before()), stop) {
-                Ok(Lowered::Theirs(reason)) => stays_drained = Some(reason),
-                Ok(Lowered::Open) => {}
+            match fence::lower(&self.site, fence.and_then(|fence| fence.before()), stop) {
+                Ok(theirs) => stays_drained = theirs.or(stays_drained),
                 Err(_) => left.actions.extend(self.site.resume(&seen, &left)),
             }
         } else {
@@ -222,7 +185,6 @@ impl<'n> Node<'n> {
             true => slurm_refuses(self.settings, self.root, &self.site.node, &table),
             false => Vec::new(),
         };
-        let Told { before, steps, .. } = told;
         Ok(Done {
             before,
             steps,
@@ -258,17 +220,10 @@ fn lower_for(fence: &Fence<'_>, error: ApplyError, stop: &Stop) -> ApplyError {
     }
 }
 
-/// What a change set out from.
-struct Told<'f, 'n> {
-    before: Inventory,
-    steps: Vec<Step>,
-    fence: Option<&'f Fence<'n>>,
-}
-
 /// One change on its way.
 struct Run<'r, 'n, 'e> {
     node: &'r mut Node<'n>,
-    wish: &'r dyn Wish,
+    wish: Wish<'r>,
     options: &'r Options<'r>,
     events: &'r mut Events<'e>,
     fence: Option<&'r mut Fence<'n>>,
@@ -472,17 +427,17 @@ impl Run<'_, '_, '_> {
         compute.map(|compute| Lock::slice(self.node.root, &compute.uuid)).collect()
     }
 
-    fn step(&mut self, gpu: &Gpu, step: &Step) -> Result<Option<Refusal>, ApplyError> {
+    fn step(&mut self, gpu: &Gpu, step: &Step) -> Result<Option<(bool, Code)>, ApplyError> {
         let uuid = &gpu.uuid;
         let driver = &mut self.node.driver;
         match step {
             Step::Mode { on, .. } => match driver.set_mode(uuid, *on)? {
-                Activation::Active => {}
-                Activation::Pending(_) if self.options.reset => {
+                None => {}
+                Some(_) if self.options.reset => {
                     (self.events.show)(Event::Reset(gpu));
                     driver.closed(|| reset(uuid))??;
                 }
-                Activation::Pending(code) => return Ok(Some(Refusal { on: *on, code })),
+                Some(code) => return Ok(Some((*on, code))),
             },
             Step::Destroy { placement, .. } => driver.destroy(gpu, *placement)?,
             Step::Create { instance, .. } => driver.create(gpu, instance.placement, &instance.compute)?,
@@ -512,7 +467,7 @@ impl Run<'_, '_, '_> {
         let options = Options { layout: None, ..*self.options };
         let undo = Run {
             node: &mut *self.node,
-            wish: intent,
+            wish: Wish::Before(&intent.before),
             options: &options,
             events: &mut events,
             fence: self.fence.as_deref_mut(),

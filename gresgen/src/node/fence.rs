@@ -38,15 +38,6 @@ pub(super) struct Fence<'a> {
     before: Option<String>,
 }
 
-/// What became of a fence that was taken back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Lowered {
-    /// The node takes jobs again, or it never stopped.
-    Open,
-    /// Somebody else has drained the node, for this reason.
-    Theirs(String),
-}
-
 impl<'a> Fence<'a> {
     /// Takes the node out of scheduling, unless it is.
     ///
@@ -107,18 +98,22 @@ impl<'a> Fence<'a> {
         wait_idle(&self.site.node, limit, stop, told)
     }
 
-    /// Takes it back.
+    /// Takes it back. See [`lower`].
     ///
     /// # Errors
     /// [`SlurmError`]; the node stays out of scheduling.
-    pub(super) fn lower(&self, stop: &Stop) -> Result<Lowered, SlurmError> {
+    pub(super) fn lower(&self, stop: &Stop) -> Result<Option<String>, SlurmError> {
         lower(&self.site, self.before.as_deref(), stop)
     }
 }
 
 /// Takes a drain of ours back, whoever of us made it, says again why the node was out of service `before` it, and waits
-/// until the node takes jobs.
-pub(super) fn lower(site: &Site<'_>, before: Option<&str>, stop: &Stop) -> Result<Lowered, SlurmError> {
+/// until the node takes jobs. Where somebody else has drained the node, it stays so: for the reason given then.
+pub(super) fn lower(
+    site: &Site<'_>,
+    before: Option<&str>,
+    stop: &Stop,
+) -> Result<Option<String>, SlurmError> {
     let view = site.view()?;
     let node = || site.node.clone();
     let run = |action: Action| action.run(Duration::ZERO, &Stop::default());
@@ -126,15 +121,15 @@ pub(super) fn lower(site: &Site<'_>, before: Option<&str>, stop: &Stop) -> Resul
         run(Action::Release(node()))?;
     }
     if !view.is("DRAIN") {
-        return Ok(Lowered::Open);
+        return Ok(None);
     }
     if !is_ours(&view) {
-        return Ok(Lowered::Theirs(view.reason));
+        return Ok(Some(view.reason));
     }
     run(Action::Undrain(node()))?;
     if let Some(reason) = before {
         run(Action::Reason { node: node(), reason: reason.to_owned() })?;
     }
     site.settle(stop);
-    Ok(Lowered::Open)
+    Ok(None)
 }

@@ -1,17 +1,16 @@
 //! A change as a value.
 
-use std::fmt;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use super::error::{ApplyError, Held, in_the_way};
 use super::files::{FileChange, changes};
 use super::{Node, Options, Picture};
-use crate::apply::error::{Held, in_the_way};
 use crate::apply::forecast::forecast;
 use crate::apply::intent::Intent;
 use crate::apply::steps::{Step, disturbed, steps};
 use crate::apply::target::Target;
-use crate::apply::{ApplyError, Wish, name};
+use crate::apply::{Wish, name};
 use crate::inventory::{Holder, Inventory, Mode};
 use crate::publish::{Expected, PublishError};
 use crate::site::{Left, Seen};
@@ -26,8 +25,9 @@ pub struct Prepared {
     pub seen: Seen,
     /// What is done to the GPUs, in order.
     pub steps: Vec<Step>,
-    /// Who stands in the way.
-    pub blocked: Vec<Blocked>,
+    /// What stands in the way, for a person: instances in use that would have to go, and what Slurm could not bear beside
+    /// the jobs that run.
+    pub blocked: Vec<String>,
     /// Files that become others.
     pub files: Vec<FileChange>,
     /// What the node will offer to Slurm. UUIDs and device files of instances to come are invented.
@@ -42,24 +42,6 @@ pub struct Prepared {
     pub interrupted: Option<Intent>,
     /// Whether device nodes and links are there as the files name them.
     pub(super) has_nodes: bool,
-}
-
-/// What stands in the way of a change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Blocked {
-    /// An instance that would have to go is in use.
-    Held(Held),
-    /// Slurm could not bear it beside the jobs that run.
-    Slurm(String),
-}
-
-impl fmt::Display for Blocked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Blocked::Held(held) => held.fmt(f),
-            Blocked::Slurm(why) => f.write_str(why),
-        }
-    }
 }
 
 impl Prepared {
@@ -88,7 +70,7 @@ impl Node<'_> {
     pub fn prepare(
         &self,
         picture: Picture,
-        wish: &dyn Wish,
+        wish: Wish<'_>,
         options: &Options<'_>,
     ) -> Result<Prepared, ApplyError> {
         let Picture { inventory: mut before, seen, .. } = picture;
@@ -165,7 +147,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn new(wish: &dyn Wish, inventory: &Inventory) -> Result<Self, ApplyError> {
+    fn new(wish: Wish<'_>, inventory: &Inventory) -> Result<Self, ApplyError> {
         let (targets, in_the_way) = targets(wish, inventory)?;
         let steps = steps(inventory, &targets);
         possible(inventory, &steps)?;
@@ -217,7 +199,7 @@ pub(super) fn beside_jobs(seen: &Seen, options: &Options<'_>) -> bool {
 
 /// The targets of a wish. Where instances in use are all that is in its way, those it would have if nobody used them,
 /// and who does.
-fn targets(wish: &dyn Wish, inventory: &Inventory) -> Result<(Vec<Target>, Option<ApplyError>), ApplyError> {
+fn targets(wish: Wish<'_>, inventory: &Inventory) -> Result<(Vec<Target>, Option<ApplyError>), ApplyError> {
     match wish.targets(inventory) {
         Ok(targets) => Ok((targets, None)),
         Err(error) if error.blockers().is_empty() => Err(error.into()),
@@ -260,15 +242,15 @@ fn blocked(
     in_the_way: Option<ApplyError>,
     in_use: Vec<Held>,
     beside_jobs: Result<(), SlurmError>,
-) -> (Vec<Blocked>, Option<ApplyError>) {
+) -> (Vec<String>, Option<ApplyError>) {
     // Steps of a wish that somebody is in the way of are those of a node that nobody uses: they may disturb more than
     // what has to go.
     let held = match &in_the_way {
         Some(ApplyError::InTheWay { held, .. }) => held,
         _ => &in_use,
     };
-    let mut blocked: Vec<Blocked> = held.iter().cloned().map(Blocked::Held).collect();
-    blocked.extend(beside_jobs.as_ref().err().map(|error| Blocked::Slurm(error.to_string())));
+    let mut blocked: Vec<String> = held.iter().map(ToString::to_string).collect();
+    blocked.extend(beside_jobs.as_ref().err().map(ToString::to_string));
     let busy = (!in_use.is_empty()).then_some(ApplyError::Busy(in_use));
     let refusal = in_the_way.or(busy).or(beside_jobs.err().map(ApplyError::from));
     (blocked, refusal)

@@ -18,26 +18,17 @@ use crate::inventory::Gpu;
 /// instances were destroyed a driver can say so of an empty one (seen on A100s by artecs-group/RL_MIG_scheduler).
 const PAUSES_MS: [u64; 6] = [10, 30, 60, 150, 250, 500];
 
-/// What became of a mode change that NVML accepted. `nvmlDeviceSetMigMode` returns success once the mode is
-/// recorded; whether it took effect stands in its second result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activation {
-    /// The new mode holds.
-    Active,
-    /// It will hold after a GPU reset or reboot; the code says why it does not yet.
-    Pending(Code),
-}
-
 impl Driver {
-    /// Switches MIG mode.
+    /// Switches MIG mode. `nvmlDeviceSetMigMode` returns success once the mode is recorded; whether it took effect stands
+    /// in its second result. Where it holds only after a GPU reset or reboot, that code says why it does not yet.
     ///
     /// # Errors
-    /// The call's; an accepted change that did not take effect is [`Activation::Pending`], not an error.
-    pub fn set_mode(&self, gpu: &str, on: bool) -> Result<Activation, DriverError> {
+    /// The call's; an accepted change that did not take effect is none.
+    pub fn set_mode(&self, gpu: &str, on: bool) -> Result<Option<Code>, DriverError> {
         let device = self.device(gpu)?;
         self.forget_compute_profiles(gpu);
         let status = device.set_mig_mode(on).map_err(failed(gpu, "nvmlDeviceSetMigMode"))?;
-        Ok(if status == 0 { Activation::Active } else { Activation::Pending(Code(status)) })
+        Ok((status != 0).then_some(Code(status)))
     }
 
     /// Creates a GPU instance at its place and the compute instances in it. When a compute instance cannot be

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
+use serde::Serialize;
 
 use super::RenderError;
 use super::context::Context;
@@ -15,11 +16,15 @@ use crate::read;
 const MAX_BYTES: u64 = 1 << 20;
 
 /// The embedded templates by name.
-const EMBEDDED: [(&str, &str); 4] = [
+const EMBEDDED: [(&str, &str); 8] = [
     ("gres.conf.j2", include_str!("../../../templates/gres.conf.j2")),
     ("gresgen-node.conf.j2", include_str!("../../../templates/gresgen-node.conf.j2")),
     ("cgroup.conf.j2", include_str!("../../../templates/cgroup.conf.j2")),
     ("mig.conf.j2", include_str!("../../../templates/mig.conf.j2")),
+    ("mig_submit.lua.j2", include_str!("../../../templates/mig_submit.lua.j2")),
+    ("users.md.j2", include_str!("../../../templates/users.md.j2")),
+    ("ondemand.yml.j2", include_str!("../../../templates/ondemand.yml.j2")),
+    ("jupyterhub.py.j2", include_str!("../../../templates/jupyterhub.py.j2")),
 ];
 
 /// A set of templates that parse.
@@ -48,6 +53,7 @@ impl Templates {
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_auto_escape_callback(|_| AutoEscape::None);
         environment.set_syntax(syntax());
+        environment.add_filter("quoted", |text: String| quoted(&text));
         let mut templates = Templates { environment, sources: Vec::new() };
         for (name, embedded) in EMBEDDED {
             let path = directory.join(name);
@@ -70,10 +76,24 @@ impl Templates {
     /// # Errors
     /// [`RenderError`].
     pub fn render(&self, name: &'static str, context: &Context) -> Result<String, RenderError> {
+        let devices = context.nodes.iter().map(|node| node.devices.len() as u64 + 1);
+        self.make(name, context, devices.sum())
+    }
+
+    /// The text that a template makes of other values than a context; `size` is how many things there are to write of.
+    ///
+    /// # Errors
+    /// [`RenderError`].
+    pub fn make(
+        &self,
+        name: &'static str,
+        values: &impl Serialize,
+        size: u64,
+    ) -> Result<String, RenderError> {
         let mut environment = self.environment.clone();
-        environment.set_fuel(Some(fuel(context)));
+        environment.set_fuel(Some(fuel(size)));
         let template = environment.get_template(name).map_err(|e| self.explain(name, &e))?;
-        template.render(Serde(context)).map_err(|e| self.explain(name, &e))
+        template.render(Serde(values)).map_err(|e| self.explain(name, &e))
     }
 
     fn explain(&self, name: &str, error: &Error) -> RenderError {
@@ -90,11 +110,17 @@ impl Templates {
 
 /// Steps of the engine that a rendering may take: a template that never ends would hold the node's lock for good. Ours
 /// take some forty for a device.
-fn fuel(context: &Context) -> u64 {
+fn fuel(devices: u64) -> u64 {
     const AT_LEAST: u64 = 5_000_000;
     const PER_DEVICE: u64 = 10_000;
-    let devices = context.nodes.iter().map(|node| node.devices.len() as u64 + 1);
-    AT_LEAST.saturating_add(devices.sum::<u64>().saturating_mul(PER_DEVICE))
+    AT_LEAST.saturating_add(devices.saturating_mul(PER_DEVICE))
+}
+
+/// A text as a literal of Lua, Python or YAML: all three read `"\\n"`, `"\\""` and `"\\\\"` alike, and nothing else that JSON escapes
+/// is let through.
+fn quoted(text: &str) -> String {
+    let plain: String = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    format!("\"{}\"", plain.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// Tags on lines of their own leave no lines behind.

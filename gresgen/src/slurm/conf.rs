@@ -14,7 +14,7 @@ const MOST: usize = 1024;
 
 /// A line, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Said {
+pub struct ConfLine {
     pub file: PathBuf,
     /// Its line, from 1.
     pub number: usize,
@@ -28,7 +28,7 @@ pub struct Said {
 #[derive(Debug, Default)]
 pub struct Conf {
     /// Lines with a key, in Slurm's order.
-    pub said: Vec<Said>,
+    pub said: Vec<ConfLine>,
     /// Files that cannot be read, the first one among them, and why.
     pub unread: Vec<(PathBuf, io::Error)>,
     files: BTreeSet<PathBuf>,
@@ -76,7 +76,7 @@ impl Conf {
             let pairs = line.pairs();
             if !pairs.is_empty() {
                 let text = String::from_utf8_lossy(line.raw).trim().to_owned();
-                self.said.push(Said { file: file.to_owned(), number: line.number, text, pairs });
+                self.said.push(ConfLine { file: file.to_owned(), number: line.number, text, pairs });
             }
         }
     }
@@ -99,11 +99,11 @@ impl Conf {
     }
 
     /// The nodes, with the lines that are about them.
-    pub fn nodes(&self) -> impl Iterator<Item = (&Said, Vec<String>)> {
+    pub fn nodes(&self) -> impl Iterator<Item = (&ConfLine, Vec<String>)> {
         // The key that begins a line says what the line is about.
-        let node = |line: &Said| line.pairs.first().is_some_and(|(key, _)| key == "nodename");
+        let node = |line: &ConfLine| line.pairs.first().is_some_and(|(key, _)| key == "nodename");
         // `DEFAULT` is no node but what those below it have in common (slurm.conf(5), NodeName).
-        let named = |line: &Said| {
+        let named = |line: &ConfLine| {
             let names = value(&line.pairs[..1], "nodename").map(hostlist::unfold)?.ok()?;
             Some(names).filter(|names| !names.iter().any(|name| name.eq_ignore_ascii_case("DEFAULT")))
         };
@@ -161,7 +161,7 @@ mod tests {
         std::os::unix::fs::symlink(folder.join("b.conf"), folder.join("later.conf")).unwrap();
 
         let conf = Conf::read(&folder.join("slurm.conf"), &root);
-        let said = |line: &Said| {
+        let said = |line: &ConfLine| {
             let file = line.file.strip_prefix(&folder).unwrap().display().to_string();
             format!("{file}:{} {}", line.number, line.pairs[0].0)
         };

@@ -8,6 +8,7 @@ mod devices;
 mod job;
 mod listing;
 mod node;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,6 +17,7 @@ pub use command::use_configuration;
 pub use devices::Devices;
 pub use listing::Listing;
 pub use node::{NodeView, gpus};
+pub use waiting::Waiting;
 
 use super::error::SlurmError;
 use super::release::Release;
@@ -66,6 +68,34 @@ impl Control {
         Ok(run("scontrol", &["--all", "-o", "show", "node"])?.lines().filter_map(NodeView::parse).collect())
     }
 
+    /// All nodes, with what jobs have of them.
+    ///
+    /// # Errors
+    /// [`SlurmError`].
+    pub fn nodes_in_use(self) -> Result<Vec<NodeView>, SlurmError> {
+        let text = run("scontrol", &["--all", "-d", "-o", "show", "node"])?;
+        Ok(text.lines().filter_map(NodeView::parse).collect())
+    }
+
+    /// What waiting jobs ask for, each task of an array for itself.
+    ///
+    /// # Errors
+    /// [`SlurmError`].
+    pub fn waiting(self) -> Result<Waiting, SlurmError> {
+        let arguments = ["--all", "--local", "-h", "-r", "-t", "PD", "-O", Waiting::FORMAT];
+        Ok(Waiting::parse(&run("squeue", &arguments)?))
+    }
+
+    /// Values of `TRESBillingWeights=`, one of each partition that has some.
+    ///
+    /// # Errors
+    /// [`SlurmError`].
+    pub fn billing_weights(self) -> Result<Vec<String>, SlurmError> {
+        let text = run("scontrol", &["--all", "-o", "show", "partition"])?;
+        let weights = text.split_whitespace().filter_map(|word| word.strip_prefix("TRESBillingWeights="));
+        Ok(weights.map(str::to_owned).collect())
+    }
+
     /// slurmctld's picture of one node as `scontrol` prints it, on one line.
     pub fn node_text(self, name: &str) -> Result<String, SlurmError> {
         run("scontrol", &["-d", "-o", "show", "node", name])
@@ -114,7 +144,7 @@ impl Control {
     /// When jobs on a node began and will have to end, by what they are asked for by, as `11-26 14:10` in the node's time
     /// zone: for a person. A job without a limit ends `never`.
     pub fn times(self, node: &str) -> Result<BTreeMap<String, (String, String)>, SlurmError> {
-        let text = run("squeue", &["--all", "--local", "-h", "-r", "-w", node, "-o", "%i|%S|%e"])?;
+        let text = run("squeue", &["--all", "--local", "-h", "-r", "-w", node, "-o", "%i|%S|%e|%l"])?;
         // 2026-11-26T14:10:05; N/A or NONE where there is none (squeue(1)).
         let time = |word: &str| match word.len() {
             19 if word.is_ascii() => word[5..16].replace('T', " "),
@@ -122,7 +152,9 @@ impl Control {
         };
         let line = |line: &str| {
             let mut words = line.split('|');
-            let (job, since, until) = (words.next()?, words.next()?, words.next()?);
+            let (job, since, until, limit) = (words.next()?, words.next()?, words.next()?, words.next()?);
+            // slurmctld lets a job without a limit end a year later (seen on 22.05.8).
+            let until = if limit == "UNLIMITED" { limit } else { until };
             Some((job.to_owned(), (time(since), time(until))))
         };
         Ok(text.lines().filter_map(line).collect())

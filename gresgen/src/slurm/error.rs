@@ -92,6 +92,18 @@ pub enum SlurmError {
         /// Why slurmctld gave no answer.
         error: Arc<SlurmError>,
     },
+    /// Which devices a job has cannot be asked.
+    #[error("job {job}: which devices it has is not known: {error}")]
+    Job { job: u32, error: Arc<SlurmError> },
+    /// A job that is not on this node, or has ended.
+    #[error("job {0}: is not on this node, or has ended, and no Prolog asked for it")]
+    JobGone(u32),
+    /// slurmctld does not list the devices of a job.
+    #[error("job {0}: slurmctld does not list its devices")]
+    JobUnlisted(u32),
+    /// Slurm's own variable is no list.
+    #[error("SLURM_JOB_GPUS={0:?}: is no list of device indexes")]
+    NoList(String),
     /// slurmctld counts devices as given out, and has no job that has them.
     #[error("node {0}: slurmctld counts devices in use that no job on it explains")]
     Unexplained(String),

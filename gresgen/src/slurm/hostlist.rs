@@ -17,13 +17,6 @@ pub struct HostlistError {
 /// src/common/hostlist.c).
 pub const MAX_NAMES: usize = 65536;
 
-/// A name's number at its end, as digits: `n007` has 7 in a width of 3.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Numbered {
-    width: usize,
-    number: u64,
-}
-
 /// Whether a name is one that host lists can hold and that means one node: `NodeName=DEFAULT` says something about
 /// all lines after it (Slurm src/common/read_config.c, `_parse_nodename`), and `Nodes=ALL` is every node, in any case
 /// of letters.
@@ -36,7 +29,7 @@ pub fn is_name(name: &str) -> bool {
 ///
 /// Only numbers of one spelling share a range (`n1` and `n01` are two nodes).
 pub fn fold<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
-    let mut groups: BTreeMap<&str, Vec<Numbered>> = BTreeMap::new();
+    let mut groups: BTreeMap<&str, Vec<(usize, u64)>> = BTreeMap::new();
     let mut plain: Vec<&str> = Vec::new();
     for name in names {
         match split(name) {
@@ -51,42 +44,38 @@ pub fn fold<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
         numbers.sort_unstable();
         numbers.dedup();
         parts.push(match &numbers[..] {
-            [one] => format!("{prefix}{:0w$}", one.number, w = one.width),
+            [(width, number)] => format!("{prefix}{number:0width$}"),
             many => format!("{prefix}[{}]", ranges(many)),
         });
     }
     parts.join(",")
 }
 
-/// The number at the end of a name. A width counts only where there are leading zeros, so that `n9` and `n10`
+/// The number at the end of a name, behind the width of its digits: `n007` has 7 in a width of 3. A width counts only where there are leading zeros, so that `n9` and `n10`
 /// share a range as Slurm lets them. Longer numbers stay part of the name.
-fn split(name: &str) -> Option<(&str, Numbered)> {
+fn split(name: &str) -> Option<(&str, (usize, u64))> {
     let at = name.trim_end_matches(|c: char| c.is_ascii_digit()).len();
     let (prefix, digits) = name.split_at(at);
     if digits.is_empty() || digits.len() > 9 {
         return None;
     }
     let width = if digits.starts_with('0') { digits.len() } else { 1 };
-    Some((prefix, Numbered { width, number: digits.parse().ok()? }))
+    Some((prefix, (width, digits.parse().ok()?)))
 }
 
-fn ranges(numbers: &[Numbered]) -> String {
+/// Widths and numbers in order.
+fn ranges(numbers: &[(usize, u64)]) -> String {
     let mut text = String::new();
     let mut rest = numbers;
-    while let Some(first) = rest.first() {
-        let length = rest
-            .iter()
-            .zip(first.number..)
-            .take_while(|(n, due)| n.width == first.width && n.number == *due)
-            .count();
-        let last = &rest[length - 1];
+    while let Some(&(width, first)) = rest.first() {
+        let length = rest.iter().zip(first..).take_while(|(n, due)| **n == (width, *due)).count();
+        let (_, last) = rest[length - 1];
         if !text.is_empty() {
             text.push(',');
         }
-        let width = first.width;
         let _ = match length {
-            1 => write!(text, "{:0width$}", first.number),
-            _ => write!(text, "{:0width$}-{:0width$}", first.number, last.number),
+            1 => write!(text, "{first:0width$}"),
+            _ => write!(text, "{first:0width$}-{last:0width$}"),
         };
         rest = &rest[length..];
     }

@@ -8,9 +8,9 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use device_map::{DeviceMap, MAX_RECORDS};
-use thiserror::Error;
 
 use super::control::{Control, Devices};
 use super::error::SlurmError;
@@ -26,23 +26,6 @@ pub struct Script {
     pub gpus: String,
     /// `SLURM_SCRIPT_CONTEXT`, such as `prolog_slurmd`; empty outside of such a script.
     pub context: String,
-}
-
-/// Why the devices of a job are not known.
-#[derive(Debug, Error)]
-pub enum JobDevicesError {
-    /// slurmctld gave no answer.
-    #[error("job {job}: which devices it has is not known: {error}")]
-    Control { job: u32, error: SlurmError },
-    /// It is not on this node, or has ended.
-    #[error("job {0}: is not on this node, or has ended, and no Prolog asked for it")]
-    Gone(u32),
-    /// slurmctld does not list them.
-    #[error("job {0}: slurmctld does not list its devices")]
-    Unlisted(u32),
-    /// Slurm's own variable is no list.
-    #[error("SLURM_JOB_GPUS={0:?}: is no list of device indexes")]
-    NoList(String),
 }
 
 /// Longest list that is kept, in bytes: that of a job with every device a node can have.
@@ -74,14 +57,14 @@ pub fn of(
     map: &DeviceMap,
     root: &Root,
     ask: impl FnOnce() -> Result<Option<Devices>, SlurmError>,
-) -> Result<BTreeSet<usize>, JobDevicesError> {
+) -> Result<BTreeSet<usize>, SlurmError> {
     if script.is_for(job) {
         if script.gpus.is_empty() {
             return Ok(BTreeSet::new());
         }
         let one_type = map.records.windows(2).all(|pair| pair[0].gres_type == pair[1].gres_type);
         if one_type {
-            return list(&script.gpus).ok_or_else(|| JobDevicesError::NoList(script.gpus.clone()));
+            return list(&script.gpus).ok_or_else(|| SlurmError::NoList(script.gpus.clone()));
         }
     }
     let path = kept(root, job);
@@ -94,9 +77,9 @@ pub fn of(
     {
         return Ok(known);
     }
-    match ask().map_err(|error| JobDevicesError::Control { job, error })? {
-        None => Err(JobDevicesError::Gone(job)),
-        Some(Devices::Unlisted) => Err(JobDevicesError::Unlisted(job)),
+    match ask().map_err(|error| SlurmError::Job { job, error: Arc::new(error) })? {
+        None => Err(SlurmError::JobGone(job)),
+        Some(Devices::Unlisted) => Err(SlurmError::JobUnlisted(job)),
         Some(Devices::Listed(devices)) => {
             if context == "prolog_slurmd" {
                 // For the Epilog, which has no other source; a job must not fail for want of it.
@@ -187,11 +170,8 @@ mod tests {
         let (one, two) = (map(["1g.5gb", "1g.5gb"]), map(["1g.5gb", "3g.20gb"]));
         assert_eq!(of(5, &prolog("0,1"), &one, &root, silent).unwrap(), BTreeSet::from([0, 1]));
         assert_eq!(of(5, &prolog(""), &two, &root, silent).unwrap(), BTreeSet::new(), "no device at all");
-        assert!(matches!(
-            of(5, &prolog("1"), &two, &root, silent),
-            Err(JobDevicesError::Control { job: 5, .. })
-        ));
-        assert!(matches!(of(5, &prolog("0-1"), &one, &root, silent), Err(JobDevicesError::NoList(_))));
+        assert!(matches!(of(5, &prolog("1"), &two, &root, silent), Err(SlurmError::Job { job: 5, .. })));
+        assert!(matches!(of(5, &prolog("0-1"), &one, &root, silent), Err(SlurmError::NoList(_))));
         // The environment of anything else is somebody's, or of another job.
         for script in
             [Script { context: String::new(), ..prolog("0") }, Script { job: Some(4), ..prolog("0") }]
@@ -211,9 +191,9 @@ mod tests {
         // The same job again, on other devices.
         assert_eq!(of(5, &prolog("1"), &two, &root, || listed(&[1])).unwrap(), BTreeSet::from([1]));
         assert!(of(5, &prolog("1"), &two, &root, silent).is_err(), "not what it had before");
-        assert!(matches!(of(5, &epilog, &two, &root, || Ok(None)), Err(JobDevicesError::Gone(5))));
+        assert!(matches!(of(5, &epilog, &two, &root, || Ok(None)), Err(SlurmError::JobGone(5))));
         let unlisted = of(5, &epilog, &two, &root, || Ok(Some(Devices::Unlisted)));
-        assert!(matches!(unlisted, Err(JobDevicesError::Unlisted(5))));
+        assert!(matches!(unlisted, Err(SlurmError::JobUnlisted(5))));
     }
 
     #[test]

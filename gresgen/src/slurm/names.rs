@@ -1,6 +1,6 @@
 //! Names of GRES types.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use mig::Profile;
@@ -185,15 +185,27 @@ impl<'a> Names<'a> {
         TypeName::new(&if self.0.safe { safe(&name) } else { name })
     }
 
+    /// Every name of a model that stands before a profile somewhere: the one that the site's types have, the short one, and
+    /// what slurmd's AutoDetect makes of a product name, of a MIG device's up to its first '-'
+    /// (src/plugins/gpu/common/gpu_common.c, `gpu_common_underscorify_tolower`; src/plugins/gpu/nvml/gpu_nvml.c).
+    pub fn models(&self, product: &str) -> BTreeSet<String> {
+        let underscored = product.to_lowercase().replace(' ', "_");
+        let start = underscored.split('-').next().unwrap_or_default().to_owned();
+        let mut models =
+            BTreeSet::from([self.model(product).to_lowercase(), short_model(product), underscored, start]);
+        models.remove("");
+        models
+    }
+
     /// The model name that types of a product have.
     pub fn model(&self, product: &str) -> String {
-        self.0.models.get(product).cloned().unwrap_or_else(|| model(product))
+        self.0.models.get(product).cloned().unwrap_or_else(|| short_model(product))
     }
 }
 
 /// A short model name from a product name: its words without the maker up to the first with a digit in it, so
 /// `NVIDIA A100-SXM4-40GB` is `a100` and `NVIDIA RTX PRO 6000 Blackwell` is `rtx_pro_6000`.
-fn model(product: &str) -> String {
+pub fn short_model(product: &str) -> String {
     let product = product.to_lowercase();
     let words = product.split([' ', '-', '_', '/']).filter(|w| !w.is_empty() && *w != "nvidia");
     let mut name: Vec<&str> = Vec::new();

@@ -1,6 +1,7 @@
 //! The `slurm:` section of the configuration.
 
 mod check;
+pub mod submit;
 
 use std::collections::BTreeMap;
 
@@ -45,6 +46,8 @@ pub struct Settings {
     pub cgroup: BTreeMap<String, Scalar>,
     /// The SPANK plugin.
     pub plugin: PluginSettings,
+    /// Rules for requests.
+    pub submit: submit::Submit,
     /// Whether files of the site in the places of ours are taken over, as with `--adopt`.
     pub adopt: bool,
 }
@@ -208,6 +211,8 @@ cores: false
 stable-links: true
 cgroup: {ConstrainRAMSpace: yes, AllowedRAMSpace: 95, CgroupMountpoint: /sys/fs/cgroup}
 plugin: {path: /p.so, arguments: {on_unresolved: warn, notices: yes}}
+submit: {default-type: small, require-type: false, max-slices: 1, synonyms: {tiny: small}, other-types: [v100],
+  defaults: {small: {cpus: 2, memory: 35G}}}
 adopt: true
 ";
         insta::assert_debug_snapshot!(serde_saphyr::from_str::<Settings>(text).unwrap());

@@ -5,7 +5,7 @@ mod names;
 use std::path::PathBuf;
 
 use super::*;
-use crate::step::Visible;
+use crate::names::Visible;
 use device_map::DeviceFile;
 use proptest::prelude::*;
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    Cgroup, Invocation, Job, JobId, LabError, Output, Release, User, build, config,
+    Cgroup, Invocation, Job, JobId, LabError, Output, Release, User, accounting, build, config,
     invocation::exit_code,
     job::{self, Part},
     namespace::Namespace,
@@ -54,6 +54,9 @@ impl Lab {
     }
 
     pub(crate) fn start_daemons(&self) -> Result<(), LabError> {
+        if self.options.slurmdbd {
+            accounting::start(self)?;
+        }
         self.run(&["slurmctld"])?;
         for node in &self.options.nodes {
             self.start_slurmd(&node.name)?;

@@ -21,6 +21,7 @@
 //! code with what it judges.
 #![forbid(unsafe_code)]
 
+mod accounting;
 pub mod bench;
 mod build;
 mod cluster;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{FakeGpus, gpus::DeviceNode};
+use crate::{FakeGpus, accounting, gpus::DeviceNode};
 
 /// Which of Slurm's cgroup plugins the lab runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,6 +86,7 @@ pub struct Options {
     pub(crate) texts: Vec<(String, String)>,
     pub(crate) binds: Vec<(PathBuf, String)>,
     pub(crate) devices: Vec<DeviceNode>,
+    pub(crate) slurmdbd: bool,
 }
 
 impl Options {
@@ -101,7 +102,13 @@ impl Options {
             texts: Vec::new(),
             binds: Vec::new(),
             devices: Vec::new(),
+            slurmdbd: false,
         }
+    }
+
+    /// A slurmdbd with its database, and in it the account `physics` of alice, who belongs to no other.
+    pub fn slurmdbd(self) -> Self {
+        Self { slurmdbd: true, ..self }.slurm_conf(accounting::SLURM_CONF)
     }
 
     /// Another first node.

@@ -6,8 +6,15 @@ use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 /// Adds a document: its second rank of headings becomes the page's sections, what stands before the first of them is its
 /// description.
 pub(super) fn add(roff: &mut Roff, markdown: &str) {
-    let mut page =
-        Page { roff, words: Vec::new(), style: Style::Roman, table: None, in_item: false, in_code: false };
+    let mut page = Page {
+        roff,
+        words: Vec::new(),
+        style: Style::Roman,
+        table: None,
+        in_item: false,
+        in_code: false,
+        after_heading: true,
+    };
     page.roff.control("SH", ["DESCRIPTION"]);
     for event in Parser::new_ext(markdown, Options::ENABLE_TABLES) {
         page.take(event);
@@ -30,6 +37,8 @@ struct Page<'a> {
     table: Option<Table>,
     in_item: bool,
     in_code: bool,
+    /// A heading stands before, which begins a paragraph by itself.
+    after_heading: bool,
 }
 
 /// A table, whose rows become entries.
@@ -68,7 +77,7 @@ impl Page<'_> {
             Tag::Item => self.in_item = true,
             Tag::CodeBlock(_) => {
                 self.in_code = true;
-                self.roff.control("PP", []);
+                self.begin_paragraph();
                 self.roff.control("EX", []);
             }
             Tag::Table(_) => self.table = Some(Table::default()),
@@ -83,10 +92,12 @@ impl Page<'_> {
             TagEnd::Heading(HeadingLevel::H2) => {
                 let title = plain(&std::mem::take(&mut self.words)).to_uppercase();
                 self.roff.control("SH", [title.as_str()]);
+                self.after_heading = true;
             }
             TagEnd::Heading(_) => {
                 let title = plain(&std::mem::take(&mut self.words));
                 self.roff.control("SS", [title.as_str()]);
+                self.after_heading = true;
             }
             TagEnd::Paragraph => self.paragraph(),
             TagEnd::Item => {
@@ -117,10 +128,19 @@ impl Page<'_> {
             return;
         }
         match self.in_item {
-            true => self.roff.control("IP", ["*", "2"]),
-            false => self.roff.control("PP", []),
-        };
+            true => {
+                self.after_heading = false;
+                self.roff.control("IP", ["*", "2"]);
+            }
+            false => self.begin_paragraph(),
+        }
         self.roff.text(words);
+    }
+
+    fn begin_paragraph(&mut self) {
+        if !std::mem::take(&mut self.after_heading) {
+            self.roff.control("PP", []);
+        }
     }
 
     /// A row: its first cell, and under it the others, each behind its heading.
@@ -138,6 +158,7 @@ impl Page<'_> {
             }
             words.extend(cell);
         }
+        self.after_heading = false;
         self.roff.control("TP", []);
         self.roff.text(term);
         self.roff.text(words);

@@ -285,7 +285,7 @@ fn devices(gpu: &Gpu) -> impl Iterator<Item = (&Instance, &Compute)> {
 
 /// Memory of a GPU instance in MiB, where it is known.
 fn memory(gpu: &Gpu, instance: &Instance) -> Option<u64> {
-    gpu.geometry.spec(instance.placement.profile)?.memory_mib.map(u64::from)
+    gpu.geometry.spec(instance.placement.profile)?.memory_mib
 }
 
 fn in_use(count: usize) -> String {

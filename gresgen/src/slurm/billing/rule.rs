@@ -233,7 +233,7 @@ mod tests {
             ("{by: sms, slice: 1}", "flat"),
             ("{by: sms, gpu: -1}", "weight"),
             ("{by: sms, gpu: 0.0001}", "weight"),
-            ("{by: sms, gpu: .nan}", "weight"),
+            ("{by: sms, gpu: .nan}", ".nan"),
             ("{by: sms, gpu: {h100: 1e12}}", "weight"),
             ("{by: sms, zzz: 1}", "zzz"),
             ("{gpu: 1}", "by"),

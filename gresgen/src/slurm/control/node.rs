@@ -19,6 +19,8 @@ pub struct NodeView {
     pub address: String,
     /// GPU devices that slurmctld counts as given out, whoever has them.
     pub used: Devices,
+    /// The same by type, in slurmctld's order; empty where it was not asked for details.
+    pub used_types: Vec<(String, u32)>,
     /// How many gpu devices those are, where no share of one is given out.
     pub used_count: Option<u64>,
     /// Whether slurmd has registered with this slurmctld, which keeps the time of it in memory alone: after its own
@@ -51,6 +53,7 @@ impl NodeView {
             host: word("NodeHostName"),
             address: word("NodeAddr"),
             used: used.map_or(Devices::Unlisted, |used| devices::devices(used, count(&gpus))),
+            used_types: self::gpus(&used.unwrap_or_default().replace("(null)", "")),
             used_count: used.and_then(devices::count),
             cpus_allocated: value("CPUAlloc").and_then(|count| count.parse().ok()).unwrap_or_default(),
             registered: value("SlurmdStartTime") != Some("None"),

@@ -25,7 +25,7 @@ pub(super) fn slurmds() -> Vec<Daemon> {
         let words = |file: &str| {
             read::bytes(Path::new(&format!("/proc/{pid}/{file}")), read::MAX_KERNEL).unwrap_or_default()
         };
-        let mut daemon = told(&words("cmdline"), &words("environ"));
+        let mut daemon = daemon_of(&words("cmdline"), &words("environ"));
         daemon.pid = pid;
         // A path of another mount namespace is another file, or none.
         daemon.configuration = daemon.configuration.filter(|_| same(pid, "mnt"));
@@ -72,7 +72,7 @@ fn same(pid: u32, namespace: &str) -> bool {
 
 /// What a slurmd was told on its command line and in its environment (slurmd(8): `-f`, `-N`, SLURM_CONF,
 /// SLURMD_NODENAME).
-fn told(arguments: &[u8], environment: &[u8]) -> Daemon {
+fn daemon_of(arguments: &[u8], environment: &[u8]) -> Daemon {
     let words = |bytes: &[u8]| -> Vec<OsString> {
         bytes.split(|byte| *byte == 0).map(|word| OsString::from_vec(word.to_vec())).collect()
     };
@@ -118,7 +118,7 @@ mod tests {
     fn a_slurmd_says_what_it_was_told() {
         let read = |arguments: &str, environment: &str| {
             let daemon =
-                told(arguments.replace(' ', "\0").as_bytes(), environment.replace(' ', "\0").as_bytes());
+                daemon_of(arguments.replace(' ', "\0").as_bytes(), environment.replace(' ', "\0").as_bytes());
             let path = daemon.configuration.map(|path| path.display().to_string());
             (daemon.node.unwrap_or_default(), path.unwrap_or_default())
         };

@@ -49,7 +49,7 @@ fn models_are_short() {
         ("NVIDIA RTX PRO 6000 Blackwell Server Edition", "rtx_pro_6000"),
         ("Tesla T4", "tesla_t4"),
     ] {
-        assert_eq!(model(product), short);
+        assert_eq!(short_model(product), short);
     }
 }
 

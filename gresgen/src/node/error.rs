@@ -4,11 +4,11 @@ use std::fmt;
 
 use thiserror::Error;
 
-use super::lock::LockError;
-use super::name;
-use super::wish::WishError;
+use crate::apply::name;
+use crate::apply::wish::WishError;
 use crate::hooks::HookError;
 use crate::inventory::{Holder, Inventory};
+use crate::lock::LockError;
 use crate::nvml::DriverError;
 use crate::path_error::PathError;
 use crate::publish::PublishError;

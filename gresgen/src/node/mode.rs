@@ -4,23 +4,17 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;
 
-use super::ApplyError;
+use super::error::ApplyError;
 use crate::command::{Stopped, bounded};
 use crate::inventory::{Gpu, Inventory};
 use crate::nvml::{Code, DriverError};
 
-/// MIG modes that NVML accepted without activating them, by GPU.
-pub(crate) type Refusals = BTreeMap<String, Refusal>;
-
-/// A mode that was not activated, and why.
-pub(crate) struct Refusal {
-    pub(crate) on: bool,
-    pub(crate) code: Code,
-}
+/// MIG modes that NVML accepted without activating them, by GPU: on or off, and why not yet.
+pub(crate) type Refusals = BTreeMap<String, (bool, Code)>;
 
 /// GPUs whose mode waits, with the driver's reason where it gave one just now.
 pub(crate) fn pending(inventory: &Inventory, refusals: &Refusals) -> Vec<(String, Code)> {
-    let reason = |gpu: &Gpu| refusals.get(&gpu.uuid).map_or(Code::RESET_REQUIRED, |refusal| refusal.code);
+    let reason = |gpu: &Gpu| refusals.get(&gpu.uuid).map_or(Code::RESET_REQUIRED, |(_, code)| *code);
     let waiting = inventory.gpus.iter().filter(|gpu| gpu.mode.is_pending());
     waiting.map(|gpu| (gpu.uuid.clone(), reason(gpu))).collect()
 }
@@ -30,10 +24,10 @@ pub(crate) fn pending(inventory: &Inventory, refusals: &Refusals) -> Vec<(String
 pub(crate) fn refused(inventory: &Inventory, refusals: &Refusals) -> Result<(), DriverError> {
     let holds = |gpu: &&Gpu| {
         let refusal = refusals.get(&gpu.uuid);
-        refusal.is_some_and(|refusal| gpu.mode.is_on() != refusal.on) && !gpu.mode.is_pending()
+        refusal.is_some_and(|(on, _)| gpu.mode.is_on() != *on) && !gpu.mode.is_pending()
     };
     inventory.gpus.iter().find(holds).map_or(Ok(()), |gpu| {
-        let (object, code) = (gpu.uuid.clone(), refusals[&gpu.uuid].code);
+        let (object, code) = (gpu.uuid.clone(), refusals[&gpu.uuid].1);
         Err(DriverError::Call { object, call: "nvmlDeviceSetMigMode", code })
     })
 }

@@ -1,0 +1,144 @@
+//! The GPU types of a cluster as its users need them: what there is, what is free, what it costs. From slurmctld and the
+//! tables of models alone, so that a login node can ask.
+
+mod figures;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use figures::{Figure, Figures, Span};
+
+use crate::slurm::SlurmError;
+use crate::slurm::billing;
+use crate::slurm::control::{Control, NodeView, Waiting};
+use crate::slurm::names::Names;
+
+/// One type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slice {
+    /// GRES type; empty for GPUs without one.
+    pub name: String,
+    /// What its devices have.
+    pub figure: Figure,
+    /// Devices on all nodes.
+    pub total: u64,
+    /// Those that jobs have.
+    pub used: u64,
+    /// Those that a job could have now: on nodes that take jobs, and not used.
+    pub free: u64,
+    /// How many waiting jobs ask for.
+    pub pending: u64,
+    /// Nodes that have some.
+    pub nodes: u64,
+    /// Billing weights, one or as many as partitions differ, in thousandths.
+    pub costs: BTreeSet<u64>,
+}
+
+/// Everything that is asked of slurmctld.
+#[derive(Clone, Debug, Default)]
+pub struct Answers {
+    /// All nodes.
+    pub nodes: Vec<NodeView>,
+    /// Waiting jobs.
+    pub waiting: Waiting,
+    /// Billing weights of partitions.
+    pub weights: Vec<String>,
+}
+
+impl Answers {
+    /// Asks slurmctld, once for each.
+    ///
+    /// # Errors
+    /// [`SlurmError`].
+    pub fn ask(control: Control) -> Result<Self, SlurmError> {
+        Ok(Answers {
+            nodes: control.nodes_in_use()?,
+            waiting: control.waiting()?,
+            weights: control.billing_weights()?,
+        })
+    }
+}
+
+/// Words of a node's state in which it takes no job (scontrol(1), slurm.conf(5); src/common/slurm_protocol_defs.c,
+/// `node_state_base_string` and `node_state_flag_string`).
+const OUT: [&str; 14] = [
+    "DOWN",
+    "DRAIN",
+    "DRAINED",
+    "DRAINING",
+    "ERROR",
+    "FAIL",
+    "FAILING",
+    "FUTURE",
+    "INVAL",
+    "INVALID_REG",
+    "MAINTENANCE",
+    "NOT_RESPONDING",
+    "POWERING_DOWN",
+    "UNKNOWN",
+];
+
+/// The types of all nodes, the smallest memory first, those of unknown memory last.
+pub fn slices(answers: &Answers, names: &Names<'_>) -> Vec<Slice> {
+    let mut found: BTreeMap<&str, Slice> = BTreeMap::new();
+    let figures = Figures::new(names);
+    for node in &answers.nodes {
+        let takes_jobs = !OUT.iter().any(|state| node.is(state));
+        let mut seen = BTreeSet::new();
+        let used: BTreeMap<&str, u64> =
+            node.used_types.iter().fold(BTreeMap::new(), |mut sum, (name, count)| {
+                *sum.entry(name.as_str()).or_default() += u64::from(*count);
+                sum
+            });
+        for (name, count) in &node.gpus {
+            let slice = found.entry(name).or_insert_with(|| Slice {
+                name: name.clone(),
+                figure: figures.of(name),
+                total: 0,
+                used: 0,
+                free: 0,
+                pending: answers.waiting.types.get(name).copied().unwrap_or_default(),
+                nodes: 0,
+                costs: costs(&answers.weights, name),
+            });
+            // A type may stand twice in Gres=; what is used of it is one number.
+            let first = seen.insert(name.as_str());
+            let used = used.get(name.as_str()).copied().filter(|_| first).unwrap_or_default();
+            slice.total += u64::from(*count);
+            slice.used += used;
+            slice.free += if takes_jobs { u64::from(*count).saturating_sub(used) } else { 0 };
+            slice.nodes += u64::from(first);
+        }
+    }
+    let mut slices: Vec<Slice> = found.into_values().collect();
+    slices
+        .sort_by_key(|s| (s.figure.memory_mib.is_none(), s.figure.memory_mib, s.figure.sms, s.name.clone()));
+    slices
+}
+
+/// The smallest type that surely has so much memory, in bytes.
+pub fn fitting(slices: &[Slice], bytes: u64) -> Option<&Slice> {
+    let fits = |slice: &&Slice| {
+        slice.figure.memory_mib.is_some_and(|(least, _)| u128::from(least) << 20 >= u128::from(bytes))
+    };
+    slices.iter().find(fits)
+}
+
+/// What partitions bill one device of a type, in thousandths: its own weight, and that of all GPUs beside it.
+fn costs(weights: &[String], name: &str) -> BTreeSet<u64> {
+    let thousandths = |weight: &str| {
+        let number = weight.parse::<f64>().ok().filter(|number| (0.0..1e12).contains(number))?;
+        Some((number * 1000.0).round() as u64)
+    };
+    let cost = |line: &String| {
+        let own =
+            billing::read_line(line).find(|(of, _)| of.eq_ignore_ascii_case(name)).map(|(_, weight)| weight);
+        let all = line.split(',').filter_map(|entry| entry.trim().split_once('='));
+        let all = all.filter(|(of, _)| of.eq_ignore_ascii_case("GRES/gpu")).map(|(_, weight)| weight).next();
+        let found: Vec<u64> = own.into_iter().chain(all).filter_map(thousandths).collect();
+        (!found.is_empty()).then(|| found.iter().sum())
+    };
+    weights.iter().filter_map(cost).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! `gresgen slices` on stand-ins for Slurm's commands, and beside a real slurmctld.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use lab::{FakeGpus, Lab, Node, Options, Release, User};
+
+const GRESGEN: &str = env!("CARGO_BIN_EXE_gresgen");
+
+/// A cluster of a login node's view: what Slurm's commands print.
+struct StandIn(tempfile::TempDir);
+
+impl StandIn {
+    fn new(nodes: &str, partitions: &str, waiting: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+        file("nodes", nodes);
+        file("partitions", partitions);
+        file("waiting", waiting);
+        let script = "#!/bin/sh\ncd \"${0%/*}\"\ncase \"${0##*/} $*\" in\n'scontrol ping') echo 'Slurmctld(primary) at c is UP' ;;\n\
+                      *'show node') cat nodes ;;\n*'show partition') cat partitions ;;\nsqueue*) cat waiting ;;\n*) exit 9 ;;\nesac\n";
+        for name in ["scontrol", "squeue"] {
+            file(name, script);
+            let mode = std::fs::Permissions::from_mode(0o755);
+            std::fs::set_permissions(directory.path().join(name), mode).unwrap();
+        }
+        StandIn(directory)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let path = format!("{}:/usr/bin:/bin", self.0.path().display());
+        let mut command = Command::new(GRESGEN);
+        command.args(["--root".as_ref(), self.0.path()]).arg("slices").args(arguments);
+        command.env("PATH", path).env_remove("SLURM_CONF").output().unwrap()
+    }
+}
+
+fn both(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    format!("{}{}", text(&output.stdout), text(&output.stderr))
+}
+
+const NODES: &str = "\
+NodeName=g1 CPUAlloc=4 State=MIXED Gres=gpu:1g.5gb:4,gpu:3g.20gb:1 GresUsed=gpu:1g.5gb:3(IDX:0-2),gpu:3g.20gb:0(IDX:N/A)
+NodeName=g2 CPUAlloc=0 State=IDLE Gres=gpu:1g.10gb:7 GresUsed=gpu:1g.10gb:0(IDX:N/A)
+NodeName=g3 CPUAlloc=0 State=IDLE+DRAIN Gres=gpu:1g.5gb:7 GresUsed=gpu:1g.5gb:0(IDX:N/A) Reason=\u{1b}[31mGres=gpu:1g.5gb:99
+NodeName=g4 CPUAlloc=8 State=ALLOCATED Gres=gpu:nvidia_h100_80gb_hbm3_1g.10gb:7,gpu:h100:7 GresUsed=gpu:h100:7(IDX:0-6)
+NodeName=c1 CPUAlloc=0 State=IDLE Gres=(null)
+";
+
+const PARTITIONS: &str = "\
+PartitionName=gpu Nodes=g[1-4] TRESBillingWeights=CPU=1.0,Mem=0.25G,GRES/gpu:1g.5gb=0.571,GRES/gpu:3g.20gb=2.0
+PartitionName=debug Nodes=g1 TRESBillingWeights=GRES/gpu:1g.5gb=0.1
+PartitionName=cpu Nodes=c1
+";
+
+const WAITING: &str = "N/A|gres:gpu:1g.5gb:2|N/A|N/A|1|1|\nN/A|gres:gpu:\u{1b}]0;x|y:1|N/A|N/A|1|1|\nN/A|N/A|N/A|gres:gpu:1|1|3|\n";
+
+#[test]
+fn a_login_node_sees_what_there_is() {
+    let cluster = StandIn::new(NODES, PARTITIONS, WAITING);
+    let mut text = String::new();
+    for arguments in [
+        &[][..],
+        &["--json"],
+        &["--memory", "5G"],
+        &["--memory", "8G", "-q"],
+        &["--memory", "20GB", "--json"],
+        &["--memory", "200G"],
+        &["--memory", "much"],
+    ] {
+        let output = cluster.run(arguments);
+        text += &format!("$ gresgen slices {}\n{}", arguments.join(" "), both(&output));
+        text += &format!("[{}]\n\n", output.status.code().unwrap());
+    }
+    assert!(text.lines().all(|line| line.chars().count() <= 80 || line.starts_with("error:")), "{text}");
+    assert!(!text.contains('\u{1b}'), "{text}");
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn where_slurmctld_is_not_there_it_says_so() {
+    let nothing = tempfile::tempdir().unwrap();
+    let output = Command::new(GRESGEN)
+        .args(["--root".as_ref(), nothing.path()])
+        .arg("slices")
+        .env("PATH", nothing.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(both(&output).contains("hint: slices asks slurmctld"), "{}", both(&output));
+    assert!(StandIn::new("", "", "").run(&[]).stdout == b"no node has a GPU\n");
+}
+
+#[test]
+fn a_real_cluster_says_the_same() {
+    for release in Release::selected() {
+        let gpus = FakeGpus::new(&[(0, 7, 0), (0, 8, 0), (0, 9, 0)]);
+        let types = ["1g.5gb", "1g.5gb", "3g.20gb"];
+        let node =
+            Node::new("n1").gres("gpu:1g.5gb:2,gpu:3g.20gb:1").gres_conf(&gpus.gres_conf("n1", &types));
+        let options = Options::new(node).gpus(&gpus).file(Path::new(GRESGEN), "/usr/local/bin/gresgen");
+        let Some(lab) = lab::require(Lab::start(release, options)) else { return };
+        lab.sbatch(User::Root, &["--gres=gpu:1g.5gb:1"], "sleep 60").unwrap();
+        lab.sbatch(User::Alice, &["--hold", "--gpus=1g.5gb:2", "--array=1-3"], "true").unwrap();
+        lab.sbatch(User::Alice, &["--hold", "-n2", "--gpus-per-task=1"], "true").unwrap();
+        lab.sbatch(User::Alice, &["--hold", "--gres=gpu:a|b:1", "-J", "x|y"], "true").unwrap();
+        let found = lab.wait("the first job to run", || {
+            let text = lab.command(&["gresgen", "slices"]).user(User::Alice).output()?.stdout;
+            Ok(text
+                .lines()
+                .any(|line| line.starts_with("1g.5gb") && line.contains("  1     1 "))
+                .then_some(text))
+        });
+        let expected = "\
+TYPE     GB    SMs  TOTAL  USED  FREE  PENDING  NODES  COST
+1g.5gb   5.1   14   2      1     1     6        1      -
+3g.20gb  21.0  42   1      0     1     0        1      -
+2 more are waited for, of any type
+not counted: 1 waiting jobs, whose request cannot be read
+";
+        assert_eq!(found.unwrap(), expected, "{release}");
+        let picked =
+            lab.run(&["sh", "-c", "srun $(gresgen slices -q --memory 6G) lab-probe"]).unwrap().probes();
+        assert_eq!(picked[0].open, gpus.files(2), "{release}");
+    }
+}

@@ -1,0 +1,283 @@
+//! Submit rules made of settings: every form of `submit/forms.tsv` in a Lua interpreter, and as `job_submit.lua` and
+//! `cli_filter.lua` in a real Slurm.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use gresgen::render::{Context, Templates};
+use gresgen::root::Root;
+use gresgen::users::{Offer, OfferError};
+use lab::{FakeGpus, Lab, Node, Options, Release};
+
+use crate::fixture::Case;
+
+/// The names of the rules in forms.tsv, and what they are made of. Those of the Digital Research Alliance of Canada: one
+/// slice for a job, a type named, four names for each (docs.alliancecan.ca, "Multi-Instance GPU", "Rorqual"); those of
+/// NJIT: types by their memory, and as many as one likes (NJIT, "MIG Job Submission and SU Charges").
+const RULES: [(&str, &str); 5] = [
+    ("open", "submit: {synonyms: {tiny: 1g.5gb}, other-types: [v100]}"),
+    (
+        "default",
+        "submit: {default-type: 1g.5gb, synonyms: {tiny: 1g.5gb}, other-types: [v100], \
+         defaults: {1g.5gb: {cpus: 2, memory: 300M}}}",
+    ),
+    ("one", "submit: {require-type: true, max-slices: 1, synonyms: {tiny: 1g.5gb}, other-types: [v100]}"),
+    (
+        "alliance",
+        "{types: {pattern: '{model}_{profile}', models: {NVIDIA H100 80GB HBM3: nvidia_h100_80gb_hbm3}, \
+         aliases: {nvidia_h100_80gb_hbm3: h100}}, submit: {require-type: true, max-slices: 1}}",
+    ),
+    (
+        "njit",
+        "{types: {pattern: '{model}_{profile}', \
+         aliases: {a100_1g.10gb: a100_10g, a100_2g.20gb: a100_20g, a100_3g.40gb: a100_40g}}, submit: {}}",
+    ),
+];
+
+const GPUS: [(&str, &str); 3] = [
+    (
+        "alliance",
+        "{board: h100-80gb-sxm, slices: [1g.10gb@0, 2g.20gb@2, 3g.40gb@4]}, {board: h100-80gb-sxm, slices: null}",
+    ),
+    (
+        "njit",
+        "{board: a100-80gb, slices: [1g.10gb@0, 2g.20gb@2, 3g.40gb@4]}, {board: a100-80gb, slices: null}",
+    ),
+    (
+        "",
+        "{board: a100-40gb, slices: [1g.5gb@0, 1g.5gb@1, 2g.10gb@2, 3g.20gb@4]}, {board: a100-40gb, slices: null}",
+    ),
+];
+
+/// What a cluster of one node offers.
+pub(crate) fn offer(gpus: &str, slurm: &str) -> Offer {
+    try_offer(gpus, slurm).unwrap()
+}
+
+pub(crate) fn try_offer(gpus: &str, slurm: &str) -> Result<Offer, OfferError> {
+    let slurm = if slurm.starts_with('{') { slurm.to_owned() } else { format!("{{{slurm}}}") };
+    let case = Case::parse(&format!("nodes: [{{names: n1, gpus: [{gpus}]}}]\nslurm: {slurm}")).unwrap();
+    let inventories = case.inventories(&Root::host());
+    let tables = case.tables(&inventories);
+    let nodes = inventories.iter().zip(&tables);
+    let context = Context::of_cluster(nodes, &case.slurm, case.release, &Root::host()).unwrap();
+    Offer::new(&context, &case.slurm)
+}
+
+/// What an embedded template makes of an offer.
+pub(crate) fn text(template: &'static str, offer: &Offer) -> String {
+    Templates::load(Path::new("/nonexistent")).unwrap().make(template, offer, 0).unwrap()
+}
+
+/// All rules as files of a directory.
+fn scripts() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, slurm) in RULES {
+        let (_, gpus) = GPUS.iter().find(|(of, _)| [name, ""].contains(of)).unwrap();
+        let script = text("mig_submit.lua.j2", &offer(gpus, slurm));
+        std::fs::write(directory.path().join(format!("{name}.lua")), script).unwrap();
+    }
+    directory
+}
+
+fn beside(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/render/submit").join(file)
+}
+
+#[test]
+fn every_form_in_an_interpreter() {
+    let lua =
+        ["lua5.4", "lua5.3", "lua"].into_iter().find(|lua| Command::new(lua).arg("-v").output().is_ok());
+    let lua = lua.expect("a Lua interpreter (Debian: lua5.4)");
+    let directory = scripts();
+    let mut command = Command::new(lua);
+    command.arg(beside("run.lua")).arg(beside("forms.tsv"));
+    for (name, _) in RULES {
+        command.arg(name).arg(directory.path().join(format!("{name}.lua")));
+    }
+    let output = command.output().unwrap();
+    let (said, complained) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && said.ends_with(" 0 wrong\n"), "{said}{complained}");
+    println!("{said}{complained}");
+    assert!(forms().len() >= 200, "{} forms", forms().len());
+}
+
+/// A row of forms.tsv: what is expected, and how Slurm differs.
+type Forms = BTreeMap<(String, String, String), (String, String)>;
+
+fn forms() -> Forms {
+    let text = std::fs::read_to_string(beside("forms.tsv")).unwrap();
+    let rows = text.lines().filter(|line| !line.starts_with('#')).map(|line| {
+        let cells: Vec<String> = line.split('\t').chain([""; 2]).map(str::to_owned).collect();
+        let [rules, option, value, expected, differs] = &cells[..5] else { panic!("{line}") };
+        ((rules.clone(), option.clone(), value.clone()), (expected.clone(), differs.clone()))
+    });
+    rows.collect()
+}
+
+/// Types with their counts in TRES of `scontrol show job`, as forms.tsv has them.
+fn outcome(tres: &str) -> String {
+    let entries = tres.split(',').filter_map(|entry| {
+        let rest = entry.strip_prefix("gres:gpu").or_else(|| entry.strip_prefix("gres/gpu"))?;
+        let rest = rest.trim_start_matches([':', '=']);
+        Some(match rest.rsplit_once([':', '=']) {
+            Some((name, count)) => format!("{name}:{count}"),
+            None => format!(":{}", if rest.is_empty() { "1" } else { rest }),
+        })
+    });
+    entries.collect::<Vec<_>>().join(",")
+}
+
+fn start(release: Release) -> Option<Lab> {
+    let gpus = FakeGpus::new(&[(0, 7, 0), (0, 8, 0)]);
+    let node = Node::new("n1").gres("gpu:1g.5gb:2").gres_conf(&gpus.gres_conf("n1", &["1g.5gb", "1g.5gb"]));
+    let nothing = "function slurm_job_submit() return slurm.SUCCESS end\nfunction slurm_job_modify() return slurm.SUCCESS end\n";
+    let lab = Lab::start(
+        release,
+        Options::new(node)
+            .gpus(&gpus)
+            .slurm_conf("JobSubmitPlugins=lua\nCliFilterPlugins=lua")
+            .text("/etc/slurm/job_submit.lua", nothing)
+            .text("/etc/slurm/cli_filter.lua", &text("mig_submit.lua.j2", &offer(GPUS[2].1, "submit: {}"))),
+    );
+    lab::require(lab)
+}
+
+#[test]
+fn every_form_in_slurm() {
+    for release in Release::selected() {
+        let Some(lab) = start(release) else { return };
+        let (scripts, forms) = (scripts(), forms());
+        for (name, _) in RULES {
+            let script = format!("{name}.lua");
+            lab.install(&scripts.path().join(&script), &format!("/var/lab/rules/{script}")).unwrap();
+        }
+        for file in ["forms.tsv", "run.sh"] {
+            lab.install(&beside(file), &format!("/var/lab/rules/{file}")).unwrap();
+        }
+        // In parts, as a command in a lab has a minute.
+        let (mut said, mut seen) = (String::new(), BTreeSet::new());
+        for place in ["job", "command"] {
+            for (name, _) in RULES {
+                let script = "bash /var/lab/rules/run.sh /var/lab/rules/forms.tsv /var/lab/rules \"$@\"";
+                said += &lab.run(&["bash", "-c", script, "run", place, name]).unwrap().stdout;
+            }
+        }
+        let mut wrong = Vec::new();
+        for line in said.lines() {
+            let cells: Vec<&str> = line.splitn(5, '\t').collect();
+            let [place, rules, option, value, got] = cells[..] else { panic!("{release}: {line:?}") };
+            let form = (rules.to_owned(), option.to_owned(), value.to_owned());
+            let (expected, differs) = &forms[&form];
+            if !is_right(release, place == "job", expected, differs, got) {
+                wrong.push(format!("{release}: {line}; wanted {expected}"));
+            }
+            seen.insert((place.to_owned(), form));
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        assert_eq!(seen.len(), 2 * forms.len(), "{release}: forms that were not tried");
+    }
+}
+
+fn is_right(release: Release, in_slurmctld: bool, expected: &str, differs: &str, got: &str) -> bool {
+    let refusal = got.strip_prefix('!');
+    let ours = got.contains("[mig] ");
+    match differs {
+        "new" if release == Release::Bookworm => return refusal.is_some() && !ours,
+        // Slurm's own refusal misroutes nothing.
+        "slurm" if in_slurmctld && refusal.is_some() && !ours => return true,
+        // Newer commands hide the type of a task's GPU without a count, so slurmctld sees one of any type.
+        "task" if in_slurmctld && outcome(got) == ":1" => return release != Release::Bookworm,
+        _ => {}
+    }
+    match (expected.strip_prefix('!'), refusal) {
+        (Some(word), Some(said)) => ours && said.contains(word),
+        (None, None) => outcome(got) == expected,
+        _ => false,
+    }
+}
+
+#[test]
+fn a_job_gets_what_comes_with_its_slice() {
+    for release in Release::selected() {
+        let Some(lab) = start(release) else { return };
+        let rules = |name: &str| {
+            let script = std::fs::read_to_string(scripts().path().join(format!("{name}.lua"))).unwrap();
+            lab.write_file("/etc/slurm/job_submit.lua", script).unwrap();
+            // slurmctld reads it again when it is younger than the one it has, by whole seconds.
+            lab.restart_slurmctld().unwrap();
+        };
+        let shown = |arguments: &[&str]| {
+            let job = lab.sbatch(lab::User::Alice, &[&["--hold"], arguments].concat(), "true").unwrap();
+            lab.run(&["scontrol", "-o", "show", "job", &job.to_string()]).unwrap().stdout
+        };
+        let field = |text: &str, key: &str| {
+            let found = text.split_whitespace().find_map(|word| word.strip_prefix(&format!("{key}=")));
+            found.unwrap_or_default().to_owned()
+        };
+        rules("default");
+        let plain = shown(&["--gres=gpu:mem:4G"]);
+        assert_eq!(outcome(&field(&plain, "TresPerNode")), "1g.5gb:1", "{release}: {plain}");
+        assert!(field(&plain, "CpusPerTres").ends_with("gpu:2"), "{release}: {plain}");
+        assert!(field(&plain, "MemPerTres").ends_with("gpu:300"), "{release}: {plain}");
+        let own = shown(&["--gres=gpu:1g.5gb:1", "-c3", "--mem=100M"]);
+        assert!(
+            field(&own, "CpusPerTres").is_empty() && field(&own, "MemPerTres").is_empty(),
+            "{release}: {own}"
+        );
+        let ran = lab.batch(&["--gres=gpu:a100_1.5:1"], "echo cpus $SLURM_CPUS_ON_NODE").unwrap();
+        assert_eq!((ran.state.as_str(), ran.output.trim()), ("COMPLETED", "cpus 2"), "{release}");
+
+        rules("one");
+        let refused = lab.command(&["sbatch", "-N2", "--gres=gpu:1g.5gb:1", "--wrap=true"]).output().unwrap();
+        assert!(refused.stderr.contains("asks for 2"), "{release}: {refused:?}");
+        // The same for a change of a job.
+        let job = lab.sbatch(lab::User::Root, &["--hold", "--gres=gpu:1g.5gb:1"], "true").unwrap();
+        let change = format!("jobid={job}");
+        let changed = lab.command(&["scontrol", "update", &change, "gres=gpu:1g.5gb:2"]).output().unwrap();
+        // 22.05 does not tell why.
+        let told = changed.stderr.contains("[mig] ") || release == Release::Bookworm;
+        assert!(!changed.success() && told, "{release}: {changed:?}");
+        lab.run(&["scontrol", "update", &change, "TimeLimit=5"]).unwrap();
+    }
+}
+
+#[test]
+fn a_script_of_the_site_calls_the_rules() {
+    let directory = scripts();
+    let site = directory.path().join("site.lua");
+    // As docs/submit.md has it.
+    let text = format!(
+        "dofile(\"{}/one.lua\")\nfunction slurm_job_submit(job, partitions, uid)\n  local reason = mig_submit_job(job)\n  \
+         if reason then slurm.log_user(\"%s\", reason) return slurm.ERROR end\n  job.comment = \"seen\"\n  \
+         return slurm.SUCCESS\nend\n\
+         slurm = {{ SUCCESS = 0, ERROR = -1, log_user = function(f, t) said = t end }}\n\
+         job = {{ tres_per_node = \"gres:gpu:tiny\" }}\nassert(slurm_job_submit(job, {{}}, 0) == 0)\n\
+         assert(job.tres_per_node == \"gres:gpu:1g.5gb:1\" and job.comment == \"seen\")\n\
+         assert(slurm_job_submit({{ tres_per_job = \"gres:gpu:1g.5gb:2\" }}, {{}}, 0) == -1 and said:find(\"one MIG\"))\n\
+         spread = {{ tres_per_node = \"gres:gpu:1g.5gb:1\", num_tasks = 64 }}\n\
+         assert(slurm_job_submit(spread, {{}}, 0) == 0 and spread.max_nodes == 1)\n",
+        directory.path().display()
+    );
+    std::fs::write(&site, text).unwrap();
+    let output = Command::new("lua5.4").arg(&site).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A type, product or synonym that would end the literal it stands in.
+#[test]
+fn names_cannot_leave_their_quotes() {
+    let mut offer = offer(GPUS[2].1, "submit: {}");
+    let evil = "x\" } os.execute(\"touch /tmp/evil\") --\\\n#{{ x }}";
+    offer.types[0].name = evil.to_owned();
+    offer.synonyms.insert(evil.to_owned(), evil.to_owned());
+    let script = text("mig_submit.lua.j2", &offer);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let call = "slurm = { SUCCESS = 0 }\nos.execute = function() error(\"it ran\") end\n";
+    std::fs::write(file.path(), format!("{call}{script}\nassert(slurm_job_submit({{}}, {{}}, 0) == 0)\n"))
+        .unwrap();
+    let output = Command::new("lua5.4").arg(file.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}

@@ -1,0 +1,117 @@
+-- Runs submit rules on forms, under a stand-in for the table that Slurm's lua plugins provide.
+-- usage: run.lua FORMS RULES SCRIPT [RULES SCRIPT]...
+
+local forms = arg[1]
+local scripts = {}
+for at = 2, #arg, 2 do
+   scripts[arg[at]] = arg[at + 1]
+end
+
+local said = {}
+local function say(format, ...)
+   table.insert(said, string.format(format, ...))
+end
+slurm = { SUCCESS = 0, ERROR = -1, log_error = say, log_user = say }
+
+local field_of = {
+   gres = "tres_per_node", ["gpus-per-node"] = "tres_per_node", gpus = "tres_per_job",
+   ["gpus-per-socket"] = "tres_per_socket", ["gpus-per-task"] = "tres_per_task", ["tres-per-task"] = "tres_per_task",
+}
+local bare = { gpus = true, ["gpus-per-node"] = true, ["gpus-per-socket"] = true, ["gpus-per-task"] = true }
+
+-- As the commands send it: each entry with what it is of before it.
+local function sent(option, value, prefix)
+   if value == "none" then
+      return nil
+   end
+   if option == "tres-per-task" then
+      return value
+   end
+   return (value:gsub("[^,]+", function(part) return prefix .. (bare[option] and "gpu:" or "") .. part end))
+end
+
+-- Types with their counts, as forms.tsv has them.
+local function outcome(text)
+   local found = {}
+   for part in (text or ""):gmatch("[^,]+") do
+      local words = part:match("^gres[:/]gpu(.*)$") or part:match("^gpu(.*)$")
+      if words then
+         local kind, count = words:match("^[:=](.+)[:=](%w+)$")
+         table.insert(found, kind and kind .. ":" .. count or ":" .. (words:match("^[:=](%w+)$") or "1"))
+      end
+   end
+   return table.concat(found, ",")
+end
+
+local failures, count = {}, 0
+local function judge(row, how, code, got)
+   count = count + 1
+   local refused = code ~= slurm.SUCCESS
+   local word = row.expected:match("^!(.*)$")
+   local message = table.concat(said, "\n")
+   said = {}
+   local right
+   if word then
+      right = refused and message:find(word, 1, true) and message:find("[mig] ", 1, true) == 1
+   else
+      right = not refused and message == "" and got == row.expected
+   end
+   if not right then
+      table.insert(failures, string.format("%s --%s=%s, %s: %s; wanted %s", row.rules, row.option, row.value, how,
+         refused and message or got, row.expected))
+   end
+end
+
+local rows = {}
+for line in io.lines(forms) do
+   if line:sub(1, 1) ~= "#" then
+      local cells = {}
+      for cell in (line .. "\t"):gmatch("([^\t]*)\t") do
+         table.insert(cells, cell)
+      end
+      table.insert(rows, { rules = cells[1], option = cells[2], value = cells[3], expected = cells[4] or "" })
+   end
+end
+
+local spent, calls = 0, 0
+for rules, script in pairs(scripts) do
+   dofile(script)
+   for _, row in ipairs(rows) do
+      if row.rules == rules then
+         for _, prefix in ipairs({ "gres:", "gres/" }) do
+            local job = { [field_of[row.option]] = sent(row.option, row.value, prefix) }
+            local start = os.clock()
+            local code = slurm_job_submit(job, {}, 0)
+            spent, calls = spent + os.clock() - start, calls + 1
+            judge(row, "job " .. prefix, code, outcome(job[field_of[row.option]]))
+            -- A second time changes nothing: a site may have both plugins.
+            if code == slurm.SUCCESS then
+               judge(row, "job again", slurm_job_submit(job, {}, 0), outcome(job[field_of[row.option]]))
+            end
+            if row.value ~= "none" then
+               judge(row, "change", slurm_job_modify({ [field_of[row.option]] = sent(row.option, row.value, prefix) }, {}, {}, 0),
+                  row.expected)
+            end
+         end
+         for _, given in ipairs({ row.value, row.option == "gres" and sent("gres", row.value, "gres/") or row.value }) do
+            local options = { [row.option] = given, ["type"] = "sbatch", nodes = "1-0", ntasks = 1 }
+            local code = slurm_cli_pre_submit(options, 0)
+            local text = options[row.option]
+            if text == "none" then
+               text = nil
+            elseif row.option ~= "tres-per-task" then
+               text = sent(row.option, text, "")
+            end
+            judge(row, "command", code, outcome(text))
+         end
+      end
+   end
+end
+assert(slurm_cli_setup_defaults({}, false) == slurm.SUCCESS)
+assert(slurm_cli_post_submit(0, 1, 0) == slurm.SUCCESS)
+for _, failure in ipairs(failures) do
+   io.stderr:write(failure, "\n")
+end
+print(string.format("%d forms, %d runs, %d wrong", #rows, count, #failures))
+io.stderr:write(string.format("%.1f microseconds for each submission\n", spent / calls * 1e6))
+os.exit(#failures == 0)
