@@ -154,7 +154,8 @@ impl Control {
             let mut words = line.split('|');
             let (job, since, until, limit) = (words.next()?, words.next()?, words.next()?, words.next()?);
             // slurmctld lets a job without a limit end a year later (seen on 22.05.8).
-            let until = if limit == "UNLIMITED" { limit } else { until };
+            let a_year = since.get(5..16) == until.get(5..16) && since.get(..4) != until.get(..4);
+            let until = if a_year || limit == "UNLIMITED" { "" } else { until };
             Some((job.to_owned(), (time(since), time(until))))
         };
         Ok(text.lines().filter_map(line).collect())
