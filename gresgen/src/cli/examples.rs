@@ -9,7 +9,7 @@ use super::Cli;
 /// A command line, and what it is for.
 type Example = (&'static str, &'static str);
 
-const EXAMPLES: [(&str, &[Example]); 18] = [
+const EXAMPLES: [(&str, &[Example]); 19] = [
     (
         "init",
         &[
@@ -82,6 +82,13 @@ const EXAMPLES: [(&str, &[Example]); 18] = [
         &[
             ("gresgen check", "the whole chain, what does not hold first"),
             ("gresgen check --quick", "for Prolog: in milliseconds, without the driver"),
+        ],
+    ),
+    (
+        "slices",
+        &[
+            ("gresgen slices", "the GPU types of the cluster, and how many of each are free"),
+            ("gresgen slices --memory 8G", "the smallest type with so much memory, and what to type for it"),
         ],
     ),
     ("export", &[("gresgen export > config.yaml", "what the node has, as a configuration to start from")]),

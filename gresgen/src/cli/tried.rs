@@ -14,7 +14,7 @@ const VERBS: [(&[&str], &str); 18] = [
         "gresgen apply makes the layout of the configuration; gresgen plan shows it first",
     ),
     (
-        &["list", "ls", "show", "info", "get", "ps", "top", "query", "slices", "devices", "gpus"],
+        &["list", "ls", "show", "info", "get", "ps", "top", "query", "devices", "gpus"],
         "gresgen status shows GPUs and slices, gresgen profiles what they can be cut into",
     ),
     (
