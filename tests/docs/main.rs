@@ -13,6 +13,7 @@ mod install;
 mod node;
 mod owners;
 mod packages;
+mod places;
 mod reference;
 mod rooms;
 mod users;
