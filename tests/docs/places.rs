@@ -11,8 +11,9 @@ const BASES: [&str; 3] = ["", "gresgen/src", "slurm-plugin/src"];
 fn every_place_that_the_design_names_is_there() {
     let text = fs::read_to_string(checkout().join("docs/design.md")).unwrap();
     let words = text.split('`').skip(1).step_by(2).filter(|word| !word.contains([' ', ':', '<', '(']));
-    let places: Vec<&str> =
-        words.filter(|word| !word.starts_with('/') && (word.contains('/') || word.ends_with(".rs"))).collect();
+    let places: Vec<&str> = words
+        .filter(|word| !word.starts_with('/') && (word.contains('/') || word.ends_with(".rs")))
+        .collect();
     assert!(places.len() > 60, "{places:?}");
     let gone: Vec<&&str> = places
         .iter()
