@@ -39,7 +39,7 @@ pub struct Advice {
     pub sure: Sure,
     /// Jobs that it was learnt from, and jobs that judged it.
     pub jobs: (usize, usize),
-    /// As how many equal jobs those that it was learnt from count ([`Demand::effective`]).
+    /// As how many equal jobs those that it was learnt from count ([`crate::demand::Demand::effective`]).
     pub effective: f64,
 }
 
@@ -90,7 +90,7 @@ const REPLAYED: usize = 4;
 const WORTH: f64 = 0.9;
 
 /// And it has to save more than so many standard errors of what the jobs need, which they tell with the certainty of
-/// [`Demand::effective`] jobs.
+/// [`crate::demand::Demand::effective`] jobs.
 const ERRORS: f64 = 3.0;
 
 /// The advice for a group of nodes.
