@@ -67,6 +67,31 @@ fn read(path: &Path, owner: u32) -> Result<String, LoadError> {
     if !path.as_os_str().as_bytes().starts_with(b"/") {
         return Err(LoadError::Untrusted(path.to_owned(), "is not an absolute path".into()));
     }
+    above(path, owner)?;
+    let file = file::open(path).map_err(|error| match error {
+        Errno::LOOP => LoadError::Untrusted(path.to_owned(), "is a symbolic link".into()),
+        _ => io(error),
+    })?;
+    let status = fstat(&file).map_err(io)?;
+    let untrusted = |what: String| Err(LoadError::Untrusted(path.to_owned(), what));
+    if !FileType::from_raw_mode(status.st_mode).is_file() {
+        return untrusted("is not a regular file".into());
+    }
+    check(path, &status, owner, false)?;
+    let size = status.st_size as u64;
+    if size > MAX_BYTES {
+        return untrusted(format!("has {size} bytes, more than {MAX_BYTES}"));
+    }
+    file::text(&file, size as usize).map_err(|error| LoadError::Io(path.to_owned(), error))
+}
+
+/// Whether nobody but root and `owner` can change the directories above an absolute path, as it is written and as links
+/// lead.
+///
+/// # Errors
+/// [`LoadError`], which names the directory at fault.
+pub fn above(path: &Path, owner: u32) -> Result<(), LoadError> {
+    let io = |error: Errno| LoadError::Io(path.to_owned(), error.into());
     let mut linked = false;
     for directory in directories(path) {
         let status = lstat(directory).map_err(io)?;
@@ -83,21 +108,7 @@ fn read(path: &Path, owner: u32) -> Result<String, LoadError> {
             check_directory(directory, &stat(directory).map_err(io)?, owner)?;
         }
     }
-    let file = file::open(path).map_err(|error| match error {
-        Errno::LOOP => LoadError::Untrusted(path.to_owned(), "is a symbolic link".into()),
-        _ => io(error),
-    })?;
-    let status = fstat(&file).map_err(io)?;
-    let untrusted = |what: String| Err(LoadError::Untrusted(path.to_owned(), what));
-    if !FileType::from_raw_mode(status.st_mode).is_file() {
-        return untrusted("is not a regular file".into());
-    }
-    check(path, &status, owner, false)?;
-    let size = status.st_size as u64;
-    if size > MAX_BYTES {
-        return untrusted(format!("has {size} bytes, more than {MAX_BYTES}"));
-    }
-    file::text(&file, size as usize).map_err(|error| LoadError::Io(path.to_owned(), error))
+    Ok(())
 }
 
 /// The directories above `path` as it is written, from the nearest to the root. Not `Path::ancestors`: that is library

@@ -97,7 +97,7 @@ const PLUGSTACK: [Fault; 7] = [
         provoke: "cp /etc/slurm/plugstack.conf /tmp/
                   echo 'optional spank_mig.so mpa=/x on_unresolved=die map=devices' >/etc/slurm/plugstack.conf",
         due: &[
-            ("fail", "plugstack.conf", "\"mpa=/x\" is no argument of the plugin"),
+            ("fail", "plugstack.conf", "\"mpa=/x\": no argument of the plugin, did you mean map?"),
             ("fail", "plugstack.conf", "\"on_unresolved=die\": one of fail, warn is due"),
             ("fail", "plugstack.conf", "\"map=devices\": an absolute path is due"),
         ],

@@ -169,7 +169,7 @@ fn a_node_lives_on_the_packages() {
         node.ends(0, "echo 'include /etc/slurm/plugstack.conf.d/*' >> /etc/slurm/plugstack.conf");
         node.ends(0, "systemctl stop slurmd && systemctl restart slurmctld && systemctl start slurmd");
         node.ends(0, RESUME);
-        let slices = node.ends(0, "gresgen status");
+        let slices = node.ends(0, "gresgen status -v");
         let job = "srun --gres=gpu:3g.20gb:1 sh -c 'sleep 1; echo $CUDA_VISIBLE_DEVICES'";
         let slice = node.ends(0, job);
         assert!(slice.starts_with("MIG-") && slices.contains(slice.trim()), "{release}: {slice}");

@@ -30,14 +30,14 @@ life() {
   judge "nothing is left to change" 0
   if command -v nvidia-smi > /dev/null; then
     nvidia-smi -L | grep -oE 'MIG-[0-9a-f-]+' | sort > "$work/theirs"
-    gresgen status "$gpu" | grep -oE 'MIG-[0-9a-f-]+' | sort > "$work/ours"
+    gresgen status -v "$gpu" | grep -oE 'MIG-[0-9a-f-]+' | sort > "$work/ours"
     note diff "$work/theirs" "$work/ours"
     judge "nvidia-smi -L has the same UUIDs" 0
     note nvidia-smi mig -lgi
     note nvidia-smi mig -lci
   fi
   local uuid
-  for uuid in $(gresgen status "$gpu" | grep -oE 'MIG-[0-9a-f-]+'); do
+  for uuid in $(gresgen status -v "$gpu" | grep -oE 'MIG-[0-9a-f-]+'); do
     note gresgen run "$uuid" -- "$kit/cuda" uuid
     judge "CUDA under gresgen run reports $uuid" 0 "^${uuid#MIG-}$"
   done

@@ -141,7 +141,7 @@ see_processes() {
     skip "a process on the whole GPU: MIG is $state"
     return
   fi
-  CUDA_VISIBLE_DEVICES=$(gresgen status "$gpu" | grep -oE -m 1 'GPU-[0-9a-f-]+') "$kit/cuda" hold 60 > "$work/cuda" 2>&1 &
+  CUDA_VISIBLE_DEVICES=$(gresgen status -v "$gpu" | grep -oE -m 1 'GPU-[0-9a-f-]+') "$kit/cuda" hold 60 > "$work/cuda" 2>&1 &
   holder=$!
   local tries=0
   until grep -q holding "$work/cuda" 2> /dev/null || [ $((tries += 1)) -gt 100 ] || ! kill -0 "$holder" 2> /dev/null; do sleep 0.1; done
@@ -152,10 +152,10 @@ see_processes() {
   fi
   cuda_runs=yes
   local uuid
-  uuid=$(gresgen status "$gpu" | grep -oE -m 1 'GPU-[0-9a-f-]+')
+  uuid=$(gresgen status -v "$gpu" | grep -oE -m 1 'GPU-[0-9a-f-]+')
   if [ "GPU-$(head -n 1 "$work/cuda")" = "$uuid" ]; then pass "CUDA reports the GPU's UUID"; else fail "CUDA reports $(head -n 1 "$work/cuda"), the GPU is $uuid"; fi
   note gresgen status
-  judge "status shows the process" 0 "process $holder \(cuda, user root\)"
+  judge "status shows the process" 0 "pid $holder cuda root"
   note guarded --layout small plan
   judge "plan names the process" '[0-9]' "process $holder"
   rm -f "$work/refused"

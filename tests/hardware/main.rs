@@ -128,7 +128,7 @@ fn looking_changes_nothing_and_finds_the_board() {
     assert!(report.text.contains("calls refused: nvmlDeviceSetMigMode"), "{}", report.text);
     assert_eq!(machine.answers(), before);
     let mut status = machine.command(&machine.path("kit/gresgen"));
-    status.arg("--root").arg(machine.path("host")).args(["--nvml-lib", "libnvidia-ml.so.1", "status"]);
+    status.arg("--root").arg(machine.path("host")).args(["--nvml-lib", "libnvidia-ml.so.1", "status", "-v"]);
     let status = String::from_utf8(status.output().unwrap().stdout).unwrap();
     let uuids: Vec<&str> = status.split_whitespace().filter(|word| word.starts_with("GPU-")).collect();
     assert_eq!(uuids.len(), 2);

@@ -28,7 +28,7 @@ try_slurm() {
   note timeout 60 srun -Q --gres=gpu:1 sh -c "echo visible \$CUDA_VISIBLE_DEVICES; $cuda"
   given=$(sed -n 's/^visible GPU-//p' "$work/out")
   judge "a job on a GPU is given its UUID" 0 '^visible GPU-[0-9a-f-]+$'
-  gresgen status > "$work/status"
+  gresgen status -v > "$work/status"
   grep -q "GPU-$given" "$work/status" || fail "the job's GPU-$given is none of this machine"
   if [ "$cuda_runs" = yes ]; then
     judge "CUDA in the job reports that UUID" 0 "^$given$"

@@ -5,6 +5,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use device_map::LoadError;
+use device_map::trust::above;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -75,8 +77,8 @@ const MOST: u64 = 1 << 20;
 /// Reads mig-parted's file.
 pub(super) fn parted(path: &Path) -> Result<BTreeMap<String, Vec<Command>>, HookError> {
     let error = |what: String| HookError::File { path: path.to_owned(), what };
-    let text = read::text(path, MOST).map_err(|e| error(e.to_string()))?;
     trusted(path)?;
+    let text = read::text(path, MOST).map_err(|e| error(e.to_string()))?;
     let parted: Parted = serde_saphyr::from_str(&text).map_err(|e| error(e.without_snippet().to_string()))?;
     if parted.version != "v1" {
         return Err(error(format!("version {:?} is not v1", parted.version)));
@@ -87,14 +89,23 @@ pub(super) fn parted(path: &Path) -> Result<BTreeMap<String, Vec<Command>>, Hook
     Ok(parted.hooks)
 }
 
-/// Whether a file that says what is run is its reader's or root's, and nobody else can write it.
+/// Whether a file that says what is run is its reader's or root's, and nobody else can write it or put another in its
+/// place.
 ///
 /// # Errors
 /// [`HookError::File`].
 pub fn trusted(path: &Path) -> Result<(), HookError> {
     let error = |what: String| HookError::File { path: path.to_owned(), what };
+    let reader = rustix::process::geteuid().as_raw();
+    let absolute = std::path::absolute(path).map_err(|e| error(e.to_string()))?;
+    above(&absolute, reader).map_err(|fault| match fault {
+        LoadError::Untrusted(path, what) => {
+            HookError::File { path, what: format!("leads to what root runs, and {what}") }
+        }
+        fault => error(fault.to_string()),
+    })?;
     let status = path.metadata().map_err(|e| error(e.to_string()))?;
-    if status.uid() != 0 && status.uid() != rustix::process::geteuid().as_raw() {
+    if status.uid() != 0 && status.uid() != reader {
         return Err(error(format!(
             "says what root runs, and belongs to user {}; chown root it",
             status.uid()

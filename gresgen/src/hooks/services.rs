@@ -41,7 +41,7 @@ impl Which {
 
 /// The system's service that a process belongs to.
 pub(super) fn of(pid: u32) -> Option<String> {
-    unit(&std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default())
+    unit(&read::kernel(format!("/proc/{pid}/cgroup")).unwrap_or_default())
 }
 
 /// The service of a control group (cgroups(7), /proc/PID/cgroup: `0::/system.slice/NAME.service/…`). Users' services lie
