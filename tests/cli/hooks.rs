@@ -154,6 +154,17 @@ fn what_others_can_write_says_nothing_to_root() {
         refused.stderr
     );
     std::fs::set_permissions(&config, std::fs::Permissions::from_mode(0o644)).unwrap();
+    // Who can rename in a directory above puts another file in the place of one that was looked at.
+    let above = node.0.path("etc/gresgen");
+    std::fs::set_permissions(&above, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let refused = node.run(&["apply"], "");
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("etc/gresgen: leads to what root runs, and can be written by others"),
+        "{}",
+        refused.stderr
+    );
+    std::fs::set_permissions(&above, std::fs::Permissions::from_mode(0o755)).unwrap();
     let hooks = node.0.path("hooks.yaml").display().to_string();
     let said = node.0.path("said").display().to_string();
     node.0.write("hooks.yaml", &format!("version: v1\nhooks:\n  apply-exit:\n  - {{command: /bin/sh, args: [-c, 'echo exit >> {said}']}}\n"));
