@@ -150,7 +150,7 @@ fn honest(site: &Site) -> Result<Held, LabError> {
 /// What so many tasks hold, once `status` names them.
 fn named(site: &Site, count: usize) -> Result<Held, LabError> {
     let held = Held::by_tasks(site, site.wait_witnesses(count)?);
-    let status = site.gresgen(&["status"], &[]);
+    let status = site.gresgen(&["status", "-v"], &[]);
     for (names, _) in &held.holders {
         let (job, row) = (&names[0], |line: &&str| line.contains("3g.20gb"));
         let shown =

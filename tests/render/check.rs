@@ -5,6 +5,8 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Command;
 
+use device_map::DeviceMap;
+use device_map::version::VERSION;
 use gresgen::root::Root;
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 
@@ -41,7 +43,9 @@ fn well() -> Node {
 
 /// What the plugin does in slurmd.
 fn load(node: &Node) {
-    fs::copy(node.path(Root::DEVICE_MAP), node.path(Root::LOADED_MAP)).unwrap();
+    let map: DeviceMap = fs::read_to_string(node.path(Root::DEVICE_MAP)).unwrap().parse().unwrap();
+    let loaded = DeviceMap { plugin: Some(VERSION.to_owned()), ..map };
+    fs::write(node.path(Root::LOADED_MAP), loaded.to_string()).unwrap();
 }
 
 /// Whether each line begins with what is due, in order.

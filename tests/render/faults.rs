@@ -81,7 +81,7 @@ pub(crate) const CASES: [Case; 14] = [
         name: "an instance too few",
         provoke: |n| n.tamper(|machine| drop(machine.gpus[0].instances.pop())),
         full: &[
-            "fail layout: differs from the configuration: create GPU 0 1g.5gb@",
+            "fail layout: differs from the configuration: create GPU 0 1g.5gb at ",
             "fail device map: differs from what the driver has",
             "fail device nodes: missing: ROOT/dev/nvidia-caps/nvidia-cap",
             "fail stable links: missing, or pointing elsewhere: ROOT/dev/gresgen/ci",
