@@ -15,13 +15,14 @@ use crate::fixture::Case;
 /// The names of the rules in forms.tsv, and what they are made of. Those of the Digital Research Alliance of Canada: one
 /// slice for a job, a type named, four names for each (docs.alliancecan.ca, "Multi-Instance GPU", "Rorqual"); those of
 /// NJIT: types by their memory, and as many as one likes (NJIT, "MIG Job Submission and SU Charges").
-const RULES: [(&str, &str); 5] = [
+const RULES: [(&str, &str); 6] = [
     ("open", "submit: {synonyms: {tiny: 1g.5gb}, other-types: [v100]}"),
     (
         "default",
         "submit: {default-type: 1g.5gb, synonyms: {tiny: 1g.5gb}, other-types: [v100], \
          defaults: {1g.5gb: {cpus: 2, memory: 300M}}}",
     ),
+    ("two", "submit: {max-slices: 2}"),
     ("one", "submit: {require-type: true, max-slices: 1, synonyms: {tiny: 1g.5gb}, other-types: [v100]}"),
     (
         "alliance",
@@ -92,7 +93,7 @@ fn every_form_in_an_interpreter() {
     let lua = lua.expect("a Lua interpreter (Debian: lua5.4)");
     let directory = scripts();
     let mut command = Command::new(lua);
-    command.arg(beside("run.lua")).arg(beside("forms.tsv"));
+    command.arg(beside("run.lua")).arg(beside("forms.tsv")).arg(beside("pairs.tsv"));
     for (name, _) in RULES {
         command.arg(name).arg(directory.path().join(format!("{name}.lua")));
     }
