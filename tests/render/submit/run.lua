@@ -163,6 +163,15 @@ for _, cells in ipairs(lines_of(pairs_of_options)) do
       end
       judge(row, "pair " .. prefix, code, row.expected:sub(1, 1) == "!" and "" or row.expected)
    end
+   -- The commands see less of a job than slurmctld: what they refuse has to be what it refuses.
+   if change == "" and not cells[4] then
+      local options = { ["type"] = "sbatch", nodes = "1-0", ntasks = 1 }
+      for name, value in cells[2]:gmatch("%-%-([%w%-]+)=(%S*)") do
+         options[name] = value
+      end
+      judge({ rules = cells[1], option = "", value = cells[2], expected = "" }, "pair in a command",
+         slurm_cli_pre_submit(options, 0), "")
+   end
 end
 
 -- What no command sends, but a program of one's own can.
