@@ -20,7 +20,7 @@ pub const SCHEMA: u32 = 1;
 pub struct Offer {
     /// [`SCHEMA`].
     pub schema: u32,
-    /// Types, the smallest memory first.
+    /// Types, the smallest memory first, those of unknown memory last.
     pub types: Vec<Kind>,
     /// Further names of types, in lower case, to the type each stands for.
     pub synonyms: BTreeMap<String, String>,
@@ -151,7 +151,7 @@ pub fn gigabytes(mib: u64) -> String {
     format!("{}.{}", tenths / 10, tenths % 10)
 }
 
-/// The types of all nodes, the smallest memory first.
+/// The types of all nodes, the smallest memory first, those of unknown memory last, as [`crate::slices::slices`] has them.
 fn kinds(context: &Context) -> Vec<Kind> {
     let weights: BTreeMap<&str, &str> = billing::read_line(&context.billing_weights).collect();
     let mut kinds: BTreeMap<&str, Kind> = BTreeMap::new();
@@ -188,7 +188,7 @@ fn kinds(context: &Context) -> Vec<Kind> {
         let lists: Vec<&str> = context.nodes.iter().filter(has).map(|node| node.names.as_str()).collect();
         kind.nodes = lists.join(",");
     }
-    kinds.sort_by(|a, b| (a.memory_mib, a.sms, &a.name).cmp(&(b.memory_mib, b.sms, &b.name)));
+    kinds.sort_by_key(|kind| (kind.memory_mib.is_none(), kind.memory_mib, kind.sms, kind.name.clone()));
     kinds
 }
 

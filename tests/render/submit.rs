@@ -7,6 +7,7 @@ use std::process::Command;
 
 use gresgen::render::{Context, Templates};
 use gresgen::root::Root;
+use gresgen::slurm::Settings;
 use gresgen::users::{Offer, OfferError};
 use lab::{FakeGpus, Lab, Node, Options, Release};
 
@@ -15,13 +16,14 @@ use crate::fixture::Case;
 /// The names of the rules in forms.tsv, and what they are made of. Those of the Digital Research Alliance of Canada: one
 /// slice for a job, a type named, four names for each (docs.alliancecan.ca, "Multi-Instance GPU", "Rorqual"); those of
 /// NJIT: types by their memory, and as many as one likes (NJIT, "MIG Job Submission and SU Charges").
-const RULES: [(&str, &str); 5] = [
+const RULES: [(&str, &str); 6] = [
     ("open", "submit: {synonyms: {tiny: 1g.5gb}, other-types: [v100]}"),
     (
         "default",
         "submit: {default-type: 1g.5gb, synonyms: {tiny: 1g.5gb}, other-types: [v100], \
          defaults: {1g.5gb: {cpus: 2, memory: 300M}}}",
     ),
+    ("two", "submit: {max-slices: 2}"),
     ("one", "submit: {require-type: true, max-slices: 1, synonyms: {tiny: 1g.5gb}, other-types: [v100]}"),
     (
         "alliance",
@@ -56,13 +58,18 @@ pub(crate) fn offer(gpus: &str, slurm: &str) -> Offer {
 }
 
 pub(crate) fn try_offer(gpus: &str, slurm: &str) -> Result<Offer, OfferError> {
+    let (context, settings) = context(gpus, slurm);
+    Offer::new(&context, &settings)
+}
+
+fn context(gpus: &str, slurm: &str) -> (Context, Settings) {
     let slurm = if slurm.starts_with('{') { slurm.to_owned() } else { format!("{{{slurm}}}") };
     let case = Case::parse(&format!("nodes: [{{names: n1, gpus: [{gpus}]}}]\nslurm: {slurm}")).unwrap();
     let inventories = case.inventories(&Root::host());
     let tables = case.tables(&inventories);
     let nodes = inventories.iter().zip(&tables);
     let context = Context::of_cluster(nodes, &case.slurm, case.release, &Root::host()).unwrap();
-    Offer::new(&context, &case.slurm)
+    (context, case.slurm)
 }
 
 /// What an embedded template makes of an offer.
@@ -92,7 +99,7 @@ fn every_form_in_an_interpreter() {
     let lua = lua.expect("a Lua interpreter (Debian: lua5.4)");
     let directory = scripts();
     let mut command = Command::new(lua);
-    command.arg(beside("run.lua")).arg(beside("forms.tsv"));
+    command.arg(beside("run.lua")).arg(beside("forms.tsv")).arg(beside("pairs.tsv"));
     for (name, _) in RULES {
         command.arg(name).arg(directory.path().join(format!("{name}.lua")));
     }
@@ -130,16 +137,28 @@ fn outcome(tres: &str) -> String {
     entries.collect::<Vec<_>>().join(",")
 }
 
+/// Rules that let everything through.
+const NOTHING: &str = "function slurm_job_submit() return slurm.SUCCESS end\nfunction slurm_job_modify() return slurm.SUCCESS end\n";
+
+/// Has slurmctld ask other rules.
+fn install(lab: &Lab, script: &str) {
+    lab.write_file("/etc/slurm/job_submit.lua", script).unwrap();
+    // slurmctld reads it again when it is younger than the one it has, by whole seconds.
+    lab.restart_slurmctld().unwrap();
+}
+
 fn start(release: Release) -> Option<Lab> {
     let gpus = FakeGpus::new(&[(0, 7, 0), (0, 8, 0)]);
-    let node = Node::new("n1").gres("gpu:1g.5gb:2").gres_conf(&gpus.gres_conf("n1", &["1g.5gb", "1g.5gb"]));
-    let nothing = "function slurm_job_submit() return slurm.SUCCESS end\nfunction slurm_job_modify() return slurm.SUCCESS end\n";
+    let node = |name: &str| {
+        Node::new(name).gres("gpu:1g.5gb:2").gres_conf(&gpus.gres_conf(name, &["1g.5gb", "1g.5gb"]))
+    };
     let lab = Lab::start(
         release,
-        Options::new(node)
+        Options::new(node("n1"))
+            .node(node("n2"))
             .gpus(&gpus)
             .slurm_conf("JobSubmitPlugins=lua\nCliFilterPlugins=lua")
-            .text("/etc/slurm/job_submit.lua", nothing)
+            .text("/etc/slurm/job_submit.lua", NOTHING)
             .text("/etc/slurm/cli_filter.lua", &text("mig_submit.lua.j2", &offer(GPUS[2].1, "submit: {}"))),
     );
     lab::require(lab)
@@ -199,15 +218,83 @@ fn is_right(release: Release, in_slurmctld: bool, expected: &str, differs: &str,
     }
 }
 
+/// Rows of pairs.tsv with `max-slices: 2`: options of sbatch, words of scontrol update, what refuses the last of them.
+fn pairs_of_options() -> Vec<[String; 3]> {
+    let text = std::fs::read_to_string(beside("pairs.tsv")).unwrap();
+    let rows = text.lines().filter_map(|line| line.strip_prefix("two\t"));
+    rows.map(|row| {
+        let mut cells = row.split('\t').chain([""; 2]).map(str::to_owned);
+        std::array::from_fn(|_| cells.next().unwrap())
+    })
+    .collect()
+}
+
+/// How many GPUs Slurm gives a job with such options, or what it says. The job is gone afterwards.
+fn given(lab: &Lab, options: &str) -> Result<u64, String> {
+    let command = ["salloc", "--no-shell", "--immediate=5", "--job-name=pair"];
+    let command: Vec<&str> = command.into_iter().chain(options.split_whitespace()).collect();
+    let output = lab.command(&command).output().unwrap();
+    if !output.success() {
+        return Err(output.stderr);
+    }
+    let shown = lab.run(&["scontrol", "-d", "-o", "show", "job"]).unwrap().stdout;
+    let gres = shown.lines().filter(|line| line.contains("JobState=RUNNING"));
+    let gres =
+        gres.filter_map(|line| line.split_whitespace().find_map(|word| word.strip_prefix("JOB_GRES=")));
+    let counts =
+        gres.flat_map(|gres| gres.split(',')).map(|entry| entry.rsplit(':').next().unwrap().parse::<u64>());
+    let sum = counts.map(|count| count.unwrap_or_else(|_| panic!("{shown}"))).sum();
+    lab.run(&["scancel", "--name=pair"]).unwrap();
+    Ok(sum)
+}
+
+/// What Slurm gives without the rules is the judge of what they count.
+#[test]
+fn options_together_in_slurm() {
+    for release in Release::selected() {
+        let Some(lab) = start(release) else { return };
+        let (changes, pairs): (Vec<_>, Vec<_>) =
+            pairs_of_options().into_iter().partition(|[_, change, _]| !change.is_empty());
+        let given_without: Vec<_> = pairs.iter().map(|[options, ..]| given(&lab, options)).collect();
+        install(&lab, &std::fs::read_to_string(scripts().path().join("two.lua")).unwrap());
+        let mut wrong = Vec::new();
+        for ([options, ..], without) in pairs.iter().zip(&given_without) {
+            let got = given(&lab, options);
+            let ours = got.as_ref().is_err_and(|said| said.contains("[mig] "));
+            let more = got.as_ref().is_ok_and(|count| *count > 2);
+            if more || without.as_ref().is_ok_and(|count| ours != (*count > 2)) {
+                wrong.push(format!("{release}: {options}: without rules {without:?}, with them {got:?}"));
+            }
+        }
+        for [options, change, expected] in &changes {
+            let options: Vec<&str> = options.split_whitespace().collect();
+            let job = lab.sbatch(lab::User::Root, &[&["--hold"], &options[..]].concat(), "true");
+            let Ok(job) = job else {
+                wrong.push(format!("{release}: {options:?}: {job:?}"));
+                continue;
+            };
+            let id = format!("JobId={job}");
+            let words = ["scontrol", "update", &id].into_iter().chain(change.split_whitespace());
+            let changed = lab.command(&words.collect::<Vec<_>>()).output().unwrap();
+            // 22.05 does not tell why.
+            let told = changed.stderr.contains("[mig] ") || release == Release::Bookworm;
+            if changed.success() != expected.is_empty() || !changed.success() && !told {
+                wrong.push(format!("{release}: {options:?}, {change}: {changed:?}"));
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        let judged =
+            |many: bool| given_without.iter().flatten().filter(|count| (**count > 2) == many).count();
+        assert!(judged(false) >= 7 && judged(true) >= 5, "{release}: {given_without:#?}");
+    }
+}
+
 #[test]
 fn a_job_gets_what_comes_with_its_slice() {
     for release in Release::selected() {
         let Some(lab) = start(release) else { return };
         let rules = |name: &str| {
-            let script = std::fs::read_to_string(scripts().path().join(format!("{name}.lua"))).unwrap();
-            lab.write_file("/etc/slurm/job_submit.lua", script).unwrap();
-            // slurmctld reads it again when it is younger than the one it has, by whole seconds.
-            lab.restart_slurmctld().unwrap();
+            install(&lab, &std::fs::read_to_string(scripts().path().join(format!("{name}.lua"))).unwrap());
         };
         let shown = |arguments: &[&str]| {
             let job = lab.sbatch(lab::User::Alice, &[&["--hold"], arguments].concat(), "true").unwrap();
@@ -264,6 +351,37 @@ fn a_script_of_the_site_calls_the_rules() {
     std::fs::write(&site, text).unwrap();
     let output = Command::new("lua5.4").arg(&site).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A type of unknown memory is offered to nobody who asks for memory, nor called the largest.
+#[test]
+fn memory_that_is_not_known_is_not_promised() {
+    let (mut context, settings) = context(GPUS[2].1, "submit: {}");
+    let devices = context.nodes.iter_mut().flat_map(|node| &mut node.devices);
+    devices.filter(|device| device.r#type == "1g.5gb").for_each(|device| device.memory_mib = None);
+    let mut offer = Offer::new(&context, &settings).unwrap();
+    let names: Vec<&str> = offer.types.iter().map(|kind| kind.name.as_str()).collect();
+    assert_eq!(names, ["2g.10gb", "3g.20gb", "a100", "1g.5gb"]);
+    let said = |offer: &Offer, form: &str| {
+        let script = format!(
+            "slurm = {{ SUCCESS = 0, ERROR = -1, log_user = function(f, t) said = t end }}\n{}\n\
+             local job = {{ tres_per_node = \"{form}\" }}\nslurm_job_submit(job, {{}}, 0)\nio.write(said or job.tres_per_node)\n",
+            text("mig_submit.lua.j2", offer)
+        );
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), script).unwrap();
+        let output = Command::new("lua5.4").arg(file.path()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(
+        said(&offer, "gres:gpu:mem:80G").ends_with("the largest is a100 (42 GB)"),
+        "{}",
+        said(&offer, "gres:gpu:mem:80G")
+    );
+    assert_eq!(said(&offer, "gres:gpu:mem:1G"), "gres:gpu:2g.10gb:1");
+    offer.types.iter_mut().for_each(|kind| kind.memory_mib = None);
+    assert!(said(&offer, "gres:gpu:mem:1G").contains("name a type: 2g.10gb, 3g.20gb, a100, 1g.5gb"));
 }
 
 /// A type, product or synonym that would end the literal it stands in.

@@ -40,13 +40,15 @@ fn a_form_of_open_ondemand() {
     assert_eq!(gres.options[0], ("1g.5gb, 5.1 GB, costs 0.571".to_owned(), "gpu:1g.5gb:1".to_owned()));
 }
 
-/// A stand-in for `c` takes what JupyterHub and the spawners have as traits (batchspawner/batchspawner.py, `req_gres`,
+/// Stand-ins: `batchspawner` adds its handler to the hub when it is imported, which a name in a profile does not do
+/// (batchspawner/api.py; README.md, "Did you `import batchspawner`"); `c` takes what JupyterHub and the spawners have as traits (batchspawner/batchspawner.py, `req_gres`,
 /// `req_nprocs`, `req_memory`; wrapspawner/wrapspawner.py, `ProfilesSpawner.profiles`).
 #[test]
 fn a_list_of_profiles_for_jupyterhub() {
     let text = text("jupyterhub.py.j2", &offer(GPUS, SITE));
     let judge = format!(
-        "class C:\n  def __getattr__(self, name):\n    self.__dict__[name] = C()\n    return self.__dict__[name]\nc = C()\n{text}\n\
+        "import sys, types\nsys.modules['batchspawner'] = types.ModuleType('batchspawner')\nclass C:\n  def __getattr__(self, name):\n    self.__dict__[name] = C()\n    return self.__dict__[name]\nc = C()\n{text}\n\
+         assert batchspawner is sys.modules['batchspawner']\n\
          for shown, key, spawner, traits in c.ProfilesSpawner.profiles:\n  \
          assert all(t in ('req_gres', 'req_nprocs', 'req_memory') and isinstance(v, str) for t, v in traits.items())\n  \
          print(key, traits['req_gres'], traits.get('req_nprocs'), traits.get('req_memory'))\n"

@@ -1,9 +1,9 @@
 -- Runs submit rules on forms, under a stand-in for the table that Slurm's lua plugins provide.
--- usage: run.lua FORMS RULES SCRIPT [RULES SCRIPT]...
+-- usage: run.lua FORMS PAIRS RULES SCRIPT [RULES SCRIPT]...
 
-local forms = arg[1]
+local forms, pairs_of_options = arg[1], arg[2]
 local scripts = {}
-for at = 2, #arg, 2 do
+for at = 3, #arg, 2 do
    scripts[arg[at]] = arg[at + 1]
 end
 
@@ -62,15 +62,58 @@ local function judge(row, how, code, got)
    end
 end
 
-local rows = {}
-for line in io.lines(forms) do
-   if line:sub(1, 1) ~= "#" then
-      local cells = {}
-      for cell in (line .. "\t"):gmatch("([^\t]*)\t") do
-         table.insert(cells, cell)
+local function lines_of(file)
+   local rows = {}
+   for line in io.lines(file) do
+      if line:sub(1, 1) ~= "#" then
+         local cells = {}
+         for cell in (line .. "\t"):gmatch("([^\t]*)\t") do
+            table.insert(cells, cell)
+         end
+         table.insert(rows, cells)
       end
-      table.insert(rows, { rules = cells[1], option = cells[2], value = cells[3], expected = cells[4] or "" })
    end
+   return rows
+end
+
+local rows = {}
+for _, cells in ipairs(lines_of(forms)) do
+   table.insert(rows, { rules = cells[1], option = cells[2], value = cells[3], expected = cells[4] or "" })
+end
+
+-- Fields that options of sbatch, and words of scontrol, set.
+local setters = {
+   nodes = function(job, value) job.min_nodes, job.max_nodes = tonumber(value), tonumber(value) end,
+   ntasks = function(job, value) job.num_tasks = tonumber(value) end,
+   ["ntasks-per-gpu"] = function(job, value) job.ntasks_per_tres = tonumber(value) end,
+   ["sockets-per-node"] = function(job, value) job.sockets_per_node = tonumber(value) end,
+   numnodes = function(job, value) job.min_nodes, job.max_nodes = tonumber(value), tonumber(value) end,
+   numtasks = function(job, value) job.num_tasks = tonumber(value) end,
+   timelimit = function(job, value) job.time_limit = tonumber(value) end,
+}
+
+-- "--gpus=2 --nodes=2" or "NumNodes=2 Gres=gpu:1" as a job description, in which Slurm says by large numbers what is not set.
+local function description(words, prefix)
+   local job = { min_nodes = 4294967294, max_nodes = 4294967294, num_tasks = 4294967294, ntasks_per_node = 65534,
+      ntasks_per_tres = 65534, sockets_per_node = 65534 }
+   for name, value in words:gmatch("%-?%-?([%w%-]+)=(%S*)") do
+      name = name:lower()
+      if setters[name] then
+         setters[name](job, value)
+      else
+         job[assert(field_of[name], name)] = sent(name, value, prefix)
+      end
+   end
+   return job
+end
+
+-- What a job then has of a record: slurmctld keeps 0 where no number of nodes is the most.
+local function record_of(job)
+   local function kept(value, without)
+      return value ~= 4294967294 and value or without
+   end
+   return { min_nodes = kept(job.min_nodes, 1), max_nodes = kept(job.max_nodes, 0), tres_per_node = job.tres_per_node,
+      tres_per_job = job.tres_per_job, tres_per_socket = job.tres_per_socket, tres_per_task = job.tres_per_task }
 end
 
 local spent, calls = 0, 0
@@ -106,6 +149,38 @@ for rules, script in pairs(scripts) do
          end
       end
    end
+end
+for _, cells in ipairs(lines_of(pairs_of_options)) do
+   dofile(assert(scripts[cells[1]], cells[1]))
+   local change = cells[3] or ""
+   for _, prefix in ipairs({ "gres:", "gres/" }) do
+      local row = { rules = cells[1], option = "", value = cells[2] .. " " .. change, expected = cells[4] or "" }
+      local job = description(cells[2], prefix)
+      local code = slurm_job_submit(job, {}, 0)
+      if change ~= "" then
+         judge({ rules = row.rules, option = "", value = cells[2], expected = "" }, "job " .. prefix, code, "")
+         code = slurm_job_modify(description(change, prefix), record_of(job), {}, 0)
+      end
+      judge(row, "pair " .. prefix, code, row.expected:sub(1, 1) == "!" and "" or row.expected)
+   end
+   -- The commands see less of a job than slurmctld: what they refuse has to be what it refuses.
+   if change == "" and not cells[4] then
+      local options = { ["type"] = "sbatch", nodes = "1-0", ntasks = 1 }
+      for name, value in cells[2]:gmatch("%-%-([%w%-]+)=(%S*)") do
+         options[name] = value
+      end
+      judge({ rules = cells[1], option = "", value = cells[2], expected = "" }, "pair in a command",
+         slurm_cli_pre_submit(options, 0), "")
+   end
+end
+
+-- What no command sends, but a program of one's own can.
+dofile(scripts.open)
+for _, text in ipairs({ ("gres:gpu:1g.5gb:1,"):rep(16000), "gres:gpu:" .. ("x"):rep(1024) }) do
+   local start = os.clock()
+   local code = slurm_job_submit({ tres_per_node = text }, {}, 0)
+   judge({ rules = "open", option = "", value = text:sub(1, 40), expected = "!longer than" }, "long", code, "")
+   assert(os.clock() - start < 0.1, "a long request takes long")
 end
 assert(slurm_cli_setup_defaults({}, false) == slurm.SUCCESS)
 assert(slurm_cli_post_submit(0, 1, 0) == slurm.SUCCESS)
