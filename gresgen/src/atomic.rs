@@ -131,6 +131,34 @@ pub fn commit(staged: NamedTempFile, path: &Path) -> io::Result<()> {
     File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
 }
 
+/// Most copies of one file.
+const COPIES: u32 = 9999;
+
+/// Puts a staged content beside others of the same name, as `NAME-1`, `NAME-2` and so on: in the place of none of them, not
+/// even of one that came meanwhile. Gives the place.
+///
+/// # Errors
+/// What the file system says, and that there are too many of them already.
+pub fn commit_copy(mut staged: NamedTempFile, name: &Path) -> io::Result<PathBuf> {
+    for number in 1..=COPIES {
+        let mut place = name.as_os_str().to_owned();
+        place.push(format!("-{number}"));
+        let place = PathBuf::from(place);
+        match staged.persist_noclobber(&place) {
+            Ok(_) => {
+                File::open(place.parent().unwrap_or(Path::new("/")))?.sync_all()?;
+                return Ok(place);
+            }
+            Err(failed) if failed.error.kind() == ErrorKind::AlreadyExists => staged = failed.file,
+            Err(failed) => return Err(failed.error),
+        }
+    }
+    Err(io::Error::new(
+        ErrorKind::AlreadyExists,
+        format!("there are {COPIES} copies already; move some away"),
+    ))
+}
+
 /// Stages and commits in one, after a [`sweep`] of the directory. `mode` is that of a file which is not there yet.
 ///
 /// # Errors
@@ -143,6 +171,25 @@ pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_copy_takes_the_place_of_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let name = directory.path().join("a.conf.kept");
+        let copy = |text: &str| {
+            let staged = stage(&name, text.as_bytes(), Attributes::of(&name, 0o644)).unwrap();
+            commit_copy(staged, &name).map(|place| place.file_name().unwrap().to_owned())
+        };
+        std::os::unix::fs::symlink("gone", directory.path().join("a.conf.kept-2")).unwrap();
+        assert_eq!(copy("first").unwrap(), "a.conf.kept-1");
+        assert_eq!(copy("second").unwrap(), "a.conf.kept-3");
+        assert_eq!(std::fs::read(directory.path().join("a.conf.kept-1")).unwrap(), b"first");
+        for number in 4..=COPIES {
+            std::os::unix::fs::symlink("gone", directory.path().join(format!("a.conf.kept-{number}")))
+                .unwrap();
+        }
+        assert!(copy("last").unwrap_err().to_string().contains("9999 copies already"));
+    }
 
     fn mode(path: &Path) -> u32 {
         std::fs::metadata(path).unwrap().mode() & 0o7777

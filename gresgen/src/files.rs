@@ -152,7 +152,16 @@ struct Ready {
     path: PathBuf,
     temp: NamedTempFile,
     /// The old text and where it is kept.
-    backup: Option<(NamedTempFile, PathBuf)>,
+    backup: Option<(NamedTempFile, Place)>,
+}
+
+/// Where an old text is kept.
+#[derive(Debug)]
+enum Place {
+    /// In the place of the one before it.
+    Last(PathBuf),
+    /// Beside others of this name: an adopted file is the site's, and no other one takes its place.
+    Beside(PathBuf),
 }
 
 /// Stages files. Missing directories are made; nothing else that exists is touched. Old versions will be kept in
@@ -203,7 +212,9 @@ impl Texts {
             return Err(FileError::Foreign(vec![path]));
         }
         if let (Some(old), false) = (&old, adopted) {
-            check_others(kind, &path, old, &scope)?;
+            if matches!(kind, Kind::GresConf | Kind::NodeConf) {
+                of_one_node(&path, old, &scope)?;
+            }
         }
         let ours = Ours::new(&path, kind, &scope, &text, &unread);
         let kept = match &old {
@@ -232,8 +243,11 @@ impl Texts {
 
 /// A node that writes files of its own must not drop what others wrote into the same one, as nodes do that share
 /// /etc/slurm, or whose gres.conf is a link to a shared one.
-fn check_others(kind: Kind, path: &Path, old: &[u8], scope: &Scope) -> Result<(), FileError> {
-    let (Kind::GresConf | Kind::NodeConf, Scope::Node(_)) = (kind, scope) else { return Ok(()) };
+///
+/// # Errors
+/// [`FileError::OfOthers`].
+pub(crate) fn of_one_node(path: &Path, old: &[u8], scope: &Scope) -> Result<(), FileError> {
+    let Scope::Node(_) = scope else { return Ok(()) };
     let others = kept::nodes(head(old));
     let mut others = others.iter().map(String::as_str).filter(|node| !scope.contains(node)).peekable();
     match others.peek() {
@@ -270,24 +284,17 @@ impl Ready {
         let temp = write_beside(path, new, attributes)?;
         let backup = match old {
             Some(old) => {
-                let place = backup_place(state, path, *adopted);
-                Some((write_beside(&place, old, attributes)?, place))
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                let place = match adopted {
+                    false => Place::Last(state.join(&*name)),
+                    true => Place::Beside(state.join(format!("{name}.adopted"))),
+                };
+                let (Place::Last(at) | Place::Beside(at)) = &place;
+                Some((write_beside(at, old, attributes)?, place))
             }
             None => None,
         };
         Ok(Ready { path: path.clone(), temp, backup })
-    }
-}
-
-/// A backup of an adopted file never takes the place of another one.
-fn backup_place(state: &Path, path: &Path, adopted: bool) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    match adopted {
-        false => state.join(&*name),
-        true => (1..)
-            .map(|n: u32| state.join(format!("{name}.adopted-{n}")))
-            .find(|p| !p.exists())
-            .expect("one of them is free"),
     }
 }
 
@@ -306,8 +313,14 @@ impl Staged {
         let mut committed = Committed::default();
         for file in self.ready {
             if let Some((backup, place)) = file.backup {
-                persist(backup, &place)?;
-                committed.backups.push(place);
+                committed.backups.push(match place {
+                    Place::Last(place) => {
+                        persist(backup, &place)?;
+                        place
+                    }
+                    Place::Beside(name) => atomic::commit_copy(backup, &name)
+                        .map_err(PathError::doing(&name, "cannot be written"))?,
+                });
             }
             persist(file.temp, &file.path)?;
             committed.written.push(file.path);

@@ -10,10 +10,12 @@ pub mod edits;
 mod error;
 pub mod found;
 pub mod layouts;
+mod node_conf;
 mod node_line;
 pub mod patch;
 mod text;
 pub mod write;
+mod written;
 
 pub use edits::Edit;
 pub use error::InitError;

@@ -1,6 +1,6 @@
 //! `gresgen init`
 
-use std::io::{IsTerminal, Write, stdout};
+use std::io::{ErrorKind, IsTerminal, Write, stdout};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -154,7 +154,7 @@ fn print(patch: &[u8]) -> Result<(), Failure> {
         return out::text(&String::from_utf8_lossy(patch));
     }
     match stdout().lock().write_all(patch) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(Failure::new(Exit::Failure, format!("standard output: {error}")))
         }
         _ => Ok(()),
@@ -167,6 +167,10 @@ impl From<InitError> for Failure {
             InitError::Exists(_) => {
                 "--force replaces it and keeps a copy; gresgen plan shows what it comes to"
             }
+            InitError::File(_) => "nothing was written",
+            InitError::Outside(_) => {
+                "edit it where it belongs, or put a copy of it in the place of the link; nothing was written"
+            }
             InitError::Line { .. } => "mend that line, then try again; nothing was written",
             InitError::Missing { .. } => "mend the include, then try again; nothing was written",
             InitError::Unknown(_) => {
@@ -174,9 +178,15 @@ impl From<InitError> for Failure {
             }
             InitError::NoSlurm => "run it on the host of slurmctld, or set SLURM_CONF",
             InitError::NoGpu(_) => "gresgen profiles --models lists the GPUs that can be cut",
-            InitError::Io { .. } | InitError::Config(_) => {
-                "nothing hangs on a part of it: the same command again"
+            InitError::Config(_) => {
+                "Slurm's files say what a configuration cannot: mend it there, then try again; nothing was written"
             }
+            InitError::Io { source, .. } => match source.kind() {
+                ErrorKind::InvalidInput | ErrorKind::NotFound | ErrorKind::FileTooLarge => {
+                    "a file of text belongs there: move away what is there, then try again"
+                }
+                _ => "mend that, then give the same command again: it makes what is left",
+            },
         };
         let exit = if matches!(error, InitError::Io { .. }) { Exit::Failure } else { Exit::Usage };
         Failure::new(exit, error).hint(hint)

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::InitError;
-use super::node_line::{self, NodeLine};
-use crate::files::Output;
+use super::written::Written;
+use super::{node_conf, node_line};
 use crate::read;
 use crate::root::Root;
 use crate::slurm::conf::Conf;
@@ -25,6 +25,13 @@ pub struct Edit {
     pub old: Option<Vec<u8>>,
     /// What it shall say.
     pub new: Vec<u8>,
+}
+
+impl Edit {
+    /// Whether there is anything to do.
+    pub fn changes(&self) -> bool {
+        self.old.as_ref() != Some(&self.new)
+    }
 }
 
 /// What the edits are for.
@@ -54,7 +61,18 @@ pub fn edits(purpose: &Purpose<'_>) -> Result<Vec<Edit>, InitError> {
         edits.extend(slurm_conf(purpose)?);
     }
     edits.extend(plugstack_conf(purpose)?);
-    Ok(edits)
+    match edits.iter().find(|edit| edit.changes() && !is_below(&edit.path, purpose.root)) {
+        Some(edit) => Err(InitError::Outside(edit.path.clone())),
+        None => Ok(edits),
+    }
+}
+
+/// Whether a file is below the root once links are followed: a link in the image of a node means a file of that node, and
+/// what it leads to here is another one.
+fn is_below(path: &Path, root: &Root) -> bool {
+    let real = path.ancestors().find_map(|folder| folder.canonicalize().ok());
+    let prefix = root.prefix().canonicalize();
+    real.zip(prefix.ok()).is_some_and(|(real, prefix)| real.starts_with(prefix))
 }
 
 /// `GresTypes` of the cluster: Slurm reads one line, and gresgen will write it.
@@ -69,25 +87,27 @@ pub fn gres_types(conf: &Conf) -> Vec<String> {
 }
 
 fn slurm_conf(purpose: &Purpose<'_>) -> Result<Vec<Edit>, InitError> {
-    let Purpose { conf, nodes, node_conf, root, .. } = *purpose;
+    let Purpose { conf, nodes, .. } = *purpose;
     if let Some((file, error)) = conf.unread.first() {
         return Err(InitError::Missing { path: file.clone(), why: error.to_string() });
     }
     let ours = |name: &str| nodes.iter().any(|node| node == name);
     let found = node_line::find(conf, ours)?;
-    let include = format!("include {node_conf}");
+    let include = format!("include {}", purpose.node_conf);
     let mut files = Files::default();
     for (at, line) in found.iter().enumerate() {
-        let rest = line.without(ours).into_iter();
-        let lines = rest.chain((at == 0).then(|| include.clone())).collect();
-        files.replace(&line.said.file, line.said.number, lines);
+        let left = line.without(ours).into_iter().chain((at == 0).then(|| include.clone()));
+        let lines = line.comments.iter().cloned().chain(left.map(String::into_bytes));
+        files.replace(&line.said.file, line.said.number, lines.collect());
     }
     if found.is_empty() {
         files.append(purpose.slurm_conf, include);
     }
     for said in &conf.said {
         match &said.pairs[..] {
-            [(key, _)] if key == "grestypes" => files.replace(&said.file, said.number, Vec::new()),
+            [(key, _)] if key == "grestypes" => {
+                files.replace(&said.file, said.number, Written::read(said)?.comments);
+            }
             pairs if pairs.iter().any(|(key, _)| key == "grestypes") => {
                 return Err(InitError::Line {
                     file: said.file.clone(),
@@ -98,22 +118,8 @@ fn slurm_conf(purpose: &Purpose<'_>) -> Result<Vec<Edit>, InitError> {
             _ => {}
         }
     }
-    let path = root.path(node_conf);
-    let own = match path.exists() {
-        true => None,
-        false => Some(Edit { new: as_it_was(purpose, &found).into_bytes(), old: None, path }),
-    };
-    Ok(own.into_iter().chain(files.edits()?).collect())
-}
-
-/// The lines as they were, for the file that is included in their place.
-fn as_it_was(purpose: &Purpose<'_>, found: &[NodeLine<'_>]) -> String {
-    let line = |node: &String| {
-        let known = found.iter().find(|line| line.names.contains(node));
-        known.map_or_else(|| format!("NodeName={node} {}", purpose.hardware), |line| line.alone(node))
-    };
-    let nodes: String = purpose.nodes.iter().map(|node| format!("{}\n", line(node))).collect();
-    format!("{}\nGresTypes={}\n{nodes}", Output::MARKER, gres_types(purpose.conf).join(","))
+    let own = node_conf::edit(purpose, &found)?;
+    Ok(std::iter::once(own).chain(files.edits()?).collect())
 }
 
 /// The include of the plugin's line, before every plugin: pyxis reads the variables that ours sets.
@@ -138,7 +144,23 @@ fn plugstack_conf(purpose: &Purpose<'_>) -> Result<Option<Edit>, InitError> {
     Ok(files.edits()?.pop())
 }
 
-fn text(path: &Path) -> Result<Option<Vec<u8>>, InitError> {
+/// The file that a path leads to: a link stays one, and what it leads to is replaced.
+///
+/// # Errors
+/// [`InitError::Io`] for a link that leads nowhere.
+pub(super) fn target(path: &Path) -> Result<PathBuf, InitError> {
+    match path.canonicalize() {
+        Ok(path) => Ok(path),
+        Err(source) if path.is_symlink() => Err(InitError::Io { path: path.to_owned(), source }),
+        Err(_) => Ok(path.to_owned()),
+    }
+}
+
+/// What a file says; `None` where there is none.
+///
+/// # Errors
+/// [`InitError::Io`] for what is no regular file or cannot be read.
+pub(super) fn text(path: &Path) -> Result<Option<Vec<u8>>, InitError> {
     match read::bytes(path, read::MAX_TEXT) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -149,13 +171,13 @@ fn text(path: &Path) -> Result<Option<Vec<u8>>, InitError> {
 /// What happens to lines of files.
 #[derive(Default)]
 struct Files {
-    replaced: BTreeMap<PathBuf, BTreeMap<usize, Vec<String>>>,
+    replaced: BTreeMap<PathBuf, BTreeMap<usize, Vec<Vec<u8>>>>,
     inserted: BTreeMap<PathBuf, BTreeMap<usize, String>>,
     appended: BTreeMap<PathBuf, String>,
 }
 
 impl Files {
-    fn replace(&mut self, file: &Path, line: usize, by: Vec<String>) {
+    fn replace(&mut self, file: &Path, line: usize, by: Vec<Vec<u8>>) {
         self.replaced.entry(file.to_owned()).or_default().insert(line, by);
     }
 
@@ -174,18 +196,17 @@ impl Files {
     }
 
     fn edit(&self, file: &Path) -> Result<Edit, InitError> {
-        // A link stays one: what it leads to is replaced.
-        let path = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+        let path = target(file)?;
         let old = text(&path)?;
         let mut new = Vec::new();
         for line in lines(old.as_deref().unwrap_or_default()) {
             let end: &[u8] = if line.raw.ends_with(b"\r\n") { b"\r\n" } else { b"\n" };
-            let mut add = |text: &str| {
-                new.extend_from_slice(text.as_bytes());
+            let mut add = |text: &[u8]| {
+                new.extend_from_slice(text);
                 new.extend_from_slice(end);
             };
             if let Some(text) = self.inserted.get(file).and_then(|at| at.get(&line.number)) {
-                add(text);
+                add(text.as_bytes());
             }
             match self.replaced.get(file).and_then(|at| at.get(&line.number)) {
                 Some(by) => by.iter().for_each(|text| add(text)),

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::config::ConfigError;
+use crate::files::FileError;
 
 /// Why a node's first configuration, or the edits that go with it, are not made. Nothing has been changed then.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +24,12 @@ pub enum InitError {
     /// A file cannot be read or written.
     #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
+    /// A file in the place of ours that is about other nodes.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A file that a link leads to, out of the root that was asked for.
+    #[error("{}: is not below --root, as a link leads out of it", .0.display())]
+    Outside(PathBuf),
     /// What slurm.conf includes is not there, so that it is not known what it says.
     #[error("{}: is included by slurm.conf and cannot be read: {why}", path.display())]
     Missing { path: PathBuf, why: String },

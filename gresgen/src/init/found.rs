@@ -80,8 +80,8 @@ impl Found {
 
     /// Files in the places of ours that somebody else wrote.
     pub fn foreign(&self, settings: &Settings, root: &Root) -> Vec<PathBuf> {
-        let paths =
-            [settings.paths.gres_conf(), settings.paths.cgroup_conf(), settings.paths.plugstack_conf()];
+        let paths = &settings.paths;
+        let paths = [paths.gres_conf(), paths.node_conf(), paths.cgroup_conf(), paths.plugstack_conf()];
         let is = |path: &PathBuf| {
             read::bytes(path, read::MAX_TEXT).is_ok_and(|text| !text.starts_with(Output::MARKER.as_bytes()))
         };

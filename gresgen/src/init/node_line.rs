@@ -1,11 +1,11 @@
 //! What slurm.conf says of one node.
 
-use crate::read;
 use crate::slurm::conf::{Conf, ConfLine};
 use crate::slurm::hostlist;
-use crate::slurm::lines::{lines, value, words};
+use crate::slurm::lines::{name, value};
 
 use super::InitError;
+use super::written::Written;
 
 /// Keys whose n-th value is that of the line's n-th node (slurm.conf(5), NodeName).
 const PER_NODE: [&str; 4] = ["nodeaddr", "nodehostname", "port", "bcastaddr"];
@@ -17,6 +17,8 @@ pub(super) struct NodeLine<'a> {
     pub said: &'a ConfLine,
     /// The nodes that it names.
     pub names: Vec<String>,
+    /// Its comments.
+    pub comments: Vec<Vec<u8>>,
     /// Its words behind `NodeName=`, as they are written.
     words: Vec<(String, String)>,
     /// What `NodeName=DEFAULT` lines before it say.
@@ -26,17 +28,17 @@ pub(super) struct NodeLine<'a> {
 /// The lines that name some nodes.
 ///
 /// # Errors
-/// [`InitError::Line`] for a list of nodes that cannot be read, and for a node that has two lines.
+/// [`InitError::Line`] for a list of nodes that cannot be read, for a node that has two lines, and for words that cannot be
+/// written again.
 pub(super) fn find<'a>(conf: &'a Conf, is: impl Fn(&str) -> bool) -> Result<Vec<NodeLine<'a>>, InitError> {
-    let mut defaults: Vec<(String, String)> = Vec::new();
+    let mut defaults: Vec<&ConfLine> = Vec::new();
     let mut found: Vec<NodeLine<'a>> = Vec::new();
     for said in conf.said.iter().filter(|said| said.pairs.first().is_some_and(|(key, _)| key == "nodename")) {
         let error = |what: String| InitError::Line { file: said.file.clone(), line: said.number, what };
         let list = value(&said.pairs[..1], "nodename").unwrap_or_default();
         let names = hostlist::unfold(list).map_err(|e| error(e.to_string()))?;
-        let words = written(said).map_err(|source| InitError::Io { path: said.file.clone(), source })?;
         if names.iter().any(|name| name.eq_ignore_ascii_case("DEFAULT")) {
-            words.into_iter().for_each(|word| set(&mut defaults, word));
+            defaults.push(said);
             continue;
         }
         let ours: Vec<&String> = names.iter().filter(|name| is(name)).collect();
@@ -46,22 +48,20 @@ pub(super) fn find<'a>(conf: &'a Conf, is: impl Fn(&str) -> bool) -> Result<Vec<
             return Err(error(format!("names a node that {first} names already; remove one of them")));
         }
         if !ours.is_empty() {
-            found.push(NodeLine { said, names, words, defaults: defaults.clone() });
+            let mut all = Vec::new();
+            for said in &defaults {
+                Written::read(said)?.words.into_iter().skip(1).for_each(|word| set(&mut all, word));
+            }
+            let Written { words, comments } = Written::read(said)?;
+            let words = words.into_iter().skip(1).collect();
+            found.push(NodeLine { said, names, comments, words, defaults: all });
         }
     }
     Ok(found)
 }
 
-/// The words of a line as they are written, without the first.
-fn written(said: &ConfLine) -> std::io::Result<Vec<(String, String)>> {
-    let text = read::bytes(&said.file, read::MAX_TEXT)?;
-    let lines = lines(&text);
-    let line = lines.iter().find(|line| line.number == said.number);
-    Ok(line.map(|line| words(&line.code)).unwrap_or_default().into_iter().skip(1).collect())
-}
-
 fn set(all: &mut Vec<(String, String)>, (key, value): (String, String)) {
-    all.retain(|(known, _)| !known.eq_ignore_ascii_case(&key));
+    all.retain(|(known, _)| !name(known).eq_ignore_ascii_case(name(&key)));
     all.push((key, value));
 }
 
@@ -71,13 +71,13 @@ impl NodeLine<'_> {
     pub(super) fn attributes(&self, node: &str) -> String {
         let mut all = self.defaults.clone();
         self.of(node).into_iter().for_each(|word| set(&mut all, word));
-        let gres = all.iter().position(|(key, _)| key.eq_ignore_ascii_case("gres"));
+        let gres = all.iter().position(|(key, _)| name(key).eq_ignore_ascii_case("gres"));
         if let Some(at) = gres {
             let others = |entry: &&str| !entry.split(':').next().unwrap_or(entry).eq_ignore_ascii_case("gpu");
             let left: Vec<&str> = all[at].1.split(',').filter(others).collect();
             match left.is_empty() {
                 true => drop(all.remove(at)),
-                false => all[at].1 = left.join(","),
+                false => all[at] = ("Gres".to_owned(), left.join(",")),
             }
         }
         joined(&all)
@@ -120,7 +120,7 @@ impl NodeLine<'_> {
 }
 
 fn is_per_node(key: &str) -> bool {
-    PER_NODE.iter().any(|known| key.eq_ignore_ascii_case(known))
+    PER_NODE.iter().any(|known| name(key).eq_ignore_ascii_case(known))
 }
 
 /// The values of a list with one for each of `count` nodes; `None` for one that holds for all of them.
@@ -130,7 +130,8 @@ fn list(value: &str, count: usize) -> Option<Vec<String>> {
 }
 
 fn joined(words: &[(String, String)]) -> String {
-    let word = |(key, value): &(String, String)| match value.contains(char::is_whitespace) {
+    let word = |(key, value): &(String, String)| match value.is_empty() || value.contains(char::is_whitespace)
+    {
         true => format!("{key}=\"{value}\""),
         false => format!("{key}={value}"),
     };
@@ -154,7 +155,7 @@ mod tests {
     fn a_nodes_share_of_a_line() {
         let (_directory, conf) = conf(
             "NodeName=DEFAULT CPUs=64 State=UNKNOWN\nnodename=g[1-3],big NodeAddr=10.0.0.[1-3],10.0.1.9 \\\n \
-             RealMemory=1000 Gres=gpu:a100:2,nic:1 # four\nNodeName=c1 cpus=2 Reason=\"a b\"\n",
+             RealMemory=1000 Gres=gpu:a100:2,nic:1 # four\nNodeName=c1 cpus=2 Feature+=x Reason=\"a b\"\n",
         );
         let lines = find(&conf, |name| name == "g2").unwrap();
         let [line] = &lines[..] else { panic!("{lines:?}") };
@@ -172,7 +173,7 @@ mod tests {
         let lines = find(&conf, |name| name == "c1").unwrap();
         assert_eq!(
             lines[0].attributes("c1"),
-            "CPUs=64 State=UNKNOWN cpus=2 Reason=\"a b\"".replace("CPUs=64 ", "")
+            "CPUs=64 State=UNKNOWN cpus=2 Feature+=x Reason=\"a b\"".replace("CPUs=64 ", "")
         );
         assert!(find(&conf, |name| name == "g9").unwrap().is_empty());
     }

@@ -1,5 +1,6 @@
 //! Edits as a unified patch, for `patch -p0` and `git apply -p0` in the root directory.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use similar::TextDiff;
@@ -10,31 +11,113 @@ use crate::root::Root;
 /// The patch. Files may be in any encoding, so it is bytes. Names are below the root and have no slash before them:
 /// both programs refuse absolute ones.
 pub fn unified(edits: &[Edit], root: &Root) -> Vec<u8> {
-    edits
-        .iter()
-        .filter(|edit| edit.old.as_ref() != Some(&edit.new))
-        .flat_map(|edit| one(edit, root))
-        .collect()
+    edits.iter().filter(|edit| edit.changes()).flat_map(|edit| one(edit, root)).collect()
 }
 
 fn one(edit: &Edit, root: &Root) -> Vec<u8> {
     // The root may itself be reached by a link, which the path of an edit no longer has.
     let real = root.prefix().canonicalize().unwrap_or_else(|_| root.prefix().to_owned());
     let below = edit.path.strip_prefix(root.prefix()).or_else(|_| edit.path.strip_prefix(&real));
-    let name = below.unwrap_or(&edit.path);
-    let old = if edit.old.is_some() { name } else { Path::new("/dev/null") };
-    let mut patch = format!("--- {}\n+++ {}\n", old.display(), name.display()).into_bytes();
+    let name = quoted(below.unwrap_or(&edit.path));
+    let old = if edit.old.is_some() { &name } else { &b"/dev/null"[..] };
+    let mut patch = [b"--- ", old, b"\n+++ ", &name, b"\n"].concat();
     let (before, after) = (signs(edit.old.as_deref().unwrap_or_default()), signs(&edit.new));
     let diff = TextDiff::from_lines(&before, &after);
     patch.extend(bytes(&diff.unified_diff().to_string()));
     patch
 }
 
-/// Each byte as a sign of its own, so that no byte is lost where text is compared.
-fn signs(text: &[u8]) -> String {
-    text.iter().copied().map(char::from).collect()
+/// A name as git writes it and GNU patch reads it (src/pch.c, `fetchname`): a name with a blank ends at a tab, and one with
+/// signs that no line can have, or that begin such a text, is a text of C.
+fn quoted(name: &Path) -> Vec<u8> {
+    let name = name.as_os_str().as_bytes();
+    let is_plain = |byte: &u8| !byte.is_ascii_control() && !b"\"\\".contains(byte);
+    if !name.iter().all(is_plain) {
+        let mut text = vec![b'"'];
+        for byte in name {
+            match is_plain(byte) {
+                true => text.push(*byte),
+                false => text.extend(format!("\\{byte:03o}").into_bytes()),
+            }
+        }
+        text.push(b'"');
+        return text;
+    }
+    let tab: &[u8] = if name.contains(&b' ') { b"\t" } else { b"" };
+    [name, tab].concat()
 }
 
+/// Begins the signs that stand for bytes.
+const FIRST: u32 = 0x100;
+
+/// Each byte as a sign of its own, so that no byte is lost where text is compared, and none but a line's end is taken for
+/// one: to patch(1) a carriage return is a sign like others.
+fn signs(text: &[u8]) -> String {
+    let sign = |&byte: &u8| match byte {
+        b'\n' => Some('\n'),
+        byte => char::from_u32(FIRST + u32::from(byte)),
+    };
+    text.iter().filter_map(sign).collect()
+}
+
+/// Signs as their bytes, and what stands between them as it is.
 fn bytes(text: &str) -> Vec<u8> {
-    text.chars().map(|sign| u8::try_from(u32::from(sign)).unwrap_or(b'?')).collect()
+    let byte = |sign: char| {
+        let sign = u32::from(sign);
+        u8::try_from(sign.checked_sub(FIRST).unwrap_or(sign)).unwrap_or(b'?')
+    };
+    text.chars().map(byte).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    /// What patch(1) and git-apply(1) make of a file.
+    #[test]
+    fn programs_take_it_whatever_bytes_there_are() {
+        let (names, texts): ([&[u8]; 5], [(&[u8], &[u8]); 6]) = (
+            [b"slurm.conf", b"my conf/slurm .conf", b"a\"b\\c/x", b"G\xfcnther/x", b"t\tab/x\ny"],
+            [
+                (b"A=1\rB=2\nC=3\r\nD=\xfc\nE=5\n", b"A=1\rB=2\ninclude x\nC=3\r\nD=\xfc\nE=5\n"),
+                (b"A=1\n\rB=2\r", b"A=1\nB=2\n"),
+                (b"A=1\nB=2\r", b"A=2\nB=2\r"),
+                (b"A=1\x0bB\x0cC\x85D\xe2\x80\xa8\n", b"A=1\x0bB\x0cC\x85D\xe2\x80\xa8\nX=1\n"),
+                (b"A=1\r\nB=2\r\n", b"B=2\r\n"),
+                (b"A=1", b"A=1\nB=2\n"),
+            ],
+        );
+        for name in names {
+            for (old, new) in texts {
+                for command in [&["patch", "-p0"][..], &["git", "apply", "-p0", "-"]] {
+                    let directory = tempfile::tempdir().unwrap();
+                    let root = Root::new(directory.path()).unwrap();
+                    let path = root.path(Path::new(std::ffi::OsStr::from_bytes(name)));
+                    fs::create_dir_all(path.parent().unwrap()).unwrap();
+                    fs::write(&path, old).unwrap();
+                    let edit = Edit { path: path.clone(), old: Some(old.to_vec()), new: new.to_vec() };
+                    let patch = unified(&[edit], &root);
+                    let mut child = Command::new(command[0])
+                        .args(&command[1..])
+                        .current_dir(directory.path())
+                        .stdin(Stdio::piped())
+                        .stdout(Stdio::piped())
+                        .stderr(Stdio::piped())
+                        .spawn()
+                        .unwrap();
+                    child.stdin.take().unwrap().write_all(&patch).unwrap();
+                    let output = child.wait_with_output().unwrap();
+                    let said = [output.stdout, output.stderr].concat();
+                    let what = format!("{command:?}: {}\n{}", said.escape_ascii(), patch.escape_ascii());
+                    assert!(output.status.success(), "{what}");
+                    let now = fs::read(&path).unwrap();
+                    assert_eq!(now.escape_ascii().to_string(), new.escape_ascii().to_string(), "{what}");
+                }
+            }
+        }
+    }
 }

@@ -30,7 +30,7 @@ pub fn write(edits: &[Edit], root: &Root) -> Result<Wrote, InitError> {
         atomic::own_directory(directory).map_err(io(directory))?;
     }
     let mut staged = Vec::new();
-    for edit in edits.iter().filter(|edit| edit.old.as_ref() != Some(&edit.new)) {
+    for edit in edits.iter().filter(|edit| edit.changes()) {
         // What somebody wrote since the edit was made must not be lost.
         let now = read::bytes(&edit.path, read::MAX_TEXT).ok();
         if now != edit.old {
@@ -42,29 +42,23 @@ pub fn write(edits: &[Edit], root: &Root) -> Result<Wrote, InitError> {
         let backup = match &edit.old {
             None => None,
             Some(old) => {
-                let place = backup_place(&state, &edit.path);
-                Some((atomic::stage(&place, old, attributes).map_err(io(&place))?, place))
+                // Never beside the file, where an include may read it.
+                let name = edit.path.file_name().unwrap_or_default().to_string_lossy();
+                let copy = state.join(format!("{name}.before-init"));
+                Some((atomic::stage(&copy, old, attributes).map_err(io(&copy))?, copy))
             }
         };
         staged.push((edit, new, backup));
     }
     let mut wrote = Wrote::default();
     for (edit, new, backup) in staged {
-        if let Some((file, place)) = backup {
-            atomic::commit(file, &place).map_err(io(&place))?;
-            wrote.backups.push(place);
+        if let Some((file, copy)) = backup {
+            wrote.backups.push(atomic::commit_copy(file, &copy).map_err(io(&copy))?);
         }
         atomic::commit(new, &edit.path).map_err(io(&edit.path))?;
         wrote.files.push(edit.path.clone());
     }
     Ok(wrote)
-}
-
-/// A name that no other copy has: never beside the file, where an include may read it.
-fn backup_place(state: &Path, path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let place = |n: u32| state.join(format!("{name}.before-init-{n}"));
-    (1..).map(place).find(|place| !place.exists()).expect("one of them is free")
 }
 
 /// The edit that makes a configuration.

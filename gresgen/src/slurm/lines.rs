@@ -33,6 +33,20 @@ impl Line<'_> {
         rest.chars().all(is_space)
     }
 
+    /// Its comments, each from its `#` to the end of its line in the file.
+    pub fn comments(&self) -> impl Iterator<Item = &[u8]> {
+        let comments = self.raw.split(|&byte| byte == b'\n').map(|line| split(line).1.trim_ascii_end());
+        comments.filter(|comment| !comment.is_empty())
+    }
+
+    /// Whether [`Line::code`] is what stands there, byte for byte but for comments and continuations: no byte of it was no
+    /// UTF-8, none is behind a NUL, and no backslash hid another sign.
+    pub fn is_exact(&self) -> bool {
+        let parts = self.raw.split(|&byte| byte == b'\n').map(|line| split(line).0);
+        let is_text = |part: &[u8]| std::str::from_utf8(part).is_ok();
+        !self.raw.contains(&0) && parts.into_iter().all(is_text) && !self.code.contains(['#', '\\'])
+    }
+
     /// The file that an `include` names (`_parse_include_directive`): the word after it, in any case.
     pub fn include(&self) -> Option<&str> {
         let word = self.code.get(..INCLUDE.len()).filter(|word| word.eq_ignore_ascii_case(INCLUDE))?;
@@ -71,18 +85,23 @@ pub fn lines(text: &[u8]) -> Vec<Line<'_>> {
 fn take(line: &[u8], code: &mut Vec<u8>) -> bool {
     // Slurm's strings end at a NUL.
     let line = &line[..line.iter().position(|&byte| byte == 0).unwrap_or(line.len())];
+    let (line, _) = split(line);
+    let text = line.len() - line.iter().rev().take_while(|&&byte| is_space(char::from(byte))).count();
+    let backslashes = line[..text].iter().rev().take_while(|&&byte| byte == b'\\').count();
+    let goes_on = backslashes % 2 == 1;
+    code.extend_from_slice(if goes_on { &line[..text - 1] } else { line });
+    goes_on
+}
+
+/// A line of the file up to its comment, and that.
+fn split(line: &[u8]) -> (&[u8], &[u8]) {
     let mut backslashes = 0;
     let comment = line.iter().position(|&byte| {
         let found = byte == b'#' && backslashes % 2 == 0;
         backslashes = if byte == b'\\' { backslashes + 1 } else { 0 };
         found
     });
-    let line = &line[..comment.unwrap_or(line.len())];
-    let text = line.len() - line.iter().rev().take_while(|&&byte| is_space(char::from(byte))).count();
-    let backslashes = line[..text].iter().rev().take_while(|&&byte| byte == b'\\').count();
-    let goes_on = backslashes % 2 == 1;
-    code.extend_from_slice(if goes_on { &line[..text - 1] } else { line });
-    goes_on
+    line.split_at(comment.unwrap_or(line.len()))
 }
 
 /// A backslash stands for the character behind it (`_strip_escapes`).
@@ -98,27 +117,37 @@ fn unescaped(code: &[u8]) -> Vec<u8> {
 /// The `key=value` words of a line up to the first that is none, keys in lower case because Slurm ignores their
 /// case (`keyvalue_pattern`, `s_p_parse_line`).
 pub fn pairs(code: &str) -> Vec<(String, String)> {
-    words(code).into_iter().map(|(key, value)| (key.to_ascii_lowercase(), value)).collect()
+    words(code).into_iter().map(|(key, value)| (name(&key).to_ascii_lowercase(), value)).collect()
 }
 
-/// The same with keys as they are written.
+/// A key without its operator: `Feature` of `Feature+`.
+pub fn name(key: &str) -> &str {
+    key.trim_end_matches(OPERATORS)
+}
+
+/// What may stand before `=` (`keyvalue_pattern`).
+const OPERATORS: [char; 4] = ['-', '*', '+', '/'];
+
+/// The same with keys as they are written, each with its operator.
 pub fn words(code: &str) -> Vec<(String, String)> {
     let mut words = Vec::new();
     let mut rest = code;
     while let Some((key, value, after)) = pair(rest) {
-        words.push((key.to_owned(), value.to_owned()));
+        words.push((key, value.to_owned()));
         rest = after;
     }
     words
 }
 
-fn pair(text: &str) -> Option<(&str, &str, &str)> {
+fn pair(text: &str) -> Option<(String, &str, &str)> {
     let text = text.trim_start_matches(is_space);
     let end =
         text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '.').filter(|&end| end > 0)?;
     let (key, rest) = text.split_at(end);
     let rest = rest.trim_start_matches(is_space);
-    let rest = rest.strip_prefix(['-', '*', '+', '/']).unwrap_or(rest).strip_prefix('=')?;
+    let (operator, rest) = rest.split_once('=')?;
+    let is_operator = operator.is_empty() || OPERATORS.iter().any(|known| operator == known.to_string());
+    let key = is_operator.then(|| format!("{key}{operator}"))?;
     let rest = rest.trim_start_matches(is_space);
     let quoted = rest.strip_prefix('"').and_then(|inside| inside.split_once('"'));
     if let Some((value, after)) = quoted.filter(|(_, after)| after.is_empty() || after.starts_with(is_space))
@@ -163,6 +192,29 @@ mod tests {
         assert_eq!(read("a=b junk c=d"), "a=b");
         assert_eq!(read("=b"), "");
         assert_eq!(value(&pairs("a=1 A=2"), "a"), Some("2"));
+        assert_eq!(
+            words("Feature += x A==b"),
+            [("Feature+".to_owned(), "x".to_owned()), ("A".to_owned(), "=b".to_owned())]
+        );
+    }
+
+    #[test]
+    fn comments_and_what_code_does_not_say() {
+        let text = b"a=b \\ # G\xfcnther\r\n c=d # two \\\n";
+        let [line] = &lines(text)[..] else { panic!() };
+        let comments: Vec<&[u8]> = line.comments().collect();
+        assert_eq!(comments, [&b"# G\xfcnther"[..], b"# two \\"]);
+        for (text, due) in [
+            (&text[..], true),
+            (b"a=b\\\n  c=d\n", true),
+            (b"a=\\b\n", true),
+            (b"a=\xfc\n", false),
+            (b"a=b\0c=d\n", false),
+            (b"a=\\# b=c\n", false),
+            (b"a=b\\\\ # c\n", false),
+        ] {
+            assert_eq!(lines(text)[0].is_exact(), due, "{}", text.escape_ascii());
+        }
     }
 
     #[test]
