@@ -287,6 +287,7 @@ impl From<HookError> for Failure {
     fn from(error: HookError) -> Self {
         match error {
             HookError::File { .. } => Failure::new(Exit::Usage, error),
+            HookError::Stopped(_) => Failure::new(Exit::Interrupted, error).hint("no GPU was changed"),
             HookError::Command { .. } | HookError::Service { .. } => Failure::new(Exit::Failure, error)
                 .hint("no GPU was changed; mend it, or take it out of hooks"),
         }

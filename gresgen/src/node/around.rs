@@ -26,8 +26,10 @@ impl<'a> Around<'a> {
     ///
     /// # Errors
     /// [`HookError`]; the change is not to be made, and [`Around::leave`] is to be called.
-    pub(super) fn begin(&self) -> Result<(), HookError> {
-        self.hooks.map_or(Ok(()), |hooks| hooks.begin(&self.about))
+    pub(super) fn begin(&self, events: &mut Events<'_>) -> Result<(), HookError> {
+        let Some(hooks) = self.hooks else { return Ok(()) };
+        let stop = events.stop.clone();
+        hooks.begin(&self.about, &stop, &mut |error| warn(events, &error.to_string()))
     }
 
     /// After a change that was not made.
@@ -74,7 +76,7 @@ impl<'a> Around<'a> {
     fn run(&self, failed: bool, events: &mut Events<'_>) {
         match self.hooks {
             Some(hooks) => {
-                let errors = hooks.end(failed, &self.about);
+                let errors = hooks.end(failed, &self.about, &events.stop);
                 errors.iter().for_each(|error| warn(events, &error.to_string()));
             }
             None => recover(self.about.root, self.about.boot, events),

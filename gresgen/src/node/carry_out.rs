@@ -263,7 +263,7 @@ impl Run<'_, '_, '_> {
         let intent =
             intent.signed(who(), steps, Chosen::load(root).ok().flatten().map(|chosen| chosen.label));
         intent.save(root)?;
-        let reached = match around.begin() {
+        let reached = match around.begin(self.events) {
             Ok(()) => self.reach(prepared.before, Some(prepared.steps)),
             Err(error) => Err((0, error.into())),
         };
