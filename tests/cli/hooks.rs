@@ -139,9 +139,19 @@ fn a_hook_that_fails_before_is_a_change_not_made_and_one_after_is_told() {
     let node = Hooked::new("  after: [{command: /bin/false}]\n  services: [exporter]\n");
     node.0.write("units/.broken", "");
     let done = node.run(&["apply"], "");
-    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert_eq!(done.code, 1, "the change is made, and not all that belongs to it: {}", done.stderr);
+    assert_eq!(node.0.uuids().len(), 7);
     assert!(done.stderr.contains("warning: hook after: /bin/false: failed"), "{}", done.stderr);
     assert!(done.stderr.contains("warning: services exporter.service: systemctl start -- exporter.service: Job for exporter.service failed."), "{}", done.stderr);
+    let wrong =
+        "services exporter.service: systemctl start -- exporter.service: Job for exporter.service failed.";
+    let noted = &node.0.json(&["history"])[0];
+    assert_eq!(noted["result"], "done");
+    assert_eq!(noted["error"], format!("hook after: /bin/false: failed; {wrong}"));
+    let again = node.run(&["apply", "--json"], "");
+    assert_eq!(again.code, 1, "{}", again.stderr);
+    let again: serde_json::Value = serde_json::from_str(&again.stdout).unwrap();
+    assert_eq!((&again["changed"], &again["went_wrong"]), (&false.into(), &serde_json::json!([wrong])));
     std::fs::remove_file(node.0.path("units/.broken")).unwrap();
     assert_eq!(node.run(&["apply", "-q"], "").code, 0);
     assert!(node.runs("exporter"), "what could not be started is tried again");
