@@ -58,7 +58,7 @@ pub struct Entry {
     pub what: String,
     /// How it ended.
     pub result: Ending,
-    /// Why it did not end well.
+    /// Why it did not end well, or what went wrong beside it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// What was to be done to the GPUs, in order.
@@ -81,14 +81,14 @@ pub struct Entry {
 /// GPUs with seven instances each have about six.
 const LIMIT: u64 = 512 << 10;
 
-/// Most bytes of one file that are read.
+/// Most bytes of one file that are read, the last ones: whatever made a file longer, the next change makes way for a new one.
 const MOST: u64 = 4 * LIMIT;
 
 impl Entry {
     /// Appends it to the history, so that it survives a crash from now on, and tells the system's log. Gives its number.
     pub fn append(mut self, root: &Root) -> Result<u64, PathError> {
         let path = root.path(Root::HISTORY);
-        self.id = read(root)?.last().map_or(1, |last| last.id + 1);
+        self.id = read(root)?.last().map_or(1, |last| last.id.saturating_add(1));
         let write = || -> io::Result<()> {
             if let Some(parent) = path.parent() {
                 atomic::own_directory(parent)?;
@@ -147,7 +147,7 @@ pub fn read(root: &Root) -> Result<Vec<Entry>, PathError> {
     let path = root.path(Root::HISTORY);
     let mut entries = Vec::new();
     for path in [older(&path), path] {
-        let text = match read::bytes(&path, MOST) {
+        let text = match tail(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(PathError::io(&path)(error)),
@@ -158,12 +158,21 @@ pub fn read(root: &Root) -> Result<Vec<Entry>, PathError> {
     Ok(entries)
 }
 
+/// The end of a file. A line whose begin is not in it is no entry.
+fn tail(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = read::open(path)?;
+    file.seek(SeekFrom::Start(file.metadata()?.len().saturating_sub(MOST)))?;
+    let mut bytes = Vec::new();
+    file.take(MOST).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// Tells the system's log, where there is one: a datagram as of syslog(3), which journald takes as well. Nobody waits
 /// for it.
 fn log(root: &Root, entry: &Entry) {
     /// LOG_DAEMON and LOG_NOTICE, LOG_WARNING (RFC 5424, 6.2.1).
     const FACILITY: u32 = 3 << 3;
-    let level = if entry.result == Ending::Done { 5 } else { 4 };
+    let level = if entry.result == Ending::Done && entry.error.is_none() { 5 } else { 4 };
     let Entry { id, by, what, result, steps, error, .. } = entry;
     let why = error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
     let text = format!("change {id} by {by}: {what}: {result}, {} steps{why}", steps.len());
@@ -228,6 +237,21 @@ mod tests {
         let ids: Vec<u64> = read(&root).unwrap().iter().map(|entry| entry.id).collect();
         assert_eq!(ids.last(), Some(&11));
         assert!(ids.windows(2).all(|pair| pair[1] == pair[0] + 1), "{ids:?}");
+    }
+
+    #[test]
+    fn a_file_that_somebody_made_long_makes_way_and_its_last_number_counts() {
+        let (_directory, root) = place();
+        let path = root.path(Root::HISTORY);
+        entry("one").append(&root).unwrap();
+        let mut file = open(&path).unwrap();
+        file.write_all(&vec![b'x'; 2 * MOST as usize]).unwrap();
+        let last = Entry { id: u64::MAX, ..entry("last") };
+        file.write_all(format!("\n{}\n", serde_json::to_string(&last).unwrap()).as_bytes()).unwrap();
+        assert_eq!(read(&root).unwrap(), [last.clone()]);
+        assert_eq!(entry("next").append(&root).unwrap(), u64::MAX);
+        assert!(path.metadata().unwrap().len() < LIMIT);
+        assert_eq!(read(&root).unwrap(), [last, Entry { id: u64::MAX, ..entry("next") }]);
     }
 
     #[test]

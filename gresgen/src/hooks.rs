@@ -6,6 +6,7 @@
 
 mod command;
 pub mod file;
+mod process;
 pub mod services;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::root::Root;
+use crate::wait::Stop;
 pub use file::{Command, Settings};
 use services::Services;
 
@@ -31,6 +33,9 @@ pub enum HookError {
         /// What it said last, or why it was stopped.
         what: String,
     },
+    /// A signal came to us while it ran: it was ended.
+    #[error("{0}: interrupted by a signal")]
+    Stopped(String),
     /// A service was not stopped or started.
     #[error("services {}: {what}", units.join(", "))]
     Service {
@@ -87,26 +92,34 @@ impl Hooks {
     /// `ApplyMigConfigWithHooks`).
     ///
     /// # Errors
-    /// [`HookError`]; nothing was changed, and [`Hooks::end`] is still to be called.
-    pub fn begin(&self, about: &About<'_>) -> Result<(), HookError> {
-        self.parted("apply-start", about)?;
-        Services::stop(&self.settings.services, about)?;
-        self.run("before", &self.settings.before, about)?;
+    /// [`HookError`]; nothing was changed, and [`Hooks::end`] is still to be called. `warn` is told what is no reason not
+    /// to make the change.
+    pub fn begin(
+        &self,
+        about: &About<'_>,
+        stop: &Stop,
+        warn: &mut dyn FnMut(&HookError),
+    ) -> Result<(), HookError> {
+        self.parted("apply-start", about, stop)?;
+        Services::stop(&self.settings.services, about, stop, warn)?;
+        self.run("before", &self.settings.before, about, stop)?;
         if about.mode {
-            self.parted("pre-apply-mode", about)?;
+            self.parted("pre-apply-mode", about, stop)?;
         }
-        self.parted("pre-apply-config", about)
+        self.parted("pre-apply-config", about, stop)
     }
 
-    /// After the change, or after what was done has been taken back: everything is run, whatever fails.
-    pub fn end(&self, failed: bool, about: &About<'_>) -> Vec<HookError> {
+    /// After the change, or after what was done has been taken back: everything is run, whatever fails. A signal ends a
+    /// command, unless it came before: what it stopped is taken back as a whole.
+    pub fn end(&self, failed: bool, about: &About<'_>, stop: &Stop) -> Vec<HookError> {
+        let stop = &if stop.is_set() { Stop::default() } else { stop.clone() };
         let (point, commands) = match failed {
             true => ("on-failure", &self.settings.on_failure),
             false => ("after", &self.settings.after),
         };
-        let mut errors: Vec<HookError> = self.run(point, commands, about).err().into_iter().collect();
+        let mut errors: Vec<HookError> = self.run(point, commands, about, stop).err().into_iter().collect();
         errors.extend(recover(about.root, about.boot).err());
-        errors.extend(self.parted("apply-exit", about).err());
+        errors.extend(self.parted("apply-exit", about, stop).err());
         errors
     }
 
@@ -115,13 +128,19 @@ impl Hooks {
         services::of(pid).is_some_and(|unit| self.settings.services.names(root, true).contains(&unit))
     }
 
-    fn parted(&self, point: &'static str, about: &About<'_>) -> Result<(), HookError> {
-        self.run(point, self.parted.get(point).map_or(&[][..], Vec::as_slice), about)
+    fn parted(&self, point: &'static str, about: &About<'_>, stop: &Stop) -> Result<(), HookError> {
+        self.run(point, self.parted.get(point).map_or(&[][..], Vec::as_slice), about, stop)
     }
 
-    fn run(&self, point: &'static str, commands: &[Command], about: &About<'_>) -> Result<(), HookError> {
+    fn run(
+        &self,
+        point: &'static str,
+        commands: &[Command],
+        about: &About<'_>,
+        stop: &Stop,
+    ) -> Result<(), HookError> {
         let limit = self.settings.timeout.unwrap_or(LIMIT);
-        commands.iter().try_for_each(|command| command.run(point, limit, about))
+        commands.iter().try_for_each(|command| command.run(point, limit, about, stop))
     }
 }
 

@@ -133,7 +133,7 @@ fn data_that_cannot_be_written_is_an_error_with_a_name() {
 fn a_damaged_journal_is_named() {
     let node = Node::with_layout("a100-40gb", &[SEVEN]);
     node.write("var/lib/gresgen/intent.json", "{\"version\": 1, \"wh");
-    let run = node.run(&["status"]);
+    let run = node.run(&["apply"]);
     assert_eq!(run.code, 1);
     snapshot("damaged journal", &run.snapshot());
 }

@@ -118,3 +118,50 @@ fn what_failed_or_was_killed_is_noted_too() {
     node.ok(&["apply", "--undo", "-q"]);
     assert_eq!(node.json(&["status"])["gpus"][0]["mode"]["current"], false);
 }
+
+/// What cannot come back is said, and is not taken for what is there already.
+#[test]
+fn what_was_on_a_gpu_that_is_gone_cannot_come_back() {
+    let node = Node::with_layout("a100-40gb", &[SEVEN]);
+    node.ok(&["apply", "-q"]);
+    let path = "var/lib/gresgen/history";
+    let gpu = entries(&node)[0]["before"][0]["gpu"].as_str().unwrap().to_owned();
+    let noted = node.read(path);
+    node.write(path, &noted.replace(&gpu, "GPU-gone"));
+    let refused = node.run(&["apply", "--undo=1"]);
+    assert_eq!(refused.code, 2, "{}", refused.stdout);
+    let due = "error: GPU-gone: is not on this node, and cannot be brought back to what it was\nhint: --without GPU";
+    assert!(refused.stderr.contains(due), "{}", refused.stderr);
+    assert_eq!(node.run(&["apply", "--undo=1", "--without", "GPU-gone", "-q"]).code, 0);
+    let mut empty = entries(&node)[0].clone();
+    empty["before"] = serde_json::json!([]);
+    node.write(path, &format!("{empty}\n"));
+    let refused = node.run(&["apply", "--undo=1"]);
+    assert_eq!(refused.code, 2, "{}", refused.stdout);
+    assert!(
+        refused.stderr.contains("error: change 1: no GPU is noted as it was before"),
+        "{}",
+        refused.stderr
+    );
+}
+
+#[test]
+fn a_journal_that_cannot_be_read_hides_no_gpu() {
+    let node = Node::with_layout("a100-40gb", &[SEVEN]);
+    node.ok(&["apply", "-q"]);
+    node.write("var/lib/gresgen/intent.json", "{\"version\": 1, \"wh");
+    let status = node.run(&["status"]);
+    assert_eq!(status.code, 0, "{}", status.stderr);
+    assert!(status.stdout.contains("1g.5gb"), "{}", status.stdout);
+    assert!(
+        status.stdout.contains("interrupted: a change whose journal cannot be read"),
+        "{}",
+        status.stdout
+    );
+    assert!(status.stderr.contains("intent.json: not a journal this program can read"), "{}", status.stderr);
+    for verb in [&["apply"][..], &["apply", "--undo"], &["plan"], &["clear", "all"]] {
+        let refused = node.run(verb);
+        assert_eq!(refused.code, 1, "{verb:?}: {}", refused.stdout);
+        assert!(refused.stderr.contains("hint: it says what the GPUs were before"), "{}", refused.stderr);
+    }
+}

@@ -12,7 +12,11 @@ block=; case $1 in --no-block) block=1; shift ;; esac
 verb=$1; shift; [ "$1" = -- ] && shift
 for unit; do
   case $verb in
-  is-active) [ -e $units/$unit ] && echo active || echo inactive ;;
+  show)
+    case $unit in --*) continue ;; esac
+    [ -e $units/.mute ] && { echo 'Failed to connect to bus: No such file or directory' >&2; exit 1; }
+    [ -e $units/$unit ] && state=active || state=inactive
+    printf 'Id=%s\nActiveState=%s\n' $unit $state ;;
   stop) rm -f $units/$unit ;;
   start) [ -e $units/.broken ] && { echo "Job for $unit failed." >&2; exit 1; }; touch $units/$unit ;;
   esac
@@ -80,7 +84,9 @@ fn services_stand_still_while_gpus_change_and_run_again_whatever_comes() {
     assert_eq!(node.said(), ["before", "after layout test"], "no service runs in between");
     assert!(node.runs("nvidia-dcgm") && node.runs("exporter") && !node.runs("absent"));
     let due = [
-        "is-active -- nvidia-dcgm.service exporter.service absent.service",
+        "show --property=Id,ActiveState -- nvidia-dcgm.service",
+        "show --property=Id,ActiveState -- exporter.service",
+        "show --property=Id,ActiveState -- absent.service",
         "stop -- exporter.service nvidia-dcgm.service",
         "start -- nvidia-dcgm.service exporter.service",
     ];
@@ -133,9 +139,19 @@ fn a_hook_that_fails_before_is_a_change_not_made_and_one_after_is_told() {
     let node = Hooked::new("  after: [{command: /bin/false}]\n  services: [exporter]\n");
     node.0.write("units/.broken", "");
     let done = node.run(&["apply"], "");
-    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert_eq!(done.code, 1, "the change is made, and not all that belongs to it: {}", done.stderr);
+    assert_eq!(node.0.uuids().len(), 7);
     assert!(done.stderr.contains("warning: hook after: /bin/false: failed"), "{}", done.stderr);
     assert!(done.stderr.contains("warning: services exporter.service: systemctl start -- exporter.service: Job for exporter.service failed."), "{}", done.stderr);
+    let wrong =
+        "services exporter.service: systemctl start -- exporter.service: Job for exporter.service failed.";
+    let noted = &node.0.json(&["history"])[0];
+    assert_eq!(noted["result"], "done");
+    assert_eq!(noted["error"], format!("hook after: /bin/false: failed; {wrong}"));
+    let again = node.run(&["apply", "--json"], "");
+    assert_eq!(again.code, 1, "{}", again.stderr);
+    let again: serde_json::Value = serde_json::from_str(&again.stdout).unwrap();
+    assert_eq!((&again["changed"], &again["went_wrong"]), (&false.into(), &serde_json::json!([wrong])));
     std::fs::remove_file(node.0.path("units/.broken")).unwrap();
     assert_eq!(node.run(&["apply", "-q"], "").code, 0);
     assert!(node.runs("exporter"), "what could not be started is tried again");
@@ -170,4 +186,66 @@ fn what_others_can_write_says_nothing_to_root() {
     node.0.write("hooks.yaml", &format!("version: v1\nhooks:\n  apply-exit:\n  - {{command: /bin/sh, args: [-c, 'echo exit >> {said}']}}\n"));
     let done = node.run(&["apply", "-q", "--hooks-file", &hooks], "");
     assert_eq!((done.code, node.said()), (0, vec!["exit".to_owned()]), "{}", done.stderr);
+}
+
+#[test]
+fn where_systemd_does_not_say_what_runs_no_gpu_is_changed() {
+    let node = Hooked::new("  services: [nvidia-dcgm]\n");
+    node.0.write("units/.mute", "");
+    let refused = node.run(&["apply"], "");
+    assert_eq!(refused.code, 1, "{}", refused.stdout);
+    let due = "error: services nvidia-dcgm.service: systemctl show --property=Id,ActiveState -- nvidia-dcgm.service: \
+               Failed to connect to bus: No such file or directory\nhint: no GPU was changed";
+    assert!(refused.stderr.contains(due), "{}", refused.stderr);
+    assert!(node.0.uuids().is_empty());
+    for (hooks, due) in [
+        ("  services: [nvidia-dcgm, \"nvidia-*\"]\n", "\"nvidia-*\" is no name of a systemd unit"),
+        ("  timeout: 0s\n", "0s is no time to run in"),
+    ] {
+        let refused = Hooked::new(hooks).run(&["apply"], "");
+        assert_eq!(refused.code, 2, "{}", refused.stderr);
+        assert!(refused.stderr.contains(due), "{}", refused.stderr);
+    }
+}
+
+/// A hook that has begun is not left alone: neither by a signal that ends us, nor by one that kills us.
+#[test]
+fn a_hook_ends_with_whoever_runs_it() {
+    for (signal, code) in [(rustix::process::Signal::TERM, Some(130)), (rustix::process::Signal::KILL, None)]
+    {
+        let node = Hooked::new(
+            "  before: [{command: /bin/sh, args: [-c, 'sleep 600 & echo $$ $! > SAID.new; mv SAID.new SAID; wait']}]\n  on-failure: [{command: /bin/sh, args: [-c, 'echo failure >> SAID']}]\n",
+        );
+        let mut child = node
+            .0
+            .command(&["apply", "-q"])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let until = |there: &dyn Fn() -> bool| {
+            let start = std::time::Instant::now();
+            while !there() {
+                assert!(start.elapsed().as_secs() < 60, "{signal:?}");
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+        };
+        until(&|| node.0.path("said").exists());
+        let said = node.said();
+        let pids: Vec<&str> = said[0].split_whitespace().collect();
+        rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).unwrap();
+        assert_eq!(child.wait().unwrap().code(), code);
+        for pid in pids {
+            // A process that nobody has waited for is none that runs.
+            let runs = || {
+                let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+                !status.is_empty() && !status.contains("State:\tZ")
+            };
+            until(&|| !runs());
+        }
+        assert!(node.0.uuids().is_empty());
+        let undone = code.is_some();
+        assert_eq!(node.0.path("var/lib/gresgen/intent.json").exists(), !undone);
+        assert_eq!(node.said(), if undone { vec!["failure"] } else { vec![] });
+    }
 }

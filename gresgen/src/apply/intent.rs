@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::target::{Divided, Target};
 use crate::atomic;
+use crate::config::Selector;
 use crate::inventory::{Gpu, Inventory};
 use crate::path_error::PathError;
 use crate::read;
@@ -143,6 +144,22 @@ impl Intent {
             _ => Ok(()),
         }
     }
+}
+
+/// A GPU that cannot be brought back to what it was, and why: it is gone, or offers no longer what it had. Not one that is
+/// left out: `without` says so.
+pub fn lost(before: &[Before], inventory: &Inventory, without: &[Selector]) -> Option<(String, String)> {
+    before.iter().find_map(|noted| {
+        let gpu = inventory.gpus.iter().find(|gpu| gpu.uuid == noted.gpu);
+        let named = |s: &Selector| matches!(s, Selector::Uuid(uuid) if uuid.eq_ignore_ascii_case(&noted.gpu));
+        if without.iter().any(|s| named(s) || gpu.is_some_and(|gpu| s.matches(&gpu.into()))) {
+            return None;
+        }
+        let Some(gpu) = gpu else { return Some((noted.gpu.clone(), "is not on this node".to_owned())) };
+        let mut profiles = noted.slices.iter().map(|instance| instance.placement.profile);
+        let missing = profiles.find(|&profile| gpu.geometry.spec(profile).is_none())?;
+        Some((gpu.to_string(), format!("does not offer {missing}")))
+    })
 }
 
 /// The targets that bring `inventory` back to what was. GPUs that came later stay as they are, and so does

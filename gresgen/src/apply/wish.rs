@@ -23,6 +23,14 @@ pub enum WishError {
         /// What there is.
         present: String,
     },
+    /// A GPU that cannot be brought back to what it was.
+    #[error("{gpu}: {why}, and cannot be brought back to what it was")]
+    Lost {
+        /// Its name, or its UUID where it is gone.
+        gpu: String,
+        /// Why not.
+        why: String,
+    },
     /// The layout that was last chosen cannot be read.
     #[error(transparent)]
     Path(#[from] PathError),

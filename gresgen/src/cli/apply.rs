@@ -54,7 +54,7 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
 /// Goes back. The layout that was chosen with the change is no longer meant then, but the one before it.
 fn undo(session: &Session, global: &Global, args: &Args, config: &Config, id: Option<u64>) -> Outcome {
     let root = &session.root;
-    let intent = Intent::load(root).map_err(|e| Failure::new(Exit::Failure, e))?;
+    let intent = Intent::load(root)?;
     if let (None, Some(intent)) = (id, &intent) {
         return change::run(
             session,
@@ -68,7 +68,7 @@ fn undo(session: &Session, global: &Global, args: &Args, config: &Config, id: Op
     }
     let entries = history::read(root)?;
     let entry = match id {
-        Some(id) => entries.into_iter().find(|entry| entry.id == id),
+        Some(id) => entries.into_iter().rev().find(|entry| entry.id == id),
         None => entries.into_iter().rev().find(|entry| entry.result == Ending::Done),
     };
     let entry = entry.ok_or_else(|| {
@@ -83,6 +83,12 @@ fn undo(session: &Session, global: &Global, args: &Args, config: &Config, id: Op
             format!("change {}: what was before it cannot be read: {error}", entry.id),
         )
     })?;
+    if before.is_empty() {
+        return Err(Failure::new(
+            Exit::Usage,
+            format!("change {}: no GPU is noted as it was before", entry.id),
+        ));
+    }
     let back = Wish::Before(&before);
     let chosen = entry.layout_before.filter(|_| entry.layout.is_some());
     let chosen = chosen.filter(|label| config.labels().any(|known| known == label));

@@ -26,6 +26,8 @@ pub(super) struct Report {
     slurm_refuses: Vec<String>,
     /// Why somebody drained the node before: it is not resumed.
     stays_drained: Option<String>,
+    /// What went wrong beside the change, which is made: a command after it failed, a service was not started again.
+    went_wrong: Vec<String>,
 }
 
 impl Report {
@@ -39,6 +41,7 @@ impl Report {
             slurm_pending: done.left.actions.iter().map(ToString::to_string).collect(),
             slurm_refuses: done.slurm_refuses.clone(),
             stays_drained: done.stays_drained.clone(),
+            went_wrong: done.beside.clone(),
         }
     }
 
@@ -52,6 +55,8 @@ impl Report {
             Exit::ResetPending
         } else if !self.slurm_pending.is_empty() {
             Exit::SlurmPending
+        } else if !self.went_wrong.is_empty() {
+            Exit::Failure
         } else {
             Exit::Ok
         }

@@ -16,6 +16,7 @@ use crate::nvml::{Code, DriverError};
 use crate::path_error::PathError;
 use crate::publish::PublishError;
 use crate::render::RenderError;
+use crate::root::Root;
 use crate::slurm::SlurmError;
 use crate::slurm::control::host_hardware;
 
@@ -102,6 +103,8 @@ pub struct Failure {
 }
 
 const END_OR_DRAIN: &str = "end what uses it; for jobs of Slurm, --drain waits until they have ended";
+const JOURNAL: &str = "it says what the GPUs were before a change that did not end: read it, and move it away; the GPUs as gresgen \
+                       status shows them are then what the next change begins with";
 const OFFLINE: &str = "start slurmctld; --offline says that no job of this node holds a slice";
 const UNEXPLAINED: &str = "see GresUsed in scontrol -d show node, and squeue --all -t all -w NODE; --drain waits until the node is idle";
 
@@ -222,6 +225,9 @@ impl From<WishError> for Failure {
                 if hardware { failure.with_hardware() } else { failure }
             }
             WishError::NoGpu { .. } => Failure::new(Exit::Usage, error),
+            WishError::Lost { .. } => {
+                Failure::new(Exit::Usage, error).hint("--without GPU goes back on the other GPUs alone")
+            }
             WishError::Path(_) => Failure::new(Exit::Failure, error),
             WishError::Choice(_) | WishError::Gone { .. } => Failure::new(Exit::Usage, error).hint(
                 "gresgen apply --layout NAME chooses another; or give the configuration that layout back",
@@ -287,6 +293,7 @@ impl From<HookError> for Failure {
     fn from(error: HookError) -> Self {
         match error {
             HookError::File { .. } => Failure::new(Exit::Usage, error),
+            HookError::Stopped(_) => Failure::new(Exit::Interrupted, error).hint("no GPU was changed"),
             HookError::Command { .. } | HookError::Service { .. } => Failure::new(Exit::Failure, error)
                 .hint("no GPU was changed; mend it, or take it out of hooks"),
         }
@@ -295,7 +302,9 @@ impl From<HookError> for Failure {
 
 impl From<PathError> for Failure {
     fn from(error: PathError) -> Self {
-        Failure::new(Exit::Failure, error)
+        let journal = error.path.ends_with(Root::INTENT.trim_start_matches('/'));
+        let failure = Failure::new(Exit::Failure, error);
+        if journal { failure.hint(JOURNAL) } else { failure }
     }
 }
 
@@ -333,6 +342,7 @@ impl From<ApplyError> for Failure {
             ApplyError::Hook(error) => error.into(),
             ApplyError::Driver(error) => error.into(),
             ApplyError::Wish(error) => error.into(),
+            ApplyError::Path(error) => error.into(),
             ApplyError::Publish(error) => error.into(),
             ApplyError::Busy(ref held) | ApplyError::InTheWay { ref held, .. } => {
                 let by = |holder| held.iter().any(|held| held.holders.contains(&holder));

@@ -140,7 +140,7 @@ impl Session {
 
     /// The apply that was cut off in this boot, if one was.
     fn cut_off(&self) -> Result<Option<Intent>, Failure> {
-        let intent = Intent::load(&self.root).map_err(|error| Failure::new(Exit::Failure, error))?;
+        let intent = Intent::load(&self.root)?;
         let boot = boot_id(&self.root).unwrap_or_default();
         Ok(intent.filter(|intent| intent.boot == boot))
     }

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::gpus::Only;
 use super::paint::Painted;
+use super::progress::warning;
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, out, picture};
@@ -137,8 +138,7 @@ fn read(session: &Session, global: &Global, args: &Args) -> Result<Status, Failu
     let site = session.site(&settings, node);
     site.annotate(&mut inventory, &site.given());
     let running = node_holder(&session.root);
-    let intent = Intent::load(&session.root).map_err(|e| Failure::new(Exit::Failure, e))?;
-    let interrupted = intent.map(|i| i.what).filter(|_| running.is_none());
+    let interrupted = interrupted(session, global).filter(|_| running.is_none());
     Ok(Status {
         layout: meant(session, global),
         loads: driver.loads(&inventory),
@@ -149,6 +149,19 @@ fn read(session: &Session, global: &Global, args: &Args) -> Result<Status, Failu
         users,
         whole,
     })
+}
+
+/// What was cut off, or is running. A journal that cannot be read is one of something.
+fn interrupted(session: &Session, global: &Global) -> Option<String> {
+    match Intent::load(&session.root) {
+        Ok(intent) => intent.map(|intent| intent.what),
+        Err(error) => {
+            if !global.quiet {
+                warning(format_args!("{error}"));
+            }
+            Some("a change whose journal cannot be read".to_owned())
+        }
+    }
 }
 
 /// What was chosen, where something was. A configuration that is wrong has been warned of.

@@ -2,25 +2,24 @@
 
 use std::time::Duration;
 
+use super::process::{self, Ended};
 use super::{About, Command, HookError};
-use crate::command::{Stopped, bounded};
+use crate::wait::Stop;
 
 /// Most bytes a hook may print.
 const OUTPUT: u64 = 4 << 20;
-
-/// Lines of it that are shown where it fails.
-const SHOWN: usize = 3;
 
 impl Command {
     /// Runs it to its end. What it prints is shown where it fails, and never raw.
     ///
     /// # Errors
-    /// [`HookError::Command`].
+    /// [`HookError::Command`], [`HookError::Stopped`].
     pub(super) fn run(
         &self,
         point: &'static str,
         limit: Duration,
         about: &About<'_>,
+        stop: &Stop,
     ) -> Result<(), HookError> {
         let error = |what: String| HookError::Command { point, command: self.command.clone(), what };
         let mut command = std::process::Command::new(&self.command);
@@ -42,18 +41,21 @@ impl Command {
             // What mig-parted's own hooks are told (cmd/nvidia-mig-parted/apply/apply.go, flags and their variables).
             .env("MIG_PARTED_SELECTED_CONFIG", about.layout.unwrap_or_default())
             .env("MIG_PARTED_MODE_CHANGE_ONLY", "false");
-        let answer = match bounded(command, Vec::new(), limit, OUTPUT) {
+        let answer = match process::run(command, limit, OUTPUT, stop) {
             Ok(answer) => answer,
-            Err(Stopped::Io(source)) => return Err(error(source.to_string())),
-            Err(Stopped::Late { .. }) => return Err(error(format!("not ended after {} s", limit.as_secs()))),
-            Err(Stopped::Long) => return Err(error(format!("printed more than {OUTPUT} bytes"))),
+            Err(Ended::Io(source)) => return Err(error(source.to_string())),
+            Err(Ended::Late) => {
+                return Err(error(format!("not ended after {}", humantime::format_duration(limit))));
+            }
+            Err(Ended::Long) => return Err(error(format!("printed more than {OUTPUT} bytes"))),
+            Err(Ended::Stopped) => {
+                return Err(HookError::Stopped(format!("hook {point}: {}", self.command)));
+            }
         };
         if answer.success {
             return Ok(());
         }
-        let said = String::from_utf8_lossy(&[answer.stdout, answer.stderr].concat()).into_owned();
-        let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        let last = lines[lines.len().saturating_sub(SHOWN)..].join("; ");
+        let last = answer.last();
         Err(error(if last.is_empty() { "failed".to_owned() } else { format!("failed: {last}") }))
     }
 }

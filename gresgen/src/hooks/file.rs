@@ -121,6 +121,9 @@ pub fn trusted(path: &Path) -> Result<(), HookError> {
 }
 
 fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    let text = Option::<String>::deserialize(deserializer)?;
-    text.map(|text| humantime::parse_duration(&text).map_err(serde::de::Error::custom)).transpose()
+    let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+    match humantime::parse_duration(&text).map_err(serde::de::Error::custom)? {
+        Duration::ZERO => Err(serde::de::Error::custom("0s is no time to run in")),
+        limit => Ok(Some(limit)),
+    }
 }

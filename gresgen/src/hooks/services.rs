@@ -1,21 +1,23 @@
 //! Services that hold GPUs: they stand still while GPUs change, and run again after.
 
 use std::io;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::process::{self, Ended};
 use super::{About, HookError};
 use crate::atomic;
-use crate::command::{Answer, Stopped, bounded};
 use crate::devices::boot_id;
 use crate::read;
 use crate::root::Root;
+use crate::wait::Stop;
 
 /// Which services stand still.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(from = "Option<Vec<String>>")]
+#[serde(try_from = "Option<Vec<String>>")]
 pub enum Which {
     /// Those of the list below that run.
     #[default]
@@ -54,10 +56,24 @@ fn unit(text: &str) -> Option<String> {
     name.filter(|name| name.ends_with(".service"))
 }
 
-impl From<Option<Vec<String>>> for Which {
-    fn from(names: Option<Vec<String>>) -> Self {
-        names.map_or(Which::Known, Which::Named)
+impl TryFrom<Option<Vec<String>>> for Which {
+    type Error = String;
+
+    /// A pattern would be as many units as match it when it is asked for, and none that is stopped could be started again
+    /// by it: systemctl's patterns match what is loaded alone (systemctl(1)).
+    fn try_from(names: Option<Vec<String>>) -> Result<Self, String> {
+        let wrong = names.iter().flatten().find(|name| !is_unit(name));
+        match wrong {
+            Some(name) => Err(format!("{name:?} is no name of a systemd unit; name each unit")),
+            None => Ok(names.map_or(Which::Known, Which::Named)),
+        }
     }
+}
+
+/// Whether a text can name a unit (systemd.unit(5): at most 255 letters, digits and `:-_.\\@`).
+fn is_unit(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte);
+    !name.starts_with('-') && (1..=255).contains(&name.len()) && name.bytes().all(plain)
 }
 
 /// Services that keep GPUs or instances open: those that mig-parted stops (deployments/systemd/hooks.sh,
@@ -89,13 +105,30 @@ pub struct Services {
 }
 
 impl Services {
-    /// Stops those that run, and notes before which they are. One that an earlier change had stopped stays noted.
+    /// Stops those that run, and notes before which they are. One that an earlier change had stopped stays noted. Where
+    /// nobody can say which run, that ends it if the configuration names them; else `warn` is told, and what they hold
+    /// stands in the way by itself.
     ///
     /// # Errors
-    /// [`HookError::Service`].
-    pub fn stop(which: &Which, about: &About<'_>) -> Result<(), HookError> {
+    /// [`HookError::Service`], [`HookError::Stopped`].
+    pub fn stop(
+        which: &Which,
+        about: &About<'_>,
+        stop: &Stop,
+        warn: &mut dyn FnMut(&HookError),
+    ) -> Result<(), HookError> {
         let root = about.root;
-        let running = running(&which.names(root, about.mode));
+        // Where systemd is not what runs the services (sd_booted(3)), there are none of those it is known to run.
+        if *which == Which::Known && !Path::new("/run/systemd/system").is_dir() {
+            return Ok(());
+        }
+        let running = match running(&which.names(root, about.mode), stop) {
+            Err(error @ HookError::Service { .. }) if *which == Which::Known => {
+                warn(&error);
+                return Ok(());
+            }
+            running => running?,
+        };
         if running.is_empty() {
             return Ok(());
         }
@@ -104,7 +137,9 @@ impl Services {
         let services = Services { boot: boot_id(root).unwrap_or_default(), units };
         services.save(root).map_err(|error| fault(&running, format!("not noted: {error}")))?;
         let reversed: Vec<&str> = running.iter().rev().map(String::as_str).collect();
-        systemctl(&[&["stop", "--"], &reversed[..]].concat()).map_err(|what| fault(&running, what))
+        systemctl(&[&["stop", "--"], &reversed[..]].concat(), stop)
+            .map(drop)
+            .map_err(|ended| ended.of(&running))
     }
 
     /// Starts those that are noted. In a boot nobody waits: a unit that is ordered after ours would wait for it.
@@ -116,7 +151,7 @@ impl Services {
         if !units.is_empty() {
             let names: Vec<&str> = units.iter().map(String::as_str).collect();
             let how: &[&str] = if boot { &["--no-block", "start", "--"] } else { &["start", "--"] };
-            systemctl(&[how, &names[..]].concat()).map_err(|what| fault(&units, what))?;
+            systemctl(&[how, &names[..]].concat(), &Stop::default()).map_err(|ended| ended.of(&units))?;
         }
         match std::fs::remove_file(root.path(Root::STOPPED)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -151,41 +186,77 @@ fn fault(units: &[String], what: String) -> HookError {
     HookError::Service { units: units.to_vec(), what }
 }
 
-/// Those that run: systemctl prints a word for each (systemctl(1), is-active). Where there is no systemd, none.
-fn running(units: &[String]) -> Vec<String> {
-    if units.is_empty() {
-        return Vec::new();
+/// Those that run, each by its own name where another was given. One that does not exist does not run, which is no error
+/// (systemctl(1), `show`).
+///
+/// # Errors
+/// [`HookError`] where systemd does not say.
+fn running(units: &[String], stop: &Stop) -> Result<Vec<String>, HookError> {
+    let mut running = Vec::new();
+    for unit in units {
+        let of = |ended: Silent| ended.of(std::slice::from_ref(unit));
+        let said = systemctl(&["show", "--property=Id,ActiveState", "--", unit], stop).map_err(of)?;
+        let value = |key: &str| said.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        let (Some(id), Some(state)) = (value("Id"), value("ActiveState")) else {
+            return Err(fault(
+                std::slice::from_ref(unit),
+                "systemctl show does not say whether it runs".into(),
+            ));
+        };
+        if matches!(state, "active" | "reloading" | "activating" | "refreshing")
+            && !running.iter().any(|known| known == id)
+        {
+            running.push(id.to_owned());
+        }
     }
-    let mut command = Command::new("systemctl");
-    command.args(["is-active", "--"]).args(units).env("LC_ALL", "C");
-    let Ok(Answer { stdout: said, .. }) = bounded(command, Vec::new(), LIMIT, 1 << 20) else {
-        return Vec::new();
-    };
-    let said = String::from_utf8_lossy(&said).into_owned();
-    let states: Vec<&str> = said.lines().collect();
-    if states.len() != units.len() {
-        return Vec::new();
-    }
-    let runs = |state: &str| matches!(state, "active" | "reloading" | "activating");
-    units.iter().zip(states).filter(|(_, state)| runs(state)).map(|(unit, _)| unit.clone()).collect()
+    Ok(running)
 }
 
-fn systemctl(arguments: &[&str]) -> Result<(), String> {
+/// Why systemctl did not do it.
+enum Silent {
+    Failed(String),
+    Stopped(String),
+}
+
+impl Silent {
+    fn of(self, units: &[String]) -> HookError {
+        match self {
+            Silent::Failed(what) => fault(units, what),
+            Silent::Stopped(line) => HookError::Stopped(line),
+        }
+    }
+}
+
+/// What systemctl prints.
+fn systemctl(arguments: &[&str], stop: &Stop) -> Result<String, Silent> {
     let mut command = Command::new("systemctl");
     command.args(arguments).env("LC_ALL", "C");
     let line = format!("systemctl {}", arguments.join(" "));
-    match bounded(command, Vec::new(), LIMIT, 1 << 20) {
-        Ok(Answer { success: true, .. }) => Ok(()),
-        Ok(answer) => Err(format!("{line}: {}", String::from_utf8_lossy(&answer.stderr).trim())),
-        Err(Stopped::Io(error)) => Err(format!("{line}: {error}")),
-        Err(Stopped::Late { .. }) => Err(format!("{line}: not ended after {} s", LIMIT.as_secs())),
-        Err(Stopped::Long) => Err(format!("{line}: printed without end")),
+    let failed = |what: String| Err(Silent::Failed(format!("{line}: {what}")));
+    match process::run(command, LIMIT, 1 << 20, stop) {
+        Ok(answer) if answer.success => Ok(answer.said),
+        Ok(answer) => failed(answer.last()),
+        Err(Ended::Io(error)) => failed(error.to_string()),
+        Err(Ended::Late) => failed(format!("not ended after {} s", LIMIT.as_secs())),
+        Err(Ended::Long) => failed("printed without end".to_owned()),
+        Err(Ended::Stopped) => Err(Silent::Stopped(line)),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_unit_is_named() {
+        for name in ["nvidia-dcgm", "a@b.service", r"dev-\x2d.mount", "x:y_z"] {
+            assert!(is_unit(name), "{name}");
+        }
+        for name in ["", "nvidia-*", "dcgm?", "[a]", "-q", "a b", "../a", &"a".repeat(256)] {
+            let error = Which::try_from(Some(vec![name.to_owned()])).unwrap_err();
+            assert!(error.ends_with("is no name of a systemd unit; name each unit"), "{error}");
+        }
+    }
 
     #[test]
     fn only_the_systems_services_are_services() {

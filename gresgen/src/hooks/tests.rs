@@ -51,9 +51,9 @@ fn commands_are_run_around_a_change_with_an_environment_of_their_own() {
         ..Settings::default()
     };
     let hooks = Hooks::new(settings, None, &place.root).unwrap();
-    hooks.begin(&place.about(false)).unwrap();
-    assert!(hooks.end(false, &place.about(false)).is_empty());
-    assert!(hooks.end(true, &place.about(false)).is_empty());
+    hooks.begin(&place.about(false), &Stop::default(), &mut |_| ()).unwrap();
+    assert!(hooks.end(false, &place.about(false), &Stop::default()).is_empty());
+    assert!(hooks.end(true, &place.about(false), &Stop::default()).is_empty());
     assert_eq!(place.said(), ["b before n1 a a own", "a after n1 a a", "f on-failure n1 a a"]);
 }
 
@@ -64,14 +64,18 @@ fn a_command_that_fails_or_hangs_ends_it_with_what_it_said() {
         let timeout = Some(Duration::from_millis(200));
         let settings =
             Settings { before: vec![command, place.note("never")], timeout, ..Settings::default() };
-        Hooks::new(settings, None, &place.root).unwrap().begin(&place.about(false)).unwrap_err().to_string()
+        Hooks::new(settings, None, &place.root)
+            .unwrap()
+            .begin(&place.about(false), &Stop::default(), &mut |_| ())
+            .unwrap_err()
+            .to_string()
     };
     assert_eq!(
         error(fails("echo one; echo two; echo three; echo four >&2; exit 3")),
         "hook before: /bin/sh: failed: two; three; four"
     );
     let start = Instant::now();
-    assert_eq!(error(fails("sleep 600")), "hook before: /bin/sh: not ended after 0 s");
+    assert_eq!(error(fails("sleep 600")), "hook before: /bin/sh: not ended after 200ms");
     assert!(start.elapsed() < Duration::from_secs(60));
     assert!(
         error(Command { command: "/nonexistent".into(), ..Command::default() })
@@ -97,10 +101,10 @@ fn a_file_of_mig_parted_is_read_as_mig_parted_reads_it() {
     let hooks = || {
         Hooks::new(Settings { file: Some("/hooks.yaml".into()), ..Settings::default() }, None, &place.root)
     };
-    hooks().unwrap().begin(&place.about(true)).unwrap();
-    assert!(hooks().unwrap().end(true, &place.about(true)).is_empty());
+    hooks().unwrap().begin(&place.about(true), &Stop::default(), &mut |_| ()).unwrap();
+    assert!(hooks().unwrap().end(true, &place.about(true), &Stop::default()).is_empty());
     assert_eq!(place.said(), ["start a", "mode", "config", "exit"]);
-    hooks().unwrap().begin(&place.about(false)).unwrap();
+    hooks().unwrap().begin(&place.about(false), &Stop::default(), &mut |_| ()).unwrap();
     assert_eq!(place.said()[4..], ["start a", "config"]);
 
     fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
@@ -115,4 +119,35 @@ fn a_file_of_mig_parted_is_read_as_mig_parted_reads_it() {
         let error = hooks().unwrap_err().to_string();
         assert!(error.contains("hooks.yaml: ") && error.contains(due), "{error}");
     }
+}
+
+#[test]
+fn a_command_has_ended_when_its_process_has_and_its_daemons_go_on() {
+    let place = Place::new();
+    let fifo = place.directory.path().join("fifo");
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let daemon = fails(&format!("read x < {} & exit 0", fifo.display()));
+    let timeout = Some(Duration::from_secs(60));
+    let hooks =
+        Hooks::new(Settings { before: vec![daemon], timeout, ..Settings::default() }, None, &place.root);
+    hooks.unwrap().begin(&place.about(false), &Stop::default(), &mut |_| ()).unwrap();
+    // Its opening ends when the daemon, who opens the other end, is there still.
+    let write = || rustix::fs::open(&fifo, rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::NONBLOCK, mode);
+    crate::wait::until(Duration::from_secs(60), Duration::from_millis(5), &Stop::default(), write).unwrap();
+}
+
+#[test]
+fn what_a_command_says_is_cut() {
+    let place = Place::new();
+    let long = fails("head -c 3000000 /dev/zero | tr '\\0' x; exit 1");
+    let settings = Settings { before: vec![long], ..Settings::default() };
+    let hooks = Hooks::new(settings, None, &place.root).unwrap();
+    let error = hooks.begin(&place.about(false), &Stop::default(), &mut |_| ()).unwrap_err().to_string();
+    assert_eq!(error, format!("hook before: /bin/sh: failed: {}…", "x".repeat(200)));
+    let endless = fails("yes");
+    let settings = Settings { before: vec![endless], ..Settings::default() };
+    let hooks = Hooks::new(settings, None, &place.root).unwrap();
+    let error = hooks.begin(&place.about(false), &Stop::default(), &mut |_| ()).unwrap_err().to_string();
+    assert!(error.contains("printed more than"), "{error}");
 }

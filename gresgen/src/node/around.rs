@@ -26,8 +26,10 @@ impl<'a> Around<'a> {
     ///
     /// # Errors
     /// [`HookError`]; the change is not to be made, and [`Around::leave`] is to be called.
-    pub(super) fn begin(&self) -> Result<(), HookError> {
-        self.hooks.map_or(Ok(()), |hooks| hooks.begin(&self.about))
+    pub(super) fn begin(&self, events: &mut Events<'_>) -> Result<(), HookError> {
+        let Some(hooks) = self.hooks else { return Ok(()) };
+        let stop = events.stop.clone();
+        hooks.begin(&self.about, &stop, &mut |error| warn(events, &error.to_string()))
     }
 
     /// After a change that was not made.
@@ -35,20 +37,22 @@ impl<'a> Around<'a> {
         self.run(true, events);
     }
 
-    /// After a change: it wrote these files, or it failed. It is noted however it ended.
+    /// After a change: it wrote these files, or it failed. It is noted however it ended. Gives what went wrong here.
     pub(super) fn end(
         &self,
         result: Result<&[PathBuf], &ApplyError>,
         intent: &Intent,
         events: &mut Events<'_>,
-    ) {
-        self.run(result.is_err(), events);
+    ) -> Vec<String> {
+        let wrong = self.run(result.is_err(), events);
         let (ending, files) = match result {
             Ok(files) => (Ending::Done, files.to_vec()),
             Err(error) if error.is_undone() => (Ending::Undone, Vec::new()),
             Err(_) => (Ending::Failed, Vec::new()),
         };
-        let entry = entry(intent, ending, result.err().map(ToString::to_string));
+        let errors: Vec<String> =
+            result.err().map(ToString::to_string).into_iter().chain(wrong.clone()).collect();
+        let entry = entry(intent, ending, (!errors.is_empty()).then(|| errors.join("; ")));
         // Who finishes what somebody else began says so himself.
         let entry = Entry { what: self.about.what.to_owned(), files, ..entry };
         let root = self.about.root;
@@ -59,6 +63,7 @@ impl<'a> Around<'a> {
         if matches!(Intent::load(root), Ok(Some(_))) {
             let _ = intent.clone().noted().save(root);
         }
+        wrong
     }
 
     /// Notes a change that could not do so itself, in this boot or before it.
@@ -71,12 +76,9 @@ impl<'a> Around<'a> {
         }
     }
 
-    fn run(&self, failed: bool, events: &mut Events<'_>) {
+    fn run(&self, failed: bool, events: &mut Events<'_>) -> Vec<String> {
         match self.hooks {
-            Some(hooks) => {
-                let errors = hooks.end(failed, &self.about);
-                errors.iter().for_each(|error| warn(events, &error.to_string()));
-            }
+            Some(hooks) => told(hooks.end(failed, &self.about, &events.stop), events),
             None => recover(self.about.root, self.about.boot, events),
         }
     }
@@ -89,11 +91,15 @@ fn entry(intent: &Intent, result: Ending, error: Option<String>) -> Entry {
     Entry { id: 0, at, by, uid, what, result, error, steps, files: Vec::new(), layout, layout_before, before }
 }
 
-/// Starts services that a change which was killed has left stopped.
-pub(super) fn recover(root: &Root, boot: bool, events: &mut Events<'_>) {
-    if let Err(error) = hooks::recover(root, boot) {
-        warn(events, &error.to_string());
-    }
+/// Starts services that a change which was killed has left stopped. Gives what went wrong.
+pub(super) fn recover(root: &Root, boot: bool, events: &mut Events<'_>) -> Vec<String> {
+    told(hooks::recover(root, boot).err(), events)
+}
+
+fn told(errors: impl IntoIterator<Item = HookError>, events: &mut Events<'_>) -> Vec<String> {
+    let texts: Vec<String> = errors.into_iter().map(|error| error.to_string()).collect();
+    texts.iter().for_each(|text| warn(events, text));
+    texts
 }
 
 fn warn(events: &mut Events<'_>, text: &str) {

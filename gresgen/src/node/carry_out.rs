@@ -58,6 +58,8 @@ pub struct Done {
     pub slurm_refuses: Vec<String>,
     /// Why somebody else has drained the node, which stays so.
     pub stays_drained: Option<String>,
+    /// What went wrong beside it: commands after it, services that were not started again.
+    pub beside: Vec<String>,
 }
 
 /// What the engine did.
@@ -68,6 +70,8 @@ struct Applied {
     files: Committed,
     /// The table the files were made of.
     table: GresTable,
+    /// What went wrong beside it.
+    beside: Vec<String>,
 }
 
 /// Mode changes come first and are followed by a fresh read. One round switches modes and one creates what
@@ -155,7 +159,7 @@ impl<'n> Node<'n> {
         events: &mut Events<'_>,
     ) -> Result<Done, ApplyError> {
         let stop = &events.stop;
-        let Applied { inventory, steps: carried_out, pending, files, table } = applied;
+        let Applied { inventory, steps: carried_out, pending, files, table, beside } = applied;
         let seen = self.site.look();
         let mut left = self.site.pending(&seen, &table);
         let mut told_slurm = Vec::new();
@@ -197,6 +201,7 @@ impl<'n> Node<'n> {
             told_slurm,
             slurm_refuses,
             stays_drained,
+            beside,
         })
     }
 
@@ -233,11 +238,11 @@ impl Run<'_, '_, '_> {
     fn apply(mut self, prepared: Prepared) -> Result<Applied, ApplyError> {
         let root = self.node.root;
         if !prepared.changes() && prepared.has_nodes && prepared.interrupted.is_none() {
-            around::recover(root, self.options.boot, self.events);
+            let beside = around::recover(root, self.options.boot, self.events);
             self.choose()?;
             let Prepared { before: inventory, table, .. } = prepared;
             let pending = pending(&inventory, &Refusals::new());
-            return Ok(Applied { inventory, steps: 0, pending, files: Committed::default(), table });
+            return Ok(Applied { inventory, steps: 0, pending, files: Committed::default(), table, beside });
         }
         let resumes = prepared.interrupted.is_some();
         let steps = prepared.steps.iter().map(|step| step.words(&prepared.before.gpus[step.gpu()])).collect();
@@ -263,15 +268,16 @@ impl Run<'_, '_, '_> {
         let intent =
             intent.signed(who(), steps, Chosen::load(root).ok().flatten().map(|chosen| chosen.label));
         intent.save(root)?;
-        let reached = match around.begin() {
+        let reached = match around.begin(self.events) {
             Ok(()) => self.reach(prepared.before, Some(prepared.steps)),
             Err(error) => Err((0, error.into())),
         };
         match reached {
             Ok((applied, publication)) => {
                 let finished = self.finish(applied, publication);
-                around.end(finished.as_ref().map(|applied| &*applied.files.written), &intent, self.events);
-                finished
+                let files = finished.as_ref().map(|applied| &*applied.files.written);
+                let beside = around.end(files, &intent, self.events);
+                finished.map(|applied| Applied { beside, ..applied })
             }
             // Nothing was changed.
             Err((0, error)) => {
@@ -321,7 +327,7 @@ impl Run<'_, '_, '_> {
         let (made, publication) = ready.map_err(|error| (steps, error))?;
         let files = Committed { written: made, ..Committed::default() };
         let table = publication.table.clone();
-        Ok((Applied { inventory, steps, pending, files, table }, publication))
+        Ok((Applied { inventory, steps, pending, files, table, beside: Vec::new() }, publication))
     }
 
     /// Runs steps until the wish wants nothing more. Those of the first round are known where the node was just prepared.

@@ -7,9 +7,10 @@ use super::error::{ApplyError, Held, in_the_way};
 use super::files::{FileChange, changes};
 use super::{Node, Options, Picture};
 use crate::apply::forecast::forecast;
-use crate::apply::intent::Intent;
+use crate::apply::intent::{Intent, lost};
 use crate::apply::steps::{Step, disturbed, steps};
 use crate::apply::target::Target;
+use crate::apply::wish::WishError;
 use crate::apply::{Wish, name};
 use crate::inventory::{Holder, Inventory, Mode};
 use crate::publish::{Expected, PublishError};
@@ -73,6 +74,11 @@ impl Node<'_> {
         wish: Wish<'_>,
         options: &Options<'_>,
     ) -> Result<Prepared, ApplyError> {
+        if let Wish::Before(noted) = wish
+            && let Some((gpu, why)) = lost(noted, &self.driver.inventory(&self.site.node)?, options.without)
+        {
+            return Err(WishError::Lost { gpu, why }.into());
+        }
         let Picture { inventory: mut before, seen, .. } = picture;
         let mut wanted = Wanted::new(wish, &before)?;
         let patience = Patience::new();
