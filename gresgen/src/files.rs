@@ -211,10 +211,9 @@ impl Texts {
         if adopted && !adopt {
             return Err(FileError::Foreign(vec![path]));
         }
-        if let (Some(old), false) = (&old, adopted) {
-            if matches!(kind, Kind::GresConf | Kind::NodeConf) {
-                of_one_node(&path, old, &scope)?;
-            }
+        let is_of_nodes = matches!(kind, Kind::GresConf | Kind::NodeConf);
+        if let (Some(old), false, true) = (&old, adopted, is_of_nodes) {
+            of_one_node(&path, old, &scope)?;
         }
         let ours = Ours::new(&path, kind, &scope, &text, &unread);
         let kept = match &old {

@@ -230,11 +230,39 @@ fn what_cannot_be_edited_is_named_and_nothing_is_written() {
         ("NodeName=n[1- CPUs=2\n", "slurm.conf:1: host list"),
         ("NodeName=n1 CPUs=2\ninclude gone.conf\n", "gone.conf: is included"),
         ("GresTypes=gpu Licenses=a\nNodeName=n1 CPUs=2\n", "slurm.conf:1: GresTypes stands"),
+        ("NodeName=n1,n2 CPUs=2 Comment=a\\#b\n", "slurm.conf:1: a word of it has a"),
+        ("NodeName=n1 CPUs=2\nNodeName=n2\n", "gresgen-node.conf: has lines about n7"),
     ] {
         let node = site("a100-40gb", &[("slurm.conf", conf)]);
+        if due.starts_with("gresgen-node.conf") {
+            let first =
+                "# Written by gresgen from its configuration and the GPUs of the node; edits are lost.";
+            node.write("etc/slurm/gresgen-node.conf", &format!("{first}\nNodeName=n7 CPUs=2\n"));
+        }
         let run = ended(node.run(&["init", "--write"]), 2);
         assert!(run.stderr.contains(due) && run.stderr.contains("hint: "), "{}", run.stderr);
         assert!(!node.path("etc/gresgen/config.yaml").exists());
         assert_eq!(node.read("etc/slurm/slurm.conf"), conf);
     }
+}
+
+/// What stands in the place of the included file must not take the node out of the cluster.
+#[test]
+fn notes_in_the_place_of_the_included_file_are_kept_as_a_copy() {
+    let node = site("a100-40gb", &[("slurm.conf", LINE), ("gresgen-node.conf", "# notes\n")]);
+    ended(node.run(&["-q", "init", "--write"]), 0);
+    let included = node.read("etc/slurm/gresgen-node.conf");
+    assert!(
+        included
+            .ends_with("\nGresTypes=gpu,nic\nNodeName=n1 CPUs=32 RealMemory=4000 Gres=gpu:a100:2,nic:1\n")
+    );
+    assert_eq!(node.read("var/lib/gresgen/previous/gresgen-node.conf.before-init-1"), "# notes\n");
+    ended(node.run(&["apply", "--offline"]), 0);
+
+    let node = site("a100-40gb", &[("slurm.conf", LINE)]);
+    fs::create_dir(node.path("etc/slurm/gresgen-node.conf")).unwrap();
+    let run = ended(node.run(&["init", "--write"]), 1);
+    assert!(run.stderr.contains("gresgen-node.conf: is not a regular file"), "{}", run.stderr);
+    assert!(run.stderr.contains("hint: a file of text belongs there"), "{}", run.stderr);
+    assert_eq!(node.read("etc/slurm/slurm.conf"), LINE);
 }

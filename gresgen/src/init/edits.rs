@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::InitError;
+use super::node_conf::NodeConf;
+use super::node_line;
 use super::written::Written;
-use super::{node_conf, node_line};
 use crate::read;
 use crate::root::Root;
 use crate::slurm::conf::Conf;
@@ -118,7 +119,10 @@ fn slurm_conf(purpose: &Purpose<'_>) -> Result<Vec<Edit>, InitError> {
             _ => {}
         }
     }
-    let own = node_conf::edit(purpose, &found)?;
+    let path = target(&purpose.root.path(purpose.node_conf))?;
+    let old = text(&path)?;
+    let node_conf = NodeConf { nodes, found: &found, hardware: purpose.hardware, types: &gres_types(conf) };
+    let own = Edit { new: node_conf.text(&path, old.as_deref())?, path, old };
     Ok(std::iter::once(own).chain(files.edits()?).collect())
 }
 
@@ -148,7 +152,7 @@ fn plugstack_conf(purpose: &Purpose<'_>) -> Result<Option<Edit>, InitError> {
 ///
 /// # Errors
 /// [`InitError::Io`] for a link that leads nowhere.
-pub(super) fn target(path: &Path) -> Result<PathBuf, InitError> {
+fn target(path: &Path) -> Result<PathBuf, InitError> {
     match path.canonicalize() {
         Ok(path) => Ok(path),
         Err(source) if path.is_symlink() => Err(InitError::Io { path: path.to_owned(), source }),
@@ -160,7 +164,7 @@ pub(super) fn target(path: &Path) -> Result<PathBuf, InitError> {
 ///
 /// # Errors
 /// [`InitError::Io`] for what is no regular file or cannot be read.
-pub(super) fn text(path: &Path) -> Result<Option<Vec<u8>>, InitError> {
+fn text(path: &Path) -> Result<Option<Vec<u8>>, InitError> {
     match read::bytes(path, read::MAX_TEXT) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),

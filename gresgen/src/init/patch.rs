@@ -80,17 +80,16 @@ mod tests {
     /// What patch(1) and git-apply(1) make of a file.
     #[test]
     fn programs_take_it_whatever_bytes_there_are() {
-        let (names, texts): ([&[u8]; 5], [(&[u8], &[u8]); 6]) = (
-            [b"slurm.conf", b"my conf/slurm .conf", b"a\"b\\c/x", b"G\xfcnther/x", b"t\tab/x\ny"],
-            [
-                (b"A=1\rB=2\nC=3\r\nD=\xfc\nE=5\n", b"A=1\rB=2\ninclude x\nC=3\r\nD=\xfc\nE=5\n"),
-                (b"A=1\n\rB=2\r", b"A=1\nB=2\n"),
-                (b"A=1\nB=2\r", b"A=2\nB=2\r"),
-                (b"A=1\x0bB\x0cC\x85D\xe2\x80\xa8\n", b"A=1\x0bB\x0cC\x85D\xe2\x80\xa8\nX=1\n"),
-                (b"A=1\r\nB=2\r\n", b"B=2\r\n"),
-                (b"A=1", b"A=1\nB=2\n"),
-            ],
-        );
+        let names: [&[u8]; 5] =
+            [b"slurm.conf", b"my conf/slurm .conf", b"a\"b\\c/x", b"G\xfcnther/x", b"t\tab/x\ny"];
+        let texts: [(&[u8], &[u8]); 6] = [
+            (b"A=1\rB=2\nC=3\r\nD=\xfc\nE=5\n", b"A=1\rB=2\ninclude x\nC=3\r\nD=\xfc\nE=5\n"),
+            (b"A=1\n\rB=2\r", b"A=1\nB=2\n"),
+            (b"A=1\nB=2\r", b"A=2\nB=2\r"),
+            (b"A=1\x0bB\x0cC\x85D\xe2\x80\xa8\n", b"A=1\x0bB\x0cC\x85D\xe2\x80\xa8\nX=1\n"),
+            (b"A=1\r\nB=2\r\n", b"B=2\r\n"),
+            (b"A=1", b"A=1\nB=2\n"),
+        ];
         for name in names {
             for (old, new) in texts {
                 for command in [&["patch", "-p0"][..], &["git", "apply", "-p0", "-"]] {
