@@ -248,7 +248,7 @@ mod tests {
         file.write_all(&vec![b'x'; 2 * MOST as usize]).unwrap();
         let last = Entry { id: u64::MAX, ..entry("last") };
         file.write_all(format!("\n{}\n", serde_json::to_string(&last).unwrap()).as_bytes()).unwrap();
-        assert_eq!(read(&root).unwrap(), [last.clone()]);
+        assert_eq!(read(&root).unwrap(), std::slice::from_ref(&last));
         assert_eq!(entry("next").append(&root).unwrap(), u64::MAX);
         assert!(path.metadata().unwrap().len() < LIMIT);
         assert_eq!(read(&root).unwrap(), [last, Entry { id: u64::MAX, ..entry("next") }]);

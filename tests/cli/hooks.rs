@@ -110,6 +110,16 @@ fn services_stand_still_while_gpus_change_and_run_again_whatever_comes() {
     assert_eq!(node.run(&["apply", "-q"], "").code, 0);
     assert!(node.runs("nvidia-dcgm") && node.runs("exporter"));
     assert!(!node.run(&["check"], "").stdout.contains("stand still"));
+
+    // Which they were must not be lost without a word.
+    node.0.write("var/lib/gresgen/stopped.json", "{\"boot\": \"");
+    let unread = node.run(&["apply"], "");
+    assert_eq!(unread.code, 1, "{}", unread.stderr);
+    assert!(
+        unread.stderr.contains("start the services that stand still, and remove it"),
+        "{}",
+        unread.stderr
+    );
 }
 
 /// Services that are ordered after ours wait for it, so at a boot nobody may wait for them.

@@ -84,8 +84,8 @@ pub(super) fn run(mut command: Command, limit: Duration, most: u64, stop: &Stop)
         Ok(_) => guard.release(),
         Err(_) => guard.kill(&mut child),
     }
-    // What a daemon of the hook goes on printing must not grow in our memory (memfd_create(2)).
-    let _ = fcntl_add_seals(&output, SealFlags::GROW);
+    // What a daemon of the hook goes on printing must not grow in our memory, nor what is read go (memfd_create(2)).
+    let _ = fcntl_add_seals(&output, SealFlags::GROW | SealFlags::SHRINK);
     let status = ended?;
     let mut bytes = vec![0; size().min(most) as usize];
     output.read_exact_at(&mut bytes, 0).map_err(Ended::Io)?;

@@ -132,7 +132,7 @@ impl Services {
         if running.is_empty() {
             return Ok(());
         }
-        let mut units = Self::stopped(root);
+        let mut units = Self::noted(root)?;
         units.extend(running.iter().filter(|unit| !units.contains(unit)).cloned().collect::<Vec<_>>());
         let services = Services { boot: boot_id(root).unwrap_or_default(), units };
         services.save(root).map_err(|error| fault(&running, format!("not noted: {error}")))?;
@@ -145,9 +145,9 @@ impl Services {
     /// Starts those that are noted. In a boot nobody waits: a unit that is ordered after ours would wait for it.
     ///
     /// # Errors
-    /// [`HookError::Service`]; they stay noted.
+    /// [`HookError::Service`]; they stay noted. [`HookError::File`] where those cannot be read.
     pub fn start(root: &Root, boot: bool) -> Result<(), HookError> {
-        let units = Self::stopped(root);
+        let units = Self::noted(root)?;
         if !units.is_empty() {
             let names: Vec<&str> = units.iter().map(String::as_str).collect();
             let how: &[&str] = if boot { &["--no-block", "start", "--"] } else { &["start", "--"] };
@@ -161,12 +161,24 @@ impl Services {
         }
     }
 
-    /// Units that a change of this boot stopped and did not start again.
+    /// Units that a change of this boot stopped and did not start again; none where that cannot be read.
     pub fn stopped(root: &Root) -> Vec<String> {
-        let text = read::text(&root.path(Root::STOPPED), 1 << 20).unwrap_or_default();
-        let noted: Option<Services> = serde_json::from_str(&text).ok();
+        Self::noted(root).unwrap_or_default()
+    }
+
+    fn noted(root: &Root) -> Result<Vec<String>, HookError> {
+        let path = root.path(Root::STOPPED);
+        let text = match read::text(&path, 1 << 20) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            text => text.map_err(|error| error.to_string()),
+        };
+        let noted = text.and_then(|text| serde_json::from_str(&text).map_err(|error| error.to_string()));
+        let noted: Services = noted.map_err(|what| HookError::File {
+            path,
+            what: format!("{what}; start the services that stand still, and remove it"),
+        })?;
         let boot = boot_id(root).unwrap_or_default();
-        noted.filter(|noted| noted.boot == boot).map(|noted| noted.units).unwrap_or_default()
+        Ok(if noted.boot == boot { noted.units } else { Vec::new() })
     }
 
     fn save(&self, root: &Root) -> io::Result<()> {
