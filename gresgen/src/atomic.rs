@@ -58,6 +58,11 @@ pub struct Attributes {
 }
 
 impl Attributes {
+    /// Those of a file that is new, and of whoever makes it.
+    pub fn new(mode: u32) -> Self {
+        Attributes { mode, owner: None }
+    }
+
     /// Those of a file that is there, which a new content keeps: slurmctld may run as a user of its own that has to
     /// read it. `mode` is for one that is not there.
     pub fn of(path: &Path, mode: u32) -> Self {
@@ -65,7 +70,7 @@ impl Attributes {
             Ok(status) => {
                 Attributes { mode: status.mode() & 0o7777, owner: Some((status.uid(), status.gid())) }
             }
-            Err(_) => Attributes { mode, owner: None },
+            Err(_) => Attributes::new(mode),
         }
     }
 

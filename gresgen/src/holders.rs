@@ -9,7 +9,7 @@ use std::path::Path;
 use device_map::DeviceFile;
 
 use crate::inventory::{Compute, Holder, Instance, Inventory};
-use crate::lock::slice_holder;
+use crate::lock::{SliceHolder, slice_holder};
 use crate::open::{Numbers, OpenNodes};
 use crate::read;
 use crate::root::Root;
@@ -19,6 +19,7 @@ impl fmt::Display for Holder {
         match self {
             Holder::Process { pid, command, user } => write!(f, "process {pid} ({command}, user {user})"),
             Holder::Job { id, user } => write!(f, "Slurm job {id} (user {user})"),
+            Holder::Run { pid: 0 } => write!(f, "somebody who holds its lock"),
             Holder::Run { pid } => write!(f, "gresgen run (process {pid})"),
             Holder::Unknown => write!(f, "Slurm, whose controller cannot be asked"),
             Holder::Unexplained => {
@@ -54,7 +55,7 @@ pub fn annotate(inventory: &mut Inventory, root: &Root) -> Users {
                 // The GPU's own node comes first and is open in every job on any of its slices.
                 let [_, whole, part] = &compute.files[..] else { continue };
                 let mut own = has_open(part);
-                own.extend(slice_holder(root, &compute.uuid).map(|pid| Holder::Run { pid }));
+                own.extend(slice_holder(root, &compute.uuid).map(locker));
                 add(&mut instance.holders, own.iter().cloned().chain(has_open(whole)));
                 users.0.insert(compute.uuid.clone(), own);
             }
@@ -66,6 +67,13 @@ pub fn annotate(inventory: &mut Inventory, root: &Root) -> Users {
         add(&mut gpu.holders, own.collect::<Vec<_>>());
     }
     users
+}
+
+fn locker(holder: SliceHolder) -> Holder {
+    match holder {
+        SliceHolder::Run(pid) | SliceHolder::Other(pid @ 0) => Holder::Run { pid },
+        SliceHolder::Other(pid) => process(pid),
+    }
 }
 
 /// Numbers of the device nodes of all GPUs and instances.

@@ -150,7 +150,7 @@ pub enum Holder {
     },
     /// A command started by `gresgen run`, which holds the slice's lock.
     Run {
-        /// Process id of the command.
+        /// Process id of the command; 0 where only the lock is seen, and not who holds it.
         pid: u32,
     },
     /// The node is one of Slurm's and its controller cannot be asked.

@@ -92,14 +92,23 @@ pub fn node_holder(root: &Root) -> Option<u32> {
     held_by(&root.path(Root::LOCK))
 }
 
-/// Process id of the `gresgen run` that holds a slice; 0 where it cannot be told.
-pub fn slice_holder(root: &Root, uuid: &str) -> Option<u32> {
-    let path = slice_path(root, uuid)?;
-    // A user may have taken half of the lock, and be in the way as well.
-    held_by(&path).filter(|&pid| pid != 0).or_else(|| flocked(&path)).or_else(|| held_by(&path))
+/// Who holds a slice. Process ids are of processes that have the lock's file open, and 0 where none can be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SliceHolder {
+    /// Both locks are held, as `gresgen run` takes them.
+    Run(u32),
+    /// flock(2) alone: some program of a user's, which is in the way as well.
+    Other(u32),
 }
 
-/// Lets users hold these slices, or, where `users` is not set, nobody but root.
+/// Who holds a slice, if anybody does.
+pub fn slice_holder(root: &Root, uuid: &str) -> Option<SliceHolder> {
+    let path = slice_path(root, uuid)?;
+    held_by(&path).map(SliceHolder::Run).or_else(|| flocked(&path).map(SliceHolder::Other))
+}
+
+/// Lets users hold these slices, or, where `users` is not set, nobody but root: a file that users could open goes, because
+/// whoever opened it can lock it still. Where somebody holds it, it stays until the next time, closed.
 ///
 /// # Errors
 /// [`LockError::Io`].
@@ -121,6 +130,10 @@ pub fn show_to_users<'a>(
             made => made.map_err(io)?,
         };
         file.set_permissions(Permissions::from_mode(mode)).map_err(io)?;
+        // Held while it goes, so that nobody takes the lock of a file that has no name any more.
+        if !users && file.try_lock().is_ok() && !is_held(&file) {
+            std::fs::remove_file(&path).map_err(io)?;
+        }
     }
     Ok(())
 }
@@ -179,6 +192,10 @@ fn take(root: &Root, path: &Path, allowed: u32) -> Result<Lock, LockError> {
         file.set_permissions(Permissions::from_mode(MODE)).map_err(io)?;
     }
     exclude(&mut file, path)?;
+    if !is_at(&file, path) {
+        // It went between opening and locking it.
+        return Err(LockError::Held { path: path.to_owned(), holder: "a change that ends now".to_owned() });
+    }
     fcntl(&file, FcntlArg::F_OFD_SETLK(&whole())).map_err(|error| io(error.into()))?;
     let write = |file: &mut File| {
         file.set_len(0)?;
@@ -194,7 +211,7 @@ fn exclude(file: &mut File, path: &Path) -> Result<(), LockError> {
     match file.try_lock() {
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => {
-            let holder = match holder(file).or_else(|| flocked(path)) {
+            let holder = match holder(file) {
                 Some(pid) => format!("process {pid}"),
                 None => "a process that cannot be told".to_owned(),
             };
@@ -204,17 +221,27 @@ fn exclude(file: &mut File, path: &Path) -> Result<(), LockError> {
     }
 }
 
-/// The process that holds a file by flock(2), as the kernel tells everybody (proc(5), /proc/locks: number, kind, …,
-/// process, device and inode).
+/// Whether a name is that of an open file.
+fn is_at(file: &File, path: &Path) -> bool {
+    let identity = |status: std::fs::Metadata| (status.dev(), status.ino());
+    let (one, other) = (file.metadata().map(identity), path.symlink_metadata().map(identity));
+    matches!((one, other), (Ok(one), Ok(other)) if one == other)
+}
+
+/// Asks whether a file is held by flock(2), as the kernel tells everybody (proc(5), /proc/locks: number, kind, …,
+/// process, device and inode). The process there is the one that took it, which may be gone while one that it started
+/// holds it, and another may have its number.
 fn flocked(path: &Path) -> Option<u32> {
     let status = path.symlink_metadata().ok()?;
     let (major, minor) = (rustix::fs::major(status.dev()), rustix::fs::minor(status.dev()));
     let place = format!("{major:02x}:{minor:02x}:{}", status.ino());
     let locks = read::kernel("/proc/locks").ok()?;
-    locks.lines().find_map(|line| {
+    let is_held = locks.lines().any(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let [_, "FLOCK", _, _, pid, at, ..] = words[..] else { return None };
-        (at == place).then(|| pid.parse().ok()).flatten()
+        matches!(words[..], [_, "FLOCK", _, _, _, at, ..] if at == place)
+    });
+    is_held.then(|| {
+        open(path, OpenOptions::new().read(true)).ok().and_then(|mut file| holder(&mut file)).unwrap_or(0)
     })
 }
 
@@ -291,7 +318,7 @@ mod tests {
         let (_directory, root) = place();
         assert_eq!(slice_holder(&root, "MIG-a"), None);
         let lock = Lock::slice(&root, "MIG-a").unwrap();
-        assert_eq!(slice_holder(&root, "MIG-a"), Some(std::process::id()));
+        assert_eq!(slice_holder(&root, "MIG-a"), Some(SliceHolder::Run(std::process::id())));
         drop(lock);
         assert_eq!(slice_holder(&root, "MIG-a"), None);
         assert!(Lock::slice(&root, "../x").is_err() && slice_holder(&root, "../x").is_none());
@@ -306,7 +333,7 @@ mod tests {
         let mode = || path.metadata().unwrap().mode() & 0o7777;
         assert_eq!(mode(), 0o644);
         let held = Lock::slice_as_user(&root, "MIG-a").unwrap();
-        assert_eq!(slice_holder(&root, "MIG-a"), Some(std::process::id()));
+        assert_eq!(slice_holder(&root, "MIG-a"), Some(SliceHolder::Run(std::process::id())));
         let error = Lock::slice(&root, "MIG-a").unwrap_err().to_string();
         assert!(error.ends_with(&format!("held by process {}", std::process::id())), "{error}");
         drop(held);
@@ -315,11 +342,46 @@ mod tests {
         // Half a lock is in the way as well.
         let file = File::open(&path).unwrap();
         file.lock().unwrap();
-        assert_eq!(slice_holder(&root, "MIG-a"), Some(std::process::id()));
-        drop(file);
+        assert_eq!(slice_holder(&root, "MIG-a"), Some(SliceHolder::Other(std::process::id())));
+        // While it is held it stays, so that its holder is seen.
         show_to_users(&root, ["MIG-a", "MIG-b"], false).unwrap();
-        assert_eq!(mode(), 0o600);
-        assert!(!root.path(Root::SLICES).join("MIG-b").exists());
+        assert_eq!((mode(), slice_holder(&root, "MIG-a").is_some()), (0o600, true));
+        file.unlock().unwrap();
+        show_to_users(&root, ["MIG-a", "MIG-b"], false).unwrap();
+        assert!(!path.exists() && !root.path(Root::SLICES).join("MIG-b").exists());
+        // Whoever opened it before locks a file that nobody looks at.
+        file.lock().unwrap();
+        let lock = Lock::slice(&root, "MIG-a").unwrap();
+        assert_eq!(
+            (mode(), slice_holder(&root, "MIG-a")),
+            (0o600, Some(SliceHolder::Run(std::process::id())))
+        );
+        drop(lock);
+        assert_eq!(slice_holder(&root, "MIG-a"), None);
+    }
+
+    /// `flock FILE sh -c 'sleep &'` leaves a holder behind whose number is not the one the kernel tells.
+    #[test]
+    fn a_process_that_is_gone_is_not_named() {
+        let (_directory, root) = place();
+        show_to_users(&root, ["MIG-a"], true).unwrap();
+        let path = root.path(Root::SLICES).join("MIG-a");
+        let mut gone = std::process::Command::new("flock")
+            .arg(&path)
+            .args(["sh", "-c", "sleep 60 >/dev/null & echo $!"])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut sleeper = String::new();
+        gone.stdout.take().unwrap().read_to_string(&mut sleeper).unwrap();
+        let taker = gone.id();
+        gone.wait().unwrap();
+        let seen = slice_holder(&root, "MIG-a");
+        let sleeper: u32 = sleeper.trim().parse().unwrap();
+        let pid = rustix::process::Pid::from_raw(sleeper as i32).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        assert_ne!(taker, sleeper);
+        assert_eq!(seen, Some(SliceHolder::Other(sleeper)));
     }
 
     /// flock(2) is what takers exclude each other by, and a look must not hold it for a moment.

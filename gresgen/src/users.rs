@@ -15,6 +15,9 @@ use crate::slurm::{GresError, Names, Settings, billing, hostlist};
 /// Version of [`Offer`]: it changes when a template written for an older one would render something else.
 pub const SCHEMA: u32 = 1;
 
+/// In place of a type it begins a request for memory (`gpu:mem:10G`), as submit rules read it.
+const MEMORY: &str = "mem";
+
 /// What templates of texts for users see. As [`Context`], a public interface.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Offer {
@@ -94,6 +97,11 @@ pub enum OfferError {
         /// What is wrong.
         error: GresError,
     },
+    /// A name that requests have for something else.
+    #[error(
+        "GRES type {0:?}: gpu:{MEMORY}:10G asks for memory; rename it in slurm.types.aliases or slurm.submit"
+    )]
+    Memory(String),
     /// No node has a GPU.
     #[error("no node has a GPU to offer; give the inventories of those that have, with --inventory")]
     Nothing,
@@ -206,6 +214,10 @@ fn check(submit: &Submit, known: &[String]) -> Result<(), OfferError> {
         Err(error) => Err(OfferError::Spelling { key, error }),
     };
     submit.other_types.iter().try_for_each(|name| spelled("other-types", name))?;
+    let all = known.iter().chain(&submit.other_types).chain(submit.synonyms.keys());
+    if let Some(name) = all.into_iter().find(|name| name.eq_ignore_ascii_case(MEMORY)) {
+        return Err(OfferError::Memory(name.clone()));
+    }
     for synonym in submit.synonyms.keys() {
         spelled("synonyms", synonym)?;
         if known.iter().chain(&submit.other_types).any(|name| name.eq_ignore_ascii_case(synonym)) {

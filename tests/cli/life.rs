@@ -1,5 +1,6 @@
 //! The life of a partition, verb by verb.
 
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::process::Command;
 
 use crate::node::{Node, file, snapshot};
@@ -485,4 +486,64 @@ fn the_command_line_describes_itself() {
         }
     }
     snapshot("profiles", &node.run(&["profiles", "--model", "rtx-pro-6000-blackwell-96gb"]).snapshot());
+}
+
+/// A timer replaces it in a directory that may be another user's.
+#[test]
+fn metrics_go_into_regular_files_alone() {
+    let node = Node::with_layout("a30-24gb", &["devices: all, mig-enabled: true, mig-devices: {1g.6gb: 4}"]);
+    node.ok(&["apply", "-q"]);
+    let place = node.path("srv");
+    std::fs::create_dir(&place).unwrap();
+    let written =
+        |output: &str| node.finish(node.command(&["metrics", "--output", output]).current_dir(&place));
+    let mode = |name: &str| {
+        let status = place.join(name).symlink_metadata().unwrap();
+        (status.is_file(), status.permissions().mode() & 0o777)
+    };
+    for output in ["/dev/full", "/dev/stdout", "."] {
+        let run = written(output);
+        assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{output}: {}", run.stderr);
+        assert!(
+            run.stderr.contains("not a regular file\nhint: - stands for standard output"),
+            "{}",
+            run.stderr
+        );
+    }
+    assert!(std::fs::metadata("/dev/full").unwrap().file_type().is_char_device());
+    assert_eq!(written("name.prom").code, 0);
+    assert_eq!(mode("name.prom"), (true, 0o644));
+    assert!(written("-").stdout.starts_with("# HELP ") && !place.join("-").exists());
+
+    node.write("etc/private", "private");
+    std::fs::set_permissions(node.path("etc/private"), std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::os::unix::fs::symlink(node.path("etc/private"), place.join("link.prom")).unwrap();
+    assert_eq!(written("link.prom").code, 0);
+    assert_eq!((mode("link.prom"), node.read("etc/private").as_str()), ((true, 0o644), "private"));
+    // One that is there keeps what its owner gave it.
+    std::fs::set_permissions(place.join("link.prom"), std::fs::Permissions::from_mode(0o640)).unwrap();
+    assert_eq!(written("link.prom").code, 0);
+    assert_eq!(mode("link.prom"), (true, 0o640));
+}
+
+/// An empty variable would be a job without devices.
+#[test]
+fn an_index_that_the_map_lacks_is_no_device() {
+    let node = Node::with_layout("a30-24gb", &["devices: all, mig-enabled: true, mig-devices: {1g.6gb: 4}"]);
+    node.ok(&["apply", "-q"]);
+    let of = |gpus: &str| {
+        let mut command = node.command(&["env", "--job", "5"]);
+        command.envs([
+            ("SLURM_JOB_ID", "5"),
+            ("SLURM_SCRIPT_CONTEXT", "prolog_slurmd"),
+            ("SLURM_JOB_GPUS", gpus),
+        ]);
+        node.finish(&mut command)
+    };
+    assert!(of("3").stdout.starts_with("export CUDA_VISIBLE_DEVICES=MIG-"));
+    for gpus in ["99", "0,4"] {
+        let run = of(gpus);
+        assert_eq!((run.code, run.stdout.as_str()), (1, ""), "{}", run.stderr);
+        assert!(run.stderr.starts_with("error: job 5: has index "), "{}", run.stderr);
+    }
 }

@@ -55,12 +55,18 @@ fn what_is_shown_fits_a_terminal_of_eighty_columns() {
     let whole = "version: v1\nmig-configs: {whole: [{devices: all, mig-enabled: false}]}\n";
     node.write("other.yaml", whole);
     let other = node.path("other.yaml").display().to_string();
-    let verbs: [&[&str]; 6] = [
+    let label = "a".repeat(60);
+    let long = format!("version: v1\nmig-configs: {{{label}: [{{devices: [1], mig-enabled: false}}]}}\n");
+    node.write("long.yaml", &long);
+    node.ok(&["--config", &node.path("long.yaml").display().to_string(), "apply", "-q"]);
+    let verbs: [&[&str]; 8] = [
         &["status"],
         &["status", "--short"],
         &["--config", &other, "plan", "--without", "0"],
         &["check"],
         &["profiles"],
+        &["profiles", "-v"],
+        &["history"],
         &["frobnicate"],
     ];
     for columns in [80, 100] {
@@ -181,4 +187,26 @@ fn bash_completes_layouts_models_gpus_and_slices() {
     // A configuration that is wrong fills no command line with errors.
     node.write("etc/gresgen/config.yaml", "version: v9\n");
     assert_eq!(completed(&node, &["--layout", "zz"]), [""; 0]);
+}
+
+/// What stands on the line is run when Enter follows, and bash quotes nothing of it.
+#[test]
+fn no_shell_is_offered_what_it_would_run() {
+    let node = Node::new("a30-24gb");
+    let labels = ["plain-1.a_b", "a$(id)", "a`id`", "a;id", "a*", "a b", "--force", "a&b", "~root", "a'b"];
+    let entries: String = labels
+        .iter()
+        .map(|label| format!("  \"{label}\": [{{devices: all, mig-enabled: false}}]\n"))
+        .collect();
+    node.write("etc/gresgen/config.yaml", &format!("version: v1\nmig-configs:\n{entries}"));
+    assert_eq!(completed(&node, &["--layout", ""]), ["plain-1.a_b"]);
+    for name in ["one.yaml", "o$(id).yaml", "o`id`", "o;id"] {
+        node.write(&format!("srv/{name}"), "");
+    }
+    let place = node.path("srv").display().to_string();
+    assert_eq!(completed(&node, &["--config", &format!("{place}/o")]), [format!("{place}/one.yaml")]);
+    assert_eq!(
+        completed(&node, &["metrics", "--output", &format!("{place}/o")]),
+        [format!("{place}/one.yaml")]
+    );
 }

@@ -2,6 +2,11 @@
 
 use std::process::Command;
 
+use gresgen::render::Context;
+use gresgen::root::Root;
+use gresgen::users::Offer;
+
+use crate::fixture::Case;
 use crate::submit::{offer, text, try_offer};
 
 const GPUS: &str = "{board: a100-40gb, slices: [1g.5gb@0, 1g.5gb@1, 2g.10gb@2, 3g.20gb@4]}, {board: a100-40gb, slices: null}";
@@ -74,4 +79,36 @@ fn rules_that_name_what_is_not_there_are_refused() {
         "submit: {defaults: {v100: {cpus: 1}}}",
     ];
     insta::assert_snapshot!(rules.map(said).concat());
+    for rules in [
+        "submit: {synonyms: {mem: 1g.5gb}}",
+        "submit: {other-types: [MEM]}",
+        "{types: {aliases: {1g.5gb: mem}}}",
+    ] {
+        assert!(try_offer(GPUS, rules).unwrap_err().to_string().contains("asks for memory"), "{rules}");
+    }
+}
+
+/// A name of a GPU is its node's text, and a page is HTML to a browser.
+#[test]
+fn a_model_cannot_write_into_the_page() {
+    let models =
+        |models: &[&str]| -> Vec<String> { models.iter().map(|model| (*model).to_owned()).collect() };
+    let case = format!("nodes: [{{names: n1, gpus: [{GPUS}]}}]\nslurm: {SITE}");
+    let case = Case::parse(&case).unwrap();
+    let inventories = case.inventories(&Root::host());
+    let tables = case.tables(&inventories);
+    let mut context =
+        Context::of_cluster(inventories.iter().zip(&tables), &case.slurm, case.release, &Root::host())
+            .unwrap();
+    for device in context.nodes.iter_mut().flat_map(|node| &mut node.devices) {
+        device.model = "A`|<script>alert(1)</script>".to_owned();
+    }
+    let offer = Offer::new(&context, &case.slurm).unwrap();
+    assert_eq!(offer.types[0].models, models(&["A`|<script>alert(1)</script>"]));
+    let names = |kind: &gresgen::users::Kind| kind.synonyms.clone();
+    assert_eq!(
+        offer.types.iter().map(names).collect::<Vec<_>>(),
+        [models(&["tiny"]), vec![], vec![], vec![]]
+    );
+    assert!(!text("users.md.j2", &offer).contains("script"));
 }

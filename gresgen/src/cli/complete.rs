@@ -2,12 +2,16 @@
 //!
 //! The script that a shell reads asks this program each time (`clap_complete::env`), so it knows what the configuration and the
 //! driver say now. Where they say nothing, nothing is completed: a wrong configuration must not fill a command line with errors.
+//!
+//! bash puts what it is given onto the line as it is (bash(1), `compopt`: it quotes file names alone, with `-o filenames`), and
+//! a label or the name of a file may be `a$(reboot)`. So a candidate is plain, or it is none.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use clap_complete::engine::CompletionCandidate;
+use clap::{Command, ValueHint};
+use clap_complete::engine::{ArgValueCompleter, CompletionCandidate, PathCompleter, ValueCompleter};
 use clap_complete::env::{CompleteEnv, EnvCompleter, Shells};
 use mig::BOARDS;
 
@@ -24,7 +28,10 @@ const VARIABLE: &str = "GRESGEN_COMPLETE";
 
 /// Answers the shell and ends, where it is the shell that asks.
 pub fn answer() {
-    CompleteEnv::with_factory(examples::command).var(VARIABLE).bin("gresgen").complete();
+    CompleteEnv::with_factory(|| with_plain_paths(examples::command()))
+        .var(VARIABLE)
+        .bin("gresgen")
+        .complete();
 }
 
 /// Prints the script by which a shell asks.
@@ -41,10 +48,43 @@ pub(super) fn script(shell: clap_complete::Shell) -> Outcome {
     Ok(Exit::Ok)
 }
 
+/// Whether a shell takes a character for nothing but itself, wherever in a word it stands.
+fn is_plain(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "._+-,:/@%".contains(c)
+}
+
+/// A candidate that a shell takes as it is, and this program for no option.
+fn candidate(text: impl Into<String>) -> Option<CompletionCandidate> {
+    let text = text.into();
+    (text.chars().all(is_plain) && !text.starts_with('-')).then(|| CompletionCandidate::new(text))
+}
+
+/// The command with paths that are completed by [`paths`], and not as clap would by itself.
+fn with_plain_paths(command: Command) -> Command {
+    let plain = |arg: clap::Arg| match arg.get_value_hint() {
+        ValueHint::Unknown | ValueHint::Other => arg,
+        _ => arg.add(ArgValueCompleter::new(paths)),
+    };
+    command.mut_args(plain).mut_subcommands(with_plain_paths)
+}
+
+/// Paths that begin with what is typed. The rest is somebody else's text; `~/` and the like is the user's own.
+fn paths(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let typed_text = typed.to_str().unwrap_or_default();
+    let is_safe = |candidate: &CompletionCandidate| {
+        let text = candidate.get_value().to_str();
+        text.is_some_and(|text| {
+            let rest = text.strip_prefix(typed_text).unwrap_or(text);
+            rest.chars().all(is_plain) && !text.starts_with('-')
+        })
+    };
+    PathCompleter::any().complete(typed).into_iter().filter(is_safe).collect()
+}
+
 /// Labels of the configuration.
 pub(super) fn layouts() -> Vec<CompletionCandidate> {
     let Some(config) = configuration() else { return Vec::new() };
-    config.labels().map(CompletionCandidate::new).collect()
+    config.labels().filter_map(candidate).collect()
 }
 
 /// Keys of the models known.
@@ -58,7 +98,9 @@ pub(super) fn gpus() -> Vec<CompletionCandidate> {
     let Some(inventory) = inventory() else { return Vec::new() };
     let gpu = |gpu: &crate::inventory::Gpu| {
         let mode = if gpu.mode.is_on() { "MIG on" } else { "MIG off" };
-        CompletionCandidate::new(gpu.index.to_string()).help(Some(format!("{}, {mode}", gpu.model).into()))
+        // Shells are given a candidate with its help on a line, and the driver's name must not end it.
+        let model: String = gpu.model.chars().filter(|&c| is_plain(c) || c == ' ').collect();
+        CompletionCandidate::new(gpu.index.to_string()).help(Some(format!("{model}, {mode}").into()))
     };
     inventory.gpus.iter().map(gpu).chain([CompletionCandidate::new("all")]).collect()
 }
@@ -67,7 +109,7 @@ pub(super) fn gpus() -> Vec<CompletionCandidate> {
 pub(super) fn slices() -> Vec<CompletionCandidate> {
     let Some(inventory) = inventory() else { return Vec::new() };
     let profiles: BTreeSet<String> = inventory.devices().map(|(_, _, c)| c.profile.to_string()).collect();
-    profiles.into_iter().map(CompletionCandidate::new).collect()
+    profiles.into_iter().filter_map(candidate).collect()
 }
 
 /// The value of an option on the line that is being completed, which stands behind `--`.

@@ -97,7 +97,17 @@ fn of_job(session: &Session, global: &Global, job: u32, map: &DeviceMap) -> Resu
     };
     let devices = job_devices::of(job, &Script::here(), map, &session.root, ask);
     match devices {
-        Ok(devices) => Ok(devices.into_iter().collect()),
+        Ok(devices) => match devices.last() {
+            // No variable at all, or one that lacks a device, would look like a job without it.
+            Some(&index) if index >= map.records.len() => {
+                let count = map.records.len();
+                let what = format!("job {job}: has index {index}, and the device map ends before it with {count} records");
+                Err(Failure::new(Exit::Failure, what).hint(
+                    "slurmd counts other devices than the map has; gresgen check says where they differ",
+                ))
+            }
+            _ => Ok(devices.into_iter().collect()),
+        },
         Err(error) => Err(Failure::new(Exit::Failure, error)
             .hint("where the node has devices of several types, the Prolog has to ask as well, while slurmctld answers")),
     }

@@ -2,7 +2,7 @@
 
 use super::report::{Exit, Outcome};
 use super::session::Session;
-use super::{Global, out};
+use super::{Global, out, screen};
 use crate::history::{self, Entry};
 
 /// Options of the verb.
@@ -41,7 +41,13 @@ fn text(entries: &[Entry], steps: bool) -> String {
             1 => "1 step".to_owned(),
             many => format!("{many} steps"),
         };
-        text.push_str(&format!("{number:>id$}  {at:20}  {who:by$}  {result:7}  {what}, {count}\n"));
+        let (head, rest) =
+            (format!("{number:>id$}  {at:20}  {who:by$}  {result:7}"), format!("{what}, {count}"));
+        // A long label has a line of its own.
+        match head.chars().count() + 2 + rest.chars().count() <= screen::columns() {
+            true => text.push_str(&format!("{head}  {rest}\n")),
+            false => text.push_str(&format!("{}\n{:id$}  {rest}\n", head.trim_end(), "")),
+        }
         if let Some(error) = &entry.error {
             text.push_str(&format!("{:id$}  {}\n", "", error.lines().next().unwrap_or_default()));
         }

@@ -6,14 +6,13 @@ use super::progress::warning;
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, check, out};
-use crate::atomic;
 use crate::metrics::{self, Driver, Facts, Who};
 use crate::slurm::Settings;
 
 /// Options of the verb.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Replace this file instead of printing, for the textfile collector of node_exporter
+    /// Replace this file instead of printing, for the textfile collector of node_exporter; - prints
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Say how many devices each user has
@@ -41,9 +40,11 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     match &args.output {
         None => out::text(&text)?,
         // Readable by node_exporter's user; synced and renamed, so that it never reads a part.
-        Some(path) => atomic::replace(path, text.as_bytes(), 0o644).map_err(|error| {
-            Failure::new(Exit::Failure, format!("{}: {error}", path.display()))
-                .hint("the directory is what node_exporter has as --collector.textfile.directory")
+        Some(path) => out::regular_file(path, &text).map_err(|failure| match failure.exit {
+            Exit::Failure => {
+                failure.hint("the directory is what node_exporter has as --collector.textfile.directory")
+            }
+            _ => failure,
         })?,
     }
     Ok(Exit::Ok)

@@ -12,7 +12,7 @@ use super::paint::{Cell, Painted, table as columns};
 use super::progress::message;
 use super::report::{Exit, Failure};
 use super::{clean, screen};
-use crate::atomic;
+use crate::atomic::{self, Attributes};
 
 /// Prints text, without what a terminal would obey.
 pub(super) fn text(text: &str) -> Result<(), Failure> {
@@ -48,16 +48,50 @@ pub(super) fn file(path: &Path, text: &str) -> Result<(), Failure> {
     if path == Path::new("-") {
         return self::text(text);
     }
-    let failed = |error: io::Error| Failure::new(Exit::Failure, format!("{}: {error}", path.display()));
-    // What a link leads to is meant, and a device must not become a file.
-    let place = fs::canonicalize(path).or_else(|_| path::absolute(path)).map_err(failed)?;
-    if place.exists() && !place.is_file() {
-        let what = format!("{}: not a regular file", path.display());
-        return Err(Failure::new(Exit::Usage, what).hint("- stands for standard output"));
-    }
-    atomic::replace(&place, text.as_bytes(), 0o644).map_err(failed)?;
+    // What a link leads to is meant.
+    let place = fs::canonicalize(path).or_else(|_| path::absolute(path)).map_err(failed(path))?;
+    refuse_other_than_files(path, &place)?;
+    atomic::replace(&place, text.as_bytes(), MODE).map_err(failed(path))?;
     message(format_args!("wrote {}", path.display()));
     Ok(())
+}
+
+/// The same, without a word, for a file that a timer replaces time and again in a directory that may be another user's: a link
+/// there is not followed, it gives way to a new file.
+pub(super) fn regular_file(path: &Path, text: &str) -> Result<(), Failure> {
+    if path == Path::new("-") {
+        return self::text(text);
+    }
+    let place = path::absolute(path).map_err(failed(path))?;
+    let is_link = place.is_symlink();
+    refuse_other_than_files(path, &place)?;
+    let attributes = if is_link { Attributes::new(MODE) } else { Attributes::of(&place, MODE) };
+    let staged =
+        place.parent().map(atomic::sweep).map(|_| atomic::stage(&place, text.as_bytes(), attributes));
+    let Some(staged) = staged else { return Err(not_a_file(path)) };
+    staged.and_then(|staged| atomic::commit(staged, &place)).map_err(failed(path))
+}
+
+/// Mode of files that were asked for by name and are new: whoever looks at graphs or scrapes metrics reads them.
+const MODE: u32 = 0o644;
+
+fn failed(path: &Path) -> impl Fn(io::Error) -> Failure + '_ {
+    move |error| Failure::new(Exit::Failure, format!("{}: {error}", path.display()))
+}
+
+/// A device or a pipe must not become a file, and neither must a name that the kernel gives one, as `/dev/stdout`.
+fn refuse_other_than_files(path: &Path, place: &Path) -> Result<(), Failure> {
+    let kernels = place.is_symlink()
+        && place
+            .parent()
+            .and_then(|parent| fs::canonicalize(parent).ok())
+            .is_some_and(|parent| parent.starts_with("/dev") || parent.starts_with("/proc"));
+    if kernels || (place.exists() && !place.is_file()) { Err(not_a_file(path)) } else { Ok(()) }
+}
+
+fn not_a_file(path: &Path) -> Failure {
+    Failure::new(Exit::Usage, format!("{}: not a regular file", path.display()))
+        .hint("- stands for standard output")
 }
 
 /// `room for 1 x 3g.20gb, 2 x 2g.10gb or 4 x 1g.5gb`, largest first, as lines no longer than a terminal's.

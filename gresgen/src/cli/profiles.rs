@@ -205,7 +205,10 @@ fn text(listings: &[Listing], verbose: bool) -> String {
         let parts = std::iter::once(&none).chain(listing.profiles.iter().map(|row| &row.divisions));
         let lines = table.lines().zip(parts).map(|(line, parts)| {
             if verbose && parts.len() > 1 {
-                format!("{line}\n  as {}\n", parts.join(" or "))
+                let last = parts.len() - 1;
+                let words = parts.iter().enumerate();
+                let words = words.map(|(i, part)| if i < last { format!("{part} or") } else { part.clone() });
+                format!("{line}\n{}", out::filled("  as ", words))
             } else {
                 format!("{line}\n")
             }

@@ -5,9 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Kind;
-use crate::slurm::Names;
 use crate::slurm::names::short_model;
 use crate::slurm::settings::submit::Submit;
+use crate::slurm::{Names, TypeName};
 
 /// Every further name, in lower case, with the type it stands for. One that would stand for several is left out: none
 /// is guessed. What the site says goes first.
@@ -30,6 +30,7 @@ pub(super) fn of(kinds: &[Kind], submit: &Submit, names: &Names<'_>) -> BTreeMap
     found
 }
 
+/// What a request can hold of them: the name of a model is its node's text.
 fn spellings(kind: &Kind, names: &Names<'_>) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for product in &kind.models {
@@ -38,6 +39,7 @@ fn spellings(kind: &Kind, names: &Names<'_>) -> BTreeSet<String> {
             found.extend(of_model(kind, &model, short.contains(&model)));
         }
     }
+    found.retain(|spelling| TypeName::new(spelling).is_ok() && spelling != super::MEMORY);
     found
 }
 
