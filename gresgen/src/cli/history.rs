@@ -44,7 +44,7 @@ fn text(entries: &[Entry], steps: bool) -> String {
         let (head, rest) =
             (format!("{number:>id$}  {at:20}  {who:by$}  {result:7}"), format!("{what}, {count}"));
         // A long label has a line of its own.
-        match head.chars().count() + 2 + rest.chars().count() <= screen::columns() {
+        match head.chars().count() + 2 + rest.chars().count() <= screen::line() {
             true => text.push_str(&format!("{head}  {rest}\n")),
             false => text.push_str(&format!("{}\n{:id$}  {rest}\n", head.trim_end(), "")),
         }
