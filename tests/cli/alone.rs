@@ -151,8 +151,9 @@ fn a_lock_that_a_user_takes_by_hand_is_a_claim_and_no_more() {
     assert_eq!(node.root(&["apply", "-q"]).code, 0);
     let uuid = node.0.uuids().remove(0);
     let lock = node.0.path("run/gresgen/slices").join(&uuid);
+    // One process, so that ending it leaves no other behind.
     let mut child = Command::new("flock")
-        .arg("-x")
+        .args(["--exclusive", "--no-fork"])
         .arg(&lock)
         .args(["sh", "-c", "echo held; exec sleep 600"])
         .uid(NOBODY)

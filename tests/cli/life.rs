@@ -107,6 +107,7 @@ fn each_step_leaves_a_line_with_its_time() {
     let line: Vec<&str> = words.map(|word| word.to_str().unwrap()).collect();
     // script(1) gives the command a terminal of its own.
     let mut script = Command::new("script");
+    script.env_remove("SHELL");
     let run = node.finish(
         script.args(["-qec", &line.join(" "), "/dev/null"]).env("TERM", "xterm").env("SLURMD_NODENAME", "n1"),
     );

@@ -19,6 +19,14 @@ pub(crate) struct Run {
     pub(crate) stderr: String,
 }
 
+impl Run {
+    /// It ended with this code and said this on standard error.
+    pub(crate) fn refused(&self, code: i32, says: &str) {
+        assert_eq!(self.code, code, "{}{}", self.stdout, self.stderr);
+        assert!(self.stderr.contains(says), "{}", self.stderr);
+    }
+}
+
 impl Node {
     /// GPUs as for `--simulate`, and no configuration.
     pub(crate) fn new(gpus: &str) -> Self {
@@ -73,6 +81,10 @@ impl Node {
             .args(arguments)
             .env("SLURMD_NODENAME", "n1")
             .stdin(Stdio::null());
+        // What whoever runs the tests likes is not what is tested.
+        for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "SLURM_CONF"] {
+            command.env_remove(name);
+        }
         command
     }
 

@@ -24,10 +24,11 @@ fn on_terminal(node: &Node, columns: usize, before: &str, arguments: &[&str]) ->
     let line = format!("stty cols {columns} rows 30 -onlcr; {before} {}", quoted(&command));
     let output = Command::new("script")
         .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+        // CLICOLOR=0, a SHELL, COLUMNS: what whoever runs the tests likes is not what is tested.
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap())
         .env("TERM", "xterm")
         .env("SLURMD_NODENAME", "n1")
-        .env_remove("NO_COLOR")
-        .env_remove("CLICOLOR_FORCE")
         .stdin(std::process::Stdio::null())
         .output()
         .unwrap();
@@ -85,18 +86,21 @@ fn what_is_shown_fits_a_terminal_of_eighty_columns() {
 #[test]
 fn colours_are_for_terminals_and_for_whoever_wants_them() {
     let node = busy_node();
-    let coloured =
-        |before: &str, arguments: &[&str]| on_terminal(&node, 80, before, arguments).1.contains("\u{1b}[");
+    let expect = |coloured: bool, before: &str, arguments: &[&str]| {
+        let (_, text) = on_terminal(&node, 80, before, arguments);
+        assert!(text.lines().count() > 1, "{before} {arguments:?}: {text}");
+        assert_eq!(text.contains("\u{1b}["), coloured, "{before} {arguments:?}: {text}");
+    };
     for verb in [&["status"][..], &["check"], &["stauts"]] {
-        assert!(coloured("", verb), "{verb:?}");
-        assert!(!coloured("NO_COLOR=1", verb), "{verb:?}");
-        assert!(!coloured("TERM=dumb", verb), "{verb:?}");
-        assert!(!coloured("", &[&["--color", "never"], verb].concat()), "{verb:?}");
+        expect(true, "", verb);
+        expect(false, "NO_COLOR=1", verb);
+        expect(false, "CLICOLOR=0", verb);
+        expect(false, "TERM=dumb", verb);
+        expect(false, "", &[&["--color", "never"], verb].concat());
     }
     // Not on a terminal.
     let piped = |arguments: &[&str], force: bool| {
         let mut command = node.command(arguments);
-        command.env_remove("CLICOLOR_FORCE");
         if force {
             command.env("CLICOLOR_FORCE", "1");
         }
