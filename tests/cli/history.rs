@@ -136,13 +136,7 @@ fn what_was_on_a_gpu_that_is_gone_cannot_come_back() {
     let mut empty = entries(&node)[0].clone();
     empty["before"] = serde_json::json!([]);
     node.write(path, &format!("{empty}\n"));
-    let refused = node.run(&["apply", "--undo=1"]);
-    assert_eq!(refused.code, 2, "{}", refused.stdout);
-    assert!(
-        refused.stderr.contains("error: change 1: no GPU is noted as it was before"),
-        "{}",
-        refused.stderr
-    );
+    node.run(&["apply", "--undo=1"]).refused(2, "error: change 1: no GPU is noted as it was before");
 }
 
 #[test]

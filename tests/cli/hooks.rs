@@ -113,13 +113,7 @@ fn services_stand_still_while_gpus_change_and_run_again_whatever_comes() {
 
     // Which they were must not be lost without a word.
     node.0.write("var/lib/gresgen/stopped.json", "{\"boot\": \"");
-    let unread = node.run(&["apply"], "");
-    assert_eq!(unread.code, 1, "{}", unread.stderr);
-    assert!(
-        unread.stderr.contains("start the services that stand still, and remove it"),
-        "{}",
-        unread.stderr
-    );
+    node.run(&["apply"], "").refused(1, "start the services that stand still, and remove it");
 }
 
 /// Services that are ordered after ours wait for it, so at a boot nobody may wait for them.
@@ -172,24 +166,13 @@ fn what_others_can_write_says_nothing_to_root() {
     let node = Hooked::new("  after: [{command: /bin/true}]\n");
     let config = node.0.path("etc/gresgen/config.yaml");
     std::fs::set_permissions(&config, std::fs::Permissions::from_mode(0o666)).unwrap();
-    let refused = node.run(&["apply"], "");
-    assert_eq!(refused.code, 2, "{}", refused.stderr);
-    assert!(
-        refused.stderr.contains("config.yaml: says what root runs, and others can write it (mode 0666)"),
-        "{}",
-        refused.stderr
-    );
+    node.run(&["apply"], "")
+        .refused(2, "config.yaml: says what root runs, and others can write it (mode 0666)");
     std::fs::set_permissions(&config, std::fs::Permissions::from_mode(0o644)).unwrap();
     // Who can rename in a directory above puts another file in the place of one that was looked at.
     let above = node.0.path("etc/gresgen");
     std::fs::set_permissions(&above, std::fs::Permissions::from_mode(0o777)).unwrap();
-    let refused = node.run(&["apply"], "");
-    assert_eq!(refused.code, 2, "{}", refused.stderr);
-    assert!(
-        refused.stderr.contains("etc/gresgen: leads to what root runs, and can be written by others"),
-        "{}",
-        refused.stderr
-    );
+    node.run(&["apply"], "").refused(2, "etc/gresgen: leads to what root runs, and can be written by others");
     std::fs::set_permissions(&above, std::fs::Permissions::from_mode(0o755)).unwrap();
     let hooks = node.0.path("hooks.yaml").display().to_string();
     let said = node.0.path("said").display().to_string();
