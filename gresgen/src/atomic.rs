@@ -169,8 +169,16 @@ pub fn commit_copy(mut staged: NamedTempFile, name: &Path) -> io::Result<PathBuf
 /// # Errors
 /// As [`stage`] and [`commit`].
 pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    replace_as(path, content, Attributes::of(path, mode))
+}
+
+/// The same with these attributes, whatever is there now.
+///
+/// # Errors
+/// As [`stage`] and [`commit`].
+pub fn replace_as(path: &Path, content: &[u8], attributes: Attributes) -> io::Result<()> {
     path.parent().map(sweep);
-    commit(stage(path, content, Attributes::of(path, mode))?, path)
+    commit(stage(path, content, attributes)?, path)
 }
 
 #[cfg(test)]

@@ -118,12 +118,12 @@ pub fn show_to_users<'a>(
     users: bool,
 ) -> Result<(), LockError> {
     let mode = if users { FOR_USERS } else { MODE };
+    if users {
+        directories(root)?;
+    }
     for uuid in uuids {
         let path = slice_file(root, uuid)?;
         let io = |source| LockError::Io { path: path.clone(), source };
-        if users {
-            directories(root)?;
-        }
         let made = open(&path, OpenOptions::new().read(true).write(true).create(users).mode(mode));
         let file = match made {
             Err(error) if error.kind() == ErrorKind::NotFound => continue,

@@ -4,9 +4,15 @@ use super::{Facts, Link};
 
 /// Commands that open GPUs and stay, with what lets go of them.
 pub(super) const COMMANDS: [(&str, &str); 5] = [
-    ("nvidia-persiste", "systemctl stop nvidia-persistenced around a change of MIG mode"),
-    ("nv-hostengine", "stop DCGM (nvidia-dcgm) around a change: it holds GPU instances it has seen"),
-    ("dcgm-exporter", "stop it around a change"),
+    (
+        "nvidia-persiste",
+        "a change of MIG mode stops its service meanwhile (hooks: services); another one: end it",
+    ),
+    (
+        "nv-hostengine",
+        "a change stops nvidia-dcgm meanwhile (hooks: services): it holds GPU instances it has seen",
+    ),
+    ("dcgm-exporter", "a change stops its service meanwhile (hooks: services); one in a container: end it"),
     ("nvidia-smi", "end it: a looping nvidia-smi is a client"),
     ("Xorg", "end it: a display keeps MIG mode from changing"),
 ];

@@ -63,13 +63,9 @@ pub(super) fn regular_file(path: &Path, text: &str) -> Result<(), Failure> {
         return self::text(text);
     }
     let place = path::absolute(path).map_err(failed(path))?;
-    let is_link = place.is_symlink();
     refuse_other_than_files(path, &place)?;
-    let attributes = if is_link { Attributes::new(MODE) } else { Attributes::of(&place, MODE) };
-    let staged =
-        place.parent().map(atomic::sweep).map(|_| atomic::stage(&place, text.as_bytes(), attributes));
-    let Some(staged) = staged else { return Err(not_a_file(path)) };
-    staged.and_then(|staged| atomic::commit(staged, &place)).map_err(failed(path))
+    let attributes = if place.is_symlink() { Attributes::new(MODE) } else { Attributes::of(&place, MODE) };
+    atomic::replace_as(&place, text.as_bytes(), attributes).map_err(failed(path))
 }
 
 /// Mode of files that were asked for by name and are new: whoever looks at graphs or scrapes metrics reads them.

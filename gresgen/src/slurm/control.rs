@@ -11,6 +11,7 @@ mod node;
 mod waiting;
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 pub use command::use_configuration;
@@ -240,10 +241,16 @@ fn split<'a>(said: &'a str, word: &str, count: usize) -> Option<Vec<&'a str>> {
 /// # Errors
 /// [`SlurmError::Missing`], [`SlurmError::Release`].
 pub fn installed_release() -> Result<Release, SlurmError> {
+    // A check wants it for its files and for its layout; it is one program for as long as this one runs.
+    static KNOWN: OnceLock<Release> = OnceLock::new();
+    if let Some(known) = KNOWN.get() {
+        return Ok(*known);
+    }
     let text = run("slurmd", &["-V"])
         .or_else(|_| run("slurmctld", &["-V"]))
         .or_else(|_| run("scontrol", &["--version"]))?;
-    Ok(text.parse::<Release>()?)
+    let release = text.parse()?;
+    Ok(*KNOWN.get_or_init(|| release))
 }
 
 /// What `slurmd -C` prints about this host, behind the name: `CPUs=64 Boards=1 … RealMemory=515000`. `None` where it is
