@@ -209,22 +209,23 @@ impl<'a> Work<'a> {
                 need.push((profile, rest.count - more));
             }
         }
-        let mut offer = Offer { cost: Cost::default(), open: uses_open, closed: uses_closed, parts: Vec::new() };
+        let mut offer =
+            Offer { cost: Cost::default(), open: uses_open, closed: uses_closed, parts: Vec::new() };
         if !need.is_empty() {
             let (cost, parts) = self.region(node, &need, &offer, regions).ok_or(Hindrance::Place)?;
             (offer.cost, offer.parts) = (cost, parts);
         }
         // All of it is idle, and something else lacks: keeping it would help nobody.
         let enough = enough && (regions == Regions::Idle || offer.cost.until > 0);
-        if !enough {
-            return Err(Hindrance::Resources);
-        }
         let table = &self.tables[node];
         if table.underway && !(offer.parts.is_empty() && offer.closed.is_empty()) {
             return Err(Hindrance::UnderWay);
         }
         if !offer.parts.is_empty() && offer.cost.until == 0 && (table.worn || table.cut) {
             return Err(if table.worn { Hindrance::Worn } else { Hindrance::UnderWay });
+        }
+        if !enough {
+            return Err(Hindrance::Resources);
         }
         Ok(offer)
     }
@@ -282,7 +283,8 @@ impl<'a> Work<'a> {
             desk.open &= !gone;
             desk.closed &= !gone;
             desk.busy &= !gone;
-            desk.stays |= part.create;
+            // What goes is there until it has gone: nothing is cut beside it that it excludes.
+            desk.stays |= gone;
         }
         let free = table.free;
         table.spend(share.resources);
