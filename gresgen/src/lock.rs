@@ -46,14 +46,14 @@ pub enum LockError {
 
 /// A lock, held until dropped.
 #[derive(Debug)]
-pub struct Lock(File);
+pub(crate) struct Lock(File);
 
 impl Lock {
     /// The lock of everything this program changes under `root`.
     ///
     /// # Errors
     /// [`LockError::Held`] at once when another process has it: nobody waits on a GPU change.
-    pub fn node(root: &Root) -> Result<Lock, LockError> {
+    pub(crate) fn node(root: &Root) -> Result<Lock, LockError> {
         take(root, &root.path(Root::LOCK), MODE)
     }
 
@@ -62,7 +62,7 @@ impl Lock {
     /// # Errors
     /// [`LockError::Held`] when the slice is in use by `gresgen run`; [`LockError::Io`] for a text that is no name
     /// of a file.
-    pub fn slice(root: &Root, uuid: &str) -> Result<Lock, LockError> {
+    pub(crate) fn slice(root: &Root, uuid: &str) -> Result<Lock, LockError> {
         take(root, &slice_file(root, uuid)?, FOR_USERS)
     }
 
@@ -70,7 +70,7 @@ impl Lock {
     ///
     /// # Errors
     /// As [`Lock::slice`]; [`LockError::Io`] where there is no such file, or it is root's alone.
-    pub fn slice_as_user(root: &Root, uuid: &str) -> Result<Lock, LockError> {
+    pub(crate) fn slice_as_user(root: &Root, uuid: &str) -> Result<Lock, LockError> {
         let path = slice_file(root, uuid)?;
         let io = |source| LockError::Io { path: path.clone(), source };
         let mut file = open(&path, OpenOptions::new().read(true)).map_err(io)?;
@@ -82,19 +82,19 @@ impl Lock {
     }
 
     /// The file behind it, for a child that shall keep holding it across `exec`.
-    pub fn file(&self) -> &File {
+    pub(crate) fn file(&self) -> &File {
         &self.0
     }
 }
 
 /// Process id of whoever is changing GPUs or files now; 0 where it cannot be told.
-pub fn node_holder(root: &Root) -> Option<u32> {
+pub(crate) fn node_holder(root: &Root) -> Option<u32> {
     held_by(&root.path(Root::LOCK))
 }
 
 /// Who holds a slice. Process ids are of processes that have the lock's file open, and 0 where none can be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SliceHolder {
+pub(crate) enum SliceHolder {
     /// Both locks are held, as `gresgen run` takes them.
     Run(u32),
     /// flock(2) alone: some program of a user's, which is in the way as well.
@@ -102,7 +102,7 @@ pub enum SliceHolder {
 }
 
 /// Who holds a slice, if anybody does.
-pub fn slice_holder(root: &Root, uuid: &str) -> Option<SliceHolder> {
+pub(crate) fn slice_holder(root: &Root, uuid: &str) -> Option<SliceHolder> {
     let path = slice_path(root, uuid)?;
     held_by(&path).map(SliceHolder::Run).or_else(|| flocked(&path).map(SliceHolder::Other))
 }
@@ -112,7 +112,7 @@ pub fn slice_holder(root: &Root, uuid: &str) -> Option<SliceHolder> {
 ///
 /// # Errors
 /// [`LockError::Io`].
-pub fn show_to_users<'a>(
+pub(crate) fn show_to_users<'a>(
     root: &Root,
     uuids: impl IntoIterator<Item = &'a str>,
     users: bool,

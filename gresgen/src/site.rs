@@ -25,11 +25,11 @@ use crate::wait::{self, Ended, Stop};
 const REGISTERED: Duration = Duration::from_secs(60);
 
 /// Begins the reason of every drain of ours, which is how it is known again.
-pub const OURS: &str = "gresgen: ";
+pub(crate) const OURS: &str = "gresgen: ";
 
 /// What is left to do to Slurm's daemons.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Left {
+pub(crate) struct Left {
     /// In order.
     pub actions: Vec<Action>,
     /// Whether all of it can be done on this host.
@@ -38,7 +38,7 @@ pub struct Left {
 
 /// What Slurm works with, read once.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// Whether slurmctld answered.
     pub answered: bool,
     /// Its picture of the node; `None` also where it knows no such node.
@@ -58,43 +58,43 @@ pub struct Seen {
 }
 
 /// What Slurm has given out, or why that is not known.
-pub type Occupied = Result<Given, Arc<SlurmError>>;
+pub(crate) type Occupied = Result<Given, Arc<SlurmError>>;
 
 impl Seen {
     /// What Slurm's indexes mean now: what slurmd loaded, or before it ever loaded a map, what is in place.
-    pub fn map(&self) -> Option<&DeviceMap> {
+    pub(crate) fn map(&self) -> Option<&DeviceMap> {
         self.loaded.as_ref().or(self.present.as_ref())
     }
 
     /// The records of [`Seen::map`].
-    pub fn records(&self) -> &[Record] {
+    pub(crate) fn records(&self) -> &[Record] {
         self.map().map_or(&[], |map| &map.records)
     }
 
     /// How many records the map in its place has.
-    pub fn present_records(&self) -> usize {
+    pub(crate) fn present_records(&self) -> usize {
         self.present.as_ref().map_or(0, |map| map.records.len())
     }
 
     /// Whether this program took the node out of scheduling.
-    pub fn is_ours(&self) -> bool {
+    pub(crate) fn is_ours(&self) -> bool {
         self.reserved || self.view.as_ref().is_some_and(is_ours)
     }
 
     /// Whether jobs are on the node.
-    pub fn is_busy(&self) -> bool {
+    pub(crate) fn is_busy(&self) -> bool {
         self.given.as_ref().is_ok_and(|given| !given.jobs.is_empty())
     }
 }
 
 /// Whether a node is drained by this program. Only operators can drain, so nobody else gives such a reason.
-pub fn is_ours(view: &NodeView) -> bool {
+pub(crate) fn is_ours(view: &NodeView) -> bool {
     view.is("DRAIN") && view.reason.starts_with(OURS)
 }
 
 /// What Slurm is asked and told about one node. Of a node that is in no cluster, nothing.
 #[derive(Clone)]
-pub struct Site<'a> {
+pub(crate) struct Site<'a> {
     /// Where the device maps are.
     pub root: &'a Root,
     /// The `slurm:` section.
@@ -110,7 +110,7 @@ pub struct Site<'a> {
 /// Whether a node is, or is meant to be, one of Slurm's: by a slurm.conf or a slurmd, by what the configuration says, by
 /// what slurmd says to the processes of its jobs, or because it had files for Slurm: a node whose slurm.conf comes from
 /// slurmctld has none before its slurmd has started.
-pub fn is_slurms(root: &Root, settings: &Settings) -> bool {
+pub(crate) fn is_slurms(root: &Root, settings: &Settings) -> bool {
     let written = || {
         let gres_conf = read::bytes(&root.path(settings.paths.gres_conf()), read::MAX_TEXT);
         gres_conf.is_ok_and(|text| text.starts_with(Output::MARKER.as_bytes()))
@@ -123,7 +123,7 @@ pub fn is_slurms(root: &Root, settings: &Settings) -> bool {
 
 impl Site<'_> {
     /// What Slurm works with now, and what it has given out.
-    pub fn look(&self) -> Seen {
+    pub(crate) fn look(&self) -> Seen {
         let given = self.given();
         let control = match &given {
             Ok(_) if self.asked => here::reach(self.root).ok(),
@@ -144,7 +144,7 @@ impl Site<'_> {
     }
 
     /// What Slurm has given out here now: nothing where the node is in no cluster.
-    pub fn given(&self) -> Occupied {
+    pub(crate) fn given(&self) -> Occupied {
         if !self.asked {
             return Ok(Given::default());
         }
@@ -173,7 +173,7 @@ impl Site<'_> {
 
     /// Adds the jobs that hold devices. Where slurmctld cannot be asked, every device of a node that was in service
     /// counts as held.
-    pub fn annotate(&self, inventory: &mut Inventory, given: &Occupied) {
+    pub(crate) fn annotate(&self, inventory: &mut Inventory, given: &Occupied) {
         match given {
             Ok(given) => {
                 let map = self.loaded_map().or_else(|| present_map(self.root));
@@ -193,7 +193,7 @@ impl Site<'_> {
     /// # Errors
     /// [`SlurmError::Count`] and [`SlurmError::Index`] when Slurm would end jobs or hand their next step another slice;
     /// [`SlurmError::Unknown`] when that cannot be known.
-    pub fn allow(&self, seen: &Seen, after: &[Record]) -> Result<(), SlurmError> {
+    pub(crate) fn allow(&self, seen: &Seen, after: &[Record]) -> Result<(), SlurmError> {
         if !self.asked || seen.records() == after {
             return Ok(());
         }
@@ -213,13 +213,13 @@ impl Site<'_> {
     ///
     /// # Errors
     /// [`SlurmError`].
-    pub fn view(&self) -> Result<NodeView, SlurmError> {
+    pub(crate) fn view(&self) -> Result<NodeView, SlurmError> {
         here::reach(self.root)?.node(&self.node)
     }
 
     /// What is to be done, until Slurm works with a table that is written or about to be: by slurmctld's own account
     /// and by the map that slurmd loaded. A drain of ours is not among it, see [`Site::resume`].
-    pub fn pending(&self, seen: &Seen, table: &GresTable) -> Left {
+    pub(crate) fn pending(&self, seen: &Seen, table: &GresTable) -> Left {
         if !self.asked {
             return Left { actions: Vec::new(), here: true };
         }
@@ -305,7 +305,7 @@ impl Site<'_> {
 
     /// What is left to put a node back into scheduling that this program took out of it; nothing where it comes back
     /// by itself or was not taken out.
-    pub fn resume(&self, seen: &Seen, left: &Left) -> Vec<Action> {
+    pub(crate) fn resume(&self, seen: &Seen, left: &Left) -> Vec<Action> {
         // A dynamic node that is forgotten comes back without its drain (seen on 22.05.8, 24.11.5 and 26.05.5).
         if left.actions.iter().any(|action| matches!(action, Action::Delete(_))) {
             return Vec::new();
@@ -320,7 +320,7 @@ impl Site<'_> {
     ///
     /// # Errors
     /// [`SlurmError`], among them [`SlurmError::Unregistered`].
-    pub fn carry_out(
+    pub(crate) fn carry_out(
         &self,
         left: &Left,
         table: &GresTable,
@@ -355,7 +355,7 @@ impl Site<'_> {
 
     /// Waits until a node that was put back into scheduling has answered slurmctld, which gives it no job before; not
     /// for long, since a node that does not answer was as silent before.
-    pub fn settle(&self, stop: &Stop) {
+    pub(crate) fn settle(&self, stop: &Stop) {
         const ANSWER: Duration = Duration::from_secs(10);
         const PAUSE: Duration = Duration::from_millis(200);
         let answered = || match self.view() {

@@ -10,7 +10,7 @@ use crate::root::Root;
 
 /// The patch. Files may be in any encoding, so it is bytes. Names are below the root and have no slash before them:
 /// both programs refuse absolute ones.
-pub fn unified(edits: &[Edit], root: &Root) -> Vec<u8> {
+pub(crate) fn unified(edits: &[Edit], root: &Root) -> Vec<u8> {
     edits.iter().filter(|edit| edit.changes()).flat_map(|edit| one(edit, root)).collect()
 }
 

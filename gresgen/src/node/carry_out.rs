@@ -35,7 +35,7 @@ use crate::wait::Stop;
 
 /// What was done.
 #[derive(Debug)]
-pub struct Done {
+pub(crate) struct Done {
     /// The node as it was.
     pub before: Inventory,
     /// Steps that were planned for it.
@@ -83,7 +83,7 @@ impl<'n> Node<'n> {
     ///
     /// # Errors
     /// [`ApplyError`]. [`ApplyError::is_undone`] says whether the node is what it was.
-    pub fn carry_out(
+    pub(crate) fn carry_out(
         &mut self,
         _lock: &Lock,
         mut prepared: Prepared,

@@ -19,7 +19,7 @@ use crate::slurm::transition::Action;
 use crate::slurm::{GresTable, SlurmError};
 
 /// What a wish comes to on one picture of a node. Making one only reads.
-pub struct Prepared {
+pub(crate) struct Prepared {
     /// The node it was made for.
     pub before: Inventory,
     /// What Slurm worked with then.
@@ -47,12 +47,12 @@ pub struct Prepared {
 
 impl Prepared {
     /// Whether GPUs or files become others.
-    pub fn changes(&self) -> bool {
+    pub(crate) fn changes(&self) -> bool {
         !self.steps.is_empty() || !self.files.is_empty()
     }
 
     /// Whether there is nothing to do at all, in Slurm neither.
-    pub fn is_nothing(&self) -> bool {
+    pub(crate) fn is_nothing(&self) -> bool {
         !self.changes() && self.left.actions.is_empty() && self.interrupted.is_none() && self.has_nodes
     }
 
@@ -68,7 +68,7 @@ impl Node<'_> {
     /// # Errors
     /// What no waiting and no option would make possible: a wish that cannot be met, a GPU without MIG, files that
     /// cannot be rendered. What else would refuse it is [`Prepared::refusal`].
-    pub fn prepare(
+    pub(crate) fn prepare(
         &self,
         picture: Picture,
         wish: Wish<'_>,
