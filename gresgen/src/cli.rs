@@ -11,7 +11,7 @@ mod clear;
 pub mod complete;
 mod draw;
 mod env;
-pub mod examples;
+mod examples;
 mod export;
 mod gpus;
 mod history;

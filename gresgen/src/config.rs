@@ -13,8 +13,8 @@ pub(crate) mod file;
 mod goals;
 mod select;
 mod slurm;
-pub mod snippet;
-pub mod written;
+mod snippet;
+pub(crate) mod written;
 mod yaml;
 
 use device_map::MAX_RECORDS;
