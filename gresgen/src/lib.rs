@@ -19,6 +19,7 @@ mod command;
 pub mod config;
 pub mod cores;
 mod devices;
+mod diff;
 pub mod document;
 pub mod files;
 mod history;

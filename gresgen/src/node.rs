@@ -14,6 +14,7 @@ mod around;
 pub(crate) mod boot;
 mod carry_out;
 pub(crate) mod chosen;
+mod engine;
 pub(crate) mod error;
 mod events;
 mod fence;
