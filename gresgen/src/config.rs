@@ -20,7 +20,7 @@ mod yaml;
 use device_map::MAX_RECORDS;
 use mig::Profile;
 
-pub use cuts::{Cuts, Held, divide};
+pub use cuts::{Cuts, WantedInstance, divide};
 pub use error::{ConfigError, Problem};
 pub use file::Per;
 use file::{Amount, Counts, Device, Document};

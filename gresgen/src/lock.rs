@@ -70,7 +70,7 @@ impl Lock {
         take(root, &slice_file(root, uuid)?, FOR_USERS)
     }
 
-    /// The same for a user who is not root, where the slice's file was made for users ([`show_to_users`]).
+    /// The same for a user who is not root, where the slice's file was made for users ([`let_users_hold`]).
     ///
     /// # Errors
     /// As [`Lock::slice`]; [`LockError::Io`] where there is no such file, or it is root's alone.
@@ -91,31 +91,31 @@ impl Lock {
     }
 }
 
-/// Lets users hold these slices, or, where `users` is not set, nobody but root: a file that users could open goes, because
+/// Lets users hold these slices, or, where they may not, nobody but root: a file that users could open goes, because
 /// whoever opened it can lock it still. Where somebody holds it, it stays until the next time, closed.
 ///
 /// # Errors
 /// [`LockError::Io`].
-pub(crate) fn show_to_users<'a>(
+pub(crate) fn let_users_hold<'a>(
     root: &Root,
     uuids: impl IntoIterator<Item = &'a str>,
-    users: bool,
+    allowed: bool,
 ) -> Result<(), LockError> {
-    let mode = if users { FOR_USERS } else { MODE };
-    if users {
+    let mode = if allowed { FOR_USERS } else { MODE };
+    if allowed {
         directories(root)?;
     }
     for uuid in uuids {
         let path = slice_file(root, uuid)?;
         let io = |source| LockError::Io { path: path.clone(), source };
-        let made = open(&path, OpenOptions::new().read(true).write(true).create(users).mode(mode));
+        let made = open(&path, OpenOptions::new().read(true).write(true).create(allowed).mode(mode));
         let file = match made {
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             made => made.map_err(io)?,
         };
         file.set_permissions(Permissions::from_mode(mode)).map_err(io)?;
         // Held while it goes, so that nobody takes the lock of a file that has no name any more.
-        if !users && file.try_lock().is_ok() && !is_held(&file) {
+        if !allowed && file.try_lock().is_ok() && !is_held(&file) {
             std::fs::remove_file(&path).map_err(io)?;
         }
     }

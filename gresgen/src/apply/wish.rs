@@ -5,7 +5,9 @@ use thiserror::Error;
 
 use super::intent::{self, Before};
 use super::target::{Divided, Target};
-use crate::config::{Config, ConfigError, Cuts, GpuFacts, Held, Problem, Selector, divide, present};
+use crate::config::{
+    Config, ConfigError, Cuts, GpuFacts, Problem, Selector, WantedInstance, divide, present,
+};
 use crate::inventory::{Gpu, Inventory};
 use crate::path_error::PathError;
 
@@ -147,7 +149,7 @@ fn divided(inventory: &Inventory, plan: &Plan, goal: &Goal, cuts: &Cuts) -> Vec<
     let held = placed.iter().map(|&(gpu, placed)| {
         let present = inventory.gpus[gpu].instances.iter().find(|i| i.placement == placed);
         let compute = present.map(|i| i.compute.iter().map(|c| c.profile).collect());
-        Held { profile: placed.profile, compute }
+        WantedInstance { profile: placed.profile, compute }
     });
     let divisions = divide(cuts, &held.collect::<Vec<_>>());
     placed

@@ -47,7 +47,7 @@ fn a_slice_is_held_only_while_locked() {
 fn a_slice_that_users_may_hold_is_seen_to_be_held() {
     let (_directory, root) = place();
     assert!(Lock::slice_as_user(&root, "MIG-a").is_err(), "there is no file yet");
-    show_to_users(&root, ["MIG-a"], true).unwrap();
+    let_users_hold(&root, ["MIG-a"], true).unwrap();
     let path = root.path(Root::SLICES).join("MIG-a");
     let mode = || path.metadata().unwrap().mode() & 0o7777;
     assert_eq!(mode(), 0o644);
@@ -64,10 +64,10 @@ fn a_slice_that_users_may_hold_is_seen_to_be_held() {
     file.lock().unwrap();
     assert_eq!(slice_holder(&root, "MIG-a"), Some(SliceHolder::Other(std::process::id())));
     // While it is held it stays, so that its holder is seen.
-    show_to_users(&root, ["MIG-a", "MIG-b"], false).unwrap();
+    let_users_hold(&root, ["MIG-a", "MIG-b"], false).unwrap();
     assert_eq!((mode(), slice_holder(&root, "MIG-a").is_some()), (0o600, true));
     file.unlock().unwrap();
-    show_to_users(&root, ["MIG-a", "MIG-b"], false).unwrap();
+    let_users_hold(&root, ["MIG-a", "MIG-b"], false).unwrap();
     assert!(!path.exists() && !root.path(Root::SLICES).join("MIG-b").exists());
     // Whoever opened it before locks a file that nobody looks at.
     file.lock().unwrap();
@@ -81,7 +81,7 @@ fn a_slice_that_users_may_hold_is_seen_to_be_held() {
 #[test]
 fn a_process_that_is_gone_is_not_named() {
     let (_directory, root) = place();
-    show_to_users(&root, ["MIG-a"], true).unwrap();
+    let_users_hold(&root, ["MIG-a"], true).unwrap();
     let path = root.path(Root::SLICES).join("MIG-a");
     let mut gone = std::process::Command::new("flock")
         .arg(&path)

@@ -13,7 +13,7 @@ use crate::apply::forecast::forecast;
 use crate::apply::steps::Step;
 use crate::files::Committed;
 use crate::inventory::Inventory;
-use crate::lock::Lock;
+use crate::lock::{Lock, let_users_hold};
 use crate::nvml::Code;
 use crate::publish::Expected;
 use crate::site::{Left, is_ours};
@@ -29,8 +29,6 @@ pub(crate) struct Done {
     pub before: Inventory,
     /// Steps that were planned for it.
     pub steps: Vec<Step>,
-    /// The node as read afterwards.
-    pub inventory: Inventory,
     /// How many steps were carried out.
     pub carried_out: usize,
     /// GPUs whose MIG mode waits for a reset or reboot, with the driver's reason.
@@ -162,10 +160,11 @@ impl<'n> Node<'n> {
             true => slurm_refuses(self.settings, self.root, &self.site.node, &table),
             false => Vec::new(),
         };
+        let slices = inventory.devices().map(|(_, _, compute)| &*compute.uuid);
+        let_users_hold(self.root, slices, !self.site.in_slurm)?;
         Ok(Done {
             before,
             steps,
-            inventory,
             carried_out,
             pending,
             files,

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use super::around::{self, Around};
 use super::chosen::{Chosen, who};
-use super::error::{ApplyError, Held, in_the_way};
+use super::error::{ApplyError, InUse, in_the_way};
 use super::events::{Event, Events};
 use super::fence::Fence;
 use super::mode::{Refusals, pending, refused, reset};
@@ -235,7 +235,7 @@ impl Engine<'_, '_, '_> {
         loop {
             let mut now = inventory.clone();
             self.node.annotate(&mut now, &self.node.site.given());
-            let held: Vec<Held> = in_use(&now, std::slice::from_ref(step));
+            let held: Vec<InUse> = in_use(&now, std::slice::from_ref(step));
             if held.is_empty() {
                 match self.claims(&now, step) {
                     Ok(claims) => return Ok(claims),
