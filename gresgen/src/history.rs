@@ -6,7 +6,7 @@
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
@@ -112,16 +112,24 @@ impl Entry {
     }
 }
 
+/// Mode of a history that is new: users may read it.
+const MODE: u32 = 0o644;
+
 /// Opens the file to append to it: no link, which would lead root's writing elsewhere, and nothing that makes it wait.
 fn open(path: &Path) -> io::Result<File> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let mut options = OpenOptions::new();
-    options.read(true).append(true).create(true).mode(0o644).custom_flags(flags.bits() as i32);
+    options.read(true).append(true).create(true).mode(MODE).custom_flags(flags.bits() as i32);
     let file = options.open(path)?;
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "is not a regular file; remove it")),
+    let status = file.metadata()?;
+    if !status.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "is not a regular file; remove it"));
     }
+    if status.len() == 0 {
+        // Whatever the umask is.
+        file.set_permissions(fs::Permissions::from_mode(MODE))?;
+    }
+    Ok(file)
 }
 
 /// Whether what is there ends with a whole line: a crash may have left a part of one.

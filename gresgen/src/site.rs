@@ -103,7 +103,7 @@ pub(crate) fn is_slurms(root: &Root, settings: &Settings) -> bool {
     };
     !matches!(here::configuration(root), Ok(None))
         || *settings != Settings::default()
-        || std::env::var_os("SLURMD_NODENAME").is_some()
+        || here::told_node().is_some()
         || written()
 }
 

@@ -26,7 +26,22 @@ pub(crate) fn make(path: &Path, node: &Node) -> io::Result<()> {
         return Ok(());
     }
     let Node::Directory = node else { return replace(path, node) };
-    fs::create_dir_all(path)
+    make_directory(path)
+}
+
+/// Makes a directory and those above it, into which everybody may look whatever the umask is: those of the kernel are
+/// no less open for who loaded the driver.
+pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        make_directory(parent)?;
+    }
+    match fs::create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        made => made.and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o755))),
+    }
 }
 
 /// Whether a file is what it shall be.
@@ -51,7 +66,7 @@ pub(crate) fn is_already(path: &Path, node: &Node) -> bool {
 /// Makes a file under another name and renames it, so that nobody sees half of it.
 fn replace(path: &Path, node: &Node) -> io::Result<()> {
     let parent = path.parent().expect("every path of the tree has a parent");
-    fs::create_dir_all(parent)?;
+    make_directory(parent)?;
     let mut name = std::ffi::OsString::from(".next-");
     name.push(path.file_name().expect("every path of the tree has a name"));
     let next = parent.join(name);

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +17,7 @@ use rustix::process::geteuid;
 use crate::clients::Clients;
 use crate::defect::defect;
 use crate::machine::Machine;
+use crate::node::make_directory;
 use crate::project;
 use crate::spec::Spec;
 
@@ -142,8 +144,9 @@ impl Store {
 
     fn create(&self, spec: &Spec) -> Result<(), StoreError> {
         let directory = self.root.join(DIRECTORY);
-        fs::create_dir_all(&directory).map_err(|e| StoreError::Io(directory.clone(), e))?;
-        let _lock = self.lock(FlockOperation::LockExclusive)?;
+        make_directory(&directory).map_err(|e| StoreError::Io(directory.clone(), e))?;
+        let lock = self.lock(FlockOperation::LockExclusive)?;
+        readable(&lock).map_err(|e| StoreError::Io(self.file("lock"), e))?;
         if self.state_file().exists() {
             return Ok(()); // another process was faster
         }
@@ -175,6 +178,7 @@ impl Store {
         let write = || -> io::Result<()> {
             let mut file = File::create(&next)?;
             file.write_all(text.as_bytes())?;
+            readable(&file)?;
             file.sync_all()?;
             fs::rename(&next, &path)
         };
@@ -184,7 +188,12 @@ impl Store {
     fn project(&self, machine: &Machine) -> Result<(), StoreError> {
         project::apply(&self.root, machine).map_err(|(path, error)| StoreError::Io(path, error))?;
         let stamp = self.file("projected");
-        fs::write(&stamp, machine.revision.to_string()).map_err(|e| StoreError::Io(stamp, e))
+        let write = || -> io::Result<()> {
+            let mut file = File::create(&stamp)?;
+            file.write_all(machine.revision.to_string().as_bytes())?;
+            readable(&file)
+        };
+        write().map_err(|e| StoreError::Io(stamp.clone(), e))
     }
 
     /// Whether the tree shows this revision.
@@ -223,6 +232,11 @@ impl Store {
     fn file(&self, name: &str) -> PathBuf {
         self.root.join(DIRECTORY).join(name)
     }
+}
+
+/// Lets users read a file, whatever the umask is: they ask the driver as root does.
+fn readable(file: &File) -> io::Result<()> {
+    file.set_permissions(fs::Permissions::from_mode(0o644))
 }
 
 /// Reads a state, or says what is wrong with it.

@@ -14,6 +14,8 @@ mod disk;
 mod faults;
 mod node;
 mod picture;
+#[path = "../shared/plain.rs"]
+mod plain;
 mod together;
 
 use std::io::Write;

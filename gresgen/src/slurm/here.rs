@@ -37,11 +37,20 @@ const CACHES: [&str; 2] = ["/run/slurm/conf", "/var/spool/slurmd/conf-cache"];
 /// [`SlurmError::NoConfiguration`].
 pub(crate) fn configuration(root: &Root) -> Result<Option<PathBuf>, SlurmError> {
     // What the commands do themselves: the variable, else what they were built with (src/common/read_config.c).
-    if let Some(path) = std::env::var_os("SLURM_CONF").filter(|path| !path.is_empty()) {
-        let path = PathBuf::from(path);
-        let below = root.path(&path);
-        return Ok(Some(if !path.exists() && below.exists() { below } else { path }));
+    match std::env::var_os("SLURM_CONF").filter(|path| !path.is_empty()) {
+        Some(path) => Ok(Some(named(root, path.into()))),
+        None => found(root),
     }
+}
+
+/// The one that the variable names: of the node below the root, where that has it, and not the one of this host.
+fn named(root: &Root, path: PathBuf) -> PathBuf {
+    let below = root.path(&path);
+    if below.exists() { below } else { path }
+}
+
+/// The one that nothing names.
+fn found(root: &Root) -> Result<Option<PathBuf>, SlurmError> {
     let daemons = daemons(root);
     let told = daemons.iter().filter_map(|daemon| daemon.configuration.clone()).find(|path| path.exists());
     let places = PLACES.iter().chain(&CACHES).map(|place| root.path(place).join("slurm.conf"));
@@ -95,7 +104,7 @@ pub(crate) fn node_name(
     settings: &Settings,
     configuration: Option<&Path>,
 ) -> Result<String, SlurmError> {
-    if let Some(name) = settings.node.clone().or_else(|| std::env::var("SLURMD_NODENAME").ok()) {
+    if let Some(name) = settings.node.clone().or_else(told_node) {
         return Ok(name);
     }
     let host = Host::this();
@@ -115,6 +124,11 @@ pub(crate) fn node_name(
     }
     let views = reach(root).and_then(Control::nodes).unwrap_or_default();
     Ok(one(host.nodes(&views), &host, &named)?.unwrap_or_else(|| host.short().to_owned()))
+}
+
+/// The name that slurmd tells the processes of its jobs, and whoever runs gresgen may tell it.
+pub fn told_node() -> Option<String> {
+    std::env::var("SLURMD_NODENAME").ok().filter(|name| !name.is_empty())
 }
 
 /// Other nodes that have a slurmd on this host.
