@@ -127,7 +127,7 @@ pub(crate) fn node_name(
 }
 
 /// The name that slurmd tells the processes of its jobs, and whoever runs gresgen may tell it.
-pub fn told_node() -> Option<String> {
+pub(crate) fn told_node() -> Option<String> {
     std::env::var("SLURMD_NODENAME").ok().filter(|name| !name.is_empty())
 }
 
