@@ -48,7 +48,8 @@ pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
         make_directory(parent)?;
     }
     match fs::create_dir(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        // Another process was faster, or it is none, which is said of what should be in it.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         made => made.and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o755))),
     }
 }
