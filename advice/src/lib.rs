@@ -19,6 +19,7 @@ pub mod demand;
 pub mod judge;
 pub mod kinds;
 pub mod layout;
+pub mod on_request;
 mod question;
 pub mod random;
 mod search;

@@ -13,7 +13,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use similar::TextDiff;
 use tempfile::NamedTempFile;
 
 pub use error::FileError;
@@ -21,6 +20,7 @@ pub(crate) use kept::SHARING;
 pub use kept::{KEEP, head};
 
 use crate::atomic::{self, Attributes};
+use crate::diff;
 use crate::path_error::PathError;
 use crate::read;
 use crate::root::Root;
@@ -140,8 +140,6 @@ impl Comparison {
 /// Dropping it removes that again.
 #[derive(Debug)]
 pub struct Staged {
-    /// What changes.
-    pub comparison: Comparison,
     /// One for every file that changes, in order.
     ready: Vec<Ready>,
 }
@@ -186,7 +184,7 @@ pub fn stage(outputs: Vec<Output>, adopt: bool, state: &Path) -> Result<Staged, 
     }
     let changing = comparison.files.iter().filter(|f| f.changes());
     let ready: Result<Vec<_>, FileError> = changing.map(|f| Ready::write(f, state)).collect();
-    Ok(Staged { ready: ready?, comparison })
+    Ok(Staged { ready: ready? })
 }
 
 /// Where old versions go, on the node.
@@ -234,9 +232,8 @@ impl Texts {
     fn diff(&self) -> String {
         let name = self.path.display().to_string();
         let old_name = if self.old.is_none() { "/dev/null" } else { &name };
-        let old = String::from_utf8_lossy(self.old.as_deref().unwrap_or_default());
-        let new = String::from_utf8_lossy(&self.new);
-        TextDiff::from_lines(&*old, &*new).unified_diff().header(old_name, &name).to_string()
+        let hunks = diff::hunks(self.old.as_deref().unwrap_or_default(), &self.new);
+        format!("--- {old_name}\n+++ {name}\n{}", String::from_utf8_lossy(&hunks))
     }
 }
 

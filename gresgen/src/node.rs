@@ -11,10 +11,11 @@
 //! [`fence`] keeps Slurm from giving away what goes.
 
 mod around;
-pub mod boot;
+pub(crate) mod boot;
 mod carry_out;
-pub mod chosen;
-pub mod error;
+pub(crate) mod chosen;
+mod engine;
+pub(crate) mod error;
 mod events;
 mod fence;
 mod files;
@@ -33,14 +34,14 @@ use crate::root::Root;
 use crate::site::{Occupied, Seen, Site};
 use crate::slurm::Settings;
 
-pub use carry_out::Done;
-pub use error::ApplyError;
-pub use events::{Event, Events, Waiting};
-pub use files::{FileChange, Write};
-pub use prepared::Prepared;
+pub(crate) use carry_out::Done;
+pub(crate) use error::ApplyError;
+pub(crate) use events::{Event, Events, Waiting};
+pub(crate) use files::{FileChange, Write};
+pub(crate) use prepared::Prepared;
 
 /// A node whose driver is open.
-pub struct Node<'a> {
+pub(crate) struct Node<'a> {
     /// The prefix of its paths.
     pub root: &'a Root,
     /// The `slurm:` section.
@@ -53,7 +54,7 @@ pub struct Node<'a> {
 
 /// What a change is told beside its wish.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Options<'a> {
+pub(crate) struct Options<'a> {
     /// What was asked for, in words: for the journal and for the reason of a drain.
     pub what: &'a str,
     /// The layout that is chosen with it, which later boots restore; `None` where none is.
@@ -87,7 +88,7 @@ impl Options<'_> {
 }
 
 /// A node at one moment.
-pub struct Picture {
+pub(crate) struct Picture {
     /// Its GPUs, with everybody who holds an instance.
     pub inventory: Inventory,
     /// What Slurm works with.
@@ -102,7 +103,7 @@ impl Node<'_> {
     /// # Errors
     /// The driver's. Holders that cannot be asked for are unknown ones, and a slurmctld that does not answer is part
     /// of the picture.
-    pub fn read(&self, options: &Options<'_>) -> Result<Picture, DriverError> {
+    pub(crate) fn read(&self, options: &Options<'_>) -> Result<Picture, DriverError> {
         let (mut inventory, absent) = self.inventory(options)?;
         let seen = self.site.look();
         self.look_ahead(&mut inventory, &seen.given, options);

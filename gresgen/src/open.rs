@@ -12,11 +12,11 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, StatxFlags, opena
 use crate::read;
 
 /// Major and minor number of a character device.
-pub type Numbers = (u32, u32);
+pub(crate) type Numbers = (u32, u32);
 
 /// How a process has a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Hold {
+pub(crate) enum Hold {
     /// It has named it and not opened it (`O_PATH`): the driver knows nothing of that, nor may whoever does it use it.
     Named,
     /// It has it open.
@@ -25,12 +25,12 @@ pub enum Hold {
 
 /// Who has which device, as far as this process may see: root sees all.
 #[derive(Clone, Debug, Default)]
-pub struct OpenNodes(BTreeMap<Numbers, BTreeMap<u32, Hold>>);
+pub(crate) struct OpenNodes(BTreeMap<Numbers, BTreeMap<u32, Hold>>);
 
 impl OpenNodes {
     /// Looks through the descriptors of all processes for these devices, but for this one: NVML opens `/dev/nvidiaN` of
     /// every GPU for each of its clients (seen on an H100 and an H200, driver 580.159.04).
-    pub fn read(devices: &BTreeSet<Numbers>) -> Self {
+    pub(crate) fn read(devices: &BTreeSet<Numbers>) -> Self {
         let mut found = OpenNodes::default();
         let mut buffer = [MaybeUninit::uninit(); 8 << 10];
         let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -55,12 +55,12 @@ impl OpenNodes {
     }
 
     /// Processes that have a device open.
-    pub fn of(&self, numbers: Numbers) -> impl Iterator<Item = u32> {
+    pub(crate) fn of(&self, numbers: Numbers) -> impl Iterator<Item = u32> {
         self.all(numbers).filter(|(_, hold)| *hold == Hold::Open).map(|(pid, _)| pid)
     }
 
     /// Processes with a descriptor of a device, and what it is good for.
-    pub fn all(&self, numbers: Numbers) -> impl Iterator<Item = (u32, Hold)> {
+    pub(crate) fn all(&self, numbers: Numbers) -> impl Iterator<Item = (u32, Hold)> {
         self.0.get(&numbers).into_iter().flatten().map(|(pid, hold)| (*pid, *hold))
     }
 }

@@ -38,7 +38,7 @@ impl Stop {
 
 /// Why a wait ended without what was waited for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ended<E> {
+pub(crate) enum Ended<E> {
     /// A signal came.
     Stopped,
     /// Time is up; why the last attempt failed.
@@ -46,7 +46,7 @@ pub enum Ended<E> {
 }
 
 /// Tries until it works, `limit` has passed or a signal comes. There is one attempt at least.
-pub fn until<T, E>(
+pub(crate) fn until<T, E>(
     limit: Duration,
     pause: Duration,
     stop: &Stop,
@@ -56,7 +56,7 @@ pub fn until<T, E>(
 }
 
 /// The same, and after each attempt that failed somebody is told how long it has been waited, and why it failed.
-pub fn until_told<T, E>(
+pub(crate) fn until_told<T, E>(
     limit: Duration,
     pause: Duration,
     stop: &Stop,

@@ -157,10 +157,6 @@ fn act(lab: &Lab, action: &Action, layout: &Layout, old: &Layout) {
             let view = view(lab, node);
             assert!(!view.is("UNKNOWN") && !view.is("NOT_RESPONDING"), "{view:?}");
         }
-        Action::WaitIdle(node) => {
-            let busy = || Ok(lab.run(&["squeue", "-h", "-w", node])?.stdout.is_empty().then_some(()));
-            lab.wait("the node to be idle", busy).unwrap();
-        }
         Action::LoadPlugin(_) => unreachable!("no node line says that"),
         Action::Drain { .. }
         | Action::Resume(_)
@@ -185,7 +181,8 @@ fn change(lab: &Lab, old: &Layout, new: &Layout, drain: bool) -> Change {
     let actions = transition(&node, change, &new.tables[0], release);
     if drain {
         act(lab, &Action::Drain { node: name(), reason: "another layout".to_owned() }, new, old);
-        act(lab, &Action::WaitIdle(name()), new, old);
+        let idle = || Ok(lab.run(&["squeue", "-h", "-w", "n1"])?.stdout.is_empty().then_some(()));
+        lab.wait("the node to be idle", idle).unwrap();
     }
     lab.write_file("/etc/slurm/gres.conf", new.file(Kind::GresConf)).unwrap();
     actions.iter().for_each(|action| act(lab, action, new, old));

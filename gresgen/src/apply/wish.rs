@@ -5,7 +5,9 @@ use thiserror::Error;
 
 use super::intent::{self, Before};
 use super::target::{Divided, Target};
-use crate::config::{Config, ConfigError, Cuts, GpuFacts, Held, Problem, Selector, divide, present};
+use crate::config::{
+    Config, ConfigError, Cuts, GpuFacts, Problem, Selector, WantedInstance, divide, present,
+};
 use crate::inventory::{Gpu, Inventory};
 use crate::path_error::PathError;
 
@@ -70,7 +72,7 @@ impl WishError {
 
 /// What the GPUs of a node shall be, as a function of what they are.
 #[derive(Clone, Copy, Debug)]
-pub enum Wish<'a> {
+pub(crate) enum Wish<'a> {
     /// A layout of the configuration, by its label.
     Layout(&'a Config, &'a str),
     /// No instances on the selected GPUs.
@@ -87,7 +89,7 @@ impl<'a> Wish<'a> {
     ///
     /// # Errors
     /// Why the wish cannot be met; nothing has been changed for it.
-    pub fn targets(self, inventory: &Inventory) -> Result<Vec<Target>, WishError> {
+    pub(crate) fn targets(self, inventory: &Inventory) -> Result<Vec<Target>, WishError> {
         match self {
             Wish::Layout(config, label) => layout(config, label, inventory),
             Wish::Clear(gpus) => {
@@ -100,7 +102,7 @@ impl<'a> Wish<'a> {
     }
 
     /// The layout that it is, where it is one.
-    pub fn label(self) -> Option<&'a str> {
+    pub(crate) fn label(self) -> Option<&'a str> {
         match self {
             Wish::Layout(_, label) => Some(label),
             _ => None,
@@ -108,14 +110,14 @@ impl<'a> Wish<'a> {
     }
 
     /// GPUs it names in a way that comes to nothing, because it names them again.
-    pub fn overruled(self, inventory: &Inventory) -> Vec<String> {
+    pub(crate) fn overruled(self, inventory: &Inventory) -> Vec<String> {
         let Wish::Layout(config, label) = self else { return Vec::new() };
         let facts: Vec<GpuFacts<'_>> = inventory.gpus.iter().map(GpuFacts::from).collect();
         config.overruled(label, &facts)
     }
 
     /// GPUs it names that the node does not have, where that is no error: one file may serve nodes that differ.
-    pub fn unmatched(self, inventory: &Inventory) -> Vec<String> {
+    pub(crate) fn unmatched(self, inventory: &Inventory) -> Vec<String> {
         let Wish::Layout(config, label) = self else { return Vec::new() };
         let facts: Vec<GpuFacts<'_>> = inventory.gpus.iter().map(GpuFacts::from).collect();
         config.unmatched(label, &facts)
@@ -147,7 +149,7 @@ fn divided(inventory: &Inventory, plan: &Plan, goal: &Goal, cuts: &Cuts) -> Vec<
     let held = placed.iter().map(|&(gpu, placed)| {
         let present = inventory.gpus[gpu].instances.iter().find(|i| i.placement == placed);
         let compute = present.map(|i| i.compute.iter().map(|c| c.profile).collect());
-        Held { profile: placed.profile, compute }
+        WantedInstance { profile: placed.profile, compute }
     });
     let divisions = divide(cuts, &held.collect::<Vec<_>>());
     placed
@@ -172,7 +174,7 @@ fn selected(
 ///
 /// # Errors
 /// A selector that names no GPU of the node.
-pub fn meant(inventory: &Inventory, selectors: &[Selector]) -> Result<Vec<bool>, WishError> {
+pub(crate) fn meant(inventory: &Inventory, selectors: &[Selector]) -> Result<Vec<bool>, WishError> {
     let facts: Vec<GpuFacts<'_>> = inventory.gpus.iter().map(GpuFacts::from).collect();
     for selector in selectors {
         if !facts.iter().any(|gpu| selector.matches(gpu)) {
@@ -183,7 +185,7 @@ pub fn meant(inventory: &Inventory, selectors: &[Selector]) -> Result<Vec<bool>,
 }
 
 /// A GPU for the planner: instances with holders stay.
-pub fn state(gpu: &Gpu) -> GpuState<'_> {
+pub(crate) fn state(gpu: &Gpu) -> GpuState<'_> {
     let (busy, idle): (Vec<_>, Vec<_>) = gpu.instances.iter().partition(|i| !i.holders.is_empty());
     let places = |list: Vec<&crate::inventory::Instance>| list.into_iter().map(|i| i.placement).collect();
     GpuState { geometry: &gpu.geometry, busy: places(busy), idle: places(idle) }

@@ -13,7 +13,7 @@ use crate::apply::Wish;
 use crate::apply::preview::Preview;
 use crate::apply::steps::Step;
 use crate::hooks::Hooks;
-use crate::lock::{Lock, show_to_users};
+use crate::lock::Lock;
 use crate::node::{Done, Event, Events, Node, Options, Picture};
 use crate::slurm::Settings;
 use crate::wait::Stop;
@@ -127,9 +127,7 @@ pub(super) fn change(
     let mut show = |event: Event<'_>| progress.show(&event);
     let done = node.carry_out(lock, prepared, wish, options, &mut Events { show: &mut show, stop })?;
     drop(progress);
-    let alone = !node.site.in_slurm;
-    show_to_users(node.root, done.inventory.devices().map(|(_, _, compute)| &*compute.uuid), alone)?;
-    if alone && !global.quiet && !done.files.written.is_empty() {
+    if !node.site.in_slurm && !global.quiet && !done.files.written.is_empty() {
         message("no Slurm on this node: wrote its device map only");
     }
     Ok((done, shown))

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{FileError, Kind, Scope};
 use crate::slurm::gres_line::defect;
 use crate::slurm::hostlist;
-use crate::slurm::lines::{Line, lines, pairs, value};
+use crate::slurm::lines::{self, Line, lines, pairs, value, words};
 
 /// Lines below this one are the site's.
 pub const KEEP: &str = "# Lines below this one are kept as they are.";
@@ -262,22 +262,34 @@ fn name(path: &str) -> Option<String> {
     Some(Path::new(path.trim()).file_name()?.to_string_lossy().into_owned())
 }
 
-/// A line about fewer nodes. Its other words stay as they are written, comments among them, where the list stands in
-/// it once.
+/// A line about fewer nodes. Its other words stay as they are written where one place alone can be that of the list; else
+/// they are written anew, each with its operator, and the comments behind them.
 fn renamed(line: &Line<'_>, pairs: &[(String, String)], list: &str) -> Vec<u8> {
     let old = value(pairs, "nodename").unwrap_or_default().as_bytes();
-    let places: Vec<usize> = (0..line.raw.len()).filter(|&at| line.raw[at..].starts_with(old)).collect();
-    if let [at] = places[..] {
+    // The list may stand in other words as well, and behind an escape it stands otherwise.
+    let is_named = |before: &[u8]| {
+        let before = before.strip_suffix(b"\"").unwrap_or(before).trim_ascii_end();
+        let key = before.strip_suffix(b"=").unwrap_or_default().trim_ascii_end();
+        key.len() >= 8 && key[key.len() - 8..].eq_ignore_ascii_case(b"nodename")
+    };
+    let is_list = |&at: &usize| line.raw[at..].starts_with(old) && is_named(&line.raw[..at]);
+    if let [at] = (0..line.raw.len()).filter(is_list).collect::<Vec<_>>()[..] {
         return [&line.raw[..at], list.as_bytes(), &line.raw[at + old.len()..]].concat();
     }
-    let others = pairs.iter().filter(|(key, _)| key != "nodename").map(|(key, value)| {
-        if value.contains(char::is_whitespace) {
-            format!(" {key}=\"{value}\"")
-        } else {
-            format!(" {key}={value}")
-        }
+    let others =
+        words(&line.code).into_iter().filter(|(key, _)| !lines::name(key).eq_ignore_ascii_case("nodename"));
+    let others = others.map(|(key, value)| {
+        let value = value.replace('\\', "\\\\").replace('#', "\\#");
+        let quote = if value.contains(char::is_whitespace) { "\"" } else { "" };
+        format!(" {key}={quote}{value}{quote}")
     });
-    format!("NodeName={list}{}\n", others.collect::<String>()).into_bytes()
+    let mut text = format!("NodeName={list}{}", others.collect::<String>()).into_bytes();
+    for comment in line.comments() {
+        text.push(b' ');
+        text.extend_from_slice(comment);
+    }
+    text.push(b'\n');
+    text
 }
 
 /// Nodes that the lines of a file of ours give GPUs to, or describe.

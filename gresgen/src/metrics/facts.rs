@@ -20,7 +20,7 @@ use crate::slurm::control::Devices;
 
 /// What can be said of a node without opening NVML.
 #[derive(Debug, Default)]
-pub struct Facts {
+pub(crate) struct Facts {
     /// The map that Slurm's indexes belong to; `None` on a node without one.
     pub map: Option<DeviceMap>,
     /// Who has its devices; `None` where neither slurmctld nor a record of a step says.
@@ -41,7 +41,7 @@ pub struct Facts {
 
 /// Who has which devices.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Occupancy {
+pub(crate) struct Occupancy {
     /// Jobs and their users, by Slurm's index.
     pub holders: Vec<(usize, (u32, String))>,
     /// Whether any device may be some job's, because its list is not known.
@@ -54,7 +54,7 @@ pub struct Occupancy {
 
 impl Occupancy {
     /// Whether a job has a device, or may have it.
-    pub fn is_busy(&self, index: usize) -> bool {
+    pub(crate) fn is_busy(&self, index: usize) -> bool {
         self.any || self.rest.may_be(index) || self.holders.iter().any(|(held, _)| *held == index)
     }
 
@@ -97,7 +97,7 @@ impl Occupancy {
 
 impl Facts {
     /// Reads a node. Returns beside it what could not be known, as phrases.
-    pub fn read(site: &Site<'_>) -> (Self, Vec<String>) {
+    pub(crate) fn read(site: &Site<'_>) -> (Self, Vec<String>) {
         let root = site.root;
         let mut missing = Vec::new();
         let present = device_map::load(&root.path(Root::DEVICE_MAP)).ok();
@@ -146,19 +146,19 @@ impl Facts {
     }
 
     /// Devices by Slurm's index.
-    pub fn records(&self) -> impl Iterator<Item = (usize, &Record)> {
+    pub(crate) fn records(&self) -> impl Iterator<Item = (usize, &Record)> {
         self.map.iter().flat_map(|map| map.records.iter().enumerate())
     }
 
     /// NVML's index of a device's GPU and of its GPU instance; empty where there is none or it is not known.
-    pub fn place(&self, record: &Record) -> (String, String) {
+    pub(crate) fn place(&self, record: &Record) -> (String, String) {
         let place = self.map.as_ref().and_then(|map| map.place(record)).unwrap_or_default();
         let (gpu, instance) = place.split_once('.').unwrap_or((&place, ""));
         (gpu.to_owned(), instance.to_owned())
     }
 
     /// GRES types and how many devices are of each.
-    pub fn types(&self) -> impl Iterator<Item = (&str, u64)> {
+    pub(crate) fn types(&self) -> impl Iterator<Item = (&str, u64)> {
         let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
         for (_, record) in self.records() {
             *counts.entry(&record.gres_type).or_default() += 1;
@@ -169,7 +169,7 @@ impl Facts {
 
 /// What the GPUs alone know.
 #[derive(Debug)]
-pub struct Driver {
+pub(crate) struct Driver {
     /// The driver's picture.
     pub inventory: Inventory,
     /// What could still be created: NVML's index of the GPU, profile and count.
@@ -180,7 +180,7 @@ pub struct Driver {
 
 impl Driver {
     /// From the driver's picture.
-    pub fn new(inventory: Inventory, drift: Option<u64>) -> Self {
+    pub(crate) fn new(inventory: Inventory, drift: Option<u64>) -> Self {
         let room = |gpu: &crate::inventory::Gpu| {
             let index = gpu.index;
             let counted =

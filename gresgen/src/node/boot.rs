@@ -21,7 +21,7 @@ use crate::wait::{self, Ended, Stop};
 ///
 /// # Errors
 /// [`Ended`].
-pub fn patient<T, E>(
+pub(crate) fn patient<T, E>(
     limit: Duration,
     stop: &Stop,
     told: &mut dyn FnMut(Duration, &E),
@@ -34,7 +34,7 @@ pub fn patient<T, E>(
 ///
 /// # Errors
 /// [`Ended`].
-pub fn lock(
+pub(crate) fn lock(
     root: &Root,
     limit: Duration,
     stop: &Stop,
@@ -44,13 +44,13 @@ pub fn lock(
 }
 
 /// Whether the node has been brought up in this boot and runs Slurm's daemon or jobs.
-pub fn in_service(root: &Root, boot: &str) -> bool {
+pub(crate) fn in_service(root: &Root, boot: &str) -> bool {
     present_map(root).is_some_and(|map| map.boot == boot && here::in_service(root, &map.node))
 }
 
 /// What became of a node that could not be what it shall be.
 #[derive(Debug)]
-pub struct GivenUp {
+pub(crate) struct GivenUp {
     /// The name that it has in its files, and that slurmctld was told.
     pub node: String,
     /// Whether its files have the GPUs as they are rather than none, or why slurmd may find files that name devices
@@ -64,7 +64,7 @@ pub struct GivenUp {
 /// When the node cannot be what it shall be: writes files of what is there, or of no GPUs where that is not known or
 /// makes no files, and drains the node. `configured` is whether the configuration was read, which says what the node is
 /// called.
-pub fn give_up(
+pub(crate) fn give_up(
     site: &Site<'_>,
     configured: bool,
     boot: &str,
@@ -115,7 +115,7 @@ fn nothing(site: &Site<'_>, boot: &str) -> Inventory {
 
 /// Takes a drain of ours back when a boot has restored what slurmctld was told of the node; gives whose drain
 /// holds it otherwise. A slurmctld that does not answer is left alone.
-pub fn open(site: &Site<'_>, table: &GresTable) -> Option<String> {
+pub(crate) fn open(site: &Site<'_>, table: &GresTable) -> Option<String> {
     let seen = site.look();
     let knows = seen.view.as_ref().is_some_and(|view| view.gres() == table.gres());
     if !seen.is_ours() || !knows {

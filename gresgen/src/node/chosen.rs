@@ -16,7 +16,7 @@ use crate::root::Root;
 /// A choice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Chosen {
+pub(crate) struct Chosen {
     version: u32,
     /// Label of the layout.
     pub label: String,
@@ -30,7 +30,7 @@ const VERSION: u32 = 1;
 
 impl Chosen {
     /// The choice of whoever runs this program.
-    pub fn now(label: &str) -> Self {
+    pub(crate) fn now(label: &str) -> Self {
         let at = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
         Chosen { version: VERSION, label: label.to_owned(), by: who(), at }
     }
@@ -39,7 +39,7 @@ impl Chosen {
     ///
     /// # Errors
     /// [`WishError`] when it is there and cannot be read.
-    pub fn load(root: &Root) -> Result<Option<Self>, WishError> {
+    pub(crate) fn load(root: &Root) -> Result<Option<Self>, WishError> {
         let path = root.path(Root::CHOSEN);
         let text = match read::text(&path, read::MAX_TEXT) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -62,7 +62,7 @@ impl Chosen {
     ///
     /// # Errors
     /// [`PathError`].
-    pub fn forget(root: &Root) -> Result<(), PathError> {
+    pub(crate) fn forget(root: &Root) -> Result<(), PathError> {
         let path = root.path(Root::CHOSEN);
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(PathError::io(&path)(error)),
@@ -74,7 +74,7 @@ impl Chosen {
     ///
     /// # Errors
     /// [`PathError`].
-    pub fn save(&self, root: &Root) -> Result<(), PathError> {
+    pub(crate) fn save(&self, root: &Root) -> Result<(), PathError> {
         if matches!(Self::load(root), Ok(Some(before)) if before.label == self.label) {
             return Ok(());
         }
@@ -90,7 +90,7 @@ impl Chosen {
 ///
 /// # Errors
 /// [`WishError`].
-pub fn meant<'a>(
+pub(crate) fn meant<'a>(
     root: &Root,
     config: &'a Config,
     asked: Option<&str>,
@@ -110,7 +110,7 @@ pub fn meant<'a>(
 }
 
 /// Login name of whoever is behind this process.
-pub fn who() -> String {
+pub(crate) fn who() -> String {
     if let Ok(user) = std::env::var("SUDO_USER") {
         return user;
     }

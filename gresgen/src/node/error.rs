@@ -26,11 +26,11 @@ pub enum ApplyError {
         /// What cannot be.
         wish: Box<WishError>,
         /// Who is in the way.
-        held: Vec<Held>,
+        held: Vec<InUse>,
     },
     /// An instance that would have to go is in use. Nothing was changed.
     #[error("{}", busy(.0))]
-    Busy(Vec<Held>),
+    Busy(Vec<InUse>),
     /// MIG belongs to the hypervisor of this GPU.
     #[error("{0}: is a vGPU guest, whose MIG instances belong to the hypervisor")]
     Guest(String),
@@ -125,21 +125,21 @@ impl ApplyError {
 
 /// An instance in use that stands in the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct InUse {
     /// GPU, or GPU and instance, for a person.
     pub name: String,
     /// Who.
     pub holders: Vec<Holder>,
 }
 
-impl fmt::Display for Held {
+impl fmt::Display for InUse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let who: Vec<String> = self.holders.iter().map(ToString::to_string).collect();
         write!(f, "{}: in use by {}", self.name, who.join(", "))
     }
 }
 
-fn busy(held: &[Held]) -> String {
+fn busy(held: &[InUse]) -> String {
     held.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
@@ -148,8 +148,8 @@ pub(crate) fn in_the_way(inventory: &Inventory, wish: WishError) -> ApplyError {
     let instance = |b: &mig::Blocker| {
         let gpu = inventory.gpus.get(b.gpu)?;
         let instance = gpu.instances.iter().find(|i| i.placement == b.placement)?;
-        Some(Held { name: name(gpu, b.placement), holders: instance.holders.clone() })
+        Some(InUse { name: name(gpu, b.placement), holders: instance.holders.clone() })
     };
-    let held: Vec<Held> = wish.blockers().iter().filter_map(instance).collect();
+    let held: Vec<InUse> = wish.blockers().iter().filter_map(instance).collect();
     if held.is_empty() { ApplyError::Wish(wish) } else { ApplyError::InTheWay { wish: wish.into(), held } }
 }

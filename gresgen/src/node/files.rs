@@ -13,7 +13,7 @@ use crate::site::Seen;
 
 /// A file that becomes another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct FileChange {
+pub(crate) struct FileChange {
     /// Its path.
     pub path: PathBuf,
     /// What happens to it.
@@ -28,7 +28,7 @@ pub struct FileChange {
 /// What happens to a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Write {
+pub(crate) enum Write {
     /// It is not there yet.
     Create,
     /// It is ours, and replaced.

@@ -3,7 +3,7 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::error::{ApplyError, Held, in_the_way};
+use super::error::{ApplyError, InUse, in_the_way};
 use super::files::{FileChange, changes};
 use super::{Node, Options, Picture};
 use crate::apply::forecast::forecast;
@@ -19,7 +19,7 @@ use crate::slurm::transition::Action;
 use crate::slurm::{GresTable, SlurmError};
 
 /// What a wish comes to on one picture of a node. Making one only reads.
-pub struct Prepared {
+pub(crate) struct Prepared {
     /// The node it was made for.
     pub before: Inventory,
     /// What Slurm worked with then.
@@ -47,12 +47,12 @@ pub struct Prepared {
 
 impl Prepared {
     /// Whether GPUs or files become others.
-    pub fn changes(&self) -> bool {
+    pub(crate) fn changes(&self) -> bool {
         !self.steps.is_empty() || !self.files.is_empty()
     }
 
     /// Whether there is nothing to do at all, in Slurm neither.
-    pub fn is_nothing(&self) -> bool {
+    pub(crate) fn is_nothing(&self) -> bool {
         !self.changes() && self.left.actions.is_empty() && self.interrupted.is_none() && self.has_nodes
     }
 
@@ -68,7 +68,7 @@ impl Node<'_> {
     /// # Errors
     /// What no waiting and no option would make possible: a wish that cannot be met, a GPU without MIG, files that
     /// cannot be rendered. What else would refuse it is [`Prepared::refusal`].
-    pub fn prepare(
+    pub(crate) fn prepare(
         &self,
         picture: Picture,
         wish: Wish<'_>,
@@ -148,7 +148,7 @@ impl Node<'_> {
 /// What a wish comes to on the GPUs.
 struct Wanted {
     steps: Vec<Step>,
-    in_use: Vec<Held>,
+    in_use: Vec<InUse>,
     in_the_way: Option<ApplyError>,
 }
 
@@ -193,7 +193,7 @@ impl Patience {
 }
 
 /// Whether somebody is in the way, and nobody who has been given what he holds: neither a job nor a `gresgen run`.
-pub(super) fn are_processes<'a>(held: impl IntoIterator<Item = &'a Held>) -> bool {
+pub(super) fn are_processes<'a>(held: impl IntoIterator<Item = &'a InUse>) -> bool {
     let mut holders = held.into_iter().flat_map(|held| &held.holders).peekable();
     holders.peek().is_some() && holders.all(|holder| matches!(holder, Holder::Process { .. }))
 }
@@ -233,20 +233,20 @@ pub(super) fn possible(inventory: &Inventory, steps: &[Step]) -> Result<(), Appl
 }
 
 /// What steps disturb and somebody uses: instances, and GPUs whose mode changes, since that may reset them.
-pub(super) fn in_use(inventory: &Inventory, steps: &[Step]) -> Vec<Held> {
+pub(super) fn in_use(inventory: &Inventory, steps: &[Step]) -> Vec<InUse> {
     let instances = steps.iter().filter_map(|step| disturbed(inventory, step));
     let instances =
-        instances.map(|(gpu, i)| Held { name: name(gpu, i.placement), holders: i.holders.clone() });
+        instances.map(|(gpu, i)| InUse { name: name(gpu, i.placement), holders: i.holders.clone() });
     let switched = steps.iter().filter(|step| matches!(step, Step::Mode { .. }));
     let gpus = switched.map(|step| &inventory.gpus[step.gpu()]);
-    let gpus = gpus.map(|gpu| Held { name: format!("GPU {}", gpu.index), holders: gpu.holders.clone() });
+    let gpus = gpus.map(|gpu| InUse { name: format!("GPU {}", gpu.index), holders: gpu.holders.clone() });
     instances.chain(gpus).filter(|held| !held.holders.is_empty()).collect()
 }
 
 /// Everything in the way, and the error that an apply ends with for it.
 fn blocked(
     in_the_way: Option<ApplyError>,
-    in_use: Vec<Held>,
+    in_use: Vec<InUse>,
     beside_jobs: Result<(), SlurmError>,
 ) -> (Vec<String>, Option<ApplyError>) {
     // Steps of a wish that somebody is in the way of are those of a node that nobody uses: they may disturb more than

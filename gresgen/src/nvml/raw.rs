@@ -398,7 +398,7 @@ impl<'a> Handle<'a> {
 ///
 /// # Errors
 /// In words, when the process has more than one thread, or does not say how many.
-pub fn export(name: &str, value: &std::ffi::OsStr) -> Result<(), String> {
+pub(crate) fn export(name: &str, value: &std::ffi::OsStr) -> Result<(), String> {
     let threads = std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
     if threads != 1 {
         return Err(format!("{name}: cannot be set while the program has other threads"));

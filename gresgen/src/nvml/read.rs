@@ -62,7 +62,7 @@ impl Driver {
     ///
     /// # Errors
     /// The first call or file that fails, named with its GPU.
-    pub fn inventory(&self, node: &str) -> Result<Inventory, DriverError> {
+    pub(crate) fn inventory(&self, node: &str) -> Result<Inventory, DriverError> {
         self.read(node, Detail::Everything)
     }
 
@@ -72,7 +72,7 @@ impl Driver {
     ///
     /// # Errors
     /// As [`Driver::inventory`].
-    pub fn inventory_as_it_is(&self, node: &str) -> Result<Inventory, DriverError> {
+    pub(crate) fn inventory_as_it_is(&self, node: &str) -> Result<Inventory, DriverError> {
         self.read(node, Detail::AsTheyAre)
     }
 

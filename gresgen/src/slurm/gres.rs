@@ -195,7 +195,10 @@ fn check_case(node: &str, groups: &[Group]) -> Result<(), GresError> {
 }
 
 /// Types that one name makes of several models, with the product names: a job that asks for it is given any of them.
-pub fn mixed(inventory: &Inventory, settings: &Settings) -> Result<Vec<(TypeName, Vec<String>)>, GresError> {
+pub(crate) fn mixed(
+    inventory: &Inventory,
+    settings: &Settings,
+) -> Result<Vec<(TypeName, Vec<String>)>, GresError> {
     let names = Names::new(&settings.types)?;
     let mut models: BTreeMap<TypeName, Vec<String>> = BTreeMap::new();
     let slices = inventory.devices().map(|(gpu, _, compute)| (gpu, names.slice(&gpu.model, compute.profile)));

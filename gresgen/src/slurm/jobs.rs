@@ -27,7 +27,7 @@ pub struct JobGres {
 
 /// What Slurm has given out on a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Given {
+pub(crate) struct Given {
     /// The jobs on it; one without GPU devices too.
     pub jobs: Vec<JobGres>,
     /// Devices that slurmctld counts as in use and that no job explains.
@@ -44,7 +44,7 @@ impl Given {
     ///
     /// # Errors
     /// [`SlurmError`]: then nothing is known, and every device counts as held.
-    pub fn ask(control: Control, node: &str) -> Result<Self, SlurmError> {
+    pub(crate) fn ask(control: Control, node: &str) -> Result<Self, SlurmError> {
         let mut given = Self::read(control, node)?;
         for _ in 1..ROUNDS {
             if given.unexplained.is_empty() {
@@ -61,7 +61,7 @@ impl Given {
     ///
     /// # Errors
     /// As [`Given::ask`].
-    pub fn ask_beside(control: Control, node: &str, others: &[String]) -> Result<Self, SlurmError> {
+    pub(crate) fn ask_beside(control: Control, node: &str, others: &[String]) -> Result<Self, SlurmError> {
         let mut given = Self::ask(control, node)?;
         for other in others {
             let theirs = match Self::ask(control, other) {
@@ -138,7 +138,7 @@ fn user(listing: &Listing) -> String {
 
 /// Adds to each GPU and instance who has it from Slurm, by the map that slurmd loaded: it says what an index is. A job
 /// whose index it does not know may have any.
-pub fn annotate(inventory: &mut Inventory, map: Option<&DeviceMap>, given: &Given) {
+pub(crate) fn annotate(inventory: &mut Inventory, map: Option<&DeviceMap>, given: &Given) {
     let uuid = |index: &usize| map.and_then(|map| map.records.get(*index)).map(|record| record.uuid.as_str());
     let held: Vec<(Holder, Option<Vec<&str>>)> = given
         .jobs
@@ -157,7 +157,7 @@ pub fn annotate(inventory: &mut Inventory, map: Option<&DeviceMap>, given: &Give
 }
 
 /// Makes everything held, where Slurm cannot be asked.
-pub fn annotate_unknown(inventory: &mut Inventory) {
+pub(crate) fn annotate_unknown(inventory: &mut Inventory) {
     each(inventory, |_| vec![Holder::Unknown]);
 }
 
