@@ -36,7 +36,9 @@ fn main() {
     let eager = Rules { interval: 0, window: 0, ..slurm };
     for (name, rules) in [("every job that fits starts at once", eager), ("Slurm's defaults", slurm)] {
         println!("\n{name}\n");
-        println!("| load | policy | mean wait, min | p95 | mean of 3g and 7g | to the bound | cuts an hour | cordons |");
+        println!(
+            "| load | policy | mean wait, min | p95 | mean of 3g and 7g | to the bound | cuts an hour | cordons |"
+        );
         println!("|---|---|---|---|---|---|---|---|");
         for load in [0.7, 0.8, 0.9] {
             table(&geometry, &kinds, rules, load, seeds);
@@ -117,7 +119,8 @@ fn default(geometry: &Geometry) -> Vec<Placement> {
 /// Jobs by day and night, 12 hours each; run times are log-normal, of 45 minutes on average and of 8 hours at most, limits one
 /// to four times as long.
 fn jobs(kinds: &Kinds, load: f64, seed: u64) -> Demand {
-    let slices = |slices: u8| kinds.all.iter().rposition(|kind| kind.slices == slices).unwrap_or(kinds.whole());
+    let slices =
+        |slices: u8| kinds.all.iter().rposition(|kind| kind.slices == slices).unwrap_or(kinds.whole());
     let first = kinds.all.iter().position(|kind| kind.slices == 1).unwrap_or(0);
     let needs = [first, slices(2), slices(3), kinds.whole()];
     let mut random = Random::new(seed);
@@ -128,7 +131,8 @@ fn jobs(kinds: &Kinds, load: f64, seed: u64) -> Demand {
     let mut now = 0.0;
     while now < f64::from(HOURS * 3600) {
         let shares = &SHARES[(now / 43200.0) as usize % 2];
-        let units: f64 = needs.iter().zip(shares).map(|(&need, part)| f64::from(kinds.all[need].units) * part).sum();
+        let units: f64 =
+            needs.iter().zip(shares).map(|(&need, part)| f64::from(kinds.all[need].units) * part).sum();
         now += random.exponential(units * MEAN / (load * f64::from(FLEET.total()) * UNITS));
         let need = needs[random.weighted(shares)];
         let Some(class) = demand.class(Class { need, count: 1, nodes: 1 }) else { continue };

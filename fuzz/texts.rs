@@ -28,7 +28,7 @@ use gresgen::slurm::hardware::Hardware;
 use gresgen::slurm::hostlist::{self, MAX_NAMES};
 use gresgen::slurm::lines::{lines, value};
 use gresgen::slurm::plugstack;
-use gresgen::slurm::{GresTable, Previous, Release, Settings};
+use gresgen::slurm::{GresTable, PreviousOrder, Release, Settings};
 use mutate::{Random, mutated};
 
 /// Most time of a processor that one input may take.
@@ -256,8 +256,10 @@ fn inventory(place: &Place, input: &[u8]) -> bool {
     let release = Release::latest();
     for billing in [None, Some(gresgen::slurm::billing::Rule::Memory.into())] {
         settings.billing = billing;
-        let Ok(fresh) = GresTable::new(&inventory, &settings, &Previous::default()) else { return false };
-        let known = Previous::of_indexes(&fresh, &indexes);
+        let Ok(fresh) = GresTable::new(&inventory, &settings, &PreviousOrder::default()) else {
+            return false;
+        };
+        let known = PreviousOrder::of_indexes(&fresh, &indexes);
         let table = GresTable::new(&inventory, &settings, &known).expect("the same devices in another order");
         assert_eq!(table.records.len(), fresh.records.len(), "a device is gone");
         let Ok(context) = Context::of_node(&inventory, &table, &settings, release, &root) else {

@@ -80,7 +80,10 @@ impl Model {
     pub(crate) fn room(&self, mask: u128) -> u128 {
         let room = mig::room(&self.masks.geometry, &self.masks.placements(mask));
         let count = |profile| u128::from(room.get(profile).copied().unwrap_or(0));
-        self.menu.iter().zip((0..16u32).rev()).fold(0, |packed, (profile, lane)| packed | count(profile) << (8 * lane))
+        self.menu
+            .iter()
+            .zip((0..16u32).rev())
+            .fold(0, |packed, (profile, lane)| packed | count(profile) << (8 * lane))
     }
 }
 

@@ -66,7 +66,10 @@ impl<'a> Look<'a> {
                 }
                 None => {
                     last = self.serve(job);
-                    if !matches!(last, Verdict::Cut(_) | Verdict::Opens | Verdict::Cordon { .. } | Verdict::Ends(_)) {
+                    if !matches!(
+                        last,
+                        Verdict::Cut(_) | Verdict::Opens | Verdict::Cordon { .. } | Verdict::Ends(_)
+                    ) {
                         break;
                     }
                 }
@@ -77,7 +80,8 @@ impl<'a> Look<'a> {
 
     /// Whether Slurm has had the time to start the job on what is there, and has not.
     fn is_ignored(&self, job: &Job, taken: &[(&Share, Taken)]) -> bool {
-        let stale = |node: usize, gpu: usize, mask: u128| self.work.tables[node].desks[gpu].stale & mask == mask;
+        let stale =
+            |node: usize, gpu: usize, mask: u128| self.work.tables[node].desks[gpu].stale & mask == mask;
         let all_stale = |one: &Taken| one.gpus.iter().all(|&(gpu, mask)| stale(one.node, gpu, mask));
         job.reason == Reason::Resources
             && job.waited >= self.policy.grace
@@ -91,7 +95,8 @@ impl<'a> Look<'a> {
             set.iter().any(|&node| {
                 self.work.tables[node].desks.iter().any(|desk| {
                     let model = self.work.model(desk);
-                    (desk.cuttable && model.menu.contains(&profile)) || model.masks.profile(profile) & desk.held != 0
+                    (desk.cuttable && model.menu.contains(&profile))
+                        || model.masks.profile(profile) & desk.held != 0
                 })
             })
         })

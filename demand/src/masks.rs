@@ -22,7 +22,8 @@ impl Masks {
             return None;
         }
         let excluded = |&place: &Placement| {
-            let conflicting = places.iter().enumerate().filter(|(_, other)| geometry.conflict(place, **other));
+            let conflicting =
+                places.iter().enumerate().filter(|(_, other)| geometry.conflict(place, **other));
             conflicting.fold(0, |mask, (bit, _)| mask | 1 << bit)
         };
         let conflicts = places.iter().map(excluded).collect();

@@ -111,11 +111,15 @@ impl fmt::Display for Verdict {
             Verdict::Cordon { nodes, until: None } => {
                 write!(f, "kept for it on {}: when those who are on it end", nodes.join(", "))
             }
-            Verdict::Ends(Some(until)) => write!(f, "waits for slices that a job has until {until} at the latest"),
+            Verdict::Ends(Some(until)) => {
+                write!(f, "waits for slices that a job has until {until} at the latest")
+            }
             Verdict::Ends(None) => f.write_str("waits for slices that a job has"),
             Verdict::Busy(0) => f.write_str("nothing is idle, and all that could be kept is busy for long"),
             Verdict::Busy(seconds) => write!(f, "nothing is idle: something is kept for it in {seconds} s"),
-            Verdict::Behind => f.write_str("nothing is idle, and jobs before it wait for what falls idle next"),
+            Verdict::Behind => {
+                f.write_str("nothing is idle, and jobs before it wait for what falls idle next")
+            }
             Verdict::Resources => f.write_str("no node with room for its slices has the cores and memory"),
             Verdict::Limit => f.write_str("the nodes that could serve it were cut too often this hour"),
             Verdict::UnderWay => f.write_str("the nodes that could serve it are being cut"),

@@ -53,7 +53,13 @@ impl<'a> Shapes<'a> {
     }
 
     /// Takes a share on as many nodes as it wants out of what is open.
-    pub(crate) fn take(&mut self, number: usize, share: &Share, work: &mut Work<'_>, taken: &mut Vec<Taken>) -> bool {
+    pub(crate) fn take(
+        &mut self,
+        number: usize,
+        share: &Share,
+        work: &mut Work<'_>,
+        taken: &mut Vec<Taken>,
+    ) -> bool {
         let known = &mut self.known[number];
         if known.untakeable {
             return false;

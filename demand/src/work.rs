@@ -209,7 +209,8 @@ impl<'a> Work<'a> {
                 need.push((profile, rest.count - more));
             }
         }
-        let mut offer = Offer { cost: Cost::default(), open: uses_open, closed: uses_closed, parts: Vec::new() };
+        let mut offer =
+            Offer { cost: Cost::default(), open: uses_open, closed: uses_closed, parts: Vec::new() };
         if !need.is_empty() {
             let (cost, parts) = self.region(node, &need, &offer, regions).ok_or(Hindrance::Place)?;
             (offer.cost, offer.parts) = (cost, parts);

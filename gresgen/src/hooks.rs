@@ -50,7 +50,7 @@ pub enum HookError {
 
 /// What a change is, for those who are told of it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct About<'a> {
+pub(crate) struct HookContext<'a> {
     /// The prefix of its paths.
     pub root: &'a Root,
     /// Slurm's name of the node.
@@ -96,7 +96,7 @@ impl Hooks {
     /// to make the change.
     pub(crate) fn begin(
         &self,
-        about: &About<'_>,
+        about: &HookContext<'_>,
         stop: &Stop,
         warn: &mut dyn FnMut(&HookError),
     ) -> Result<(), HookError> {
@@ -111,7 +111,7 @@ impl Hooks {
 
     /// After the change, or after what was done has been taken back: everything is run, whatever fails. A signal ends a
     /// command, unless it came before: what it stopped is taken back as a whole.
-    pub(crate) fn end(&self, failed: bool, about: &About<'_>, stop: &Stop) -> Vec<HookError> {
+    pub(crate) fn end(&self, failed: bool, about: &HookContext<'_>, stop: &Stop) -> Vec<HookError> {
         let stop = &if stop.is_set() { Stop::default() } else { stop.clone() };
         let (point, commands) = match failed {
             true => ("on-failure", &self.settings.on_failure),
@@ -128,7 +128,7 @@ impl Hooks {
         services::of(pid).is_some_and(|unit| self.settings.services.names(root, true).contains(&unit))
     }
 
-    fn parted(&self, point: &'static str, about: &About<'_>, stop: &Stop) -> Result<(), HookError> {
+    fn parted(&self, point: &'static str, about: &HookContext<'_>, stop: &Stop) -> Result<(), HookError> {
         self.run(point, self.parted.get(point).map_or(&[][..], Vec::as_slice), about, stop)
     }
 
@@ -136,7 +136,7 @@ impl Hooks {
         &self,
         point: &'static str,
         commands: &[Command],
-        about: &About<'_>,
+        about: &HookContext<'_>,
         stop: &Stop,
     ) -> Result<(), HookError> {
         let limit = self.settings.timeout.unwrap_or(LIMIT);

@@ -22,8 +22,8 @@ pub(crate) use error::InitError;
 pub(crate) use found::Found;
 pub(crate) use layouts::LayoutOf;
 
-use crate::apply::Wish;
-use crate::apply::wish::WishError;
+use crate::apply::DesiredState;
+use crate::apply::desired::DesiredStateError;
 use crate::config::Config;
 use crate::inventory::Inventory;
 use crate::root::Root;
@@ -179,7 +179,7 @@ fn readable(text: &str, inventory: &Inventory) -> Result<(), InitError> {
     let mut idle = inventory.clone();
     idle.gpus.iter_mut().flat_map(|gpu| &mut gpu.instances).for_each(|instance| instance.holders.clear());
     for label in config.labels() {
-        if let Err(WishError::Config(error)) = Wish::Layout(&config, label).targets(&idle) {
+        if let Err(DesiredStateError::Config(error)) = DesiredState::Layout(&config, label).targets(&idle) {
             return Err(error.into());
         }
     }

@@ -12,7 +12,7 @@ use crate::read;
 use crate::render::{self, RenderError};
 use crate::root::Root;
 use crate::slurm::control::installed_release;
-use crate::slurm::gres::Previous;
+use crate::slurm::gres::PreviousOrder;
 use crate::slurm::links::{self, Links};
 use crate::slurm::release::UnknownRelease;
 use crate::slurm::{GresError, GresTable, Release, Settings, SlurmError};
@@ -227,12 +227,12 @@ pub(crate) fn present_map(root: &Root) -> Option<DeviceMap> {
 }
 
 /// The order records have now: that of the map, or after a reboot that of gres.conf.
-fn previous(settings: &Settings, root: &Root) -> Previous {
+fn previous(settings: &Settings, root: &Root) -> PreviousOrder {
     match present_map(root) {
-        Some(map) => Previous::of(&map),
+        Some(map) => PreviousOrder::of(&map),
         None => {
             let text = read::bytes(&root.path(settings.paths.gres_conf()), read::MAX_TEXT);
-            text.map(|text| Previous::of_gres_conf(&String::from_utf8_lossy(&text))).unwrap_or_default()
+            text.map(|text| PreviousOrder::of_gres_conf(&String::from_utf8_lossy(&text))).unwrap_or_default()
         }
     }
 }

@@ -13,18 +13,18 @@ use crate::publish::present_map;
 use crate::read;
 use crate::root::Root;
 use crate::slurm::control::{Config, NodeView, reservation};
-use crate::slurm::jobs::Given;
+use crate::slurm::jobs::Allocations;
 use crate::slurm::transition::allow;
 use crate::slurm::{Settings, SlurmError, here, hostlist, jobs};
 
-pub(crate) use pending::Left;
+pub(crate) use pending::PendingActions;
 
 /// Begins the reason of every drain of ours, which is how it is known again.
 pub(crate) const OURS: &str = "gresgen: ";
 
 /// What Slurm works with, read once.
 #[derive(Clone, Debug)]
-pub(crate) struct Seen {
+pub(crate) struct SlurmState {
     /// Whether slurmctld answered.
     pub answered: bool,
     /// Its picture of the node; `None` also where it knows no such node.
@@ -38,21 +38,21 @@ pub(crate) struct Seen {
     /// The map in its place, which slurmd reads at its next start.
     present: Option<DeviceMap>,
     /// What it has given out.
-    pub given: Occupied,
+    pub allocations: KnownAllocations,
     /// Whether a reservation of ours is on the node.
     pub reserved: bool,
 }
 
 /// What Slurm has given out, or why that is not known.
-pub(crate) type Occupied = Result<Given, Arc<SlurmError>>;
+pub(crate) type KnownAllocations = Result<Allocations, Arc<SlurmError>>;
 
-impl Seen {
+impl SlurmState {
     /// What Slurm's indexes mean now: what slurmd loaded, or before it ever loaded a map, what is in place.
     pub(crate) fn map(&self) -> Option<&DeviceMap> {
         self.loaded.as_ref().or(self.present.as_ref())
     }
 
-    /// The records of [`Seen::map`].
+    /// The records of [`SlurmState::map`].
     pub(crate) fn records(&self) -> &[Record] {
         self.map().map_or(&[], |map| &map.records)
     }
@@ -69,7 +69,7 @@ impl Seen {
 
     /// Whether jobs are on the node.
     pub(crate) fn is_busy(&self) -> bool {
-        self.given.as_ref().is_ok_and(|given| !given.jobs.is_empty())
+        self.allocations.as_ref().is_ok_and(|allocations| !allocations.jobs.is_empty())
     }
 }
 
@@ -88,7 +88,7 @@ pub(crate) struct Site<'a> {
     /// Slurm's name of the node.
     pub node: String,
     /// Whether the node belongs to a cluster and its slurmctld is to be asked.
-    pub asked: bool,
+    pub asks_slurmctld: bool,
     /// Whether Slurm reads files here, or is to. A machine without it needs the device map alone.
     pub in_slurm: bool,
 }
@@ -109,14 +109,14 @@ pub(crate) fn is_slurms(root: &Root, settings: &Settings) -> bool {
 
 impl Site<'_> {
     /// What Slurm works with now, and what it has given out.
-    pub(crate) fn look(&self) -> Seen {
-        let given = self.given();
-        let control = match &given {
-            Ok(_) if self.asked => here::reach(self.root).ok(),
+    pub(crate) fn look(&self) -> SlurmState {
+        let allocations = self.allocations();
+        let control = match &allocations {
+            Ok(_) if self.asks_slurmctld => here::reach(self.root).ok(),
             _ => None,
         };
         let shown = control.and_then(|control| control.node_text(&self.node).ok()).unwrap_or_default();
-        Seen {
+        SlurmState {
             answered: control.is_some(),
             view: NodeView::parse(&shown),
             shown,
@@ -125,45 +125,45 @@ impl Site<'_> {
             present: present_map(self.root),
             reserved: control
                 .is_some_and(|control| control.is_reserved(&reservation(&self.node)).unwrap_or_default()),
-            given,
+            allocations,
         }
     }
 
     /// What Slurm has given out here now: nothing where the node is in no cluster.
-    pub(crate) fn given(&self) -> Occupied {
-        if !self.asked {
-            return Ok(Given::default());
+    pub(crate) fn allocations(&self) -> KnownAllocations {
+        if !self.asks_slurmctld {
+            return Ok(Allocations::default());
         }
         let answer = here::reach(self.root).and_then(|control| {
-            Given::ask_beside(control, &self.node, &here::neighbours(self.root, &self.node))
+            Allocations::ask_beside(control, &self.node, &here::neighbours(self.root, &self.node))
         });
         match answer {
             Err(SlurmError::UnknownNode(_)) => self.unknown_to_slurm().map_err(Arc::new),
-            Err(_) if !here::was_in_service(self.root) => Ok(Given::default()),
+            Err(_) if !here::was_in_service(self.root) => Ok(Allocations::default()),
             answer => answer.map_err(Arc::new),
         }
     }
 
     /// A node that slurmctld does not know yet has no jobs, unless it knows this host by another name; nodes that share
     /// a host are told apart by the settings.
-    fn unknown_to_slurm(&self) -> Result<Given, SlurmError> {
+    fn unknown_to_slurm(&self) -> Result<Allocations, SlurmError> {
         let ours = |names: &str| hostlist::expand(names).is_ok_and(|names| names.contains(&self.node));
         if self.settings.nodes.iter().any(|node| ours(&node.names)) {
-            return Ok(Given::default());
+            return Ok(Allocations::default());
         }
         match &here::other_names(&here::reach(self.root)?.nodes()?)[..] {
-            [] => Ok(Given::default()),
+            [] => Ok(Allocations::default()),
             names => Err(SlurmError::OtherName { node: self.node.clone(), names: names.join(", ") }),
         }
     }
 
     /// Adds the jobs that hold devices. Where slurmctld cannot be asked, every device of a node that was in service
     /// counts as held.
-    pub(crate) fn annotate(&self, inventory: &mut Inventory, given: &Occupied) {
-        match given {
-            Ok(given) => {
+    pub(crate) fn annotate(&self, inventory: &mut Inventory, allocations: &KnownAllocations) {
+        match allocations {
+            Ok(allocations) => {
                 let map = self.loaded_map().or_else(|| present_map(self.root));
-                jobs::annotate(inventory, map.as_ref(), given);
+                jobs::annotate(inventory, map.as_ref(), allocations);
             }
             // The reason is told where a change is refused for it.
             Err(_) => jobs::annotate_unknown(inventory),
@@ -179,17 +179,17 @@ impl Site<'_> {
     /// # Errors
     /// [`SlurmError::Count`] and [`SlurmError::Index`] when Slurm would end jobs or hand their next step another slice;
     /// [`SlurmError::Unknown`] when that cannot be known.
-    pub(crate) fn allow(&self, seen: &Seen, after: &[Record]) -> Result<(), SlurmError> {
-        if !self.asked || seen.records() == after {
+    pub(crate) fn allow(&self, slurm: &SlurmState, after: &[Record]) -> Result<(), SlurmError> {
+        if !self.asks_slurmctld || slurm.records() == after {
             return Ok(());
         }
         let unknown = |error: &Arc<SlurmError>| SlurmError::Unknown {
             node: self.node.clone(),
             error: Arc::clone(error),
         };
-        let given = seen.given.as_ref().map_err(unknown)?;
-        allow(&self.node, seen.records(), after, &given.jobs)?;
-        match given.unexplained.is_empty() {
+        let allocations = slurm.allocations.as_ref().map_err(unknown)?;
+        allow(&self.node, slurm.records(), after, &allocations.jobs)?;
+        match allocations.unexplained.is_empty() {
             true => Ok(()),
             false => Err(SlurmError::Unexplained(self.node.clone())),
         }

@@ -26,7 +26,7 @@ pub(crate) mod shortfall;
 pub mod transition;
 
 pub use error::{GresError, SlurmError};
-pub use gres::{GresTable, Previous};
+pub use gres::{GresTable, PreviousOrder};
 pub use names::{Names, TypeName, type_hash};
 pub use release::Release;
 pub use settings::Settings;

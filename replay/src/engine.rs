@@ -285,8 +285,7 @@ impl<'a, R: Recut, F: FnMut(u32, &Job, Start)> Engine<'a, R, F> {
     /// Whether a job with this limit, `u32::MAX` for none, could start now beside what is planned.
     fn could_start(&mut self, (pool, count, nodes): Want, limit: u32, plans: &Plans) -> bool {
         let allowed = |node| plans.allow(node, self.now, limit);
-        limit < u32::MAX
-            && self.pools[usize::from(pool)].first_fit(count, nodes, allowed, &mut self.chosen)
+        limit < u32::MAX && self.pools[usize::from(pool)].first_fit(count, nodes, allowed, &mut self.chosen)
     }
 
     /// Starts a job that waits on the nodes chosen.

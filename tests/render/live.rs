@@ -10,7 +10,7 @@ use gresgen::render::{self, Context, Templates};
 use gresgen::root::Root;
 use gresgen::slurm::control::NodeView;
 use gresgen::slurm::transition::{Action, Change, Node, transition};
-use gresgen::slurm::{GresTable, Previous};
+use gresgen::slurm::{GresTable, PreviousOrder};
 use lab::{FakeGpus, Lab, Options, Release, User};
 
 use crate::fixture::Case;
@@ -41,7 +41,7 @@ impl Layout {
         let case = Case::parse(&text).unwrap();
         let inventories = case.inventories(&Root::host());
         let tables = inventories.iter().zip(0..).map(|(inventory, i)| {
-            let previous = before.map(|b| Previous::of(&b.map(i))).unwrap_or_default();
+            let previous = before.map(|b| PreviousOrder::of(&b.map(i))).unwrap_or_default();
             GresTable::new(inventory, &case.slurm, &previous).unwrap()
         });
         Layout { tables: tables.collect(), inventories, case }

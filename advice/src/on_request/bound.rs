@@ -23,7 +23,8 @@ pub fn bound(
     let mut started = |_: u32, job: &Job, start| outcome.count(kinds, job, start);
     let sizes = kinds.all.iter().map(|kind| (u32::from(kind.units), u32::from(kind.slices))).collect();
     let whole = (u32::from(kinds.units), u32::from(kinds.slices));
-    let fluid = Fluid { sizes, free: vec![vec![whole; fleet.gpus as usize]; fleet.nodes as usize], on: Vec::new() };
+    let fluid =
+        Fluid { sizes, free: vec![vec![whole; fleet.gpus as usize]; fleet.nodes as usize], on: Vec::new() };
     let rules = Rules { window: 0, ..rules };
     let ever = ever(geometry, kinds, fleet);
     replay_recut(&ever, rules, fluid, jobs.iter().map(|job| to_job(job, classes)), &mut started);

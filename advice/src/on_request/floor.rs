@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 
 use demand::{
-    Change, Cluster, Gate, Gpu, Instance, Job, Model, Node, Order, Reason, Resources, Share, State, Verdict, Want,
-    decide,
+    Change, Cluster, Gate, Gpu, Instance, Job, Model, Node, Order, Reason, Resources, Share, State, Verdict,
+    Want, decide,
 };
 use mig::{Geometry, Placement, Profile};
 use replay::{Recut, Slots};
@@ -51,8 +51,10 @@ impl<'a> Floor<'a> {
             (0..kinds.all.len()).map(|kind| profile(geometry, kinds, kind)).collect();
         let mut menu: Vec<Profile> = classes.iter().filter_map(|class| profiles[class.need]).collect();
         menu.extend(how.default.iter().map(|placement| placement.profile));
-        let model = Model::new(geometry.clone(), &menu, &how.default).expect("the default cut is the model's");
-        let instance = |&placement: &Placement| Instance { placement, state: State::Idle, closed: false, since: None };
+        let model =
+            Model::new(geometry.clone(), &menu, &how.default).expect("the default cut is the model's");
+        let instance =
+            |&placement: &Placement| Instance { placement, state: State::Idle, closed: false, since: None };
         let gpu = Gpu { model: 0, fixed: false, instances: how.default.iter().map(instance).collect() };
         let node = |number: u32| Node {
             name: format!("n{number}"),
@@ -169,9 +171,8 @@ impl Recut for Floor<'_> {
         for &node in nodes {
             let gpus = self.cluster.nodes[node].gpus.iter_mut().enumerate();
             let all = gpus.flat_map(|(gpu, state)| state.instances.iter_mut().map(move |i| (gpu, i)));
-            let idle = all.filter(|(_, i)| {
-                Some(i.placement.profile) == profile && i.state == State::Idle && !i.closed
-            });
+            let idle = all
+                .filter(|(_, i)| Some(i.placement.profile) == profile && i.state == State::Idle && !i.closed);
             let take = |(gpu, instance): (usize, &mut Instance)| {
                 instance.state = State::Busy { until };
                 (gpu, instance.placement)

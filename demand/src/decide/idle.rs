@@ -31,7 +31,8 @@ impl Look<'_> {
             return Vec::new();
         }
         let idle = |desk: &Desk| {
-            let nobody = desk.cuttable && desk.held & !(desk.open | desk.closed) == 0 && desk.stays | desk.kept == 0;
+            let nobody =
+                desk.cuttable && desk.held & !(desk.open | desk.closed) == 0 && desk.stays | desk.kept == 0;
             nobody
                 && desk.coming == 0
                 && desk.held != self.work.model(desk).default

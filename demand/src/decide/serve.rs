@@ -89,7 +89,8 @@ impl<'a> Look<'a> {
                 self.close(*node, offer.open.clone(), &job.id);
             }
             if !offer.parts.is_empty() {
-                let changes = offer.parts.iter().map(|part| self.change(*node, part.gpu, part.create, part.gone));
+                let changes =
+                    offer.parts.iter().map(|part| self.change(*node, part.gpu, part.create, part.gone));
                 let gpus = changes.collect();
                 self.orders.push(Order::Cut(Cut { node: *node, gpus, job: Some(job.id.clone()), open }));
                 let gone: Vec<(usize, u128)> = offer.parts.iter().map(|part| (part.gpu, part.gone)).collect();
@@ -182,7 +183,8 @@ impl<'a> Look<'a> {
             }
         }
         gpus.sort_unstable_by_key(|(gpu, _)| *gpu);
-        let named = |(gpu, mask): (usize, u128)| (gpu, places(&self.work.model(&table.desks[gpu]).masks, mask));
+        let named =
+            |(gpu, mask): (usize, u128)| (gpu, places(&self.work.model(&table.desks[gpu]).masks, mask));
         if !gpus.is_empty() {
             let gpus = gpus.into_iter().map(named).collect();
             self.orders.push(order(Gate { node, gpus, job: job.map(str::to_owned) }));

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use super::exit::Exit;
 use super::report::Failure;
-use crate::apply::wish::WishError;
+use crate::apply::desired::DesiredStateError;
 use crate::config::Problem;
 use crate::hooks::HookError;
 use crate::inventory::Holder;
@@ -51,22 +51,23 @@ impl From<DriverError> for Failure {
     }
 }
 
-impl From<WishError> for Failure {
-    fn from(error: WishError) -> Self {
+impl From<DesiredStateError> for Failure {
+    fn from(error: DesiredStateError) -> Self {
         match &error {
-            WishError::Config(config) => {
+            DesiredStateError::Config(config) => {
                 let hardware = matches!(&config.problem, Problem::Slurm(fault) if fault.hardware);
                 let failure = Failure::new(Exit::Usage, error);
                 if hardware { failure.with_hardware() } else { failure }
             }
-            WishError::NoGpu { .. } => Failure::new(Exit::Usage, error),
-            WishError::Lost { .. } => {
+            DesiredStateError::NoGpu { .. } => Failure::new(Exit::Usage, error),
+            DesiredStateError::Lost { .. } => {
                 Failure::new(Exit::Usage, error).hint("--without GPU goes back on the other GPUs alone")
             }
-            WishError::Path(_) => Failure::new(Exit::Failure, error),
-            WishError::Choice(_) | WishError::Gone { .. } => Failure::new(Exit::Usage, error).hint(
-                "gresgen apply --layout NAME chooses another; or give the configuration that layout back",
-            ),
+            DesiredStateError::Path(_) => Failure::new(Exit::Failure, error),
+            DesiredStateError::Choice(_) | DesiredStateError::Gone { .. } => Failure::new(Exit::Usage, error)
+                .hint(
+                    "gresgen apply --layout NAME chooses another; or give the configuration that layout back",
+                ),
         }
     }
 }
@@ -176,7 +177,7 @@ impl From<ApplyError> for Failure {
             ApplyError::Lock(error) => error.into(),
             ApplyError::Hook(error) => error.into(),
             ApplyError::Driver(error) => error.into(),
-            ApplyError::Wish(error) => error.into(),
+            ApplyError::DesiredState(error) => error.into(),
             ApplyError::Path(error) => error.into(),
             ApplyError::Publish(error) => error.into(),
             ApplyError::Busy(ref held) | ApplyError::InTheWay { ref held, .. } => {

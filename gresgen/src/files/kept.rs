@@ -24,7 +24,7 @@ pub fn head(text: &[u8]) -> &[u8] {
 }
 
 /// What a new text says, which no line of the site may say as well.
-pub(super) struct Ours<'a> {
+pub(super) struct OwnedContent<'a> {
     path: &'a Path,
     kind: Kind,
     scope: &'a Scope,
@@ -46,7 +46,7 @@ enum Claim {
     Others(String),
 }
 
-impl<'a> Ours<'a> {
+impl<'a> OwnedContent<'a> {
     pub(super) fn new(
         path: &'a Path,
         kind: Kind,
@@ -59,21 +59,21 @@ impl<'a> Ours<'a> {
         let whole = files.flat_map(|list| hostlist::unfold(list).unwrap_or_default());
         let whole = whole.filter_map(|file| name(&file)).collect();
         let settings = lines.iter().flatten().map(|(key, value)| (key.clone(), value.to_lowercase()));
-        Ours { path, kind, scope, settings: settings.collect(), unread, whole }
+        OwnedContent { path, kind, scope, settings: settings.collect(), unread, whole }
     }
 
     /// A line that stays in a gres.conf is one that slurmd reads.
     fn readable(&self, line: &Line<'_>, above: usize) -> Result<(), FileError> {
         match defect(line) {
             Some(what) => {
-                Err(self.refused(line, above, format!("{what}, so that no slurmd starts; mend or remove it")))
+                Err(self.refusal(line, above, format!("{what}, so that no slurmd starts; mend or remove it")))
             }
             None => Ok(()),
         }
     }
 
     /// A line that cannot stay, with so many above the part that was looked at.
-    fn refused(&self, line: &Line<'_>, above: usize, what: impl Into<String>) -> FileError {
+    fn refusal(&self, line: &Line<'_>, above: usize, what: impl Into<String>) -> FileError {
         FileError::Kept {
             path: self.path.to_owned(),
             line: line.number + above,
@@ -95,12 +95,12 @@ impl<'a> Ours<'a> {
             let pairs = line.pairs();
             match self.kind {
                 Kind::GresConf if !matches!(self.claim(&pairs), Claim::Theirs) => {
-                    return Err(self.refused(&line, above, CONTRADICTS));
+                    return Err(self.refusal(&line, above, CONTRADICTS));
                 }
-                Kind::CgroupConf if self.has_unread(&pairs) => return Err(self.refused(&line, above, UNREAD)),
+                Kind::CgroupConf if self.has_unread(&pairs) => return Err(self.refusal(&line, above, UNREAD)),
                 Kind::CgroupConf if self.says(&pairs) => {
                     if !self.agrees(&pairs) {
-                        return Err(self.refused(&line, above, CONTRADICTS));
+                        return Err(self.refusal(&line, above, CONTRADICTS));
                     }
                 }
                 Kind::GresConf => {
@@ -132,7 +132,7 @@ impl<'a> Ours<'a> {
                 Kind::GresConf => match self.claim(&pairs) {
                     // It is the other nodes' as well: without it they would lose their GPUs.
                     Claim::Ours if is_shared && value(&pairs, "nodename").is_none() => {
-                        return Err(self.refused(&line, 0, FOR_ALL));
+                        return Err(self.refusal(&line, 0, FOR_ALL));
                     }
                     Claim::Ours => {}
                     Claim::Theirs => {
@@ -220,7 +220,7 @@ impl<'a> Ours<'a> {
             let names = hostlist::unfold(files).unwrap_or_default();
             let mut gpus = names.iter().filter_map(|file| name(file)).filter(|file| is_gpu_file(file));
             if let Some(gpu) = gpus.find(|gpu| !self.whole.contains(gpu)) {
-                return Err(self.refused(
+                return Err(self.refusal(
                     &line,
                     above,
                     format!(

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::process::{self, Ended};
-use super::{About, HookError};
+use super::{HookContext, HookError};
 use crate::atomic;
 use crate::devices::boot_id;
 use crate::read;
@@ -113,7 +113,7 @@ impl Services {
     /// [`HookError::Service`], [`HookError::Stopped`].
     pub(crate) fn stop(
         which: &Which,
-        about: &About<'_>,
+        about: &HookContext<'_>,
         stop: &Stop,
         warn: &mut dyn FnMut(&HookError),
     ) -> Result<(), HookError> {

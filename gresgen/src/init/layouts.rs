@@ -2,7 +2,7 @@
 
 use mig::{Attribute, Demand, Geometry, Spec};
 
-use crate::config::written::{self, Written};
+use crate::config::written::{self, LayoutEntry};
 use crate::inventory::{Gpu, Inventory, Mode};
 
 /// What the layout that is meant is made of.
@@ -47,10 +47,10 @@ impl LayoutOf {
     }
 
     /// The entries of the label; a GPU that cannot be cut is in none and stays as it is.
-    pub(crate) fn entries(self, inventory: &Inventory) -> Vec<Written> {
+    pub(crate) fn entries(self, inventory: &Inventory) -> Vec<LayoutEntry> {
         let gpus: Vec<&Gpu> = inventory.gpus.iter().filter(|gpu| is_cut(gpu)).collect();
         let content = |gpu: &Gpu| match self {
-            LayoutOf::Current => written::held(gpu),
+            LayoutOf::Current => written::demand_of(gpu),
             LayoutOf::Smallest => Some(smallest(&gpu.geometry)),
             LayoutOf::Balanced => Some(balanced(&gpu.geometry)),
         };
@@ -58,7 +58,7 @@ impl LayoutOf {
         match &entries[..] {
             // A GPU that is added, or whose index changes, is like the others.
             [only] if only.gpus.len() == inventory.gpus.len() => {
-                vec![Written { gpus: Vec::new(), content: only.content.clone() }]
+                vec![LayoutEntry { gpus: Vec::new(), content: only.content.clone() }]
             }
             _ => entries,
         }

@@ -13,9 +13,9 @@ use crate::check::{self, Link, gather};
 use crate::holders::login;
 use crate::inventory::Inventory;
 use crate::lock::node_holder;
-use crate::node::chosen::Chosen;
+use crate::node::chosen::ChosenLayout;
 use crate::root::Root;
-use crate::site::{Occupied, Site};
+use crate::site::{KnownAllocations, Site};
 use crate::slurm::control::Devices;
 
 /// What can be said of a node without opening NVML.
@@ -58,13 +58,13 @@ impl Occupancy {
         self.any || self.rest.may_be(index) || self.holders.iter().any(|(held, _)| *held == index)
     }
 
-    fn of_slurm(given: &crate::slurm::jobs::Given) -> Self {
+    fn of_slurm(allocations: &crate::slurm::jobs::Allocations) -> Self {
         let mut occupancy = Occupancy {
-            unexplained: !given.unexplained.is_empty(),
-            rest: given.unexplained.clone(),
+            unexplained: !allocations.unexplained.is_empty(),
+            rest: allocations.unexplained.clone(),
             ..Self::default()
         };
-        for job in &given.jobs {
+        for job in &allocations.jobs {
             match &job.devices {
                 Devices::Listed(indexes) => {
                     let holder = |index: &usize| (*index, (job.id, job.user.clone()));
@@ -102,9 +102,9 @@ impl Facts {
         let mut missing = Vec::new();
         let present = device_map::load(&root.path(Root::DEVICE_MAP)).ok();
         let loaded = device_map::load(&root.path(Root::LOADED_MAP)).ok();
-        let given: Option<Occupied> = site.asked.then(|| site.given());
-        let occupancy = match &given {
-            Some(Ok(given)) => Some(Occupancy::of_slurm(given)),
+        let allocations: Option<KnownAllocations> = site.asks_slurmctld.then(|| site.allocations());
+        let occupancy = match &allocations {
+            Some(Ok(allocations)) => Some(Occupancy::of_slurm(allocations)),
             Some(Err(error)) => {
                 let steps = Occupancy::of_steps(root);
                 let instead = if steps.is_some() {
@@ -117,7 +117,7 @@ impl Facts {
             }
             None => None,
         };
-        let chosen = Chosen::load(root).unwrap_or_else(|error| {
+        let chosen = ChosenLayout::load(root).unwrap_or_else(|error| {
             missing.push(error.to_string());
             None
         });
@@ -131,12 +131,12 @@ impl Facts {
         let restart = present.as_ref().map(|map| &map.records) != loaded.as_ref().map(|map| &map.records);
         let facts = Facts {
             occupancy,
-            slurmctld: given.map(|given| given.is_ok()),
+            slurmctld: allocations.map(|allocations| allocations.is_ok()),
             links: check::evaluate(&gather::quick(site.settings, root)),
             layout: chosen.map(|chosen| chosen.label),
             pending: vec![
                 ("finish_interrupted_apply", interrupted),
-                ("restart_slurmd", site.asked && present.is_some() && restart),
+                ("restart_slurmd", site.asks_slurmctld && present.is_some() && restart),
             ],
             times: times.into_iter().filter_map(|(event, at)| Some((event, seconds(at?)?))).collect(),
             running,

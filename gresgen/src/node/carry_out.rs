@@ -8,7 +8,7 @@ use super::events::{Event, Events, Waiting};
 use super::fence::{self, Fence};
 use super::prepared::beside_jobs;
 use super::{Node, Options, Prepared};
-use crate::apply::Wish;
+use crate::apply::DesiredState;
 use crate::apply::forecast::forecast;
 use crate::apply::steps::Step;
 use crate::files::Committed;
@@ -16,7 +16,7 @@ use crate::inventory::Inventory;
 use crate::lock::{Lock, let_users_hold};
 use crate::nvml::Code;
 use crate::publish::Expected;
-use crate::site::{Left, is_ours};
+use crate::site::{PendingActions, is_ours};
 use crate::slurm::shortfall::refused as slurm_refuses;
 use crate::slurm::transition::Action;
 use crate::slurm::{GresTable, SlurmError};
@@ -38,9 +38,9 @@ pub(crate) struct Done {
     /// What the node offers to Slurm.
     pub table: GresTable,
     /// What is left to do in Slurm.
-    pub left: Left,
+    pub pending_actions: PendingActions,
     /// What was done in Slurm, where it was to be.
-    pub told_slurm: Vec<Action>,
+    pub done_in_slurm: Vec<Action>,
     /// What slurmctld will not accept of what the node has; only a boot asks.
     pub slurm_refuses: Vec<String>,
     /// Why somebody else has drained the node, which stays so.
@@ -58,7 +58,7 @@ impl<'n> Node<'n> {
         &mut self,
         _lock: &Lock,
         mut prepared: Prepared,
-        wish: Wish<'_>,
+        desired: DesiredState<'_>,
         options: &Options<'_>,
         events: &mut Events<'_>,
     ) -> Result<Done, ApplyError> {
@@ -73,18 +73,18 @@ impl<'n> Node<'n> {
                 .stage(self.root, self.adopts(options))?;
         }
         if prepared.fenced {
-            let beside = beside_jobs(&prepared.seen, options);
-            return self.fenced(wish, options, waits, beside, events);
+            let beside = beside_jobs(&prepared.slurm, options);
+            return self.fenced(desired, options, waits, beside, events);
         }
         let (before, steps) = (prepared.before.clone(), prepared.steps.clone());
-        let applied = Engine { node: self, wish, options, events, fence: None }.apply(prepared)?;
+        let applied = Engine { node: self, desired, options, events, fence: None }.apply(prepared)?;
         self.tell((before, steps), applied, None, options, events)
     }
 
     /// A change that takes the node out of scheduling.
     fn fenced(
         &mut self,
-        wish: Wish<'_>,
+        desired: DesiredState<'_>,
         options: &Options<'_>,
         waits: Option<Duration>,
         beside: bool,
@@ -102,7 +102,7 @@ impl<'n> Node<'n> {
         // Who held what before the fence stood may not be who holds it now.
         let prepared = idle
             .map_err(ApplyError::from)
-            .and_then(|()| self.prepare(self.read(options)?, wish, options))
+            .and_then(|()| self.prepare(self.read(options)?, desired, options))
             .and_then(|mut prepared| prepared.refusal.take().map_or(Ok(prepared), Err));
         let prepared = match prepared {
             Ok(prepared) => prepared,
@@ -111,7 +111,8 @@ impl<'n> Node<'n> {
             Err(error) => return Err(lower_for(&fence, error, &events.stop)),
         };
         let (before, steps) = (prepared.before.clone(), prepared.steps.clone());
-        let applied = Engine { node: self, wish, options, events, fence: Some(&mut fence) }.apply(prepared);
+        let applied =
+            Engine { node: self, desired, options, events, fence: Some(&mut fence) }.apply(prepared);
         match applied {
             Ok(applied) => self.tell((before, steps), applied, Some(&fence), options, events),
             // Slurm's indexes mean what they meant.
@@ -131,30 +132,30 @@ impl<'n> Node<'n> {
     ) -> Result<Done, ApplyError> {
         let stop = &events.stop;
         let Applied { inventory, steps: carried_out, pending, files, table, beside } = applied;
-        let seen = self.site.look();
-        let mut left = self.site.pending(&seen, &table);
-        let mut told_slurm = Vec::new();
-        if options.tell_slurm && left.here {
-            let resume = self.site.resume(&seen, &left);
+        let slurm = self.site.look();
+        let mut pending_actions = self.site.pending(&slurm, &table);
+        let mut done_in_slurm = Vec::new();
+        if options.tell_slurm && pending_actions.here {
+            let resume = self.site.resume(&slurm, &pending_actions);
             let drained = resume.first().map(ToString::to_string);
             let what = format!("slurmd of {} to register", self.site.node);
             let show = &mut *events.show;
             self.site
-                .carry_out(&left, &table, stop, &mut |since, limit, why| {
+                .carry_out(&pending_actions, &table, stop, &mut |since, limit, why| {
                     show(Event::Waiting(&Waiting { what: &what, since, limit, why }));
                 })
                 .map_err(|error| ApplyError::Untold { drained, error })?;
-            told_slurm = std::mem::take(&mut left.actions);
+            done_in_slurm = std::mem::take(&mut pending_actions.actions);
         }
-        let theirs = seen.view.as_ref().filter(|view| view.is("DRAIN") && !is_ours(view));
+        let theirs = slurm.view.as_ref().filter(|view| view.is("DRAIN") && !is_ours(view));
         let mut stays_drained = theirs.filter(|_| fence.is_some()).map(|view| view.reason.clone());
-        if seen.is_ours() && left.actions.is_empty() {
+        if slurm.is_ours() && pending_actions.actions.is_empty() {
             match fence::lower(&self.site, fence.and_then(|fence| fence.before()), stop) {
                 Ok(theirs) => stays_drained = theirs.or(stays_drained),
-                Err(_) => left.actions.extend(self.site.resume(&seen, &left)),
+                Err(_) => pending_actions.actions.extend(self.site.resume(&slurm, &pending_actions)),
             }
         } else {
-            left.actions.extend(self.site.resume(&seen, &left));
+            pending_actions.actions.extend(self.site.resume(&slurm, &pending_actions));
         }
         let slurm_refuses = match options.boot {
             true => slurm_refuses(self.settings, self.root, &self.site.node, &table),
@@ -169,8 +170,8 @@ impl<'n> Node<'n> {
             pending,
             files,
             table,
-            left,
-            told_slurm,
+            pending_actions,
+            done_in_slurm,
             slurm_refuses,
             stays_drained,
             beside,

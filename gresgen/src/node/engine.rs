@@ -1,26 +1,26 @@
 //! The engine: brings the GPUs to what is asked of them, with a journal, and back when something fails.
 //!
-//! It knows no configuration and no verb. A [`Wish`] turns a fresh picture of the node into what its
+//! It knows no configuration and no verb. A [`DesiredState`] turns a fresh picture of the node into what its
 //! GPUs shall be, and is asked again after every change of MIG mode and once more at the end: when it then
-//! wants nothing, the change is verified. Rolling back is the same engine with another wish. The journal goes last,
+//! wants nothing, the change is verified. Rolling back is the same engine with another desired state. The journal goes last,
 //! so that GPUs and files which do not belong together are never taken for finished.
 
 use std::path::PathBuf;
 
-use super::around::{self, Around};
-use super::chosen::{Chosen, who};
+use super::change_hooks::{self, ChangeHooks};
+use super::chosen::{ChosenLayout, who};
 use super::error::{ApplyError, InUse, in_the_way};
 use super::events::{Event, Events};
 use super::fence::Fence;
-use super::mode::{Refusals, pending, refused, reset};
+use super::mode::{InactiveModes, check_active, pending, reset};
 use super::prepared::{Patience, are_processes, in_use, possible};
 use super::{Node, Options, Prepared};
-use crate::apply::Wish;
+use crate::apply::DesiredState;
 use crate::apply::intent::Intent;
 use crate::apply::steps::{Step, disturbed, ready, steps};
 use crate::devices;
 use crate::files::Committed;
-use crate::hooks::About;
+use crate::hooks::HookContext;
 use crate::inventory::{Gpu, Inventory};
 use crate::lock::{Lock, LockError};
 use crate::nvml::Code;
@@ -41,7 +41,7 @@ pub(super) struct Applied {
 }
 
 /// Mode changes come first and are followed by a fresh read. One round switches modes and one creates what
-/// the wish wants then; a third has nothing left to do unless the driver does not keep its word.
+/// the desired state wants then; a third has nothing left to do unless the driver does not keep its word.
 const ROUNDS: usize = 3;
 
 /// The GPUs after a change.
@@ -54,7 +54,7 @@ struct Changed {
 /// One change on its way.
 pub(super) struct Engine<'r, 'n, 'e> {
     pub node: &'r mut Node<'n>,
-    pub wish: Wish<'r>,
+    pub desired: DesiredState<'r>,
     pub options: &'r Options<'r>,
     pub events: &'r mut Events<'e>,
     pub fence: Option<&'r mut Fence<'n>>,
@@ -65,19 +65,19 @@ impl Engine<'_, '_, '_> {
     pub(super) fn apply(mut self, prepared: Prepared) -> Result<Applied, ApplyError> {
         let root = self.node.root;
         if !prepared.changes() && prepared.has_nodes && prepared.interrupted.is_none() {
-            let beside = around::recover(root, self.options.boot, self.events);
+            let beside = change_hooks::recover(root, self.options.boot, self.events);
             self.choose()?;
             let Prepared { before: inventory, table, .. } = prepared;
-            let pending = pending(&inventory, &Refusals::new());
+            let pending = pending(&inventory, &InactiveModes::new());
             return Ok(Applied { inventory, steps: 0, pending, files: Committed::default(), table, beside });
         }
         let resumes = prepared.interrupted.is_some();
         let steps = prepared.steps.iter().map(|step| step.words(&prepared.before.gpus[step.gpu()])).collect();
         let node = self.node.site.node.clone();
-        let label = self.wish.label().map(str::to_owned);
-        let around = Around::new(
+        let label = self.desired.label().map(str::to_owned);
+        let hooks = ChangeHooks::new(
             self.options.hooks.filter(|_| !prepared.steps.is_empty()),
-            About {
+            HookContext {
                 root,
                 node: &node,
                 what: self.options.what,
@@ -86,16 +86,16 @@ impl Engine<'_, '_, '_> {
                 boot: self.options.boot,
             },
         );
-        around.note_cut_off(self.events);
+        hooks.note_cut_off(self.events);
         let intent = match prepared.interrupted {
             Some(interrupted) if self.options.layout.is_none() => interrupted,
             Some(interrupted) => self.intent(&prepared.before).after(interrupted),
             None => self.intent(&prepared.before),
         };
         let intent =
-            intent.signed(who(), steps, Chosen::load(root).ok().flatten().map(|chosen| chosen.label));
+            intent.signed(who(), steps, ChosenLayout::load(root).ok().flatten().map(|chosen| chosen.label));
         intent.save(root)?;
-        let reached = match around.begin(self.events) {
+        let reached = match hooks.begin(self.events) {
             Ok(()) => self.reach(prepared.before, Some(prepared.steps)),
             Err(error) => Err((0, error.into())),
         };
@@ -103,12 +103,12 @@ impl Engine<'_, '_, '_> {
             Ok((applied, publication)) => {
                 let finished = self.finish(applied, publication);
                 let files = finished.as_ref().map(|applied| &*applied.files.written);
-                let beside = around.end(files, &intent, self.events);
+                let beside = hooks.end(files, &intent, self.events);
                 finished.map(|applied| Applied { beside, ..applied })
             }
             // Nothing was changed.
             Err((0, error)) => {
-                around.leave(self.events);
+                hooks.leave(self.events);
                 if !resumes {
                     Intent::clear(root)?;
                 }
@@ -116,7 +116,7 @@ impl Engine<'_, '_, '_> {
             }
             Err((_, error)) => {
                 let error = self.roll_back(error, &intent, resumes);
-                around.end(Err(&error), &intent, self.events);
+                hooks.end(Err(&error), &intent, self.events);
                 Err(error)
             }
         }
@@ -136,10 +136,10 @@ impl Engine<'_, '_, '_> {
     }
 
     fn choose(&self) -> Result<(), ApplyError> {
-        Ok(self.options.layout.map_or(Ok(()), |label| Chosen::now(label).save(self.node.root))?)
+        Ok(self.options.layout.map_or(Ok(()), |label| ChosenLayout::new(label).save(self.node.root))?)
     }
 
-    /// Runs steps until the wish wants nothing more, and makes the files ready. The error carries how many steps
+    /// Runs steps until the desired state wants nothing more, and makes the files ready. The error carries how many steps
     /// were done.
     fn reach(
         &mut self,
@@ -157,36 +157,36 @@ impl Engine<'_, '_, '_> {
         Ok((Applied { inventory, steps, pending, files, table, beside: Vec::new() }, publication))
     }
 
-    /// Runs steps until the wish wants nothing more. Those of the first round are known where the node was just prepared.
+    /// Runs steps until the desired state wants nothing more. Those of the first round are known where the node was just prepared.
     fn change(
         &mut self,
         mut inventory: Inventory,
         mut first: Option<Vec<Step>>,
     ) -> Result<Changed, (usize, ApplyError)> {
         let mut done = 0;
-        let mut refusals = Refusals::new();
+        let mut inactive = InactiveModes::new();
         for _ in 0..ROUNDS {
             let todo = first.take().map_or_else(|| self.plan(&mut inventory), Ok).map_err(|e| (done, e))?;
-            let waiting = pending(&inventory, &refusals);
+            let waiting = pending(&inventory, &inactive);
             // A GPU that waits for its reset cannot be brought further now.
             let blocked = |s: &Step| waiting.iter().any(|(uuid, _)| *uuid == inventory.gpus[s.gpu()].uuid);
             let todo: Vec<Step> = ready(todo).into_iter().filter(|s| done == 0 || !blocked(s)).collect();
             if todo.is_empty() {
                 return Ok(Changed { inventory, steps: done, pending: waiting });
             }
-            refusals.extend(self.run(&inventory, &todo, &mut done).map_err(|e| (done, e))?);
+            inactive.extend(self.run(&inventory, &todo, &mut done).map_err(|e| (done, e))?);
             inventory = self.node.held(self.options).map_err(|e| (done, e.into()))?;
-            refused(&inventory, &refusals).map_err(|e| (done, e.into()))?;
+            check_active(&inventory, &inactive).map_err(|e| (done, e.into()))?;
         }
         let left = self.plan(&mut inventory).map_err(|e| (done, e))?;
         Err((done, ApplyError::Unverified(left.len())))
     }
 
-    /// The steps of the wish on a fresh picture, which is taken anew while processes alone are in their way.
+    /// The steps of the desired state on a fresh picture, which is taken anew while processes alone are in their way.
     fn plan(&self, inventory: &mut Inventory) -> Result<Vec<Step>, ApplyError> {
         let patience = Patience::new();
         loop {
-            let targets = self.wish.targets(inventory).map_err(|error| in_the_way(inventory, error))?;
+            let targets = self.desired.targets(inventory).map_err(|error| in_the_way(inventory, error))?;
             let steps = steps(inventory, &targets);
             possible(inventory, &steps)?;
             let held = in_use(inventory, &steps);
@@ -205,8 +205,8 @@ impl Engine<'_, '_, '_> {
         inventory: &Inventory,
         todo: &[Step],
         done: &mut usize,
-    ) -> Result<Refusals, ApplyError> {
-        let mut refusals = Refusals::new();
+    ) -> Result<InactiveModes, ApplyError> {
+        let mut inactive = InactiveModes::new();
         for (number, step) in todo.iter().enumerate() {
             if self.events.stop.is_set() {
                 return Err(ApplyError::Interrupted);
@@ -218,9 +218,9 @@ impl Engine<'_, '_, '_> {
             *done += 1;
             let refusal = self.step(gpu, step).map_err(|error| on(gpu, error))?;
             (self.events.show)(Event::End);
-            refusals.extend(refusal.map(|refusal| (gpu.uuid.clone(), refusal)));
+            inactive.extend(refusal.map(|refusal| (gpu.uuid.clone(), refusal)));
         }
-        Ok(refusals)
+        Ok(inactive)
     }
 
     /// Looks once more at what is about to go: a process may have come from outside Slurm, and somebody may
@@ -234,7 +234,7 @@ impl Engine<'_, '_, '_> {
         let patience = Patience::new();
         loop {
             let mut now = inventory.clone();
-            self.node.annotate(&mut now, &self.node.site.given());
+            self.node.annotate(&mut now, &self.node.site.allocations());
             let held: Vec<InUse> = in_use(&now, std::slice::from_ref(step));
             if held.is_empty() {
                 match self.claims(&now, step) {
@@ -300,7 +300,7 @@ impl Engine<'_, '_, '_> {
         let options = Options { layout: None, ..*self.options };
         let undo = Engine {
             node: &mut *self.node,
-            wish: Wish::Before(&intent.before),
+            desired: DesiredState::Before(&intent.before),
             options: &options,
             events: &mut events,
             fence: self.fence.as_deref_mut(),

@@ -93,9 +93,9 @@ impl<'a> Fence<'a> {
         &self,
         limit: Duration,
         stop: &Stop,
-        told: &mut dyn FnMut(Duration, &str),
+        report: &mut dyn FnMut(Duration, &str),
     ) -> Result<(), SlurmError> {
-        wait_idle(&self.site.node, limit, stop, told)
+        wait_idle(&self.site.node, limit, stop, report)
     }
 
     /// Takes it back. See [`lower`].

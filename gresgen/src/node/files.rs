@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::apply::forecast::PLANNED;
 use crate::files::{Comparison, FileError, Kind, Output};
 use crate::publish::{Expected, PublishError};
-use crate::site::Seen;
+use crate::site::SlurmState;
 
 /// A file that becomes another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -42,10 +42,10 @@ pub(crate) enum Write {
 /// What becomes of each file that does not stay as it is.
 pub(super) fn changes(
     expected: &Expected,
-    seen: &Seen,
+    slurm: &SlurmState,
     adopt: bool,
 ) -> Result<Vec<FileChange>, PublishError> {
-    let records = (seen.present_records(), expected.table.records.len());
+    let records = (slurm.present_records(), expected.table.records.len());
     let change = |output: &Output| change(output, adopt, records).transpose();
     Ok(expected.outputs.iter().filter_map(change).collect::<Result<_, _>>()?)
 }

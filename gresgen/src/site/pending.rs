@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Seen, Site, is_ours};
+use super::{Site, SlurmState, is_ours};
 use crate::publish::release;
 use crate::root::Root;
 use crate::slurm::conf::Conf;
@@ -19,7 +19,7 @@ const REGISTERED: Duration = Duration::from_secs(60);
 
 /// What is left to do to Slurm's daemons.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Left {
+pub(crate) struct PendingActions {
     /// In order.
     pub actions: Vec<Action>,
     /// Whether all of it can be done on this host.
@@ -29,23 +29,23 @@ pub(crate) struct Left {
 impl Site<'_> {
     /// What is to be done, until Slurm works with a table that is written or about to be: by slurmctld's own account
     /// and by the map that slurmd loaded. A drain of ours is not among it, see [`Site::resume`].
-    pub(crate) fn pending(&self, seen: &Seen, table: &GresTable) -> Left {
-        if !self.asked {
-            return Left { actions: Vec::new(), here: true };
+    pub(crate) fn pending(&self, slurm: &SlurmState, table: &GresTable) -> PendingActions {
+        if !self.asks_slurmctld {
+            return PendingActions { actions: Vec::new(), here: true };
         }
-        let controller = controls(&seen.config);
+        let controller = controls(&slurm.config);
         let attributes = self.attributes();
         let node = Node {
             name: self.node.clone(),
-            dynamic: seen.view.as_ref().is_some_and(NodeView::is_dynamic),
+            dynamic: slurm.view.as_ref().is_some_and(NodeView::is_dynamic),
             attributes: attributes.to_owned(),
-            line: self.node_line(seen, controller),
+            line: self.node_line(slurm, controller),
         };
-        let slurmd = match &seen.loaded {
+        let slurmd = match &slurm.loaded {
             Some(map) => Change::between(&map.records, &table.records),
             None => Change::between(&[], &table.records),
         };
-        let change = match self.controller_has(seen, table, attributes) {
+        let change = match self.controller_has(slurm, table, attributes) {
             // What it would say is not known: it knows what slurmd registered with.
             None => slurmd,
             Some(false) => slurmd.max(Change::Types),
@@ -55,22 +55,22 @@ impl Site<'_> {
         };
         let release = release(self.settings).unwrap_or_else(|_| Release::latest());
         let mut actions = transition(&node, change, table, release);
-        if let Some(how) = self.plugin_line(seen) {
+        if let Some(how) = self.plugin_line(slurm) {
             actions.insert(0, Action::LoadPlugin(how));
             if actions.len() == 1 {
                 actions.push(Action::RestartSlurmd(self.node.clone()));
             }
         }
-        Left { here: actions.iter().all(|action| action.is_local(controller)), actions }
+        PendingActions { here: actions.iter().all(|action| action.is_local(controller)), actions }
     }
 
     /// Whether slurmctld has the node line of a table; `None` where it does not answer.
-    fn controller_has(&self, seen: &Seen, table: &GresTable, attributes: &str) -> Option<bool> {
+    fn controller_has(&self, slurm: &SlurmState, table: &GresTable, attributes: &str) -> Option<bool> {
         let same = |view: &NodeView| {
             view.gres() == table.gres()
-                && (view.is_dynamic() || attributes::differing(attributes, &seen.shown).is_empty())
+                && (view.is_dynamic() || attributes::differing(attributes, &slurm.shown).is_empty())
         };
-        seen.answered.then(|| seen.view.as_ref().is_some_and(same))
+        slurm.answered.then(|| slurm.view.as_ref().is_some_and(same))
     }
 
     /// What the configuration says of the node beside its GPUs.
@@ -80,15 +80,15 @@ impl Site<'_> {
     }
 
     /// What is to be done to slurmctld's slurm.conf so that it has the node line; `None` where it includes it.
-    fn node_line(&self, seen: &Seen, controller: bool) -> Option<String> {
+    fn node_line(&self, slurm: &SlurmState, controller: bool) -> Option<String> {
         let node_conf = Path::new(self.settings.paths.node_conf());
-        match seen.config.get("SLURM_CONF").map(Path::new) {
+        match slurm.config.get("SLURM_CONF").map(Path::new) {
             Some(conf) if controller => {
                 let said = Conf::read(&self.root.path(conf), self.root);
                 include::missing_node_line(conf, &said, &self.node, node_conf, self.root)
             }
             _ => {
-                let host = seen.config.controllers().next().map(|host| format!(" on {host}"));
+                let host = slurm.config.controllers().next().map(|host| format!(" on {host}"));
                 Some(format!(
                     "slurm.conf of slurmctld{} needs the NodeName line of {} in the place of its own for {}",
                     host.unwrap_or_default(),
@@ -100,8 +100,8 @@ impl Site<'_> {
     }
 
     /// What is to be done to plugstack.conf so that it loads the plugin; `None` where it does.
-    fn plugin_line(&self, seen: &Seen) -> Option<String> {
-        let said = seen.config.get("PlugStackConfig").map(PathBuf::from);
+    fn plugin_line(&self, slurm: &SlurmState) -> Option<String> {
+        let said = slurm.config.get("PlugStackConfig").map(PathBuf::from);
         let said = said.filter(|path| self.root.path(path).exists());
         let folder = here::directory(self.root)?;
         let path = said.map_or_else(|| folder.join("plugstack.conf"), |path| self.root.path(path));
@@ -115,13 +115,13 @@ impl Site<'_> {
 
     /// What is left to put a node back into scheduling that this program took out of it; nothing where it comes back
     /// by itself or was not taken out.
-    pub(crate) fn resume(&self, seen: &Seen, left: &Left) -> Vec<Action> {
+    pub(crate) fn resume(&self, slurm: &SlurmState, pending_actions: &PendingActions) -> Vec<Action> {
         // A dynamic node that is forgotten comes back without its drain (seen on 22.05.8, 24.11.5 and 26.05.5).
-        if left.actions.iter().any(|action| matches!(action, Action::Delete(_))) {
+        if pending_actions.actions.iter().any(|action| matches!(action, Action::Delete(_))) {
             return Vec::new();
         }
-        let release = seen.reserved.then(|| Action::Release(self.node.clone()));
-        let drained = seen.view.as_ref().is_some_and(is_ours);
+        let release = slurm.reserved.then(|| Action::Release(self.node.clone()));
+        let drained = slurm.view.as_ref().is_some_and(is_ours);
         release.into_iter().chain(drained.then(|| Action::Resume(self.node.clone()))).collect()
     }
 
@@ -132,30 +132,30 @@ impl Site<'_> {
     /// [`SlurmError`], among them [`SlurmError::Unregistered`].
     pub(crate) fn carry_out(
         &self,
-        left: &Left,
+        pending_actions: &PendingActions,
         table: &GresTable,
         stop: &Stop,
-        told: &mut dyn FnMut(Duration, Duration, &str),
+        report: &mut dyn FnMut(Duration, Duration, &str),
     ) -> Result<(), SlurmError> {
-        for action in &left.actions {
+        for action in &pending_actions.actions {
             action.run(stop)?;
         }
-        if left.actions.is_empty() { Ok(()) } else { self.registered(table, stop, told) }
+        if pending_actions.actions.is_empty() { Ok(()) } else { self.registered(table, stop, report) }
     }
 
     fn registered(
         &self,
         table: &GresTable,
         stop: &Stop,
-        told: &mut dyn FnMut(Duration, Duration, &str),
+        report: &mut dyn FnMut(Duration, Duration, &str),
     ) -> Result<(), SlurmError> {
         const PAUSE: Duration = Duration::from_millis(200);
         let fault = || match self.view() {
             Ok(view) => self.fault(&view, table).map_or(Ok(()), Err),
             Err(error) => Err(error.to_string()),
         };
-        let mut told = |since: Duration, why: &String| told(since, REGISTERED, why);
-        wait::until_told(REGISTERED, PAUSE, stop, &mut told, fault).map_err(|ended| match ended {
+        let mut report = |since: Duration, why: &String| report(since, REGISTERED, why);
+        wait::until_reporting(REGISTERED, PAUSE, stop, &mut report, fault).map_err(|ended| match ended {
             Ended::Stopped => SlurmError::Stopped,
             Ended::Late(what) => {
                 SlurmError::Unregistered { node: self.node.clone(), seconds: REGISTERED.as_secs(), what }

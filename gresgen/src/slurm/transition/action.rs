@@ -159,7 +159,7 @@ pub fn wait_idle(
     node: &str,
     limit: Duration,
     stop: &Stop,
-    told: &mut dyn FnMut(Duration, &str),
+    report: &mut dyn FnMut(Duration, &str),
 ) -> Result<(), SlurmError> {
     const PAUSE: Duration = Duration::from_secs(2);
     let idle = || {
@@ -179,10 +179,10 @@ pub fn wait_idle(
         Err(SlurmError::Busy { node: node.to_owned(), seconds: limit.as_secs(), jobs })
     };
     let mut words = |since: Duration, error: &SlurmError| match error {
-        SlurmError::Busy { jobs, .. } => told(since, jobs),
-        error => told(since, &error.to_string()),
+        SlurmError::Busy { jobs, .. } => report(since, jobs),
+        error => report(since, &error.to_string()),
     };
-    wait::until_told(limit, PAUSE, stop, &mut words, idle).map_err(|ended| match ended {
+    wait::until_reporting(limit, PAUSE, stop, &mut words, idle).map_err(|ended| match ended {
         Ended::Stopped => SlurmError::Stopped,
         Ended::Late(error) => error,
     })
