@@ -259,20 +259,33 @@ impl<'a, R: Recut, F: FnMut(u32, &Job, Start)> Engine<'a, R, F> {
         let queue: Vec<(Rank, Job)> =
             self.waiting.iter().take(self.rules.depth).map(|(rank, job)| (*rank, *job)).collect();
         let Some(last) = queue.iter().rposition(|(_, job)| fit.contains(&job.want())) else { return };
+        let queue = &queue[..=last];
+        let shortest = shortest(queue, &fit);
         let mut plans = std::mem::take(&mut self.plans);
         plans.clear(self.pools.iter().map(Nodes::len).max().unwrap_or(0));
         let horizon = self.now.saturating_add(self.rules.window);
         let mut left = if self.rules.reserve == 0 { u32::MAX } else { self.rules.reserve };
-        for &(rank, job) in &queue[..=last] {
+        for (at, &(rank, job)) in queue.iter().enumerate() {
             let allowed = |node| plans.allow(node, self.now, job.limit);
             let pool = &mut self.pools[usize::from(job.pool)];
             if pool.first_fit(job.count, job.nodes, allowed, &mut self.chosen) {
                 self.start(rank, job);
             } else if left > 0 && plans.plan(pool, &job, self.now, horizon, self.rules.resolution) {
                 left -= 1;
+                // Further plans matter as long as somebody behind could start.
+                let behind = &shortest[(at + 1) * fit.len()..][..fit.len()];
+                if !fit.iter().zip(behind).any(|(want, &limit)| self.could_start(*want, limit, &plans)) {
+                    break;
+                }
             }
         }
         self.plans = plans;
+    }
+
+    /// Whether a job with this limit, `u32::MAX` for none, could start now beside what is planned.
+    fn could_start(&mut self, (pool, count, nodes): Want, limit: u32, plans: &Plans) -> bool {
+        let allowed = |node| plans.allow(node, self.now, limit);
+        limit < u32::MAX && self.pools[usize::from(pool)].first_fit(count, nodes, allowed, &mut self.chosen)
     }
 
     /// Starts a job that waits on the nodes chosen.
@@ -296,4 +309,17 @@ impl<'a, R: Recut, F: FnMut(u32, &Job, Start)> Engine<'a, R, F> {
             (self.started)(index, &job, Start::Never);
         }
     }
+}
+
+/// For each job of a queue, and its end, the shortest limit among those from there on that want each of `wants`; `u32::MAX`
+/// where nobody does.
+fn shortest(queue: &[(Rank, Job)], wants: &[Want]) -> Vec<u32> {
+    let mut shortest = vec![u32::MAX; (queue.len() + 1) * wants.len()];
+    for (at, (_, job)) in queue.iter().enumerate().rev() {
+        let (here, behind) = shortest[at * wants.len()..][..2 * wants.len()].split_at_mut(wants.len());
+        for ((here, behind), want) in here.iter_mut().zip(behind).zip(wants) {
+            *here = if *want == job.want() { job.limit.min(*behind) } else { *behind };
+        }
+    }
+    shortest
 }
