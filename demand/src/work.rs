@@ -215,14 +215,15 @@ impl<'a> Work<'a> {
             let (cost, parts) = self.region(node, &need, &offer, regions).ok_or(Hindrance::Place)?;
             (offer.cost, offer.parts) = (cost, parts);
         }
-        // All of it is idle, and something else lacks: keeping it would help nobody.
-        let enough = enough && (regions == Regions::Idle || offer.cost.until > 0);
+        // Where all of it is idle, keeping it while something else lacks would help nobody.
+        let enough = enough && (offer.cost.until > 0 || share.resources.within(self.tables[node].free));
         let table = &self.tables[node];
-        if table.underway && !(offer.parts.is_empty() && offer.closed.is_empty()) {
-            return Err(Hindrance::UnderWay);
+        let cuts = !offer.parts.is_empty() && offer.cost.until == 0;
+        if cuts && table.worn {
+            return Err(Hindrance::Worn);
         }
-        if !offer.parts.is_empty() && offer.cost.until == 0 && (table.worn || table.cut) {
-            return Err(if table.worn { Hindrance::Worn } else { Hindrance::UnderWay });
+        if cuts && regions == Regions::Idle && (table.underway || table.cut) {
+            return Err(Hindrance::UnderWay);
         }
         if !enough {
             return Err(Hindrance::Resources);

@@ -78,15 +78,19 @@ impl<'a> Look<'a> {
         let lacking: Vec<&Piece<'_>> = pieces.iter().filter(|piece| !piece.is_open()).collect();
         let cuts = pieces.iter().any(|piece| !piece.offer.parts.is_empty());
         // The last that lacks may open as it is made.
-        let open = lacking.len() == 1 && lacking[0].offer.closed.is_empty();
+        let pending = pieces.iter().any(|piece| self.work.tables[piece.node].underway);
+        let open = lacking.len() == 1 && lacking[0].offer.closed.is_empty() && !pending;
         let mut nodes = Vec::new();
         for piece in &pieces {
             let Piece { share, node, offer } = piece;
-            if !cuts {
+            if !cuts && !pending {
                 self.gate(*node, &offer.closed, Some(&job.id), Order::Open);
             } else if !open {
+                // What an order under way still makes or opens is waited for, and the rest stays as it is.
                 self.keep(*node, &offer.closed);
-                self.close(*node, offer.open.clone(), &job.id);
+                if cuts {
+                    self.close(*node, offer.open.clone(), &job.id);
+                }
             }
             if !offer.parts.is_empty() {
                 let changes =
@@ -100,7 +104,11 @@ impl<'a> Look<'a> {
             }
             self.work.promise(*node, offer, share, true);
         }
-        if cuts { Verdict::Cut(nodes) } else { Verdict::Opens }
+        match (cuts, pending) {
+            (true, _) => Verdict::Cut(nodes),
+            (false, true) => Verdict::UnderWay,
+            (false, false) => Verdict::Opens,
+        }
     }
 
     /// What a cut does to a GPU. What the wanted instances leave of the region is filled as the default cut has it.
@@ -143,6 +151,9 @@ impl<'a> Look<'a> {
             self.keep(*node, &kept);
             self.close(*node, region, &job.id);
             self.work.promise(*node, offer, share, false);
+        }
+        if until == 0 {
+            return Verdict::UnderWay;
         }
         // What drains already counted as free sooner.
         let until = until + if draining { self.policy.margin } else { 0 };
