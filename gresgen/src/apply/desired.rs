@@ -1,4 +1,4 @@
-//! Wishes: a layout of the configuration, no instances at all, another MIG mode.
+//! Desired states: a layout of the configuration, no instances at all, another MIG mode.
 
 use mig::{Goal, GpuState, Placement, Plan, plan};
 use thiserror::Error;
