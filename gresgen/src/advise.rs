@@ -11,6 +11,7 @@ pub mod jobstats;
 pub mod layouts;
 mod lines;
 pub mod picture;
+pub mod queue;
 pub mod record;
 pub mod sacct;
 pub mod trace;
