@@ -31,7 +31,7 @@ use crate::inventory::{Gpu, Holder, Inventory};
 use crate::nvml::{Driver, DriverError};
 use crate::root::Root;
 use crate::site::{Occupied, Seen, Site};
-use crate::slurm::Settings;
+use crate::slurm::{Settings, slots};
 
 pub use carry_out::Done;
 pub use error::ApplyError;
@@ -112,6 +112,7 @@ impl Node<'_> {
     /// The GPUs as the driver has them, and those to be left out that are not there.
     fn inventory(&self, options: &Options<'_>) -> Result<(Inventory, Vec<Selector>), DriverError> {
         let mut inventory = self.driver.inventory(&self.site.node)?;
+        slots::complete(&mut inventory, self.settings, self.root);
         let absent = leave_out(&mut inventory, options.without);
         Ok((inventory, absent))
     }

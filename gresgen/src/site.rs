@@ -1,6 +1,8 @@
 //! This node as part of a Slurm cluster: who holds its slices, what Slurm works with, what a change means to running
 //! jobs, and what is left to do when it is made.
 
+mod anew;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +18,7 @@ use crate::slurm::conf::Conf;
 use crate::slurm::control::{Config, NodeView, reservation};
 use crate::slurm::jobs::Given;
 use crate::slurm::plugstack;
+use crate::slurm::settings::NodeEntry;
 use crate::slurm::transition::{Action, Change, Node, allow, transition};
 use crate::slurm::{GresTable, Release, Settings, SlurmError, attributes, here, hostlist, include, jobs};
 use crate::wait::{self, Ended, Stop};
@@ -230,6 +233,7 @@ impl Site<'_> {
             dynamic: seen.view.as_ref().is_some_and(NodeView::is_dynamic),
             attributes: attributes.to_owned(),
             line: self.node_line(seen, controller),
+            gres: self.entry().and_then(|entry| entry.parts().ok()).map(|parts| parts.gres),
         };
         let slurmd = match &seen.loaded {
             Some(map) => Change::between(&map.records, &table.records),
@@ -239,12 +243,20 @@ impl Site<'_> {
             // What it would say is not known: it knows what slurmd registered with.
             None => slurmd,
             Some(false) => slurmd.max(Change::Types),
-            Some(true) if slurmd == Change::None => Change::None,
+            Some(true) if slurmd == Change::None && self.has_read(seen, table) => Change::None,
             // It has the line already, so slurmd alone has to read its files again.
             Some(true) => Change::Devices,
         };
         let release = release(self.settings).unwrap_or_else(|_| Release::latest());
         let mut actions = transition(&node, change, table, release);
+        if seen.loaded.is_none() {
+            // A slurmd that never had a map has no copy of it that could be brought up to date.
+            for action in &mut actions {
+                if let Action::ReloadSlurmd(node) = action {
+                    *action = Action::RestartSlurmd(std::mem::take(node));
+                }
+            }
+        }
         if let Some(how) = self.plugin_line(seen) {
             actions.insert(0, Action::LoadPlugin(how));
             if actions.len() == 1 {
@@ -263,10 +275,24 @@ impl Site<'_> {
         seen.answered.then(|| seen.view.as_ref().is_some_and(same))
     }
 
+    /// Whether slurmctld has read the records of GPUs on request that are in place.
+    fn has_read(&self, seen: &Seen, table: &GresTable) -> bool {
+        seen.view.as_ref().is_some_and(|view| view.form == table.form)
+    }
+
     /// What the configuration says of the node beside its GPUs.
     fn attributes(&self) -> &str {
-        let entry = |names: &str| hostlist::expand(names).is_ok_and(|n| n.contains(&self.node));
-        self.settings.nodes.iter().find(|n| entry(&n.names)).map_or("", |n| &n.attributes)
+        self.entry().map_or("", |entry| &entry.attributes)
+    }
+
+    fn entry(&self) -> Option<&NodeEntry> {
+        let is_it = |names: &str| hostlist::expand(names).is_ok_and(|n| n.contains(&self.node));
+        self.settings.nodes.iter().find(|entry| is_it(&entry.names))
+    }
+
+    /// Whether what is left concerns nobody but this node, and no job on it: then a change does it by itself.
+    pub fn is_own(&self, seen: &Seen, left: &Left) -> bool {
+        seen.answered && seen.loaded.is_some() && anew::is_it(&left.actions)
     }
 
     /// What is to be done to slurmctld's slurm.conf so that it has the node line; `None` where it includes it.
@@ -327,14 +353,18 @@ impl Site<'_> {
         stop: &Stop,
         told: &mut dyn FnMut(Duration, Duration, &str),
     ) -> Result<(), SlurmError> {
+        if anew::is_it(&left.actions) {
+            return self.read_anew(&left.actions, table, stop, told);
+        }
         for action in &left.actions {
             action.run(Duration::ZERO, stop)?;
         }
-        if left.actions.is_empty() { Ok(()) } else { self.registered(table, stop, told) }
+        if left.actions.is_empty() { Ok(()) } else { self.registered(REGISTERED, table, stop, told) }
     }
 
     fn registered(
         &self,
+        limit: Duration,
         table: &GresTable,
         stop: &Stop,
         told: &mut dyn FnMut(Duration, Duration, &str),
@@ -344,11 +374,11 @@ impl Site<'_> {
             Ok(view) => self.fault(&view, table).map_or(Ok(()), Err),
             Err(error) => Err(error.to_string()),
         };
-        let mut told = |since: Duration, why: &String| told(since, REGISTERED, why);
-        wait::until_told(REGISTERED, PAUSE, stop, &mut told, fault).map_err(|ended| match ended {
+        let mut told = |since: Duration, why: &String| told(since, limit, why);
+        wait::until_told(limit, PAUSE, stop, &mut told, fault).map_err(|ended| match ended {
             Ended::Stopped => SlurmError::Stopped,
             Ended::Late(what) => {
-                SlurmError::Unregistered { node: self.node.clone(), seconds: REGISTERED.as_secs(), what }
+                SlurmError::Unregistered { node: self.node.clone(), seconds: limit.as_secs(), what }
             }
         })
     }
@@ -376,6 +406,8 @@ impl Site<'_> {
             Some(format!("{}: {}", view.state.join("+").to_lowercase(), view.reason))
         } else if view.gres() != table.gres() {
             Some(format!("slurmctld has Gres={}, the node has {}", view.gres(), table.gres()))
+        } else if view.form != table.form {
+            Some("slurmctld has not read the node's records".to_owned())
         } else if loaded.exists()
             && device_map::load(&loaded).ok().map(|map| map.records).as_ref() != Some(&table.records)
         {

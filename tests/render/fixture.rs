@@ -141,6 +141,7 @@ impl GpuLine {
             geometry: board.geometry(),
             file: file(root, format!("/dev/nvidia{minor}"), 195, minor),
             instances: Vec::new(),
+            capabilities: None,
             holders: Vec::new(),
         };
         for slice in self.slices.iter().flatten() {

@@ -166,7 +166,7 @@ fn sharing(facts: &Facts, slurm: &SlurmFacts) -> Option<Link> {
     let shares: Vec<&str> =
         SHARING.into_iter().filter(|gres| slurm.config.lists("GresTypes", gres)).collect();
     let records = &facts.table.as_ref()?.records;
-    let whole = records.iter().rposition(|record| record.instance.is_none())?;
+    let whole = records.iter().rposition(|record| record.uuid == record.parent)?;
     let slice = records.iter().position(|record| record.instance.is_some())?;
     if shares.is_empty() || slice > whole {
         return None;

@@ -225,6 +225,8 @@ impl From<WishError> for Failure {
                 if hardware { failure.with_hardware() } else { failure }
             }
             WishError::NoGpu { .. } => Failure::new(Exit::Usage, error),
+            WishError::OnRequest { .. } => Failure::new(Exit::Usage, error)
+                .hint("change the layout, or slurm.on-request in the configuration"),
             WishError::Lost { .. } => {
                 Failure::new(Exit::Usage, error).hint("--without GPU goes back on the other GPUs alone")
             }

@@ -163,7 +163,8 @@ impl<'n> Node<'n> {
         let seen = self.site.look();
         let mut left = self.site.pending(&seen, &table);
         let mut told_slurm = Vec::new();
-        if options.tell_slurm && left.here {
+        let own = !options.boot && self.site.is_own(&seen, &left);
+        if own || options.tell_slurm && left.here {
             let resume = self.site.resume(&seen, &left);
             let drained = resume.first().map(ToString::to_string);
             let what = format!("slurmd of {} to register", self.site.node);
@@ -185,6 +186,9 @@ impl<'n> Node<'n> {
         } else {
             left.actions.extend(self.site.resume(&seen, &left));
         }
+        if options.boot && seen.answered {
+            self.announce(&mut left, stop);
+        }
         let slurm_refuses = match options.boot {
             true => slurm_refuses(self.settings, self.root, &self.site.node, &table),
             false => Vec::new(),
@@ -203,6 +207,15 @@ impl<'n> Node<'n> {
             stays_drained,
             beside,
         })
+    }
+
+    /// Before slurmd of a node with GPUs on request starts at a boot: its first registration has to be read. Where slurmctld
+    /// refuses, it is left to do.
+    fn announce(&self, left: &mut Left, stop: &Stop) {
+        left.actions.retain(|action| match action {
+            Action::ReadAnew { .. } => action.run(Duration::ZERO, stop).is_err(),
+            _ => true,
+        });
     }
 
     fn expected(&self, inventory: &Inventory, options: &Options<'_>) -> Result<Expected, ApplyError> {

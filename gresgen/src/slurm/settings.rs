@@ -1,6 +1,7 @@
 //! The `slurm:` section of the configuration.
 
 mod check;
+pub mod on_request;
 pub mod submit;
 
 use std::collections::BTreeMap;
@@ -42,6 +43,8 @@ pub struct Settings {
     pub cores: Option<bool>,
     /// Whether gres.conf names `/dev/gresgen/…` links, so that one text serves every node of a layout.
     pub stable_links: bool,
+    /// GPUs that are cut anew beside running jobs: Slurm has a record of every instance they can have, for good.
+    pub on_request: Vec<on_request::OnRequest>,
     /// Further lines of cgroup.conf, such as `ConstrainRAMSpace: yes`.
     pub cgroup: BTreeMap<String, Scalar>,
     /// The SPANK plugin.

@@ -95,7 +95,8 @@ impl Settings {
         self.check_types()?;
         self.check_cgroup()?;
         self.check_paths()?;
-        self.check_plugin()
+        self.check_plugin()?;
+        self.check_on_request()
     }
 
     fn check_nodes(&self) -> Result<(), Fault> {
@@ -168,6 +169,25 @@ impl Settings {
                     .to_owned(),
             )
         }
+    }
+
+    fn check_on_request(&self) -> Result<(), Fault> {
+        for (at, entry) in self.on_request.iter().enumerate() {
+            if let Err((place, what)) = entry.check() {
+                let index = at.to_string();
+                let place: Vec<&str> = ["on-request", &index].into_iter().chain(place.iter().map(String::as_str)).collect();
+                return fault(&place, format!("slurm.on-request: {what}"));
+            }
+        }
+        if self.on_request.is_empty() {
+            return Ok(());
+        }
+        if self.stable_links {
+            let what = "slurm.stable-links: not beside slurm.on-request, whose records have device nodes of their own; \
+                        remove one of the two";
+            return fault(&["stable-links"], what.to_owned());
+        }
+        Ok(())
     }
 
     fn check_cgroup(&self) -> Result<(), Fault> {
