@@ -81,7 +81,7 @@ impl Expected {
         let (table, mut outputs) = outputs(inventory, settings, root, release)?;
         outputs.retain(|output| kind(output.kind));
         let links = stable_links(inventory, &table, settings);
-        let own = slots::own_files(inventory, &table);
+        let own = table.form.map(|_| slots::own_files(inventory, &table.records)).unwrap_or_default();
         Ok(Expected { table, outputs, links, own })
     }
 

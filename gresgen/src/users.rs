@@ -166,7 +166,9 @@ fn kinds(context: &Context) -> Vec<Kind> {
     for node in &context.nodes {
         let names = hostlist::expand(&node.names).map_or(1, |names| names.len() as u64);
         // Nobody is given a guard.
-        let guards = |device: &&crate::render::context::DeviceContext| !node.gates.is_empty() && device.r#type == crate::slurm::slots::GUARD;
+        let guards = |device: &&crate::render::context::DeviceContext| {
+            !node.gates.is_empty() && device.r#type == crate::slurm::slots::GUARD
+        };
         for device in node.devices.iter().filter(|device| !guards(device)) {
             let kind = kinds.entry(&device.r#type).or_insert_with(|| Kind {
                 name: device.r#type.clone(),

@@ -68,8 +68,9 @@ impl Node {
         let bare = |entry: &str| entry.split("(S:").next().unwrap().to_owned();
         // 0-31 is one socket list as 0,2 would be two.
         let entries = gres.split(",g").enumerate();
-        let entries: Vec<String> =
-            entries.map(|(at, entry)| bare(&if at == 0 { entry.to_owned() } else { format!("g{entry}") })).collect();
+        let entries: Vec<String> = entries
+            .map(|(at, entry)| bare(&if at == 0 { entry.to_owned() } else { format!("g{entry}") }))
+            .collect();
         entries.into_iter().filter(|entry| !entry.ends_with(":0")).collect::<Vec<_>>().join(",")
     }
 }
@@ -81,6 +82,14 @@ fn a_region_is_cut_anew_beside_running_jobs() {
         let types = node.types();
         assert_eq!((types.len(), node.gres().as_str()), (28, GRES), "{release}");
         assert_eq!(node.open(), [6, 0, 2], "{release}");
+        for flag in ["--gres-flags=disable-binding", "--gres-flags=enforce-binding"] {
+            let could = |gres: &str| {
+                let ask = ["sbatch", "--test-only", "-w", "n1", flag, gres, "--wrap", "true"];
+                node.lab.command(&ask).output().unwrap().code == 0
+            };
+            let both = (could("--gres=gpu:1g.5gb:6"), could("--gres=gpu:2g.10gb:1"));
+            assert_eq!(both, (true, false), "{release}: {flag}");
+        }
         // Both on GPU 0, of which a third place goes.
         let jobs = [node.waiting("1g.5gb"), node.waiting("3g.20gb")];
         let answer = node.gresgen(&["--layout", "second", "apply"]).must_be(0);
@@ -118,7 +127,9 @@ fn a_region_is_cut_anew_beside_running_jobs() {
         assert_eq!(probes[0].cuda_list(), devices, "{release}");
 
         // What nobody could ask for is not made.
-        node.gresgen(&["--layout", "whole", "apply"]).must_be(2).must_say(&["GPU 0 is on request", "7g.40gb"]);
+        node.gresgen(&["--layout", "whole", "apply"])
+            .must_be(2)
+            .must_say(&["GPU 0 is on request", "7g.40gb"]);
         let log = node.lab.read_file("/var/log/slurm/slurmctld.log").unwrap_or_default();
         for wrong in ["count mismatch", "type changed", "Setting node n1 state to INVAL", "invalid GRES"] {
             assert!(!log.contains(wrong), "{release}: {wrong}: {log}");

@@ -10,7 +10,6 @@ use crate::cores::ranges;
 
 /// The capabilities of all GPU and compute instances of one GPU.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct CapabilityNumbers {
     /// Major number of all of them.
     pub major: u32,

@@ -173,7 +173,9 @@ pub enum GresError {
         what: String,
     },
     /// A type that is taken by records nobody is given.
-    #[error("node {node}: GRES type {name}: is that of guard records, which slurm.on-request needs; rename it in slurm.types")]
+    #[error(
+        "node {node}: GRES type {name}: is that of guard records, which slurm.on-request needs; rename it in slurm.types"
+    )]
     Guard { node: String, name: String },
     /// Two types that differ by upper and lower case alone.
     #[error(

@@ -17,7 +17,6 @@ use device_map::{DeviceFile, NoDevice, Record};
 use mig::{Placement, Profile, Spec};
 
 use super::error::GresError;
-use super::gres::GresTable;
 use super::settings::Settings;
 use crate::devices;
 use crate::inventory::{CAPABILITY, CapabilityNumbers, Compute, Gpu, Instance, Inventory};
@@ -108,19 +107,26 @@ pub fn menu(node: &str, gpu: &Gpu, settings: &Settings) -> Option<Vec<Profile>> 
 ///
 /// # Errors
 /// [`GresError::OnRequest`] for one without MIG, or without a profile on offer.
-pub fn on_request<'a>(inventory: &'a Inventory, settings: &Settings) -> Result<Vec<OnRequest<'a>>, GresError> {
+pub fn on_request<'a>(
+    inventory: &'a Inventory,
+    settings: &Settings,
+) -> Result<Vec<OnRequest<'a>>, GresError> {
     let mut all = Vec::new();
     for gpu in &inventory.gpus {
         let Some(menu) = menu(&inventory.node, gpu, settings) else { continue };
-        let wrong = |what: String| GresError::OnRequest { node: inventory.node.clone(), gpu: gpu.index, what };
+        let wrong =
+            |what: String| GresError::OnRequest { node: inventory.node.clone(), gpu: gpu.index, what };
         if gpu.geometry.specs.is_empty() {
             return Err(wrong(format!("{} has no MIG profiles; leave it out of devices", gpu.model)));
         }
         let mut slots = Vec::new();
         for profile in menu {
             let spec = gpu.geometry.specs.iter().find(|spec| spec.profile == profile);
-            let spec = spec.ok_or_else(|| wrong(format!("no profile {profile}, only {}", known(&gpu.geometry.specs))))?;
-            slots.extend(spec.placements().map(|placement| Slot { placement, instance: whole(gpu, placement) }));
+            let spec = spec
+                .ok_or_else(|| wrong(format!("no profile {profile}, only {}", known(&gpu.geometry.specs))))?;
+            slots.extend(
+                spec.placements().map(|placement| Slot { placement, instance: whole(gpu, placement) }),
+            );
         }
         all.push(OnRequest { gpu, slots });
     }
@@ -230,11 +236,11 @@ pub(super) fn name(records: &mut [Record]) {
 
 /// Device nodes that this program makes on a node with GPUs on request: those of records that are no devices, the gate's,
 /// and those of all capabilities, so that each is there when its instance goes.
-pub fn own_files(inventory: &Inventory, table: &GresTable) -> Vec<DeviceFile> {
+pub fn own_files(inventory: &Inventory, records: &[Record]) -> Vec<DeviceFile> {
     let capabilities: Vec<&CapabilityNumbers> =
         inventory.gpus.iter().filter_map(|gpu| gpu.capabilities.as_ref()).collect();
-    let (Some(first), true) = (capabilities.first(), table.form.is_some()) else { return Vec::new() };
-    let placeholders = table.records.iter().filter(|record| record.no_device().is_some());
+    let Some(first) = capabilities.first() else { return Vec::new() };
+    let placeholders = records.iter().filter(|record| record.no_device().is_some());
     let named = placeholders.flat_map(|record| &record.files).cloned();
     let all = named
         .chain(gate(&first.directory))

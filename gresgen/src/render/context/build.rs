@@ -56,7 +56,9 @@ pub(super) fn node(
     if !hostlist::is_name(name) {
         return Err(RenderError::Node(name.clone()));
     }
-    let Attributes { rest: attributes, gres: other_gres } = lines.of(name)?;
+    let said = lines.of(name)?;
+    let cores = said.cores();
+    let Attributes { rest: attributes, gres: other_gres } = said;
     let found: HashMap<&str, (&Gpu, Option<Slice<'_>>)> = inventory
         .devices()
         .map(|(gpu, instance, compute)| (compute.uuid.as_str(), (gpu, Some((instance, compute)))))
@@ -93,7 +95,7 @@ pub(super) fn node(
         devices.push(device(index, record, gpu, slice, files));
     }
     let gates = match table.form {
-        Some(form) => gated(&mut devices, form, settings, inventory)?,
+        Some(form) => gated(&mut devices, form, cores, settings, inventory)?,
         None => {
             if settings.cores.unwrap_or(true) {
                 add_cores(&mut devices, inventory);
@@ -102,7 +104,8 @@ pub(super) fn node(
         }
     };
     let gate = table.form.map(|_| Form::GATE.to_owned()).unwrap_or_default();
-    let gres = [table.gres(), gate, other_gres].into_iter().filter(|g| !g.is_empty()).collect::<Vec<_>>().join(",");
+    let gres =
+        [table.gres(), gate, other_gres].into_iter().filter(|g| !g.is_empty()).collect::<Vec<_>>().join(",");
     let types = table.types.iter().map(|(name, count)| TypeContext { name: name.to_string(), count: *count });
     Ok(NodeContext { names: name.clone(), attributes, gres, types: types.collect(), devices, gates })
 }
@@ -144,18 +147,18 @@ impl Vacant {
 }
 
 /// Cores of a node with GPUs on request: every record has some, or the two quotes that keep Slurm from giving it away. Where
-/// the GPUs' own are not known, they are all of the node's.
+/// the GPUs' own are not known, they are all of the node's: `cores` where its line says how many, for slurmctld from 26.05 on
+/// takes nothing between one socket and all of them (`_check_core_range_matches_sock` in src/interfaces/gres.c).
 fn gated(
     devices: &mut [DeviceContext],
     form: Form,
+    cores: Option<usize>,
     settings: &Settings,
     inventory: &Inventory,
 ) -> Result<Vec<GateContext>, RenderError> {
     const NONE: &str = "\"\"";
-    let all = inventory.topology.count();
-    if all == 0 {
-        return Err(RenderError::Cores(inventory.node.clone()));
-    }
+    let unknown = || RenderError::Cores(inventory.node.clone());
+    let all = cores.or(Some(inventory.topology.count())).filter(|count| *count > 0).ok_or_else(unknown)?;
     if settings.cores.unwrap_or(true) {
         add_cores(devices, inventory);
     }
@@ -177,7 +180,7 @@ fn gated(
     Ok(match form {
         Form::Joined => {
             let files: Vec<_> = files.iter().collect();
-            slots::joined(&files).into_iter().map(|file| line(file, "0")).collect()
+            slots::joined(&files).into_iter().map(|file| line(file, &every)).collect()
         }
         Form::Split => files.iter().map(|file| line(file.path.display().to_string(), NONE)).collect(),
     })

@@ -63,9 +63,8 @@ impl OnRequest {
         let here = self.nodes.as_ref().is_none_or(|list| {
             hostlist::expand(list).is_ok_and(|names| names.iter().any(|name| name == node))
         });
-        let meant = |word: &str| {
-            word == ALL || word.parse() == Ok(gpu.index) || word.eq_ignore_ascii_case(&gpu.uuid)
-        };
+        let meant =
+            |word: &str| word == ALL || word.parse() == Ok(gpu.index) || word.eq_ignore_ascii_case(&gpu.uuid);
         here && self.devices.iter().any(meant)
     }
 
@@ -101,10 +100,13 @@ impl OnRequest {
         }
         for (index, name) in self.profiles.iter().enumerate() {
             let place = || at("profiles", index);
-            let profile: Profile = name.parse().map_err(|error: mig::ProfileError| (place(), error.to_string()))?;
+            let profile: Profile =
+                name.parse().map_err(|error: mig::ProfileError| (place(), error.to_string()))?;
             if profile.compute().is_some() {
                 let whole = profile.gpu_instance();
-                let what = format!("{name} is a part of a GPU instance; only whole ones are cut on request: {whole}");
+                let what = format!(
+                    "{name} is a part of a GPU instance; only whole ones are cut on request: {whole}"
+                );
                 return Err((place(), what));
             }
             if self.profiles[..index].iter().any(|other| other.parse() == Ok(profile)) {
@@ -137,7 +139,11 @@ mod tests {
         for (text, place, words) in [
             ("{profiles: []}", "profiles", "no profile is on offer"),
             ("{profiles: [1g]}", "profiles.0", "1g"),
-            ("{profiles: [3g.20gb, 1c.3g.20gb]}", "profiles.1", "only whole ones are cut on request: 3g.20gb"),
+            (
+                "{profiles: [3g.20gb, 1c.3g.20gb]}",
+                "profiles.1",
+                "only whole ones are cut on request: 3g.20gb",
+            ),
             ("{profiles: [3g.20gb, 3g.20gb]}", "profiles.1", "for the second time"),
             ("{profiles: [3g.20gb], devices: a100}", "devices", "\"a100\" is no GPU"),
             ("{profiles: [3g.20gb], devices: [0, x]}", "devices.1", "\"x\" is no GPU"),
@@ -150,7 +156,8 @@ mod tests {
         for text in ["{profiles: [3g.20gb]}", "{profiles: [1g.5gb], devices: [0, GPU-a], nodes: 'n[1-2]'}"] {
             assert_eq!(read(text).check(), Ok(()), "{text}");
         }
-        let error = serde_saphyr::from_str::<OnRequest>("{profiles: [3g.20gb], devices: {a: b}}").unwrap_err();
+        let error =
+            serde_saphyr::from_str::<OnRequest>("{profiles: [3g.20gb], devices: {a: b}}").unwrap_err();
         assert!(error.to_string().contains("all belongs here"), "{error}");
     }
 }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::inventory::Mode;
-use crate::slurm::gres::Previous;
+use crate::slurm::{GresTable, Previous};
 
 const GPUS: u32 = 2;
 
@@ -137,7 +137,10 @@ fn what_cannot_be_on_request_is_refused_by_name() {
     assert!(refused(guard, &inventory).contains("GRES type guard: is that of guard records"));
     inventory.gpus[1].capabilities = None;
     let unknown = refused("on-request: [{devices: [1], profiles: [3g.20gb]}]", &inventory);
-    assert!(unknown.starts_with("node n1: slurm.on-request, GPU 1: its capabilities are not known"), "{unknown}");
+    assert!(
+        unknown.starts_with("node n1: slurm.on-request, GPU 1: its capabilities are not known"),
+        "{unknown}"
+    );
     inventory.gpus[1].geometry.specs.clear();
     assert_eq!(
         refused("on-request: [{devices: [1], profiles: [3g.20gb]}]", &inventory),
@@ -162,8 +165,9 @@ fn a_form_is_read_where_it_is_written() {
 
 #[test]
 fn capabilities_stand_in_one_pair_of_brackets() {
-    let paths: Vec<PathBuf> =
-        ["/dev/nvidia0", "/dev/gresgen/cap3", "/dev/gresgen/cap4", "/dev/gresgen/cap9"].map(PathBuf::from).into();
+    let paths: Vec<PathBuf> = ["/dev/nvidia0", "/dev/gresgen/cap3", "/dev/gresgen/cap4", "/dev/gresgen/cap9"]
+        .map(PathBuf::from)
+        .into();
     assert_eq!(folded(&paths), ["/dev/nvidia0", "/dev/gresgen/cap[3-4,9]"]);
     assert_eq!(folded(&paths[..1]), ["/dev/nvidia0"]);
 }

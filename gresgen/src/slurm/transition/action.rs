@@ -4,8 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::slurm::SlurmError;
-use crate::slurm::settings::on_request::GATE;
 use crate::slurm::control::{Control, Listing, reservation, within};
+use crate::slurm::settings::on_request::GATE;
 use crate::wait::{self, Ended, Stop};
 
 /// One thing to do.
