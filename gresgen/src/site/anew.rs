@@ -35,7 +35,7 @@ impl Site<'_> {
         actions: &[Action],
         table: &GresTable,
         stop: &Stop,
-        told: &mut dyn FnMut(Duration, Duration, &str),
+        report: &mut dyn FnMut(Duration, Duration, &str),
     ) -> Result<(), SlurmError> {
         // First, so that no task of what slurmctld opens is resolved with what was.
         let map = self.root.path(Root::DEVICE_MAP);
@@ -46,9 +46,9 @@ impl Site<'_> {
         let mut last = Ok(());
         for _ in 0..TRIES {
             for action in actions {
-                action.run(Duration::ZERO, stop)?;
+                action.run(stop)?;
             }
-            last = self.registered(SHOWN, table, stop, told);
+            last = self.registered(SHOWN, table, stop, report);
             if !matches!(last, Err(SlurmError::Unregistered { .. })) {
                 break;
             }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::*;
 use crate::names::Visible;
 use device_map::DeviceFile;
+use device_map::NoDevice;
 use proptest::prelude::*;
 
 /// `rows` MIG devices; `uuid(3)` is the one of row 3.

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::inventory::Mode;
-use crate::slurm::{GresTable, Previous};
+use crate::slurm::{GresTable, PreviousOrder};
 
 const GPUS: u32 = 2;
 
@@ -75,7 +75,7 @@ fn cut(text: &str) -> Cut {
 }
 
 fn table(inventory: &Inventory, settings: &Settings) -> GresTable {
-    GresTable::new(inventory, settings, &Previous::default()).unwrap()
+    GresTable::new(inventory, settings, &PreviousOrder::default()).unwrap()
 }
 
 fn names(table: &GresTable) -> Vec<&str> {
@@ -118,14 +118,14 @@ fn static_slices_stand_beside() {
     // A GPU outside MIG, too.
     let mut inventory = node(&[cut(""), cut("1g.5gb@6")]);
     inventory.gpus[0].mode = Mode::Known { current: false, pending: false };
-    let whole = GresTable::new(&inventory, &settings, &Previous::default()).unwrap();
+    let whole = GresTable::new(&inventory, &settings, &PreviousOrder::default()).unwrap();
     assert_eq!(whole.gres(), "gpu:1g.5gb:7,gpu:3g.20gb:2,gpu:a100:1,gpu:guard:3");
 }
 
 #[test]
 fn what_cannot_be_on_request_is_refused_by_name() {
     let refused = |text: &str, inventory: &Inventory| {
-        GresTable::new(inventory, &settings(text), &Previous::default()).unwrap_err().to_string()
+        GresTable::new(inventory, &settings(text), &PreviousOrder::default()).unwrap_err().to_string()
     };
     let mut inventory = node(&[cut(""), cut("")]);
     assert_eq!(
@@ -148,7 +148,7 @@ fn what_cannot_be_on_request_is_refused_by_name() {
     );
     // As many records as Slurm takes: 13 and a guard for each GPU, and two pads.
     let cuts = vec![cut(""); 74];
-    let many = |count: usize| GresTable::new(&node(&cuts[..count]), &all(), &Previous::default());
+    let many = |count: usize| GresTable::new(&node(&cuts[..count]), &all(), &PreviousOrder::default());
     assert_eq!(many(73).unwrap().records.len(), 1024);
     assert!(many(74).is_err());
 }
@@ -194,8 +194,8 @@ proptest! {
         for cuts in cuts.chunks_exact(GPUS as usize) {
             let inventory = node(cuts);
             // Nor do they follow from what was.
-            let previous = before.as_ref().map_or_else(Previous::default, |table| {
-                Previous::of(&table.map(&inventory, String::new()))
+            let previous = before.as_ref().map_or_else(PreviousOrder::default, |table| {
+                PreviousOrder::of(&table.map(&inventory, String::new()))
             });
             let table = GresTable::new(&inventory, &settings, &previous).unwrap();
             let shape = |table: &GresTable| {
