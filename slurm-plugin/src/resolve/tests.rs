@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use super::*;
 use crate::names::Visible;
 use device_map::DeviceFile;
-use device_map::NoDevice;
 use proptest::prelude::*;
 
 /// `rows` MIG devices; `uuid(3)` is the one of row 3.
@@ -246,6 +245,7 @@ fn every_reason_names_its_object_first() {
     let path = PathBuf::from("/dev/nvidia-caps/nvidia-cap66");
     let reasons = [
         Unresolved::Beyond { index: 7, rows: 7 },
+        Unresolved::Void { index: 4 },
         Unresolved::Missing { index: 0, path: path.clone() },
         Unresolved::Changed { index: 0, path: path.clone(), found: "238:70".into() },
         Unresolved::Hidden { index: 0, path: path.clone() },
