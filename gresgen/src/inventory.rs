@@ -8,12 +8,13 @@ use std::fmt;
 
 use device_map::DeviceFile;
 use mig::{Architecture, Geometry, Placement, Profile};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::cores::Topology;
 
 /// One node at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Inventory {
     /// Slurm's name of the node.
     pub node: String,
@@ -32,7 +33,7 @@ pub struct Inventory {
 }
 
 /// One physical GPU.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Gpu {
     /// NVML index, in PCI order.
     pub index: u32,
@@ -72,7 +73,7 @@ pub struct Gpu {
 }
 
 /// MIG mode of a GPU.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Mode {
     /// The GPU has no MIG; `null` in JSON.
@@ -100,7 +101,7 @@ impl Mode {
 }
 
 /// A GPU instance.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Instance {
     /// GPU instance id, the driver's own.
     pub gi: u32,
@@ -114,7 +115,7 @@ pub struct Instance {
 }
 
 /// A compute instance, which is what CUDA and Slurm call a MIG device.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Compute {
     /// Compute instance id, the driver's own.
     pub ci: u32,
@@ -129,7 +130,7 @@ pub struct Compute {
 }
 
 /// Somebody who uses a GPU or an instance.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase", tag = "kind")]
 pub enum Holder {
     /// A process NVML reports, or one that has a device node open.

@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 use advice::advise::{Advice, FEW};
 use advice::judge::Figures;
 
+pub(super) use document::Document;
+
 use super::out;
 use crate::advise::fleet::Group as Nodes;
 use crate::advise::layouts::{self, Labelled};

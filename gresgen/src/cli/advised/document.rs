@@ -3,6 +3,7 @@
 use advice::advise::{Advice, FEW};
 use advice::judge::Figures;
 use advice::layout::Layout;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Advised, Group, hours};
@@ -11,7 +12,7 @@ use crate::advise::record::Skipped;
 use crate::slurm::hostlist;
 
 /// What `--json` prints.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct Document<'a> {
     groups: Vec<GroupDocument>,
     skipped: std::collections::BTreeMap<String, u64>,
@@ -21,7 +22,7 @@ pub(crate) struct Document<'a> {
     config: &'a str,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct GroupDocument {
     model: String,
     nodes: String,
@@ -43,7 +44,7 @@ struct GroupDocument {
     calendar: Option<CalendarDocument>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct LayoutDocument {
     name: &'static str,
     cut: Vec<String>,
@@ -55,7 +56,7 @@ struct LayoutDocument {
     cannot_run: usize,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct CalendarDocument {
     day: String,
     nodes_changing: usize,
