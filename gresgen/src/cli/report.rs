@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use super::paint::{Painted, Role};
+use super::screen;
 use crate::apply::wish::WishError;
 use crate::config::Problem;
 use crate::hooks::HookError;
@@ -163,8 +164,10 @@ impl Failure {
         let mut text = Painted::default();
         for (number, (role, word, said)) in self.parts().iter().enumerate() {
             text.push(if number == 0 { "" } else { "\n" });
-            text.paint(*role, &format!("{word}:"));
-            text.push(&format!(" {said}"));
+            let begin = word.len() + 1;
+            let said = screen::message(&format!("{word}: {said}"), begin + 1);
+            text.paint(*role, &said[..begin]);
+            text.push(&said[begin..]);
         }
         text
     }
