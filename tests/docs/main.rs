@@ -16,6 +16,7 @@ mod packages;
 mod places;
 mod reference;
 mod rooms;
+mod rpms;
 mod users;
 
 use std::path::{Path, PathBuf};
