@@ -21,6 +21,7 @@ use directory::Directory;
 pub use error::HoldingError;
 use error::failed;
 pub use exporters::Exporters;
+use exporters::Opened;
 pub use record::{Device, Step};
 
 /// Serializes those who read records and write what follows from them. Root's alone, so that no user can hold it.
@@ -38,10 +39,13 @@ pub struct Holding {
     exporters: Exporters,
 }
 
-/// The record of a step, locked until this is dropped or its process ends.
+/// The record of a step, locked until this is dropped or its process ends, and the directories in which it is to be told
+/// of. They are open because who tells may be in a job's mount namespace, which can hide them.
 #[derive(Debug)]
 pub struct Claim {
     step: Step,
+    steps: Directory,
+    opened: Opened,
     _lock: OwnedFd,
 }
 
@@ -79,10 +83,11 @@ impl Holding {
         for path in directories {
             Directory::make(path).map_err(|error| failed(path, error))?;
         }
-        self.locked(|steps| {
+        let steps = &Directory::open(&self.steps).map_err(|error| failed(&self.steps, error))?;
+        self.locked(steps, || {
             let before = told(steps);
             // Those who are told no longer: perhaps their directory is gone too.
-            let _ = before.without(&self.exporters).tell_all(&[]);
+            let _ = before.without(&self.exporters).open().tell_all(&[]);
             let written = steps.replace(EXPORTERS, &self.exporters.to_string());
             written.map_err(|error| failed(&self.steps.join(EXPORTERS), error))?;
             for name in steps.names().unwrap_or_default() {
@@ -91,34 +96,39 @@ impl Holding {
                 }
             }
             let living: Vec<Step> = read(steps).into_iter().map(|(step, _)| step).collect();
-            self.exporters.tell_all(&living)
+            self.exporters.open().tell_all(&living)
         })
     }
 
-    /// Writes the record of a step that begins, and tells exporters. The first job on free devices takes a few calls;
-    /// what is in the way is looked into under the lock.
+    /// Writes the record of a step that begins. The same few calls however many devices it has, because the step waits:
+    /// [`Holding::tell`] does the rest.
     ///
     /// # Errors
-    /// [`HoldingError`]: nobody is told of all its devices. What was written goes with the claim, if there is one.
-    pub fn claim(&self, step: Step) -> (Option<Claim>, Result<(), HoldingError>) {
+    /// [`HoldingError`]: there is no record, and nobody will be told.
+    pub fn claim(&self, step: Step) -> Result<Claim, HoldingError> {
         let claimed = Directory::open(&self.steps).and_then(|steps| {
             let (name, text) = (step.name(), step.to_string());
             // Of an earlier run of the same step: the job was requeued after its slurmstepd was killed.
-            steps.create_locked(&name, &text).or_else(|error| match error {
+            let lock = steps.create_locked(&name, &text).or_else(|error| match error {
                 Errno::EXIST => steps.remove(&name).and_then(|()| steps.create_locked(&name, &text)),
                 error => Err(error),
-            })
+            })?;
+            Ok((steps, lock))
         });
-        let lock = match claimed {
-            Ok(lock) => lock,
-            Err(error) => return (None, Err(failed(&self.steps, error))),
-        };
-        let said = match self.exporters.announce(&step) {
-            Ok(true) => Ok(()),
-            Ok(false) => self.refresh(&step.devices),
-            Err(error) => Err(error),
-        };
-        (Some(Claim { step, _lock: lock }), said)
+        let (steps, lock) = claimed.map_err(|error| failed(&self.steps, error))?;
+        Ok(Claim { step, steps, opened: self.exporters.open(), _lock: lock })
+    }
+
+    /// Tells exporters of a step that was claimed, perhaps by the process that this one is forked from. The first job on
+    /// free devices takes a few calls for each; what is in the way is looked into under the lock.
+    ///
+    /// # Errors
+    /// [`HoldingError`]: nobody is told of all its devices. What was written goes with the claim.
+    pub fn tell(&self, claim: &Claim) -> Result<(), HoldingError> {
+        match claim.opened.announce(&claim.step)? {
+            true => Ok(()),
+            false => self.refresh(&claim.steps, &claim.opened, &claim.step.devices),
+        }
     }
 
     /// Takes back what was claimed, when the step ends.
@@ -128,7 +138,8 @@ impl Holding {
     pub fn release(&self, claim: Claim) -> Result<(), HoldingError> {
         let steps = Directory::open(&self.steps).map_err(|error| failed(&self.steps, error))?;
         steps.remove(&claim.step.name()).map_err(|error| failed(&self.steps, error))?;
-        self.refresh(&claim.step.devices)
+        // By their names once more: slurmd may have made them anew since.
+        self.refresh(&steps, &self.exporters.open(), &claim.step.devices)
     }
 
     /// Removes the records of slurmstepds that are no more, with what they had said.
@@ -138,7 +149,9 @@ impl Holding {
     pub fn sweep(&self) -> Result<(), HoldingError> {
         match Directory::open(&self.steps) {
             Err(Errno::NOENT) => Ok(()),
-            _ => self.refresh(&[]),
+            steps => {
+                self.refresh(&steps.map_err(|error| failed(&self.steps, error))?, &self.exporters.open(), &[])
+            }
         }
     }
 
@@ -157,8 +170,8 @@ impl Holding {
     }
 
     /// Writes anew what exporters are told of some devices, and of those whose steps are found dead.
-    fn refresh(&self, devices: &[Device]) -> Result<(), HoldingError> {
-        self.locked(|steps| {
+    fn refresh(&self, steps: &Directory, opened: &Opened, devices: &[Device]) -> Result<(), HoldingError> {
+        self.locked(steps, || {
             let (dead, living): (Vec<_>, Vec<_>) = read(steps).into_iter().partition(|(_, dead)| *dead);
             for (step, _) in &dead {
                 let _ = steps.remove(&step.name());
@@ -166,18 +179,21 @@ impl Holding {
             let living: Vec<Step> = living.into_iter().map(|(step, _)| step).collect();
             let changed: Vec<&Device> =
                 devices.iter().chain(dead.iter().flat_map(|(step, _)| &step.devices)).collect();
-            self.exporters.tell_of(&living, &changed)
+            opened.tell_of(&living, &changed)
         })
     }
 
-    fn locked(&self, work: impl FnOnce(&Directory) -> Result<(), HoldingError>) -> Result<(), HoldingError> {
+    fn locked(
+        &self,
+        steps: &Directory,
+        work: impl FnOnce() -> Result<(), HoldingError>,
+    ) -> Result<(), HoldingError> {
         let path = self.steps.join(LOCK);
-        let steps = Directory::open(&self.steps).map_err(|error| failed(&self.steps, error))?;
         let lock = steps.lock_file(LOCK).map_err(|error| failed(&path, error))?;
         for _ in 1..TRIES {
             match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
                 Err(Errno::WOULDBLOCK) => sleep(PAUSE),
-                taken => return taken.map_err(|error| failed(&path, error)).and_then(|()| work(&steps)),
+                taken => return taken.map_err(|error| failed(&path, error)).and_then(|()| work()),
             }
         }
         Err(failed(&path, Errno::WOULDBLOCK))

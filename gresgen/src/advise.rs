@@ -7,10 +7,10 @@
 pub mod assign;
 mod error;
 pub mod fleet;
-pub mod jobstats;
-pub mod layouts;
+mod jobstats;
+pub(crate) mod layouts;
 mod lines;
-pub mod picture;
+pub(crate) mod picture;
 pub mod record;
-pub mod sacct;
+pub(crate) mod sacct;
 pub mod trace;

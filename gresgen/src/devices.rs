@@ -28,12 +28,12 @@ const CAPS_MODE: u32 = 0o444;
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn boot_id(root: &Root) -> Result<String, PathError> {
+pub(crate) fn boot_id(root: &Root) -> Result<String, PathError> {
     Ok(read(&root.kernel(Root::BOOT_ID))?.trim().to_owned())
 }
 
 /// The node of a whole GPU. Its major is what the node has, or the assigned one when it is not there.
-pub fn gpu_file(root: &Root, minor: u32) -> Result<DeviceFile, PathError> {
+pub(crate) fn gpu_file(root: &Root, minor: u32) -> Result<DeviceFile, PathError> {
     let path = root.path(format!("/dev/nvidia{minor}"));
     let numbers = char_device(&path);
     let (major, minor) = numbers.unwrap_or((NVIDIA_MAJOR, minor));
@@ -48,7 +48,7 @@ fn char_device(path: &Path) -> Option<(u32, u32)> {
 
 /// Device numbers of MIG capabilities. Read without failing, because a node without MIG has none; asking for
 /// one that is not known fails with the file at fault.
-pub struct Capabilities {
+pub(crate) struct Capabilities {
     root: Root,
     minors: Result<BTreeMap<String, u32>, io::Error>,
     major: Option<u32>,
@@ -56,7 +56,7 @@ pub struct Capabilities {
 
 impl Capabilities {
     /// Reads the kernel module's lists.
-    pub fn read(root: &Root) -> Self {
+    pub(crate) fn read(root: &Root) -> Self {
         let minors = read::lossy(&root.path(Root::MIG_MINORS), read::MAX_KERNEL).map(|text| {
             let entry = |line: &str| {
                 let (name, minor) = line.rsplit_once(' ')?;
@@ -72,7 +72,7 @@ impl Capabilities {
     ///
     /// # Errors
     /// [`PathError`] naming the list that lacks it.
-    pub fn gpu_instance(&self, gpu: u32, gi: u32) -> Result<DeviceFile, PathError> {
+    pub(crate) fn gpu_instance(&self, gpu: u32, gi: u32) -> Result<DeviceFile, PathError> {
         self.file(format!("gpu{gpu}/gi{gi}/access"))
     }
 
@@ -80,7 +80,7 @@ impl Capabilities {
     ///
     /// # Errors
     /// [`PathError`] naming the list that lacks it.
-    pub fn compute_instance(&self, gpu: u32, gi: u32, ci: u32) -> Result<DeviceFile, PathError> {
+    pub(crate) fn compute_instance(&self, gpu: u32, gi: u32, ci: u32) -> Result<DeviceFile, PathError> {
         self.file(format!("gpu{gpu}/gi{gi}/ci{ci}/access"))
     }
 
@@ -104,11 +104,11 @@ impl Capabilities {
 }
 
 /// Compute instance ids by GPU instance id.
-pub type InstanceIds = BTreeMap<u32, BTreeSet<u32>>;
+pub(crate) type InstanceIds = BTreeMap<u32, BTreeSet<u32>>;
 
 /// The instances that the kernel module itself has on a GPU: their directories exist just as long as they do.
 /// Empty where the module's tree is not to be seen, as in a container. `gpu` is the device minor.
-pub fn existing(root: &Root, gpu: u32) -> InstanceIds {
+pub(crate) fn existing(root: &Root, gpu: u32) -> InstanceIds {
     let numbered = |directory: &Path, prefix: &str| -> Vec<(u32, PathBuf)> {
         let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
         let number = |name: &std::ffi::OsStr| name.to_str()?.strip_prefix(prefix)?.parse().ok();
@@ -132,7 +132,7 @@ fn major(devices: &str) -> Option<u32> {
 ///
 /// # Errors
 /// Without the right to, or when something else is there.
-pub fn ensure(file: &DeviceFile, root: &Root) -> Result<bool, PathError> {
+pub(crate) fn ensure(file: &DeviceFile, root: &Root) -> Result<bool, PathError> {
     let DeviceFile { path, major, minor } = file;
     if let Ok(metadata) = path.symlink_metadata() {
         let stands_in = !root.is_host() && metadata.is_file();

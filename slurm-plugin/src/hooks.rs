@@ -21,7 +21,7 @@ use crate::told;
 /// What the hook in slurmstepd found, for the tasks forked from it. Unset when that hook did not end well.
 static PREPARED: OnceLock<Prepared> = OnceLock::new();
 
-/// What exporters were told of the step, to be taken back when it ends.
+/// What exporters are told of the step, to be taken back when it ends.
 static CLAIMED: Mutex<Option<(Holding, Claim)>> = Mutex::new(None);
 
 struct Prepared {
@@ -67,6 +67,21 @@ pub fn exit(_: &mut Spank<'_>, _: Arguments<'_>) {
     }
 }
 
+/// `slurm_spank_task_init_privileged`: runs as root in the forked task, while slurmstepd goes on with what else a step
+/// needs, and before limits of the user hold for it (`_pre_task_child_privileged` in src/slurmd/slurmstepd/mgr.c, `exec_task`
+/// in task.c).
+pub fn task_init_privileged(spank: &mut Spank<'_>, _: Arguments<'_>) {
+    if spank.local_task() != Ok(0) {
+        return;
+    }
+    if let Ok(claimed) = CLAIMED.lock()
+        && let Some((holding, claim)) = &*claimed
+        && let Err(error) = holding.tell(claim)
+    {
+        untold(&error.to_string());
+    }
+}
+
 /// `slurm_spank_task_init`: runs in the forked task, as its user, in its final cgroup.
 pub fn task_init(spank: &mut Spank<'_>, arguments: Arguments<'_>) {
     match PREPARED.get() {
@@ -108,19 +123,17 @@ fn claim(spank: &Spank<'_>, step: &Step, map: &DeviceMap, args: &Args) {
         return;
     }
     let holding = Holding::beside(&args.map, args.exporters.clone());
-    let (claim, said) = match told::step(spank, step, map) {
-        Ok(record) => {
-            let (claim, said) = holding.claim(record);
-            (claim, said.map_err(|error| error.to_string()))
-        }
-        Err(why) => (None, Err(why)),
-    };
-    if let Err(why) = said {
-        log::error(&format!("[mig] {why}; the step runs, and exporters do not know all of its devices"));
+    let claim =
+        told::step(spank, step, map).and_then(|step| holding.claim(step).map_err(|error| error.to_string()));
+    match (claim, CLAIMED.lock()) {
+        (Ok(claim), Ok(mut claimed)) => *claimed = Some((holding, claim)),
+        (Ok(_), Err(_)) => {}
+        (Err(why), _) => untold(&why),
     }
-    if let (Ok(mut claimed), Some(claim)) = (CLAIMED.lock(), claim) {
-        *claimed = Some((holding, claim));
-    }
+}
+
+fn untold(why: &str) {
+    log::error(&format!("[mig] {why}; the step runs, and exporters do not know all of its devices"));
 }
 
 fn keep(args: &Args) {

@@ -9,7 +9,8 @@
 //!   devices the task may open, [`resolve`] decides from all of it which devices are the task's, [`publish`]
 //!   sets the variables. Where there is no certain answer the task is ended before its program starts.
 //! * `slurm_spank_init` in slurmd: [`node`] keeps a copy of the map that matches the `gres.conf` slurmd loads.
-//! * `slurm_spank_exit` in slurmstepd: what [`told`] told exporters of the step at its start is taken back.
+//! * for exporters of GPU metrics, by [`told`]: `slurm_spank_init` in slurmstepd writes which devices the step has,
+//!   `slurm_spank_task_init_privileged` tells them in its first task, and `slurm_spank_exit` takes it back.
 //! * in `srun`, `sbatch` and `salloc`: [`options`] only.
 #![forbid(unsafe_code)]
 
@@ -31,4 +32,10 @@ static ALLOCATOR: std::alloc::System = std::alloc::System;
 
 // A test executable has no Slurm around it to resolve the symbols from.
 #[cfg(not(test))]
-spank::plugin!("spank_mig", slurm_spank_init => hooks::init, slurm_spank_task_init => hooks::task_init, slurm_spank_exit => hooks::exit);
+spank::plugin!(
+    "spank_mig",
+    slurm_spank_init => hooks::init,
+    slurm_spank_task_init_privileged => hooks::task_init_privileged,
+    slurm_spank_task_init => hooks::task_init,
+    slurm_spank_exit => hooks::exit,
+);

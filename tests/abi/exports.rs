@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::host::{Node, plugin};
 
 /// What Slurm looks for, and the hooks that do work.
-const EXPORTED: [&str; 7] = [
+const EXPORTED: [&str; 8] = [
     "plugin_name",
     "plugin_type",
     "plugin_version",
@@ -14,6 +14,7 @@ const EXPORTED: [&str; 7] = [
     "slurm_spank_init",
     "slurm_spank_init_failure_mode",
     "slurm_spank_task_init",
+    "slurm_spank_task_init_privileged",
 ];
 
 /// What is taken from Slurm. All of it is in the `libslurmfull.so` of 22.05.8, 24.11.5 and 26.05.5; one name that

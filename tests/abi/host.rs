@@ -67,6 +67,21 @@ impl Node {
         Some(node)
     }
 
+    /// The same with as many slices as a GPU has at most, and nothing besides.
+    pub(crate) fn of_seven_slices(self) -> Node {
+        let files = ["null=1:3", "zero=1:5", "full=1:7", "random=1:8", "urandom=1:9", "tty=5:0", "ptmx=5:2"];
+        let rows = files
+            .iter()
+            .enumerate()
+            .map(|(index, file)| format!("{index} 1g.5gb MIG-{index} GPU-p {} 0 /dev/{file}\n", index + 7));
+        let text = map();
+        let head = text.split_inclusive('\n').take_while(|line| !line.starts_with("0 "));
+        let text: String = head.map(str::to_owned).chain(rows).chain(["end 7\n".to_owned()]).collect();
+        fs::write(self.map(), &text).unwrap();
+        fs::write(self.copy(), text).unwrap();
+        self
+    }
+
     /// The same with a Slurm that lacks the functions of internal name.
     pub(crate) fn without_local_index(self) -> Node {
         Node { flags: &["-DWITHOUT_LOCAL_INDEX"], ..self }

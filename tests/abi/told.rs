@@ -107,25 +107,28 @@ fn slurmd_says_what_exporters_will_miss() {
     assert!(log.iter().any(|line| line.starts_with("error: [mig] DIR/open: ")), "{log:?}");
 }
 
-/// With `FAKE_REPEAT` the stand-in prints medians; `--nocapture` shows them (docs/plugin.md).
+/// With `FAKE_REPEAT` the stand-in prints medians; `--nocapture` shows them (docs/plugin.md), of so many runs as
+/// `FAKE_REPEAT` here says.
 #[test]
 fn thousands_of_steps_that_are_told_of_leak_nothing() {
     let Some(node) = Node::new() else { return };
+    let node = node.of_seven_slices();
     let arguments = exporters(&node);
     run(&node, &[("FAKE_CONTEXT", "4")], &arguments);
-    for (devices, arguments) in
-        [("0", &arguments[..]), ("0", &arguments[..1]), ("0,1,2,3", &arguments[..]), ("0", &[])]
-    {
-        let environment = [("SLURM_STEP_GPUS", devices), ("FAKE_REPEAT", "3000")];
-        let words: Vec<&str> = arguments.iter().map(String::as_str).chain(["notices=off"]).collect();
-        let run = node.run(&environment, &words);
-        println!("devices {devices}, {} exporters: {:?}", arguments.len(), run.out);
-        for figure in ["leaked_bytes ", "leaked_files "] {
-            let line = run.out.iter().find_map(|line| line.strip_prefix(figure)).unwrap();
-            assert!(
-                line.trim().parse::<i64>().unwrap() < 4096 && (figure != "leaked_files " || line == "0"),
-                "{figure}{line}"
-            );
+    let runs = std::env::var("FAKE_REPEAT").unwrap_or("3000".to_owned());
+    for devices in ["", "0", "0,1", "0,1,2,3,4,5,6"] {
+        for arguments in [&arguments[..], &arguments[..1], &[]] {
+            let environment = [("SLURM_STEP_GPUS", devices), ("FAKE_REPEAT", runs.as_str())];
+            let words: Vec<&str> = arguments.iter().map(String::as_str).chain(["notices=off"]).collect();
+            let run = node.run(&environment, &words);
+            println!("devices {devices:?}, {} exporters: {:?}", arguments.len(), run.out);
+            for figure in ["leaked_bytes ", "leaked_files "] {
+                let line = run.out.iter().find_map(|line| line.strip_prefix(figure)).unwrap();
+                assert!(
+                    line.trim().parse::<i64>().unwrap() < 4096 && (figure != "leaked_files " || line == "0"),
+                    "{figure}{line}"
+                );
+            }
         }
     }
 }

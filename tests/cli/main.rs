@@ -12,6 +12,8 @@ mod models;
 mod moments;
 mod node;
 mod pictures;
+#[path = "../shared/plain.rs"]
+mod plain;
 mod planned;
 mod shared;
 mod shells;

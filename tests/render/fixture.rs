@@ -7,7 +7,7 @@ use gresgen::cores::Topology;
 use gresgen::inventory::{Compute, Gpu, Instance, Inventory, Mode};
 use gresgen::root::Root;
 use gresgen::slurm::release::CgroupKey;
-use gresgen::slurm::{GresTable, Previous, Release, Settings};
+use gresgen::slurm::{GresTable, PreviousOrder, Release, Settings};
 use mig::{Board, Geometry, Placement, Profile};
 use serde::Deserialize;
 
@@ -95,7 +95,7 @@ impl Case {
 
     /// Tables of new nodes.
     pub(crate) fn tables(&self, inventories: &[Inventory]) -> Vec<GresTable> {
-        let table = |i| GresTable::new(i, &self.slurm, &Previous::default()).unwrap();
+        let table = |i| GresTable::new(i, &self.slurm, &PreviousOrder::default()).unwrap();
         inventories.iter().map(table).collect()
     }
 }

@@ -11,6 +11,9 @@ mod corpus;
 mod document;
 mod errors;
 mod faults;
+#[path = "../shared/fetched.rs"]
+#[allow(dead_code, reason = "no judge here comes from PyPI")]
+mod fetched;
 mod fixture;
 mod gres_line;
 mod host;
@@ -18,6 +21,9 @@ mod hostlist;
 mod judge;
 mod live;
 mod node;
+#[path = "../shared/plain.rs"]
+mod plain;
 mod slices;
 mod submit;
+mod usage;
 mod users;

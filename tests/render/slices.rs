@@ -2,9 +2,11 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use lab::{FakeGpus, Lab, Node, Options, Release, User};
+
+use crate::plain::plain;
 
 const GRESGEN: &str = env!("CARGO_BIN_EXE_gresgen");
 
@@ -30,9 +32,9 @@ impl StandIn {
 
     fn run(&self, arguments: &[&str]) -> Output {
         let path = format!("{}:/usr/bin:/bin", self.0.path().display());
-        let mut command = Command::new(GRESGEN);
+        let mut command = plain(GRESGEN);
         command.args(["--root".as_ref(), self.0.path()]).arg("slices").args(arguments);
-        command.env("PATH", path).env_remove("SLURM_CONF").output().unwrap()
+        command.env("PATH", path).output().unwrap()
     }
 }
 
@@ -82,7 +84,7 @@ fn a_login_node_sees_what_there_is() {
 #[test]
 fn where_slurmctld_is_not_there_it_says_so() {
     let nothing = tempfile::tempdir().unwrap();
-    let output = Command::new(GRESGEN)
+    let output = plain(GRESGEN)
         .args(["--root".as_ref(), nothing.path()])
         .arg("slices")
         .env("PATH", nothing.path())

@@ -28,7 +28,7 @@ pub struct Exporters {
     pub gpustat: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum Format {
     Dcgm,
     Gpustat,
@@ -77,58 +77,10 @@ impl Exporters {
         dcgm.into_iter().chain(self.gpustat.as_deref().map(|path| (Format::Gpustat, path)))
     }
 
-    /// Tells of a step whose devices nobody else has; `false` where a file of one is there already and says something
-    /// else, which may be a job's that shares the device, or one that ended badly.
-    pub(super) fn announce(&self, step: &Step) -> Result<bool, HoldingError> {
-        let mut alone = true;
-        for (format, path) in self.each() {
-            let text = format.text(&[step]);
-            let told = Directory::open(path).and_then(|directory| {
-                // One file under all its names: a link is one call, and nobody writes into a file that is there.
-                let mut first: Option<&str> = None;
-                for name in step.devices.iter().flat_map(|device| format.names(device)) {
-                    let made = match first {
-                        Some(first) => directory.link(first, name, &text),
-                        None => directory.create(name, &text),
-                    };
-                    match made {
-                        Err(Errno::EXIST) => alone &= directory.text(name).is_ok_and(|said| said == text),
-                        made => {
-                            made?;
-                            first = first.or(Some(name));
-                        }
-                    }
-                }
-                Ok(())
-            });
-            told.map_err(|error| failed(path, error))?;
-        }
-        Ok(alone)
-    }
-
-    /// Tells what holds for the files of some devices.
-    pub(super) fn tell_of(&self, living: &[Step], changed: &[&Device]) -> Result<(), HoldingError> {
-        self.each().try_for_each(|(format, path)| {
-            let told = Directory::open(path).and_then(|directory| {
-                let names = changed.iter().flat_map(|device| format.names(device));
-                names.into_iter().try_for_each(|name| tell(&directory, format, name, living))
-            });
-            told.map_err(|error| failed(path, error))
-        })
-    }
-
-    /// Tells what holds for every device, and removes files that are of none.
-    pub(super) fn tell_all(&self, living: &[Step]) -> Result<(), HoldingError> {
-        self.each().try_for_each(|(format, path)| {
-            let told = Directory::open(path).and_then(|directory| {
-                let mut names = directory.names()?;
-                names.retain(|name| is_name(name));
-                let devices = living.iter().flat_map(|step| &step.devices);
-                names.extend(devices.flat_map(|device| format.names(device)).map(str::to_owned));
-                names.iter().try_for_each(|name| tell(&directory, format, name, living))
-            });
-            told.map_err(|error| failed(path, error))
-        })
+    /// Opens the directories. One that cannot be is said so by who is to be told in it.
+    pub(super) fn open(&self) -> Opened {
+        let open = |(format, path): (Format, &Path)| (format, path.to_owned(), Directory::open(path));
+        Opened(self.each().map(open).collect())
     }
 
     /// Those who are told here and not by `now`.
@@ -158,6 +110,68 @@ impl fmt::Display for Exporters {
                 Format::Gpustat => "gpustat",
             };
             writeln!(f, "{key} {}", path.display())
+        })
+    }
+}
+
+/// The directories of those who are told.
+#[derive(Debug)]
+pub(super) struct Opened(Vec<(Format, PathBuf, Result<Directory, Errno>)>);
+
+impl Opened {
+    /// Tells of a step whose devices nobody else has; `false` where a file of one is there already and says something
+    /// else, which may be a job's that shares the device, or one that ended badly.
+    pub(super) fn announce(&self, step: &Step) -> Result<bool, HoldingError> {
+        let mut alone = true;
+        self.each(|format, directory| {
+            let text = format.text(&[step]);
+            // One file under all its names: a link is one call, and nobody writes into a file that is there.
+            let mut first: Option<&str> = None;
+            for name in step.devices.iter().flat_map(|device| format.names(device)) {
+                let made = match first {
+                    Some(first) => directory.link(first, name, &text),
+                    None => directory.create(name, &text),
+                };
+                match made {
+                    Err(Errno::EXIST) => alone &= directory.text(name).is_ok_and(|said| said == text),
+                    made => {
+                        made?;
+                        first = first.or(Some(name));
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        Ok(alone)
+    }
+
+    /// Tells what holds for the files of some devices.
+    pub(super) fn tell_of(&self, living: &[Step], changed: &[&Device]) -> Result<(), HoldingError> {
+        self.each(|format, directory| {
+            let mut names = changed.iter().flat_map(|device| format.names(device));
+            names.try_for_each(|name| tell(directory, format, name, living))
+        })
+    }
+
+    /// Tells what holds for every device, and removes files that are of none.
+    pub(super) fn tell_all(&self, living: &[Step]) -> Result<(), HoldingError> {
+        self.each(|format, directory| {
+            let mut names = directory.names()?;
+            names.retain(|name| is_name(name));
+            let devices = living.iter().flat_map(|step| &step.devices);
+            names.extend(devices.flat_map(|device| format.names(device)).map(str::to_owned));
+            names.iter().try_for_each(|name| tell(directory, format, name, living))
+        })
+    }
+
+    fn each(
+        &self,
+        mut work: impl FnMut(Format, &Directory) -> Result<(), Errno>,
+    ) -> Result<(), HoldingError> {
+        self.0.iter().try_for_each(|(format, path, directory)| {
+            let done =
+                directory.as_ref().map_err(|error| *error).and_then(|directory| work(*format, directory));
+            done.map_err(|error| failed(path, error))
         })
     }
 }

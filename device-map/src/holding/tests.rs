@@ -20,9 +20,9 @@ impl Node {
     }
 
     fn claim(&self, step: Step) -> Claim {
-        let (claim, told) = self.holding.claim(step);
-        told.unwrap();
-        claim.unwrap()
+        let claim = self.holding.claim(step).unwrap();
+        self.holding.tell(&claim).unwrap();
+        claim
     }
 
     /// Every file of an exporter and what it says.
@@ -159,9 +159,9 @@ fn a_directory_that_others_can_write_is_left_alone() {
     let node = Node::new();
     let dcgm = node.place.path().join("dcgm");
     fs::set_permissions(&dcgm, fs::Permissions::from_mode(0o777)).unwrap();
-    let (claim, told) = node.holding.claim(step(5, 0, &[0]));
-    let why = told.unwrap_err().to_string();
-    assert!(why.starts_with(&dcgm.display().to_string()) && claim.is_some(), "{why}");
+    let claim = node.holding.claim(step(5, 0, &[0])).unwrap();
+    let why = node.holding.tell(&claim).unwrap_err().to_string();
+    assert!(why.starts_with(&dcgm.display().to_string()), "{why}");
     assert!(node.said("dcgm").is_empty());
 }
 

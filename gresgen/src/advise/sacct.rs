@@ -11,7 +11,7 @@ use super::lines::Lines;
 use super::record::{Ask, Reason, Record, Skipped};
 
 /// The columns to ask for.
-pub const FORMAT: &str =
+pub(crate) const FORMAT: &str =
     "JobIDRaw,Submit,Eligible,Start,End,ElapsedRaw,TimelimitRaw,State,NNodes,AllocTRES,NodeList,AdminComment";
 
 /// A time limit of none, in seconds: a year, which is more than plans look ahead.
@@ -74,7 +74,7 @@ impl Columns {
 ///
 /// # Errors
 /// When the text cannot be read, or its heading lacks a column.
-pub fn read(
+pub(crate) fn read(
     reader: impl BufRead,
     skipped: &mut Skipped,
     mut each: impl FnMut(Record, &mut Skipped),

@@ -7,7 +7,7 @@ use mig::{Board, Placement};
 use super::*;
 use crate::inventory::{Compute, Gpu, Instance, Mode};
 use crate::slurm::hardware::Hardware;
-use crate::slurm::{Previous, Settings};
+use crate::slurm::{PreviousOrder, Settings};
 
 fn file(path: &str, minor: u32) -> DeviceFile {
     DeviceFile { path: path.into(), major: 238, minor }
@@ -82,7 +82,7 @@ fn line(plugin: &str) -> Line {
 /// A node on which every link holds.
 fn well() -> Facts {
     let inventory = inventory();
-    let table = GresTable::new(&inventory, &Settings::default(), &Previous::default()).unwrap();
+    let table = GresTable::new(&inventory, &Settings::default(), &PreviousOrder::default()).unwrap();
     let map = table.map(&inventory, "d".into());
     let node = |f: &DeviceFile| Node {
         path: f.path.clone(),

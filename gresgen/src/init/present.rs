@@ -7,7 +7,7 @@ use mig::Profile;
 
 use super::layouts::{LayoutOf, is_cut};
 use super::{Found, InitError};
-use crate::config::written::Written;
+use crate::config::written::LayoutEntry;
 use crate::cores::ranges;
 use crate::files::SHARING;
 use crate::inventory::Inventory;
@@ -124,7 +124,7 @@ impl Present {
     pub(super) fn losses(
         &self,
         inventory: &Inventory,
-        (meant, layout): (LayoutOf, &[Written]),
+        (meant, layout): (LayoutOf, &[LayoutEntry]),
         settings: &Settings,
     ) -> Vec<String> {
         let Ok(names) = Names::new(&settings.types) else { return Vec::new() };

@@ -15,7 +15,7 @@ use crate::slurm::{GresTable, Release, Settings};
 use build::{Fold, NodeLines, cgroup, node, plugin};
 
 /// Version of [`Context`]: it changes when a template written for an older one would render something else.
-pub const SCHEMA: u32 = 1;
+pub(crate) const SCHEMA: u32 = 1;
 
 /// Everything templates see.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -185,7 +185,7 @@ impl Context {
 }
 
 /// A cluster's context, node by node: alike nodes share an entry at once, so that thousands fit in memory.
-pub struct Cluster<'a> {
+pub(crate) struct Cluster<'a> {
     settings: &'a Settings,
     lines: NodeLines<'a>,
     root: &'a Root,
@@ -198,7 +198,7 @@ impl<'a> Cluster<'a> {
     ///
     /// # Errors
     /// [`RenderError::Hostlist`] for nodes in the settings that are no host list.
-    pub fn new(settings: &'a Settings, root: &'a Root) -> Result<Self, RenderError> {
+    pub(crate) fn new(settings: &'a Settings, root: &'a Root) -> Result<Self, RenderError> {
         let lines = NodeLines::new(settings)?;
         Ok(Cluster { settings, lines, root, weights: Weights::default(), fold: Fold::default() })
     }
@@ -207,7 +207,7 @@ impl<'a> Cluster<'a> {
     ///
     /// # Errors
     /// [`RenderError`]: those of one node, and one that stands twice.
-    pub fn add(&mut self, inventory: &Inventory, table: &GresTable) -> Result<(), RenderError> {
+    pub(crate) fn add(&mut self, inventory: &Inventory, table: &GresTable) -> Result<(), RenderError> {
         let node = node(inventory, table, self.settings, &self.lines, self.root, &mut self.weights)?;
         self.fold.add(node)
     }
@@ -216,7 +216,7 @@ impl<'a> Cluster<'a> {
     ///
     /// # Errors
     /// [`RenderError::Missing`], [`RenderError::Unnamed`].
-    pub fn complete(&self) -> Result<(), RenderError> {
+    pub(crate) fn complete(&self) -> Result<(), RenderError> {
         let (missing, unnamed) = self.lines.unlike(self.fold.names());
         match (missing.is_empty(), unnamed.is_empty()) {
             (false, _) => Err(RenderError::Missing(missing)),
@@ -229,7 +229,7 @@ impl<'a> Cluster<'a> {
     ///
     /// # Errors
     /// [`RenderError::Clash`] for two types of the cluster that Slurm takes for one.
-    pub fn finish(self, release: Release) -> Result<Context, RenderError> {
+    pub(crate) fn finish(self, release: Release) -> Result<Context, RenderError> {
         Context::assemble(self.fold.finish(), self.weights, self.settings, release, self.root)
     }
 }

@@ -26,7 +26,7 @@ pub struct GresTable {
 
 /// The order records had before: what it takes for them to keep it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Previous {
+pub struct PreviousOrder {
     types: Vec<String>,
     indexes: HashMap<Identity, usize>,
 }
@@ -38,11 +38,11 @@ fn identity(record: &Record) -> Identity {
     (record.uuid.clone(), record.files.iter().map(|f| (f.major, f.minor)).collect())
 }
 
-impl Previous {
+impl PreviousOrder {
     /// The order of a device map.
     pub fn of(map: &DeviceMap) -> Self {
         let indexes = map.records.iter().zip(0..).map(|(record, index)| (identity(record), index)).collect();
-        Previous { types: distinct(map.records.iter().map(|r| r.gres_type.as_str())), indexes }
+        PreviousOrder { types: distinct(map.records.iter().map(|r| r.gres_type.as_str())), indexes }
     }
 
     /// The order that devices of a table have on their node, by UUID. A node keeps indexes from one layout to the next,
@@ -51,7 +51,7 @@ impl Previous {
         let index = |record: &Record| indexes.get(&record.uuid).copied();
         let mut known: Vec<&Record> = table.records.iter().filter(|record| index(record).is_some()).collect();
         known.sort_by_key(|record| index(record));
-        Previous {
+        PreviousOrder {
             types: distinct(known.iter().map(|record| record.gres_type.as_str())),
             indexes: known.iter().filter_map(|record| Some((identity(record), index(record)?))).collect(),
         }
@@ -62,7 +62,7 @@ impl Previous {
         let lines = text.lines().filter(|line| line.contains("Name=gpu "));
         let types =
             lines.filter_map(|line| line.split_whitespace().find_map(|word| word.strip_prefix("Type=")));
-        Previous { types: distinct(types), indexes: HashMap::new() }
+        PreviousOrder { types: distinct(types), indexes: HashMap::new() }
     }
 
     fn index(&self, record: &Record) -> Option<usize> {
@@ -85,7 +85,11 @@ impl GresTable {
     ///
     /// # Errors
     /// [`GresError`], which names the node and the object.
-    pub fn new(inventory: &Inventory, settings: &Settings, previous: &Previous) -> Result<Self, GresError> {
+    pub fn new(
+        inventory: &Inventory,
+        settings: &Settings,
+        previous: &PreviousOrder,
+    ) -> Result<Self, GresError> {
         let mut groups = groups(inventory, &Names::new(&settings.types)?)?;
         check(&inventory.node, groups.iter().flat_map(|g| &g.records))?;
         check_case(&inventory.node, &groups)?;
@@ -195,7 +199,10 @@ fn check_case(node: &str, groups: &[Group]) -> Result<(), GresError> {
 }
 
 /// Types that one name makes of several models, with the product names: a job that asks for it is given any of them.
-pub fn mixed(inventory: &Inventory, settings: &Settings) -> Result<Vec<(TypeName, Vec<String>)>, GresError> {
+pub(crate) fn mixed(
+    inventory: &Inventory,
+    settings: &Settings,
+) -> Result<Vec<(TypeName, Vec<String>)>, GresError> {
     let names = Names::new(&settings.types)?;
     let mut models: BTreeMap<TypeName, Vec<String>> = BTreeMap::new();
     let slices = inventory.devices().map(|(gpu, _, compute)| (gpu, names.slice(&gpu.model, compute.profile)));
@@ -210,7 +217,7 @@ pub fn mixed(inventory: &Inventory, settings: &Settings) -> Result<Vec<(TypeName
 
 /// The order of types that lets every surviving record keep its index, with the records in their places; the
 /// given order when there is none.
-fn stable_order(groups: Vec<Group>, previous: &Previous) -> Vec<Group> {
+fn stable_order(groups: Vec<Group>, previous: &PreviousOrder) -> Vec<Group> {
     let Some(order) = Search::new(&groups, previous).and_then(Search::run) else { return groups };
     let mut groups: Vec<Option<Group>> = groups.into_iter().map(Some).collect();
     let mut start = 0;
@@ -225,7 +232,7 @@ fn stable_order(groups: Vec<Group>, previous: &Previous) -> Vec<Group> {
 }
 
 /// Puts the survivors of a group at their index and the others, in order, into the rest.
-fn seat(group: Group, start: usize, previous: &Previous) -> Group {
+fn seat(group: Group, start: usize, previous: &PreviousOrder) -> Group {
     let mut seats: Vec<Option<Record>> = vec![None; group.records.len()];
     let mut newcomers = Vec::new();
     for record in group.records {
@@ -254,7 +261,7 @@ impl Search {
     /// Most types the search looks at; the number of sets doubles with each. Nodes have a handful.
     const MAX_TYPES: usize = 20;
 
-    fn new(groups: &[Group], previous: &Previous) -> Option<Self> {
+    fn new(groups: &[Group], previous: &PreviousOrder) -> Option<Self> {
         let span = |g: &Group| {
             let indexes = g.records.iter().filter_map(|r| previous.index(r));
             indexes.fold(None, |span: Option<(usize, usize)>, i| {

@@ -14,7 +14,7 @@ fn configured(node_conf: &Conf, node: &str) -> Vec<(String, u32)> {
 }
 
 /// What slurmctld was told about a node by the line on disk and will refuse of a table, for a person.
-pub fn refused(settings: &Settings, root: &Root, node: &str, table: &GresTable) -> Vec<String> {
+pub(crate) fn refused(settings: &Settings, root: &Root, node: &str, table: &GresTable) -> Vec<String> {
     let told = Conf::read(&root.path(settings.paths.node_conf()), root);
     shortfalls(&configured(&told, node), table)
 }

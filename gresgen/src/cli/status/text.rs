@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use mig::{Placement, Profile};
 
-use super::{Meant, Status, free, gres_type, mode, whole_users};
+use super::{LayoutInForce, Status, free, gres_type, mode, whole_users};
 use crate::cli::paint::{Cell, Painted, Role, table, wrap};
 use crate::cli::{draw, out, screen};
 use crate::cores::ranges;
@@ -41,7 +41,7 @@ impl Status {
         if let Some(pid) = self.running {
             text.paint(Role::Busy, &format!("being changed by process {pid}\n"));
         }
-        if let Some(Meant { label, chosen_by, chosen_at, configured }) = &self.layout {
+        if let Some(LayoutInForce { label, chosen_by, chosen_at, configured }) = &self.layout {
             let _ = write!(text, "layout {label}, chosen {chosen_at} by {chosen_by}");
             let _ = match configured {
                 Some(configured) if configured == label => writeln!(text),
