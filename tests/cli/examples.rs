@@ -194,9 +194,16 @@ fn what_is_printed_is_what_the_schema_says() {
     // No document is that of another verb, and each without one of its keys is none.
     let right = pairs.len();
     let mut wrong = Vec::new();
+    // What apply prints has all that render does.
+    let (render, apply) = (node.json(&["schema", "render"]), node.json(&["schema", "apply"]));
+    let is_part = |schema: &Value, of: &Value| *schema == render && *of == apply;
     for (at, (schema, _)) in pairs.iter().enumerate() {
         wrong.extend(
-            pairs.iter().filter(|other| other.0 != *schema).map(|other| (schema.clone(), other.1.clone())),
+            pairs
+                .iter()
+                .filter(|other| other.0 != *schema)
+                .filter(|other| !is_part(schema, &other.0))
+                .map(|other| (schema.clone(), other.1.clone())),
         );
         let mut less: Value = serde_json::from_str(&pairs[at].1).unwrap();
         let fields = match &mut less {
