@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use device_map::MAX_RECORDS;
 use mig::Profile;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -21,7 +22,7 @@ pub const VERSION: u32 = 1;
 pub const MAX_BYTES: u64 = 4 << 20;
 
 /// An inventory with its version.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Document<'a> {
     version: u32,
     #[serde(flatten)]

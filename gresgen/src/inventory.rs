@@ -10,6 +10,7 @@ use std::fmt;
 
 use device_map::DeviceFile;
 use mig::{Architecture, Geometry, Placement, Profile};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::cores::Topology;
@@ -18,7 +19,7 @@ pub use capabilities::CapabilityNumbers;
 pub(crate) use capabilities::PREFIX as CAPABILITY;
 
 /// One node at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Inventory {
     /// Slurm's name of the node.
     pub node: String,
@@ -37,7 +38,7 @@ pub struct Inventory {
 }
 
 /// One physical GPU.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Gpu {
     /// NVML index, in PCI order.
     pub index: u32,
@@ -80,7 +81,7 @@ pub struct Gpu {
 }
 
 /// MIG mode of a GPU.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Mode {
     /// The GPU has no MIG; `null` in JSON.
@@ -108,7 +109,7 @@ impl Mode {
 }
 
 /// A GPU instance.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Instance {
     /// GPU instance id, the driver's own.
     pub gi: u32,
@@ -122,7 +123,7 @@ pub struct Instance {
 }
 
 /// A compute instance, which is what CUDA and Slurm call a MIG device.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Compute {
     /// Compute instance id, the driver's own.
     pub ci: u32,
@@ -137,7 +138,7 @@ pub struct Compute {
 }
 
 /// Somebody who uses a GPU or an instance.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase", tag = "kind")]
 pub enum Holder {
     /// A process NVML reports, or one that has a device node open.

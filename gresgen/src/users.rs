@@ -6,6 +6,7 @@ mod synonyms;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::render::Context;
@@ -19,7 +20,7 @@ pub const SCHEMA: u32 = 1;
 const MEMORY: &str = "mem";
 
 /// What templates of texts for users see. As [`Context`], a public interface.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Offer {
     /// [`SCHEMA`].
     pub schema: u32,
@@ -42,7 +43,7 @@ pub struct Offer {
 }
 
 /// A type of the cluster. Where it stands for devices of several models, figures are of the least of them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Kind {
     /// Its name.
     pub name: String,

@@ -10,6 +10,8 @@ use advice::judge::{Figures, judge};
 use advice::layout::Layout;
 use replay::Rules;
 
+pub(super) use document::Document;
+
 use super::out;
 use crate::advise::fleet::Group as Nodes;
 use crate::advise::layouts::{self, Labelled};

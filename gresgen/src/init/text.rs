@@ -83,7 +83,7 @@ impl Text<'_> {
         }
         if !settings.types.aliases.is_empty() {
             out.push_str(
-                "\n  # What jobs ask for: the names that gres.conf has now.\n  types:\n    aliases:\n",
+                "\n  # What jobs ask for: the names that Slurm has for these GPUs now.\n  types:\n    aliases:\n",
             );
             for (name, alias) in &settings.types.aliases {
                 let _ = writeln!(out, "      {}: {}", text(name), text(alias));

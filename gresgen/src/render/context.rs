@@ -3,6 +3,7 @@
 
 mod build;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::RenderError;
@@ -19,11 +20,12 @@ use build::{Fold, NodeLines, cgroup, node, plugin};
 pub(crate) const SCHEMA: u32 = 1;
 
 /// Everything templates see.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Context {
     /// [`SCHEMA`].
     pub schema: u32,
     /// Slurm release the files are for; templates see `22.05.8`.
+    #[schemars(with = "String")]
     pub release: Release,
     /// Value of `GresTypes=`; empty when the site's slurm.conf says it.
     pub gres_types: String,
@@ -42,7 +44,7 @@ pub struct Context {
 }
 
 /// A setting.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct KeyValue {
     /// Its name.
     pub key: String,
@@ -51,7 +53,7 @@ pub struct KeyValue {
 }
 
 /// The SPANK plugin's line.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PluginContext {
     /// Its file.
     pub path: String,
@@ -60,7 +62,7 @@ pub struct PluginContext {
 }
 
 /// One node, or several alike.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct NodeContext {
     /// Its name, or a host list.
     pub names: String,
@@ -88,7 +90,7 @@ pub struct GateContext {
 }
 
 /// A GRES type of a node.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct TypeContext {
     /// Its name.
     pub name: String,
@@ -98,7 +100,7 @@ pub struct TypeContext {
 
 /// One device: a MIG device or a whole GPU. Figures are of the GPU instance unless said, and null when the
 /// driver does not tell them.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct DeviceContext {
     /// Slurm's index.
     pub index: u32,
