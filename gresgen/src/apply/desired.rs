@@ -30,7 +30,6 @@ pub enum DesiredStateError {
     Lost {
         /// Its name, or its UUID where it is gone.
         gpu: String,
-        /// Why not.
         why: String,
     },
     /// The layout that was last chosen cannot be read.
@@ -45,11 +44,8 @@ pub enum DesiredStateError {
         if known.is_empty() { "none".to_owned() } else { known.join(", ") }
     )]
     Gone {
-        /// What was chosen.
         label: String,
-        /// By whom.
         by: String,
-        /// When.
         at: String,
         /// Layouts there are.
         known: Vec<String>,

@@ -15,9 +15,7 @@ use crate::slurm::{Settings, SlurmError, TypeName, here, hostlist};
 
 /// The slurm.conf of a host, and what stands beside it.
 pub(crate) struct Found {
-    /// slurm.conf.
     pub path: PathBuf,
-    /// What it says.
     pub conf: Conf,
     /// Its directory, as a path of the node.
     folder: PathBuf,
