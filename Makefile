@@ -12,7 +12,7 @@ LINT_PACKAGES := shellcheck mandoc lintian dpkg-dev rpm python3-rpm python3-venv
 TEST_PACKAGES := git procps strace lua5.4 python3 python3-jsonschema python3-pip python3-yaml debootstrap dpkg-dev rpm systemd prometheus prometheus-node-exporter podman crun \
   mariadb-server-core mariadb-client-core slurmdbd slurm-wlm-mysql-plugin
 
-.PHONY: root setup setup-tests setup-lint build programs release test lint demo playground bench soak race sweep fuzz valgrind test-slurm-matrix hardware hardware-kit install uninstall deb dist rpm
+.PHONY: root setup setup-tests setup-lint build programs release test lint demo playground bench soak race sweep fuzz valgrind test-slurm-matrix containers accounting hardware hardware-kit install uninstall deb dist rpm
 
 # Only what is missing is installed, so that a prepared machine needs neither network nor root.
 setup:
@@ -55,11 +55,13 @@ lint: setup-lint release
 	tests/lint/shell
 	tests/lint/packages $(BUILD)
 
-# The plugin is tested as it is shipped: the launch tests load the release build. Cargo sums up each test program;
-# the last line here sums up all of them.
-test: setup-tests
-	$(BUILD_RELEASE) -p slurm-plugin
-	@set -o pipefail; SPANK_MIG_SO=$(CURDIR)/target/release/libspank_mig.so \
+# Most tests wait for daemons of their own: two for each core of a small machine keep it busy.
+test test-slurm-matrix: export RUST_TEST_THREADS ?= $(shell cores=$$(nproc); echo $$((cores < 8 ? 2 * cores : cores)))
+
+# What is shipped is tested: the launch tests load the release build of the plugin, the sweep runs that of gresgen. Cargo
+# sums up each test program; the last line here sums up all of them.
+test: setup-tests programs
+	@set -o pipefail; SPANK_MIG_SO=$(CURDIR)/target/release/libspank_mig.so SWEEP_GRESGEN=$(CURDIR)/target/release/gresgen \
 	  $(CARGO) test --locked --workspace --no-fail-fast 2>&1 | tee target/test.log
 	@awk '/^test result:/ { passed += $$4; failed += $$6 } END { print passed " passed, " failed " failed" }' target/test.log
 
@@ -87,6 +89,14 @@ test-slurm-matrix: setup-tests
 	LAB_RELEASES=$(RELEASES) SPANK_MIG_SO=$(CURDIR)/target/release/libspank_mig.so $(CARGO) test --locked -p slurm-plugin --test launch --test guard --test safety
 	LAB_RELEASES=$(RELEASES) $(CARGO) test --locked -p lab -p gresgen --test lab --test render --test cluster --test holders --test race --test health --test autodetect
 	LAB_RELEASES=$(RELEASES) $(CARGO) test --locked -p gresgen --test docs a_node_lives_on_the_packages
+
+# Runtimes of Debian, and Slurm's own containers, in jobs; what they are made of is fetched once and not installed.
+containers: setup-tests
+	LAB_RELEASES=$(RELEASES) $(CARGO) test --locked -p slurm-plugin --test launch -- --ignored --test-threads=1 containers
+
+# A real slurmdbd of each release: billing, shares, limits, reservations. 22.05's is in `make test`.
+accounting: setup-tests
+	LAB_RELEASES=$(RELEASES) $(CARGO) test --locked -p gresgen --test render -- slurmdbd
 
 soak: setup-tests
 	$(BUILD_RELEASE) -p slurm-plugin

@@ -64,11 +64,12 @@ impl Attributes {
     }
 
     /// Those of a file that is there, which a new content keeps: slurmctld may run as a user of its own that has to
-    /// read it. `mode` is for one that is not there.
+    /// read it. Not the bits that lend a program its owner, which what is written here never is. `mode` is for one that is
+    /// not there.
     pub(crate) fn of(path: &Path, mode: u32) -> Self {
         match std::fs::metadata(path) {
             Ok(status) => {
-                Attributes { mode: status.mode() & 0o7777, owner: Some((status.uid(), status.gid())) }
+                Attributes { mode: status.mode() & 0o777, owner: Some((status.uid(), status.gid())) }
             }
             Err(_) => Attributes::new(mode),
         }
@@ -231,7 +232,7 @@ mod tests {
         // Of another user where this is root, else of its own alone.
         let owner = if rustix::process::geteuid().is_root() { (64030, 64031) } else { owner(&path) };
         std::os::unix::fs::chown(&path, Some(owner.0), Some(owner.1)).unwrap();
-        std::fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o6640)).unwrap();
         replace(&path, b"b", 0o644).unwrap();
         assert_eq!(
             (std::fs::read(&path).unwrap(), mode(&path), self::owner(&path)),

@@ -4,7 +4,7 @@ use similar::TextDiff;
 
 /// The hunks of a unified diff, without the names before them. Files may be in any encoding, so it is bytes.
 pub(crate) fn hunks(old: &[u8], new: &[u8]) -> Vec<u8> {
-    bytes(&TextDiff::from_lines(&signs(old), &signs(new)).unified_diff().to_string())
+    bytes(&TextDiff::from_lines(signs(old), signs(new)).unified_diff().to_string())
 }
 
 /// Begins the signs that stand for bytes.

@@ -17,7 +17,7 @@ use rustix::process::geteuid;
 use crate::clients::Clients;
 use crate::defect::defect;
 use crate::machine::Machine;
-use crate::node::make_directory;
+use crate::node::{By, make_directory};
 use crate::project;
 use crate::spec::Spec;
 
@@ -113,7 +113,7 @@ impl Store {
         // A process died between its commit and the tree.
         let _lock = self.lock(FlockOperation::LockExclusive)?;
         let snapshot = self.load()?;
-        match self.project(&snapshot.machine) {
+        match self.project(&snapshot.machine, By::Text) {
             // The state is right all the same; the tree waits for somebody who may mend it.
             Err(_) if !geteuid().is_root() => {}
             result => result?,
@@ -130,15 +130,34 @@ impl Store {
         &self,
         change: impl FnOnce(&mut Snapshot) -> Result<T, E>,
     ) -> Result<Result<T, E>, StoreError> {
+        self.commit_by(By::Text, change)
+    }
+
+    /// The same for a call of NVML, which makes instances and modes others, and nothing that stands in a file of the tree.
+    pub(crate) fn call<T, E>(
+        &self,
+        change: impl FnOnce(&mut Snapshot) -> Result<T, E>,
+    ) -> Result<Result<T, E>, StoreError> {
+        self.commit_by(By::Status, change)
+    }
+
+    fn commit_by<T, E>(
+        &self,
+        by: By,
+        change: impl FnOnce(&mut Snapshot) -> Result<T, E>,
+    ) -> Result<Result<T, E>, StoreError> {
         let _lock = self.lock(FlockOperation::LockExclusive)?;
         let mut snapshot = self.load()?;
+        let before = snapshot.machine.revision;
         let value = match change(&mut snapshot) {
             Ok(value) => value,
             Err(error) => return Ok(Err(error)),
         };
         Arc::make_mut(&mut snapshot.machine).revision += 1;
+        // A tree that was not in step has perhaps another machine's files.
+        let by = if self.shows(before) { by } else { By::Text };
         self.commit(&snapshot.machine)?;
-        self.project(&snapshot.machine)?;
+        self.project(&snapshot.machine, by)?;
         Ok(Ok(value))
     }
 
@@ -152,7 +171,7 @@ impl Store {
         }
         let machine = Machine::new(spec, project::unused_majors(&directory));
         self.commit(&machine)?;
-        self.project(&machine)
+        self.project(&machine, By::Text)
     }
 
     fn load(&self) -> Result<Snapshot, StoreError> {
@@ -185,8 +204,8 @@ impl Store {
         write().map_err(|e| StoreError::Io(path.clone(), e))
     }
 
-    fn project(&self, machine: &Machine) -> Result<(), StoreError> {
-        project::apply(&self.root, machine).map_err(|(path, error)| StoreError::Io(path, error))?;
+    fn project(&self, machine: &Machine, by: By) -> Result<(), StoreError> {
+        project::apply(&self.root, machine, by).map_err(|(path, error)| StoreError::Io(path, error))?;
         let stamp = self.file("projected");
         let write = || -> io::Result<()> {
             let mut file = File::create(&stamp)?;

@@ -32,6 +32,8 @@ impl Run {
 impl Node {
     /// GPUs as for `--simulate`, and no configuration.
     pub(crate) fn new(gpus: &str) -> Self {
+        // Other users have to read what a test writes, whatever whoever runs it grants them.
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
         Node { root: TempDir::new().unwrap(), gpus: gpus.to_owned() }
     }
 

@@ -1,15 +1,17 @@
 //! Billing weights on a real slurmctld, and what a real slurmdbd makes of them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use gresgen::render::{Context, Templates};
 use gresgen::root::Root;
 use gresgen::slurm::billing::read_line;
 use lab::{FakeGpus, Lab, Options, Release};
 
+use crate::fetched::{debian, skipped};
 use crate::fixture::Case;
 use crate::host::Host;
+use crate::usage;
 
 /// Why weights are a comment: where the site does not account for the types, slurmctld would end.
 #[test]
@@ -129,7 +131,13 @@ fn bill(weights: &BTreeMap<String, f64>, cpu: f64, tres: &str) -> u64 {
 
 #[test]
 fn slurmdbd_has_what_the_model_says() {
-    for release in Release::selected().into_iter().filter(|release| accounts(*release)) {
+    for release in Release::selected() {
+        let mut options = Options::new(lab::Node::new("n1"));
+        match database(release) {
+            Database::Unpacked(tree) => options = options.tree(&tree),
+            Database::Installed => {}
+            Database::None => continue,
+        }
         let plain = case(GPUS, "sms");
         let host = Host::new();
         let inventories = plain.inventories(&host.root);
@@ -140,7 +148,7 @@ fn slurmdbd_has_what_the_model_says() {
         let text = rendered("gresgen-node.conf.j2");
         let line = |start: &str| text.lines().find(|line| line.starts_with(start)).unwrap().to_owned();
         let gres = line("NodeName=n1").split_once("Gres=").unwrap().1.to_owned();
-        let mut conf = line("AccountingStorageTRES=") + "\n";
+        let mut conf = line("AccountingStorageTRES=") + "\n" + usage::SLURM_CONF;
         for (name, billing, before) in RULES {
             let weights = context(&case(GPUS, billing)).billing_weights;
             conf += &format!(
@@ -149,11 +157,10 @@ fn slurmdbd_has_what_the_model_says() {
         }
         let gpus = FakeGpus::from_tree(host.root.prefix()).unwrap();
         let node = lab::Node::new("n1").gres(&gres).gres_conf(&rendered("gres.conf.j2"));
-        let Some(lab) =
-            lab::require(Lab::start(release, Options::new(node).gpus(&gpus).slurm_conf(&conf).slurmdbd()))
-        else {
-            return;
-        };
+        let program = Path::new(env!("CARGO_BIN_EXE_gresgen"));
+        let options = options.first_node(node).gpus(&gpus).slurm_conf(&conf).slurmdbd();
+        let options = options.file(program, "/usr/local/bin/gresgen");
+        let Some(lab) = lab::require(Lab::start(release, options)) else { return };
         // Every type in every partition, two where there are two, and several types.
         let types: Vec<(String, u32)> = plain.tables(&inventories)[0]
             .types
@@ -211,17 +218,62 @@ fn slurmdbd_has_what_the_model_says() {
             seen.insert((partition.to_owned(), types.join(",")));
         }
         assert_eq!(seen.len(), wanted, "{release}: requests that were not billed");
+        usage::shares_are_those_of_the_formula(&lab, "zib", &weights(GPUS, RULES[5].1));
+        usage::a_user_has_so_many_slices_of_a_type(&lab, "h100_1g.10gb");
+        usage::a_reservation_keeps_slices(&lab, "h100_1g.10gb");
+        every_job_is_advised_on(&lab, &text);
     }
 }
 
-/// Whether the root filesystem of a release has slurmdbd and MariaDB: the host's own has, and others once they were put
-/// there (docs/testing.md).
-fn accounts(release: Release) -> bool {
-    let root = lab::rootfs::ensure(release).unwrap();
-    let has = ["usr/sbin/slurmdbd", "usr/sbin/mariadbd"].iter().all(|file| root.join(file).exists());
-    assert!(
-        has || release != Release::Bookworm,
-        "slurmdbd or mariadbd is missing; make setup-tests installs them"
-    );
-    has
+/// What `gresgen advise` has of the jobs in `sacct` when it runs sacct itself: all of them, each type by the model it names.
+fn every_job_is_advised_on(lab: &Lab, sacct: &str) {
+    let ask = ["gresgen", "--json", "advise", "--since", "now-1hour", "--samples", "2"];
+    let nodes = ["--nodes", "n1=2xh100-80gb-sxm", "--nodes", "n1=2xa100-40gb"];
+    let advice = lab.run(&[&ask[..], &nodes].concat()).unwrap().stdout;
+    let advice: serde_json::Value = serde_json::from_str(&advice).unwrap();
+    for (group, model) in [(0, "gres/gpu:h100"), (1, "gres/gpu:a100")] {
+        let asked = sacct.split(['|', ',', '\n']).filter(|entry| entry.starts_with(model)).count();
+        assert_eq!(advice["groups"][group]["jobs"], asked, "{model}: {advice}");
+    }
+    assert_eq!(advice["skipped"], serde_json::json!({}));
+}
+
+/// Where slurmdbd and its database come from.
+enum Database {
+    /// The host's own.
+    Installed,
+    /// Packages of the release, unpacked.
+    Unpacked(PathBuf),
+    None,
+}
+
+/// What slurmdbd and MariaDB take that a lab's root filesystem has not.
+const PACKAGES: [&str; 12] = [
+    "slurmdbd",
+    "slurm-wlm-mysql-plugin",
+    "mariadb-server-core",
+    "mariadb-client-core",
+    "libmariadb3",
+    "libaio1t64",
+    "libbsd0",
+    "libedit2",
+    "libmd0",
+    "libnuma1",
+    "libsnappy1v5",
+    "liburing2",
+];
+
+fn database(release: Release) -> Database {
+    if release == Release::Bookworm {
+        let programs = ["/usr/sbin/slurmdbd", "/usr/sbin/mariadbd"];
+        assert!(
+            programs.iter().all(|file| Path::new(file).exists()),
+            "slurmdbd or mariadbd is missing; make setup-tests installs them"
+        );
+        return Database::Installed;
+    }
+    if skipped() {
+        return Database::None;
+    }
+    Database::Unpacked(debian(release.suite(), &PACKAGES))
 }

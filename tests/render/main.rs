@@ -11,6 +11,9 @@ mod corpus;
 mod document;
 mod errors;
 mod faults;
+#[path = "../shared/fetched.rs"]
+#[allow(dead_code, reason = "no judge here comes from PyPI")]
+mod fetched;
 mod fixture;
 mod gres_line;
 mod host;
@@ -22,4 +25,5 @@ mod node;
 mod plain;
 mod slices;
 mod submit;
+mod usage;
 mod users;

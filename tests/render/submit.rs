@@ -238,14 +238,47 @@ fn given(lab: &Lab, options: &str) -> Result<u64, String> {
         return Err(output.stderr);
     }
     let shown = lab.run(&["scontrol", "-d", "-o", "show", "job"]).unwrap().stdout;
+    let sum = given_to_running(&shown);
+    lab.run(&["scancel", "--name=pair"]).unwrap();
+    Ok(sum)
+}
+
+/// How many GPUs a held job is given when it is released; 0 for one that cannot start. The job is gone afterwards.
+fn begun(lab: &Lab, job: lab::JobId) -> u64 {
+    let id = job.to_string();
+    // One that Slurm cannot take any longer as it is.
+    let _ = lab.command(&["scontrol", "release", &id]).output();
+    let shown = lab
+        .wait("the job to start or not to", || {
+            let shown = lab.run(&["scontrol", "-d", "-o", "show", "job", &id])?.stdout;
+            // What waits for the scheduler has no reason yet, or an old one.
+            let undecided = shown.contains("JobState=PENDING")
+                && ["Reason=None", "Reason=JobHeld", "Reason=Priority"]
+                    .iter()
+                    .any(|reason| shown.contains(reason));
+            Ok((!undecided).then_some(shown))
+        })
+        .unwrap();
+    lab.run(&[
+        "sh",
+        "-c",
+        "scancel \"$1\"; while squeue -h -j \"$1\" | grep -q .; do sleep 0.05; done",
+        "sh",
+        &id,
+    ])
+    .unwrap();
+    given_to_running(&shown)
+}
+
+fn given_to_running(shown: &str) -> u64 {
     let gres = shown.lines().filter(|line| line.contains("JobState=RUNNING"));
     let gres =
         gres.filter_map(|line| line.split_whitespace().find_map(|word| word.strip_prefix("JOB_GRES=")));
-    let counts =
-        gres.flat_map(|gres| gres.split(',')).map(|entry| entry.rsplit(':').next().unwrap().parse::<u64>());
-    let sum = counts.map(|count| count.unwrap_or_else(|_| panic!("{shown}"))).sum();
-    lab.run(&["scancel", "--name=pair"]).unwrap();
-    Ok(sum)
+    let counts = gres
+        .filter(|gres| *gres != "(null)")
+        .flat_map(|gres| gres.split(','))
+        .map(|entry| entry.rsplit(':').next().unwrap().parse::<u64>());
+    counts.map(|count| count.unwrap_or_else(|_| panic!("{shown}"))).sum()
 }
 
 /// What Slurm gives without the rules is the judge of what they count.
@@ -268,7 +301,7 @@ fn options_together_in_slurm() {
         }
         for [options, change, expected] in &changes {
             let options: Vec<&str> = options.split_whitespace().collect();
-            let job = lab.sbatch(lab::User::Root, &[&["--hold"], &options[..]].concat(), "true");
+            let job = lab.sbatch(lab::User::Root, &[&["--hold"], &options[..]].concat(), "exec sleep 60");
             let Ok(job) = job else {
                 wrong.push(format!("{release}: {options:?}: {job:?}"));
                 continue;
@@ -280,6 +313,10 @@ fn options_together_in_slurm() {
             let told = changed.stderr.contains("[mig] ") || release == Release::Bookworm;
             if changed.success() != expected.is_empty() || !changed.success() && !told {
                 wrong.push(format!("{release}: {options:?}, {change}: {changed:?}"));
+            }
+            let got = begun(&lab, job);
+            if got > 2 {
+                wrong.push(format!("{release}: {options:?}, {change}: was given {got}"));
             }
         }
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -70,7 +70,9 @@ impl Node {
 
     /// `gresgen` on this node, with a program before it where one is given.
     pub(crate) fn gresgen(&self, before: &[&str], arguments: &[&str]) -> Command {
-        let gresgen = env!("CARGO_BIN_EXE_gresgen");
+        // The one that is shipped, where it is at hand: it does the same in half the time.
+        let shipped = std::env::var("SWEEP_GRESGEN").ok();
+        let gresgen = shipped.as_deref().unwrap_or(env!("CARGO_BIN_EXE_gresgen"));
         let words = [before, &[gresgen]].concat();
         let mut command = plain(words[0]);
         command.args(&words[1..]);

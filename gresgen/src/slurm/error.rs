@@ -153,6 +153,14 @@ pub enum GresError {
     /// More devices than Slurm can hold.
     #[error("node {node}: {count} devices are more than the {MAX_RECORDS} that Slurm takes per node")]
     TooMany { node: String, count: usize },
+    /// A GPU that cannot be on request, or not as it is said.
+    #[error("node {node}: slurm.on-request, GPU {gpu}: {what}")]
+    OnRequest { node: String, gpu: u32, what: String },
+    /// A type that is taken by records nobody is given.
+    #[error(
+        "node {node}: GRES type {name}: is that of guard records, which slurm.on-request needs; rename it in slurm.types"
+    )]
+    Guard { node: String, name: String },
     /// Two types that differ by upper and lower case alone.
     #[error(
         "node {node}: slurmd takes GRES types {one} and {other} for one, because it ignores their case; rename one in \

@@ -30,6 +30,9 @@ const OUT: &str = "/var/lab/out";
 /// Holds one folder per node, seen by its slurmd and jobs as `/run/gresgen`.
 const NODES: &str = "/var/lab/node";
 
+/// Where folders of the host are seen that are copied to the lab's root.
+const TREES: &str = "/var/lab/trees";
+
 /// The shim that hides cgroup v1 from the daemons.
 const SHIM: &str = "/var/lab/bin/cgroup2_shim.so";
 
@@ -69,10 +72,19 @@ impl Lab {
     /// # Errors
     /// [`LabError::Unavailable`] where no judge can work; otherwise what failed.
     pub fn empty(release: Release, options: Options) -> Result<Self, LabError> {
+        // Of everything that is made for the lab, and of every command in it: its users are others than who starts it.
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
         let root = rootfs::ensure(release)?;
-        let namespace =
-            Namespace::start(&root, &options.nodes[0].name, options.cgroup.hierarchy(), &options.binds)?;
+        let places = (0..options.trees.len()).map(|number| format!("{TREES}/{number}"));
+        let trees: Vec<_> = options.trees.iter().cloned().zip(places).collect();
+        let binds = [&options.binds[..], &trees].concat();
+        let namespace = Namespace::start(&root, &options.nodes[0].name, options.cgroup.hierarchy(), &binds)?;
         let lab = Self { namespace, release, options };
+        for (_, place) in &trees {
+            // A package may have /lib as a folder, which is a link.
+            let copy = r#"tar -C "$1" -cf - . | tar -C / --keep-directory-symlink --no-overwrite-dir -xf -"#;
+            lab.run(&["sh", "-c", copy, "sh", place])?;
+        }
         lab.install(&build::probe()?, "/var/lab/bin/lab-probe")?;
         lab.make_devices()?;
         Ok(lab)

@@ -84,6 +84,7 @@ pub struct Options {
     pub(crate) slurm_conf: String,
     pub(crate) files: Vec<(PathBuf, String)>,
     pub(crate) texts: Vec<(String, String)>,
+    pub(crate) trees: Vec<PathBuf>,
     pub(crate) binds: Vec<(PathBuf, String)>,
     pub(crate) devices: Vec<DeviceNode>,
     pub(crate) slurmdbd: bool,
@@ -100,6 +101,7 @@ impl Options {
             slurm_conf: String::new(),
             files: Vec::new(),
             texts: Vec::new(),
+            trees: Vec::new(),
             binds: Vec::new(),
             devices: Vec::new(),
             slurmdbd: false,
@@ -168,6 +170,12 @@ impl Options {
     /// A file or folder of the host, seen in the lab at `path` and shared with it.
     pub fn bind(mut self, host: &Path, path: &str) -> Self {
         self.binds.push((host.into(), path.into()));
+        self
+    }
+
+    /// A folder of the host whose content the lab has at its root as well: packages, unpacked.
+    pub fn tree(mut self, host: &Path) -> Self {
+        self.trees.push(host.into());
         self
     }
 

@@ -89,6 +89,12 @@ local setters = {
    ["sockets-per-node"] = function(job, value) job.sockets_per_node = tonumber(value) end,
    numnodes = function(job, value) job.min_nodes, job.max_nodes = tonumber(value), tonumber(value) end,
    numtasks = function(job, value) job.num_tasks = tonumber(value) end,
+   taskspernode = function(job, value) job.ntasks_per_node = tonumber(value) end,
+   reqsockets = function(job, value) job.sockets_per_node = tonumber(value) end,
+   tresperjob = function(job, value, prefix) job.tres_per_job = value:gsub("gres:", prefix) end,
+   trespernode = function(job, value, prefix) job.tres_per_node = value:gsub("gres:", prefix) end,
+   trespersocket = function(job, value, prefix) job.tres_per_socket = value:gsub("gres:", prefix) end,
+   trespertask = function(job, value, prefix) job.tres_per_task = value:gsub("gres:", prefix) end,
    timelimit = function(job, value) job.time_limit = tonumber(value) end,
 }
 
@@ -99,7 +105,7 @@ local function description(words, prefix)
    for name, value in words:gmatch("%-?%-?([%w%-]+)=(%S*)") do
       name = name:lower()
       if setters[name] then
-         setters[name](job, value)
+         setters[name](job, value, prefix)
       else
          job[assert(field_of[name], name)] = sent(name, value, prefix)
       end
