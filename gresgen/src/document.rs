@@ -39,20 +39,10 @@ pub enum DocumentError {
     #[error(
         "node {node}: its inventory has version {version}, this gresgen reads {VERSION}; use the same release on all nodes"
     )]
-    Version {
-        /// The node.
-        node: String,
-        /// Its version.
-        version: u32,
-    },
+    Version { node: String, version: u32 },
     /// A value that contradicts another or its own grammar.
     #[error("node {node}: {what}")]
-    Value {
-        /// The node.
-        node: String,
-        /// What is wrong.
-        what: String,
-    },
+    Value { node: String, what: String },
 }
 
 impl<'a> From<&'a Inventory> for Document<'a> {

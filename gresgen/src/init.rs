@@ -38,7 +38,6 @@ use text::Text;
 /// What is to be written.
 #[derive(Debug)]
 pub(crate) struct First {
-    /// The configuration.
     pub config: String,
     /// The layout that it means; `None` in a cluster's, which has none.
     pub layout: Option<LayoutOf>,

@@ -53,13 +53,11 @@ pub struct Gpu {
     /// The same of the board that carries it (`pciSubSystemId`); `None` where it is not known.
     #[serde(default)]
     pub pci_subsystem: Option<u32>,
-    /// Product name.
     pub model: String,
     /// Total memory, in MiB.
     pub memory_mib: u64,
     /// Architecture; `None` for one older than Ampere or unknown to this program.
     pub architecture: Option<Architecture>,
-    /// MIG mode.
     #[serde(default)]
     pub mode: Mode,
     /// Whether this is a vGPU guest, where MIG belongs to the hypervisor.
@@ -108,12 +106,10 @@ impl Mode {
     }
 }
 
-/// A GPU instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Instance {
     /// GPU instance id, the driver's own.
     pub gi: u32,
-    /// Profile and place.
     #[serde(flatten)]
     pub placement: Placement,
     /// Its compute instances, by id. None at all makes it an orphan: nothing can run on it.
@@ -143,7 +139,6 @@ pub struct Compute {
 pub enum Holder {
     /// A process NVML reports, or one that has a device node open.
     Process {
-        /// Process id.
         pid: u32,
         /// Its command name (`/proc/PID/comm`); empty when it is gone.
         command: String,
@@ -151,12 +146,7 @@ pub enum Holder {
         user: String,
     },
     /// A Slurm job that holds the GRES.
-    Job {
-        /// Job id.
-        id: u32,
-        /// Login name.
-        user: String,
-    },
+    Job { id: u32, user: String },
     /// A command started by `gresgen run`, which holds the slice's lock.
     Run {
         /// Process id of the command; 0 where only the lock is seen, and not who holds it.

@@ -45,7 +45,6 @@ pub struct Offer {
 /// A type of the cluster. Where it stands for devices of several models, figures are of the least of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Kind {
-    /// Its name.
     pub name: String,
     /// MIG profile, as `1g.5gb`; empty for a whole GPU.
     pub profile: String,
@@ -82,7 +81,6 @@ pub enum OfferError {
     UnknownType {
         /// Where it stands.
         key: &'static str,
-        /// The type.
         name: String,
         /// Types there are, between commas.
         known: String,
@@ -95,7 +93,6 @@ pub enum OfferError {
     Spelling {
         /// Where it stands.
         key: &'static str,
-        /// What is wrong.
         error: GresError,
     },
     /// A name that requests have for something else.

@@ -8,12 +8,10 @@ use super::screen;
 
 pub use super::exit::Exit;
 
-/// A failed verb.
 #[derive(Debug)]
 pub struct Failure {
     /// How the program ends.
     pub exit: Exit,
-    /// What failed.
     pub error: Box<dyn Error + Send + Sync>,
     /// What became of the node, where that is not what one fears.
     pub note: Option<&'static str>,

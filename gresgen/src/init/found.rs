@@ -13,9 +13,7 @@ use crate::slurm::{Settings, SlurmError, here};
 
 /// The slurm.conf of a host, and what stands beside it.
 pub(crate) struct Found {
-    /// slurm.conf.
     pub path: PathBuf,
-    /// What it says.
     pub conf: Conf,
     /// Its directory, as a path of the node.
     folder: PathBuf,

@@ -23,7 +23,6 @@ pub(super) struct Text<'a> {
 }
 
 impl Text<'_> {
-    /// The text.
     pub(super) fn render(&self) -> String {
         let mut out = String::new();
         let (cut, know) = ("what the GPUs shall be cut into", "what Slurm has to know");

@@ -37,27 +37,21 @@ pub struct Context {
     pub billing_weights: String,
     /// Lines of cgroup.conf.
     pub cgroup: Vec<KeyValue>,
-    /// The SPANK plugin.
     pub plugin: PluginContext,
     /// Nodes; alike ones are one entry.
     pub nodes: Vec<NodeContext>,
 }
 
-/// A setting.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct KeyValue {
-    /// Its name.
     pub key: String,
-    /// Its value.
     pub value: String,
 }
 
 /// The SPANK plugin's line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PluginContext {
-    /// Its file.
     pub path: String,
-    /// Its arguments.
     pub arguments: Vec<KeyValue>,
 }
 
@@ -92,7 +86,6 @@ pub struct GateContext {
 /// A GRES type of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct TypeContext {
-    /// Its name.
     pub name: String,
     /// How many devices have it.
     pub count: u32,
@@ -125,17 +118,11 @@ pub struct DeviceContext {
     pub start: Option<u32>,
     /// Streaming multiprocessors of the compute instance, or of the largest GPU instance for a whole GPU.
     pub sms: Option<u32>,
-    /// Memory in MiB.
     pub memory_mib: Option<u64>,
-    /// Copy engines.
     pub copy_engines: Option<u32>,
-    /// Video decoders.
     pub decoders: Option<u32>,
-    /// Video encoders.
     pub encoders: Option<u32>,
-    /// JPEG decoders.
     pub jpeg_decoders: Option<u32>,
-    /// Optical flow accelerators.
     pub optical_flow: Option<u32>,
 }
 
