@@ -55,11 +55,13 @@ lint: setup-lint release
 	tests/lint/shell
 	tests/lint/packages $(BUILD)
 
-# The plugin is tested as it is shipped: the launch tests load the release build. Cargo sums up each test program;
-# the last line here sums up all of them.
-test: setup-tests
-	$(BUILD_RELEASE) -p slurm-plugin
-	@set -o pipefail; SPANK_MIG_SO=$(CURDIR)/target/release/libspank_mig.so \
+# Most tests wait for daemons of their own: two for each core of a small machine keep it busy.
+test test-slurm-matrix: export RUST_TEST_THREADS ?= $(shell cores=$$(nproc); echo $$((cores < 8 ? 2 * cores : cores)))
+
+# What is shipped is tested: the launch tests load the release build of the plugin, the sweep runs that of gresgen. Cargo
+# sums up each test program; the last line here sums up all of them.
+test: setup-tests programs
+	@set -o pipefail; SPANK_MIG_SO=$(CURDIR)/target/release/libspank_mig.so SWEEP_GRESGEN=$(CURDIR)/target/release/gresgen \
 	  $(CARGO) test --locked --workspace --no-fail-fast 2>&1 | tee target/test.log
 	@awk '/^test result:/ { passed += $$4; failed += $$6 } END { print passed " passed, " failed " failed" }' target/test.log
 

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use gresgen::config::{Config, GpuFacts};
 use gresgen::document;
-use gresgen::files::{KEEP, Kind, Output, Scope, stage};
+use gresgen::files::{Comparison, KEEP, Kind, Output, Scope, stage};
 use gresgen::inventory::Inventory;
 use gresgen::render::{Context, Templates, slurm_files};
 use gresgen::root::Root;
@@ -28,7 +28,7 @@ use gresgen::slurm::hardware::Hardware;
 use gresgen::slurm::hostlist::{self, MAX_NAMES};
 use gresgen::slurm::lines::{lines, value};
 use gresgen::slurm::plugstack;
-use gresgen::slurm::{GresTable, Previous, Release, Settings};
+use gresgen::slurm::{GresTable, PreviousOrder, Release, Settings};
 use mutate::{Random, mutated};
 
 /// Most time of a processor that one input may take.
@@ -256,8 +256,10 @@ fn inventory(place: &Place, input: &[u8]) -> bool {
     let release = Release::latest();
     for billing in [None, Some(gresgen::slurm::billing::Rule::Memory.into())] {
         settings.billing = billing;
-        let Ok(fresh) = GresTable::new(&inventory, &settings, &Previous::default()) else { return false };
-        let known = Previous::of_indexes(&fresh, &indexes);
+        let Ok(fresh) = GresTable::new(&inventory, &settings, &PreviousOrder::default()) else {
+            return false;
+        };
+        let known = PreviousOrder::of_indexes(&fresh, &indexes);
         let table = GresTable::new(&inventory, &settings, &known).expect("the same devices in another order");
         assert_eq!(table.records.len(), fresh.records.len(), "a device is gone");
         let Ok(context) = Context::of_node(&inventory, &table, &settings, release, &root) else {
@@ -356,8 +358,8 @@ fn adopted(place: &Place, kind: Kind, text: &str, input: &[u8]) -> Option<Vec<u8
     let foreign = !input.starts_with(Output::MARKER.as_bytes())
         && !input.windows(KEEP.len()).any(|w| w == KEEP.as_bytes());
     if foreign {
-        let again = stage(vec![output()], false, &state).expect("what was adopted is ours");
-        assert_eq!(again.comparison.changed().count(), 0, "a second time changes nothing");
+        let again = Comparison::new(vec![output()], false).expect("what was adopted is ours");
+        assert_eq!(again.changed().count(), 0, "a second time changes nothing");
     }
     Some(written)
 }

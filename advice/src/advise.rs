@@ -9,6 +9,7 @@ use crate::judge::{Figures, judge};
 use crate::kinds::Kinds;
 use crate::layout::{Fleet, Layout};
 use crate::question::Question;
+use crate::refine::Task;
 use crate::search::search;
 
 /// One layout, judged.
@@ -85,6 +86,9 @@ pub const FEW: usize = 300;
 /// Layouts of the search that are replayed.
 const REPLAYED: usize = 4;
 
+/// Jobs replayed to change what was chosen GPU by GPU, at most.
+const REFINED: usize = 400_000;
+
 /// A layout has to wait for less than this part of what there is already, in nearly all samples, to be worth the
 /// change.
 const WORTH: f64 = 0.9;
@@ -141,9 +145,7 @@ fn choose(question: &Question<'_>, learn: &[Vec<Request>], whole: &Layout, effec
         let spread = (fleet.nodes <= MANY).then(|| Layout::spread(fleet, &found.shares));
         [Some(Layout::together(fleet, &found.shares)), spread].into_iter().flatten()
     });
-    let costs = |layout: &Layout| -> Vec<f64> {
-        learn.iter().map(|jobs| judge(kinds, rules, layout, &demand.classes, jobs).cost()).collect()
-    };
+    let costs = |layout: &Layout| costs(question, layout, learn);
     let mut best = (whole.clone(), costs(whole));
     if let Some(present) = &question.present {
         let there = costs(present);
@@ -158,7 +160,15 @@ fn choose(question: &Question<'_>, learn: &[Vec<Request>], whole: &Layout, effec
             other = Some((layout, costs));
         }
     }
-    let Some((layout, costs)) = other else { return best.0 };
+    let Some((mut layout, mut costs)) = other else { return best.0 };
+    if fleet.nodes <= MANY {
+        let wanted = curves.wanted();
+        let cuts = kinds.cuts_of(|kind| wanted.contains(&kind));
+        let task =
+            Task { kinds, rules, classes: &demand.classes, samples: learn, cuts: &cuts, seed: question.seed };
+        layout = task.refine(&layout, REFINED);
+        costs = self::costs(question, &layout, learn);
+    }
     let better = costs.iter().zip(&best.1).filter(|(new, old)| new <= old).count();
     let clear = mean(&costs) < mean(&best.1) * (1.0 - ERRORS / effective.sqrt()).min(WORTH)
         && better + 1 >= costs.len();
@@ -166,13 +176,9 @@ fn choose(question: &Question<'_>, learn: &[Vec<Request>], whole: &Layout, effec
 }
 
 fn sure(question: &Question<'_>, rest: &[Request], advised: &Layout, whole: &Layout) -> Sure {
-    let Question { kinds, demand, rules, .. } = *question;
     let count = sample_count(question);
     let drawn = samples(rest, count + 1, judging(question.fleet) / count, question.seed.wrapping_add(1));
-    let costs = |layout: &Layout| -> Vec<f64> {
-        let cost = |jobs: &Vec<Request>| judge(kinds, rules, layout, &demand.classes, jobs).cost();
-        drawn[1..].iter().map(cost).collect()
-    };
+    let costs = |layout: &Layout| costs(question, layout, &drawn[1..]);
     let new = costs(advised);
     let beats = |old: &Layout| new.iter().zip(costs(old)).filter(|(new, old)| *new <= old).count();
     Sure {
@@ -181,6 +187,12 @@ fn sure(question: &Question<'_>, rest: &[Request], advised: &Layout, whole: &Lay
         beats_present: question.present.as_ref().map(beats),
         range: new.iter().fold((f64::INFINITY, 0.0), |(low, high), &cost| (low.min(cost), high.max(cost))),
     }
+}
+
+/// What each sample costs on a layout, in seconds a job.
+fn costs(question: &Question<'_>, layout: &Layout, samples: &[Vec<Request>]) -> Vec<f64> {
+    let Question { kinds, demand, rules, .. } = *question;
+    samples.iter().map(|jobs| judge(kinds, rules, layout, &demand.classes, jobs).cost()).collect()
 }
 
 fn mean(costs: &[f64]) -> f64 {

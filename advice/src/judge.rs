@@ -1,5 +1,7 @@
 //! What a layout would have meant for jobs.
 
+use std::cell::Cell;
+
 use replay::{Cluster, Job, Rules, Shift, Start, Waits, replay};
 
 use crate::demand::{Class, Demand, Request};
@@ -53,25 +55,13 @@ pub fn judge<'a>(
     classes: &[Class],
     jobs: &[Request],
 ) -> Figures {
-    let Course { layout, shifts, others } = course.into();
-    let pools: Vec<Vec<u32>> = (0..kinds.all.len()).map(|kind| layout.slots(kind)).collect();
-    let nodes = pools.first().map_or(0, Vec::len);
-    let gpus: u32 = layout.shares().iter().map(|(_, count)| count).sum();
-    let on_offer = |kind: usize| layout.total(kind) > 0 || others.iter().any(|other| other.total(kind) > 0);
-    let given: Vec<Option<usize>> = classes.iter().map(|class| kinds.given(class.need, on_offer)).collect();
-    let to_job = |request: &Request| {
-        let class = usize::from(request.class);
-        let Class { count, nodes: wanted, .. } = classes[class];
-        let Request { submit, run, limit, priority, .. } = *request;
-        // No node has as many as this asks for.
-        let wanted = if given[class].is_some() { wanted } else { nodes as u32 + 1 };
-        let pool = given[class].unwrap_or_default() as u16;
-        Job { submit, run, limit, priority, pool, count, nodes: wanted }
-    };
+    let course = course.into();
+    let gpus: u32 = course.layout.shares().iter().map(|(_, count)| count).sum();
+    let (cluster, to_job) = on_offer(kinds, course, classes);
     let (first, last) = jobs.first().zip(jobs.last()).map_or((0, 0), |(a, b)| (a.submit, b.submit));
     let mut figures = Figures::default();
     let mut given_units = 0.0;
-    replay(&Cluster { pools }, rules, shifts, jobs.iter().map(to_job), |_, job, start| {
+    replay(&cluster, rules, course.shifts, jobs.iter().map(to_job), |_, job, start| {
         let Start::At(start) = start else {
             figures.never += 1;
             return;
@@ -84,6 +74,66 @@ pub fn judge<'a>(
     let room = f64::from(Demand::span(jobs)) * f64::from(gpus) * f64::from(kinds.units);
     figures.utilisation = if room > 0.0 { given_units / room } else { 0.0 };
     figures
+}
+
+/// What the jobs cost on a layout together, in seconds, [`NEVER`] for each that cannot run; `None` as soon as it is clear that
+/// this is not below `most`.
+pub(crate) fn total_below(
+    kinds: &Kinds,
+    rules: Rules,
+    layout: &Layout,
+    classes: &[Class],
+    jobs: &[Request],
+    most: f64,
+) -> Option<f64> {
+    let (cluster, to_job) = on_offer(kinds, layout.into(), classes);
+    let total = Cell::new(0.0);
+    // Jobs that wait, and their times of submission together: what they have waited so far counts before they start.
+    let waiting = Cell::new((0.0, 0.0));
+    let wait = |jobs: f64, submit: u32| {
+        let (count, submits) = waiting.get();
+        waiting.set((count + jobs, submits + jobs * f64::from(submit)));
+    };
+    // The next job is asked for when the one before it comes, not later.
+    let now = Cell::new(0);
+    let more = |request: &Request| {
+        let (count, submits) = waiting.get();
+        let so_far = total.get() + count * f64::from(now.replace(request.submit)) - submits;
+        wait(1.0, request.submit);
+        (so_far < most).then(|| to_job(request))
+    };
+    let mut came = 0;
+    let coming = jobs.iter().map_while(more).inspect(|_| came += 1);
+    replay(&cluster, rules, &[], coming, |_, job, start| {
+        wait(-1.0, job.submit);
+        total.set(match start {
+            Start::At(start) => total.get() + f64::from(start - job.submit),
+            Start::Never => total.get() + NEVER,
+        });
+    });
+    (came == jobs.len() && total.get() < most).then_some(total.get())
+}
+
+/// The slots of a layout, and what a request asks for there.
+fn on_offer<'a>(
+    kinds: &Kinds,
+    Course { layout, others, .. }: Course<'_>,
+    classes: &'a [Class],
+) -> (Cluster, impl Fn(&Request) -> Job + use<'a>) {
+    let pools: Vec<Vec<u32>> = (0..kinds.all.len()).map(|kind| layout.slots(kind)).collect();
+    let nodes = pools.first().map_or(0, Vec::len);
+    let on_offer = |kind: usize| layout.total(kind) > 0 || others.iter().any(|other| other.total(kind) > 0);
+    let given: Vec<Option<usize>> = classes.iter().map(|class| kinds.given(class.need, on_offer)).collect();
+    let to_job = move |request: &Request| {
+        let class = usize::from(request.class);
+        let Class { count, nodes: wanted, .. } = classes[class];
+        let Request { submit, run, limit, priority, .. } = *request;
+        // No node has as many as this asks for.
+        let wanted = if given[class].is_some() { wanted } else { nodes as u32 + 1 };
+        let pool = given[class].unwrap_or_default() as u16;
+        Job { submit, run, limit, priority, pool, count, nodes: wanted }
+    };
+    (Cluster { pools }, to_job)
 }
 
 #[cfg(test)]
@@ -116,5 +166,11 @@ mod tests {
         let all = judge(&kinds, Rules::default(), &Layout::uniform(fleet, cut), &classes, &jobs);
         assert_eq!(all.never, 2);
         assert!(figures.cost() > whole.cost() && all.cost() > figures.cost());
+        for layout in [Layout::uniform(fleet, kinds.uncut()), half] {
+            let total = judge(&kinds, Rules::default(), &layout, &classes, &jobs).cost() * jobs.len() as f64;
+            let below = |most| total_below(&kinds, Rules::default(), &layout, &classes, &jobs, most);
+            assert_eq!((below(total), below(total + 1.0)), (None, Some(total)));
+            assert_eq!(below(0.0), None);
+        }
     }
 }

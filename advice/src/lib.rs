@@ -5,7 +5,8 @@
 //! * [`layout`] says which GPUs of which nodes are cut how.
 //! * [`judge`] replays jobs on a layout.
 //! * [`advise`](mod@advise) learns a layout from some jobs and judges it by others: `search` finds what is best where kinds do
-//!   not hinder each other, from the waiting times in `curve`, and the replay decides.
+//!   not hinder each other, from the waiting times in `curve`; the replay decides, and `refine` changes what it chose GPU by
+//!   GPU.
 //! * [`calendar`](mod@calendar) does so with two layouts that take turns.
 //!
 //! Everything is about one group of equal nodes. Nothing here performs I/O or reads a clock; random numbers depend on a
@@ -19,8 +20,10 @@ pub mod demand;
 pub mod judge;
 pub mod kinds;
 pub mod layout;
+pub mod on_request;
 mod question;
 pub mod random;
+mod refine;
 mod search;
 pub mod synthetic;
 

@@ -7,10 +7,11 @@
 pub mod assign;
 mod error;
 pub mod fleet;
-pub mod jobstats;
-pub mod layouts;
+mod jobstats;
+pub(crate) mod layouts;
 mod lines;
-pub mod picture;
+pub(crate) mod picture;
+pub(crate) mod queue;
 pub mod record;
-pub mod sacct;
+pub(crate) mod sacct;
 pub mod trace;

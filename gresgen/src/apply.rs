@@ -1,18 +1,18 @@
-//! The parts a change is made of: wishes, targets, steps, what they come to, and the journal.
+//! The parts a change is made of: desired states, targets, steps, what they come to, and the journal.
 
-pub mod forecast;
-pub mod intent;
-pub mod preview;
-pub mod steps;
-pub mod target;
-pub mod wish;
+pub(crate) mod desired;
+pub(crate) mod forecast;
+pub(crate) mod intent;
+pub(crate) mod preview;
+pub(crate) mod steps;
+pub(crate) mod target;
 
 use mig::Placement;
 
 use crate::inventory::Gpu;
-pub use wish::Wish;
+pub(crate) use desired::DesiredState;
 
 /// A GPU instance for a person: `GPU 0 3g.20gb at 4`.
-pub fn name(gpu: &Gpu, placement: Placement) -> String {
+pub(crate) fn name(gpu: &Gpu, placement: Placement) -> String {
     format!("GPU {} {placement}", gpu.index)
 }

@@ -16,7 +16,7 @@ const DIRECTORY: u32 = 0o755;
 ///
 /// # Errors
 /// What the file system says.
-pub fn directory(path: &Path) -> io::Result<()> {
+pub(crate) fn directory(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
@@ -36,7 +36,7 @@ pub fn directory(path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// What the file system says.
-pub fn own_directory(path: &Path) -> io::Result<()> {
+pub(crate) fn own_directory(path: &Path) -> io::Result<()> {
     directory(path)?;
     set_mode(path)
 }
@@ -51,7 +51,7 @@ fn set_mode(path: &Path) -> io::Result<()> {
 
 /// Mode, and owner where it is to be another than who writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Attributes {
+pub(crate) struct Attributes {
     mode: u32,
     /// User and group.
     owner: Option<(u32, u32)>,
@@ -59,16 +59,17 @@ pub struct Attributes {
 
 impl Attributes {
     /// Those of a file that is new, and of whoever makes it.
-    pub fn new(mode: u32) -> Self {
+    pub(crate) fn new(mode: u32) -> Self {
         Attributes { mode, owner: None }
     }
 
     /// Those of a file that is there, which a new content keeps: slurmctld may run as a user of its own that has to
-    /// read it. `mode` is for one that is not there.
-    pub fn of(path: &Path, mode: u32) -> Self {
+    /// read it. Not the bits that lend a program its owner, which what is written here never is. `mode` is for one that is
+    /// not there.
+    pub(crate) fn of(path: &Path, mode: u32) -> Self {
         match std::fs::metadata(path) {
             Ok(status) => {
-                Attributes { mode: status.mode() & 0o7777, owner: Some((status.uid(), status.gid())) }
+                Attributes { mode: status.mode() & 0o777, owner: Some((status.uid(), status.gid())) }
             }
             Err(_) => Attributes::new(mode),
         }
@@ -104,7 +105,7 @@ fn is_left(name: &OsStr) -> bool {
 
 /// Removes what processes that were killed left staged in a directory, and gives it. What cannot be removed stays:
 /// it does no harm.
-pub fn sweep(directory: &Path) -> Vec<PathBuf> {
+pub(crate) fn sweep(directory: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     let left = entries
         .filter(|entry| is_left(&entry.file_name()) && entry.file_type().is_ok_and(|kind| kind.is_file()));
@@ -115,7 +116,7 @@ pub fn sweep(directory: &Path) -> Vec<PathBuf> {
 ///
 /// # Errors
 /// What the file system says; nothing has changed then.
-pub fn stage(path: &Path, content: &[u8], attributes: Attributes) -> io::Result<NamedTempFile> {
+pub(crate) fn stage(path: &Path, content: &[u8], attributes: Attributes) -> io::Result<NamedTempFile> {
     let parent = path.parent().unwrap_or(Path::new("/"));
     directory(parent)?;
     // A process that is killed leaves it behind: hidden, so that no include reads it, and named after its maker.
@@ -131,7 +132,7 @@ pub fn stage(path: &Path, content: &[u8], attributes: Attributes) -> io::Result<
 ///
 /// # Errors
 /// What the file system says; the old content stands then.
-pub fn commit(staged: NamedTempFile, path: &Path) -> io::Result<()> {
+pub(crate) fn commit(staged: NamedTempFile, path: &Path) -> io::Result<()> {
     staged.persist(path).map_err(|error| error.error)?;
     File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
 }
@@ -144,7 +145,7 @@ const COPIES: u32 = 9999;
 ///
 /// # Errors
 /// What the file system says, and that there are too many of them already.
-pub fn commit_copy(mut staged: NamedTempFile, name: &Path) -> io::Result<PathBuf> {
+pub(crate) fn commit_copy(mut staged: NamedTempFile, name: &Path) -> io::Result<PathBuf> {
     for number in 1..=COPIES {
         let mut place = name.as_os_str().to_owned();
         place.push(format!("-{number}"));
@@ -168,7 +169,7 @@ pub fn commit_copy(mut staged: NamedTempFile, name: &Path) -> io::Result<PathBuf
 ///
 /// # Errors
 /// As [`stage`] and [`commit`].
-pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     replace_as(path, content, Attributes::of(path, mode))
 }
 
@@ -176,7 +177,7 @@ pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
 ///
 /// # Errors
 /// As [`stage`] and [`commit`].
-pub fn replace_as(path: &Path, content: &[u8], attributes: Attributes) -> io::Result<()> {
+pub(crate) fn replace_as(path: &Path, content: &[u8], attributes: Attributes) -> io::Result<()> {
     path.parent().map(sweep);
     commit(stage(path, content, attributes)?, path)
 }
@@ -231,7 +232,7 @@ mod tests {
         // Of another user where this is root, else of its own alone.
         let owner = if rustix::process::geteuid().is_root() { (64030, 64031) } else { owner(&path) };
         std::os::unix::fs::chown(&path, Some(owner.0), Some(owner.1)).unwrap();
-        std::fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o6640)).unwrap();
         replace(&path, b"b", 0o644).unwrap();
         assert_eq!(
             (std::fs::read(&path).unwrap(), mode(&path), self::owner(&path)),

@@ -5,7 +5,7 @@
 
 mod clients;
 mod device;
-pub mod gather;
+pub(crate) mod gather;
 mod hardware;
 mod plugstack;
 mod shared;
@@ -17,7 +17,7 @@ use device_map::DeviceMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-pub use device::{Node, Seen};
+pub(crate) use device::{Node, Seen};
 
 use crate::inventory::Inventory;
 use crate::slurm::control::{Config, NodeView};
@@ -28,7 +28,7 @@ use crate::slurm::{GresTable, Release};
 /// How a link is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// It holds.
     Pass,
     /// It holds, and something may hurt.
@@ -39,7 +39,7 @@ pub enum Verdict {
 
 /// One link of the chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Link {
+pub(crate) struct Link {
     /// What it is about, as `device map`.
     pub name: &'static str,
     /// How it is.
@@ -66,7 +66,7 @@ impl Link {
 
 /// What is known of a node. `None` is not gathered; an error is what the reader said.
 #[derive(Debug, Default)]
-pub struct Facts {
+pub(crate) struct Facts {
     /// The driver's picture.
     pub inventory: Option<Result<Inventory, String>>,
     /// Steps that an apply would take, in words; an error is a layout that cannot be.
@@ -122,7 +122,7 @@ pub struct Facts {
 
 /// What slurmctld says.
 #[derive(Debug)]
-pub struct SlurmFacts {
+pub(crate) struct SlurmFacts {
     /// Its configuration.
     pub config: Config,
     /// Its picture of this node, or why there is none.
@@ -134,7 +134,7 @@ pub struct SlurmFacts {
 }
 
 /// Judges what was gathered, from the driver to the job.
-pub fn evaluate(facts: &Facts) -> Vec<Link> {
+pub(crate) fn evaluate(facts: &Facts) -> Vec<Link> {
     let mut links = Vec::new();
     hardware::judge(facts, &mut links);
     device::judge(facts, &mut links);
@@ -144,7 +144,7 @@ pub fn evaluate(facts: &Facts) -> Vec<Link> {
 }
 
 /// The worst of all; a chain of no links holds.
-pub fn worst(links: &[Link]) -> Verdict {
+pub(crate) fn worst(links: &[Link]) -> Verdict {
     links.iter().map(|link| link.verdict).max().unwrap_or(Verdict::Pass)
 }
 

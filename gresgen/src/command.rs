@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 /// What a program that ended has to say.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// Whether its exit code is 0.
     pub success: bool,
     /// Its standard output.
@@ -22,7 +22,7 @@ pub struct Answer {
 
 /// Why a program was not waited for. It was killed, with all that it had started.
 #[derive(Debug)]
-pub enum Stopped {
+pub(crate) enum Stopped {
     /// It cannot be started, or not be heard.
     Io(std::io::Error),
     /// It had not ended in time.
@@ -39,7 +39,7 @@ const LAST: Duration = Duration::from_secs(5);
 
 /// Parts of a stream, of which the first bytes matter: what follows them is read and dropped.
 #[derive(Clone, Copy, Debug)]
-pub struct Parts<'a> {
+pub(crate) struct Parts<'a> {
     /// The line that ends each part.
     pub end: &'a str,
     /// Most bytes of a part that are kept.
@@ -48,12 +48,17 @@ pub struct Parts<'a> {
 
 /// Runs a program with `input` to its end, for `patience` at most, and reads no more than `output` bytes of each of its
 /// streams.
-pub fn bounded(command: Command, input: Vec<u8>, patience: Duration, output: u64) -> Result<Answer, Stopped> {
+pub(crate) fn bounded(
+    command: Command,
+    input: Vec<u8>,
+    patience: Duration,
+    output: u64,
+) -> Result<Answer, Stopped> {
     run(command, input, patience, output, None)
 }
 
 /// The same of a program whose standard output is in parts.
-pub fn bounded_in_parts(
+pub(crate) fn bounded_in_parts(
     command: Command,
     input: Vec<u8>,
     patience: Duration,

@@ -13,14 +13,14 @@ pub(crate) mod file;
 mod goals;
 mod select;
 mod slurm;
-pub mod snippet;
-pub mod written;
+mod snippet;
+pub(crate) mod written;
 mod yaml;
 
 use device_map::MAX_RECORDS;
 use mig::Profile;
 
-pub use cuts::{Cuts, Held, divide};
+pub use cuts::{Cuts, WantedInstance, divide};
 pub use error::{ConfigError, Problem};
 pub use file::Per;
 use file::{Amount, Counts, Device, Document};

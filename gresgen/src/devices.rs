@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use device_map::DeviceFile;
 use rustix::fs::{FileType, Mode, makedev, mknodat};
 
+use crate::inventory::CapabilityNumbers;
 use crate::path_error::PathError;
 use crate::read;
 use crate::root::Root;
@@ -24,16 +25,19 @@ const CAPS_MAJOR_NAME: &str = "nvidia-caps";
 /// `DeviceFileMode: 292` of every GPU and compute instance capability: readable by all.
 const CAPS_MODE: u32 = 0o444;
 
+/// Where this program keeps device nodes of its own.
+pub(crate) const OWN: &str = "/dev/gresgen";
+
 /// Identity of the running boot.
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn boot_id(root: &Root) -> Result<String, PathError> {
+pub(crate) fn boot_id(root: &Root) -> Result<String, PathError> {
     Ok(read(&root.kernel(Root::BOOT_ID))?.trim().to_owned())
 }
 
 /// The node of a whole GPU. Its major is what the node has, or the assigned one when it is not there.
-pub fn gpu_file(root: &Root, minor: u32) -> Result<DeviceFile, PathError> {
+pub(crate) fn gpu_file(root: &Root, minor: u32) -> Result<DeviceFile, PathError> {
     let path = root.path(format!("/dev/nvidia{minor}"));
     let numbers = char_device(&path);
     let (major, minor) = numbers.unwrap_or((NVIDIA_MAJOR, minor));
@@ -48,7 +52,7 @@ fn char_device(path: &Path) -> Option<(u32, u32)> {
 
 /// Device numbers of MIG capabilities. Read without failing, because a node without MIG has none; asking for
 /// one that is not known fails with the file at fault.
-pub struct Capabilities {
+pub(crate) struct Capabilities {
     root: Root,
     minors: Result<BTreeMap<String, u32>, io::Error>,
     major: Option<u32>,
@@ -56,7 +60,7 @@ pub struct Capabilities {
 
 impl Capabilities {
     /// Reads the kernel module's lists.
-    pub fn read(root: &Root) -> Self {
+    pub(crate) fn read(root: &Root) -> Self {
         let minors = read::lossy(&root.path(Root::MIG_MINORS), read::MAX_KERNEL).map(|text| {
             let entry = |line: &str| {
                 let (name, minor) = line.rsplit_once(' ')?;
@@ -72,7 +76,7 @@ impl Capabilities {
     ///
     /// # Errors
     /// [`PathError`] naming the list that lacks it.
-    pub fn gpu_instance(&self, gpu: u32, gi: u32) -> Result<DeviceFile, PathError> {
+    pub(crate) fn gpu_instance(&self, gpu: u32, gi: u32) -> Result<DeviceFile, PathError> {
         self.file(format!("gpu{gpu}/gi{gi}/access"))
     }
 
@@ -80,8 +84,18 @@ impl Capabilities {
     ///
     /// # Errors
     /// [`PathError`] naming the list that lacks it.
-    pub fn compute_instance(&self, gpu: u32, gi: u32, ci: u32) -> Result<DeviceFile, PathError> {
+    pub(crate) fn compute_instance(&self, gpu: u32, gi: u32, ci: u32) -> Result<DeviceFile, PathError> {
         self.file(format!("gpu{gpu}/gi{gi}/ci{ci}/access"))
+    }
+
+    /// The capabilities of all instances that a GPU could have; `None` where the module lists none. `gpu` is the device
+    /// minor.
+    pub(crate) fn of_gpu(&self, gpu: u32) -> Option<CapabilityNumbers> {
+        let mine = format!("gpu{gpu}/");
+        let minors = self.minors.as_ref().ok()?.iter().filter(|(name, _)| name.starts_with(&mine));
+        let minors: BTreeSet<u32> = minors.map(|(_, minor)| *minor).collect();
+        let directory = self.root.path(OWN);
+        (!minors.is_empty()).then_some(CapabilityNumbers { major: self.major?, minors, directory })
     }
 
     fn file(&self, name: String) -> Result<DeviceFile, PathError> {
@@ -104,11 +118,11 @@ impl Capabilities {
 }
 
 /// Compute instance ids by GPU instance id.
-pub type InstanceIds = BTreeMap<u32, BTreeSet<u32>>;
+pub(crate) type InstanceIds = BTreeMap<u32, BTreeSet<u32>>;
 
 /// The instances that the kernel module itself has on a GPU: their directories exist just as long as they do.
 /// Empty where the module's tree is not to be seen, as in a container. `gpu` is the device minor.
-pub fn existing(root: &Root, gpu: u32) -> InstanceIds {
+pub(crate) fn existing(root: &Root, gpu: u32) -> InstanceIds {
     let numbered = |directory: &Path, prefix: &str| -> Vec<(u32, PathBuf)> {
         let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
         let number = |name: &std::ffi::OsStr| name.to_str()?.strip_prefix(prefix)?.parse().ok();
@@ -132,7 +146,7 @@ fn major(devices: &str) -> Option<u32> {
 ///
 /// # Errors
 /// Without the right to, or when something else is there.
-pub fn ensure(file: &DeviceFile, root: &Root) -> Result<bool, PathError> {
+pub(crate) fn ensure(file: &DeviceFile, root: &Root) -> Result<bool, PathError> {
     let DeviceFile { path, major, minor } = file;
     if let Ok(metadata) = path.symlink_metadata() {
         let stands_in = !root.is_host() && metadata.is_file();

@@ -13,7 +13,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use similar::TextDiff;
 use tempfile::NamedTempFile;
 
 pub use error::FileError;
@@ -21,12 +20,13 @@ pub(crate) use kept::SHARING;
 pub use kept::{KEEP, head};
 
 use crate::atomic::{self, Attributes};
+use crate::diff;
 use crate::path_error::PathError;
 use crate::read;
 use crate::root::Root;
 use crate::slurm::hostlist;
 use crate::slurm::lines::{lines, value};
-use kept::Ours;
+use kept::OwnedContent;
 
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -98,12 +98,12 @@ impl Output {
 /// Files as they are beside what they shall be. Making one only reads.
 #[derive(Debug)]
 pub struct Comparison {
-    files: Vec<Texts>,
+    files: Vec<FileText>,
 }
 
 /// What a file says now and shall say.
 #[derive(Debug)]
-struct Texts {
+struct FileText {
     path: PathBuf,
     old: Option<Vec<u8>>,
     new: Vec<u8>,
@@ -115,7 +115,7 @@ impl Comparison {
     pub fn new(outputs: Vec<Output>, adopt: bool) -> Result<Self, FileError> {
         let (mut files, mut foreign) = (Vec::new(), Vec::new());
         for output in outputs {
-            match Texts::read(output, adopt) {
+            match FileText::read(output, adopt) {
                 Ok(texts) => files.push(texts),
                 // All of them are named at once, so that whoever adopts them has seen which.
                 Err(FileError::Foreign(paths)) => foreign.extend(paths),
@@ -132,7 +132,7 @@ impl Comparison {
 
     /// What changes, as a unified diff; empty when nothing does.
     pub fn diff(&self) -> String {
-        self.files.iter().filter(|f| f.changes()).map(Texts::diff).collect()
+        self.files.iter().filter(|f| f.changes()).map(FileText::diff).collect()
     }
 }
 
@@ -140,24 +140,22 @@ impl Comparison {
 /// Dropping it removes that again.
 #[derive(Debug)]
 pub struct Staged {
-    /// What changes.
-    pub comparison: Comparison,
     /// One for every file that changes, in order.
-    ready: Vec<Ready>,
+    ready: Vec<StagedFile>,
 }
 
 /// One file that is ready.
 #[derive(Debug)]
-struct Ready {
+struct StagedFile {
     path: PathBuf,
     temp: NamedTempFile,
     /// The old text and where it is kept.
-    backup: Option<(NamedTempFile, Place)>,
+    backup: Option<(NamedTempFile, BackupPlace)>,
 }
 
 /// Where an old text is kept.
 #[derive(Debug)]
-enum Place {
+enum BackupPlace {
     /// In the place of the one before it.
     Last(PathBuf),
     /// Beside others of this name: an adopted file is the site's, and no other one takes its place.
@@ -185,8 +183,8 @@ pub fn stage(outputs: Vec<Output>, adopt: bool, state: &Path) -> Result<Staged, 
         }
     }
     let changing = comparison.files.iter().filter(|f| f.changes());
-    let ready: Result<Vec<_>, FileError> = changing.map(|f| Ready::write(f, state)).collect();
-    Ok(Staged { ready: ready?, comparison })
+    let ready: Result<Vec<_>, FileError> = changing.map(|f| StagedFile::write(f, state)).collect();
+    Ok(Staged { ready: ready? })
 }
 
 /// Where old versions go, on the node.
@@ -194,7 +192,7 @@ pub fn state_directory(root: &Root) -> PathBuf {
     root.path("/var/lib/gresgen/previous")
 }
 
-impl Texts {
+impl FileText {
     fn read(output: Output, adopt: bool) -> Result<Self, FileError> {
         let Output { kind, path, text, unread, scope, root } = output;
         // A link, as of a shared /etc, stays a link: its target is replaced.
@@ -215,7 +213,7 @@ impl Texts {
         if let (Some(old), false, true) = (&old, adopted, is_of_nodes) {
             of_one_node(&path, old, &scope)?;
         }
-        let ours = Ours::new(&path, kind, &scope, &text, &unread);
+        let ours = OwnedContent::new(&path, kind, &scope, &text, &unread);
         let kept = match &old {
             Some(old) if adopted => ours.foreign(old)?,
             Some(old) => ours.own(old)?,
@@ -224,7 +222,7 @@ impl Texts {
         if kind == Kind::GresConf {
             include::check(&path, &kept, &ours, &root)?;
         }
-        Ok(Texts { path, old, new: [text.as_bytes(), &kept].concat(), adopted })
+        Ok(FileText { path, old, new: [text.as_bytes(), &kept].concat(), adopted })
     }
 
     fn changes(&self) -> bool {
@@ -234,9 +232,8 @@ impl Texts {
     fn diff(&self) -> String {
         let name = self.path.display().to_string();
         let old_name = if self.old.is_none() { "/dev/null" } else { &name };
-        let old = String::from_utf8_lossy(self.old.as_deref().unwrap_or_default());
-        let new = String::from_utf8_lossy(&self.new);
-        TextDiff::from_lines(&*old, &*new).unified_diff().header(old_name, &name).to_string()
+        let hunks = diff::hunks(self.old.as_deref().unwrap_or_default(), &self.new);
+        format!("--- {old_name}\n+++ {name}\n{}", String::from_utf8_lossy(&hunks))
     }
 }
 
@@ -276,24 +273,24 @@ pub fn only_node(path: &Path) -> Option<String> {
     if nodes.len() == 1 { nodes.into_iter().next() } else { None }
 }
 
-impl Ready {
-    fn write(texts: &Texts, state: &Path) -> Result<Self, FileError> {
-        let Texts { path, old, new, adopted } = texts;
+impl StagedFile {
+    fn write(texts: &FileText, state: &Path) -> Result<Self, FileError> {
+        let FileText { path, old, new, adopted } = texts;
         let attributes = Attributes::of(path, 0o644);
         let temp = write_beside(path, new, attributes)?;
         let backup = match old {
             Some(old) => {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
                 let place = match adopted {
-                    false => Place::Last(state.join(&*name)),
-                    true => Place::Beside(state.join(format!("{name}.adopted"))),
+                    false => BackupPlace::Last(state.join(&*name)),
+                    true => BackupPlace::Beside(state.join(format!("{name}.adopted"))),
                 };
-                let (Place::Last(at) | Place::Beside(at)) = &place;
+                let (BackupPlace::Last(at) | BackupPlace::Beside(at)) = &place;
                 Some((write_beside(at, old, attributes)?, place))
             }
             None => None,
         };
-        Ok(Ready { path: path.clone(), temp, backup })
+        Ok(StagedFile { path: path.clone(), temp, backup })
     }
 }
 
@@ -313,11 +310,11 @@ impl Staged {
         for file in self.ready {
             if let Some((backup, place)) = file.backup {
                 committed.backups.push(match place {
-                    Place::Last(place) => {
+                    BackupPlace::Last(place) => {
                         persist(backup, &place)?;
                         place
                     }
-                    Place::Beside(name) => atomic::commit_copy(backup, &name)
+                    BackupPlace::Beside(name) => atomic::commit_copy(backup, &name)
                         .map_err(PathError::doing(&name, "cannot be written"))?,
                 });
             }

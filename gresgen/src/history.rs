@@ -6,7 +6,7 @@
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ use crate::root::Root;
 /// How a change ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Ending {
+pub(crate) enum Ending {
     /// It was carried out and verified.
     Done,
     /// It failed or was interrupted, and what it had done was taken back.
@@ -45,7 +45,7 @@ impl fmt::Display for Ending {
 
 /// One change. Keys are added, never renamed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// Its number: one more than that of the change before.
     pub id: u64,
     /// When it began (RFC 3339, UTC).
@@ -86,7 +86,7 @@ const MOST: u64 = 4 * LIMIT;
 
 impl Entry {
     /// Appends it to the history, so that it survives a crash from now on, and tells the system's log. Gives its number.
-    pub fn append(mut self, root: &Root) -> Result<u64, PathError> {
+    pub(crate) fn append(mut self, root: &Root) -> Result<u64, PathError> {
         let path = root.path(Root::HISTORY);
         self.id = read(root)?.last().map_or(1, |last| last.id.saturating_add(1));
         let write = || -> io::Result<()> {
@@ -112,16 +112,24 @@ impl Entry {
     }
 }
 
+/// Mode of a history that is new: users may read it.
+const MODE: u32 = 0o644;
+
 /// Opens the file to append to it: no link, which would lead root's writing elsewhere, and nothing that makes it wait.
 fn open(path: &Path) -> io::Result<File> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let mut options = OpenOptions::new();
-    options.read(true).append(true).create(true).mode(0o644).custom_flags(flags.bits() as i32);
+    options.read(true).append(true).create(true).mode(MODE).custom_flags(flags.bits() as i32);
     let file = options.open(path)?;
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "is not a regular file; remove it")),
+    let status = file.metadata()?;
+    if !status.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "is not a regular file; remove it"));
     }
+    if status.len() == 0 {
+        // Whatever the umask is.
+        file.set_permissions(fs::Permissions::from_mode(MODE))?;
+    }
+    Ok(file)
 }
 
 /// Whether what is there ends with a whole line: a crash may have left a part of one.
@@ -143,7 +151,7 @@ fn older(path: &Path) -> PathBuf {
 ///
 /// # Errors
 /// [`PathError`]; a history that is not there is none.
-pub fn read(root: &Root) -> Result<Vec<Entry>, PathError> {
+pub(crate) fn read(root: &Root) -> Result<Vec<Entry>, PathError> {
     let path = root.path(Root::HISTORY);
     let mut entries = Vec::new();
     for path in [older(&path), path] {

@@ -32,11 +32,11 @@ impl fmt::Display for Holder {
 /// Who uses which compute instance, by MIG UUID, as far as that can be told: an instance as a whole is in use when one of
 /// its compute instances is, but the others are free for `gresgen run`.
 #[derive(Debug, Default)]
-pub struct Users(BTreeMap<String, Vec<Holder>>);
+pub(crate) struct Users(BTreeMap<String, Vec<Holder>>);
 
 impl Users {
     /// Those of one compute instance: its own, and whoever uses the GPU instance without a trace of which part.
-    pub fn of<'a>(&'a self, instance: &'a Instance, compute: &Compute) -> Vec<&'a Holder> {
+    pub(crate) fn of<'a>(&'a self, instance: &'a Instance, compute: &Compute) -> Vec<&'a Holder> {
         let own = |compute: &Compute| self.0.get(&compute.uuid).into_iter().flatten();
         let known = |holder: &Holder| instance.compute.iter().flat_map(own).any(|h| h == holder);
         own(compute).chain(instance.holders.iter().filter(|h| !known(h))).collect()
@@ -45,7 +45,7 @@ impl Users {
 
 /// Adds processes with an open device node and slices held by `gresgen run`. What NVML reports is there already; a
 /// process counts once.
-pub fn annotate(inventory: &mut Inventory, root: &Root) -> Users {
+pub(crate) fn annotate(inventory: &mut Inventory, root: &Root) -> Users {
     let mut users = Users::default();
     let open = OpenNodes::read(&devices(inventory));
     let has_open = |file: &DeviceFile| open.of((file.major, file.minor)).map(process).collect::<Vec<_>>();
@@ -77,7 +77,7 @@ fn locker(holder: SliceHolder) -> Holder {
 }
 
 /// Numbers of the device nodes of all GPUs and instances.
-pub fn devices(inventory: &Inventory) -> BTreeSet<Numbers> {
+pub(crate) fn devices(inventory: &Inventory) -> BTreeSet<Numbers> {
     let compute = inventory.devices().flat_map(|(_, _, compute)| &compute.files);
     let files = inventory.gpus.iter().map(|gpu| &gpu.file).chain(compute);
     files.map(|file| (file.major, file.minor)).collect()
@@ -107,7 +107,7 @@ fn is_service(holder: &Holder) -> bool {
 }
 
 /// A process by its id, with what `/proc` tells of it.
-pub fn process(pid: u32) -> Holder {
+pub(crate) fn process(pid: u32) -> Holder {
     let comm = read::kernel(format!("/proc/{pid}/comm")).unwrap_or_default();
     // Its owner chose the name, and it is shown on an admin's terminal.
     let command = comm.trim().chars().map(|c| if c.is_control() { '?' } else { c }).collect();
@@ -130,7 +130,7 @@ fn uid(pid: u32) -> Option<String> {
 
 /// Login name of a numeric user id in `/etc/passwd`. Users of a directory service keep their number: asking
 /// it could hang the program on a broken node.
-pub fn login(uid: &str) -> Option<String> {
+pub(crate) fn login(uid: &str) -> Option<String> {
     let passwd = read::lossy(Path::new("/etc/passwd"), read::MAX_TEXT).ok()?;
     let mut entries = passwd.lines().map(|l| l.split(':').collect::<Vec<_>>());
     entries.find(|e| e.get(2) == Some(&uid)).and_then(|e| e.first().map(|name| (*name).to_owned()))

@@ -5,9 +5,9 @@
 //! before they are stopped: whoever comes after a change that was killed starts them.
 
 mod command;
-pub mod file;
+pub(crate) mod file;
 mod process;
-pub mod services;
+pub(crate) mod services;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use thiserror::Error;
 
 use crate::root::Root;
 use crate::wait::Stop;
-pub use file::{Command, Settings};
+pub(crate) use file::{Command, Settings};
 use services::Services;
 
 /// Why a hook did not do its work.
@@ -50,7 +50,7 @@ pub enum HookError {
 
 /// What a change is, for those who are told of it.
 #[derive(Clone, Copy, Debug)]
-pub struct About<'a> {
+pub(crate) struct HookContext<'a> {
     /// The prefix of its paths.
     pub root: &'a Root,
     /// Slurm's name of the node.
@@ -67,7 +67,7 @@ pub struct About<'a> {
 
 /// What is done around changes.
 #[derive(Clone, Debug, Default)]
-pub struct Hooks {
+pub(crate) struct Hooks {
     settings: Settings,
     /// Commands of mig-parted's file, by the names it has for them.
     parted: BTreeMap<String, Vec<Command>>,
@@ -78,7 +78,7 @@ impl Hooks {
     ///
     /// # Errors
     /// [`HookError::File`].
-    pub fn new(settings: Settings, file: Option<&Path>, root: &Root) -> Result<Self, HookError> {
+    pub(crate) fn new(settings: Settings, file: Option<&Path>, root: &Root) -> Result<Self, HookError> {
         let named = settings.file.as_ref().map(|path| root.path(path));
         let parted = match file.map(Path::to_owned).or(named) {
             Some(path) => file::parted(&path)?,
@@ -94,9 +94,9 @@ impl Hooks {
     /// # Errors
     /// [`HookError`]; nothing was changed, and [`Hooks::end`] is still to be called. `warn` is told what is no reason not
     /// to make the change.
-    pub fn begin(
+    pub(crate) fn begin(
         &self,
-        about: &About<'_>,
+        about: &HookContext<'_>,
         stop: &Stop,
         warn: &mut dyn FnMut(&HookError),
     ) -> Result<(), HookError> {
@@ -111,7 +111,7 @@ impl Hooks {
 
     /// After the change, or after what was done has been taken back: everything is run, whatever fails. A signal ends a
     /// command, unless it came before: what it stopped is taken back as a whole.
-    pub fn end(&self, failed: bool, about: &About<'_>, stop: &Stop) -> Vec<HookError> {
+    pub(crate) fn end(&self, failed: bool, about: &HookContext<'_>, stop: &Stop) -> Vec<HookError> {
         let stop = &if stop.is_set() { Stop::default() } else { stop.clone() };
         let (point, commands) = match failed {
             true => ("on-failure", &self.settings.on_failure),
@@ -124,11 +124,11 @@ impl Hooks {
     }
 
     /// Whether a process will be gone by the first step, because the service it belongs to stands still then.
-    pub fn stops(&self, pid: u32, root: &Root) -> bool {
+    pub(crate) fn stops(&self, pid: u32, root: &Root) -> bool {
         services::of(pid).is_some_and(|unit| self.settings.services.names(root, true).contains(&unit))
     }
 
-    fn parted(&self, point: &'static str, about: &About<'_>, stop: &Stop) -> Result<(), HookError> {
+    fn parted(&self, point: &'static str, about: &HookContext<'_>, stop: &Stop) -> Result<(), HookError> {
         self.run(point, self.parted.get(point).map_or(&[][..], Vec::as_slice), about, stop)
     }
 
@@ -136,7 +136,7 @@ impl Hooks {
         &self,
         point: &'static str,
         commands: &[Command],
-        about: &About<'_>,
+        about: &HookContext<'_>,
         stop: &Stop,
     ) -> Result<(), HookError> {
         let limit = self.settings.timeout.unwrap_or(LIMIT);
@@ -151,7 +151,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 ///
 /// # Errors
 /// [`HookError::Service`]; they stay noted.
-pub fn recover(root: &Root, boot: bool) -> Result<(), HookError> {
+pub(crate) fn recover(root: &Root, boot: bool) -> Result<(), HookError> {
     Services::start(root, boot)
 }
 

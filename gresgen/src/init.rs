@@ -6,24 +6,24 @@
 //!
 //! Making one only reads. What comes out is read back before it is written: it is a configuration that `plan` takes.
 
-pub mod edits;
+pub(crate) mod edits;
 mod error;
-pub mod found;
-pub mod layouts;
+pub(crate) mod found;
+pub(crate) mod layouts;
 mod node_conf;
 mod node_line;
-pub mod patch;
+pub(crate) mod patch;
 mod text;
-pub mod write;
+pub(crate) mod write;
 mod written;
 
-pub use edits::Edit;
-pub use error::InitError;
-pub use found::Found;
-pub use layouts::LayoutOf;
+pub(crate) use edits::Edit;
+pub(crate) use error::InitError;
+pub(crate) use found::Found;
+pub(crate) use layouts::LayoutOf;
 
-use crate::apply::Wish;
-use crate::apply::wish::WishError;
+use crate::apply::DesiredState;
+use crate::apply::desired::DesiredStateError;
 use crate::config::Config;
 use crate::inventory::Inventory;
 use crate::root::Root;
@@ -35,7 +35,7 @@ use text::Text;
 
 /// What is to be written.
 #[derive(Debug)]
-pub struct First {
+pub(crate) struct First {
     /// The configuration.
     pub config: String,
     /// The layout that it means; `None` in a cluster's, which has none.
@@ -50,7 +50,7 @@ pub struct First {
 ///
 /// # Errors
 /// [`InitError`]; nothing has been written.
-pub fn node(
+pub(crate) fn node(
     inventory: &Inventory,
     found: Option<&Found>,
     asked: Option<LayoutOf>,
@@ -95,7 +95,7 @@ pub fn node(
 }
 
 /// The configuration with which the files of many nodes are rendered, on a host that has their slurm.conf.
-pub fn cluster(nodes: &[Inventory], found: Option<&Found>, root: &Root) -> Result<First, InitError> {
+pub(crate) fn cluster(nodes: &[Inventory], found: Option<&Found>, root: &Root) -> Result<First, InitError> {
     let found = found.ok_or(InitError::NoSlurm)?;
     let mut settings = Settings { gres_types: GresTypes(found.gres_types()), ..Settings::default() };
     found.cluster_paths(&mut settings);
@@ -179,7 +179,7 @@ fn readable(text: &str, inventory: &Inventory) -> Result<(), InitError> {
     let mut idle = inventory.clone();
     idle.gpus.iter_mut().flat_map(|gpu| &mut gpu.instances).for_each(|instance| instance.holders.clear());
     for label in config.labels() {
-        if let Err(WishError::Config(error)) = Wish::Layout(&config, label).targets(&idle) {
+        if let Err(DesiredStateError::Config(error)) = DesiredState::Layout(&config, label).targets(&idle) {
             return Err(error.into());
         }
     }

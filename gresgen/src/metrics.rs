@@ -8,15 +8,15 @@ mod facts;
 
 use std::collections::BTreeMap;
 
-pub use exposition::Exposition;
-pub use facts::{Driver, Facts, Occupancy};
+pub(crate) use exposition::Exposition;
+pub(crate) use facts::{Driver, Facts, Occupancy};
 
 use crate::check::{Link, Verdict};
 use crate::inventory::{Inventory, Mode};
 
 /// What is said of users and jobs. Both come and go, and each makes a series that Prometheus keeps: off by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Who {
+pub(crate) struct Who {
     /// How many devices each user has.
     pub users: bool,
     /// Which job has which device.
@@ -24,7 +24,7 @@ pub struct Who {
 }
 
 /// Writes all of it.
-pub fn write(facts: &Facts, driver: Option<&Driver>, who: Who) -> String {
+pub(crate) fn write(facts: &Facts, driver: Option<&Driver>, who: Who) -> String {
     let mut text = Exposition::default();
     text.gauge("gresgen_build_info", "The gresgen that wrote this.")
         .add(&[("version", env!("CARGO_PKG_VERSION"))], 1);

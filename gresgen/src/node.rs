@@ -1,7 +1,7 @@
 //! One node: read it, work out a change, carry it out.
 //!
 //! ```text
-//! read -> Picture -> prepare(wish) -> Prepared -> carry_out -> Done
+//! read -> Picture -> prepare(desired state) -> Prepared -> carry_out -> Done
 //! ```
 //!
 //! A [`Prepared`] is the change as a value: its steps, what is in their way, the files that become others, what is
@@ -10,11 +10,12 @@
 //! one picture of the world, and nothing is carried out on an old one: between the look and the last step the
 //! [`fence`] keeps Slurm from giving away what goes.
 
-mod around;
-pub mod boot;
+pub(crate) mod boot;
 mod carry_out;
-pub mod chosen;
-pub mod error;
+mod change_hooks;
+pub(crate) mod chosen;
+mod engine;
+pub(crate) mod error;
 mod events;
 mod fence;
 mod files;
@@ -30,17 +31,17 @@ use crate::hooks::Hooks;
 use crate::inventory::{Gpu, Holder, Inventory};
 use crate::nvml::{Driver, DriverError};
 use crate::root::Root;
-use crate::site::{Occupied, Seen, Site};
-use crate::slurm::Settings;
+use crate::site::{KnownAllocations, Site, SlurmState};
+use crate::slurm::{Settings, slots};
 
-pub use carry_out::Done;
-pub use error::ApplyError;
-pub use events::{Event, Events, Waiting};
-pub use files::{FileChange, Write};
-pub use prepared::Prepared;
+pub(crate) use carry_out::Done;
+pub(crate) use error::ApplyError;
+pub(crate) use events::{Event, Events, Waiting};
+pub(crate) use files::{FileChange, Write};
+pub(crate) use prepared::Prepared;
 
 /// A node whose driver is open.
-pub struct Node<'a> {
+pub(crate) struct Node<'a> {
     /// The prefix of its paths.
     pub root: &'a Root,
     /// The `slurm:` section.
@@ -51,9 +52,9 @@ pub struct Node<'a> {
     pub site: Site<'a>,
 }
 
-/// What a change is told beside its wish.
+/// What a change is told beside its desired state.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Options<'a> {
+pub(crate) struct Options<'a> {
     /// What was asked for, in words: for the journal and for the reason of a drain.
     pub what: &'a str,
     /// The layout that is chosen with it, which later boots restore; `None` where none is.
@@ -87,11 +88,11 @@ impl Options<'_> {
 }
 
 /// A node at one moment.
-pub struct Picture {
+pub(crate) struct Picture {
     /// Its GPUs, with everybody who holds an instance.
     pub inventory: Inventory,
     /// What Slurm works with.
-    pub seen: Seen,
+    pub slurm: SlurmState,
     /// GPUs that were to be left out and are not there: a dead one may be one that the driver no longer lists.
     pub absent: Vec<Selector>,
 }
@@ -102,16 +103,17 @@ impl Node<'_> {
     /// # Errors
     /// The driver's. Holders that cannot be asked for are unknown ones, and a slurmctld that does not answer is part
     /// of the picture.
-    pub fn read(&self, options: &Options<'_>) -> Result<Picture, DriverError> {
+    pub(crate) fn read(&self, options: &Options<'_>) -> Result<Picture, DriverError> {
         let (mut inventory, absent) = self.inventory(options)?;
-        let seen = self.site.look();
-        self.look_ahead(&mut inventory, &seen.given, options);
-        Ok(Picture { inventory, absent, seen })
+        let slurm = self.site.look();
+        self.look_ahead(&mut inventory, &slurm.allocations, options);
+        Ok(Picture { inventory, absent, slurm })
     }
 
     /// The GPUs as the driver has them, and those to be left out that are not there.
     fn inventory(&self, options: &Options<'_>) -> Result<(Inventory, Vec<Selector>), DriverError> {
         let mut inventory = self.driver.inventory(&self.site.node)?;
+        slots::complete(&mut inventory, self.settings, self.root);
         let absent = leave_out(&mut inventory, options.without);
         Ok((inventory, absent))
     }
@@ -119,7 +121,7 @@ impl Node<'_> {
     /// The same with everybody who holds a GPU or an instance.
     fn held(&self, options: &Options<'_>) -> Result<Inventory, DriverError> {
         let (mut inventory, _) = self.inventory(options)?;
-        self.annotate(&mut inventory, &self.site.given());
+        self.annotate(&mut inventory, &self.site.allocations());
         Ok(inventory)
     }
 
@@ -129,8 +131,8 @@ impl Node<'_> {
     }
 
     /// Adds who will hold a GPU or an instance when the first step is made: services that are stopped for it do not.
-    fn look_ahead(&self, inventory: &mut Inventory, given: &Occupied, options: &Options<'_>) {
-        self.annotate(inventory, given);
+    fn look_ahead(&self, inventory: &mut Inventory, allocations: &KnownAllocations, options: &Options<'_>) {
+        self.annotate(inventory, allocations);
         let Some(hooks) = options.hooks else { return };
         let stays = |holder: &Holder| match holder {
             Holder::Process { pid, .. } => !hooks.stops(*pid, self.root),
@@ -142,9 +144,9 @@ impl Node<'_> {
         }
     }
 
-    fn annotate(&self, inventory: &mut Inventory, given: &Occupied) {
+    fn annotate(&self, inventory: &mut Inventory, allocations: &KnownAllocations) {
         holders::annotate(inventory, self.root);
-        self.site.annotate(inventory, given);
+        self.site.annotate(inventory, allocations);
     }
 }
 

@@ -33,10 +33,10 @@ use crate::path_error::PathError;
 use crate::root::Root;
 
 use answer::Fault;
-pub use code::Code;
+pub(crate) use code::Code;
 use facts::ComputeProfile;
-pub use load::Load;
-pub use raw::export;
+pub(crate) use load::Load;
+pub(crate) use raw::export;
 use raw::{GpuInstance, Handle};
 
 /// Name the dynamic loader finds on every node with an NVIDIA driver.
@@ -127,7 +127,7 @@ impl DriverError {
 type ComputeProfiles = BTreeMap<(String, u32), Rc<[ComputeProfile]>>;
 
 /// An open NVML session on this node.
-pub struct Driver {
+pub(crate) struct Driver {
     /// `None` only inside [`Driver::closed`].
     session: Option<Nvml>,
     library: PathBuf,
@@ -144,7 +144,7 @@ impl Driver {
     ///
     /// # Errors
     /// [`DriverError::NoLibrary`] without a driver; [`DriverError::Call`] when it does not start.
-    pub fn open(library: Option<&Path>, root: &Root) -> Result<Self, DriverError> {
+    pub(crate) fn open(library: Option<&Path>, root: &Root) -> Result<Self, DriverError> {
         let library = library.unwrap_or(Path::new(LIBRARY));
         Ok(Driver {
             session: Some(session(library)?),
@@ -160,7 +160,7 @@ impl Driver {
     ///
     /// # Errors
     /// As [`Driver::open`].
-    pub fn closed<T>(&mut self, work: impl FnOnce() -> T) -> Result<T, DriverError> {
+    pub(crate) fn closed<T>(&mut self, work: impl FnOnce() -> T) -> Result<T, DriverError> {
         self.session = None;
         self.capabilities.take();
         self.compute.take();

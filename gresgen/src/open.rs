@@ -2,20 +2,21 @@
 //! its own.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
+use std::ffi::CStr;
 use std::fs;
-use std::path::Path;
+use std::mem::MaybeUninit;
 
-use rustix::fs::{AtFlags, CWD, FileType, StatxFlags, statx};
+use rustix::fd::{AsFd, BorrowedFd};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, StatxFlags, openat, statx};
 
 use crate::read;
 
 /// Major and minor number of a character device.
-pub type Numbers = (u32, u32);
+pub(crate) type Numbers = (u32, u32);
 
 /// How a process has a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Hold {
+pub(crate) enum Hold {
     /// It has named it and not opened it (`O_PATH`): the driver knows nothing of that, nor may whoever does it use it.
     Named,
     /// It has it open.
@@ -24,24 +25,29 @@ pub enum Hold {
 
 /// Who has which device, as far as this process may see: root sees all.
 #[derive(Clone, Debug, Default)]
-pub struct OpenNodes(BTreeMap<Numbers, BTreeMap<u32, Hold>>);
+pub(crate) struct OpenNodes(BTreeMap<Numbers, BTreeMap<u32, Hold>>);
 
 impl OpenNodes {
     /// Looks through the descriptors of all processes for these devices, but for this one: NVML opens `/dev/nvidiaN` of
     /// every GPU for each of its clients (seen on an H100 and an H200, driver 580.159.04).
-    pub fn read(devices: &BTreeSet<Numbers>) -> Self {
+    pub(crate) fn read(devices: &BTreeSet<Numbers>) -> Self {
         let mut found = OpenNodes::default();
+        let mut buffer = [MaybeUninit::uninit(); 8 << 10];
         let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
         let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
         for pid in pids.filter(|pid| *pid != std::process::id()) {
-            let folder = format!("/proc/{pid}/fd");
-            let descriptors = fs::read_dir(&folder).into_iter().flatten().flatten();
-            for descriptor in descriptors.map(|entry| entry.file_name()) {
-                let Some(numbers) = device(&Path::new(&folder).join(&descriptor)) else { continue };
+            // Names in an open directory: a node has tens of thousands of descriptors, and before each step of a change all
+            // of them are looked at.
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let Ok(folder) = openat(CWD, format!("/proc/{pid}/fd"), flags, Mode::empty()) else { continue };
+            let mut entries = RawDir::new(&folder, &mut buffer);
+            while let Some(Ok(entry)) = entries.next() {
+                let descriptor = entry.file_name();
+                let Some(numbers) = device(folder.as_fd(), descriptor) else { continue };
                 if devices.contains(&numbers) {
                     let holders = found.0.entry(numbers).or_default();
                     let hold = holders.entry(pid).or_insert(Hold::Named);
-                    *hold = (*hold).max(how(pid, &descriptor));
+                    *hold = (*hold).max(how(pid, descriptor));
                 }
             }
         }
@@ -49,30 +55,31 @@ impl OpenNodes {
     }
 
     /// Processes that have a device open.
-    pub fn of(&self, numbers: Numbers) -> impl Iterator<Item = u32> {
+    pub(crate) fn of(&self, numbers: Numbers) -> impl Iterator<Item = u32> {
         self.all(numbers).filter(|(_, hold)| *hold == Hold::Open).map(|(pid, _)| pid)
     }
 
     /// Processes with a descriptor of a device, and what it is good for.
-    pub fn all(&self, numbers: Numbers) -> impl Iterator<Item = (u32, Hold)> {
+    pub(crate) fn all(&self, numbers: Numbers) -> impl Iterator<Item = (u32, Hold)> {
         self.0.get(&numbers).into_iter().flatten().map(|(pid, hold)| (*pid, *hold))
     }
 }
 
 /// The numbers of an open file, if it is a character device. The link leads to the file itself, whatever its path leads
 /// to now; a network file system is not asked, which might never answer.
-fn device(descriptor: &Path) -> Option<Numbers> {
-    let status = statx(CWD, descriptor, AtFlags::STATX_DONT_SYNC, StatxFlags::TYPE).ok()?;
+fn device(folder: BorrowedFd<'_>, descriptor: &CStr) -> Option<Numbers> {
+    let status = statx(folder, descriptor, AtFlags::STATX_DONT_SYNC, StatxFlags::TYPE).ok()?;
     let is_device = FileType::from_raw_mode(status.stx_mode.into()) == FileType::CharacterDevice;
     is_device.then_some((status.stx_rdev_major, status.stx_rdev_minor))
 }
 
 /// Whether a descriptor was really opened. One that cannot be read any more counts: the process may have another.
-fn how(pid: u32, descriptor: &OsStr) -> Hold {
+fn how(pid: u32, descriptor: &CStr) -> Hold {
     /// Of a descriptor that only names a file (Linux include/uapi/asm-generic/fcntl.h; proc(5), fdinfo). The mode of the
     /// link would not tell: one opened for ioctl(2) alone, with access mode 3, has none either.
     const O_PATH: u32 = 0o10_000_000;
-    let info = read::kernel(Path::new(&format!("/proc/{pid}/fdinfo")).join(descriptor)).unwrap_or_default();
+    let path = format!("/proc/{pid}/fdinfo/{}", descriptor.to_string_lossy());
+    let info = read::kernel(path).unwrap_or_default();
     let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
     let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok());
     if flags.is_some_and(|flags| flags & O_PATH != 0) { Hold::Named } else { Hold::Open }

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use device_map::DeviceMap;
+use device_map::{DeviceFile, DeviceMap};
 use thiserror::Error;
 
+use crate::devices;
 use crate::files::{self, Committed, Comparison, FileError, Kind, Output, Staged, state_directory};
 use crate::inventory::Inventory;
 use crate::path_error::PathError;
@@ -12,9 +13,10 @@ use crate::read;
 use crate::render::{self, RenderError};
 use crate::root::Root;
 use crate::slurm::control::installed_release;
-use crate::slurm::gres::Previous;
+use crate::slurm::gres::PreviousOrder;
 use crate::slurm::links::{self, Links};
 use crate::slurm::release::UnknownRelease;
+use crate::slurm::slots::{self, Form};
 use crate::slurm::{GresError, GresTable, Release, Settings, SlurmError};
 
 /// Why a node's files cannot be written.
@@ -46,13 +48,15 @@ fn foreign(paths: &[PathBuf]) -> String {
 }
 
 /// What a node's files shall be. Nothing is read but what they depend on, and nothing is touched.
-pub struct Expected {
+pub(crate) struct Expected {
     /// What the node offers to Slurm.
     pub table: GresTable,
     /// Its files.
     pub outputs: Vec<Output>,
     /// What gres.conf names instead of device nodes, where the site wants that.
     links: Option<Links>,
+    /// Device nodes of its own that a node with GPUs on request has.
+    own: Vec<DeviceFile>,
 }
 
 impl Expected {
@@ -60,7 +64,7 @@ impl Expected {
     ///
     /// # Errors
     /// [`PublishError`] naming the object at fault.
-    pub fn new(
+    pub(crate) fn new(
         inventory: &Inventory,
         settings: &Settings,
         root: &Root,
@@ -77,35 +81,36 @@ impl Expected {
         let (table, mut outputs) = outputs(inventory, settings, root, release)?;
         outputs.retain(|output| kind(output.kind));
         let links = stable_links(inventory, &table, settings);
-        Ok(Expected { table, outputs, links })
+        let own = table.form.map(|_| slots::own_files(inventory, &table.records)).unwrap_or_default();
+        Ok(Expected { table, outputs, links, own })
     }
 
     /// Whether the device nodes that the files name are there, and the links to them right.
-    pub fn has_nodes(&self, root: &Root) -> bool {
-        let mut files = self.table.records.iter().flat_map(|record| &record.files);
+    pub(crate) fn has_nodes(&self, root: &Root) -> bool {
+        let files = self.table.records.iter().flat_map(|record| &record.files);
         self.links.as_ref().is_none_or(|links| links.wrong(root).is_empty())
-            && files.all(|file| file.path.symlink_metadata().is_ok())
+            && files.chain(&self.own).all(|file| file.path.symlink_metadata().is_ok())
     }
 
     /// Puts all text on disk beside its place; nothing that exists is touched.
     ///
     /// # Errors
     /// [`PublishError::Foreign`], [`PublishError::File`].
-    pub fn stage(self, root: &Root, adopt: bool) -> Result<Publication, PublishError> {
+    pub(crate) fn stage(self, root: &Root, adopt: bool) -> Result<Publication, PublishError> {
         let foreign = self.foreign(adopt)?;
         if !foreign.is_empty() {
             return Err(PublishError::Foreign(foreign));
         }
-        let Expected { table, outputs, links } = self;
+        let Expected { table, outputs, links, own } = self;
         let staged = files::stage(outputs, adopt, &state_directory(root))?;
-        Ok(Publication { table, staged, links, root: root.clone() })
+        Ok(Publication { table, staged, links, own, root: root.clone() })
     }
 
     /// Files of somebody else in the places of ours, which are not to be taken over.
     ///
     /// # Errors
     /// [`PublishError::File`] for a file that cannot be read or has lines that cannot be kept.
-    pub fn foreign(&self, adopt: bool) -> Result<Vec<PathBuf>, PublishError> {
+    pub(crate) fn foreign(&self, adopt: bool) -> Result<Vec<PathBuf>, PublishError> {
         match Comparison::new(self.outputs.clone(), adopt) {
             Err(FileError::Foreign(paths)) => Ok(paths),
             result => Ok(result.map(|_| Vec::new())?),
@@ -114,11 +119,12 @@ impl Expected {
 }
 
 /// Files that are ready to be committed, with the table they come from.
-pub struct Publication {
+pub(crate) struct Publication {
     /// What the node offers to Slurm.
     pub table: GresTable,
     staged: Staged,
     links: Option<Links>,
+    own: Vec<DeviceFile>,
     root: Root,
 }
 
@@ -127,7 +133,10 @@ impl Publication {
     ///
     /// # Errors
     /// [`PublishError::Link`] or [`PublishError::File`].
-    pub fn commit(self) -> Result<Committed, PublishError> {
+    pub(crate) fn commit(self) -> Result<Committed, PublishError> {
+        for file in &self.own {
+            devices::ensure(file, &self.root)?;
+        }
         let linked = self.links.map(|links| make_links(&links, &self.root)).transpose()?;
         let mut committed = self.staged.commit()?;
         committed.written.extend(linked.flatten());
@@ -136,7 +145,7 @@ impl Publication {
 }
 
 /// The links that gres.conf names, where the settings want them.
-pub fn stable_links(inventory: &Inventory, table: &GresTable, settings: &Settings) -> Option<Links> {
+pub(crate) fn stable_links(inventory: &Inventory, table: &GresTable, settings: &Settings) -> Option<Links> {
     settings.stable_links.then(|| Links::new(table, inventory))
 }
 
@@ -144,7 +153,7 @@ pub fn stable_links(inventory: &Inventory, table: &GresTable, settings: &Setting
 ///
 /// # Errors
 /// [`PathError`].
-pub fn make_links(links: &Links, root: &Root) -> Result<Option<PathBuf>, PathError> {
+pub(crate) fn make_links(links: &Links, root: &Root) -> Result<Option<PathBuf>, PathError> {
     let wrong = !links.wrong(root).is_empty();
     links.make(root)?;
     Ok(wrong.then(|| root.path(links::DIRECTORY)))
@@ -155,7 +164,7 @@ pub fn make_links(links: &Links, root: &Root) -> Result<Option<PathBuf>, PathErr
 ///
 /// # Errors
 /// [`PublishError`] naming the object at fault.
-pub fn compare(
+pub(crate) fn compare(
     inventory: &Inventory,
     settings: &Settings,
     root: &Root,
@@ -174,7 +183,11 @@ pub fn compare(
 ///
 /// # Errors
 /// [`PublishError::Render`] for one that would say less of the node than slurmctld needs.
-pub fn check_line(inventory: &Inventory, settings: &Settings, root: &Root) -> Result<(), PublishError> {
+pub(crate) fn check_line(
+    inventory: &Inventory,
+    settings: &Settings,
+    root: &Root,
+) -> Result<(), PublishError> {
     Ok(render::line::check(&inventory.node, settings, root)?)
 }
 
@@ -182,7 +195,11 @@ pub fn check_line(inventory: &Inventory, settings: &Settings, root: &Root) -> Re
 ///
 /// # Errors
 /// [`PublishError::Gres`].
-pub fn table(inventory: &Inventory, settings: &Settings, root: &Root) -> Result<GresTable, PublishError> {
+pub(crate) fn table(
+    inventory: &Inventory,
+    settings: &Settings,
+    root: &Root,
+) -> Result<GresTable, PublishError> {
     Ok(GresTable::new(inventory, settings, &previous(settings, root))?)
 }
 
@@ -190,22 +207,44 @@ pub fn table(inventory: &Inventory, settings: &Settings, root: &Root) -> Result<
 ///
 /// # Errors
 /// [`PublishError`] naming the object at fault.
-pub fn outputs(
+pub(crate) fn outputs(
     inventory: &Inventory,
     settings: &Settings,
     root: &Root,
     release: Release,
 ) -> Result<(GresTable, Vec<Output>), PublishError> {
-    let table = table(inventory, settings, root)?;
-    let outputs = render::node(inventory, &table, settings, release, root)?;
+    let mut table = table(inventory, settings, root)?;
+    let mut outputs = render::node(inventory, &table, settings, release, root)?;
+    // A text that becomes another one takes the other form, by which slurmctld reads it and is seen to have done so.
+    if let (Some(form), Some(present)) = (table.form, present_form(settings, root)) {
+        if form != present {
+            table.form = Some(present);
+            outputs = render::node(inventory, &table, settings, release, root)?;
+        }
+        let changes = |output: &Output| {
+            output.kind == Kind::GresConf
+                && read::bytes(&output.path, read::MAX_TEXT)
+                    .map_or(true, |text| files::head(&text) != output.text.as_bytes())
+        };
+        if outputs.iter().any(changes) {
+            table.form = Some(present.other());
+            outputs = render::node(inventory, &table, settings, release, root)?;
+        }
+    }
     Ok((table, outputs))
+}
+
+/// The form of the gres.conf in place.
+fn present_form(settings: &Settings, root: &Root) -> Option<Form> {
+    let text = read::bytes(&root.path(settings.paths.gres_conf()), read::MAX_TEXT).ok()?;
+    Form::of_gres_conf(&String::from_utf8_lossy(&text))
 }
 
 /// The release files are for: what the settings say, else what is installed, else the latest one known.
 ///
 /// # Errors
 /// [`PublishError::Release`] when a release is installed that this program does not know.
-pub fn release(settings: &Settings) -> Result<Release, PublishError> {
+pub(crate) fn release(settings: &Settings) -> Result<Release, PublishError> {
     match settings.release.map_or_else(installed_release, Ok) {
         Ok(release) => Ok(release),
         Err(SlurmError::Release(unknown)) => Err(PublishError::Release(unknown)),
@@ -214,17 +253,17 @@ pub fn release(settings: &Settings) -> Result<Release, PublishError> {
 }
 
 /// The device map in place, if there is one that can be believed.
-pub fn present_map(root: &Root) -> Option<DeviceMap> {
+pub(crate) fn present_map(root: &Root) -> Option<DeviceMap> {
     device_map::load(&root.path(Root::DEVICE_MAP)).ok()
 }
 
 /// The order records have now: that of the map, or after a reboot that of gres.conf.
-fn previous(settings: &Settings, root: &Root) -> Previous {
+fn previous(settings: &Settings, root: &Root) -> PreviousOrder {
     match present_map(root) {
-        Some(map) => Previous::of(&map),
+        Some(map) => PreviousOrder::of(&map),
         None => {
             let text = read::bytes(&root.path(settings.paths.gres_conf()), read::MAX_TEXT);
-            text.map(|text| Previous::of_gres_conf(&String::from_utf8_lossy(&text))).unwrap_or_default()
+            text.map(|text| PreviousOrder::of_gres_conf(&String::from_utf8_lossy(&text))).unwrap_or_default()
         }
     }
 }

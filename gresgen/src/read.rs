@@ -12,17 +12,17 @@ use rustix::fs::OFlags;
 
 /// Largest file of Slurm or of this program's configuration that is read, in bytes. A gres.conf of a thousand nodes
 /// with 56 devices each has about 8 MB.
-pub const MAX_TEXT: u64 = 64 << 20;
+pub(crate) const MAX_TEXT: u64 = 64 << 20;
 
 /// Most bytes that are read of a file that the kernel makes, such as those of `/proc`: what it tells of a process may be as
 /// long as the process likes.
-pub const MAX_KERNEL: u64 = 4 << 20;
+pub(crate) const MAX_KERNEL: u64 = 4 << 20;
 
 /// Opens a regular file, or what a link leads to, without waiting for whoever should be at its other end.
 ///
 /// # Errors
 /// The system's; [`io::ErrorKind::InvalidInput`] for anything but a regular file.
-pub fn open(path: &Path) -> io::Result<File> {
+pub(crate) fn open(path: &Path) -> io::Result<File> {
     // NONBLOCK: opening a FIFO for reading waits for its writer otherwise. It means nothing to a regular file.
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)?;
@@ -37,7 +37,7 @@ pub fn open(path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// As [`open`]; [`io::ErrorKind::FileTooLarge`] for more.
-pub fn bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     all(open(path)?, most)
 }
 
@@ -45,7 +45,7 @@ pub fn bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// The reader's; [`io::ErrorKind::FileTooLarge`] for more.
-pub fn all(reader: impl Read, most: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn all(reader: impl Read, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     // Counted while reading: files of the kernel have no size, and others grow.
     reader.take(most + 1).read_to_end(&mut bytes)?;
@@ -60,7 +60,7 @@ pub fn all(reader: impl Read, most: u64) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// As [`bytes`]; [`io::ErrorKind::InvalidData`] for bytes that are no UTF-8.
-pub fn text(path: &Path, most: u64) -> io::Result<String> {
+pub(crate) fn text(path: &Path, most: u64) -> io::Result<String> {
     utf8(bytes(path, most)?)
 }
 
@@ -69,7 +69,7 @@ pub fn text(path: &Path, most: u64) -> io::Result<String> {
 ///
 /// # Errors
 /// As [`bytes`].
-pub fn lossy(path: &Path, most: u64) -> io::Result<String> {
+pub(crate) fn lossy(path: &Path, most: u64) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes(path, most)?).into_owned())
 }
 
@@ -77,7 +77,7 @@ pub fn lossy(path: &Path, most: u64) -> io::Result<String> {
 ///
 /// # Errors
 /// As [`bytes`].
-pub fn kernel(path: impl AsRef<Path>) -> io::Result<String> {
+pub(crate) fn kernel(path: impl AsRef<Path>) -> io::Result<String> {
     lossy(path.as_ref(), MAX_KERNEL)
 }
 
@@ -85,7 +85,7 @@ pub fn kernel(path: impl AsRef<Path>) -> io::Result<String> {
 ///
 /// # Errors
 /// [`io::ErrorKind::InvalidData`] for bytes that are no UTF-8.
-pub fn utf8(bytes: Vec<u8>) -> io::Result<String> {
+pub(crate) fn utf8(bytes: Vec<u8>) -> io::Result<String> {
     String::from_utf8(bytes)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "stream did not contain valid UTF-8"))
 }

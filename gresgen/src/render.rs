@@ -1,8 +1,8 @@
 //! From a [`Context`] to the text of Slurm's files.
 
-pub mod context;
+pub(crate) mod context;
 mod error;
-pub mod line;
+pub(crate) mod line;
 mod templates;
 
 use device_map::DeviceMap;

@@ -5,7 +5,7 @@ mod figures;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use figures::{Figure, Figures, Span};
+pub(crate) use figures::{Figure, Figures};
 
 use crate::slurm::SlurmError;
 use crate::slurm::billing;
@@ -14,7 +14,7 @@ use crate::slurm::names::Names;
 
 /// One type.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Slice {
+pub(crate) struct Slice {
     /// GRES type; empty for GPUs without one.
     pub name: String,
     /// What its devices have.
@@ -35,7 +35,7 @@ pub struct Slice {
 
 /// Everything that is asked of slurmctld.
 #[derive(Clone, Debug, Default)]
-pub struct Answers {
+pub(crate) struct Answers {
     /// All nodes.
     pub nodes: Vec<NodeView>,
     /// Waiting jobs.
@@ -49,7 +49,7 @@ impl Answers {
     ///
     /// # Errors
     /// [`SlurmError`].
-    pub fn ask(control: Control) -> Result<Self, SlurmError> {
+    pub(crate) fn ask(control: Control) -> Result<Self, SlurmError> {
         Ok(Answers {
             nodes: control.nodes_in_use()?,
             waiting: control.waiting()?,
@@ -78,7 +78,7 @@ const OUT: [&str; 14] = [
 ];
 
 /// The types of all nodes, the smallest memory first, those of unknown memory last.
-pub fn slices(answers: &Answers, names: &Names<'_>) -> Vec<Slice> {
+pub(crate) fn slices(answers: &Answers, names: &Names<'_>) -> Vec<Slice> {
     let mut found: BTreeMap<&str, Slice> = BTreeMap::new();
     let figures = Figures::new(names);
     for node in &answers.nodes {
@@ -116,7 +116,7 @@ pub fn slices(answers: &Answers, names: &Names<'_>) -> Vec<Slice> {
 }
 
 /// The smallest type that surely has so much memory, in bytes.
-pub fn fitting(slices: &[Slice], bytes: u64) -> Option<&Slice> {
+pub(crate) fn fitting(slices: &[Slice], bytes: u64) -> Option<&Slice> {
     let fits = |slice: &&Slice| {
         slice.figure.memory_mib.is_some_and(|(least, _)| u128::from(least) << 20 >= u128::from(bytes))
     };

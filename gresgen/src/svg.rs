@@ -11,7 +11,7 @@ const STYLE: &str = include_str!("svg_style.j2");
 ///
 /// # Errors
 /// When the template cannot be filled in, which no value brings about.
-pub fn render(template: &'static str, values: &impl Serialize) -> Result<String, Error> {
+pub(crate) fn render(template: &'static str, values: &impl Serialize) -> Result<String, Error> {
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
     environment.add_template("style", STYLE)?;

@@ -38,7 +38,7 @@ impl Stop {
 
 /// Why a wait ended without what was waited for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ended<E> {
+pub(crate) enum Ended<E> {
     /// A signal came.
     Stopped,
     /// Time is up; why the last attempt failed.
@@ -46,21 +46,21 @@ pub enum Ended<E> {
 }
 
 /// Tries until it works, `limit` has passed or a signal comes. There is one attempt at least.
-pub fn until<T, E>(
+pub(crate) fn until<T, E>(
     limit: Duration,
     pause: Duration,
     stop: &Stop,
     attempt: impl FnMut() -> Result<T, E>,
 ) -> Result<T, Ended<E>> {
-    until_told(limit, pause, stop, &mut |_, _| {}, attempt)
+    until_reporting(limit, pause, stop, &mut |_, _| {}, attempt)
 }
 
 /// The same, and after each attempt that failed somebody is told how long it has been waited, and why it failed.
-pub fn until_told<T, E>(
+pub(crate) fn until_reporting<T, E>(
     limit: Duration,
     pause: Duration,
     stop: &Stop,
-    told: &mut dyn FnMut(Duration, &E),
+    report: &mut dyn FnMut(Duration, &E),
     mut attempt: impl FnMut() -> Result<T, E>,
 ) -> Result<T, Ended<E>> {
     /// A signal does not cut std's sleep short.
@@ -73,7 +73,7 @@ pub fn until_told<T, E>(
             Ok(value) => return Ok(value),
             Err(_) if stop.is_set() => return Err(Ended::Stopped),
             Err(error) if start.elapsed() + pause > limit => return Err(Ended::Late(error)),
-            Err(error) => told(start.elapsed(), &error),
+            Err(error) => report(start.elapsed(), &error),
         }
         let next = Instant::now() + pause;
         while let Some(left) = next.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {

@@ -3,12 +3,12 @@
 use strsim::damerau_levenshtein;
 
 /// `1 GPU`, `2 GPUs`.
-pub fn count(number: usize, what: &str) -> String {
+pub(crate) fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// The candidate that is spelled most like a word, where one is: no more than a third of its signs are others.
-pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Of a word of one or two signs anything could be meant.
     let word = Some(word.to_lowercase()).filter(|word| word.chars().count() > 2)?;
     let far = |candidate: &&str| damerau_levenshtein(&word, &candidate.to_lowercase());
@@ -17,7 +17,7 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 }
 
 /// `, did you mean mixed?` or nothing, to stand behind the word.
-pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
     nearest(word, candidates).map(|near| format!(", did you mean {near}?")).unwrap_or_default()
 }
 

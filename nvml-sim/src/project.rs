@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use crate::machine::{DRIVER_VERSION, Gpu, Machine, Majors};
-use crate::node::{Node, make, make_device, prune};
+use crate::node::{By, Node, make, make_device, prune};
 use crate::sysfs;
 
 /// Capability minors are fixed when the driver loads (open-gpu-kernel-modules, nv-caps.c): 0 for the fabric
@@ -38,15 +38,16 @@ mod minors {
 const CAPS: &str = "dev/nvidia-caps";
 const CAPABILITIES: &str = "proc/driver/nvidia/capabilities";
 
-/// Brings the files under `root` in step with the machine.
+/// Brings the files under `root` in step with the machine. What a file says follows from its path and from the machine
+/// as it was made, so that after a change of the machine it is enough to look [`By::Status`].
 ///
 /// # Errors
 /// The first file that could not be made.
-pub(crate) fn apply(root: &Path, machine: &Machine) -> Result<(), (PathBuf, io::Error)> {
+pub(crate) fn apply(root: &Path, machine: &Machine, by: By) -> Result<(), (PathBuf, io::Error)> {
     let tree = tree(machine);
     for (path, node) in &tree {
         let path = root.join(path);
-        make(&path, node).map_err(|e| (path.clone(), e))?;
+        make(&path, node, by).map_err(|e| (path.clone(), e))?;
     }
     let is_wanted = |path: &Path| path.strip_prefix(root).is_ok_and(|p| tree.contains_key(p));
     for gpu in machine.gpus.iter() {

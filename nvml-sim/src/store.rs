@@ -6,6 +6,7 @@
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +17,7 @@ use rustix::process::geteuid;
 use crate::clients::Clients;
 use crate::defect::defect;
 use crate::machine::Machine;
+use crate::node::{By, make_directory};
 use crate::project;
 use crate::spec::Spec;
 
@@ -111,7 +113,7 @@ impl Store {
         // A process died between its commit and the tree.
         let _lock = self.lock(FlockOperation::LockExclusive)?;
         let snapshot = self.load()?;
-        match self.project(&snapshot.machine) {
+        match self.project(&snapshot.machine, By::Text) {
             // The state is right all the same; the tree waits for somebody who may mend it.
             Err(_) if !geteuid().is_root() => {}
             result => result?,
@@ -128,28 +130,48 @@ impl Store {
         &self,
         change: impl FnOnce(&mut Snapshot) -> Result<T, E>,
     ) -> Result<Result<T, E>, StoreError> {
+        self.commit_by(By::Text, change)
+    }
+
+    /// The same for a call of NVML, which makes instances and modes others, and nothing that stands in a file of the tree.
+    pub(crate) fn call<T, E>(
+        &self,
+        change: impl FnOnce(&mut Snapshot) -> Result<T, E>,
+    ) -> Result<Result<T, E>, StoreError> {
+        self.commit_by(By::Status, change)
+    }
+
+    fn commit_by<T, E>(
+        &self,
+        by: By,
+        change: impl FnOnce(&mut Snapshot) -> Result<T, E>,
+    ) -> Result<Result<T, E>, StoreError> {
         let _lock = self.lock(FlockOperation::LockExclusive)?;
         let mut snapshot = self.load()?;
+        let before = snapshot.machine.revision;
         let value = match change(&mut snapshot) {
             Ok(value) => value,
             Err(error) => return Ok(Err(error)),
         };
         Arc::make_mut(&mut snapshot.machine).revision += 1;
+        // A tree that was not in step has perhaps another machine's files.
+        let by = if self.shows(before) { by } else { By::Text };
         self.commit(&snapshot.machine)?;
-        self.project(&snapshot.machine)?;
+        self.project(&snapshot.machine, by)?;
         Ok(Ok(value))
     }
 
     fn create(&self, spec: &Spec) -> Result<(), StoreError> {
         let directory = self.root.join(DIRECTORY);
-        fs::create_dir_all(&directory).map_err(|e| StoreError::Io(directory.clone(), e))?;
-        let _lock = self.lock(FlockOperation::LockExclusive)?;
+        make_directory(&directory).map_err(|e| StoreError::Io(directory.clone(), e))?;
+        let lock = self.lock(FlockOperation::LockExclusive)?;
+        readable(&lock).map_err(|e| StoreError::Io(self.file("lock"), e))?;
         if self.state_file().exists() {
             return Ok(()); // another process was faster
         }
         let machine = Machine::new(spec, project::unused_majors(&directory));
         self.commit(&machine)?;
-        self.project(&machine)
+        self.project(&machine, By::Text)
     }
 
     fn load(&self) -> Result<Snapshot, StoreError> {
@@ -175,16 +197,22 @@ impl Store {
         let write = || -> io::Result<()> {
             let mut file = File::create(&next)?;
             file.write_all(text.as_bytes())?;
+            readable(&file)?;
             file.sync_all()?;
             fs::rename(&next, &path)
         };
         write().map_err(|e| StoreError::Io(path.clone(), e))
     }
 
-    fn project(&self, machine: &Machine) -> Result<(), StoreError> {
-        project::apply(&self.root, machine).map_err(|(path, error)| StoreError::Io(path, error))?;
+    fn project(&self, machine: &Machine, by: By) -> Result<(), StoreError> {
+        project::apply(&self.root, machine, by).map_err(|(path, error)| StoreError::Io(path, error))?;
         let stamp = self.file("projected");
-        fs::write(&stamp, machine.revision.to_string()).map_err(|e| StoreError::Io(stamp, e))
+        let write = || -> io::Result<()> {
+            let mut file = File::create(&stamp)?;
+            file.write_all(machine.revision.to_string().as_bytes())?;
+            readable(&file)
+        };
+        write().map_err(|e| StoreError::Io(stamp.clone(), e))
     }
 
     /// Whether the tree shows this revision.
@@ -223,6 +251,11 @@ impl Store {
     fn file(&self, name: &str) -> PathBuf {
         self.root.join(DIRECTORY).join(name)
     }
+}
+
+/// Lets users read a file, whatever the umask is: they ask the driver as root does.
+fn readable(file: &File) -> io::Result<()> {
+    file.set_permissions(fs::Permissions::from_mode(0o644))
 }
 
 /// Reads a state, or says what is wrong with it.

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use crate::model::{Cluster, Job, Rules, Shift, Start};
 use crate::nodes::Nodes;
 use crate::plans::Plans;
+use crate::recut::{Recut, Slots};
 
 /// Replays jobs, which come by ascending submission; `started` hears of each, with its number, as it starts.
 ///
@@ -20,7 +21,28 @@ pub fn replay(
     jobs: impl IntoIterator<Item = Job>,
     started: impl FnMut(u32, &Job, Start),
 ) {
-    let mut engine = Engine::new(cluster, rules, shifts, started);
+    run(Engine::new(cluster, rules, shifts, (), started), jobs);
+}
+
+/// Replays jobs, which come by ascending submission, while somebody recuts the nodes. `ever` has the most slots of each pool that
+/// each node can have.
+///
+/// # Panics
+/// When a job names a pool that the cluster lacks.
+pub fn replay_recut(
+    ever: &Cluster,
+    rules: Rules,
+    recut: impl Recut,
+    jobs: impl IntoIterator<Item = Job>,
+    started: impl FnMut(u32, &Job, Start),
+) {
+    run(Engine::new(ever, rules, &[], recut, started), jobs);
+}
+
+fn run<R: Recut, F: FnMut(u32, &Job, Start)>(
+    mut engine: Engine<'_, R, F>,
+    jobs: impl IntoIterator<Item = Job>,
+) {
     let mut jobs = (0u32..).zip(jobs).peekable();
     loop {
         let arrival = jobs.peek().map(|(_, job)| job.submit);
@@ -31,7 +53,9 @@ pub fn replay(
         while let Some((index, job)) = jobs.next_if(|(_, job)| job.submit <= now) {
             engine.arrive(index, job);
         }
+        engine.advance();
         engine.schedule();
+        engine.look();
     }
     engine.finish();
 }
@@ -44,6 +68,7 @@ struct End {
     node: u32,
     count: u32,
     due: u32,
+    job: u32,
 }
 
 /// What jobs that wait are ordered by: priority, then number.
@@ -58,7 +83,7 @@ impl Job {
     }
 }
 
-struct Engine<'a, F> {
+struct Engine<'a, R, F> {
     now: u32,
     rules: Rules,
     pools: Vec<Nodes>,
@@ -79,11 +104,14 @@ struct Engine<'a, F> {
     pass: Option<u32>,
     plans: Plans,
     chosen: Vec<usize>,
+    recut: R,
+    /// When whoever recuts looks again.
+    again: Option<u32>,
     started: F,
 }
 
-impl<'a, F: FnMut(u32, &Job, Start)> Engine<'a, F> {
-    fn new(cluster: &Cluster, rules: Rules, shifts: &'a [Shift], started: F) -> Self {
+impl<'a, R: Recut, F: FnMut(u32, &Job, Start)> Engine<'a, R, F> {
+    fn new(cluster: &Cluster, rules: Rules, shifts: &'a [Shift], mut recut: R, started: F) -> Self {
         let mut ever = cluster.pools.clone();
         for shift in shifts {
             for (pool, &slots) in shift.slots.iter().enumerate() {
@@ -91,10 +119,12 @@ impl<'a, F: FnMut(u32, &Job, Start)> Engine<'a, F> {
             }
         }
         ever.iter_mut().for_each(|pool| pool.sort_unstable_by_key(|&slots| Reverse(slots)));
+        let mut pools: Vec<Nodes> = cluster.pools.iter().map(|slots| Nodes::new(slots)).collect();
+        recut.advance(0, &mut Slots::new(&mut pools));
         Engine {
             now: 0,
             rules,
-            pools: cluster.pools.iter().map(|slots| Nodes::new(slots)).collect(),
+            pools,
             waiting: BTreeMap::new(),
             wanted: Vec::new(),
             ends: BinaryHeap::new(),
@@ -106,6 +136,8 @@ impl<'a, F: FnMut(u32, &Job, Start)> Engine<'a, F> {
             pass: None,
             plans: Plans::default(),
             chosen: Vec::new(),
+            recut,
+            again: None,
             started,
         }
     }
@@ -115,13 +147,14 @@ impl<'a, F: FnMut(u32, &Job, Start)> Engine<'a, F> {
         let end = self.ends.peek().map(|Reverse(end)| end.at);
         let opens = self.opening.peek().map(|Reverse((at, ..))| *at);
         let closes = self.shifts.peek().map(|shift| shift.at);
-        [end, opens, closes, self.pass].into_iter().flatten().min()
+        [end, opens, closes, self.pass, self.again].into_iter().flatten().min()
     }
 
     fn end_jobs(&mut self) {
         while self.ends.peek().is_some_and(|Reverse(end)| end.at <= self.now) {
             let Some(Reverse(end)) = self.ends.pop() else { break };
             self.pools[usize::from(end.pool)].give_back(end.node as usize, end.count, end.due);
+            self.recut.ended(self.now, end.job, end.node as usize, &mut Slots::new(&mut self.pools));
             self.changed = true;
         }
     }
@@ -163,6 +196,21 @@ impl<'a, F: FnMut(u32, &Job, Start)> Engine<'a, F> {
             None => self.wanted.push((job.want(), 1)),
         }
         self.changed = true;
+    }
+
+    /// What whoever recuts has done by now.
+    fn advance(&mut self) {
+        let mut slots = Slots::new(&mut self.pools);
+        self.recut.advance(self.now, &mut slots);
+        self.changed |= slots.more;
+    }
+
+    /// Lets whoever recuts look at what still waits.
+    fn look(&mut self) {
+        let mut waiting = self.waiting.iter().map(|(rank, job)| (rank.1, *job));
+        let mut slots = Slots::new(&mut self.pools);
+        self.again = self.recut.look(self.now, &mut waiting, &mut slots).map(|at| at.max(self.now + 1));
+        self.changed |= slots.more;
     }
 
     fn schedule(&mut self) {
@@ -211,20 +259,33 @@ impl<'a, F: FnMut(u32, &Job, Start)> Engine<'a, F> {
         let queue: Vec<(Rank, Job)> =
             self.waiting.iter().take(self.rules.depth).map(|(rank, job)| (*rank, *job)).collect();
         let Some(last) = queue.iter().rposition(|(_, job)| fit.contains(&job.want())) else { return };
+        let queue = &queue[..=last];
+        let shortest = shortest(queue, &fit);
         let mut plans = std::mem::take(&mut self.plans);
         plans.clear(self.pools.iter().map(Nodes::len).max().unwrap_or(0));
         let horizon = self.now.saturating_add(self.rules.window);
         let mut left = if self.rules.reserve == 0 { u32::MAX } else { self.rules.reserve };
-        for &(rank, job) in &queue[..=last] {
+        for (at, &(rank, job)) in queue.iter().enumerate() {
             let allowed = |node| plans.allow(node, self.now, job.limit);
             let pool = &mut self.pools[usize::from(job.pool)];
             if pool.first_fit(job.count, job.nodes, allowed, &mut self.chosen) {
                 self.start(rank, job);
             } else if left > 0 && plans.plan(pool, &job, self.now, horizon, self.rules.resolution) {
                 left -= 1;
+                // Further plans matter as long as somebody behind could start.
+                let behind = &shortest[(at + 1) * fit.len()..][..fit.len()];
+                if !fit.iter().zip(behind).any(|(want, &limit)| self.could_start(*want, limit, &plans)) {
+                    break;
+                }
             }
         }
         self.plans = plans;
+    }
+
+    /// Whether a job with this limit, `u32::MAX` for none, could start now beside what is planned.
+    fn could_start(&mut self, (pool, count, nodes): Want, limit: u32, plans: &Plans) -> bool {
+        let allowed = |node| plans.allow(node, self.now, limit);
+        limit < u32::MAX && self.pools[usize::from(pool)].first_fit(count, nodes, allowed, &mut self.chosen)
     }
 
     /// Starts a job that waits on the nodes chosen.
@@ -236,8 +297,9 @@ impl<'a, F: FnMut(u32, &Job, Start)> Engine<'a, F> {
         for &node in &self.chosen {
             self.pools[usize::from(pool)].take(node, count, due);
             let at = self.now.saturating_add(run);
-            self.ends.push(Reverse(End { at, pool, node: node as u32, count, due }));
+            self.ends.push(Reverse(End { at, pool, node: node as u32, count, due, job: rank.1 }));
         }
+        self.recut.started(self.now, rank.1, &job, &self.chosen, &mut Slots::new(&mut self.pools));
         (self.started)(rank.1, &job, Start::At(self.now));
     }
 
@@ -247,4 +309,17 @@ impl<'a, F: FnMut(u32, &Job, Start)> Engine<'a, F> {
             (self.started)(index, &job, Start::Never);
         }
     }
+}
+
+/// For each job of a queue, and its end, the shortest limit among those from there on that want each of `wants`; `u32::MAX`
+/// where nobody does.
+fn shortest(queue: &[(Rank, Job)], wants: &[Want]) -> Vec<u32> {
+    let mut shortest = vec![u32::MAX; (queue.len() + 1) * wants.len()];
+    for (at, (_, job)) in queue.iter().enumerate().rev() {
+        let (here, behind) = shortest[at * wants.len()..][..2 * wants.len()].split_at_mut(wants.len());
+        for ((here, behind), want) in here.iter_mut().zip(behind).zip(wants) {
+            *here = if *want == job.want() { job.limit.min(*behind) } else { *behind };
+        }
+    }
+    shortest
 }

@@ -23,8 +23,10 @@ mod engine;
 mod model;
 mod nodes;
 mod plans;
+mod recut;
 mod summary;
 
-pub use engine::replay;
+pub use engine::{replay, replay_recut};
 pub use model::{Cluster, Job, Rules, Shift, Start};
+pub use recut::{Recut, Slots};
 pub use summary::Waits;

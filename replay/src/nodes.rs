@@ -87,6 +87,16 @@ impl Nodes {
         self.known[node].0 = 0;
     }
 
+    /// The node has so many slots that jobs may use, of which so many are free; whether more are free than before.
+    pub(crate) fn adjust(&mut self, node: usize, slots: u32, free: u32) -> bool {
+        let more = free > self.free[node];
+        if (self.slots[node], self.free[node]) != (slots, free) {
+            (self.slots[node], self.free[node]) = (slots, free);
+            self.known[node].0 = 0;
+        }
+        more
+    }
+
     pub(crate) fn is_idle(&self, node: usize) -> bool {
         self.running[node].is_empty()
     }

@@ -15,6 +15,8 @@ mod cli;
 #[path = "../shared/fetched.rs"]
 #[allow(dead_code, reason = "shared with other judges")]
 mod fetched;
+#[path = "../shared/plain.rs"]
+mod plain;
 
 mod both;
 mod fake;

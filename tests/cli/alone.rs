@@ -4,6 +4,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
 use crate::node::{Node, Run, simulator};
+use crate::plain::plain;
 
 /// A user with no rights, whose home is nowhere (login.defs, on every Debian).
 const NOBODY: u32 = 65534;
@@ -34,7 +35,7 @@ impl Workstation {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.0.command(arguments);
-        command.env_remove("SLURMD_NODENAME").env_remove("SLURM_CONF");
+        command.env_remove("SLURMD_NODENAME");
         command
     }
 
@@ -43,10 +44,9 @@ impl Workstation {
     }
 
     fn user(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(self.0.path("gresgen"));
+        let mut command = plain(self.0.path("gresgen"));
         command.arg("--nvml-lib").arg(self.0.path("libnvml_sim.so")).arg("--root").arg(self.0.path(""));
         command.args(["--simulate", "a30-24gb"]).args(arguments).stdin(Stdio::null());
-        command.env_remove("SLURMD_NODENAME").env_remove("SLURM_CONF");
         command.uid(NOBODY).gid(NOBODY).current_dir("/");
         command
     }

@@ -1,9 +1,10 @@
 //! Bad input: a clear error that names the object, and nothing changed.
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use crate::node::{Node, simulator, snapshot, tree};
+use crate::plain::plain;
 
 const SEVEN: &str = "devices: all, mig-enabled: true, mig-devices: {1g.5gb: 7}";
 
@@ -163,7 +164,7 @@ fn without_the_right_to_change_things_one_can_look() {
     fs::copy(env!("CARGO_BIN_EXE_gresgen"), &program).unwrap();
     fs::copy(simulator(), &library).unwrap();
     let run = |arguments: &[&str]| {
-        let mut command = Command::new(&program);
+        let mut command = plain(&program);
         command.arg("--nvml-lib").arg(&library).arg("--root").arg(node.path(""));
         command.args(["--simulate", "a100-40gb"]).args(arguments).env("SLURMD_NODENAME", "n1");
         node.finish(command.uid(65534).gid(65534))
@@ -212,7 +213,7 @@ fn one_change_at_a_time() {
 #[test]
 fn without_a_driver_there_is_one_error_and_a_way_on() {
     let bare = |arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_gresgen"));
+        let mut command = plain(env!("CARGO_BIN_EXE_gresgen"));
         let root = tempfile::tempdir().unwrap();
         let output = command.arg("--root").arg(root.path()).args(arguments).output().unwrap();
         let stderr =
@@ -272,7 +273,7 @@ fn an_instance_that_is_in_use_for_a_moment_is_tried_again() {
 #[test]
 fn simulated_gpus_need_a_place_and_keep_to_it() {
     let run = |arguments: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_gresgen")).args(arguments).output().unwrap();
+        let output = plain(env!("CARGO_BIN_EXE_gresgen")).args(arguments).output().unwrap();
         format!("exit code {}\n{}", output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
     };
     snapshot("no place", &run(&["--simulate", "a100-40gb", "status"]));

@@ -4,6 +4,7 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::process::Command;
 
 use crate::node::{Node, file, snapshot};
+use crate::plain::plain;
 
 const MIXED: [&str; 2] = [
     "devices: [0], mig-enabled: true, mig-devices: {1g.5gb: 4}",
@@ -106,8 +107,7 @@ fn each_step_leaves_a_line_with_its_time() {
     let words = std::iter::once(apply.get_program()).chain(apply.get_args());
     let line: Vec<&str> = words.map(|word| word.to_str().unwrap()).collect();
     // script(1) gives the command a terminal of its own.
-    let mut script = Command::new("script");
-    script.env_remove("SHELL");
+    let mut script = plain("script");
     let run = node.finish(
         script.args(["-qec", &line.join(" "), "/dev/null"]).env("TERM", "xterm").env("SLURMD_NODENAME", "n1"),
     );

@@ -11,6 +11,8 @@ mod life;
 mod models;
 mod moments;
 mod node;
+#[path = "../shared/plain.rs"]
+mod plain;
 mod planned;
 mod shared;
 mod terminal;

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::node::{Node, Run};
+use crate::plain::plain;
 
 const CUT: &str = "devices: all, mig-enabled: true, mig-devices: {1g.5gb: 2}";
 const MIXED: [&str; 2] =
@@ -206,7 +207,7 @@ fn directories_and_locks_have_their_modes_whatever_the_umask() {
     for umask in ["000", "002", "077"] {
         let node = node("a100-40gb:1", &[CUT], "");
         let gresgen = node.command(&["apply", "-q"]);
-        let mut shell = Command::new("sh");
+        let mut shell = plain("sh");
         shell.args(["-c", &format!("umask {umask}; exec \"$0\" \"$@\"")]).arg(gresgen.get_program());
         shell.args(gresgen.get_args()).env("SLURMD_NODENAME", "n1");
         let run = node.finish(&mut shell);
@@ -218,10 +219,17 @@ fn directories_and_locks_have_their_modes_whatever_the_umask() {
             "var/lib/gresgen",
             "etc/slurm",
             "etc/slurm/plugstack.conf.d",
+            // What stands for the kernel's.
+            "dev",
+            "proc/driver/nvidia/capabilities",
+            "var/lib/nvml-sim",
         ] {
             assert_eq!(mode(directory), 0o755, "{umask}: {directory}");
         }
         assert_eq!(mode("run/gresgen/lock"), 0o600, "{umask}");
+        for file in ["var/lib/gresgen/history", "var/lib/nvml-sim/lock", "var/lib/nvml-sim/state.json"] {
+            assert_eq!(mode(file), 0o644, "{umask}: {file}");
+        }
         // What an earlier umask left is mended, and named until it is.
         fs::set_permissions(node.path("run/gresgen"), fs::Permissions::from_mode(0o777)).unwrap();
         let check = node.run(&["check"]).stdout;

@@ -1,8 +1,7 @@
 //! What a person sees at a terminal: colours, a width that is kept, a display that is left with Ctrl-C.
 
-use std::process::Command;
-
 use crate::node::{Node, simulator};
+use crate::plain::plain;
 
 /// Words for a shell.
 fn quoted(arguments: &[String]) -> String {
@@ -22,11 +21,8 @@ fn on_terminal(node: &Node, columns: usize, before: &str, arguments: &[&str]) ->
     ];
     command.extend(arguments.iter().map(|argument| (*argument).to_owned()));
     let line = format!("stty cols {columns} rows 30 -onlcr; {before} {}", quoted(&command));
-    let output = Command::new("script")
+    let output = plain("script")
         .args(["--quiet", "--return", "--command", &line, "/dev/null"])
-        // CLICOLOR=0, a SHELL, COLUMNS: what whoever runs the tests likes is not what is tested.
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap())
         .env("TERM", "xterm")
         .env("SLURMD_NODENAME", "n1")
         .stdin(std::process::Stdio::null())
@@ -36,7 +32,7 @@ fn on_terminal(node: &Node, columns: usize, before: &str, arguments: &[&str]) ->
 }
 
 /// Lines without colours.
-fn plain(text: &str) -> Vec<String> {
+fn uncoloured(text: &str) -> Vec<String> {
     let text = anstream::adapter::strip_str(text).to_string();
     text.lines().map(|line| line.trim_end_matches('\r').to_owned()).collect()
 }
@@ -73,7 +69,7 @@ fn what_is_shown_fits_a_terminal_of_eighty_columns() {
     for columns in [80, 100] {
         for verb in verbs {
             let (_, text) = on_terminal(&node, columns, "", verb);
-            let lines = plain(&text);
+            let lines = uncoloured(&text);
             assert!(lines.len() > 1, "{verb:?}: {text}");
             // A path of a file is as long as it is.
             for line in lines.iter().filter(|line| !line.contains(&node.path("").display().to_string())) {
@@ -124,7 +120,7 @@ fn a_watched_status_is_left_with_ctrl_c() {
     assert_eq!(code, 124, "{text}");
     assert!(text.matches("\u{1b}[H").count() > 1, "it was drawn again: {text:?}");
     assert!(text.ends_with("\u{1b}[J"), "nothing is left behind the last picture: {text:?}");
-    let direct = Command::new("timeout")
+    let direct = plain("timeout")
         .args(["--preserve-status", "--signal=INT", "2"])
         .arg(env!("CARGO_BIN_EXE_gresgen"))
         .args(["--simulate", node.gpus(), "--root"])
@@ -145,8 +141,7 @@ fn a_watched_status_is_left_with_ctrl_c() {
         node.path("").display(),
         simulator().display()
     );
-    let head =
-        Command::new("timeout").args(["20", "bash", "-o", "pipefail", "-c", &script]).output().unwrap();
+    let head = plain("timeout").args(["20", "bash", "-o", "pipefail", "-c", &script]).output().unwrap();
     assert_eq!(head.status.code(), Some(0), "{}", String::from_utf8_lossy(&head.stderr));
 }
 
@@ -163,7 +158,7 @@ fn completed(node: &Node, words: &[&str]) -> Vec<String> {
         line.join(" "),
         words.len()
     );
-    let output = Command::new("bash")
+    let output = plain("bash")
         .args(["--norc", "-c", &script])
         .env("GRESGEN_ROOT", root)
         .env("GRESGEN_NVML_LIB", library)

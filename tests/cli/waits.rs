@@ -3,6 +3,7 @@
 use std::process::{Command, Stdio};
 
 use crate::node::Node;
+use crate::plain::plain;
 
 const LAYOUT: &str = "devices: all, mig-enabled: true, mig-devices: {1g.5gb: 7}";
 
@@ -24,7 +25,7 @@ fn node() -> Node {
 
 /// `gresgen` with another library than the node's, which `--nvml-lib` can name once only.
 fn boot(node: &Node, more: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gresgen"));
+    let mut command = plain(env!("CARGO_BIN_EXE_gresgen"));
     command
         .arg("--root")
         .arg(node.path(""))
@@ -56,14 +57,9 @@ fn on_a_terminal_it_is_one_line_and_ctrl_c_ends_it() {
     let node = node();
     let mut patient = boot(&node, &[]);
     let long = line(&patient).replace("'3s'", "'60s'");
-    patient = Command::new("sh");
+    patient = plain("sh");
     let script = "(sleep 2; printf '\\003'; sleep 1) | script -qefc \"$LINE\" /dev/null";
-    patient
-        .env_remove("SHELL")
-        .args(["-c", script])
-        .env("LINE", &long)
-        .env("TERM", "xterm")
-        .env("SLURMD_NODENAME", "n1");
+    patient.args(["-c", script]).env("LINE", &long).env("TERM", "xterm").env("SLURMD_NODENAME", "n1");
     let run = node.finish(&mut patient);
     assert_eq!(run.code, 130, "{}", run.stdout);
     // Each look takes the place of the one before.

@@ -14,6 +14,8 @@ mod node;
 mod owners;
 mod packages;
 mod places;
+#[path = "../shared/plain.rs"]
+mod plain;
 mod reference;
 mod rooms;
 mod users;

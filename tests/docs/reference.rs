@@ -1,12 +1,12 @@
 //! docs/gresgen.md names what there is: every verb, option, exit code and key, and none that is not there.
 
 use std::collections::BTreeSet;
-use std::process::Command;
 
 use gresgen::cli::report::Exit;
 use gresgen::config::Config;
 
 use crate::checkout;
+use crate::plain::plain;
 
 fn reference() -> String {
     std::fs::read_to_string(checkout().join("docs/gresgen.md")).unwrap()
@@ -29,7 +29,7 @@ fn keys(text: &str) -> BTreeSet<String> {
 }
 
 fn help(arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_gresgen")).args(arguments).arg("--help").output().unwrap();
+    let output = plain(env!("CARGO_BIN_EXE_gresgen")).args(arguments).arg("--help").output().unwrap();
     assert!(output.status.success(), "{arguments:?}");
     String::from_utf8(output.stdout).unwrap()
 }
@@ -115,6 +115,7 @@ fn every_key_of_the_configuration_is_described() {
         ("### hooks", "hooks: {zzz: 1}"),
         ("#### slurm.nodes", "slurm: {nodes: [{zzz: 1}]}"),
         ("#### slurm.types", "slurm: {types: {zzz: 1}}"),
+        ("#### slurm.on-request", "slurm: {on-request: [{zzz: 1}]}"),
         ("#### slurm.paths", "slurm: {paths: {zzz: 1}}"),
         ("#### slurm.billing", "slurm: {billing: {zzz: 1}}"),
         ("#### slurm.submit", "slurm: {submit: {zzz: 1}}"),

@@ -1,14 +1,13 @@
 //! docs/users.md is the page that `render --print users` makes for a node that is cut as examples/config.yaml says.
 
-use std::process::Command;
-
 use crate::checkout;
+use crate::plain::plain;
 
 #[test]
 fn the_page_for_users_is_that_of_the_example() {
     let directory = tempfile::tempdir().unwrap();
     let gresgen = |arguments: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_gresgen"))
+        let output = plain(env!("CARGO_BIN_EXE_gresgen"))
             .args(["--simulate", "a100-40gb:2", "--root"])
             .arg(directory.path())
             .arg("--config")

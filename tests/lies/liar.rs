@@ -7,6 +7,8 @@ use std::{fs, io};
 
 use tempfile::TempDir;
 
+use crate::plain::plain;
+
 const CONFIG: &str = "\
 version: v1
 layout: cut
@@ -68,7 +70,7 @@ impl Node {
     }
 
     fn run(&self, library: &Path, lie: &str, arguments: &[&str]) -> Run {
-        let output = Command::new(env!("CARGO_BIN_EXE_gresgen"))
+        let output = plain(env!("CARGO_BIN_EXE_gresgen"))
             .args(["--simulate", self.gpus, "--root"])
             .arg(self.root.path())
             .arg("--nvml-lib")

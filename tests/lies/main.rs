@@ -4,6 +4,8 @@
 //! driver, a foreign library or a GPU that falls off the bus could.
 
 mod liar;
+#[path = "../shared/plain.rs"]
+mod plain;
 
 use liar::{Node, Run};
 

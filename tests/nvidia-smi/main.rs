@@ -11,6 +11,8 @@ mod fetched;
 #[path = "../cli/node.rs"]
 #[allow(dead_code, reason = "shared with the tests of the command line")]
 mod node;
+#[path = "../shared/plain.rs"]
+mod plain;
 
 mod beside;
 mod errors;

@@ -2,7 +2,7 @@
 
 use gresgen::render::{Context, Templates};
 use gresgen::root::Root;
-use gresgen::slurm::{GresTable, Previous};
+use gresgen::slurm::{GresTable, PreviousOrder};
 
 use crate::fixture::Case;
 
@@ -11,7 +11,7 @@ fn refusal(text: &str) -> String {
     let case = Case::parse(text).unwrap_or_else(|e| panic!("{text}: {e}"));
     let inventories = case.inventories(&Root::host());
     let tables: Result<Vec<GresTable>, _> =
-        inventories.iter().map(|i| GresTable::new(i, &case.slurm, &Previous::default())).collect();
+        inventories.iter().map(|i| GresTable::new(i, &case.slurm, &PreviousOrder::default())).collect();
     let tables = match tables {
         Ok(tables) => tables,
         Err(error) => return error.to_string(),

@@ -10,7 +10,7 @@ use gresgen::render::{self, Context, Templates};
 use gresgen::root::Root;
 use gresgen::slurm::control::NodeView;
 use gresgen::slurm::transition::{Action, Change, Node, transition};
-use gresgen::slurm::{GresTable, Previous};
+use gresgen::slurm::{GresTable, PreviousOrder};
 use lab::{FakeGpus, Lab, Options, Release, User};
 
 use crate::fixture::Case;
@@ -41,7 +41,7 @@ impl Layout {
         let case = Case::parse(&text).unwrap();
         let inventories = case.inventories(&Root::host());
         let tables = inventories.iter().zip(0..).map(|(inventory, i)| {
-            let previous = before.map(|b| Previous::of(&b.map(i))).unwrap_or_default();
+            let previous = before.map(|b| PreviousOrder::of(&b.map(i))).unwrap_or_default();
             GresTable::new(inventory, &case.slurm, &previous).unwrap()
         });
         Layout { tables: tables.collect(), inventories, case }
@@ -157,11 +157,9 @@ fn act(lab: &Lab, action: &Action, layout: &Layout, old: &Layout) {
             let view = view(lab, node);
             assert!(!view.is("UNKNOWN") && !view.is("NOT_RESPONDING"), "{view:?}");
         }
-        Action::WaitIdle(node) => {
-            let busy = || Ok(lab.run(&["squeue", "-h", "-w", node])?.stdout.is_empty().then_some(()));
-            lab.wait("the node to be idle", busy).unwrap();
+        Action::LoadPlugin(_) | Action::ReadAnew { .. } | Action::ReloadSlurmd(_) => {
+            unreachable!("no node line says that, and no GPU is on request")
         }
-        Action::LoadPlugin(_) => unreachable!("no node line says that"),
         Action::Drain { .. }
         | Action::Resume(_)
         | Action::Undrain(_)
@@ -185,7 +183,8 @@ fn change(lab: &Lab, old: &Layout, new: &Layout, drain: bool) -> Change {
     let actions = transition(&node, change, &new.tables[0], release);
     if drain {
         act(lab, &Action::Drain { node: name(), reason: "another layout".to_owned() }, new, old);
-        act(lab, &Action::WaitIdle(name()), new, old);
+        let idle = || Ok(lab.run(&["squeue", "-h", "-w", "n1"])?.stdout.is_empty().then_some(()));
+        lab.wait("the node to be idle", idle).unwrap();
     }
     lab.write_file("/etc/slurm/gres.conf", new.file(Kind::GresConf)).unwrap();
     actions.iter().for_each(|action| act(lab, action, new, old));
@@ -267,7 +266,8 @@ fn a_dynamic_node_goes_from_one_layout_to_another() {
             .text("/etc/hosts", "127.0.0.1 localhost\n10.0.0.1 n1 dyn1\n")
             .gpus(&gpus);
         let Some(lab) = lab::require(Lab::start(release, options)) else { return };
-        let node = Node { name: "dyn1".into(), dynamic: true, attributes: CONF.into(), line: None };
+        let node =
+            Node { name: "dyn1".into(), dynamic: true, attributes: CONF.into(), line: None, gres: None };
         let registered = |lab: &Lab| {
             let known = || {
                 Ok(lab

@@ -21,6 +21,8 @@ mod hostlist;
 mod judge;
 mod live;
 mod node;
+#[path = "../shared/plain.rs"]
+mod plain;
 mod slices;
 mod submit;
 mod usage;

@@ -2,9 +2,11 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use lab::{FakeGpus, Lab, Node, Options, Release, User};
+
+use crate::plain::plain;
 
 const GRESGEN: &str = env!("CARGO_BIN_EXE_gresgen");
 
@@ -30,9 +32,9 @@ impl StandIn {
 
     fn run(&self, arguments: &[&str]) -> Output {
         let path = format!("{}:/usr/bin:/bin", self.0.path().display());
-        let mut command = Command::new(GRESGEN);
+        let mut command = plain(GRESGEN);
         command.args(["--root".as_ref(), self.0.path()]).arg("slices").args(arguments);
-        command.env("PATH", path).env_remove("SLURM_CONF").output().unwrap()
+        command.env("PATH", path).output().unwrap()
     }
 }
 
@@ -82,7 +84,7 @@ fn a_login_node_sees_what_there_is() {
 #[test]
 fn where_slurmctld_is_not_there_it_says_so() {
     let nothing = tempfile::tempdir().unwrap();
-    let output = Command::new(GRESGEN)
+    let output = plain(GRESGEN)
         .args(["--root".as_ref(), nothing.path()])
         .arg("slices")
         .env("PATH", nothing.path())
@@ -121,6 +123,15 @@ TYPE     GB    SMs  TOTAL  USED  FREE  PENDING  NODES  COST
 not counted: 1 waiting jobs, whose request cannot be read
 ";
         assert_eq!(found.unwrap(), expected, "{release}");
+        // The same jobs, one by one, with their limits.
+        let past: String = (0..400).map(|number| format!("{},90,300,1g.5gb\n", number * 60)).collect();
+        lab.write_file("/tmp/jobs.csv", format!("submit,run,limit,type\n{past}")).unwrap();
+        let advise = ["gresgen", "--json", "advise", "--jobs", "/tmp/jobs.csv", "--samples", "2"];
+        let advice =
+            lab.run(&[&advise[..], &["--nodes", "n1=2xa100-40gb", "--queue"]].concat()).unwrap().stdout;
+        let advice: serde_json::Value = serde_json::from_str(&advice).unwrap();
+        assert_eq!(advice["groups"][0]["queued"], 4, "{release}: {advice}");
+        assert_eq!(advice["not_queued"], serde_json::json!({"lines that are no job": 1}), "{release}");
         let picked =
             lab.run(&["sh", "-c", "srun $(gresgen slices -q --memory 6G) lab-probe"]).unwrap().probes();
         assert_eq!(picked[0].open, gpus.files(2), "{release}");

@@ -31,7 +31,7 @@ struct Node {
 }
 
 /// What a comment says of GPUs; `None` where it says nothing, or cannot be read.
-pub fn read(comment: &str) -> Option<Use> {
+pub(super) fn read(comment: &str) -> Option<Use> {
     let packed = STANDARD.decode(comment.strip_prefix("JS1:")?.trim()).ok()?;
     let mut document = Vec::new();
     let mut unpacked = flate2::read::GzDecoder::new(&packed[..]).take(LARGEST + 1);

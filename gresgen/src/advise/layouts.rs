@@ -14,7 +14,7 @@ type Gpus = Vec<(Cut, u32)>;
 
 /// Nodes that are cut alike, under the label that the configuration has for them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Labelled {
+pub(crate) struct Labelled {
     pub label: String,
     /// Host list.
     pub nodes: String,
@@ -25,13 +25,13 @@ pub struct Labelled {
 }
 
 /// Labels for a layout of a group: `advised`, or `advised-1` and so on where nodes differ. `begun` counts on from other groups.
-pub fn labelled(group: &Group, layout: &Layout, name: &str, begun: &mut Option<u32>) -> Vec<Labelled> {
+pub(crate) fn labelled(group: &Group, layout: &Layout, name: &str, begun: &mut Option<u32>) -> Vec<Labelled> {
     let patterns = layout.patterns.iter().map(|pattern| (&pattern.gpus, pattern.nodes));
     label(group, patterns.collect(), name, begun)
 }
 
 /// Labels for both layouts of a calendar: `day-1`, `night-1` and so on.
-pub fn labelled_turns(group: &Group, calendar: &Calendar, begun: &mut u32) -> Vec<Labelled> {
+pub(crate) fn labelled_turns(group: &Group, calendar: &Calendar, begun: &mut u32) -> Vec<Labelled> {
     let mut both = Vec::new();
     for (name, day) in [("day", true), ("night", false)] {
         let turns = calendar.turns.iter().map(|t| (if day { &t.day } else { &t.night }, t.nodes));
@@ -66,7 +66,7 @@ fn label(group: &Group, patterns: Vec<(&Gpus, u32)>, name: &str, begun: &mut Opt
 }
 
 /// `2 whole, 6 x (3g.20gb + 2g.10gb + 2 x 1g.5gb)`.
-pub fn words(kinds: &Kinds, gpus: &[(Cut, u32)]) -> String {
+pub(crate) fn words(kinds: &Kinds, gpus: &[(Cut, u32)]) -> String {
     let words = |(cut, count): &(Cut, u32)| {
         if *cut == kinds.uncut() {
             format!("{count} whole")
@@ -88,7 +88,7 @@ fn slices(kinds: &Kinds, cut: &Cut) -> String {
 }
 
 /// The configuration. Which label is for which node stands in comments; a lone one is the default.
-pub fn config(groups: &[(&Group, Vec<Labelled>)]) -> String {
+pub(crate) fn config(groups: &[(&Group, Vec<Labelled>)]) -> String {
     let mut text = String::from(
         "# Written by gresgen advise. On each node: gresgen apply --layout LABEL\nversion: v1\n",
     );

@@ -6,7 +6,7 @@ use crate::svg;
 
 /// One layout.
 #[derive(Clone, Debug)]
-pub struct Bar {
+pub(crate) struct Bar {
     /// What stands before it.
     pub name: String,
     /// Mean waiting, in seconds.
@@ -19,7 +19,7 @@ pub struct Bar {
 
 /// One group of nodes.
 #[derive(Clone, Debug)]
-pub struct Panel {
+pub(crate) struct Panel {
     /// Its heading.
     pub title: String,
     /// Its layouts.
@@ -43,7 +43,7 @@ const FOOT: f64 = 36.0;
 ///
 /// # Errors
 /// When the template cannot be filled in, which no figures bring about.
-pub fn svg(panels: &[Panel]) -> Result<String, minijinja::Error> {
+pub(crate) fn svg(panels: &[Panel]) -> Result<String, minijinja::Error> {
     let longest = panels.iter().flat_map(|p| &p.bars).flat_map(|b| [b.mean, b.p95.unwrap_or(0.0)]);
     let longest = longest.fold(60.0, f64::max) * 1.3;
     let x = |seconds: f64| (seconds.max(0.0) + 1.0).ln() / (longest + 1.0).ln() * WIDTH;

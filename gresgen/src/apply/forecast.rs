@@ -10,10 +10,10 @@ use super::target::Divided;
 use crate::inventory::{Compute, Gpu, Instance, Inventory, Mode};
 
 /// Begins every invented name.
-pub const PLANNED: &str = "planned-";
+pub(crate) const PLANNED: &str = "planned-";
 
 /// The node after `steps`.
-pub fn forecast(inventory: &Inventory, steps: &[Step]) -> Inventory {
+pub(crate) fn forecast(inventory: &Inventory, steps: &[Step]) -> Inventory {
     let mut after = inventory.clone();
     for step in steps {
         let gpu = &mut after.gpus[step.gpu()];

@@ -20,7 +20,7 @@ use crate::root::Root;
 /// What an apply set out from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Intent {
+pub(crate) struct Intent {
     version: u32,
     /// What was asked for, in words.
     pub what: String,
@@ -55,7 +55,7 @@ pub struct Intent {
 /// One GPU as it was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Before {
+pub(crate) struct Before {
     /// Its UUID.
     pub gpu: String,
     /// Whether MIG was on.
@@ -68,7 +68,7 @@ const VERSION: u32 = 1;
 
 impl Intent {
     /// The journal of an apply that starts from `inventory`.
-    pub fn new(what: &str, layout: Option<&str>, inventory: &Inventory) -> Self {
+    pub(crate) fn new(what: &str, layout: Option<&str>, inventory: &Inventory) -> Self {
         let before = inventory.gpus.iter().map(Before::from).collect();
         let layout = layout.map(str::to_owned);
         Intent {
@@ -87,19 +87,19 @@ impl Intent {
     }
 
     /// The same with who sets out, when, and for what steps.
-    pub fn signed(self, by: String, steps: Vec<String>, layout_before: Option<String>) -> Self {
+    pub(crate) fn signed(self, by: String, steps: Vec<String>, layout_before: Option<String>) -> Self {
         let at = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
         let uid = rustix::process::getuid().as_raw();
         Intent { at, by, uid, steps, layout_before, noted: false, ..self }
     }
 
     /// The same once the history has its end.
-    pub fn noted(self) -> Self {
+    pub(crate) fn noted(self) -> Self {
         Intent { noted: true, ..self }
     }
 
     /// The same of an apply that goes on where `earlier` was cut off: what was before that is what an undo means.
-    pub fn after(self, earlier: Intent) -> Self {
+    pub(crate) fn after(self, earlier: Intent) -> Self {
         Intent { before: earlier.before, ..self }
     }
 
@@ -107,7 +107,7 @@ impl Intent {
     ///
     /// # Errors
     /// [`PathError`] when it is there and cannot be read.
-    pub fn load(root: &Root) -> Result<Option<Self>, PathError> {
+    pub(crate) fn load(root: &Root) -> Result<Option<Self>, PathError> {
         let path = root.path(Root::INTENT);
         let text = match read::text(&path, read::MAX_TEXT) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -126,7 +126,7 @@ impl Intent {
     ///
     /// # Errors
     /// [`PathError`]; then nothing may be changed.
-    pub fn save(&self, root: &Root) -> Result<(), PathError> {
+    pub(crate) fn save(&self, root: &Root) -> Result<(), PathError> {
         let path = root.path(Root::INTENT);
         let text = serde_json::to_string_pretty(self).map_err(io::Error::other);
         let written = text.and_then(|text| atomic::replace(&path, format!("{text}\n").as_bytes(), 0o644));
@@ -137,7 +137,7 @@ impl Intent {
     ///
     /// # Errors
     /// [`PathError`]; the next `status` will still show it.
-    pub fn clear(root: &Root) -> Result<(), PathError> {
+    pub(crate) fn clear(root: &Root) -> Result<(), PathError> {
         let path = root.path(Root::INTENT);
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(PathError::io(&path)(error)),
@@ -148,7 +148,11 @@ impl Intent {
 
 /// A GPU that cannot be brought back to what it was, and why: it is gone, or offers no longer what it had. Not one that is
 /// left out: `without` says so.
-pub fn lost(before: &[Before], inventory: &Inventory, without: &[Selector]) -> Option<(String, String)> {
+pub(crate) fn lost(
+    before: &[Before],
+    inventory: &Inventory,
+    without: &[Selector],
+) -> Option<(String, String)> {
     before.iter().find_map(|noted| {
         let gpu = inventory.gpus.iter().find(|gpu| gpu.uuid == noted.gpu);
         let named = |s: &Selector| matches!(s, Selector::Uuid(uuid) if uuid.eq_ignore_ascii_case(&noted.gpu));
@@ -164,7 +168,7 @@ pub fn lost(before: &[Before], inventory: &Inventory, without: &[Selector]) -> O
 
 /// The targets that bring `inventory` back to what was. GPUs that came later stay as they are, and so does
 /// one that no longer offers a profile it had.
-pub fn targets(before: &[Before], inventory: &Inventory) -> Vec<Target> {
+pub(crate) fn targets(before: &[Before], inventory: &Inventory) -> Vec<Target> {
     let target = |gpu: &Gpu| {
         let before = before.iter().find(|b| b.gpu == gpu.uuid)?;
         let offered = |instance: &Divided| gpu.geometry.spec(instance.placement.profile).is_some();

@@ -9,7 +9,7 @@ use crate::inventory::{Gpu, Inventory};
 
 /// A change of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Preview {
+pub(crate) struct Preview {
     /// Whether anything changes.
     pub changed: bool,
     /// GPUs that change.
@@ -18,7 +18,7 @@ pub struct Preview {
 
 /// A change of one GPU.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct GpuPreview {
+pub(crate) struct GpuPreview {
     /// NVML index.
     pub gpu: u32,
     /// UUID.
@@ -31,7 +31,7 @@ pub struct GpuPreview {
 
 /// What becomes of one GPU instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Row {
+pub(crate) struct Row {
     /// What is done.
     pub action: Action,
     /// The instance; its compute instances only where they do not fill it.
@@ -44,7 +44,7 @@ pub struct Row {
 /// What is done to a GPU instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Action {
+pub(crate) enum Action {
     /// It goes.
     Destroy,
     /// It stays.
@@ -57,7 +57,7 @@ pub enum Action {
 
 impl Action {
     /// As a word.
-    pub fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Action::Destroy => "destroy",
             Action::Keep => "keep",
@@ -69,7 +69,7 @@ impl Action {
 
 impl Preview {
     /// What `steps` do to the GPUs of `inventory`.
-    pub fn new(inventory: &Inventory, steps: &[Step]) -> Self {
+    pub(crate) fn new(inventory: &Inventory, steps: &[Step]) -> Self {
         let gpu = |(position, gpu): (usize, &Gpu)| {
             let mine: Vec<&Step> = steps.iter().filter(|s| s.gpu() == position).collect();
             (!mine.is_empty()).then(|| GpuPreview::new(gpu, &mine))
@@ -79,7 +79,7 @@ impl Preview {
     }
 
     /// How many GPU instances an action concerns.
-    pub fn count(&self, action: Action) -> usize {
+    pub(crate) fn count(&self, action: Action) -> usize {
         self.gpus.iter().flat_map(|g| &g.slices).filter(|row| row.action == action).count()
     }
 }

@@ -8,7 +8,7 @@ use crate::inventory::{Gpu, Instance, Inventory, Mode};
 
 /// One change of the hardware. `gpu` is a position in [`Inventory::gpus`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub(crate) enum Step {
     /// Switch MIG mode.
     Mode {
         /// Which GPU.
@@ -41,7 +41,7 @@ pub enum Step {
 
 impl Step {
     /// The GPU it changes.
-    pub fn gpu(&self) -> usize {
+    pub(crate) fn gpu(&self) -> usize {
         match self {
             Step::Mode { gpu, .. }
             | Step::Destroy { gpu, .. }
@@ -51,7 +51,7 @@ impl Step {
     }
 
     /// The step for a person, on its GPU: `create GPU 0 1g.5gb at 2`.
-    pub fn words(&self, gpu: &Gpu) -> String {
+    pub(crate) fn words(&self, gpu: &Gpu) -> String {
         match self {
             Step::Mode { on, .. } => format!("GPU {} MIG mode {}", gpu.index, if *on { "on" } else { "off" }),
             Step::Destroy { placement, .. } => format!("destroy {}", name(gpu, *placement)),
@@ -61,7 +61,7 @@ impl Step {
     }
 
     /// The GPU instance it is about; a mode change has none.
-    pub fn placement(&self) -> Option<Placement> {
+    pub(crate) fn placement(&self) -> Option<Placement> {
         match self {
             Step::Mode { .. } => None,
             Step::Destroy { placement, .. } => Some(*placement),
@@ -73,7 +73,7 @@ impl Step {
 /// The steps that lead from `inventory` to `targets` (one per GPU). All destroys come before all creates, which
 /// is always a legal order because instances never move. A GPU whose mode changes is emptied, switched and
 /// filled; see [`ready`].
-pub fn steps(inventory: &Inventory, targets: &[Target]) -> Vec<Step> {
+pub(crate) fn steps(inventory: &Inventory, targets: &[Target]) -> Vec<Step> {
     let mut destroys = Vec::new();
     let mut modes = Vec::new();
     let mut creates = Vec::new();
@@ -100,7 +100,7 @@ pub fn steps(inventory: &Inventory, targets: &[Target]) -> Vec<Step> {
 
 /// The steps that can be carried out on the present facts. What a GPU shall hold after its mode changes waits for
 /// a fresh read, since the switch may change what it offers, or take effect only at the next reset.
-pub fn ready(steps: Vec<Step>) -> Vec<Step> {
+pub(crate) fn ready(steps: Vec<Step>) -> Vec<Step> {
     let switched: Vec<usize> =
         steps.iter().filter(|s| matches!(s, Step::Mode { .. })).map(Step::gpu).collect();
     let waits = |s: &Step| matches!(s, Step::Create { .. }) && switched.contains(&s.gpu());
@@ -125,7 +125,7 @@ fn come_or_recut(gpu: usize, facts: &Gpu, wanted: &Divided) -> Option<Step> {
 }
 
 /// Instances a step takes away or divides anew, for whoever asks whether they are in use.
-pub fn disturbed<'a>(inventory: &'a Inventory, step: &Step) -> Option<(&'a Gpu, &'a Instance)> {
+pub(crate) fn disturbed<'a>(inventory: &'a Inventory, step: &Step) -> Option<(&'a Gpu, &'a Instance)> {
     if matches!(step, Step::Create { .. }) {
         return None;
     }

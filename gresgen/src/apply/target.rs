@@ -9,7 +9,7 @@ use crate::schema::schema_of;
 
 /// What one GPU shall be. The default leaves it as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Target {
+pub(crate) struct Target {
     /// MIG mode, where it matters.
     pub mode: Option<bool>,
     /// All GPU instances it shall hold; `None` leaves those it has.
@@ -19,7 +19,7 @@ pub struct Target {
 /// A GPU instance as far as it can be wanted: where it is, and what it is divided into. Targets, steps, previews and
 /// the journal all speak of instances in this form.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Divided {
+pub(crate) struct Divided {
     /// Profile and place.
     #[serde(flatten)]
     pub placement: Placement,

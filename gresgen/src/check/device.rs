@@ -10,7 +10,7 @@ use crate::words::count;
 
 /// A device file of the map.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Node {
+pub(crate) struct Node {
     pub path: PathBuf,
     /// Major and minor by the map.
     pub numbers: (u32, u32),
@@ -20,7 +20,7 @@ pub struct Node {
 
 /// What is at a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Seen {
+pub(crate) enum Seen {
     /// Nothing.
     Missing,
     /// Something that is no character device.

@@ -27,7 +27,7 @@ use crate::slurm::{GresTable, Names, Settings, SlurmError, gres, hostlist};
 
 /// What can be known without driver and slurmctld, in milliseconds: for Prolog and HealthCheckProgram, which every
 /// node runs at once.
-pub fn quick(settings: &Settings, root: &Root) -> Facts {
+pub(crate) fn quick(settings: &Settings, root: &Root) -> Facts {
     let map = device_map::load(&root.path(Root::DEVICE_MAP)).map_err(|e| e.to_string());
     let loaded = root.path(Root::LOADED_MAP);
     let gres_conf = read::bytes(&root.path(settings.paths.gres_conf()), read::MAX_TEXT);
@@ -45,7 +45,7 @@ pub fn quick(settings: &Settings, root: &Root) -> Facts {
 
 /// Everything. `inventory` is the driver's picture and `drift` what an apply would do, both as far as they could
 /// be had. slurmctld is asked about `node`, where this node has one.
-pub fn full(
+pub(crate) fn full(
     node: Option<&str>,
     inventory: Result<Inventory, String>,
     drift: Option<Result<Vec<String>, String>>,

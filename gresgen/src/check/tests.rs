@@ -7,7 +7,7 @@ use mig::{Board, Placement};
 use super::*;
 use crate::inventory::{Compute, Gpu, Instance, Mode};
 use crate::slurm::hardware::Hardware;
-use crate::slurm::{Previous, Settings};
+use crate::slurm::{PreviousOrder, Settings};
 
 fn file(path: &str, minor: u32) -> DeviceFile {
     DeviceFile { path: path.into(), major: 238, minor }
@@ -45,6 +45,7 @@ fn inventory() -> Inventory {
         file: files[0].clone(),
         instances: vec![Instance { gi: 7, placement, compute: vec![compute], holders: vec![] }],
         holders: vec![],
+        capabilities: None,
     };
     Inventory {
         node: "n1".into(),
@@ -82,7 +83,7 @@ fn line(plugin: &str) -> Line {
 /// A node on which every link holds.
 fn well() -> Facts {
     let inventory = inventory();
-    let table = GresTable::new(&inventory, &Settings::default(), &Previous::default()).unwrap();
+    let table = GresTable::new(&inventory, &Settings::default(), &PreviousOrder::default()).unwrap();
     let map = table.map(&inventory, "d".into());
     let node = |f: &DeviceFile| Node {
         path: f.path.clone(),

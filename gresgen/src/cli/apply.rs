@@ -8,7 +8,7 @@ use super::changed::Report;
 use super::progress::{Progress, message};
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
-use crate::apply::Wish;
+use crate::apply::DesiredState;
 use crate::apply::intent::Before;
 use crate::apply::intent::Intent;
 use crate::apply::steps::Step;
@@ -16,8 +16,9 @@ use crate::config::Config;
 use crate::devices::boot_id;
 use crate::history::{self, Ending};
 use crate::lock::Lock;
-use crate::node::chosen::Chosen;
+use crate::node::chosen::ChosenLayout;
 use crate::node::{Done, Options, Waiting, boot};
+use crate::slurm::slots;
 use crate::wait::{Ended, Stop};
 
 /// Options of the verb.
@@ -48,7 +49,15 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let layout = session.layout(&config, global)?;
     let what = format!("layout {}", layout);
     let chosen = session.chooses(global)?.then_some(layout);
-    change::run(session, &config.slurm, Wish::Layout(&config, layout), &what, chosen, &args.change, global)
+    change::run(
+        session,
+        &config.slurm,
+        DesiredState::Layout(&config, layout),
+        &what,
+        chosen,
+        &args.change,
+        global,
+    )
 }
 
 /// Goes back. The layout that was chosen with the change is no longer meant then, but the one before it.
@@ -59,7 +68,7 @@ fn undo(session: &Session, global: &Global, args: &Args, config: &Config, id: Op
         return change::run(
             session,
             &config.slurm,
-            Wish::Before(&intent.before),
+            DesiredState::Before(&intent.before),
             "undo",
             None,
             &args.change,
@@ -89,12 +98,12 @@ fn undo(session: &Session, global: &Global, args: &Args, config: &Config, id: Op
             format!("change {}: no GPU is noted as it was before", entry.id),
         ));
     }
-    let back = Wish::Before(&before);
+    let back = DesiredState::Before(&before);
     let chosen = entry.layout_before.filter(|_| entry.layout.is_some());
     let chosen = chosen.filter(|label| config.labels().any(|known| known == label));
     let exit = change::run(session, &config.slurm, back, &what, chosen.as_deref(), &args.change, global)?;
     if entry.layout.is_some() && chosen.is_none() {
-        Chosen::forget(root)?;
+        ChosenLayout::forget(root)?;
     }
     let meant = session.layout(config, global)?;
     if !global.quiet {
@@ -119,7 +128,7 @@ fn boot(session: &Session, global: &Global, args: &Args) -> Outcome {
     let lock = lock.map_err(ended);
     let config = session.config(global);
     // What a wrong configuration says of names and paths is not known: the paths are the defaults then, and the node's
-    // name is looked for in its own files (`boot::give_up`).
+    // name is looked for in its own files (`boot::fall_back`).
     let configured = config.is_ok();
     let settings = config.as_ref().map(|config| config.slurm.clone()).unwrap_or_default();
     let site = session.site(&settings, session.node_name_if_known(&settings, global));
@@ -129,7 +138,7 @@ fn boot(session: &Session, global: &Global, args: &Args) -> Outcome {
     });
     match restored {
         Ok((_lock, (done, shown))) => {
-            let drained = if in_service { None } else { boot::open(&site, &done.table) };
+            let drained = if in_service { None } else { boot::lift_drain(&site, &done.table) };
             let report = Report::new(&done).drained(drained);
             report.print(&done, &shown, global)?;
             Ok(report.exit())
@@ -137,9 +146,12 @@ fn boot(session: &Session, global: &Global, args: &Args) -> Outcome {
         Err(failure) if stop.is_by_person() => Err(failure),
         Err(failure) if in_service => Err(failure.also("the node is in service, and is left as it is")),
         Err(failure) => {
-            let there = session.driver().ok().and_then(|driver| driver.inventory(&site.node).ok());
+            let mut there = session.driver().ok().and_then(|driver| driver.inventory(&site.node).ok());
+            if let Some(inventory) = &mut there {
+                slots::complete(inventory, &settings, &session.root);
+            }
             let reason = failure.error.to_string();
-            let left = boot::give_up(&site, configured, &id, there.as_ref(), &reason);
+            let left = boot::fall_back(&site, configured, &id, there.as_ref(), &reason);
             let node = &left.node;
             let told = match left.drained {
                 Ok(()) => format!("{node} is drained"),
@@ -174,14 +186,14 @@ fn restore(
     let mut told = |since, why: &Failure| {
         wait(&progress, "the driver", since, args.wait, &why.error.to_string());
     };
-    let driver = boot::patient(args.wait, &stop, &mut told, || session.driver()).map_err(ended)?;
+    let driver = boot::retry(args.wait, &stop, &mut told, || session.driver()).map_err(ended)?;
     drop(progress);
     let label = session.restored(config, global)?;
     let mut node = session.node_with(&config.slurm, driver)?;
-    node.site.asked &= in_service && !args.change.offline;
+    node.site.asks_slurmctld &= in_service && !args.change.offline;
     let hooks = args.change.hooks(session, global)?;
     let options = Options { boot: true, hooks: Some(&hooks), ..args.change.options("boot", None) };
-    change(&mut node, lock, Wish::Layout(config, label), &options, stop, global)
+    change(&mut node, lock, DesiredState::Layout(config, label), &options, stop, global)
 }
 
 fn wait(progress: &Progress, what: &str, since: Duration, limit: Duration, why: &str) {

@@ -9,11 +9,11 @@ use super::progress::{Progress, message, warning};
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, out, steps_text};
-use crate::apply::Wish;
+use crate::apply::DesiredState;
 use crate::apply::preview::Preview;
 use crate::apply::steps::Step;
 use crate::hooks::Hooks;
-use crate::lock::{Lock, show_to_users};
+use crate::lock::Lock;
 use crate::node::{Done, Event, Events, Node, Options, Picture};
 use crate::slurm::Settings;
 use crate::wait::Stop;
@@ -82,18 +82,18 @@ impl ChangeArgs {
 pub(super) fn run(
     session: &Session,
     settings: &Settings,
-    wish: Wish<'_>,
+    desired: DesiredState<'_>,
     what: &str,
     layout: Option<&str>,
     args: &ChangeArgs,
     global: &Global,
 ) -> Outcome {
     let mut node = session.node_with(settings, session.driver()?)?;
-    node.site.asked &= !args.offline;
+    node.site.asks_slurmctld &= !args.offline;
     let hooks = args.hooks(session, global)?;
     let lock = Lock::node(&session.root)?;
     let options = Options { hooks: Some(&hooks), ..args.options(what, layout) };
-    let (done, shown) = change(&mut node, &lock, wish, &options, stop()?, global)?;
+    let (done, shown) = change(&mut node, &lock, desired, &options, stop()?, global)?;
     let report = Report::new(&done);
     report.print(&done, &shown, global)?;
     Ok(report.exit())
@@ -109,14 +109,14 @@ pub(super) fn stop() -> Result<Stop, Failure> {
 pub(super) fn change(
     node: &mut Node<'_>,
     lock: &Lock,
-    wish: Wish<'_>,
+    desired: DesiredState<'_>,
     options: &Options<'_>,
     stop: Stop,
     global: &Global,
 ) -> Result<(Done, Vec<Step>), Failure> {
     let picture = node.read(options)?;
-    warn(&picture, wish, global);
-    let prepared = node.prepare(picture, wish, options)?;
+    warn(&picture, desired, global);
+    let prepared = node.prepare(picture, desired, options)?;
     let mut shown = Vec::new();
     if !global.quiet && !global.json && !prepared.steps.is_empty() && prepared.refusal.is_none() {
         shown.clone_from(&prepared.steps);
@@ -125,11 +125,9 @@ pub(super) fn change(
     let progress = Progress::new(global.quiet);
     progress.expect(prepared.steps.len());
     let mut show = |event: Event<'_>| progress.show(&event);
-    let done = node.carry_out(lock, prepared, wish, options, &mut Events { show: &mut show, stop })?;
+    let done = node.carry_out(lock, prepared, desired, options, &mut Events { show: &mut show, stop })?;
     drop(progress);
-    let alone = !node.site.in_slurm;
-    show_to_users(node.root, done.inventory.devices().map(|(_, _, compute)| &*compute.uuid), alone)?;
-    if alone && !global.quiet && !done.files.written.is_empty() {
+    if !node.site.in_slurm && !global.quiet && !done.files.written.is_empty() {
         message("no Slurm on this node: wrote its device map only");
     }
     Ok((done, shown))
@@ -137,14 +135,14 @@ pub(super) fn change(
 
 /// A GPU that died may be one that the driver no longer lists, so an unknown one is no error.
 /// So may one of a layout, whose file may serve several nodes.
-pub(super) fn warn(picture: &Picture, wish: Wish<'_>, global: &Global) {
-    for devices in wish.overruled(&picture.inventory).into_iter().filter(|_| !global.quiet) {
+pub(super) fn warn(picture: &Picture, desired: DesiredState<'_>, global: &Global) {
+    for devices in desired.overruled(&picture.inventory).into_iter().filter(|_| !global.quiet) {
         warning(format_args!(
             "devices: {devices}: a later entry of the layout has these GPUs, and this one does nothing"
         ));
     }
     let options = picture.absent.iter().map(|selector| format!("--without {selector}"));
-    let layout = wish.unmatched(&picture.inventory).into_iter().map(|name| format!("devices: {name}"));
+    let layout = desired.unmatched(&picture.inventory).into_iter().map(|name| format!("devices: {name}"));
     for name in options.chain(layout).filter(|_| !global.quiet) {
         warning(format_args!("{name}: no such GPU on this node"));
     }

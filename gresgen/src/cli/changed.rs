@@ -38,7 +38,7 @@ impl Report {
             files: done.files.written.clone(),
             backups: done.files.backups.clone(),
             reset_pending: done.pending.iter().map(|(gpu, _)| gpu.clone()).collect(),
-            slurm_pending: done.left.actions.iter().map(ToString::to_string).collect(),
+            slurm_pending: done.pending_actions.actions.iter().map(ToString::to_string).collect(),
             slurm_refuses: done.slurm_refuses.clone(),
             stays_drained: done.stays_drained.clone(),
             went_wrong: done.beside.clone(),
@@ -99,7 +99,7 @@ impl Report {
         if let Some(reason) = &self.stays_drained {
             text.push_str(&format!("{node}: was drained before ({reason}) and stays so\n"));
         }
-        for action in &done.told_slurm {
+        for action in &done.done_in_slurm {
             text.push_str(&format!("told Slurm: {action}\n"));
         }
         text.push_str(&steps_text::left_to_do(&self.slurm_pending));

@@ -7,7 +7,7 @@ use super::gpus::selector;
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, complete};
-use crate::apply::Wish;
+use crate::apply::DesiredState;
 use crate::config::Selector;
 
 /// Options of `clear`.
@@ -40,7 +40,7 @@ enum Mode {
 
 pub(super) fn clear(session: &Session, global: &Global, args: &ClearArgs) -> Outcome {
     let settings = session.settings(global)?;
-    run(session, &settings, Wish::Clear(&args.gpus), "clear", None, &args.change, global)
+    run(session, &settings, DesiredState::Clear(&args.gpus), "clear", None, &args.change, global)
 }
 
 pub(super) fn mode(session: &Session, global: &Global, args: &ModeArgs) -> Outcome {
@@ -56,5 +56,5 @@ pub(super) fn mode(session: &Session, global: &Global, args: &ModeArgs) -> Outco
         }
         named => named,
     };
-    run(session, &settings, Wish::Mode(gpus, on), what, None, &args.change, global)
+    run(session, &settings, DesiredState::Mode(gpus, on), what, None, &args.change, global)
 }

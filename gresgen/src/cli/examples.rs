@@ -113,7 +113,7 @@ const EXAMPLES: [(&str, &[Example]); 19] = [
 ];
 
 /// The command line, its examples included.
-pub fn command() -> Command {
+pub(super) fn command() -> Command {
     let mut command = Cli::command();
     for (verb, _) in EXAMPLES {
         command = command.mut_subcommand(verb, |command| command.after_help(text(verb)));

@@ -9,10 +9,10 @@ use super::progress::warning;
 use super::report::{Exit, Outcome};
 use super::session::Session;
 use super::{Global, out};
-use crate::apply::Wish;
+use crate::apply::DesiredState;
 use crate::apply::steps::steps;
 use crate::config::Config;
-use crate::config::written::{self, Written};
+use crate::config::written::{self, LayoutEntry};
 use crate::inventory::Inventory;
 use crate::slurm::here;
 
@@ -49,12 +49,12 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
 /// compute instances that are spread over more instances than it takes.
 pub(super) fn not_expressible(inventory: &Inventory, text: &str, label: &str) -> BTreeSet<u32> {
     let Ok(config) = Config::parse("export", text) else { return BTreeSet::new() };
-    let Ok(targets) = Wish::Layout(&config, label).targets(inventory) else { return BTreeSet::new() };
+    let Ok(targets) = DesiredState::Layout(&config, label).targets(inventory) else { return BTreeSet::new() };
     steps(inventory, &targets).iter().map(|step| inventory.gpus[step.gpu()].index).collect()
 }
 
-fn document(entries: &[Written], label: &str) -> Value {
-    let entry = |entry: &Written| {
+fn document(entries: &[LayoutEntry], label: &str) -> Value {
+    let entry = |entry: &LayoutEntry| {
         let mut fields = Map::new();
         fields.insert("devices".to_owned(), json!(entry.gpus));
         fields.insert("mig-enabled".to_owned(), json!(entry.content.is_some()));
@@ -68,6 +68,6 @@ fn document(entries: &[Written], label: &str) -> Value {
     json!({"version": "v1", "mig-configs": {label: entries}})
 }
 
-fn text(entries: &[Written], label: &str) -> String {
+fn text(entries: &[LayoutEntry], label: &str) -> String {
     format!("version: v1\nmig-configs:\n  {}:\n{}", written::word(label), written::entries(entries))
 }

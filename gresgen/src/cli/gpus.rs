@@ -6,7 +6,7 @@ use clap_complete::engine::ArgValueCandidates;
 
 use super::complete;
 use super::report::Failure;
-use crate::apply::wish;
+use crate::apply::desired;
 use crate::config::Selector;
 use crate::inventory::Inventory;
 
@@ -38,8 +38,8 @@ impl Only {
     /// One that the node does not have.
     pub(super) fn keep(&self, inventory: &mut Inventory) -> Result<(), Failure> {
         if !self.gpus.is_empty() {
-            let mut meant = wish::meant(inventory, &self.gpus)?.into_iter();
-            inventory.gpus.retain(|_| meant.next().unwrap_or_default());
+            let mut selected = desired::selected(inventory, &self.gpus)?.into_iter();
+            inventory.gpus.retain(|_| selected.next().unwrap_or_default());
         }
         Ok(())
     }

@@ -25,9 +25,9 @@ pub(super) enum Role {
     Good,
     /// In use, or about to become another.
     Busy,
-    /// About to go.
+    /// HookContext to go.
     Gone,
-    /// About to come.
+    /// HookContext to come.
     New,
     /// Of less weight than the text around it.
     Faint,

@@ -12,7 +12,7 @@ use super::paint::{Cell, Painted, Role, table};
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, out, picture, screen, steps_text};
-use crate::apply::Wish;
+use crate::apply::DesiredState;
 use crate::apply::preview::{GpuPreview, Preview};
 use crate::hooks::Hooks;
 use crate::node::{FileChange, Options, Prepared, Write as Change};
@@ -55,9 +55,9 @@ pub(super) struct Report<'a> {
 
 pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let config = session.config(global)?;
-    let layout = Wish::Layout(&config, session.layout(&config, global)?);
+    let layout = DesiredState::Layout(&config, session.layout(&config, global)?);
     let mut node = session.node_with(&config.slurm, session.driver()?)?;
-    node.site.asked &= !args.offline;
+    node.site.asks_slurmctld &= !args.offline;
     let hooks = Hooks::new(session.hooks(global)?, None, &session.root)?;
     let options = Options {
         without: &args.left_out.without,
@@ -69,7 +69,7 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     warn(&picture, layout, global);
     let prepared = node.prepare(picture, layout, &options)?;
     let preview = Preview::new(&prepared.before, &prepared.steps);
-    let pending: Vec<String> = prepared.left.actions.iter().map(ToString::to_string).collect();
+    let pending: Vec<String> = prepared.pending_actions.actions.iter().map(ToString::to_string).collect();
     if let Some(path) = &args.svg {
         picture::write(path, &picture::of_change(&prepared.before, &preview))?;
     }

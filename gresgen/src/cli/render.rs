@@ -20,7 +20,7 @@ use crate::render::context::Cluster;
 use crate::render::{self, Context, Templates};
 use crate::root::Root;
 use crate::slurm::links::Links;
-use crate::slurm::{GresTable, Previous, Settings, hostlist};
+use crate::slurm::{GresTable, PreviousOrder, Settings, hostlist, slots};
 use crate::users::Offer;
 
 /// Options of the verb.
@@ -120,7 +120,8 @@ struct Rendered {
 }
 
 fn this_node(session: &Session, settings: &Settings) -> Result<Rendered, Failure> {
-    let inventory = session.driver()?.inventory(&session.node_name(settings)?)?;
+    let mut inventory = session.driver()?.inventory(&session.node_name(settings)?)?;
+    slots::complete(&mut inventory, settings, &session.root);
     let release = publish::release(settings)?;
     publish::check_line(&inventory, settings, &session.root)?;
     let (table, outputs) = publish::outputs(&inventory, settings, &session.root, release)?;
@@ -137,11 +138,11 @@ fn cluster(files: &[PathBuf], look: bool, settings: &Settings, root: &Root) -> R
     for file in files {
         let named = |error: String| usage(format!("{}: {error}", sender(file).1.display()));
         let (inventory, indexes) = read(file, look).map_err(usage)?;
-        let table = |previous: &Previous| {
+        let table = |previous: &PreviousOrder| {
             GresTable::new(&inventory, settings, previous).map_err(|e| named(e.to_string()))
         };
-        let fresh = table(&Previous::default())?;
-        let table = table(&Previous::of_indexes(&fresh, &indexes))?;
+        let fresh = table(&PreviousOrder::default())?;
+        let table = table(&PreviousOrder::of_indexes(&fresh, &indexes))?;
         cluster.add(&inventory, &table).map_err(|e| named(e.to_string()))?;
     }
     cluster.complete().map_err(|error| usage(error.to_string()))?;

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use super::Global;
 use super::progress::warning;
 use super::report::{Exit, Failure};
+use crate::apply::desired::DesiredStateError;
 use crate::apply::intent::Intent;
-use crate::apply::wish::WishError;
 use crate::config::Config;
 use crate::devices::boot_id;
 use crate::hooks;
 use crate::node::Node;
-use crate::node::chosen::meant;
+use crate::node::chosen::effective_layout;
 use crate::nvml::{Code, Driver, export};
 use crate::read;
 use crate::root::Root;
@@ -107,7 +107,7 @@ impl Session {
                 _ => failure,
             }
         })?;
-        Ok(Config::parse(&name, &text).map_err(WishError::from)?)
+        Ok(Config::parse(&name, &text).map_err(DesiredStateError::from)?)
     }
 
     /// What stands on standard input, which can be read once.
@@ -124,7 +124,7 @@ impl Session {
     /// # Errors
     /// When the configuration has none of that name.
     pub(super) fn layout<'a>(&self, config: &'a Config, global: &Global) -> Result<&'a str, Failure> {
-        Ok(meant(&self.root, config, global.layout.as_deref(), self.cut_off()?.as_ref())?)
+        Ok(effective_layout(&self.root, config, global.layout.as_deref(), self.cut_off()?.as_ref())?)
     }
 
     /// Whether an apply chooses its layout, to be meant from then on: because it was asked for, or because an apply
@@ -135,7 +135,7 @@ impl Session {
 
     /// The label that a boot restores: what a reboot cut off is not in Slurm's files yet.
     pub(super) fn restored<'a>(&self, config: &'a Config, global: &Global) -> Result<&'a str, Failure> {
-        Ok(meant(&self.root, config, global.layout.as_deref(), None)?)
+        Ok(effective_layout(&self.root, config, global.layout.as_deref(), None)?)
     }
 
     /// The apply that was cut off in this boot, if one was.
@@ -161,7 +161,7 @@ impl Session {
     /// What a node of this name is to Slurm.
     pub(super) fn site<'a>(&'a self, settings: &'a Settings, node: String) -> Site<'a> {
         let in_slurm = is_slurms(&self.root, settings);
-        Site { root: &self.root, settings, node, asked: self.runs_slurm(), in_slurm }
+        Site { root: &self.root, settings, node, asks_slurmctld: self.runs_slurm(), in_slurm }
     }
 
     /// The `slurm:` section, for verbs that need no layout and hence no configuration.

@@ -23,9 +23,10 @@ use crate::document::Document;
 use crate::holders::{self, Users};
 use crate::inventory::{Compute, Gpu, Holder, Instance, Inventory, Mode};
 use crate::lock::node_holder;
-use crate::node::chosen::Chosen;
+use crate::node::chosen::ChosenLayout;
 use crate::nvml::Load;
 use crate::publish::present_map;
+use crate::slurm::slots;
 
 /// What `--json` prints: the inventory, and what this program knows beside the driver. Readers of an inventory
 /// ignore the rest.
@@ -38,7 +39,7 @@ struct Report<'a> {
     /// Process that changes the node now.
     running: Option<u32>,
     /// The layout that was last chosen, and what the configuration says.
-    layout: Option<&'a Meant>,
+    layout: Option<&'a LayoutInForce>,
     /// Slurm's device index of each MIG device and whole GPU, by UUID.
     gres_index: BTreeMap<&'a str, usize>,
     /// Its type, which jobs ask for as `gpu:TYPE`, by UUID; those of no type are left out.
@@ -55,7 +56,7 @@ struct Report<'a> {
 
 /// The layout that a boot restores.
 #[derive(Serialize)]
-struct Meant {
+struct LayoutInForce {
     label: String,
     chosen_by: String,
     chosen_at: String,
@@ -64,7 +65,7 @@ struct Meant {
 
 /// What `status` knows.
 struct Status {
-    layout: Option<Meant>,
+    layout: Option<LayoutInForce>,
     inventory: Inventory,
     interrupted: Option<String>,
     /// Process that changes the node now: what it has set out to do is not cut off.
@@ -135,12 +136,13 @@ fn read(session: &Session, global: &Global, args: &Args) -> Result<Status, Failu
     args.only.keep(&mut inventory)?;
     inventory.partial = inventory.gpus.len() < whole;
     let users = holders::annotate(&mut inventory, &session.root);
+    slots::complete(&mut inventory, &settings, &session.root);
     let site = session.site(&settings, node);
-    site.annotate(&mut inventory, &site.given());
+    site.annotate(&mut inventory, &site.allocations());
     let running = node_holder(&session.root);
     let interrupted = interrupted(session, global).filter(|_| running.is_none());
     Ok(Status {
-        layout: meant(session, global),
+        layout: layout_in_force(session, global),
         loads: driver.loads(&inventory),
         inventory,
         interrupted,
@@ -165,16 +167,18 @@ fn interrupted(session: &Session, global: &Global) -> Option<String> {
 }
 
 /// What was chosen, where something was. A configuration that is wrong has been warned of.
-fn meant(session: &Session, global: &Global) -> Option<Meant> {
-    let Chosen { label, by: chosen_by, at: chosen_at, .. } = Chosen::load(&session.root).ok()??;
+fn layout_in_force(session: &Session, global: &Global) -> Option<LayoutInForce> {
+    let ChosenLayout { label, by: chosen_by, at: chosen_at, .. } =
+        ChosenLayout::load(&session.root).ok()??;
     let config = session.config(global).ok();
     let configured = config.as_ref().and_then(|config| config.choose(None).ok()).map(str::to_owned);
-    Some(Meant { label, chosen_by, chosen_at, configured })
+    Some(LayoutInForce { label, chosen_by, chosen_at, configured })
 }
 
 impl Status {
     fn report(&self) -> Report<'_> {
         let records = self.map.iter().flat_map(|map| map.records.iter().enumerate());
+        let records = records.filter(|(_, record)| record.no_device().is_none());
         let on = self.inventory.gpus.iter().filter(|gpu| gpu.mode.is_on());
         let names = |room: Demand| room.into_iter().map(|(profile, n)| (profile.to_string(), n)).collect();
         Report {

@@ -10,7 +10,7 @@ pub type Cuts = BTreeMap<Profile, Vec<Vec<Profile>>>;
 
 /// A GPU instance of a wanted layout.
 #[derive(Clone, Debug)]
-pub struct Held {
+pub struct WantedInstance {
     pub profile: Profile,
     /// Compute instances it has; `None` when it is yet to be created.
     pub compute: Option<Vec<Profile>>,
@@ -19,7 +19,7 @@ pub struct Held {
 /// The compute instances each GPU instance of one goal shall have, largest first, in the order given.
 ///
 /// Instances that are divided as wanted already stay so; new ones are divided before others are changed.
-pub fn divide(cuts: &Cuts, instances: &[Held]) -> Vec<Vec<Profile>> {
+pub fn divide(cuts: &Cuts, instances: &[WantedInstance]) -> Vec<Vec<Profile>> {
     let mut open: Vec<Option<Vec<Profile>>> = vec![None; instances.len()];
     for (&profile, divisions) in cuts {
         let mut left = divisions.clone();
@@ -162,7 +162,8 @@ mod tests {
         let parse = |names: &str| -> Vec<Profile> { names.split(' ').map(|n| n.parse().unwrap()).collect() };
         let (big, thirds) = (parse("3g.20gb"), parse("1c.3g.20gb 1c.3g.20gb 1c.3g.20gb"));
         let cuts = Cuts::from([(big[0], vec![thirds.clone()])]);
-        let held = |compute: Option<&Vec<Profile>>| Held { profile: big[0], compute: compute.cloned() };
+        let held =
+            |compute: Option<&Vec<Profile>>| WantedInstance { profile: big[0], compute: compute.cloned() };
         let now = [held(Some(&big)), held(Some(&thirds))];
         assert_eq!(divide(&cuts, &now), [big.clone(), thirds.clone()]);
         let now = [held(Some(&big)), held(None)];

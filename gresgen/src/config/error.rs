@@ -40,7 +40,7 @@ pub enum Problem {
     #[error("label {0:?} has no entries")]
     EmptyLabel(String),
     /// A label that is not there.
-    #[error("no label {label:?} in mig-configs{} only {}", meant(.label, .known), list(.known))]
+    #[error("no label {label:?} in mig-configs{} only {}", suggestion(.label, .known), list(.known))]
     NoLabel {
         /// The label asked for.
         label: String,
@@ -168,8 +168,8 @@ pub(super) fn list<T: fmt::Display>(items: &[T]) -> String {
     items.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// What was meant, or a comma: to stand between an unknown word and those that are known.
-fn meant(word: &str, known: &[String]) -> String {
+/// What may have been meant, or a comma: to stand between an unknown word and those that are known.
+fn suggestion(word: &str, known: &[String]) -> String {
     match did_you_mean(word, known.iter().map(String::as_str)) {
         question if question.is_empty() => ",".to_owned(),
         question => question,

@@ -4,7 +4,7 @@ use serde_saphyr::Location;
 
 /// Where something stands in a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Mark {
+pub(super) struct Mark {
     /// Line, from 1; 0 when unknown.
     pub line: usize,
     /// Column in characters, from 1.
@@ -26,7 +26,7 @@ impl From<Location> for Mark {
 
 /// A file's name and text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Source {
+pub(super) struct Source {
     /// As the user named it.
     pub name: String,
     /// Its whole text.
@@ -36,7 +36,7 @@ pub struct Source {
 impl Source {
     /// The last mention of `word` before `mark` on the same line, or the mark itself: keys of a YAML map
     /// carry no place of their own, their values do.
-    pub fn key_before(&self, word: &str, mark: Mark) -> Mark {
+    pub(super) fn key_before(&self, word: &str, mark: Mark) -> Mark {
         let line = self.line(mark);
         let before: String = line.chars().take(mark.column.saturating_sub(1)).collect();
         match before.rfind(word) {
@@ -48,7 +48,7 @@ impl Source {
     }
 
     /// `file:line:column`, or the name alone.
-    pub fn position(&self, mark: Mark) -> String {
+    pub(super) fn position(&self, mark: Mark) -> String {
         match mark.line {
             0 => self.name.clone(),
             line => format!("{}:{line}:{}", self.name, mark.column),
@@ -56,7 +56,7 @@ impl Source {
     }
 
     /// The line with a caret under the place; `None` when the place is unknown.
-    pub fn snippet(&self, mark: Mark) -> Option<String> {
+    pub(super) fn snippet(&self, mark: Mark) -> Option<String> {
         if mark.line == 0 {
             return None;
         }

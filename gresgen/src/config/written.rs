@@ -10,7 +10,7 @@ use crate::inventory::{Gpu, Inventory};
 
 /// GPUs that hold the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Written {
+pub(crate) struct LayoutEntry {
     /// Their indexes; none at all stand for `all`.
     pub gpus: Vec<u32>,
     /// What each holds; `None` with MIG off.
@@ -18,24 +18,24 @@ pub struct Written {
 }
 
 /// GPUs by what they hold, in the order of the first of each.
-pub fn fold(gpus: impl IntoIterator<Item = (u32, Option<Demand>)>) -> Vec<Written> {
-    let mut entries: Vec<Written> = Vec::new();
+pub(crate) fn fold(gpus: impl IntoIterator<Item = (u32, Option<Demand>)>) -> Vec<LayoutEntry> {
+    let mut entries: Vec<LayoutEntry> = Vec::new();
     for (gpu, content) in gpus {
         match entries.iter_mut().find(|entry| entry.content == content) {
             Some(entry) => entry.gpus.push(gpu),
-            None => entries.push(Written { gpus: vec![gpu], content }),
+            None => entries.push(LayoutEntry { gpus: vec![gpu], content }),
         }
     }
     entries
 }
 
 /// The GPUs by what they hold now.
-pub fn current(inventory: &Inventory) -> Vec<Written> {
-    fold(inventory.gpus.iter().map(|gpu| (gpu.index, held(gpu))))
+pub(crate) fn current(inventory: &Inventory) -> Vec<LayoutEntry> {
+    fold(inventory.gpus.iter().map(|gpu| (gpu.index, demand_of(gpu))))
 }
 
 /// What a GPU holds now, by the names of its compute instances; `None` with MIG off.
-pub fn held(gpu: &Gpu) -> Option<Demand> {
+pub(crate) fn demand_of(gpu: &Gpu) -> Option<Demand> {
     let mut counts: BTreeMap<Profile, u32> = BTreeMap::new();
     for compute in gpu.instances.iter().flat_map(|i| &i.compute) {
         *counts.entry(compute.profile).or_default() += 1;
@@ -44,9 +44,9 @@ pub fn held(gpu: &Gpu) -> Option<Demand> {
 }
 
 /// The entries of a label, below its line.
-pub fn entries(entries: &[Written]) -> String {
+pub(crate) fn entries(entries: &[LayoutEntry]) -> String {
     let mut out = String::new();
-    for Written { gpus, content } in entries {
+    for LayoutEntry { gpus, content } in entries {
         let list: Vec<String> = gpus.iter().map(ToString::to_string).collect();
         let list = if list.is_empty() { "all".to_owned() } else { format!("[{}]", list.join(", ")) };
         let _ = writeln!(out, "    - devices: {list}");
@@ -66,7 +66,7 @@ pub fn entries(entries: &[Written]) -> String {
 }
 
 /// A word of YAML: as it is where YAML cannot take it for anything else, else in quotes, which JSON and YAML share.
-pub fn word(text: &str) -> String {
+pub(crate) fn word(text: &str) -> String {
     let plain = text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
         && !["true", "false", "null", "yes", "no", "on", "off", "y", "n"]

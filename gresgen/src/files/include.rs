@@ -4,14 +4,14 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use super::FileError;
-use super::kept::Ours;
+use super::kept::OwnedContent;
 use crate::path_error::PathError;
 use crate::root::Root;
 use crate::slurm::conf::Conf;
 
 /// Refuses includes, in lines that stay in `path`, by which slurmd would read our nodes' GPUs a second time. Files that
 /// are not there are slurmd's to complain about.
-pub(super) fn check(path: &Path, kept: &[u8], ours: &Ours<'_>, root: &Root) -> Result<(), FileError> {
+pub(super) fn check(path: &Path, kept: &[u8], ours: &OwnedContent<'_>, root: &Root) -> Result<(), FileError> {
     let Conf { said, unread, .. } = Conf::of(path, kept, root);
     if let Some((file, error)) = unread.into_iter().find(|(_, error)| error.kind() != ErrorKind::NotFound) {
         return Err(PathError::doing(&file, "cannot be read")(error).into());

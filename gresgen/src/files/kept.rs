@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{FileError, Kind, Scope};
 use crate::slurm::gres_line::defect;
 use crate::slurm::hostlist;
-use crate::slurm::lines::{Line, lines, pairs, value};
+use crate::slurm::lines::{self, Line, lines, pairs, value, words};
 
 /// Lines below this one are the site's.
 pub const KEEP: &str = "# Lines below this one are kept as they are.";
@@ -24,7 +24,7 @@ pub fn head(text: &[u8]) -> &[u8] {
 }
 
 /// What a new text says, which no line of the site may say as well.
-pub(super) struct Ours<'a> {
+pub(super) struct OwnedContent<'a> {
     path: &'a Path,
     kind: Kind,
     scope: &'a Scope,
@@ -46,7 +46,7 @@ enum Claim {
     Others(String),
 }
 
-impl<'a> Ours<'a> {
+impl<'a> OwnedContent<'a> {
     pub(super) fn new(
         path: &'a Path,
         kind: Kind,
@@ -59,21 +59,21 @@ impl<'a> Ours<'a> {
         let whole = files.flat_map(|list| hostlist::unfold(list).unwrap_or_default());
         let whole = whole.filter_map(|file| name(&file)).collect();
         let settings = lines.iter().flatten().map(|(key, value)| (key.clone(), value.to_lowercase()));
-        Ours { path, kind, scope, settings: settings.collect(), unread, whole }
+        OwnedContent { path, kind, scope, settings: settings.collect(), unread, whole }
     }
 
     /// A line that stays in a gres.conf is one that slurmd reads.
     fn readable(&self, line: &Line<'_>, above: usize) -> Result<(), FileError> {
         match defect(line) {
             Some(what) => {
-                Err(self.refused(line, above, format!("{what}, so that no slurmd starts; mend or remove it")))
+                Err(self.refusal(line, above, format!("{what}, so that no slurmd starts; mend or remove it")))
             }
             None => Ok(()),
         }
     }
 
     /// A line that cannot stay, with so many above the part that was looked at.
-    fn refused(&self, line: &Line<'_>, above: usize, what: impl Into<String>) -> FileError {
+    fn refusal(&self, line: &Line<'_>, above: usize, what: impl Into<String>) -> FileError {
         FileError::Kept {
             path: self.path.to_owned(),
             line: line.number + above,
@@ -95,12 +95,12 @@ impl<'a> Ours<'a> {
             let pairs = line.pairs();
             match self.kind {
                 Kind::GresConf if !matches!(self.claim(&pairs), Claim::Theirs) => {
-                    return Err(self.refused(&line, above, CONTRADICTS));
+                    return Err(self.refusal(&line, above, CONTRADICTS));
                 }
-                Kind::CgroupConf if self.has_unread(&pairs) => return Err(self.refused(&line, above, UNREAD)),
+                Kind::CgroupConf if self.has_unread(&pairs) => return Err(self.refusal(&line, above, UNREAD)),
                 Kind::CgroupConf if self.says(&pairs) => {
                     if !self.agrees(&pairs) {
-                        return Err(self.refused(&line, above, CONTRADICTS));
+                        return Err(self.refusal(&line, above, CONTRADICTS));
                     }
                 }
                 Kind::GresConf => {
@@ -132,7 +132,7 @@ impl<'a> Ours<'a> {
                 Kind::GresConf => match self.claim(&pairs) {
                     // It is the other nodes' as well: without it they would lose their GPUs.
                     Claim::Ours if is_shared && value(&pairs, "nodename").is_none() => {
-                        return Err(self.refused(&line, 0, FOR_ALL));
+                        return Err(self.refusal(&line, 0, FOR_ALL));
                     }
                     Claim::Ours => {}
                     Claim::Theirs => {
@@ -220,7 +220,7 @@ impl<'a> Ours<'a> {
             let names = hostlist::unfold(files).unwrap_or_default();
             let mut gpus = names.iter().filter_map(|file| name(file)).filter(|file| is_gpu_file(file));
             if let Some(gpu) = gpus.find(|gpu| !self.whole.contains(gpu)) {
-                return Err(self.refused(
+                return Err(self.refusal(
                     &line,
                     above,
                     format!(
@@ -262,22 +262,34 @@ fn name(path: &str) -> Option<String> {
     Some(Path::new(path.trim()).file_name()?.to_string_lossy().into_owned())
 }
 
-/// A line about fewer nodes. Its other words stay as they are written, comments among them, where the list stands in
-/// it once.
+/// A line about fewer nodes. Its other words stay as they are written where one place alone can be that of the list; else
+/// they are written anew, each with its operator, and the comments behind them.
 fn renamed(line: &Line<'_>, pairs: &[(String, String)], list: &str) -> Vec<u8> {
     let old = value(pairs, "nodename").unwrap_or_default().as_bytes();
-    let places: Vec<usize> = (0..line.raw.len()).filter(|&at| line.raw[at..].starts_with(old)).collect();
-    if let [at] = places[..] {
+    // The list may stand in other words as well, and behind an escape it stands otherwise.
+    let is_named = |before: &[u8]| {
+        let before = before.strip_suffix(b"\"").unwrap_or(before).trim_ascii_end();
+        let key = before.strip_suffix(b"=").unwrap_or_default().trim_ascii_end();
+        key.len() >= 8 && key[key.len() - 8..].eq_ignore_ascii_case(b"nodename")
+    };
+    let is_list = |&at: &usize| line.raw[at..].starts_with(old) && is_named(&line.raw[..at]);
+    if let [at] = (0..line.raw.len()).filter(is_list).collect::<Vec<_>>()[..] {
         return [&line.raw[..at], list.as_bytes(), &line.raw[at + old.len()..]].concat();
     }
-    let others = pairs.iter().filter(|(key, _)| key != "nodename").map(|(key, value)| {
-        if value.contains(char::is_whitespace) {
-            format!(" {key}=\"{value}\"")
-        } else {
-            format!(" {key}={value}")
-        }
+    let others =
+        words(&line.code).into_iter().filter(|(key, _)| !lines::name(key).eq_ignore_ascii_case("nodename"));
+    let others = others.map(|(key, value)| {
+        let value = value.replace('\\', "\\\\").replace('#', "\\#");
+        let quote = if value.contains(char::is_whitespace) { "\"" } else { "" };
+        format!(" {key}={quote}{value}{quote}")
     });
-    format!("NodeName={list}{}\n", others.collect::<String>()).into_bytes()
+    let mut text = format!("NodeName={list}{}", others.collect::<String>()).into_bytes();
+    for comment in line.comments() {
+        text.push(b' ');
+        text.extend_from_slice(comment);
+    }
+    text.push(b'\n');
+    text
 }
 
 /// Nodes that the lines of a file of ours give GPUs to, or describe.

@@ -75,8 +75,9 @@ fn files_are_written_once_and_old_versions_kept() {
     let first = place.write(outputs("a\n"), false);
     assert_eq!((first.written.len(), first.backups.len()), (1, 0));
     assert_eq!(fs::metadata(place.path("etc/gres.conf")).unwrap().permissions().mode() & 0o777, 0o644);
+    let comparison = Comparison::new(outputs("a\n"), false).unwrap();
+    assert_eq!((comparison.changed().count(), comparison.diff()), (0, String::new()));
     let staged = place.stage(outputs("a\n"), false).unwrap();
-    assert_eq!((staged.comparison.changed().count(), staged.comparison.diff()), (0, String::new()));
     assert_eq!(staged.commit().unwrap(), Committed::default());
     place.write(outputs("b\n"), false);
     assert!(
@@ -89,8 +90,10 @@ fn files_are_written_once_and_old_versions_kept() {
 fn staging_alone_changes_nothing() {
     let place = Place::new();
     place.write(vec![place.output(Kind::GresConf, "gres.conf", "a\n")], false);
-    let staged = place.stage(vec![place.output(Kind::GresConf, "gres.conf", "b\n")], false).unwrap();
-    let diff = staged.comparison.diff().replace(&place.0.path().display().to_string(), "ROOT");
+    let outputs = vec![place.output(Kind::GresConf, "gres.conf", "b\n")];
+    let comparison = Comparison::new(outputs.clone(), false).unwrap();
+    let staged = place.stage(outputs, false).unwrap();
+    let diff = comparison.diff().replace(&place.0.path().display().to_string(), "ROOT");
     insta::assert_snapshot!(diff);
     drop(staged);
     assert!(place.read("gres.conf").ends_with("\na\n"));
@@ -192,7 +195,14 @@ fn adoption_takes_this_node_out_of_lines_of_several() {
     let place = Place::new();
     for (site, kept) in [
         ("Nodename=n[1-5]  Name=gpu  Type=a100 # all\n", "Nodename=n[2-5]  Name=gpu  Type=a100 # all\n"),
-        ("NodeName=a1,n1 Name=gpu Flags=a1,n1\n", "NodeName=a1 name=gpu flags=a1,n1\n"),
+        ("NodeName=a1,n1 Name=gpu Flags=a1,n1\n", "NodeName=a1 Name=gpu Flags=a1,n1\n"),
+        ("NodeName = n[1-2] Name+=gpu # n[1-2]\n", "NodeName = n2 Name+=gpu # n[1-2]\n"),
+        // Where it cannot be told which text is the list, the words are written anew.
+        (
+            "NodeName=n\\1,n2 Name+=gpu \\ # NodeName=n2\n File=\"/dev/nvidia 0\" Flags=a\\#b # two\n",
+            "NodeName=n2 Name+=gpu File=\"/dev/nvidia 0\" Flags=a\\#b # NodeName=n2 # two\n",
+        ),
+        ("NodeName=n1,n2 Name=gpu # NodeName=n1,n2\n", "NodeName=n2 Name=gpu # NodeName=n1,n2\n"),
         ("NodeName=\"n1, n2\" Name=GPU\n", "NodeName=\"n2\" Name=GPU\n"),
         ("NodeName=n[1-2] \\ # two\n  Name=gpu\n", "NodeName=n2 \\ # two\n  Name=gpu\n"),
         // Slurm tells case and width apart, and passes over a list that it cannot read.
@@ -359,4 +369,17 @@ fn a_place_that_cannot_be_written_is_found_before_any_change() {
     ];
     insta::assert_snapshot!(place.error(outputs));
     assert_eq!(place.names("."), ["blocked"]);
+}
+
+/// A carriage return is a sign like others to whoever reads the diff, and to patch(1).
+#[test]
+fn a_diff_has_the_lines_that_the_file_has() {
+    let place = Place::new();
+    let path = place.path("gres.conf");
+    fs::write(&path, format!("{}\nNodeName=n1 Name=gpu\n{KEEP}\n# a\rb\r\n", Output::MARKER)).unwrap();
+    let output = place.output(Kind::GresConf, "gres.conf", "NodeName=n1 Name=gpu Type=x\n");
+    let diff = Comparison::new(vec![output], false).unwrap().diff();
+    let lines: Vec<&str> = diff.split_inclusive('\n').skip(3).collect();
+    assert!(lines.contains(&" # a\rb\r\n"), "{diff:?}");
+    assert!(lines.iter().all(|line| line.starts_with([' ', '+', '-'])), "{diff:?}");
 }

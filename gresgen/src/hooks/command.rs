@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::process::{self, Ended};
-use super::{About, Command, HookError};
+use super::{Command, HookContext, HookError};
 use crate::wait::Stop;
 
 /// Most bytes a hook may print.
@@ -18,7 +18,7 @@ impl Command {
         &self,
         point: &'static str,
         limit: Duration,
-        about: &About<'_>,
+        about: &HookContext<'_>,
         stop: &Stop,
     ) -> Result<(), HookError> {
         let error = |what: String| HookError::Command { point, command: self.command.clone(), what };

@@ -94,7 +94,7 @@ pub(super) fn parted(path: &Path) -> Result<BTreeMap<String, Vec<Command>>, Hook
 ///
 /// # Errors
 /// [`HookError::File`].
-pub fn trusted(path: &Path) -> Result<(), HookError> {
+pub(crate) fn trusted(path: &Path) -> Result<(), HookError> {
     let error = |what: String| HookError::File { path: path.to_owned(), what };
     let reader = rustix::process::geteuid().as_raw();
     let absolute = std::path::absolute(path).map_err(|e| error(e.to_string()))?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::process::{self, Ended};
-use super::{About, HookError};
+use super::{HookContext, HookError};
 use crate::atomic;
 use crate::devices::boot_id;
 use crate::read;
@@ -97,7 +97,7 @@ const LIMIT: Duration = Duration::from_secs(300);
 /// Services that were stopped and not started again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Services {
+pub(crate) struct Services {
     /// The boot in which: after another, systemd has started what is to run.
     boot: String,
     /// The units, in the order they are started.
@@ -111,9 +111,9 @@ impl Services {
     ///
     /// # Errors
     /// [`HookError::Service`], [`HookError::Stopped`].
-    pub fn stop(
+    pub(crate) fn stop(
         which: &Which,
-        about: &About<'_>,
+        about: &HookContext<'_>,
         stop: &Stop,
         warn: &mut dyn FnMut(&HookError),
     ) -> Result<(), HookError> {
@@ -146,7 +146,7 @@ impl Services {
     ///
     /// # Errors
     /// [`HookError::Service`]; they stay noted. [`HookError::File`] where those cannot be read.
-    pub fn start(root: &Root, boot: bool) -> Result<(), HookError> {
+    pub(crate) fn start(root: &Root, boot: bool) -> Result<(), HookError> {
         let units = Self::noted(root)?;
         if !units.is_empty() {
             let names: Vec<&str> = units.iter().map(String::as_str).collect();
@@ -162,7 +162,7 @@ impl Services {
     }
 
     /// Units that a change of this boot stopped and did not start again; none where that cannot be read.
-    pub fn stopped(root: &Root) -> Vec<String> {
+    pub(crate) fn stopped(root: &Root) -> Vec<String> {
         Self::noted(root).unwrap_or_default()
     }
 

@@ -16,8 +16,8 @@ impl Place {
         Place { directory, root }
     }
 
-    fn about(&self, mode: bool) -> About<'_> {
-        About { root: &self.root, node: "n1", what: "layout a", layout: Some("a"), mode, boot: false }
+    fn about(&self, mode: bool) -> HookContext<'_> {
+        HookContext { root: &self.root, node: "n1", what: "layout a", layout: Some("a"), mode, boot: false }
     }
 
     /// A command that notes its name and what it was told.

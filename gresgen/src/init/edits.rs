@@ -19,7 +19,7 @@ use crate::slurm::plugstack;
 
 /// A file that becomes another.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Edit {
+pub(crate) struct Edit {
     /// Its path, no link.
     pub path: PathBuf,
     /// What it says now; `None` where it is not there.
@@ -30,13 +30,13 @@ pub struct Edit {
 
 impl Edit {
     /// Whether there is anything to do.
-    pub fn changes(&self) -> bool {
+    pub(crate) fn changes(&self) -> bool {
         self.old.as_ref() != Some(&self.new)
     }
 }
 
 /// What the edits are for.
-pub struct Purpose<'a> {
+pub(crate) struct Purpose<'a> {
     /// slurm.conf.
     pub slurm_conf: &'a Path,
     /// What it says.
@@ -56,7 +56,7 @@ pub struct Purpose<'a> {
 ///
 /// # Errors
 /// [`InitError`] for what cannot be read or has more than one meaning.
-pub fn edits(purpose: &Purpose<'_>) -> Result<Vec<Edit>, InitError> {
+pub(crate) fn edits(purpose: &Purpose<'_>) -> Result<Vec<Edit>, InitError> {
     let mut edits = Vec::new();
     if !purpose.conf.includes(&purpose.root.path(purpose.node_conf)) {
         edits.extend(slurm_conf(purpose)?);
@@ -77,7 +77,7 @@ fn is_below(path: &Path, root: &Root) -> bool {
 }
 
 /// `GresTypes` of the cluster: Slurm reads one line, and gresgen will write it.
-pub fn gres_types(conf: &Conf) -> Vec<String> {
+pub(crate) fn gres_types(conf: &Conf) -> Vec<String> {
     let said = conf.said.iter().rev().find_map(|said| value(&said.pairs, "grestypes"));
     let mut types: Vec<String> =
         said.unwrap_or_default().split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();

@@ -14,7 +14,7 @@ use crate::slurm::lines::value;
 use crate::slurm::{Settings, SlurmError, TypeName, here, hostlist};
 
 /// The slurm.conf of a host, and what stands beside it.
-pub struct Found {
+pub(crate) struct Found {
     /// slurm.conf.
     pub path: PathBuf,
     /// What it says.
@@ -28,7 +28,7 @@ impl Found {
     ///
     /// # Errors
     /// [`SlurmError::NoConfiguration`] where Slurm runs and its slurm.conf is nowhere to be found.
-    pub fn read(root: &Root) -> Result<Option<Self>, SlurmError> {
+    pub(crate) fn read(root: &Root) -> Result<Option<Self>, SlurmError> {
         let Some(path) = here::configuration(root)? else { return Ok(None) };
         let folder = path.parent().unwrap_or(Path::new("/"));
         let folder = Path::new("/").join(folder.strip_prefix(root.prefix()).unwrap_or(folder));
@@ -36,13 +36,13 @@ impl Found {
     }
 
     /// Whether slurmctld sent it, so that its place to be edited is there.
-    pub fn is_cached(&self) -> bool {
+    pub(crate) fn is_cached(&self) -> bool {
         // The link that slurmd makes, and where it leads (src/slurmd/slurmd/slurmd.c, `_establish_configuration`).
         self.folder == Path::new("/run/slurm/conf") || self.folder.ends_with("conf-cache")
     }
 
     /// Where gresgen's files go so that Slurm reads them: beside slurm.conf, where that is not the default.
-    pub fn paths(&self, settings: &mut Settings) {
+    pub(crate) fn paths(&self, settings: &mut Settings) {
         if self.folder == Path::new("/etc/slurm") || self.is_cached() {
             return;
         }
@@ -55,7 +55,7 @@ impl Found {
     }
 
     /// Where the files of a whole cluster go.
-    pub fn cluster_paths(&self, settings: &mut Settings) {
+    pub(crate) fn cluster_paths(&self, settings: &mut Settings) {
         let path = |name: &str| Some(self.folder.join("cluster").join(name).display().to_string());
         let paths = &mut settings.paths;
         paths.gres_conf = path("gres.conf");
@@ -68,18 +68,18 @@ impl Found {
     ///
     /// # Errors
     /// [`InitError::Line`].
-    pub fn attributes(&self, node: &str) -> Result<Option<String>, InitError> {
+    pub(crate) fn attributes(&self, node: &str) -> Result<Option<String>, InitError> {
         let lines = node_line::find(&self.conf, |name| name == node)?;
         Ok(lines.first().map(|line| line.attributes(node)))
     }
 
     /// All GRES of the cluster.
-    pub fn gres_types(&self) -> Vec<String> {
+    pub(crate) fn gres_types(&self) -> Vec<String> {
         edits::gres_types(&self.conf)
     }
 
     /// Files in the places of ours that somebody else wrote.
-    pub fn foreign(&self, settings: &Settings, root: &Root) -> Vec<PathBuf> {
+    pub(crate) fn foreign(&self, settings: &Settings, root: &Root) -> Vec<PathBuf> {
         let paths = &settings.paths;
         let paths = [paths.gres_conf(), paths.node_conf(), paths.cgroup_conf(), paths.plugstack_conf()];
         let is = |path: &PathBuf| {
@@ -90,7 +90,7 @@ impl Found {
 
     /// Names that gres.conf has for MIG devices that are there, where they are others than ours: `1g.5gb` to `small`.
     /// Jobs ask for them, so they stay. A profile with two names, or a name for two profiles, has none.
-    pub fn aliases(
+    pub(crate) fn aliases(
         &self,
         inventory: &Inventory,
         settings: &Settings,
@@ -124,7 +124,7 @@ impl Found {
     }
 
     /// What Slurm has to be told that no edit of ours tells it.
-    pub fn notes(&self) -> Vec<String> {
+    pub(crate) fn notes(&self) -> Vec<String> {
         let said = |key: &str| self.conf.said.iter().rev().find_map(|said| value(&said.pairs, key));
         let path = self.path.display();
         let mut notes = Vec::new();
@@ -144,12 +144,12 @@ impl Found {
 }
 
 /// The release that files will be for, as a comment.
-pub fn release() -> Option<String> {
+pub(crate) fn release() -> Option<String> {
     installed_release().ok().map(|release| release.to_string())
 }
 
 /// What `slurmd -C` says of this host.
-pub fn hardware() -> Option<String> {
+pub(crate) fn hardware() -> Option<String> {
     let said = host_hardware()?;
     // It prints what it sees now among what it is.
     let kept = said.split_whitespace().filter(|word| word.contains('=') && !word.starts_with("UpTime="));

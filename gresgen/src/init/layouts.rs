@@ -2,12 +2,12 @@
 
 use mig::{Attribute, Demand, Geometry, Spec};
 
-use crate::config::written::{self, Written};
+use crate::config::written::{self, LayoutEntry};
 use crate::inventory::{Gpu, Inventory, Mode};
 
 /// What the layout that is meant is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LayoutOf {
+pub(crate) enum LayoutOf {
     /// What the GPUs hold now.
     Current,
     /// As many of the smallest slices as fit: seven of an A100, four of an A30.
@@ -18,10 +18,10 @@ pub enum LayoutOf {
 
 impl LayoutOf {
     /// All of them, in the order they are written.
-    pub const ALL: [LayoutOf; 3] = [LayoutOf::Current, LayoutOf::Smallest, LayoutOf::Balanced];
+    pub(crate) const ALL: [LayoutOf; 3] = [LayoutOf::Current, LayoutOf::Smallest, LayoutOf::Balanced];
 
     /// Its label.
-    pub fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> &'static str {
         match self {
             LayoutOf::Current => "current",
             LayoutOf::Smallest => "7x1g",
@@ -30,7 +30,7 @@ impl LayoutOf {
     }
 
     /// What it is, as a sentence of a comment.
-    pub fn what(self) -> &'static str {
+    pub(crate) fn what(self) -> &'static str {
         match self {
             LayoutOf::Current => "What the GPUs were when this file was made.",
             LayoutOf::Smallest => "As many of the smallest slices as each GPU holds.",
@@ -39,7 +39,7 @@ impl LayoutOf {
     }
 
     /// The one that is meant where nobody says: what is there is kept, and whole GPUs are cut into sizes for everybody.
-    pub fn default_for(inventory: &Inventory) -> LayoutOf {
+    pub(crate) fn default_for(inventory: &Inventory) -> LayoutOf {
         match inventory.devices().next() {
             Some(_) => LayoutOf::Current,
             None => LayoutOf::Balanced,
@@ -47,10 +47,10 @@ impl LayoutOf {
     }
 
     /// The entries of the label; a GPU that cannot be cut is in none and stays as it is.
-    pub fn entries(self, inventory: &Inventory) -> Vec<Written> {
+    pub(crate) fn entries(self, inventory: &Inventory) -> Vec<LayoutEntry> {
         let gpus: Vec<&Gpu> = inventory.gpus.iter().filter(|gpu| is_cut(gpu)).collect();
         let content = |gpu: &Gpu| match self {
-            LayoutOf::Current => written::held(gpu),
+            LayoutOf::Current => written::demand_of(gpu),
             LayoutOf::Smallest => Some(smallest(&gpu.geometry)),
             LayoutOf::Balanced => Some(balanced(&gpu.geometry)),
         };
@@ -58,7 +58,7 @@ impl LayoutOf {
         match &entries[..] {
             // A GPU that is added, or whose index changes, is like the others.
             [only] if only.gpus.len() == inventory.gpus.len() => {
-                vec![Written { gpus: Vec::new(), content: only.content.clone() }]
+                vec![LayoutEntry { gpus: Vec::new(), content: only.content.clone() }]
             }
             _ => entries,
         }
@@ -66,7 +66,7 @@ impl LayoutOf {
 }
 
 /// Whether this program can cut a GPU, and knows into what.
-pub fn is_cut(gpu: &Gpu) -> bool {
+pub(crate) fn is_cut(gpu: &Gpu) -> bool {
     gpu.mode != Mode::Unsupported && !gpu.guest && !gpu.geometry.specs.is_empty()
 }
 

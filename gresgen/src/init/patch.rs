@@ -3,14 +3,13 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use similar::TextDiff;
-
 use super::Edit;
+use crate::diff;
 use crate::root::Root;
 
 /// The patch. Files may be in any encoding, so it is bytes. Names are below the root and have no slash before them:
 /// both programs refuse absolute ones.
-pub fn unified(edits: &[Edit], root: &Root) -> Vec<u8> {
+pub(crate) fn unified(edits: &[Edit], root: &Root) -> Vec<u8> {
     edits.iter().filter(|edit| edit.changes()).flat_map(|edit| one(edit, root)).collect()
 }
 
@@ -21,9 +20,7 @@ fn one(edit: &Edit, root: &Root) -> Vec<u8> {
     let name = quoted(below.unwrap_or(&edit.path));
     let old = if edit.old.is_some() { &name } else { &b"/dev/null"[..] };
     let mut patch = [b"--- ", old, b"\n+++ ", &name, b"\n"].concat();
-    let (before, after) = (signs(edit.old.as_deref().unwrap_or_default()), signs(&edit.new));
-    let diff = TextDiff::from_lines(&before, &after);
-    patch.extend(bytes(&diff.unified_diff().to_string()));
+    patch.extend(diff::hunks(edit.old.as_deref().unwrap_or_default(), &edit.new));
     patch
 }
 
@@ -45,28 +42,6 @@ fn quoted(name: &Path) -> Vec<u8> {
     }
     let tab: &[u8] = if name.contains(&b' ') { b"\t" } else { b"" };
     [name, tab].concat()
-}
-
-/// Begins the signs that stand for bytes.
-const FIRST: u32 = 0x100;
-
-/// Each byte as a sign of its own, so that no byte is lost where text is compared, and none but a line's end is taken for
-/// one: to patch(1) a carriage return is a sign like others.
-fn signs(text: &[u8]) -> String {
-    let sign = |&byte: &u8| match byte {
-        b'\n' => Some('\n'),
-        byte => char::from_u32(FIRST + u32::from(byte)),
-    };
-    text.iter().filter_map(sign).collect()
-}
-
-/// Signs as their bytes, and what stands between them as it is.
-fn bytes(text: &str) -> Vec<u8> {
-    let byte = |sign: char| {
-        let sign = u32::from(sign);
-        u8::try_from(sign.checked_sub(FIRST).unwrap_or(sign)).unwrap_or(b'?')
-    };
-    text.chars().map(byte).collect()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::layouts::LayoutOf;
-use crate::config::written::{Written, entries, word};
+use crate::config::written::{LayoutEntry, entries, word};
 use crate::slurm::Settings;
 
 /// What is written.
@@ -11,7 +11,7 @@ pub(super) struct Text<'a> {
     /// What the file is about, as words: `n1`.
     pub about: &'a str,
     /// The layouts, and the one that is meant; `None` for a file without.
-    pub layouts: &'a [(LayoutOf, Vec<Written>)],
+    pub layouts: &'a [(LayoutOf, Vec<LayoutEntry>)],
     /// The one that is meant.
     pub meant: LayoutOf,
     /// GPUs that are in no layout.

@@ -10,7 +10,7 @@ use crate::root::Root;
 
 /// What was written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wrote {
+pub(crate) struct Wrote {
     pub files: Vec<PathBuf>,
     /// Copies of those that were there.
     pub backups: Vec<PathBuf>,
@@ -20,7 +20,7 @@ pub struct Wrote {
 ///
 /// # Errors
 /// [`InitError::Io`]. Files before the one it names are replaced; the same again writes the others.
-pub fn write(edits: &[Edit], root: &Root) -> Result<Wrote, InitError> {
+pub(crate) fn write(edits: &[Edit], root: &Root) -> Result<Wrote, InitError> {
     let state = state_directory(root);
     let io = |path: &Path| {
         let path = path.to_owned();
@@ -65,7 +65,7 @@ pub fn write(edits: &[Edit], root: &Root) -> Result<Wrote, InitError> {
 ///
 /// # Errors
 /// [`InitError::Exists`] where one is there and is not to be replaced.
-pub fn config(path: PathBuf, text: &str, force: bool) -> Result<Edit, InitError> {
+pub(crate) fn config(path: PathBuf, text: &str, force: bool) -> Result<Edit, InitError> {
     let old = match read::bytes(&path, read::MAX_TEXT) {
         Ok(old) => Some(old),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,

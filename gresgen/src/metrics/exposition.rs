@@ -5,11 +5,11 @@ use std::fmt::Write;
 
 /// Metrics as they are written.
 #[derive(Debug, Default)]
-pub struct Exposition(String);
+pub(crate) struct Exposition(String);
 
 /// One metric; its head is written with its first value.
 #[derive(Debug)]
-pub struct Gauge<'a> {
+pub(crate) struct Gauge<'a> {
     text: &'a mut String,
     name: &'static str,
     head: Option<&'static str>,
@@ -17,19 +17,19 @@ pub struct Gauge<'a> {
 
 impl Exposition {
     /// A metric that goes up and down. A name is used once: readers refuse a metric whose lines are apart.
-    pub fn gauge(&mut self, name: &'static str, help: &'static str) -> Gauge<'_> {
+    pub(crate) fn gauge(&mut self, name: &'static str, help: &'static str) -> Gauge<'_> {
         Gauge { text: &mut self.0, name, head: Some(help) }
     }
 
     /// All that was added.
-    pub fn finish(self) -> String {
+    pub(crate) fn finish(self) -> String {
         self.0
     }
 }
 
 impl Gauge<'_> {
     /// Adds a value. What others wrote, such as a user's name, stands in labels alone.
-    pub fn add(&mut self, labels: &[(&str, &str)], value: u64) {
+    pub(crate) fn add(&mut self, labels: &[(&str, &str)], value: u64) {
         let name = self.name;
         if let Some(help) = self.head.take() {
             let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} gauge");

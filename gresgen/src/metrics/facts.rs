@@ -13,14 +13,14 @@ use crate::check::{self, Link, gather};
 use crate::holders::login;
 use crate::inventory::Inventory;
 use crate::lock::node_holder;
-use crate::node::chosen::Chosen;
+use crate::node::chosen::ChosenLayout;
 use crate::root::Root;
-use crate::site::{Occupied, Site};
+use crate::site::{KnownAllocations, Site};
 use crate::slurm::control::Devices;
 
 /// What can be said of a node without opening NVML.
 #[derive(Debug, Default)]
-pub struct Facts {
+pub(crate) struct Facts {
     /// The map that Slurm's indexes belong to; `None` on a node without one.
     pub map: Option<DeviceMap>,
     /// Who has its devices; `None` where neither slurmctld nor a record of a step says.
@@ -41,7 +41,7 @@ pub struct Facts {
 
 /// Who has which devices.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Occupancy {
+pub(crate) struct Occupancy {
     /// Jobs and their users, by Slurm's index.
     pub holders: Vec<(usize, (u32, String))>,
     /// Whether any device may be some job's, because its list is not known.
@@ -54,17 +54,17 @@ pub struct Occupancy {
 
 impl Occupancy {
     /// Whether a job has a device, or may have it.
-    pub fn is_busy(&self, index: usize) -> bool {
+    pub(crate) fn is_busy(&self, index: usize) -> bool {
         self.any || self.rest.may_be(index) || self.holders.iter().any(|(held, _)| *held == index)
     }
 
-    fn of_slurm(given: &crate::slurm::jobs::Given) -> Self {
+    fn of_slurm(allocations: &crate::slurm::jobs::Allocations) -> Self {
         let mut occupancy = Occupancy {
-            unexplained: !given.unexplained.is_empty(),
-            rest: given.unexplained.clone(),
+            unexplained: !allocations.unexplained.is_empty(),
+            rest: allocations.unexplained.clone(),
             ..Self::default()
         };
-        for job in &given.jobs {
+        for job in &allocations.jobs {
             match &job.devices {
                 Devices::Listed(indexes) => {
                     let holder = |index: &usize| (*index, (job.id, job.user.clone()));
@@ -97,14 +97,14 @@ impl Occupancy {
 
 impl Facts {
     /// Reads a node. Returns beside it what could not be known, as phrases.
-    pub fn read(site: &Site<'_>) -> (Self, Vec<String>) {
+    pub(crate) fn read(site: &Site<'_>) -> (Self, Vec<String>) {
         let root = site.root;
         let mut missing = Vec::new();
         let present = device_map::load(&root.path(Root::DEVICE_MAP)).ok();
         let loaded = device_map::load(&root.path(Root::LOADED_MAP)).ok();
-        let given: Option<Occupied> = site.asked.then(|| site.given());
-        let occupancy = match &given {
-            Some(Ok(given)) => Some(Occupancy::of_slurm(given)),
+        let allocations: Option<KnownAllocations> = site.asks_slurmctld.then(|| site.allocations());
+        let occupancy = match &allocations {
+            Some(Ok(allocations)) => Some(Occupancy::of_slurm(allocations)),
             Some(Err(error)) => {
                 let steps = Occupancy::of_steps(root);
                 let instead = if steps.is_some() {
@@ -117,7 +117,7 @@ impl Facts {
             }
             None => None,
         };
-        let chosen = Chosen::load(root).unwrap_or_else(|error| {
+        let chosen = ChosenLayout::load(root).unwrap_or_else(|error| {
             missing.push(error.to_string());
             None
         });
@@ -131,12 +131,12 @@ impl Facts {
         let restart = present.as_ref().map(|map| &map.records) != loaded.as_ref().map(|map| &map.records);
         let facts = Facts {
             occupancy,
-            slurmctld: given.map(|given| given.is_ok()),
+            slurmctld: allocations.map(|allocations| allocations.is_ok()),
             links: check::evaluate(&gather::quick(site.settings, root)),
             layout: chosen.map(|chosen| chosen.label),
             pending: vec![
                 ("finish_interrupted_apply", interrupted),
-                ("restart_slurmd", site.asked && present.is_some() && restart),
+                ("restart_slurmd", site.asks_slurmctld && present.is_some() && restart),
             ],
             times: times.into_iter().filter_map(|(event, at)| Some((event, seconds(at?)?))).collect(),
             running,
@@ -146,19 +146,20 @@ impl Facts {
     }
 
     /// Devices by Slurm's index.
-    pub fn records(&self) -> impl Iterator<Item = (usize, &Record)> {
-        self.map.iter().flat_map(|map| map.records.iter().enumerate())
+    pub(crate) fn records(&self) -> impl Iterator<Item = (usize, &Record)> {
+        let records = self.map.iter().flat_map(|map| map.records.iter().enumerate());
+        records.filter(|(_, record)| record.no_device().is_none())
     }
 
     /// NVML's index of a device's GPU and of its GPU instance; empty where there is none or it is not known.
-    pub fn place(&self, record: &Record) -> (String, String) {
+    pub(crate) fn place(&self, record: &Record) -> (String, String) {
         let place = self.map.as_ref().and_then(|map| map.place(record)).unwrap_or_default();
         let (gpu, instance) = place.split_once('.').unwrap_or((&place, ""));
         (gpu.to_owned(), instance.to_owned())
     }
 
     /// GRES types and how many devices are of each.
-    pub fn types(&self) -> impl Iterator<Item = (&str, u64)> {
+    pub(crate) fn types(&self) -> impl Iterator<Item = (&str, u64)> {
         let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
         for (_, record) in self.records() {
             *counts.entry(&record.gres_type).or_default() += 1;
@@ -169,7 +170,7 @@ impl Facts {
 
 /// What the GPUs alone know.
 #[derive(Debug)]
-pub struct Driver {
+pub(crate) struct Driver {
     /// The driver's picture.
     pub inventory: Inventory,
     /// What could still be created: NVML's index of the GPU, profile and count.
@@ -180,7 +181,7 @@ pub struct Driver {
 
 impl Driver {
     /// From the driver's picture.
-    pub fn new(inventory: Inventory, drift: Option<u64>) -> Self {
+    pub(crate) fn new(inventory: Inventory, drift: Option<u64>) -> Self {
         let room = |gpu: &crate::inventory::Gpu| {
             let index = gpu.index;
             let counted =

@@ -21,36 +21,36 @@ use crate::wait::{self, Ended, Stop};
 ///
 /// # Errors
 /// [`Ended`].
-pub fn patient<T, E>(
+pub(crate) fn retry<T, E>(
     limit: Duration,
     stop: &Stop,
-    told: &mut dyn FnMut(Duration, &E),
+    report: &mut dyn FnMut(Duration, &E),
     attempt: impl FnMut() -> Result<T, E>,
 ) -> Result<T, Ended<E>> {
-    wait::until_told(limit, Duration::from_millis(500), stop, told, attempt)
+    wait::until_reporting(limit, Duration::from_millis(500), stop, report, attempt)
 }
 
 /// The lock of the node, for a whole boot.
 ///
 /// # Errors
 /// [`Ended`].
-pub fn lock(
+pub(crate) fn lock(
     root: &Root,
     limit: Duration,
     stop: &Stop,
-    told: &mut dyn FnMut(Duration, &LockError),
+    report: &mut dyn FnMut(Duration, &LockError),
 ) -> Result<Lock, Ended<LockError>> {
-    patient(limit, stop, told, || Lock::node(root))
+    retry(limit, stop, report, || Lock::node(root))
 }
 
 /// Whether the node has been brought up in this boot and runs Slurm's daemon or jobs.
-pub fn in_service(root: &Root, boot: &str) -> bool {
+pub(crate) fn in_service(root: &Root, boot: &str) -> bool {
     present_map(root).is_some_and(|map| map.boot == boot && here::in_service(root, &map.node))
 }
 
 /// What became of a node that could not be what it shall be.
 #[derive(Debug)]
-pub struct GivenUp {
+pub(crate) struct BootFallback {
     /// The name that it has in its files, and that slurmctld was told.
     pub node: String,
     /// Whether its files have the GPUs as they are rather than none, or why slurmd may find files that name devices
@@ -64,13 +64,13 @@ pub struct GivenUp {
 /// When the node cannot be what it shall be: writes files of what is there, or of no GPUs where that is not known or
 /// makes no files, and drains the node. `configured` is whether the configuration was read, which says what the node is
 /// called.
-pub fn give_up(
+pub(crate) fn fall_back(
     site: &Site<'_>,
     configured: bool,
     boot: &str,
     inventory: Option<&Inventory>,
     reason: &str,
-) -> GivenUp {
+) -> BootFallback {
     let node = written_for(site, configured).unwrap_or_else(|| site.node.clone());
     let site = Site { node: node.clone(), ..site.clone() };
     let there =
@@ -82,7 +82,7 @@ pub fn give_up(
     // An error may have more lines than one; sinfo shows one.
     let reason: String = reason.lines().next().unwrap_or_default().chars().take(200).collect();
     let drained = Fence::raise(site, &reason, false).map(drop);
-    GivenUp { node, files, drained }
+    BootFallback { node, files, drained }
 }
 
 /// The node that gres.conf was written for, where that is this one by another name than is known now: by the only line
@@ -115,10 +115,10 @@ fn nothing(site: &Site<'_>, boot: &str) -> Inventory {
 
 /// Takes a drain of ours back when a boot has restored what slurmctld was told of the node; gives whose drain
 /// holds it otherwise. A slurmctld that does not answer is left alone.
-pub fn open(site: &Site<'_>, table: &GresTable) -> Option<String> {
-    let seen = site.look();
-    let knows = seen.view.as_ref().is_some_and(|view| view.gres() == table.gres());
-    if !seen.is_ours() || !knows {
+pub(crate) fn lift_drain(site: &Site<'_>, table: &GresTable) -> Option<String> {
+    let slurm = site.look();
+    let knows = slurm.view.as_ref().is_some_and(|view| view.gres() == table.gres());
+    if !slurm.is_ours() || !knows {
         return None;
     }
     match lower(site, None, &Stop::default()) {
@@ -140,8 +140,14 @@ mod tests {
         std::fs::create_dir_all(node_conf.parent().unwrap()).unwrap();
         std::fs::write(&node_conf, "NodeName=n1 Gres=gpu:1g.5gb:2\n").unwrap();
         let settings = Settings::default();
-        let site = Site { root: &root, settings: &settings, node: "n1".into(), asked: false, in_slurm: true };
-        give_up(&site, true, "b", None, "no driver").files.unwrap();
+        let site = Site {
+            root: &root,
+            settings: &settings,
+            node: "n1".into(),
+            asks_slurmctld: false,
+            in_slurm: true,
+        };
+        fall_back(&site, true, "b", None, "no driver").files.unwrap();
         let text = std::fs::read_to_string(root.path(Root::GRES_CONF)).unwrap();
         assert!(text.lines().all(|line| line.starts_with('#')), "{text}");
         assert_eq!(present_map(&root).unwrap().records, []);

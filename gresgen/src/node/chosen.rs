@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+use crate::apply::desired::DesiredStateError;
 use crate::apply::intent::Intent;
-use crate::apply::wish::WishError;
 use crate::atomic;
 use crate::config::Config;
 use crate::path_error::PathError;
@@ -16,7 +16,7 @@ use crate::root::Root;
 /// A choice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Chosen {
+pub(crate) struct ChosenLayout {
     version: u32,
     /// Label of the layout.
     pub label: String,
@@ -28,30 +28,30 @@ pub struct Chosen {
 
 const VERSION: u32 = 1;
 
-impl Chosen {
+impl ChosenLayout {
     /// The choice of whoever runs this program.
-    pub fn now(label: &str) -> Self {
+    pub(crate) fn new(label: &str) -> Self {
         let at = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-        Chosen { version: VERSION, label: label.to_owned(), by: who(), at }
+        ChosenLayout { version: VERSION, label: label.to_owned(), by: who(), at }
     }
 
     /// The last choice, if there was one.
     ///
     /// # Errors
-    /// [`WishError`] when it is there and cannot be read.
-    pub fn load(root: &Root) -> Result<Option<Self>, WishError> {
+    /// [`DesiredStateError`] when it is there and cannot be read.
+    pub(crate) fn load(root: &Root) -> Result<Option<Self>, DesiredStateError> {
         let path = root.path(Root::CHOSEN);
         let text = match read::text(&path, read::MAX_TEXT) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             result => result.map_err(PathError::io(&path))?,
         };
         let format = |reason: String| {
-            WishError::Choice(PathError::new(
+            DesiredStateError::Choice(PathError::new(
                 &path,
                 format!("not a choice of a layout this program can read: {reason}"),
             ))
         };
-        let chosen: Chosen = serde_json::from_str(&text).map_err(|e| format(e.to_string()))?;
+        let chosen: ChosenLayout = serde_json::from_str(&text).map_err(|e| format(e.to_string()))?;
         match chosen.version {
             VERSION => Ok(Some(chosen)),
             version => Err(format(format!("version {version} is not {VERSION}"))),
@@ -62,7 +62,7 @@ impl Chosen {
     ///
     /// # Errors
     /// [`PathError`].
-    pub fn forget(root: &Root) -> Result<(), PathError> {
+    pub(crate) fn forget(root: &Root) -> Result<(), PathError> {
         let path = root.path(Root::CHOSEN);
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(PathError::io(&path)(error)),
@@ -74,7 +74,7 @@ impl Chosen {
     ///
     /// # Errors
     /// [`PathError`].
-    pub fn save(&self, root: &Root) -> Result<(), PathError> {
+    pub(crate) fn save(&self, root: &Root) -> Result<(), PathError> {
         if matches!(Self::load(root), Ok(Some(before)) if before.label == self.label) {
             return Ok(());
         }
@@ -89,28 +89,28 @@ impl Chosen {
 /// the last one chosen, else what the configuration says.
 ///
 /// # Errors
-/// [`WishError`].
-pub fn meant<'a>(
+/// [`DesiredStateError`].
+pub(crate) fn effective_layout<'a>(
     root: &Root,
     config: &'a Config,
     asked: Option<&str>,
     interrupted: Option<&Intent>,
-) -> Result<&'a str, WishError> {
+) -> Result<&'a str, DesiredStateError> {
     let cut_off = interrupted.and_then(|intent| intent.layout.as_deref());
     if let Some(label) = asked.or(cut_off) {
         return Ok(config.choose(Some(label))?);
     }
-    let Some(chosen) = Chosen::load(root)? else {
+    let Some(chosen) = ChosenLayout::load(root)? else {
         return Ok(config.choose(None)?);
     };
     config.choose(Some(&chosen.label)).map_err(|_| {
         let known = config.labels().map(str::to_owned).collect();
-        WishError::Gone { label: chosen.label, by: chosen.by, at: chosen.at, known }
+        DesiredStateError::Gone { label: chosen.label, by: chosen.by, at: chosen.at, known }
     })
 }
 
 /// Login name of whoever is behind this process.
-pub fn who() -> String {
+pub(crate) fn who() -> String {
     if let Ok(user) = std::env::var("SUDO_USER") {
         return user;
     }
@@ -138,18 +138,18 @@ mig-configs:
         let directory = tempfile::tempdir().unwrap();
         let root = Root::new(directory.path()).unwrap();
         let config = Config::parse("c", CONFIG).unwrap();
-        let label = |asked| meant(&root, &config, asked, None).unwrap();
+        let label = |asked| effective_layout(&root, &config, asked, None).unwrap();
         assert_eq!((label(None), label(Some("b"))), ("a", "b"));
-        Chosen { by: "ada".into(), ..Chosen::now("b") }.save(&root).unwrap();
+        ChosenLayout { by: "ada".into(), ..ChosenLayout::new("b") }.save(&root).unwrap();
         assert_eq!((label(None), label(Some("a"))), ("b", "a"));
         // The same again is no news.
-        Chosen::now("b").save(&root).unwrap();
-        assert_eq!(Chosen::load(&root).unwrap().unwrap().by, "ada");
+        ChosenLayout::new("b").save(&root).unwrap();
+        assert_eq!(ChosenLayout::load(&root).unwrap().unwrap().by, "ada");
 
-        Chosen { by: "bob".into(), at: "2026-01-02T03:04:05Z".into(), ..Chosen::now("c") }
+        ChosenLayout { by: "bob".into(), at: "2026-01-02T03:04:05Z".into(), ..ChosenLayout::new("c") }
             .save(&root)
             .unwrap();
-        let error = meant(&root, &config, None, None).unwrap_err().to_string();
+        let error = effective_layout(&root, &config, None, None).unwrap_err().to_string();
         assert_eq!(
             error,
             "layout c: chosen 2026-01-02T03:04:05Z by bob, but the configuration has no such layout; it has a, b"

@@ -4,8 +4,8 @@ use std::fmt;
 
 use thiserror::Error;
 
+use crate::apply::desired::DesiredStateError;
 use crate::apply::name;
-use crate::apply::wish::WishError;
 use crate::hooks::HookError;
 use crate::inventory::{Holder, Inventory};
 use crate::lock::LockError;
@@ -17,20 +17,20 @@ use crate::slurm::SlurmError;
 /// Why an apply did not reach its end.
 #[derive(Debug, Error)]
 pub enum ApplyError {
-    /// The wish cannot be met.
+    /// The desired state cannot be met.
     #[error(transparent)]
-    Wish(#[from] WishError),
-    /// The wish would have instances go that are in use. Nothing was changed.
-    #[error("{wish}\n{}", busy(.held))]
+    DesiredState(#[from] DesiredStateError),
+    /// The desired state would have instances go that are in use. Nothing was changed.
+    #[error("{desired}\n{}", busy(.held))]
     InTheWay {
         /// What cannot be.
-        wish: Box<WishError>,
+        desired: Box<DesiredStateError>,
         /// Who is in the way.
-        held: Vec<Held>,
+        held: Vec<InUse>,
     },
     /// An instance that would have to go is in use. Nothing was changed.
     #[error("{}", busy(.0))]
-    Busy(Vec<Held>),
+    Busy(Vec<InUse>),
     /// MIG belongs to the hypervisor of this GPU.
     #[error("{0}: is a vGPU guest, whose MIG instances belong to the hypervisor")]
     Guest(String),
@@ -125,31 +125,35 @@ impl ApplyError {
 
 /// An instance in use that stands in the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct InUse {
     /// GPU, or GPU and instance, for a person.
     pub name: String,
     /// Who.
     pub holders: Vec<Holder>,
 }
 
-impl fmt::Display for Held {
+impl fmt::Display for InUse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let who: Vec<String> = self.holders.iter().map(ToString::to_string).collect();
         write!(f, "{}: in use by {}", self.name, who.join(", "))
     }
 }
 
-fn busy(held: &[Held]) -> String {
+fn busy(held: &[InUse]) -> String {
     held.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// Names who holds the instances that a wish cannot be met beside.
-pub(crate) fn in_the_way(inventory: &Inventory, wish: WishError) -> ApplyError {
+/// Names who holds the instances that a desired state cannot be met beside.
+pub(crate) fn in_the_way(inventory: &Inventory, desired: DesiredStateError) -> ApplyError {
     let instance = |b: &mig::Blocker| {
         let gpu = inventory.gpus.get(b.gpu)?;
         let instance = gpu.instances.iter().find(|i| i.placement == b.placement)?;
-        Some(Held { name: name(gpu, b.placement), holders: instance.holders.clone() })
+        Some(InUse { name: name(gpu, b.placement), holders: instance.holders.clone() })
     };
-    let held: Vec<Held> = wish.blockers().iter().filter_map(instance).collect();
-    if held.is_empty() { ApplyError::Wish(wish) } else { ApplyError::InTheWay { wish: wish.into(), held } }
+    let held: Vec<InUse> = desired.blockers().iter().filter_map(instance).collect();
+    if held.is_empty() {
+        ApplyError::DesiredState(desired)
+    } else {
+        ApplyError::InTheWay { desired: desired.into(), held }
+    }
 }

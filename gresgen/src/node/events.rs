@@ -9,7 +9,7 @@ use crate::wait::Stop;
 
 /// What happens, for a progress display.
 #[derive(Debug)]
-pub enum Event<'a> {
+pub(crate) enum Event<'a> {
     /// A step begins: its number, of how many.
     Begin(usize, usize, &'a Step, &'a Gpu),
     /// The step has ended well.
@@ -26,7 +26,7 @@ pub enum Event<'a> {
 
 /// A wait, as it is now.
 #[derive(Clone, Copy, Debug)]
-pub struct Waiting<'a> {
+pub(crate) struct Waiting<'a> {
     /// What is waited for, as `n1 to have no jobs`.
     pub what: &'a str,
     /// How long already.
@@ -38,7 +38,7 @@ pub struct Waiting<'a> {
 }
 
 /// Who is told, and what tells to stop.
-pub struct Events<'a> {
+pub(crate) struct Events<'a> {
     /// Told what happens.
     pub show: &'a mut dyn FnMut(Event<'_>),
     /// Looked at between steps and in every wait.

@@ -61,7 +61,7 @@ impl<'a> Fence<'a> {
         self.beside = false;
         self.before = Some(view.reason).filter(|reason| !reason.is_empty());
         let drain = Action::Drain { node: self.site.node.clone(), reason: self.reason.clone() };
-        drain.run(Duration::ZERO, &Stop::default())
+        drain.run(&Stop::default())
     }
 
     /// Whether the reservation stands, or could be made.
@@ -71,7 +71,7 @@ impl<'a> Fence<'a> {
             return Ok(false);
         }
         let reserve = Action::Reserve(node.clone());
-        Ok(control.is_reserved(&reservation(node))? || reserve.run(Duration::ZERO, &Stop::default()).is_ok())
+        Ok(control.is_reserved(&reservation(node))? || reserve.run(&Stop::default()).is_ok())
     }
 
     /// What takes it back, as a shell line.
@@ -93,9 +93,9 @@ impl<'a> Fence<'a> {
         &self,
         limit: Duration,
         stop: &Stop,
-        told: &mut dyn FnMut(Duration, &str),
+        report: &mut dyn FnMut(Duration, &str),
     ) -> Result<(), SlurmError> {
-        wait_idle(&self.site.node, limit, stop, told)
+        wait_idle(&self.site.node, limit, stop, report)
     }
 
     /// Takes it back. See [`lower`].
@@ -116,7 +116,7 @@ pub(super) fn lower(
 ) -> Result<Option<String>, SlurmError> {
     let view = site.view()?;
     let node = || site.node.clone();
-    let run = |action: Action| action.run(Duration::ZERO, &Stop::default());
+    let run = |action: Action| action.run(&Stop::default());
     if Control::connect()?.is_reserved(&reservation(&site.node))? {
         run(Action::Release(node()))?;
     }

@@ -9,11 +9,11 @@ use serde::Serialize;
 use crate::apply::forecast::PLANNED;
 use crate::files::{Comparison, FileError, Kind, Output};
 use crate::publish::{Expected, PublishError};
-use crate::site::Seen;
+use crate::site::SlurmState;
 
 /// A file that becomes another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct FileChange {
+pub(crate) struct FileChange {
     /// Its path.
     pub path: PathBuf,
     /// What happens to it.
@@ -28,7 +28,7 @@ pub struct FileChange {
 /// What happens to a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Write {
+pub(crate) enum Write {
     /// It is not there yet.
     Create,
     /// It is ours, and replaced.
@@ -42,10 +42,10 @@ pub enum Write {
 /// What becomes of each file that does not stay as it is.
 pub(super) fn changes(
     expected: &Expected,
-    seen: &Seen,
+    slurm: &SlurmState,
     adopt: bool,
 ) -> Result<Vec<FileChange>, PublishError> {
-    let records = (seen.present_records(), expected.table.records.len());
+    let records = (slurm.present_records(), expected.table.records.len());
     let change = |output: &Output| change(output, adopt, records).transpose();
     Ok(expected.outputs.iter().filter_map(change).collect::<Result<_, _>>()?)
 }

@@ -10,24 +10,24 @@ use crate::inventory::{Gpu, Inventory};
 use crate::nvml::{Code, DriverError};
 
 /// MIG modes that NVML accepted without activating them, by GPU: on or off, and why not yet.
-pub(crate) type Refusals = BTreeMap<String, (bool, Code)>;
+pub(crate) type InactiveModes = BTreeMap<String, (bool, Code)>;
 
 /// GPUs whose mode waits, with the driver's reason where it gave one just now.
-pub(crate) fn pending(inventory: &Inventory, refusals: &Refusals) -> Vec<(String, Code)> {
-    let reason = |gpu: &Gpu| refusals.get(&gpu.uuid).map_or(Code::RESET_REQUIRED, |(_, code)| *code);
+pub(crate) fn pending(inventory: &Inventory, inactive: &InactiveModes) -> Vec<(String, Code)> {
+    let reason = |gpu: &Gpu| inactive.get(&gpu.uuid).map_or(Code::RESET_REQUIRED, |(_, code)| *code);
     let waiting = inventory.gpus.iter().filter(|gpu| gpu.mode.is_pending());
     waiting.map(|gpu| (gpu.uuid.clone(), reason(gpu))).collect()
 }
 
 /// A mode that was not activated and does not wait either: from Hopper on there is nothing to wait for, somebody
 /// holds the GPU.
-pub(crate) fn refused(inventory: &Inventory, refusals: &Refusals) -> Result<(), DriverError> {
+pub(crate) fn check_active(inventory: &Inventory, inactive: &InactiveModes) -> Result<(), DriverError> {
     let holds = |gpu: &&Gpu| {
-        let refusal = refusals.get(&gpu.uuid);
+        let refusal = inactive.get(&gpu.uuid);
         refusal.is_some_and(|(on, _)| gpu.mode.is_on() != *on) && !gpu.mode.is_pending()
     };
     inventory.gpus.iter().find(holds).map_or(Ok(()), |gpu| {
-        let (object, code) = (gpu.uuid.clone(), refusals[&gpu.uuid].1);
+        let (object, code) = (gpu.uuid.clone(), inactive[&gpu.uuid].1);
         Err(DriverError::Call { object, call: "nvmlDeviceSetMigMode", code })
     })
 }

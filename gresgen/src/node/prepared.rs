@@ -3,27 +3,27 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::error::{ApplyError, Held, in_the_way};
+use super::error::{ApplyError, InUse, in_the_way};
 use super::files::{FileChange, changes};
 use super::{Node, Options, Picture};
+use crate::apply::desired::DesiredStateError;
 use crate::apply::forecast::forecast;
 use crate::apply::intent::{Intent, lost};
 use crate::apply::steps::{Step, disturbed, steps};
 use crate::apply::target::Target;
-use crate::apply::wish::WishError;
-use crate::apply::{Wish, name};
+use crate::apply::{DesiredState, name};
 use crate::inventory::{Holder, Inventory, Mode};
 use crate::publish::{Expected, PublishError};
-use crate::site::{Left, Seen};
+use crate::site::{PendingActions, SlurmState};
 use crate::slurm::transition::Action;
 use crate::slurm::{GresTable, SlurmError};
 
-/// What a wish comes to on one picture of a node. Making one only reads.
-pub struct Prepared {
+/// What a desired state comes to on one picture of a node. Making one only reads.
+pub(crate) struct Prepared {
     /// The node it was made for.
     pub before: Inventory,
     /// What Slurm worked with then.
-    pub seen: Seen,
+    pub slurm: SlurmState,
     /// What is done to the GPUs, in order.
     pub steps: Vec<Step>,
     /// What stands in the way, for a person: instances in use that would have to go, and what Slurm could not bear beside
@@ -34,7 +34,7 @@ pub struct Prepared {
     /// What the node will offer to Slurm. UUIDs and device files of instances to come are invented.
     pub table: GresTable,
     /// What is then to be done in Slurm.
-    pub left: Left,
+    pub pending_actions: PendingActions,
     /// Whether Slurm must not start jobs on the node meanwhile.
     pub fenced: bool,
     /// Why it would be refused as things are; nothing is changed then.
@@ -47,13 +47,16 @@ pub struct Prepared {
 
 impl Prepared {
     /// Whether GPUs or files become others.
-    pub fn changes(&self) -> bool {
+    pub(crate) fn changes(&self) -> bool {
         !self.steps.is_empty() || !self.files.is_empty()
     }
 
     /// Whether there is nothing to do at all, in Slurm neither.
-    pub fn is_nothing(&self) -> bool {
-        !self.changes() && self.left.actions.is_empty() && self.interrupted.is_none() && self.has_nodes
+    pub(crate) fn is_nothing(&self) -> bool {
+        !self.changes()
+            && self.pending_actions.actions.is_empty()
+            && self.interrupted.is_none()
+            && self.has_nodes
     }
 
     /// Whether waiting until Slurm's jobs have ended may make it possible.
@@ -63,42 +66,42 @@ impl Prepared {
 }
 
 impl Node<'_> {
-    /// Works out what a wish comes to, with everything that can be checked before the first change.
+    /// Works out what a desired state comes to, with everything that can be checked before the first change.
     ///
     /// # Errors
-    /// What no waiting and no option would make possible: a wish that cannot be met, a GPU without MIG, files that
+    /// What no waiting and no option would make possible: a desired state that cannot be met, a GPU without MIG, files that
     /// cannot be rendered. What else would refuse it is [`Prepared::refusal`].
-    pub fn prepare(
+    pub(crate) fn prepare(
         &self,
         picture: Picture,
-        wish: Wish<'_>,
+        desired: DesiredState<'_>,
         options: &Options<'_>,
     ) -> Result<Prepared, ApplyError> {
-        if let Wish::Before(noted) = wish
+        if let DesiredState::Before(noted) = desired
             && let Some((gpu, why)) = lost(noted, &self.driver.inventory(&self.site.node)?, options.without)
         {
-            return Err(WishError::Lost { gpu, why }.into());
+            return Err(DesiredStateError::Lost { gpu, why }.into());
         }
-        let Picture { inventory: mut before, seen, .. } = picture;
-        let mut wanted = Wanted::new(wish, &before)?;
+        let Picture { inventory: mut before, slurm, .. } = picture;
+        let mut wanted = Wanted::new(desired, &before)?;
         let patience = Patience::new();
         while wanted.waits_for_processes() && patience.pause() {
             before = self.inventory(options)?.0;
-            self.look_ahead(&mut before, &seen.given, options);
-            wanted = Wanted::new(wish, &before)?;
+            self.look_ahead(&mut before, &slurm.allocations, options);
+            wanted = Wanted::new(desired, &before)?;
         }
         let Wanted { steps, in_use, in_the_way } = wanted;
         let expected = Expected::new(&forecast(&before, &steps), self.settings, self.root, |kind| {
             options.writes(kind, &self.site)
         })?;
         let foreign = expected.foreign(self.adopts(options))?;
-        let files = changes(&expected, &seen, self.adopts(options))?;
+        let files = changes(&expected, &slurm, self.adopts(options))?;
         let has_nodes = !steps.is_empty() || expected.has_nodes(self.root);
         let table = expected.table;
 
         let changes = !steps.is_empty() || !files.is_empty();
         let beside_jobs = match changes || options.tell_slurm {
-            true => self.site.allow(&seen, &table.records),
+            true => self.site.allow(&slurm, &table.records),
             false => Ok(()),
         };
         let (blocked, refusal) = blocked(in_the_way, in_use, beside_jobs);
@@ -109,22 +112,25 @@ impl Node<'_> {
         // What is there already and only waits for the daemons needs no fence: a node that an apply has left waiting
         // is out of scheduling still, or was put back by somebody who knows why.
         let fenced = changes
-            && seen.answered
-            && seen.view.is_some()
-            && (!steps.is_empty() || seen.records() != table.records);
-        let mut left = self.site.pending(&seen, &table);
-        let resume =
-            if fenced { self.will_resume(&seen, &left, options) } else { self.site.resume(&seen, &left) };
-        left.actions.extend(resume);
+            && slurm.answered
+            && slurm.view.is_some()
+            && (!steps.is_empty() || slurm.records() != table.records);
+        let mut pending_actions = self.site.pending(&slurm, &table);
+        let resume = if fenced {
+            self.will_resume(&slurm, &pending_actions, options)
+        } else {
+            self.site.resume(&slurm, &pending_actions)
+        };
+        pending_actions.actions.extend(resume);
         let interrupted = Intent::load(self.root)?.filter(|intent| intent.boot == before.boot);
         Ok(Prepared {
             before,
-            seen,
+            slurm,
             steps,
             blocked,
             files,
             table,
-            left,
+            pending_actions,
             fenced,
             refusal,
             interrupted,
@@ -133,28 +139,33 @@ impl Node<'_> {
     }
 
     /// How the fence will be taken back, where it will not be by the change itself: nobody else's drain is.
-    fn will_resume(&self, seen: &Seen, left: &Left, options: &Options<'_>) -> Vec<Action> {
+    fn will_resume(
+        &self,
+        slurm: &SlurmState,
+        pending_actions: &PendingActions,
+        options: &Options<'_>,
+    ) -> Vec<Action> {
         let node = || self.site.node.clone();
-        let stands = self.site.resume(seen, left);
-        let theirs = seen.view.as_ref().is_some_and(|view| view.is("DRAIN"));
-        let forgotten = left.actions.iter().any(|action| matches!(action, Action::Delete(_)));
-        if !stands.is_empty() || theirs || forgotten || left.actions.is_empty() {
+        let stands = self.site.resume(slurm, pending_actions);
+        let theirs = slurm.view.as_ref().is_some_and(|view| view.is("DRAIN"));
+        let forgotten = pending_actions.actions.iter().any(|action| matches!(action, Action::Delete(_)));
+        if !stands.is_empty() || theirs || forgotten || pending_actions.actions.is_empty() {
             return stands;
         }
-        vec![if beside_jobs(seen, options) { Action::Release(node()) } else { Action::Resume(node()) }]
+        vec![if beside_jobs(slurm, options) { Action::Release(node()) } else { Action::Resume(node()) }]
     }
 }
 
-/// What a wish comes to on the GPUs.
+/// What a desired state comes to on the GPUs.
 struct Wanted {
     steps: Vec<Step>,
-    in_use: Vec<Held>,
+    in_use: Vec<InUse>,
     in_the_way: Option<ApplyError>,
 }
 
 impl Wanted {
-    fn new(wish: Wish<'_>, inventory: &Inventory) -> Result<Self, ApplyError> {
-        let (targets, in_the_way) = targets(wish, inventory)?;
+    fn new(desired: DesiredState<'_>, inventory: &Inventory) -> Result<Self, ApplyError> {
+        let (targets, in_the_way) = targets(desired, inventory)?;
         let steps = steps(inventory, &targets);
         possible(inventory, &steps)?;
         Ok(Wanted { in_use: in_use(inventory, &steps), steps, in_the_way })
@@ -193,27 +204,30 @@ impl Patience {
 }
 
 /// Whether somebody is in the way, and nobody who has been given what he holds: neither a job nor a `gresgen run`.
-pub(super) fn are_processes<'a>(held: impl IntoIterator<Item = &'a Held>) -> bool {
+pub(super) fn are_processes<'a>(held: impl IntoIterator<Item = &'a InUse>) -> bool {
     let mut holders = held.into_iter().flat_map(|held| &held.holders).peekable();
     holders.peek().is_some() && holders.all(|holder| matches!(holder, Holder::Process { .. }))
 }
 
 /// Whether jobs stay on the node while it changes.
-pub(super) fn beside_jobs(seen: &Seen, options: &Options<'_>) -> bool {
-    options.drain.is_none() && seen.is_busy()
+pub(super) fn beside_jobs(slurm: &SlurmState, options: &Options<'_>) -> bool {
+    options.drain.is_none() && slurm.is_busy()
 }
 
-/// The targets of a wish. Where instances in use are all that is in its way, those it would have if nobody used them,
+/// The targets of a desired state. Where instances in use are all that is in its way, those it would have if nobody used them,
 /// and who does.
-fn targets(wish: Wish<'_>, inventory: &Inventory) -> Result<(Vec<Target>, Option<ApplyError>), ApplyError> {
-    match wish.targets(inventory) {
+fn targets(
+    desired: DesiredState<'_>,
+    inventory: &Inventory,
+) -> Result<(Vec<Target>, Option<ApplyError>), ApplyError> {
+    match desired.targets(inventory) {
         Ok(targets) => Ok((targets, None)),
         Err(error) if error.blockers().is_empty() => Err(error.into()),
         Err(error) => {
             let refusal = in_the_way(inventory, error);
             let mut idle = inventory.clone();
             idle.gpus.iter_mut().flat_map(|gpu| &mut gpu.instances).for_each(|i| i.holders.clear());
-            Ok((wish.targets(&idle)?, Some(refusal)))
+            Ok((desired.targets(&idle)?, Some(refusal)))
         }
     }
 }
@@ -233,23 +247,23 @@ pub(super) fn possible(inventory: &Inventory, steps: &[Step]) -> Result<(), Appl
 }
 
 /// What steps disturb and somebody uses: instances, and GPUs whose mode changes, since that may reset them.
-pub(super) fn in_use(inventory: &Inventory, steps: &[Step]) -> Vec<Held> {
+pub(super) fn in_use(inventory: &Inventory, steps: &[Step]) -> Vec<InUse> {
     let instances = steps.iter().filter_map(|step| disturbed(inventory, step));
     let instances =
-        instances.map(|(gpu, i)| Held { name: name(gpu, i.placement), holders: i.holders.clone() });
+        instances.map(|(gpu, i)| InUse { name: name(gpu, i.placement), holders: i.holders.clone() });
     let switched = steps.iter().filter(|step| matches!(step, Step::Mode { .. }));
     let gpus = switched.map(|step| &inventory.gpus[step.gpu()]);
-    let gpus = gpus.map(|gpu| Held { name: format!("GPU {}", gpu.index), holders: gpu.holders.clone() });
+    let gpus = gpus.map(|gpu| InUse { name: format!("GPU {}", gpu.index), holders: gpu.holders.clone() });
     instances.chain(gpus).filter(|held| !held.holders.is_empty()).collect()
 }
 
 /// Everything in the way, and the error that an apply ends with for it.
 fn blocked(
     in_the_way: Option<ApplyError>,
-    in_use: Vec<Held>,
+    in_use: Vec<InUse>,
     beside_jobs: Result<(), SlurmError>,
 ) -> (Vec<String>, Option<ApplyError>) {
-    // Steps of a wish that somebody is in the way of are those of a node that nobody uses: they may disturb more than
+    // Steps of a desired state that somebody is in the way of are those of a node that nobody uses: they may disturb more than
     // what has to go.
     let held = match &in_the_way {
         Some(ApplyError::InTheWay { held, .. }) => held,

@@ -39,7 +39,7 @@ fn list(text: &str) -> Option<Vec<u32>> {
 }
 
 fn told_by_driver(device: &Device<'_>) -> Result<Vec<u32>, NvmlError> {
-    let words = super::identity::told(device.cpu_affinity(CPU_WORDS))?.unwrap_or_default();
+    let words = super::identity::if_supported(device.cpu_affinity(CPU_WORDS))?.unwrap_or_default();
     let bits = words.iter().zip(0u32..).flat_map(|(&word, index)| {
         (0..u64::BITS).filter(move |bit| word >> bit & 1 == 1).map(move |bit| index * u64::BITS + bit)
     });

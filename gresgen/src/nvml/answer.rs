@@ -23,7 +23,7 @@ pub(super) enum Fault {
 }
 
 /// An answer that cannot be, as the object of "gives".
-pub(super) fn lie(what: impl Into<String>) -> Fault {
+pub(super) fn contradiction(what: impl Into<String>) -> Fault {
     Fault::Lie(what.into())
 }
 
@@ -42,18 +42,18 @@ impl From<NvmlError> for Fault {
 /// Room for as many handles as a profile says there can be.
 pub(super) fn buffer<T>(most: u32) -> Result<Vec<*mut T>, Fault> {
     if most > MAX_INSTANCES {
-        return Err(lie(format!("room for {most} instances of one profile")));
+        return Err(contradiction(format!("room for {most} instances of one profile")));
     }
     Ok(vec![null_mut(); most as usize])
 }
 
 /// The handles among `handles` that were written.
-pub(super) fn listed<T>(mut handles: Vec<*mut T>, count: c_uint) -> Result<Vec<*mut T>, Fault> {
+pub(super) fn within_count<T>(mut handles: Vec<*mut T>, count: c_uint) -> Result<Vec<*mut T>, Fault> {
     if count as usize > handles.len() {
-        return Err(lie(format!("{count} instances where {} fit", handles.len())));
+        return Err(contradiction(format!("{count} instances where {} fit", handles.len())));
     }
     handles.truncate(count as usize);
-    if handles.iter().any(|handle| handle.is_null()) { Err(lie("no handle")) } else { Ok(handles) }
+    if handles.iter().any(|handle| handle.is_null()) { Err(contradiction("no handle")) } else { Ok(handles) }
 }
 
 /// The text that `fill` writes; never an empty one.
@@ -68,15 +68,15 @@ pub(super) fn words(
 /// The text in a fixed buffer; never an empty one.
 pub(super) fn text(buffer: &[c_char]) -> Result<String, Fault> {
     let text = ascii(buffer)?;
-    if text.is_empty() { Err(lie("an empty text")) } else { Ok(text) }
+    if text.is_empty() { Err(contradiction("an empty text")) } else { Ok(text) }
 }
 
 /// The text in a fixed buffer. Whatever NVML names is plain ASCII, and is shown on terminals.
 pub(super) fn ascii(buffer: &[c_char]) -> Result<String, Fault> {
-    let end = buffer.iter().position(|c| *c == 0).ok_or_else(|| lie("a text without an end"))?;
+    let end = buffer.iter().position(|c| *c == 0).ok_or_else(|| contradiction("a text without an end"))?;
     let text: String = buffer[..end].iter().map(|c| char::from(c.cast_unsigned())).collect();
     let plain = text.chars().all(|c| c.is_ascii_graphic() || c == ' ');
-    if plain { Ok(text) } else { Err(lie(format!("{text:?}, which is no plain text"))) }
+    if plain { Ok(text) } else { Err(contradiction(format!("{text:?}, which is no plain text"))) }
 }
 
 #[cfg(test)]
@@ -99,9 +99,9 @@ mod tests {
     #[test]
     fn a_list_is_no_longer_than_its_buffer_and_has_no_holes() {
         let one = std::ptr::without_provenance_mut::<u8>(8);
-        assert_eq!(listed(vec![one, null_mut()], 1).unwrap(), [one]);
-        assert!(listed(vec![one], 2).is_err());
-        assert!(listed(vec![one, null_mut()], 2).is_err());
+        assert_eq!(within_count(vec![one, null_mut()], 1).unwrap(), [one]);
+        assert!(within_count(vec![one], 2).is_err());
+        assert!(within_count(vec![one, null_mut()], 2).is_err());
         assert!(buffer::<u8>(u32::MAX).is_err());
     }
 }

@@ -24,7 +24,7 @@ impl Driver {
     ///
     /// # Errors
     /// The call's; an accepted change that did not take effect is none.
-    pub fn set_mode(&self, gpu: &str, on: bool) -> Result<Option<Code>, DriverError> {
+    pub(crate) fn set_mode(&self, gpu: &str, on: bool) -> Result<Option<Code>, DriverError> {
         let device = self.device(gpu)?;
         self.forget_compute_profiles(gpu);
         let status = device.set_mig_mode(on).map_err(failed(gpu, "nvmlDeviceSetMigMode"))?;
@@ -36,7 +36,7 @@ impl Driver {
     ///
     /// # Errors
     /// The first call that fails; [`DriverError::NoComputeProfile`] for a division the GPU lacks.
-    pub fn create(&self, gpu: &Gpu, at: Placement, compute: &[Profile]) -> Result<(), DriverError> {
+    pub(crate) fn create(&self, gpu: &Gpu, at: Placement, compute: &[Profile]) -> Result<(), DriverError> {
         let place = Place::new(self, gpu, at)?;
         let call = "nvmlDeviceCreateGpuInstanceWithPlacement";
         let gi = place
@@ -62,7 +62,7 @@ impl Driver {
     ///
     /// # Errors
     /// The first call that fails, with [`Code::IN_USE`] when a process uses it.
-    pub fn destroy(&self, gpu: &Gpu, at: Placement) -> Result<(), DriverError> {
+    pub(crate) fn destroy(&self, gpu: &Gpu, at: Placement) -> Result<(), DriverError> {
         let place = Place::new(self, gpu, at)?;
         let Some(gi) = place.find()? else { return Ok(()) };
         let cleared = place.clear(gi)?;
@@ -81,7 +81,7 @@ impl Driver {
     ///
     /// # Errors
     /// [`DriverError::NoInstance`] when it is gone; otherwise as [`Driver::create`].
-    pub fn recut(&self, gpu: &Gpu, at: Placement, compute: &[Profile]) -> Result<(), DriverError> {
+    pub(crate) fn recut(&self, gpu: &Gpu, at: Placement, compute: &[Profile]) -> Result<(), DriverError> {
         let place = Place::new(self, gpu, at)?;
         let gi = place.find()?.ok_or_else(|| DriverError::NoInstance(place.name.clone()))?;
         place.clear(gi)?;

@@ -4,7 +4,7 @@ use mig::Architecture;
 use nvml_wrapper::Device;
 use nvml_wrapper::error::NvmlError;
 
-use super::answer::{Fault, lie};
+use super::answer::{Fault, contradiction};
 use super::code::Code;
 use super::geometry::architecture;
 use super::raw::Handle;
@@ -16,7 +16,7 @@ pub(super) const MAX_MINOR: u32 = 247;
 
 pub(super) fn minor(device: &Device<'_>) -> Result<u32, Fault> {
     let minor = device.minor_number()?;
-    if minor > MAX_MINOR { Err(lie(minor.to_string())) } else { Ok(minor) }
+    if minor > MAX_MINOR { Err(contradiction(minor.to_string())) } else { Ok(minor) }
 }
 
 pub(super) fn vbios(handle: Handle<'_>) -> Result<Option<String>, Fault> {
@@ -29,7 +29,7 @@ pub(super) fn vbios(handle: Handle<'_>) -> Result<Option<String>, Fault> {
 pub(super) fn mode(device: &Device<'_>) -> Result<Mode, Fault> {
     match device.mig_mode() {
         Ok(mode) if mode.current > 1 || mode.pending > 1 => {
-            Err(lie(format!("the modes {} and {}", mode.current, mode.pending)))
+            Err(contradiction(format!("the modes {} and {}", mode.current, mode.pending)))
         }
         Ok(mode) => Ok(Mode::Known { current: mode.current == 1, pending: mode.pending == 1 }),
         Err(NvmlError::NotSupported | NvmlError::FailedToLoadSymbol(_)) => Ok(Mode::Unsupported),
@@ -50,12 +50,12 @@ pub(super) fn pci_address(bus_id: &str) -> Result<String, Fault> {
         (bus < 256 && device < 32 && function < 8)
             .then(|| format!("{domain:04x}:{bus:02x}:{device:02x}.{function}"))
     };
-    parsed().ok_or_else(|| lie(format!("{bus_id:?}, which is no PCI address")))
+    parsed().ok_or_else(|| contradiction(format!("{bus_id:?}, which is no PCI address")))
 }
 
 /// What not every driver tells of every GPU. Any other failure is one: files must not silently say less than
 /// they did.
-pub(super) fn told<T>(result: Result<T, NvmlError>) -> Result<Option<T>, NvmlError> {
+pub(super) fn if_supported<T>(result: Result<T, NvmlError>) -> Result<Option<T>, NvmlError> {
     match result {
         Err(NvmlError::NotSupported | NvmlError::FailedToLoadSymbol(_)) => Ok(None),
         result => result.map(Some),
@@ -67,7 +67,7 @@ pub(super) fn told<T>(result: Result<T, NvmlError>) -> Result<Option<T>, NvmlErr
 pub(super) fn generation(device: &Device<'_>) -> Result<Option<Architecture>, NvmlError> {
     match device.architecture() {
         Err(NvmlError::UnexpectedVariant(number @ ..=22)) => Ok(architecture(number)),
-        result => Ok(told(result)?.and_then(|known| architecture(known.as_c()))),
+        result => Ok(if_supported(result)?.and_then(|known| architecture(known.as_c()))),
     }
 }
 
@@ -77,12 +77,12 @@ mod tests {
 
     #[test]
     fn pci_addresses_are_written_as_linux_does() {
-        for (told, written) in [
+        for (if_supported, written) in [
             ("00000000:07:00.0", "0000:07:00.0"),
             ("0000:8A:00.0", "0000:8a:00.0"),
             ("00010000:01:00.0", "10000:01:00.0"),
         ] {
-            assert_eq!(pci_address(told).unwrap(), written);
+            assert_eq!(pci_address(if_supported).unwrap(), written);
         }
         for odd in ["", "07:00.0", "0000:07:00.9", "0000:../..:00.0", "0000:+7:00.0", "0000:107:00.0"] {
             assert!(pci_address(odd).is_err(), "{odd}");

@@ -9,7 +9,7 @@ use crate::inventory::Inventory;
 
 /// What a GPU or MIG device is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Load {
+pub(crate) struct Load {
     /// Memory in use, without what the driver keeps for itself, in MiB (`nvmlDeviceGetMemoryInfo_v2`).
     pub used_mib: u64,
     /// Per cent of the last sample period in which a kernel ran. NVML tells it of GPUs without MIG alone (nvml.h,
@@ -20,7 +20,7 @@ pub struct Load {
 
 impl Driver {
     /// The loads of an inventory's GPUs and MIG devices, by UUID. What the driver does not tell is left out.
-    pub fn loads(&self, inventory: &Inventory) -> BTreeMap<String, Load> {
+    pub(crate) fn loads(&self, inventory: &Inventory) -> BTreeMap<String, Load> {
         let gpus = inventory.gpus.iter().map(|gpu| &gpu.uuid);
         let devices = inventory.devices().map(|(_, _, compute)| &compute.uuid);
         let load = |uuid: &String| Some((uuid.clone(), load(&self.device(uuid).ok()?)?));

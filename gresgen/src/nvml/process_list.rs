@@ -1,6 +1,6 @@
 //! The list of processes that NVML writes, and its entries in all their versions.
 
-use super::answer::{Fault, lie};
+use super::answer::{Fault, contradiction};
 
 /// Stands where the driver wrote nothing.
 const UNTOUCHED: u64 = 0xa5a5_a5a5_a5a5_a5a5;
@@ -57,7 +57,7 @@ impl ProcessWords {
     /// The first `count` entries, which have `ids` or not.
     pub(super) fn read(&self, count: usize, ids: bool) -> Result<Vec<Process>, Fault> {
         if count > self.room() as usize {
-            return Err(lie(format!("{count} processes where {} fit", self.room())));
+            return Err(contradiction(format!("{count} processes where {} fit", self.room())));
         }
         let wide = self.0[count * 3..count * 4].iter().any(|word| *word != UNTOUCHED);
         let size = match (ids, wide) {
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn more_than_there_is_room_for_is_no_list() {
-        assert_eq!(words(&[]).read(5, true), Err(lie("5 processes where 4 fit")));
+        assert_eq!(words(&[]).read(5, true), Err(contradiction("5 processes where 4 fit")));
         assert!(words(&[]).read(usize::MAX / 4, true).is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! The processes that NVML lists on a GPU: what they do, and on which of its instances.
 
-use super::answer::{Fault, lie};
+use super::answer::{Fault, contradiction};
 use super::code::Code;
 use super::process_list::{Activity, Process, ProcessWords};
 use super::raw::Handle;
@@ -39,16 +39,16 @@ fn list(gpu: Handle<'_>, activity: Activity) -> Result<Vec<Process>, Fault> {
     loop {
         let mut words = ProcessWords::new(room);
         let mut count = 0;
-        let listed = gpu.list_processes(activity, &mut words, &mut count);
+        let within_count = gpu.list_processes(activity, &mut words, &mut count);
         let count = count as usize;
-        match listed {
+        match within_count {
             Ok(ids) => return words.read(count, ids),
             // Room for those that start before the next try.
             Err(Fault::Code(Code::INSUFFICIENT_SIZE)) if count > room && count <= MANY => {
                 room = count + count / 2;
             }
             Err(Fault::Code(Code::INSUFFICIENT_SIZE)) if count > MANY => {
-                return Err(lie(format!("{count} processes")));
+                return Err(contradiction(format!("{count} processes")));
             }
             Err(fault) => return Err(fault),
         }

@@ -21,7 +21,7 @@ use nvml_wrapper_sys::bindings::{
     nvmlPciInfo_t,
 };
 
-use super::answer::{Fault, MAX_INSTANCES, ascii, buffer, lie, listed, text, words};
+use super::answer::{Fault, MAX_INSTANCES, ascii, buffer, contradiction, text, within_count, words};
 use super::code::Code;
 use super::facts::{Attributes, ComputeProfile, GpuProfile, Pci};
 use super::process_list::{Activity, ProcessWords};
@@ -104,7 +104,7 @@ impl<'a> Handle<'a> {
     }
 
     fn present(self) -> Result<Self, Fault> {
-        if self.device.is_null() { Err(lie("no handle")) } else { Ok(self) }
+        if self.device.is_null() { Err(contradiction("no handle")) } else { Ok(self) }
     }
 
     pub(super) fn uuid(self) -> Result<String, Fault> {
@@ -165,7 +165,7 @@ impl<'a> Handle<'a> {
                 }
             };
         }
-        let listed = match activity {
+        let within_count = match activity {
             Activity::Compute => versions!(
                 nvmlDeviceGetComputeRunningProcesses_v3,
                 nvmlDeviceGetComputeRunningProcesses_v2,
@@ -182,7 +182,7 @@ impl<'a> Handle<'a> {
                 nvmlDeviceGetMPSComputeRunningProcesses
             ),
         };
-        Ok(listed?)
+        Ok(within_count?)
     }
 
     /// How many MIG devices the GPU can have, and hence the indexes under which they are looked for.
@@ -191,7 +191,7 @@ impl<'a> Handle<'a> {
         let mut count: c_uint = 0;
         let out = &raw mut count;
         call!(lib, nvmlDeviceGetMaxMigDeviceCount(device, out))?;
-        if count > MAX_INSTANCES { Err(lie(format!("{count} MIG devices"))) } else { Ok(count) }
+        if count > MAX_INSTANCES { Err(contradiction(format!("{count} MIG devices"))) } else { Ok(count) }
     }
 
     /// The MIG device of an index, of which any may be vacant.
@@ -274,14 +274,14 @@ impl<'a> Handle<'a> {
         let (out, none) = (&raw mut count, null_mut());
         call!(lib, nvmlDeviceGetGpuInstancePossiblePlacements_v2(device, profile, none, out))?;
         if count > MAX_PLACEMENTS {
-            return Err(lie(format!("{count} placements")));
+            return Err(contradiction(format!("{count} placements")));
         }
         let mut list = vec![nvmlGpuInstancePlacement_t { start: 0, size: 0 }; count as usize];
         let mut written = count;
         let (out, places) = (&raw mut written, list.as_mut_ptr());
         call!(lib, nvmlDeviceGetGpuInstancePossiblePlacements_v2(device, profile, places, out))?;
         if written > count {
-            return Err(lie(format!("{written} placements where it announced {count}")));
+            return Err(contradiction(format!("{written} placements where it announced {count}")));
         }
         list.truncate(written as usize);
         Ok(list.into_iter().map(|p| (p.start, p.size)).collect())
@@ -299,7 +299,7 @@ impl<'a> Handle<'a> {
         let mut count = most;
         let (list, out) = (handles.as_mut_ptr(), &raw mut count);
         call!(lib, nvmlDeviceGetGpuInstances(device, profile, list, out))?;
-        Ok(listed(handles, count)?.into_iter().map(move |handle| self.gpu_instance_info(handle)))
+        Ok(within_count(handles, count)?.into_iter().map(move |handle| self.gpu_instance_info(handle)))
     }
 
     fn gpu_instance_info(self, handle: nvmlGpuInstance_t) -> Result<GpuInstance, Fault> {
@@ -323,7 +323,7 @@ impl<'a> Handle<'a> {
         let mut handle: nvmlGpuInstance_t = null_mut();
         let (place, out) = (&raw const placement, &raw mut handle);
         call!(lib, nvmlDeviceCreateGpuInstanceWithPlacement(device, profile, place, out))?;
-        if handle.is_null() { Err(lie("no handle")) } else { self.gpu_instance_info(handle) }
+        if handle.is_null() { Err(contradiction("no handle")) } else { self.gpu_instance_info(handle) }
     }
 
     pub(super) fn destroy_gpu_instance(self, instance: GpuInstance) -> Result<(), Fault> {
@@ -358,7 +358,7 @@ impl<'a> Handle<'a> {
         let mut count = profile.max;
         let (list, out) = (handles.as_mut_ptr(), &raw mut count);
         call!(lib, nvmlGpuInstanceGetComputeInstances(gi, id, list, out))?;
-        listed(handles, count)?.into_iter().map(|handle| self.compute_instance_info(handle)).collect()
+        within_count(handles, count)?.into_iter().map(|handle| self.compute_instance_info(handle)).collect()
     }
 
     /// The compute instance of that id.
@@ -367,7 +367,7 @@ impl<'a> Handle<'a> {
         let mut handle: nvmlComputeInstance_t = null_mut();
         let out = &raw mut handle;
         call!(lib, nvmlGpuInstanceGetComputeInstanceById(gi, id, out))?;
-        if handle.is_null() { Err(lie("no handle")) } else { self.compute_instance_info(handle) }
+        if handle.is_null() { Err(contradiction("no handle")) } else { self.compute_instance_info(handle) }
     }
 
     /// The field `device` of the info is not read: nvml.h calls it the parent device, and drivers mean the GPU, so its
@@ -398,7 +398,7 @@ impl<'a> Handle<'a> {
 ///
 /// # Errors
 /// In words, when the process has more than one thread, or does not say how many.
-pub fn export(name: &str, value: &std::ffi::OsStr) -> Result<(), String> {
+pub(crate) fn export(name: &str, value: &std::ffi::OsStr) -> Result<(), String> {
     let threads = std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
     if threads != 1 {
         return Err(format!("{name}: cannot be set while the program has other threads"));

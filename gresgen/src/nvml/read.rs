@@ -11,10 +11,10 @@ use nvml_wrapper::enum_wrappers::device::GpuVirtualizationMode;
 use nvml_wrapper::error::NvmlError;
 
 use super::affinity::cpus;
-use super::answer::lie;
+use super::answer::contradiction;
 use super::facts::Pci;
 use super::geometry::{Model, model};
-use super::identity::{MAX_MINOR, generation, minor, mode, pci_address, told, vbios};
+use super::identity::{MAX_MINOR, generation, if_supported, minor, mode, pci_address, vbios};
 use super::instances::Reader;
 use super::processes::processes;
 use super::raw::{self, Handle};
@@ -62,7 +62,7 @@ impl Driver {
     ///
     /// # Errors
     /// The first call or file that fails, named with its GPU.
-    pub fn inventory(&self, node: &str) -> Result<Inventory, DriverError> {
+    pub(crate) fn inventory(&self, node: &str) -> Result<Inventory, DriverError> {
         self.read(node, Detail::Everything)
     }
 
@@ -72,7 +72,7 @@ impl Driver {
     ///
     /// # Errors
     /// As [`Driver::inventory`].
-    pub fn inventory_as_it_is(&self, node: &str) -> Result<Inventory, DriverError> {
+    pub(crate) fn inventory_as_it_is(&self, node: &str) -> Result<Inventory, DriverError> {
         self.read(node, Detail::AsTheyAre)
     }
 
@@ -82,7 +82,7 @@ impl Driver {
         let call = "nvmlDeviceGetCount_v2";
         let count = nvml.device_count().map_err(failed("driver", call))?;
         if count > MAX_MINOR + 1 {
-            return Err(failed("driver", call)(lie(format!("{count} GPUs"))));
+            return Err(failed("driver", call)(contradiction(format!("{count} GPUs"))));
         }
         let reading = Reading {
             driver: self,
@@ -117,7 +117,7 @@ impl Reading<'_> {
     /// One GPU, of which nothing is missing: a profile that the driver denies in passing would take its instances
     /// out of the picture, and whoever works from that would neither count them nor bring them back.
     fn gpu(&self, index: u32) -> Result<Gpu, DriverError> {
-        match self.listed(index, true) {
+        match self.within_count(index, true) {
             Ok(Some(gpu)) => return Ok(gpu),
             Err(DriverError::Unlisted { gpu, .. }) => {
                 self.models.borrow_mut().clear();
@@ -127,7 +127,7 @@ impl Reading<'_> {
             Ok(None) => {}
             Err(error) => return Err(error),
         }
-        let again = self.listed(index, false)?;
+        let again = self.within_count(index, false)?;
         again.ok_or_else(|| DriverError::Unexpected {
             object: format!("GPU {index}"),
             what: "its instances change while they are read".to_owned(),
@@ -136,7 +136,7 @@ impl Reading<'_> {
 
     /// One GPU as NVML lists it. What the kernel module has counts for what NVML is not asked, unless not `trusting`:
     /// then `None` says that it changed meanwhile.
-    fn listed(&self, index: u32, trusting: bool) -> Result<Option<Gpu>, DriverError> {
+    fn within_count(&self, index: u32, trusting: bool) -> Result<Option<Gpu>, DriverError> {
         let Driver { root, .. } = self.driver;
         let object = format!("GPU {index}");
         let call = "nvmlDeviceGetHandleByIndex_v2";
@@ -166,12 +166,13 @@ impl Reading<'_> {
                 .architecture(&device, pci.device)
                 .map_err(failed(&object, "nvmlDeviceGetArchitecture"))?,
             mode,
-            guest: told(device.virtualization_mode())
+            guest: if_supported(device.virtualization_mode())
                 .map_err(failed(&object, "nvmlDeviceGetVirtualizationMode"))?
                 .is_some_and(|mode| mode == GpuVirtualizationMode::Vgpu),
             cpus: cpus(&device, &address, root).map_err(failed(&object, "nvmlDeviceGetCpuAffinity"))?,
             file: gpu_file(root, minor)?,
             instances: Vec::new(),
+            capabilities: None,
             holders: Vec::new(),
             geometry: model.geometry.clone(),
             model: name,
@@ -257,10 +258,10 @@ impl Reading<'_> {
 }
 
 /// The first instance that the kernel module had `before` and `after`, and that is not among those `listed`.
-fn unlisted(listed: &[Instance], before: &InstanceIds, after: &InstanceIds) -> Option<String> {
+fn unlisted(within_count: &[Instance], before: &InstanceIds, after: &InstanceIds) -> Option<String> {
     let mut stayed = before.iter().filter_map(|(gi, compute)| Some((gi, compute & after.get(gi)?)));
     stayed.find_map(|(gi, compute)| {
-        let Some(instance) = listed.iter().find(|i| i.gi == *gi) else {
+        let Some(instance) = within_count.iter().find(|i| i.gi == *gi) else {
             return Some(format!("GPU instance {gi}"));
         };
         let missing = compute.iter().find(|ci| instance.compute.iter().all(|c| c.ci != **ci))?;
@@ -281,11 +282,11 @@ mod tests {
             Compute { ci, profile, start: 0, uuid: String::new(), files: Vec::new() }
         };
         let placement = Placement { profile: compute(0).profile, start: 0 };
-        let listed = [Instance { gi: 7, placement, compute: vec![compute(0)], holders: Vec::new() }];
+        let within_count = [Instance { gi: 7, placement, compute: vec![compute(0)], holders: Vec::new() }];
         let ids = |list: &[(u32, &[u32])]| -> InstanceIds {
             list.iter().map(|(gi, compute)| (*gi, compute.iter().copied().collect())).collect()
         };
-        let missing = |before, after| unlisted(&listed, &ids(before), &ids(after));
+        let missing = |before, after| unlisted(&within_count, &ids(before), &ids(after));
         assert_eq!(missing(&[(7, &[0])], &[(7, &[0])]), None);
         assert_eq!(missing(&[], &[]), None, "no tree to be seen");
         assert_eq!(missing(&[(7, &[0])], &[(7, &[0, 1]), (8, &[])]), None, "created meanwhile");

@@ -10,11 +10,13 @@ use crate::inventory::Inventory;
 use crate::root::Root;
 use crate::slurm::billing::Weights;
 use crate::slurm::names::clashes;
+use crate::slurm::settings::on_request::GATE;
+use crate::slurm::slots::GUARD;
 use crate::slurm::{GresTable, Release, Settings};
 use build::{Fold, NodeLines, cgroup, node, plugin};
 
 /// Version of [`Context`]: it changes when a template written for an older one would render something else.
-pub const SCHEMA: u32 = 1;
+pub(crate) const SCHEMA: u32 = 1;
 
 /// Everything templates see.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -70,6 +72,19 @@ pub struct NodeContext {
     pub types: Vec<TypeContext>,
     /// Devices in Slurm's index order.
     pub devices: Vec<DeviceContext>,
+    /// Lines of the GRES `gresgen`, by which slurmctld shows what it has read; none without GPUs on request.
+    pub gates: Vec<GateContext>,
+}
+
+/// A line of the GRES `gresgen`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct GateContext {
+    /// Its type.
+    pub r#type: String,
+    /// Its device files.
+    pub file: String,
+    /// Value of `Cores=`.
+    pub cores: String,
 }
 
 /// A GRES type of a node.
@@ -95,13 +110,14 @@ pub struct DeviceContext {
     pub model: String,
     /// NVML index of the GPU.
     pub gpu: u32,
-    /// UUID; empty where alike nodes are one entry.
+    /// UUID; empty where alike nodes are one entry. `void-`, `guard-` or `pad-` and the index for a record that is no device.
     pub uuid: String,
     /// UUID of the GPU; empty where alike nodes are one entry.
     pub parent: String,
     /// Device files: the GPU, then the capabilities of GPU instance and compute instance.
     pub files: Vec<String>,
-    /// Cores near it in Slurm's numbers, as `0-15`; empty when unknown for any device of the node.
+    /// Cores near it in Slurm's numbers, as `0-15`; empty when unknown for any device of the node; `""` for a record that
+    /// nobody is given.
     pub cores: String,
     /// First placement unit of the GPU instance; null for a whole GPU, and where alike nodes are one entry.
     pub start: Option<u32>,
@@ -166,12 +182,15 @@ impl Context {
         if let Some(clash) = clashes(types.iter().copied()).into_iter().next() {
             return Err(clash.into());
         }
+        // Nobody is given a guard, so there is nothing to account for.
+        let guards = nodes.iter().any(|node| !node.gates.is_empty());
+        types.retain(|name| !guards || *name != GUARD);
         let mut tres = vec!["gres/gpu".to_owned()];
         tres.extend(types.iter().map(|name| format!("gres/gpu:{name}")));
         Ok(Context {
             schema: SCHEMA,
             release,
-            gres_types: settings.gres_types.0.join(","),
+            gres_types: gres_types(settings),
             accounting: settings.accounting.into(),
             accounting_tres: if types.is_empty() { String::new() } else { tres.join(",") },
             billing_weights: weights.line(),
@@ -182,8 +201,17 @@ impl Context {
     }
 }
 
+/// The value of `GresTypes=`, with the GRES that nodes with GPUs on request have beside.
+fn gres_types(settings: &Settings) -> String {
+    let mut types: Vec<&str> = settings.gres_types.0.iter().map(String::as_str).collect();
+    if !settings.on_request.is_empty() && !types.is_empty() && !types.contains(&GATE) {
+        types.push(GATE);
+    }
+    types.join(",")
+}
+
 /// A cluster's context, node by node: alike nodes share an entry at once, so that thousands fit in memory.
-pub struct Cluster<'a> {
+pub(crate) struct Cluster<'a> {
     settings: &'a Settings,
     lines: NodeLines<'a>,
     root: &'a Root,
@@ -196,7 +224,7 @@ impl<'a> Cluster<'a> {
     ///
     /// # Errors
     /// [`RenderError::Hostlist`] for nodes in the settings that are no host list.
-    pub fn new(settings: &'a Settings, root: &'a Root) -> Result<Self, RenderError> {
+    pub(crate) fn new(settings: &'a Settings, root: &'a Root) -> Result<Self, RenderError> {
         let lines = NodeLines::new(settings)?;
         Ok(Cluster { settings, lines, root, weights: Weights::default(), fold: Fold::default() })
     }
@@ -205,7 +233,7 @@ impl<'a> Cluster<'a> {
     ///
     /// # Errors
     /// [`RenderError`]: those of one node, and one that stands twice.
-    pub fn add(&mut self, inventory: &Inventory, table: &GresTable) -> Result<(), RenderError> {
+    pub(crate) fn add(&mut self, inventory: &Inventory, table: &GresTable) -> Result<(), RenderError> {
         let node = node(inventory, table, self.settings, &self.lines, self.root, &mut self.weights)?;
         self.fold.add(node)
     }
@@ -214,7 +242,7 @@ impl<'a> Cluster<'a> {
     ///
     /// # Errors
     /// [`RenderError::Missing`], [`RenderError::Unnamed`].
-    pub fn complete(&self) -> Result<(), RenderError> {
+    pub(crate) fn complete(&self) -> Result<(), RenderError> {
         let (missing, unnamed) = self.lines.unlike(self.fold.names());
         match (missing.is_empty(), unnamed.is_empty()) {
             (false, _) => Err(RenderError::Missing(missing)),
@@ -227,7 +255,7 @@ impl<'a> Cluster<'a> {
     ///
     /// # Errors
     /// [`RenderError::Clash`] for two types of the cluster that Slurm takes for one.
-    pub fn finish(self, release: Release) -> Result<Context, RenderError> {
+    pub(crate) fn finish(self, release: Release) -> Result<Context, RenderError> {
         Context::assemble(self.fold.finish(), self.weights, self.settings, release, self.root)
     }
 }

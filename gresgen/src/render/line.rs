@@ -15,7 +15,7 @@ use crate::slurm::{Settings, here};
 ///
 /// # Errors
 /// [`RenderError::Unnamed`].
-pub fn check(node: &str, settings: &Settings, root: &Root) -> Result<(), RenderError> {
+pub(crate) fn check(node: &str, settings: &Settings, root: &Root) -> Result<(), RenderError> {
     let names = |list: &str| hostlist::expand(list).is_ok_and(|names| names.iter().any(|name| name == node));
     let said = settings.nodes.iter().find(|entry| names(&entry.names));
     let poor = match said {

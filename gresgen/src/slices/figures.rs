@@ -7,11 +7,11 @@ use mig::{BOARDS, Board, Spec};
 use crate::slurm::Names;
 
 /// The least and the most that devices of a type have, of all the models that its name fits.
-pub type Span<T> = Option<(T, T)>;
+pub(crate) type Span<T> = Option<(T, T)>;
 
 /// What is known of a type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Figure {
+pub(crate) struct Figure {
     /// Memory, in MiB.
     pub memory_mib: Span<u64>,
     /// Streaming multiprocessors.
@@ -34,7 +34,7 @@ fn wider<T: Ord + Copy>(span: Span<T>, value: Option<T>) -> Span<T> {
 
 /// Types of all models that have a table.
 #[derive(Debug)]
-pub struct Figures {
+pub(crate) struct Figures {
     /// As this site's configuration names them.
     named: BTreeMap<String, Figure>,
     /// By every other spelling that says the model, and by the profile alone.
@@ -43,7 +43,7 @@ pub struct Figures {
 
 impl Figures {
     /// The figures by the names of a site.
-    pub fn new(names: &Names<'_>) -> Self {
+    pub(crate) fn new(names: &Names<'_>) -> Self {
         let mut figures = Figures { named: BTreeMap::new(), spelled: BTreeMap::new() };
         for board in BOARDS {
             let specs = board.geometry().specs;
@@ -56,7 +56,7 @@ impl Figures {
     }
 
     /// What is known of a type.
-    pub fn of(&self, gres_type: &str) -> Figure {
+    pub(crate) fn of(&self, gres_type: &str) -> Figure {
         let named = self.named.get(gres_type);
         named.or_else(|| self.spelled.get(&gres_type.to_lowercase())).copied().unwrap_or_default()
     }

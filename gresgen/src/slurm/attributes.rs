@@ -16,7 +16,7 @@ const KEYS: [(&str, &str); 9] = [
 
 /// Attributes of a line that slurmctld has otherwise, as `CPUs=64 (slurmctld has 32)`. `shown` is what `scontrol -o
 /// show node` prints; what it does not print is not compared.
-pub fn differing(attributes: &str, shown: &str) -> Vec<String> {
+pub(crate) fn differing(attributes: &str, shown: &str) -> Vec<String> {
     let differs = |word: &str| {
         let (key, wanted) = word.split_once('=')?;
         let (_, name) = KEYS.iter().find(|(known, _)| key.eq_ignore_ascii_case(known))?;

@@ -14,7 +14,7 @@ const MOST: usize = 1024;
 
 /// A line, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfLine {
+pub(crate) struct ConfLine {
     pub file: PathBuf,
     /// Its line, from 1.
     pub number: usize,
@@ -26,7 +26,7 @@ pub struct ConfLine {
 
 /// What a file and those that it includes say.
 #[derive(Debug, Default)]
-pub struct Conf {
+pub(crate) struct Conf {
     /// Lines with a key, in Slurm's order.
     pub said: Vec<ConfLine>,
     /// Files that cannot be read, the first one among them, and why.
@@ -36,14 +36,14 @@ pub struct Conf {
 
 impl Conf {
     /// Reads a file and, each once, those that it includes.
-    pub fn read(path: &Path, root: &Root) -> Self {
+    pub(crate) fn read(path: &Path, root: &Root) -> Self {
         let mut conf = Conf::default();
         conf.open(path, path, root);
         conf
     }
 
     /// The same with this text in the place of what is in the first file, or of it before it is there.
-    pub fn of(path: &Path, text: &[u8], root: &Root) -> Self {
+    pub(crate) fn of(path: &Path, text: &[u8], root: &Root) -> Self {
         let mut conf = Conf::default();
         conf.files.insert(real(path));
         conf.take(text, path, path, root);
@@ -94,12 +94,12 @@ impl Conf {
     }
 
     /// Whether this file is the first one or included.
-    pub fn includes(&self, file: &Path) -> bool {
+    pub(crate) fn includes(&self, file: &Path) -> bool {
         self.files.contains(&real(file))
     }
 
     /// The nodes, with the lines that are about them.
-    pub fn nodes(&self) -> impl Iterator<Item = (&ConfLine, Vec<String>)> {
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = (&ConfLine, Vec<String>)> {
         // The key that begins a line says what the line is about.
         let node = |line: &ConfLine| line.pairs.first().is_some_and(|(key, _)| key == "nodename");
         // `DEFAULT` is no node but what those below it have in common (slurm.conf(5), NodeName).

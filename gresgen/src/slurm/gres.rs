@@ -12,6 +12,7 @@ use mig::Profile;
 use super::error::GresError;
 use super::names::{Names, TypeName};
 use super::settings::Settings;
+use super::slots::{self, Form, OnRequest};
 use crate::inventory::{Compute, Gpu, Inventory};
 
 /// What a node offers to Slurm, in Slurm's order. gres.conf, the node line, the device map and every index come
@@ -22,11 +23,13 @@ pub struct GresTable {
     pub types: Vec<(TypeName, u32)>,
     /// Records; the position is Slurm's index.
     pub records: Vec<Record>,
+    /// How its pads are written, on a node with GPUs on request.
+    pub form: Option<Form>,
 }
 
 /// The order records had before: what it takes for them to keep it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Previous {
+pub struct PreviousOrder {
     types: Vec<String>,
     indexes: HashMap<Identity, usize>,
 }
@@ -38,11 +41,11 @@ fn identity(record: &Record) -> Identity {
     (record.uuid.clone(), record.files.iter().map(|f| (f.major, f.minor)).collect())
 }
 
-impl Previous {
+impl PreviousOrder {
     /// The order of a device map.
     pub fn of(map: &DeviceMap) -> Self {
         let indexes = map.records.iter().zip(0..).map(|(record, index)| (identity(record), index)).collect();
-        Previous { types: distinct(map.records.iter().map(|r| r.gres_type.as_str())), indexes }
+        PreviousOrder { types: distinct(map.records.iter().map(|r| r.gres_type.as_str())), indexes }
     }
 
     /// The order that devices of a table have on their node, by UUID. A node keeps indexes from one layout to the next,
@@ -51,7 +54,7 @@ impl Previous {
         let index = |record: &Record| indexes.get(&record.uuid).copied();
         let mut known: Vec<&Record> = table.records.iter().filter(|record| index(record).is_some()).collect();
         known.sort_by_key(|record| index(record));
-        Previous {
+        PreviousOrder {
             types: distinct(known.iter().map(|record| record.gres_type.as_str())),
             indexes: known.iter().filter_map(|record| Some((identity(record), index(record)?))).collect(),
         }
@@ -62,7 +65,7 @@ impl Previous {
         let lines = text.lines().filter(|line| line.contains("Name=gpu "));
         let types =
             lines.filter_map(|line| line.split_whitespace().find_map(|word| word.strip_prefix("Type=")));
-        Previous { types: distinct(types), indexes: HashMap::new() }
+        PreviousOrder { types: distinct(types), indexes: HashMap::new() }
     }
 
     fn index(&self, record: &Record) -> Option<usize> {
@@ -85,8 +88,16 @@ impl GresTable {
     ///
     /// # Errors
     /// [`GresError`], which names the node and the object.
-    pub fn new(inventory: &Inventory, settings: &Settings, previous: &Previous) -> Result<Self, GresError> {
-        let mut groups = groups(inventory, &Names::new(&settings.types)?)?;
+    pub fn new(
+        inventory: &Inventory,
+        settings: &Settings,
+        previous: &PreviousOrder,
+    ) -> Result<Self, GresError> {
+        let on_request = slots::on_request(inventory, settings)?;
+        let mut groups = groups(inventory, &on_request, &Names::new(&settings.types)?)?;
+        if !on_request.is_empty() {
+            return Self::on_request(&inventory.node, groups, &on_request);
+        }
         check(&inventory.node, groups.iter().flat_map(|g| &g.records))?;
         check_case(&inventory.node, &groups)?;
         let known =
@@ -94,7 +105,21 @@ impl GresTable {
         groups.sort_by_key(known);
         let groups = stable_order(groups, previous);
         let types = groups.iter().map(|g| (g.name.clone(), g.records.len() as u32)).collect();
-        Ok(GresTable { types, records: groups.into_iter().flat_map(|g| g.records).collect() })
+        Ok(GresTable { types, records: groups.into_iter().flat_map(|g| g.records).collect(), form: None })
+    }
+
+    /// A node with GPUs on request: nothing of its order follows from what was before, so that it stays whatever comes.
+    fn on_request(node: &str, mut groups: Vec<Group>, gpus: &[OnRequest<'_>]) -> Result<Self, GresError> {
+        if let Some(group) = groups.iter().find(|g| g.name.as_str().eq_ignore_ascii_case(slots::GUARD)) {
+            return Err(GresError::Guard { node: node.to_owned(), name: group.name.to_string() });
+        }
+        groups.push(Group { name: TypeName::new(slots::GUARD)?, records: slots::behind(node, gpus)? });
+        check(node, groups.iter().flat_map(|g| &g.records))?;
+        check_case(node, &groups)?;
+        let types = groups.iter().map(|g| (g.name.clone(), g.records.len() as u32)).collect();
+        let mut records: Vec<Record> = groups.into_iter().flat_map(|g| g.records).collect();
+        slots::name(&mut records);
+        Ok(GresTable { types, records, form: Some(Form::Joined) })
     }
 
     /// The value of `Gres=`. Counts always: slurm.conf refuses `gpu:1g.5gb` without one.
@@ -118,15 +143,33 @@ struct Group {
     records: Vec<Record>,
 }
 
-fn groups(inventory: &Inventory, names: &Names<'_>) -> Result<Vec<Group>, GresError> {
+fn groups(
+    inventory: &Inventory,
+    on_request: &[OnRequest<'_>],
+    names: &Names<'_>,
+) -> Result<Vec<Group>, GresError> {
     let mut found: BTreeMap<TypeName, Vec<(Size, Place, Record)>> = BTreeMap::new();
-    for (gpu, instance, compute) in inventory.devices() {
+    for OnRequest { gpu, slots, .. } in on_request {
+        let directory = &slots::capabilities(&inventory.node, gpu)?.directory;
+        for slot in slots {
+            let profile = slot.placement.profile;
+            let name = names.slice(&gpu.model, profile)?;
+            let record = match slot.instance {
+                Some((instance, compute)) => slice(&name, gpu, instance.gi, compute),
+                None => slots::void(gpu, name.as_str(), directory),
+            };
+            let place = (gpu.index, slot.placement.start, 0);
+            found.entry(name).or_default().push((Size::Slice(profile), place, record));
+        }
+    }
+    let is_static = |gpu: &Gpu| !on_request.iter().any(|other| other.gpu.uuid == gpu.uuid);
+    for (gpu, instance, compute) in inventory.devices().filter(|(gpu, ..)| is_static(gpu)) {
         let name = names.slice(&gpu.model, compute.profile)?;
         let place = (gpu.index, instance.placement.start, compute.start);
         let record = slice(&name, gpu, instance.gi, compute);
         found.entry(name).or_default().push((Size::Slice(compute.profile), place, record));
     }
-    for gpu in inventory.whole_gpus() {
+    for gpu in inventory.whole_gpus().filter(|gpu| is_static(gpu)) {
         let name = names.whole(&gpu.model)?;
         let record = whole(&name, gpu);
         found.entry(name).or_default().push((Size::Whole, (gpu.index, 0, 0), record));
@@ -175,6 +218,9 @@ fn check<'a>(node: &str, records: impl Iterator<Item = &'a Record>) -> Result<()
     let (mut seen, mut count) = (HashSet::new(), 0);
     for record in records {
         count += 1;
+        if record.no_device().is_some() {
+            continue;
+        }
         let file = record.own_file().map(|f| f.path.display().to_string()).unwrap_or_default();
         if let Some(device) = [record.uuid.clone(), file].into_iter().find(|d| !seen.insert(d.clone())) {
             return Err(GresError::Duplicate { node: node.to_owned(), device });
@@ -195,7 +241,10 @@ fn check_case(node: &str, groups: &[Group]) -> Result<(), GresError> {
 }
 
 /// Types that one name makes of several models, with the product names: a job that asks for it is given any of them.
-pub fn mixed(inventory: &Inventory, settings: &Settings) -> Result<Vec<(TypeName, Vec<String>)>, GresError> {
+pub(crate) fn mixed(
+    inventory: &Inventory,
+    settings: &Settings,
+) -> Result<Vec<(TypeName, Vec<String>)>, GresError> {
     let names = Names::new(&settings.types)?;
     let mut models: BTreeMap<TypeName, Vec<String>> = BTreeMap::new();
     let slices = inventory.devices().map(|(gpu, _, compute)| (gpu, names.slice(&gpu.model, compute.profile)));
@@ -210,7 +259,7 @@ pub fn mixed(inventory: &Inventory, settings: &Settings) -> Result<Vec<(TypeName
 
 /// The order of types that lets every surviving record keep its index, with the records in their places; the
 /// given order when there is none.
-fn stable_order(groups: Vec<Group>, previous: &Previous) -> Vec<Group> {
+fn stable_order(groups: Vec<Group>, previous: &PreviousOrder) -> Vec<Group> {
     let Some(order) = Search::new(&groups, previous).and_then(Search::run) else { return groups };
     let mut groups: Vec<Option<Group>> = groups.into_iter().map(Some).collect();
     let mut start = 0;
@@ -225,7 +274,7 @@ fn stable_order(groups: Vec<Group>, previous: &Previous) -> Vec<Group> {
 }
 
 /// Puts the survivors of a group at their index and the others, in order, into the rest.
-fn seat(group: Group, start: usize, previous: &Previous) -> Group {
+fn seat(group: Group, start: usize, previous: &PreviousOrder) -> Group {
     let mut seats: Vec<Option<Record>> = vec![None; group.records.len()];
     let mut newcomers = Vec::new();
     for record in group.records {
@@ -254,7 +303,7 @@ impl Search {
     /// Most types the search looks at; the number of sets doubles with each. Nodes have a handful.
     const MAX_TYPES: usize = 20;
 
-    fn new(groups: &[Group], previous: &Previous) -> Option<Self> {
+    fn new(groups: &[Group], previous: &PreviousOrder) -> Option<Self> {
         let span = |g: &Group| {
             let indexes = g.records.iter().filter_map(|r| previous.index(r));
             indexes.fold(None, |span: Option<(usize, usize)>, i| {

@@ -35,13 +35,22 @@ const CACHES: [&str; 2] = ["/run/slurm/conf", "/var/spool/slurmd/conf-cache"];
 ///
 /// # Errors
 /// [`SlurmError::NoConfiguration`].
-pub fn configuration(root: &Root) -> Result<Option<PathBuf>, SlurmError> {
+pub(crate) fn configuration(root: &Root) -> Result<Option<PathBuf>, SlurmError> {
     // What the commands do themselves: the variable, else what they were built with (src/common/read_config.c).
-    if let Some(path) = std::env::var_os("SLURM_CONF").filter(|path| !path.is_empty()) {
-        let path = PathBuf::from(path);
-        let below = root.path(&path);
-        return Ok(Some(if !path.exists() && below.exists() { below } else { path }));
+    match std::env::var_os("SLURM_CONF").filter(|path| !path.is_empty()) {
+        Some(path) => Ok(Some(named(root, path.into()))),
+        None => found(root),
     }
+}
+
+/// The one that the variable names: of the node below the root, where that has it, and not the one of this host.
+fn named(root: &Root, path: PathBuf) -> PathBuf {
+    let below = root.path(&path);
+    if below.exists() { below } else { path }
+}
+
+/// The one that nothing names.
+fn found(root: &Root) -> Result<Option<PathBuf>, SlurmError> {
     let daemons = daemons(root);
     let told = daemons.iter().filter_map(|daemon| daemon.configuration.clone()).find(|path| path.exists());
     let places = PLACES.iter().chain(&CACHES).map(|place| root.path(place).join("slurm.conf"));
@@ -59,7 +68,7 @@ pub fn configuration(root: &Root) -> Result<Option<PathBuf>, SlurmError> {
 }
 
 /// The directory of this host's slurm.conf, with the files beside it.
-pub fn directory(root: &Root) -> Option<PathBuf> {
+pub(crate) fn directory(root: &Root) -> Option<PathBuf> {
     configuration(root).ok().flatten().and_then(|path| path.parent().map(Path::to_owned))
 }
 
@@ -74,7 +83,7 @@ fn beside_commands(root: &Root) -> Option<PathBuf> {
 
 /// slurmctld, where Slurm's commands can ask it at all: they wait a minute for a file that slurm.conf includes and that
 /// is not there (seen on 22.05.8), as before the first `apply` of a node, and no daemon starts without it.
-pub fn reach(root: &Root) -> Result<Control, SlurmError> {
+pub(crate) fn reach(root: &Root) -> Result<Control, SlurmError> {
     let unread = configuration(root).ok().flatten().map(|path| Conf::read(&path, root).unread);
     match unread.unwrap_or_default().first() {
         Some((file, error)) => {
@@ -90,12 +99,12 @@ pub fn reach(root: &Root) -> Result<Control, SlurmError> {
 ///
 /// # Errors
 /// [`SlurmError::Several`] where that is more than one.
-pub fn node_name(
+pub(crate) fn node_name(
     root: &Root,
     settings: &Settings,
     configuration: Option<&Path>,
 ) -> Result<String, SlurmError> {
-    if let Some(name) = settings.node.clone().or_else(|| std::env::var("SLURMD_NODENAME").ok()) {
+    if let Some(name) = settings.node.clone().or_else(told_node) {
         return Ok(name);
     }
     let host = Host::this();
@@ -117,20 +126,25 @@ pub fn node_name(
     Ok(one(host.nodes(&views), &host, &named)?.unwrap_or_else(|| host.short().to_owned()))
 }
 
+/// The name that slurmd tells the processes of its jobs, and whoever runs gresgen may tell it.
+pub(crate) fn told_node() -> Option<String> {
+    std::env::var("SLURMD_NODENAME").ok().filter(|name| !name.is_empty())
+}
+
 /// Other nodes that have a slurmd on this host.
-pub fn neighbours(root: &Root, node: &str) -> Vec<String> {
+pub(crate) fn neighbours(root: &Root, node: &str) -> Vec<String> {
     let names: BTreeSet<String> = daemons(root).into_iter().filter_map(|daemon| daemon.node).collect();
     names.into_iter().filter(|name| name != node).collect()
 }
 
 /// The nodes of slurm.conf that are this host; none where it has no line for it.
-pub fn own_names(root: &Root) -> BTreeSet<String> {
+pub(crate) fn own_names(root: &Root) -> BTreeSet<String> {
     let path = configuration(root).ok().flatten();
     path.map(|path| Host::this().nodes(&node_lines(&Conf::read(&path, root)))).unwrap_or_default()
 }
 
 /// The host name up to its first dot.
-pub fn host_name() -> String {
+pub(crate) fn host_name() -> String {
     Host::this().short().to_owned()
 }
 
@@ -149,13 +163,13 @@ fn one(names: BTreeSet<String>, host: &Host, named: &BTreeSet<String>) -> Result
 }
 
 /// Names of the nodes that slurmctld has on this host, `view` being all of its nodes.
-pub fn other_names(views: &[NodeView]) -> Vec<String> {
+pub(crate) fn other_names(views: &[NodeView]) -> Vec<String> {
     Host::this().nodes(views).into_iter().collect()
 }
 
 /// Whether Slurm works on a node of this host now: its slurmd runs, or a step of a job of one that was stopped. A slurmd
 /// that was told to be another node is no sign of this one.
-pub fn in_service(root: &Root, node: &str) -> bool {
+pub(crate) fn in_service(root: &Root, node: &str) -> bool {
     let other = |pid: u32| {
         let daemon = daemons(root).into_iter().find(|daemon| daemon.pid == pid);
         daemon.and_then(|daemon| daemon.node).is_some_and(|name| name != node)
@@ -165,7 +179,7 @@ pub fn in_service(root: &Root, node: &str) -> bool {
 
 /// Whether a job of Slurm may have come to this host since its boot, or a slurmd has loaded the devices. Where that is
 /// not so, slurmctld need not be there to be asked.
-pub fn was_in_service(root: &Root) -> bool {
+pub(crate) fn was_in_service(root: &Root) -> bool {
     sign(root).is_some()
 }
 

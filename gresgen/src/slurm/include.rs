@@ -7,7 +7,7 @@ use crate::root::Root;
 
 /// What has to be done to the slurm.conf at `path`, which says `conf`, so that it includes the node line in `node_conf`,
 /// for a person; `None` when it does.
-pub fn missing_node_line(
+pub(crate) fn missing_node_line(
     path: &Path,
     conf: &Conf,
     node: &str,
@@ -34,7 +34,7 @@ pub fn missing_node_line(
 
 /// The include line for the plugin's file: of its whole directory where that is one for such files, because a
 /// missing file is an error to Slurm and a directory without files is not.
-pub fn plugin_include(plugstack_conf: &Path) -> String {
+pub(crate) fn plugin_include(plugstack_conf: &Path) -> String {
     match plugstack_conf.parent() {
         Some(folder) if folder.extension().is_some_and(|e| e == "d") => {
             format!("include {}/*", folder.display())

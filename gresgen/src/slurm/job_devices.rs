@@ -19,7 +19,7 @@ use crate::{atomic, read};
 
 /// What a script that slurmd runs for a job finds in its environment (slurm.conf(5), "PROLOG AND EPILOG SCRIPTS").
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Script {
+pub(crate) struct Script {
     /// `SLURM_JOB_ID`.
     pub job: Option<u32>,
     /// `SLURM_JOB_GPUS`; empty where it is not set.
@@ -35,7 +35,7 @@ const MOST_KEPT: usize = MAX_RECORDS;
 
 impl Script {
     /// From this process's environment.
-    pub fn here() -> Self {
+    pub(crate) fn here() -> Self {
         let text = |name| std::env::var(name).unwrap_or_default();
         Script {
             job: text("SLURM_JOB_ID").parse().ok(),
@@ -51,7 +51,7 @@ impl Script {
 }
 
 /// The devices of a job, by the map that slurmd loaded. slurmctld is asked by `ask` where nothing nearer says it.
-pub fn of(
+pub(crate) fn of(
     job: u32,
     script: &Script,
     map: &DeviceMap,
@@ -91,7 +91,7 @@ pub fn of(
 }
 
 /// What slurmctld says of one job on a node; `None` where it has none there.
-pub fn ask(control: Control, node: &str, job: u32) -> Result<Option<Devices>, SlurmError> {
+pub(crate) fn ask(control: Control, node: &str, job: u32) -> Result<Option<Devices>, SlurmError> {
     let listed = control.jobs(node)?;
     let Some(listing) = listed.iter().find(|listing| listing.id == job && listing.may_hold()) else {
         return Ok(None);
@@ -101,7 +101,7 @@ pub fn ask(control: Control, node: &str, job: u32) -> Result<Option<Devices>, Sl
 }
 
 /// Forgets a job.
-pub fn forget(root: &Root, job: u32) {
+pub(crate) fn forget(root: &Root, job: u32) {
     let _ = std::fs::remove_file(kept(root, job));
 }
 

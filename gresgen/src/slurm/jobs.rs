@@ -27,7 +27,7 @@ pub struct JobGres {
 
 /// What Slurm has given out on a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Given {
+pub(crate) struct Allocations {
     /// The jobs on it; one without GPU devices too.
     pub jobs: Vec<JobGres>,
     /// Devices that slurmctld counts as in use and that no job explains.
@@ -39,30 +39,30 @@ const ROUNDS: usize = 4;
 /// Pause between two rounds.
 const PAUSE: Duration = Duration::from_millis(150);
 
-impl Given {
+impl Allocations {
     /// Asks slurmctld about a node.
     ///
     /// # Errors
     /// [`SlurmError`]: then nothing is known, and every device counts as held.
-    pub fn ask(control: Control, node: &str) -> Result<Self, SlurmError> {
-        let mut given = Self::read(control, node)?;
+    pub(crate) fn ask(control: Control, node: &str) -> Result<Self, SlurmError> {
+        let mut allocations = Self::read(control, node)?;
         for _ in 1..ROUNDS {
-            if given.unexplained.is_empty() {
+            if allocations.unexplained.is_empty() {
                 break;
             }
             sleep(PAUSE);
-            given = Self::read(control, node)?;
+            allocations = Self::read(control, node)?;
         }
-        Ok(given)
+        Ok(allocations)
     }
 
     /// The same with what the other nodes on this host have given out: whose devices their indexes are is not known
     /// here, so any device may be one of theirs.
     ///
     /// # Errors
-    /// As [`Given::ask`].
-    pub fn ask_beside(control: Control, node: &str, others: &[String]) -> Result<Self, SlurmError> {
-        let mut given = Self::ask(control, node)?;
+    /// As [`Allocations::ask`].
+    pub(crate) fn ask_beside(control: Control, node: &str, others: &[String]) -> Result<Self, SlurmError> {
+        let mut allocations = Self::ask(control, node)?;
         for other in others {
             let theirs = match Self::ask(control, other) {
                 // A slurmd that slurmctld does not know has no jobs.
@@ -70,12 +70,12 @@ impl Given {
                 answer => answer?,
             };
             let holding = theirs.jobs.into_iter().filter(|job| !job.devices.is_empty());
-            given.jobs.extend(holding.map(|job| JobGres { devices: Devices::Unlisted, ..job }));
+            allocations.jobs.extend(holding.map(|job| JobGres { devices: Devices::Unlisted, ..job }));
             if !theirs.unexplained.is_empty() {
-                given.unexplained = Devices::Unlisted;
+                allocations.unexplained = Devices::Unlisted;
             }
         }
-        Ok(given)
+        Ok(allocations)
     }
 
     fn read(control: Control, node: &str) -> Result<Self, SlurmError> {
@@ -125,7 +125,7 @@ impl Given {
         } else {
             rest
         };
-        Given { jobs, unexplained }
+        Allocations { jobs, unexplained }
     }
 }
 
@@ -138,13 +138,13 @@ fn user(listing: &Listing) -> String {
 
 /// Adds to each GPU and instance who has it from Slurm, by the map that slurmd loaded: it says what an index is. A job
 /// whose index it does not know may have any.
-pub fn annotate(inventory: &mut Inventory, map: Option<&DeviceMap>, given: &Given) {
+pub(crate) fn annotate(inventory: &mut Inventory, map: Option<&DeviceMap>, allocations: &Allocations) {
     let uuid = |index: &usize| map.and_then(|map| map.records.get(*index)).map(|record| record.uuid.as_str());
-    let held: Vec<(Holder, Option<Vec<&str>>)> = given
+    let held: Vec<(Holder, Option<Vec<&str>>)> = allocations
         .jobs
         .iter()
         .map(|job| (Holder::Job { id: job.id, user: job.user.clone() }, &job.devices))
-        .chain([(Holder::Unexplained, &given.unexplained)])
+        .chain([(Holder::Unexplained, &allocations.unexplained)])
         .map(|(holder, devices)| match devices {
             Devices::Listed(indexes) => (holder, indexes.iter().map(uuid).collect()),
             Devices::Unlisted => (holder, None),
@@ -157,7 +157,7 @@ pub fn annotate(inventory: &mut Inventory, map: Option<&DeviceMap>, given: &Give
 }
 
 /// Makes everything held, where Slurm cannot be asked.
-pub fn annotate_unknown(inventory: &mut Inventory) {
+pub(crate) fn annotate_unknown(inventory: &mut Inventory) {
     each(inventory, |_| vec![Holder::Unknown]);
 }
 

@@ -14,7 +14,7 @@ const ARGUMENTS: [(&str, &[&str]); 7] = [
 ];
 
 /// What the plugin would ignore in an argument, as a phrase to stand behind it.
-pub fn wrong(key: &str, value: &str) -> Option<String> {
+pub(crate) fn wrong(key: &str, value: &str) -> Option<String> {
     let names = ARGUMENTS.map(|(name, _)| name);
     match ARGUMENTS.iter().find(|(name, _)| *name == key) {
         None => {

@@ -96,7 +96,7 @@ impl<F: FnOnce(&mut Snapshot) -> Answer> Call for Change<F> {
         if !geteuid().is_root() {
             return Err(Code::NO_PERMISSION);
         }
-        store.change(self.0).map_err(|error| complain(&error, Code::OPERATING_SYSTEM))?
+        store.call(self.0).map_err(|error| complain(&error, Code::OPERATING_SYSTEM))?
     }
 }
 

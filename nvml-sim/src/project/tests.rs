@@ -2,7 +2,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use super::*;
 use crate::clients::Clients;
-use crate::node::is_already;
+use crate::node::{By, is_already};
 
 const MAJORS: Majors = Majors { nvidia: 244, caps: 243, uvm: 242 };
 
@@ -53,7 +53,7 @@ fn without_the_right_to_make_nodes_they_are_empty_files() {
 #[test]
 fn the_cpus_near_a_gpu_are_those_of_the_host() {
     let root = tempfile::tempdir().unwrap();
-    apply(root.path(), &machine("a100-40gb:2", None)).unwrap();
+    apply(root.path(), &machine("a100-40gb:2", None), By::Text).unwrap();
     let online = fs::read_to_string("/sys/devices/system/cpu/online").unwrap();
     for directory in ["sys/bus/pci/devices/0000:03:00.0", "sys/bus/pci/drivers/nvidia/0000:0a:00.0"] {
         let list = fs::read_to_string(root.path().join(directory).join("local_cpulist")).unwrap();
@@ -79,7 +79,7 @@ fn nocaps_leaves_the_capability_nodes_to_others() {
     let root = tempfile::tempdir().unwrap();
     let machine = machine("a100-40gb:nocaps", None);
     let caps = root.path().join(CAPS);
-    apply(root.path(), &machine).unwrap();
+    apply(root.path(), &machine, By::Text).unwrap();
     assert_eq!(
         fs::read_dir(&caps).unwrap().count(),
         3,
@@ -87,28 +87,34 @@ fn nocaps_leaves_the_capability_nodes_to_others() {
     );
     assert!(root.path().join(CAPABILITIES).join("gpu0/mig/gi2/ci0/access").exists());
     fs::write(caps.join("nvidia-cap21"), "").unwrap();
-    apply(root.path(), &machine).unwrap();
+    apply(root.path(), &machine, By::Text).unwrap();
     assert!(caps.join("nvidia-cap21").exists(), "somebody else made it");
 }
 
 #[test]
 fn a_second_time_changes_nothing_and_what_was_spoilt_is_mended() {
+    for by in [By::Text, By::Status] {
+        second_time(by);
+    }
+}
+
+fn second_time(by: By) {
     let root = tempfile::tempdir().unwrap();
     let mut machine = machine("a100-40gb", None);
     let inode = |path: &str| fs::symlink_metadata(root.path().join(path)).unwrap().ino();
-    apply(root.path(), &machine).unwrap();
+    apply(root.path(), &machine, By::Text).unwrap();
     let paths = ["dev/nvidia0", "proc/driver/nvidia-caps/mig-minors", "dev/nvidia-caps/nvidia-cap21"];
     let before = paths.map(inode);
-    apply(root.path(), &machine).unwrap();
+    apply(root.path(), &machine, by).unwrap();
     assert_eq!(paths.map(inode), before);
 
     fs::remove_file(root.path().join("dev/nvidia0")).unwrap();
     fs::set_permissions(root.path().join(paths[2]), fs::Permissions::from_mode(0o600)).unwrap();
     fs::write(root.path().join(CAPS).join("nvidia-cap99"), "").unwrap();
     machine.gpus[0].instances.retain(|i| !i.compute.is_empty());
-    apply(root.path(), &machine).unwrap();
+    apply(root.path(), &machine, by).unwrap();
     for (path, node) in tree(&machine) {
-        assert!(is_already(&root.path().join(&path), &node), "{}", path.display());
+        assert!(is_already(&root.path().join(&path), &node, By::Text), "{}", path.display());
     }
     assert!(!root.path().join(CAPS).join("nvidia-cap99").exists());
     assert!(!root.path().join(CAPABILITIES).join("gpu0/mig/gi11").exists());
@@ -122,7 +128,7 @@ fn an_allowed_open_of_a_node_reaches_no_driver() {
         assert!(!rustix::process::geteuid().is_root(), "root, but device nodes cannot be made here");
         return;
     };
-    apply(root.path(), &machine("a100-40gb", Some(majors))).unwrap();
+    apply(root.path(), &machine("a100-40gb", Some(majors)), By::Text).unwrap();
     for path in ["dev/nvidia0", "dev/nvidiactl", "dev/nvidia-uvm", "dev/nvidia-caps/nvidia-cap21"] {
         let error = fs::File::open(root.path().join(path)).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(rustix::io::Errno::NXIO.raw_os_error()), "{path}");
@@ -151,6 +157,7 @@ proptest::proptest! {
         before in proptest::collection::vec(0usize..7, 0..5),
         after in proptest::collection::vec(0usize..7, 0..5),
         chance in proptest::collection::vec(proptest::bool::ANY, 64),
+        by in proptest::sample::select(vec![By::Text, By::Status]),
     ) {
         let cut = |rows: &[usize]| {
             let nobody = Clients::default();
@@ -166,11 +173,11 @@ proptest::proptest! {
         };
         let (before, after) = (cut(&before), cut(&after));
         let root = tempfile::tempdir().unwrap();
-        apply(root.path(), &before).unwrap();
+        apply(root.path(), &before, By::Text).unwrap();
         let mut chance = chance.iter().cycle();
         for (path, node) in tree(&after) {
             if *chance.next().unwrap() {
-                make(&root.path().join(&path), &node).unwrap();
+                make(&root.path().join(&path), &node, By::Text).unwrap();
             }
         }
         let is_there = |path: &PathBuf| fs::symlink_metadata(root.path().join(path)).is_ok_and(|m| !m.is_dir());
@@ -181,7 +188,7 @@ proptest::proptest! {
         }
         fs::write(root.path().join(CAPS).join(".next-nvidia-cap66"), "").unwrap();
 
-        apply(root.path(), &after).unwrap();
+        apply(root.path(), &after, by).unwrap();
         let mut files = Vec::new();
         found(root.path(), root.path(), &mut files);
         files.sort();
@@ -189,7 +196,7 @@ proptest::proptest! {
             tree(&after).into_iter().filter(|(_, n)| *n != Node::Directory).map(|(p, _)| p).collect();
         proptest::prop_assert_eq!(files, wanted);
         for (path, node) in tree(&after) {
-            proptest::prop_assert!(is_already(&root.path().join(&path), &node), "{}", path.display());
+            proptest::prop_assert!(is_already(&root.path().join(&path), &node, By::Text), "{}", path.display());
         }
     }
 }

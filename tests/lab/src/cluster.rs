@@ -72,6 +72,8 @@ impl Lab {
     /// # Errors
     /// [`LabError::Unavailable`] where no judge can work; otherwise what failed.
     pub fn empty(release: Release, options: Options) -> Result<Self, LabError> {
+        // Of everything that is made for the lab, and of every command in it: its users are others than who starts it.
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
         let root = rootfs::ensure(release)?;
         let places = (0..options.trees.len()).map(|number| format!("{TREES}/{number}"));
         let trees: Vec<_> = options.trees.iter().cloned().zip(places).collect();

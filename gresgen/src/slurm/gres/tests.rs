@@ -43,6 +43,7 @@ fn gpu(index: u32, slices: &[(&str, u8)]) -> Gpu {
         guest: false,
         cpus: vec![],
         instances: instances.collect(),
+        capabilities: None,
         holders: vec![],
         file: parent.clone(),
         geometry: geometry.clone(),
@@ -60,7 +61,7 @@ fn node(gpus: Vec<Gpu>) -> Inventory {
     }
 }
 
-fn table(inventory: &Inventory, previous: &Previous) -> GresTable {
+fn table(inventory: &Inventory, previous: &PreviousOrder) -> GresTable {
     GresTable::new(inventory, &Settings::default(), previous).unwrap()
 }
 
@@ -69,8 +70,8 @@ fn uuids(table: &GresTable) -> Vec<&str> {
 }
 
 fn again(before: &Inventory, after: &Inventory) -> GresTable {
-    let map = table(before, &Previous::default()).map(before, String::new());
-    table(after, &Previous::of(&map))
+    let map = table(before, &PreviousOrder::default()).map(before, String::new());
+    table(after, &PreviousOrder::of(&map))
 }
 
 #[test]
@@ -80,7 +81,7 @@ fn types_stand_from_the_smallest_up_and_whole_gpus_last() {
         gpu(1, &[("3g.20gb", 4), ("1g.5gb", 1), ("1g.5gb", 0)]),
         gpu(2, &[("1g.5gb", 3)]),
     ]);
-    let t = table(&n, &Previous::default());
+    let t = table(&n, &PreviousOrder::default());
     assert_eq!(t.gres(), "gpu:1g.5gb:3,gpu:3g.20gb:1,gpu:a100:1");
     assert_eq!(uuids(&t), ["MIG-1-1g.5gb-0", "MIG-1-1g.5gb-1", "MIG-2-1g.5gb-3", "MIG-1-3g.20gb-4", "GPU-0"]);
 }
@@ -105,7 +106,7 @@ fn types_keep_their_order_across_a_reboot() {
     let conf = "NodeName=n1 Name=gpu Type=3g.20gb MultipleFiles=/a,/b Flags=nvidia_gpu_env\n\
                 NodeName=n1 Name=gpu Type=1g.5gb MultipleFiles=/a,/c Flags=nvidia_gpu_env\n";
     let n = node(vec![gpu(0, &[("1g.5gb", 0), ("2g.10gb", 2), ("3g.20gb", 4)])]);
-    let t = table(&n, &Previous::of_gres_conf(conf));
+    let t = table(&n, &PreviousOrder::of_gres_conf(conf));
     assert_eq!(t.gres(), "gpu:3g.20gb:1,gpu:1g.5gb:1,gpu:2g.10gb:1");
 }
 
@@ -121,7 +122,9 @@ fn what_slurm_cannot_hold_is_refused_by_name() {
     let errors: Vec<String> = [vec![twice], vec![same_file], many]
         .into_iter()
         .map(|gpus| {
-            GresTable::new(&node(gpus), &Settings::default(), &Previous::default()).unwrap_err().to_string()
+            GresTable::new(&node(gpus), &Settings::default(), &PreviousOrder::default())
+                .unwrap_err()
+                .to_string()
         })
         .collect();
     insta::assert_snapshot!(errors.join("\n"));
@@ -129,7 +132,7 @@ fn what_slurm_cannot_hold_is_refused_by_name() {
         GresTable::new(
             &node((0..1024).map(|i| gpu(i, &[])).collect()),
             &Settings::default(),
-            &Previous::default()
+            &PreviousOrder::default()
         )
         .is_ok()
     );
@@ -164,8 +167,13 @@ fn nodes() -> impl Strategy<Value = Inventory> {
 }
 
 /// Whether any order of the types of `table` lets all survivors keep their index: by trying every order.
-fn an_order_exists(table: &GresTable, previous: &Previous) -> bool {
-    fn permutations(rest: Vec<(String, u32)>, start: usize, table: &GresTable, previous: &Previous) -> bool {
+fn an_order_exists(table: &GresTable, previous: &PreviousOrder) -> bool {
+    fn permutations(
+        rest: Vec<(String, u32)>,
+        start: usize,
+        table: &GresTable,
+        previous: &PreviousOrder,
+    ) -> bool {
         rest.is_empty()
             || (0..rest.len()).any(|i| {
                 let mut others = rest.clone();
@@ -183,7 +191,7 @@ fn an_order_exists(table: &GresTable, previous: &Previous) -> bool {
 proptest! {
     #[test]
     fn types_are_blocks_in_the_order_of_gres(n in nodes()) {
-        let t = table(&n, &Previous::default());
+        let t = table(&n, &PreviousOrder::default());
         let blocks: Vec<String> =
             t.types.iter().flat_map(|(name, count)| vec![name.to_string(); *count as usize]).collect();
         let types: Vec<String> = t.records.iter().map(|r| r.gres_type.clone()).collect();
@@ -193,13 +201,13 @@ proptest! {
 
     #[test]
     fn the_same_facts_give_the_same_table(n in nodes()) {
-        prop_assert_eq!(again(&n, &n), table(&n, &Previous::default()));
+        prop_assert_eq!(again(&n, &n), table(&n, &PreviousOrder::default()));
     }
 
     #[test]
     fn indexes_are_kept_exactly_when_an_order_allows_it(before in nodes(), after in nodes()) {
-        let map = table(&before, &Previous::default()).map(&before, String::new());
-        let previous = Previous::of(&map);
+        let map = table(&before, &PreviousOrder::default()).map(&before, String::new());
+        let previous = PreviousOrder::of(&map);
         let t = table(&after, &previous);
         let kept = t.records.iter().zip(0..).all(|(r, i)| previous.index(r).is_none_or(|was| was == i));
         prop_assert_eq!(kept, an_order_exists(&t, &previous));

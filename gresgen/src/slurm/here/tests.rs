@@ -55,14 +55,18 @@ fn addresses_of_the_host_are_its_own() {
 fn a_slurm_conf_is_found_below_the_root() {
     let directory = tempfile::tempdir().unwrap();
     let root = Root::new(directory.path()).unwrap();
-    assert_eq!(configuration(&root).unwrap(), None);
+    assert_eq!(found(&root).unwrap(), None);
     let mut last = None;
     for place in CACHES.iter().rev().chain(PLACES.iter().rev()) {
         let path = root.path(place).join("slurm.conf");
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, "").unwrap();
-        let found = configuration(&root);
-        assert_eq!(found.unwrap(), Some(path.clone()), "{place} goes before {last:?}");
+        assert_eq!(found(&root).unwrap(), Some(path.clone()), "{place} goes before {last:?}");
         last = Some(path);
     }
+    // A variable of whoever calls names a path of the node, whatever this host has there.
+    assert_eq!(named(&root, "/etc/slurm/slurm.conf".into()), root.path("/etc/slurm/slurm.conf"));
+    fs::write(root.path("/etc/hostname"), "").unwrap();
+    assert_eq!(named(&root, "/etc/hostname".into()), root.path("/etc/hostname"));
+    assert_eq!(named(&root, "/nowhere/slurm.conf".into()), Path::new("/nowhere/slurm.conf"));
 }

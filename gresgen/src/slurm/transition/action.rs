@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::slurm::SlurmError;
 use crate::slurm::control::{Control, Listing, reservation, within};
+use crate::slurm::settings::on_request::GATE;
 use crate::wait::{self, Ended, Stop};
 
 /// One thing to do.
@@ -16,8 +17,6 @@ pub enum Action {
         /// Why, for `sinfo -R`.
         reason: String,
     },
-    /// Wait until no job is on the node.
-    WaitIdle(String),
     /// Wait until slurmctld has heard from the node and reaches it: after its start, and after a reconfigure from
     /// 23.11, it knows no state, gives the node no job and refuses RESUME ("Invalid node state specified").
     WaitRegistered(String),
@@ -31,6 +30,15 @@ pub enum Action {
     RestartSlurmctld,
     /// Restart slurmd, on the node. Jobs go on.
     RestartSlurmd(String),
+    /// Make slurmctld read the node's records anew when it registers next, beside the jobs on it: a type of which there is
+    /// none does (src/interfaces/gres.c, `_node_config_validate`: `type_cnt_avail`; seen on 22.05.8, 24.11.5 and 26.05.5).
+    ReadAnew {
+        node: String,
+        /// What it has, as before.
+        gres: String,
+    },
+    /// Make slurmd read gres.conf and register, on the node. Jobs and steps go on.
+    ReloadSlurmd(String),
     /// Stop slurmd, on the node.
     StopSlurmd(String),
     /// Start slurmd, on the node.
@@ -88,6 +96,13 @@ impl Action {
             Action::Reason { node, reason } => {
                 words(&["scontrol", "update", &format!("NodeName={node}"), &format!("Reason={reason}")])
             }
+            Action::ReadAnew { node, gres } => words(&[
+                "scontrol",
+                "update",
+                &format!("NodeName={node}"),
+                &format!("Gres={gres},gpu:none:0,{GATE}:none:0"),
+            ]),
+            Action::ReloadSlurmd(_) => words(&["systemctl", "reload", "slurmd"]),
             Action::Reconfigure => words(&["scontrol", "reconfigure"]),
             Action::Delete(node) => words(&["scontrol", "delete", &format!("NodeName={node}")]),
             Action::RestartSlurmctld => words(&["systemctl", "restart", "slurmctld"]),
@@ -95,10 +110,7 @@ impl Action {
             Action::StartSlurmd(_) => words(&["systemctl", "start", "slurmd"]),
             Action::StopSlurmd(_) => words(&["systemctl", "stop", "slurmd"]),
             Action::StartDynamic { node, conf } => words(&["slurmd", "-N", node, "-Z", "--conf", conf]),
-            Action::WaitIdle(_)
-            | Action::WaitRegistered(_)
-            | Action::CarryNodeLine(_)
-            | Action::LoadPlugin(_) => None,
+            Action::WaitRegistered(_) | Action::CarryNodeLine(_) | Action::LoadPlugin(_) => None,
         }
     }
 
@@ -113,24 +125,20 @@ impl Action {
         }
     }
 
-    /// Carries it out on this host. `limit` bounds each wait, which a signal ends.
-    pub fn run(&self, limit: Duration, stop: &Stop) -> Result<(), SlurmError> {
+    /// Carries it out on this host. A signal ends its waits.
+    pub(crate) fn run(&self, stop: &Stop) -> Result<(), SlurmError> {
         const PAUSE: Duration = Duration::from_millis(500);
-        match self {
-            Action::WaitIdle(node) => return wait_idle(node, limit, stop, &mut |_, _| {}),
-            Action::WaitRegistered(node) => {
-                let heard = wait::until(limit.max(REGISTER), PAUSE, stop, || registered(node));
-                return heard.map_err(|ended| match ended {
-                    Ended::Stopped => SlurmError::Stopped,
-                    Ended::Late(error) => error,
-                });
-            }
-            _ => {}
+        if let Action::WaitRegistered(node) = self {
+            let heard = wait::until(REGISTER, PAUSE, stop, || registered(node));
+            return heard.map_err(|ended| match ended {
+                Ended::Stopped => SlurmError::Stopped,
+                Ended::Late(error) => error,
+            });
         }
         let Some(words) = self.command() else { return Err(SlurmError::ByHand(self.to_string())) };
         let (command, arguments) = words.split_first().expect("a command has a name");
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        within(limit.max(UNIT), command, &arguments)?;
+        within(UNIT, command, &arguments)?;
         Ok(())
     }
 }
@@ -138,10 +146,10 @@ impl Action {
 /// States of a node that slurmctld waits to hear from.
 const UNHEARD: [&str; 2] = ["UNKNOWN", "NOT_RESPONDING"];
 
-/// Least time a slurmd is given to register: it takes seconds, or more while it waits for device files.
+/// How long a slurmd is given to register: it takes seconds, or more while it waits for device files.
 const REGISTER: Duration = Duration::from_secs(60);
 
-/// Least time a command is given. systemd takes up to 90 s to stop a unit and as long to start it
+/// How long a command is given. systemd takes up to 90 s to stop a unit and as long to start it
 /// (systemd-system.conf(5), DefaultTimeoutStopSec, DefaultTimeoutStartSec), and a unit may say more.
 const UNIT: Duration = Duration::from_secs(300);
 
@@ -168,7 +176,7 @@ pub fn wait_idle(
     node: &str,
     limit: Duration,
     stop: &Stop,
-    told: &mut dyn FnMut(Duration, &str),
+    report: &mut dyn FnMut(Duration, &str),
 ) -> Result<(), SlurmError> {
     const PAUSE: Duration = Duration::from_secs(2);
     let idle = || {
@@ -188,10 +196,10 @@ pub fn wait_idle(
         Err(SlurmError::Busy { node: node.to_owned(), seconds: limit.as_secs(), jobs })
     };
     let mut words = |since: Duration, error: &SlurmError| match error {
-        SlurmError::Busy { jobs, .. } => told(since, jobs),
-        error => told(since, &error.to_string()),
+        SlurmError::Busy { jobs, .. } => report(since, jobs),
+        error => report(since, &error.to_string()),
     };
-    wait::until_told(limit, PAUSE, stop, &mut words, idle).map_err(|ended| match ended {
+    wait::until_reporting(limit, PAUSE, stop, &mut words, idle).map_err(|ended| match ended {
         Ended::Stopped => SlurmError::Stopped,
         Ended::Late(error) => error,
     })
@@ -212,7 +220,6 @@ impl fmt::Display for Action {
     /// As a line for a shell.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Action::WaitIdle(node) => write!(f, "while squeue -h -w {node} | grep -q .; do sleep 5; done"),
             Action::WaitRegistered(node) => write!(
                 f,
                 "until scontrol -o show node {node} | grep State= | grep -Eqv 'State=[^ ]*({})|SlurmdStartTime=None'; do sleep 1; done",
@@ -224,7 +231,10 @@ impl fmt::Display for Action {
                 f.write_str(&words.iter().map(|w| quoted(w)).collect::<Vec<_>>().join(" "))?;
                 match self {
                     Action::RestartSlurmctld => f.write_str("  # on the host of slurmctld"),
-                    Action::RestartSlurmd(node) | Action::StopSlurmd(node) | Action::StartSlurmd(node) => {
+                    Action::RestartSlurmd(node)
+                    | Action::ReloadSlurmd(node)
+                    | Action::StopSlurmd(node)
+                    | Action::StartSlurmd(node) => {
                         write!(f, "  # on {node}")
                     }
                     Action::StartDynamic { node, .. } => write!(f, "  # on {node}, as your unit starts it"),

@@ -1,17 +1,20 @@
-//! Wishes: a layout of the configuration, no instances at all, another MIG mode.
+//! Desired states: a layout of the configuration, no instances at all, another MIG mode.
 
-use mig::{Goal, GpuState, Placement, Plan, plan};
+use mig::{Goal, GpuState, Placement, Plan, Profile, plan};
 use thiserror::Error;
 
 use super::intent::{self, Before};
 use super::target::{Divided, Target};
-use crate::config::{Config, ConfigError, Cuts, GpuFacts, Held, Problem, Selector, divide, present};
+use crate::config::{
+    Config, ConfigError, Cuts, GpuFacts, Problem, Selector, WantedInstance, divide, present,
+};
 use crate::inventory::{Gpu, Inventory};
 use crate::path_error::PathError;
+use crate::slurm::slots;
 
-/// Why a wish cannot be met.
+/// Why a desired state cannot be met.
 #[derive(Debug, Error)]
-pub enum WishError {
+pub enum DesiredStateError {
     /// The configuration is wrong or asks for what cannot be.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -30,6 +33,15 @@ pub enum WishError {
         gpu: String,
         /// Why not.
         why: String,
+    },
+    /// A layout that makes of a GPU on request what nobody could ask for.
+    #[error("layout {layout}: GPU {gpu} is on request, and {what}")]
+    OnRequest {
+        layout: String,
+        /// NVML index.
+        gpu: u32,
+        /// What cannot be.
+        what: String,
     },
     /// The layout that was last chosen cannot be read.
     #[error(transparent)]
@@ -54,11 +66,11 @@ pub enum WishError {
     },
 }
 
-impl WishError {
+impl DesiredStateError {
     /// The instances in use where they are all that stands in the way; else none.
     pub fn blockers(&self) -> &[mig::Blocker] {
         match self {
-            WishError::Config(ConfigError { problem: Problem::Infeasible(error), .. })
+            DesiredStateError::Config(ConfigError { problem: Problem::Infeasible(error), .. })
                 if matches!(error.reason, mig::Reason::Blocked | mig::Reason::Unwanted) =>
             {
                 &error.blockers
@@ -70,7 +82,7 @@ impl WishError {
 
 /// What the GPUs of a node shall be, as a function of what they are.
 #[derive(Clone, Copy, Debug)]
-pub enum Wish<'a> {
+pub(crate) enum DesiredState<'a> {
     /// A layout of the configuration, by its label.
     Layout(&'a Config, &'a str),
     /// No instances on the selected GPUs.
@@ -82,47 +94,49 @@ pub enum Wish<'a> {
     Before(&'a [Before]),
 }
 
-impl<'a> Wish<'a> {
+impl<'a> DesiredState<'a> {
     /// One target per GPU of the inventory.
     ///
     /// # Errors
-    /// Why the wish cannot be met; nothing has been changed for it.
-    pub fn targets(self, inventory: &Inventory) -> Result<Vec<Target>, WishError> {
+    /// Why the desired state cannot be met; nothing has been changed for it.
+    pub(crate) fn targets(self, inventory: &Inventory) -> Result<Vec<Target>, DesiredStateError> {
         match self {
-            Wish::Layout(config, label) => layout(config, label, inventory),
-            Wish::Clear(gpus) => {
+            DesiredState::Layout(config, label) => layout(config, label, inventory),
+            DesiredState::Clear(gpus) => {
                 let instances = |gpu: &Gpu| gpu.mode.is_on().then(Vec::new);
-                selected(inventory, gpus, |gpu| Target { mode: None, instances: instances(gpu) })
+                selected_targets(inventory, gpus, |gpu| Target { mode: None, instances: instances(gpu) })
             }
-            Wish::Mode(gpus, on) => selected(inventory, gpus, |_| Target { mode: Some(on), instances: None }),
-            Wish::Before(before) => Ok(intent::targets(before, inventory)),
+            DesiredState::Mode(gpus, on) => {
+                selected_targets(inventory, gpus, |_| Target { mode: Some(on), instances: None })
+            }
+            DesiredState::Before(before) => Ok(intent::targets(before, inventory)),
         }
     }
 
     /// The layout that it is, where it is one.
-    pub fn label(self) -> Option<&'a str> {
+    pub(crate) fn label(self) -> Option<&'a str> {
         match self {
-            Wish::Layout(_, label) => Some(label),
+            DesiredState::Layout(_, label) => Some(label),
             _ => None,
         }
     }
 
     /// GPUs it names in a way that comes to nothing, because it names them again.
-    pub fn overruled(self, inventory: &Inventory) -> Vec<String> {
-        let Wish::Layout(config, label) = self else { return Vec::new() };
+    pub(crate) fn overruled(self, inventory: &Inventory) -> Vec<String> {
+        let DesiredState::Layout(config, label) = self else { return Vec::new() };
         let facts: Vec<GpuFacts<'_>> = inventory.gpus.iter().map(GpuFacts::from).collect();
         config.overruled(label, &facts)
     }
 
     /// GPUs it names that the node does not have, where that is no error: one file may serve nodes that differ.
-    pub fn unmatched(self, inventory: &Inventory) -> Vec<String> {
-        let Wish::Layout(config, label) = self else { return Vec::new() };
+    pub(crate) fn unmatched(self, inventory: &Inventory) -> Vec<String> {
+        let DesiredState::Layout(config, label) = self else { return Vec::new() };
         let facts: Vec<GpuFacts<'_>> = inventory.gpus.iter().map(GpuFacts::from).collect();
         config.unmatched(label, &facts)
     }
 }
 
-fn layout(config: &Config, label: &str, inventory: &Inventory) -> Result<Vec<Target>, WishError> {
+fn layout(config: &Config, label: &str, inventory: &Inventory) -> Result<Vec<Target>, DesiredStateError> {
     let facts: Vec<GpuFacts<'_>> = inventory.gpus.iter().map(GpuFacts::from).collect();
     let wanted = config.wanted(label, &facts)?;
     let states: Vec<GpuState<'_>> = inventory.gpus.iter().map(state).collect();
@@ -137,7 +151,30 @@ fn layout(config: &Config, label: &str, inventory: &Inventory) -> Result<Vec<Tar
             targets[gpu].instances.get_or_insert_default().push(instance);
         }
     }
+    for (gpu, target) in inventory.gpus.iter().zip(&targets) {
+        if let Some(menu) = slots::menu(&inventory.node, gpu, &config.slurm)
+            && let Some(what) = not_offered(target, &menu)
+        {
+            return Err(DesiredStateError::OnRequest { layout: label.to_owned(), gpu: gpu.index, what });
+        }
+    }
     Ok(targets)
+}
+
+/// What of a target no record of a GPU on request is for; `None` where there is nothing.
+fn not_offered(target: &Target, menu: &[Profile]) -> Option<String> {
+    if target.mode == Some(false) {
+        return Some("needs mig-enabled: true".to_owned());
+    }
+    target.instances.iter().flatten().find_map(|instance| {
+        let profile = instance.placement.profile;
+        if !menu.contains(&profile) {
+            let menu: Vec<String> = menu.iter().map(Profile::to_string).collect();
+            return Some(format!("{profile} is not on offer, only {}", menu.join(", ")));
+        }
+        let part = instance.compute.iter().find(|compute| **compute != profile);
+        part.map(|part| format!("only whole GPU instances are cut on request, not {part}"))
+    })
 }
 
 /// The GPU instances of a goal, each with its division into compute instances.
@@ -147,7 +184,7 @@ fn divided(inventory: &Inventory, plan: &Plan, goal: &Goal, cuts: &Cuts) -> Vec<
     let held = placed.iter().map(|&(gpu, placed)| {
         let present = inventory.gpus[gpu].instances.iter().find(|i| i.placement == placed);
         let compute = present.map(|i| i.compute.iter().map(|c| c.profile).collect());
-        Held { profile: placed.profile, compute }
+        WantedInstance { profile: placed.profile, compute }
     });
     let divisions = divide(cuts, &held.collect::<Vec<_>>());
     placed
@@ -158,32 +195,38 @@ fn divided(inventory: &Inventory, plan: &Plan, goal: &Goal, cuts: &Cuts) -> Vec<
 }
 
 /// The target of each selected GPU; the others stay as they are.
-fn selected(
+fn selected_targets(
     inventory: &Inventory,
     selectors: &[Selector],
     target: impl Fn(&Gpu) -> Target,
-) -> Result<Vec<Target>, WishError> {
-    let meant = meant(inventory, selectors)?;
-    let each = inventory.gpus.iter().zip(meant);
-    Ok(each.map(|(gpu, meant)| if meant { target(gpu) } else { Target::default() }).collect())
+) -> Result<Vec<Target>, DesiredStateError> {
+    let selected = selected(inventory, selectors)?;
+    let each = inventory.gpus.iter().zip(selected);
+    Ok(each.map(|(gpu, selected)| if selected { target(gpu) } else { Target::default() }).collect())
 }
 
-/// Whether each GPU is meant by one of the selectors.
+/// Whether each GPU is named by one of the selectors.
 ///
 /// # Errors
 /// A selector that names no GPU of the node.
-pub fn meant(inventory: &Inventory, selectors: &[Selector]) -> Result<Vec<bool>, WishError> {
+pub(crate) fn selected(
+    inventory: &Inventory,
+    selectors: &[Selector],
+) -> Result<Vec<bool>, DesiredStateError> {
     let facts: Vec<GpuFacts<'_>> = inventory.gpus.iter().map(GpuFacts::from).collect();
     for selector in selectors {
         if !facts.iter().any(|gpu| selector.matches(gpu)) {
-            return Err(WishError::NoGpu { selector: selector.to_string(), present: present(&facts) });
+            return Err(DesiredStateError::NoGpu {
+                selector: selector.to_string(),
+                present: present(&facts),
+            });
         }
     }
     Ok(facts.iter().map(|gpu| selectors.iter().any(|s| s.matches(gpu))).collect())
 }
 
 /// A GPU for the planner: instances with holders stay.
-pub fn state(gpu: &Gpu) -> GpuState<'_> {
+pub(crate) fn state(gpu: &Gpu) -> GpuState<'_> {
     let (busy, idle): (Vec<_>, Vec<_>) = gpu.instances.iter().partition(|i| !i.holders.is_empty());
     let places = |list: Vec<&crate::inventory::Instance>| list.into_iter().map(|i| i.placement).collect();
     GpuState { geometry: &gpu.geometry, busy: places(busy), idle: places(idle) }

@@ -7,25 +7,25 @@ use super::error::ApplyError;
 use super::events::{Event, Events};
 use crate::apply::intent::Intent;
 use crate::history::{Ending, Entry};
-use crate::hooks::{self, About, HookError, Hooks};
+use crate::hooks::{self, HookContext, HookError, Hooks};
 use crate::root::Root;
 
 /// One change, seen from outside.
-pub(super) struct Around<'a> {
+pub(super) struct ChangeHooks<'a> {
     /// What is run; nothing where no GPU changes, because files alone disturb nobody.
     hooks: Option<&'a Hooks>,
-    about: About<'a>,
+    about: HookContext<'a>,
 }
 
-impl<'a> Around<'a> {
-    pub(super) fn new(hooks: Option<&'a Hooks>, about: About<'a>) -> Self {
-        Around { hooks, about }
+impl<'a> ChangeHooks<'a> {
+    pub(super) fn new(hooks: Option<&'a Hooks>, about: HookContext<'a>) -> Self {
+        ChangeHooks { hooks, about }
     }
 
     /// Before the first step.
     ///
     /// # Errors
-    /// [`HookError`]; the change is not to be made, and [`Around::leave`] is to be called.
+    /// [`HookError`]; the change is not to be made, and [`ChangeHooks::leave`] is to be called.
     pub(super) fn begin(&self, events: &mut Events<'_>) -> Result<(), HookError> {
         let Some(hooks) = self.hooks else { return Ok(()) };
         let stop = events.stop.clone();

@@ -1,0 +1,92 @@
+//! How long jobs wait where a GPU has no places, only room.
+
+use mig::Geometry;
+use replay::{Job, Recut, Rules, Slots, replay_recut};
+
+use super::{Outcome, ever, to_job};
+use crate::demand::{Class, Request};
+use crate::kinds::Kinds;
+use crate::layout::Fleet;
+
+/// Replays jobs on nodes on which a job starts when a GPU has as many placement units and compute slices left as it asks for,
+/// wherever they are: what no cut can better, taking jobs in the same order and the first GPU with room. Nothing is planned
+/// for jobs that wait, so `rules` count for the time of passes alone.
+pub fn bound(
+    geometry: &Geometry,
+    kinds: &Kinds,
+    rules: Rules,
+    fleet: Fleet,
+    classes: &[Class],
+    jobs: &[Request],
+) -> Outcome {
+    let mut outcome = Outcome::default();
+    let mut started = |_: u32, job: &Job, start| outcome.count(kinds, job, start);
+    let sizes = kinds.all.iter().map(|kind| (u32::from(kind.units), u32::from(kind.slices))).collect();
+    let whole = (u32::from(kinds.units), u32::from(kinds.slices));
+    let fluid =
+        Fluid { sizes, free: vec![vec![whole; fleet.gpus as usize]; fleet.nodes as usize], on: Vec::new() };
+    let rules = Rules { window: 0, ..rules };
+    let ever = ever(geometry, kinds, fleet);
+    replay_recut(&ever, rules, fluid, jobs.iter().map(|job| to_job(job, classes)), &mut started);
+    outcome
+}
+
+/// Units and slices.
+type Size = (u32, u32);
+
+struct Fluid {
+    sizes: Vec<Size>,
+    /// Of each GPU of each node.
+    free: Vec<Vec<Size>>,
+    /// Number of the job, node, GPU, and what it has there.
+    on: Vec<(u32, usize, usize, Size)>,
+}
+
+impl Fluid {
+    fn publish(&self, node: usize, slots: &mut Slots<'_>) {
+        for (pool, size) in self.sizes.iter().enumerate() {
+            let fits = |free: &Size| (free.0 / size.0).min(free.1 / size.1);
+            let free = self.free[node].iter().map(fits).sum();
+            // What is busy does not matter, as nothing is planned.
+            slots.set(pool, node, free, free);
+        }
+    }
+}
+
+impl Recut for Fluid {
+    fn started(&mut self, _: u32, number: u32, job: &Job, nodes: &[usize], slots: &mut Slots<'_>) {
+        let size = self.sizes[usize::from(job.pool)];
+        for &node in nodes {
+            for _ in 0..job.count {
+                let room = |free: &Size| free.0 >= size.0 && free.1 >= size.1;
+                let Some(gpu) = self.free[node].iter().position(room) else { continue };
+                let free = &mut self.free[node][gpu];
+                *free = (free.0 - size.0, free.1 - size.1);
+                self.on.push((number, node, gpu, size));
+            }
+            self.publish(node, slots);
+        }
+    }
+
+    fn ended(&mut self, _: u32, number: u32, node: usize, slots: &mut Slots<'_>) {
+        let free = &mut self.free[node];
+        self.on.retain(|&(other, on, gpu, size)| {
+            let ends = other == number && on == node;
+            if ends {
+                free[gpu] = (free[gpu].0 + size.0, free[gpu].1 + size.1);
+            }
+            !ends
+        });
+        self.publish(node, slots);
+    }
+
+    fn advance(&mut self, now: u32, slots: &mut Slots<'_>) {
+        if now == 0 {
+            (0..self.free.len()).for_each(|node| self.publish(node, slots));
+        }
+    }
+
+    fn look(&mut self, _: u32, _: &mut dyn Iterator<Item = (u32, Job)>, _: &mut Slots<'_>) -> Option<u32> {
+        None
+    }
+}

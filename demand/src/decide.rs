@@ -1,0 +1,145 @@
+//! One look: orders, and a word on every job.
+
+mod idle;
+mod serve;
+
+use crate::cluster::Cluster;
+use crate::job::{Job, Reason, Share};
+use crate::order::{Order, Verdict};
+use crate::policy::Policy;
+use crate::shapes::Shapes;
+use crate::work::{Taken, Work};
+
+/// What one look ends in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decision {
+    /// What is to be done. A node has one cut at most; what opens or closes beside it is about other instances.
+    pub orders: Vec<Order>,
+    /// What is said about each job, in the order in which they were given.
+    pub verdicts: Vec<Verdict>,
+}
+
+/// Decides what to do for jobs that wait, which come in Slurm's order. `now` is on the clock of all times given.
+///
+/// Orders name only idle instances to be destroyed, and places that are legal beside all that stays. An order may come too late:
+/// whoever carries it out closes, looks again, and leaves alone what has been given away meanwhile.
+///
+/// # Panics
+/// When a node's GPU names a model, or a set a node, that the cluster lacks.
+pub fn decide(cluster: &Cluster, jobs: &[Job], policy: &Policy, now: u64) -> Decision {
+    let mut work = Work::new(cluster, policy, now);
+    spare(&mut work, jobs);
+    let mut look = Look { work, shapes: Shapes::default(), policy, now, orders: Vec::new() };
+    let verdicts = jobs.iter().map(|job| look.job(job)).collect();
+    look.rest();
+    Decision { orders: look.orders, verdicts }
+}
+
+/// A look under way.
+struct Look<'a> {
+    work: Work<'a>,
+    shapes: Shapes<'a>,
+    policy: &'a Policy,
+    now: u64,
+    orders: Vec<Order>,
+}
+
+impl<'a> Look<'a> {
+    /// Looks at one job, element by element.
+    fn job(&mut self, job: &'a Job) -> Verdict {
+        if let Reason::Other(reason) = &job.reason {
+            return Verdict::Other(reason.clone());
+        }
+        if job.shares.iter().any(|share| !self.is_possible(share)) {
+            return Verdict::Never;
+        }
+        let mut last = Verdict::There;
+        for _ in 0..job.may_start() {
+            match take(&mut self.work, &mut self.shapes, job) {
+                Some(taken) if self.is_ignored(job, &taken) => {
+                    taken.iter().for_each(|(share, one)| self.work.give_back(one, share));
+                    return Verdict::NotStarted(self.policy.grace);
+                }
+                Some(_) => {}
+                None if job.waited < self.policy.patience => {
+                    return Verdict::Patience(self.policy.patience - job.waited);
+                }
+                None => {
+                    last = self.serve(job);
+                    if !matches!(
+                        last,
+                        Verdict::Cut(_) | Verdict::Opens | Verdict::Cordon { .. } | Verdict::Ends(_)
+                    ) {
+                        break;
+                    }
+                }
+            }
+        }
+        last
+    }
+
+    /// Whether Slurm has had the time to start the job on what is there, and has not.
+    fn is_ignored(&self, job: &Job, taken: &[(&Share, Taken)]) -> bool {
+        let stale =
+            |node: usize, gpu: usize, mask: u128| self.work.tables[node].desks[gpu].stale & mask == mask;
+        let all_stale = |one: &Taken| one.gpus.iter().all(|&(gpu, mask)| stale(one.node, gpu, mask));
+        job.reason == Reason::Resources
+            && job.waited >= self.policy.grace
+            && taken.iter().all(|(_, one)| all_stale(one))
+    }
+
+    /// Whether a node could be cut into one of each kind that is wanted, or has it.
+    fn is_possible(&self, share: &Share) -> bool {
+        let set = self.work.cluster.sets.get(share.set).map_or(&[][..], Vec::as_slice);
+        share.want.iter().filter_map(|want| want.profile).all(|profile| {
+            set.iter().any(|&node| {
+                self.work.tables[node].desks.iter().any(|desk| {
+                    let model = self.work.model(desk);
+                    (desk.cuttable && model.menu.contains(&profile))
+                        || model.masks.profile(profile) & desk.held != 0
+                })
+            })
+        })
+    }
+}
+
+/// What Slurm can give a job of what is open; all of it or nothing.
+fn take<'a>(work: &mut Work<'_>, shapes: &mut Shapes<'a>, job: &'a Job) -> Option<Vec<(&'a Share, Taken)>> {
+    let mut all: Vec<(&Share, Taken)> = Vec::new();
+    for share in &job.shares {
+        let number = shapes.number(share);
+        let mut taken = Vec::new();
+        if !shapes.take(number, share, work, &mut taken) {
+            all.iter().for_each(|(share, one)| work.give_back(one, share));
+            if job.shares.len() > 1 {
+                // It failed beside the others, which says nothing of it alone.
+                shapes.forget(number);
+            }
+            return None;
+        }
+        all.extend(taken.into_iter().map(|one| (share, one)));
+    }
+    Some(all)
+}
+
+/// Notes which of the instances made a moment ago a job can have as they are: they were made for it, and Slurm may be about to
+/// start it, whoever else waits.
+fn spare(work: &mut Work<'_>, jobs: &[Job]) {
+    if work.tables.iter().all(|table| table.desks.iter().all(|desk| desk.fresh == 0)) {
+        return;
+    }
+    let mut trial = work.fork();
+    let mut shapes = Shapes::default();
+    for job in jobs.iter().filter(|job| !matches!(job.reason, Reason::Other(_))) {
+        for _ in 0..job.may_start() {
+            if take(&mut trial, &mut shapes, job).is_none() {
+                break;
+            }
+        }
+    }
+    for (table, tried) in work.tables.iter_mut().zip(&trial.tables) {
+        for (desk, tried) in table.desks.iter_mut().zip(&tried.desks) {
+            desk.spared = desk.fresh & tried.stays;
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! What waits.
+
+use mig::Profile;
+
+use crate::cluster::Resources;
+
+/// A job that waits. A heterogeneous one has the shares of all its components, for they start together.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Its number, as Slurm shows it.
+    pub id: String,
+    /// What it asks for, together.
+    pub shares: Vec<Share>,
+    /// For a job array, its elements.
+    pub array: Option<Array>,
+    /// Seconds for which it could have run.
+    pub waited: u64,
+    /// Why Slurm has not started it.
+    pub reason: Reason,
+}
+
+/// Nodes on which a job wants the same.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Share {
+    /// What it wants on each of them. Several of one profile are one entry.
+    pub want: Vec<Want>,
+    /// How many different nodes.
+    pub nodes: u32,
+    /// Which it may have: a position in [`Cluster::sets`](crate::Cluster::sets).
+    pub set: usize,
+    /// Cores and memory on each.
+    pub resources: Resources,
+}
+
+/// Slices of one kind on one node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Want {
+    /// `None` where it does not matter, as in `--gpus=1`.
+    pub profile: Option<Profile>,
+    /// How many.
+    pub count: u32,
+}
+
+/// Elements of a job array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Array {
+    /// Elements that wait.
+    pub waiting: u32,
+    /// Elements that run.
+    pub running: u32,
+    /// How many may run at once (`--array=0-99%5`); `None` for all.
+    pub throttle: Option<u32>,
+}
+
+impl Job {
+    /// How many of it may start now.
+    pub fn may_start(&self) -> u32 {
+        self.array.map_or(1, |array| {
+            let left = array.throttle.map_or(u32::MAX, |most| most.saturating_sub(array.running));
+            array.waiting.min(left)
+        })
+    }
+}
+
+/// Why a job waits, as far as it matters here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Slurm has not looked yet, or others go first.
+    Turn,
+    /// Slurm has looked, and lacks what it asks for.
+    Resources,
+    /// Something that no slice helps against: a limit, a hold, a dependency, a licence.
+    Other(String),
+}
+
+/// Reads the reason as `squeue` and `scontrol` print it (Slurm src/common/slurm_protocol_defs.c, `job_reason_string`). Where all
+/// nodes of a partition are down or drained, Slurm has a sentence instead and means `Resources`
+/// (src/slurmctld/job_scheduler.c); nodes by name that are not there are `ReqNodeNotAvail` with a list, and a request that only
+/// nodes could serve that are never up ends there, too.
+impl From<&str> for Reason {
+    fn from(text: &str) -> Self {
+        let text = text.trim();
+        let down = |text: &str| {
+            text.starts_with("Nodes required for job are DOWN")
+                || text.starts_with("Nodes_required_for_job_are_DOWN")
+        };
+        match text {
+            "" | "None" | "Priority" => Reason::Turn,
+            "Resources" | "ReqNodeNotAvail" => Reason::Resources,
+            _ if text.starts_with("ReqNodeNotAvail,") || down(text) => Reason::Resources,
+            _ => Reason::Other(text.to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_lacks_resources_is_demand() {
+        for (text, reason) in [
+            ("None", Reason::Turn),
+            ("Priority", Reason::Turn),
+            ("Resources", Reason::Resources),
+            ("ReqNodeNotAvail, UnavailableNodes:mig-cut-on-demand-[1-2]", Reason::Resources),
+            (
+                "Nodes_required_for_job_are_DOWN,_DRAINED_or_reserved_for_jobs_in_higher_priority_partitions",
+                Reason::Resources,
+            ),
+            ("ReqNodeNotAvailable", Reason::Other("ReqNodeNotAvailable".into())),
+            ("QOSMaxGRESPerUser", Reason::Other("QOSMaxGRESPerUser".into())),
+            ("JobHeldUser", Reason::Other("JobHeldUser".into())),
+            ("Dependency", Reason::Other("Dependency".into())),
+        ] {
+            assert_eq!(Reason::from(text), reason);
+        }
+    }
+
+    #[test]
+    fn an_array_starts_up_to_its_throttle() {
+        let job = |waiting, running, throttle| Job {
+            id: "7_[1-9]".into(),
+            shares: Vec::new(),
+            array: Some(Array { waiting, running, throttle }),
+            waited: 0,
+            reason: Reason::Turn,
+        };
+        assert_eq!(job(9, 0, None).may_start(), 9);
+        assert_eq!(job(9, 2, Some(5)).may_start(), 3);
+        assert_eq!(job(9, 5, Some(5)).may_start(), 0);
+        assert_eq!(job(9, 7, Some(5)).may_start(), 0);
+        assert_eq!(Job { array: None, ..job(9, 7, None) }.may_start(), 1);
+    }
+}

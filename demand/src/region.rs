@@ -1,0 +1,144 @@
+//! The cheapest regions of a node for slices that it lacks: exact, by a fold over its GPUs as in `mig`'s planner.
+
+use mig::Profile;
+
+use crate::masks::{Masks, bits};
+
+/// What a region costs. Less is better, field by field in this order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Cost {
+    /// When the last who are on it are due to have ended; 0 for one that is idle.
+    pub(crate) until: u64,
+    /// What could have been cut beside what stays and now cannot: packed counts by profile, the largest first.
+    pub(crate) room: u128,
+    /// Placement units of what goes beyond those of what comes.
+    pub(crate) spill: u32,
+    /// Instances that go.
+    pub(crate) gone: u32,
+}
+
+impl Cost {
+    fn and(self, other: Cost) -> Cost {
+        Cost {
+            until: self.until.max(other.until),
+            room: self.room + other.room,
+            spill: self.spill + other.spill,
+            gone: self.gone + other.gone,
+        }
+    }
+}
+
+/// A GPU that may be cut.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Site<'a> {
+    pub(crate) gpu: usize,
+    pub(crate) masks: &'a Masks,
+    /// What stays, whoever has it.
+    pub(crate) stays: u128,
+    /// What may go, idle or not. Idle ones of the kinds needed are not among it: those are had without a cut.
+    pub(crate) loose: u128,
+    /// When those on loose instances end.
+    pub(crate) ends: &'a [(u128, u64)],
+}
+
+/// A part of a region: on one GPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) gpu: usize,
+    pub(crate) create: u128,
+    pub(crate) gone: u128,
+}
+
+/// A region, with what it costs.
+pub(crate) type Region = (Cost, Vec<Part>);
+
+/// Combinations of counts that are told apart; a request with more is not served.
+const COMBINATIONS: usize = 4096;
+
+/// The cheapest way to have `need` on these GPUs; `None` if there is none. `room` says how much of each profile could be cut
+/// beside what stays, packed.
+pub(crate) fn cheapest(
+    sites: &[Site<'_>],
+    need: &[(Profile, u32)],
+    mut room: impl FnMut(&Site<'_>, u128) -> u128,
+) -> Option<Region> {
+    let mut radix = vec![1usize];
+    for (_, count) in need {
+        let next = radix.last()?.checked_mul(*count as usize + 1).filter(|all| *all <= COMBINATIONS)?;
+        radix.push(next);
+    }
+    let all = radix.pop()?;
+    let mut best: Vec<Option<Region>> = vec![None; all];
+    best[0] = Some((Cost::default(), Vec::new()));
+    for site in sites {
+        let choices = choices(site, need, &radix, all, &mut room);
+        let before = best.clone();
+        for (counts, (cost, part)) in choices {
+            for (from, known) in before.iter().enumerate() {
+                let Some((sum, parts)) = known else { continue };
+                let Some(to) = added(from, counts, need, &radix) else { continue };
+                let total = sum.and(cost);
+                if best[to].as_ref().is_none_or(|(other, _)| total < *other) {
+                    let mut parts = parts.clone();
+                    parts.push(part);
+                    best[to] = Some((total, parts));
+                }
+            }
+        }
+    }
+    best.pop().flatten()
+}
+
+/// The sum of two combinations; `None` beyond what is needed.
+fn added(a: usize, b: usize, need: &[(Profile, u32)], radix: &[usize]) -> Option<usize> {
+    let digit = |of: usize, at: usize| of / radix[at] % (need[at].1 as usize + 1);
+    let fits = |at: usize| digit(a, at) + digit(b, at) <= need[at].1 as usize;
+    (0..need.len()).all(fits).then_some(a + b)
+}
+
+/// The cheapest way to have every combination on one GPU.
+fn choices(
+    site: &Site<'_>,
+    need: &[(Profile, u32)],
+    radix: &[usize],
+    all: usize,
+    room: &mut impl FnMut(&Site<'_>, u128) -> u128,
+) -> Vec<(usize, (Cost, Part))> {
+    let kinds: Vec<(u128, usize, u32)> = need
+        .iter()
+        .zip(radix)
+        .map(|((profile, count), step)| (site.masks.profile(*profile), *step, *count))
+        .collect();
+    let mut best: Vec<Option<(Cost, Part)>> = vec![None; all];
+    let mut todo = vec![(0u128, 0usize, 0usize)];
+    let mut free_room = None;
+    while let Some((create, counts, from)) = todo.pop() {
+        if create != 0 {
+            let region = site.masks.excluded(create) & site.loose;
+            // A busy instance of the kind wanted is waited for, and stays.
+            let gone = region & !create;
+            let ends = site.ends.iter().filter(|(bit, _)| bit & region != 0).map(|(_, until)| *until);
+            let until = ends.max().map_or(0, |until| until.max(1));
+            let before = *free_room.get_or_insert_with(|| room(site, site.stays));
+            let cost = Cost {
+                until,
+                // Of each profile no more fits beside more.
+                room: before - room(site, site.stays | create),
+                spill: site.masks.units(gone).saturating_sub(site.masks.units(create)),
+                gone: gone.count_ones(),
+            };
+            if best[counts].as_ref().is_none_or(|(other, _)| cost < *other) {
+                best[counts] = Some((cost, Part { gpu: site.gpu, create, gone }));
+            }
+        }
+        let excluded = site.masks.excluded(site.stays | create);
+        for &(places, step, count) in &kinds {
+            if counts / step % (count as usize + 1) == count as usize {
+                continue;
+            }
+            let free = places & !excluded & u128::MAX.checked_shl(from as u32).unwrap_or(0);
+            todo.extend(bits(free).map(|bit| (create | 1 << bit, counts + step, bit + 1)));
+        }
+    }
+    best.into_iter().enumerate().filter_map(|(counts, choice)| Some((counts, choice?))).collect()
+}
