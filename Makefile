@@ -12,7 +12,7 @@ LINT_PACKAGES := shellcheck mandoc lintian dpkg-dev rpm python3-rpm python3-venv
 TEST_PACKAGES := git procps strace lua5.4 python3 python3-jsonschema python3-pip python3-yaml debootstrap dpkg-dev rpm systemd prometheus prometheus-node-exporter podman crun \
   mariadb-server-core mariadb-client-core slurmdbd slurm-wlm-mysql-plugin
 
-.PHONY: root setup setup-tests setup-lint build programs release test lint demo playground bench soak race sweep fuzz valgrind test-slurm-matrix hardware hardware-kit install uninstall deb dist rpm
+.PHONY: root setup setup-tests setup-lint build programs release test lint demo playground bench soak race sweep fuzz valgrind test-slurm-matrix containers accounting hardware hardware-kit install uninstall deb dist rpm
 
 # Only what is missing is installed, so that a prepared machine needs neither network nor root.
 setup:
@@ -89,6 +89,14 @@ test-slurm-matrix: setup-tests
 	LAB_RELEASES=$(RELEASES) SPANK_MIG_SO=$(CURDIR)/target/release/libspank_mig.so $(CARGO) test --locked -p slurm-plugin --test launch --test guard --test safety
 	LAB_RELEASES=$(RELEASES) $(CARGO) test --locked -p lab -p gresgen --test lab --test render --test cluster --test holders --test race --test health --test autodetect
 	LAB_RELEASES=$(RELEASES) $(CARGO) test --locked -p gresgen --test docs a_node_lives_on_the_packages
+
+# Runtimes of Debian, and Slurm's own containers, in jobs; what they are made of is fetched once and not installed.
+containers: setup-tests
+	LAB_RELEASES=$(RELEASES) $(CARGO) test --locked -p slurm-plugin --test launch -- --ignored --test-threads=1 containers
+
+# A real slurmdbd of each release: billing, shares, limits, reservations. 22.05's is in `make test`.
+accounting: setup-tests
+	LAB_RELEASES=$(RELEASES) $(CARGO) test --locked -p gresgen --test render -- slurmdbd
 
 soak: setup-tests
 	$(BUILD_RELEASE) -p slurm-plugin

@@ -1,6 +1,7 @@
 //! Waiting with the best fixed layout, the layout advised, slices cut on request, and no placement at all; see docs/benchmarks.md.
 //!
-//! `cargo bench -p advice --bench on-request -- [SEEDS]`
+//! `cargo bench -p advice --bench on-request -- [SEEDS] [layouts]`: without `layouts` the fixed layouts, whose search takes minutes,
+//! are left out.
 
 use std::time::Instant;
 
@@ -29,6 +30,7 @@ const SHARES: [[f64; 4]; 2] = [[0.62, 0.2, 0.15, 0.03], [0.25, 0.2, 0.35, 0.2]];
 
 fn main() {
     let seeds = std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(3u64);
+    let layouts = std::env::args().any(|argument| argument == "layouts");
     let geometry = Board::by_key("a100-40gb").expect("a board of the list").geometry();
     let kinds = Kinds::new(&geometry, 40960, &[]);
     // As slurm.conf has it by default, and as a scheduler would have it that never rests and plans nothing.
@@ -41,7 +43,7 @@ fn main() {
         );
         println!("|---|---|---|---|---|---|---|---|");
         for load in [0.7, 0.8, 0.9] {
-            table(&geometry, &kinds, rules, load, seeds);
+            table(&geometry, &kinds, rules, load, seeds, layouts);
         }
     }
 }
@@ -56,7 +58,7 @@ struct Row {
     cordons: f64,
 }
 
-fn table(geometry: &Geometry, kinds: &Kinds, rules: Rules, load: f64, seeds: u64) {
+fn table(geometry: &Geometry, kinds: &Kinds, rules: Rules, load: f64, seeds: u64, layouts: bool) {
     let names = ["best fixed layout", "advised", "on request", "on request, no cordons", "bound"];
     let mut rows: Vec<Row> = names.iter().map(|_| Row::default()).collect();
     let begun = Instant::now();
@@ -83,12 +85,14 @@ fn table(geometry: &Geometry, kinds: &Kinds, rules: Rules, load: f64, seeds: u64
                 Question { kinds, fleet: FLEET, demand, present: None, rules, learn, samples: 6, seed: 1 };
             advise(&question).advised.layout
         };
-        // The oracle learns from the very jobs that judge it; beside it the fixed layouts that were tried first.
-        let oracle = ask(&Demand { jobs: held.to_vec(), ..demand.clone() }, 1.0);
-        let candidates = customary(kinds).into_iter().chain([oracle]);
-        let best = candidates.map(|layout| fixed(&layout)).min_by(|a, b| a.mean().total_cmp(&b.mean()));
-        add(0, (best.unwrap_or_default(), Waits::default()), 0, 0);
-        add(1, (fixed(&ask(&demand, LEARN)), Waits::default()), 0, 0);
+        if layouts {
+            // The oracle learns from the very jobs that judge it; beside it the fixed layouts that were tried first.
+            let oracle = ask(&Demand { jobs: held.to_vec(), ..demand.clone() }, 1.0);
+            let candidates = customary(kinds).into_iter().chain([oracle]);
+            let best = candidates.map(|layout| fixed(&layout)).min_by(|a, b| a.mean().total_cmp(&b.mean()));
+            add(0, (best.unwrap_or_default(), Waits::default()), 0, 0);
+            add(1, (fixed(&ask(&demand, LEARN)), Waits::default()), 0, 0);
+        }
         let policies = [Policy::default(), Policy { cordon_after: u64::MAX, ..Policy::default() }];
         for (row, policy) in (2..).zip(policies) {
             let how = OnRequest { default: default(geometry), policy, cut: 5, open: 2 };
@@ -100,7 +104,7 @@ fn table(geometry: &Geometry, kinds: &Kinds, rules: Rules, load: f64, seeds: u64
         add(4, (outcome.figures.waits, outcome.large), 0, 0);
     }
     let bound = rows[4].mean;
-    for (name, row) in names.iter().zip(&rows) {
+    for (name, row) in names.iter().zip(&rows).filter(|(_, row)| row.mean > 0.0) {
         let Row { mean, p95, large, cuts, cordons } = row;
         println!(
             "| {load} | {name} | {mean:.2} | {p95:.1} | {large:.2} | {:.2} | {cuts:.1} | {cordons:.1} |",

@@ -22,7 +22,10 @@ pub struct Cluster {
 #[derive(Clone, Debug)]
 pub struct Model {
     pub(crate) masks: Masks,
+    /// Largest first.
     pub(crate) menu: Vec<Profile>,
+    /// Of each on the menu, its places.
+    offered: Vec<u128>,
     pub(crate) default: u128,
 }
 
@@ -57,7 +60,7 @@ impl Model {
     ///
     /// # Errors
     /// The menu or the default cut is not the GPU's.
-    pub fn new(geometry: Geometry, menu: &[Profile], default: &[Placement]) -> Result<Self, ModelError> {
+    pub fn new(geometry: &Geometry, menu: &[Profile], default: &[Placement]) -> Result<Self, ModelError> {
         let mut menu = menu.to_vec();
         menu.sort_unstable_by(|a, b| b.cmp(a));
         menu.dedup();
@@ -72,18 +75,18 @@ impl Model {
         }
         let masks = Masks::new(geometry).ok_or(ModelError::TooManyPlaces)?;
         let default = masks.of(default).ok_or(ModelError::Default)?;
-        Ok(Model { masks, menu, default })
+        let offered = menu.iter().map(|&profile| masks.profile(profile)).collect();
+        Ok(Model { masks, menu, offered, default })
     }
 
-    /// How many of each profile on the menu still fit beside these places, packed: the largest profile in the highest of
-    /// sixteen bytes, each of which has room for the sum over thirty GPUs.
+    /// How many of each profile on the menu still fit beside these places, each taken alone and packed: the largest profile in
+    /// the highest of sixteen bytes, each of which has room for the sum over thirty GPUs.
     pub(crate) fn room(&self, mask: u128) -> u128 {
-        let room = mig::room(&self.masks.geometry, &self.masks.placements(mask));
-        let count = |profile| u128::from(room.get(profile).copied().unwrap_or(0));
-        self.menu
+        let fit = |&profile: &u128| u128::from(self.masks.filling(profile, mask).count_ones());
+        self.offered
             .iter()
             .zip((0..16u32).rev())
-            .fold(0, |packed, (profile, lane)| packed | count(profile) << (8 * lane))
+            .fold(0, |packed, (profile, lane)| packed | fit(profile) << (8 * lane))
     }
 }
 
@@ -158,4 +161,30 @@ pub enum State {
     },
     /// An order under way makes it.
     Coming,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mig::BOARDS;
+
+    #[test]
+    fn room_is_what_the_planner_says() {
+        for board in BOARDS.iter().filter(|board| !board.rows.is_empty()) {
+            let geometry = board.geometry();
+            let menu: Vec<Profile> = geometry.specs.iter().map(|spec| spec.profile).take(16).collect();
+            let model = Model::new(&geometry, &menu, &[]).unwrap();
+            let places: Vec<Placement> = geometry.placements().collect();
+            for (n, &a) in places.iter().enumerate() {
+                let b = places[(n * 7 + 3) % places.len()];
+                let held = if geometry.legal(&[a, b]) { vec![a, b] } else { vec![a] };
+                let packed = model.room(model.masks.of(&held).unwrap());
+                let room = mig::room(&geometry, &held);
+                for (lane, profile) in (0..16u32).rev().zip(&model.menu) {
+                    let fit = packed >> (8 * lane) & 0xff;
+                    assert_eq!(fit, u128::from(room[profile]), "{} {held:?} {profile}", board.key);
+                }
+            }
+        }
+    }
 }

@@ -5,7 +5,6 @@ use mig::{Geometry, Placement, Profile};
 /// The places of a geometry, and which of them exclude each other, as [`Geometry::conflict`] says.
 #[derive(Clone, Debug)]
 pub(crate) struct Masks {
-    pub(crate) geometry: Geometry,
     places: Vec<Placement>,
     /// Of each place, those it cannot be beside, itself among them.
     conflicts: Vec<u128>,
@@ -14,7 +13,7 @@ pub(crate) struct Masks {
 
 impl Masks {
     /// `None` for more than 128 places.
-    pub(crate) fn new(geometry: Geometry) -> Option<Self> {
+    pub(crate) fn new(geometry: &Geometry) -> Option<Self> {
         let mut places: Vec<Placement> = geometry.placements().collect();
         places.sort_unstable();
         places.dedup();
@@ -28,7 +27,7 @@ impl Masks {
         };
         let conflicts = places.iter().map(excluded).collect();
         let units = places.iter().map(|&place| geometry.span(place).len() as u32).collect();
-        Some(Masks { conflicts, units, places, geometry })
+        Some(Masks { conflicts, units, places })
     }
 
     /// `None` where one of them is no place of the geometry.

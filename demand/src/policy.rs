@@ -32,7 +32,7 @@ impl Default for Policy {
             margin: 60,
             dwell: 60,
             grace: 90,
-            linger: 900,
+            linger: 3600,
             cuts_per_hour: 120,
             depth: 64,
         }

@@ -217,15 +217,15 @@ impl<'a> Work<'a> {
         }
         // All of it is idle, and something else lacks: keeping it would help nobody.
         let enough = enough && (regions == Regions::Idle || offer.cost.until > 0);
-        if !enough {
-            return Err(Hindrance::Resources);
-        }
         let table = &self.tables[node];
         if table.underway && !(offer.parts.is_empty() && offer.closed.is_empty()) {
             return Err(Hindrance::UnderWay);
         }
         if !offer.parts.is_empty() && offer.cost.until == 0 && (table.worn || table.cut) {
             return Err(if table.worn { Hindrance::Worn } else { Hindrance::UnderWay });
+        }
+        if !enough {
+            return Err(Hindrance::Resources);
         }
         Ok(offer)
     }
@@ -283,7 +283,8 @@ impl<'a> Work<'a> {
             desk.open &= !gone;
             desk.closed &= !gone;
             desk.busy &= !gone;
-            desk.stays |= part.create;
+            // What goes is there until it has gone: nothing is cut beside it that it excludes.
+            desk.stays |= gone;
         }
         let free = table.free;
         table.spend(share.resources);

@@ -4,6 +4,8 @@
 //! [`Driver::inventory`](crate::nvml::Driver::inventory) and never updated in place. Its JSON is public, see
 //! [`document`](crate::document): names and order of the fields are part of it.
 
+mod capabilities;
+
 use std::fmt;
 
 use device_map::DeviceFile;
@@ -11,6 +13,9 @@ use mig::{Architecture, Geometry, Placement, Profile};
 use serde::{Deserialize, Serialize};
 
 use crate::cores::Topology;
+
+pub use capabilities::CapabilityNumbers;
+pub(crate) use capabilities::PREFIX as CAPABILITY;
 
 /// One node at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +74,9 @@ pub struct Gpu {
     /// Who uses the GPU as a whole, not through one of its instances.
     #[serde(default)]
     pub holders: Vec<Holder>,
+    /// The capabilities of all instances it could have; read of a GPU on request alone (`slurm.on-request`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capabilities: Option<CapabilityNumbers>,
 }
 
 /// MIG mode of a GPU.

@@ -1,6 +1,7 @@
 //! This node as part of a Slurm cluster: who holds its slices, what Slurm works with, and what a change means to running
 //! jobs.
 
+mod anew;
 mod pending;
 
 use std::sync::Arc;

@@ -165,7 +165,11 @@ fn kinds(context: &Context) -> Vec<Kind> {
     let mut kinds: BTreeMap<&str, Kind> = BTreeMap::new();
     for node in &context.nodes {
         let names = hostlist::expand(&node.names).map_or(1, |names| names.len() as u64);
-        for device in &node.devices {
+        // Nobody is given a guard.
+        let guards = |device: &&crate::render::context::DeviceContext| {
+            !node.gates.is_empty() && device.r#type == crate::slurm::slots::GUARD
+        };
+        for device in node.devices.iter().filter(|device| !guards(device)) {
             let kind = kinds.entry(&device.r#type).or_insert_with(|| Kind {
                 name: device.r#type.clone(),
                 profile: device.profile.clone(),

@@ -51,8 +51,7 @@ impl<'a> Floor<'a> {
             (0..kinds.all.len()).map(|kind| profile(geometry, kinds, kind)).collect();
         let mut menu: Vec<Profile> = classes.iter().filter_map(|class| profiles[class.need]).collect();
         menu.extend(how.default.iter().map(|placement| placement.profile));
-        let model =
-            Model::new(geometry.clone(), &menu, &how.default).expect("the default cut is the model's");
+        let model = Model::new(geometry, &menu, &how.default).expect("the default cut is the model's");
         let instance =
             |&placement: &Placement| Instance { placement, state: State::Idle, closed: false, since: None };
         let gpu = Gpu { model: 0, fixed: false, instances: how.default.iter().map(instance).collect() };

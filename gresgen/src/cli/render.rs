@@ -20,7 +20,7 @@ use crate::render::context::Cluster;
 use crate::render::{self, Context, Templates};
 use crate::root::Root;
 use crate::slurm::links::Links;
-use crate::slurm::{GresTable, PreviousOrder, Settings, hostlist};
+use crate::slurm::{GresTable, PreviousOrder, Settings, hostlist, slots};
 use crate::users::Offer;
 
 /// Options of the verb.
@@ -120,7 +120,8 @@ struct Rendered {
 }
 
 fn this_node(session: &Session, settings: &Settings) -> Result<Rendered, Failure> {
-    let inventory = session.driver()?.inventory(&session.node_name(settings)?)?;
+    let mut inventory = session.driver()?.inventory(&session.node_name(settings)?)?;
+    slots::complete(&mut inventory, settings, &session.root);
     let release = publish::release(settings)?;
     publish::check_line(&inventory, settings, &session.root)?;
     let (table, outputs) = publish::outputs(&inventory, settings, &session.root, release)?;

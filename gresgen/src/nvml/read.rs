@@ -172,6 +172,7 @@ impl Reading<'_> {
             cpus: cpus(&device, &address, root).map_err(failed(&object, "nvmlDeviceGetCpuAffinity"))?,
             file: gpu_file(root, minor)?,
             instances: Vec::new(),
+            capabilities: None,
             holders: Vec::new(),
             geometry: model.geometry.clone(),
             model: name,

@@ -50,6 +50,9 @@ pub enum RenderError {
         "node {0}: no entry of slurm.nodes names it with its CPUs, so slurmctld would take it for a node of one CPU"
     )]
     Unnamed(String),
+    /// A node whose cores are not known, with GPUs on request.
+    #[error("node {0}: its cores are not in the inventory, and records of GPUs on request need them")]
+    Cores(String),
     /// The same node in two inventories.
     #[error("node {0}: stands in two inventories")]
     Duplicate(String),

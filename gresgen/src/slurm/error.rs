@@ -163,6 +163,20 @@ pub enum GresError {
         /// Devices found.
         count: usize,
     },
+    /// A GPU that cannot be on request, or not as it is said.
+    #[error("node {node}: slurm.on-request, GPU {gpu}: {what}")]
+    OnRequest {
+        node: String,
+        /// NVML index.
+        gpu: u32,
+        /// Why not.
+        what: String,
+    },
+    /// A type that is taken by records nobody is given.
+    #[error(
+        "node {node}: GRES type {name}: is that of guard records, which slurm.on-request needs; rename it in slurm.types"
+    )]
+    Guard { node: String, name: String },
     /// Two types that differ by upper and lower case alone.
     #[error(
         "node {node}: slurmd takes GRES types {one} and {other} for one, because it ignores their case; rename one in \

@@ -1,8 +1,9 @@
 //! `gresgen status` for a person.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
+use device_map::NoDevice;
 use mig::{Placement, Profile};
 
 use super::{LayoutInForce, Status, free, gres_type, mode, whole_users};
@@ -38,6 +39,9 @@ impl Status {
         for line in self.totals() {
             let _ = writeln!(text, "{line}");
         }
+        if let Some(line) = self.on_request() {
+            let _ = writeln!(text, "{line}");
+        }
         if let Some(pid) = self.running {
             text.paint(Role::Busy, &format!("being changed by process {pid}\n"));
         }
@@ -56,6 +60,22 @@ impl Status {
                 ": {what}; finish it with gresgen apply, or go back with gresgen apply --undo"
             );
         }
+    }
+
+    /// `GPUs 0-1 on request: 8 of 24 possible slices are cut`, by the map.
+    fn on_request(&self) -> Option<String> {
+        let records = || self.map.iter().flat_map(|map| &map.records);
+        let guarded = |uuid: &str| {
+            records().any(|record| record.no_device() == Some(NoDevice::Guard) && record.parent == uuid)
+        };
+        let gpus: BTreeSet<u32> =
+            self.inventory.gpus.iter().filter(|gpu| guarded(&gpu.uuid)).map(|gpu| gpu.index).collect();
+        let cut = records().filter(|record| record.instance.is_some() && guarded(&record.parent)).count();
+        let void = records().filter(|record| record.no_device() == Some(NoDevice::Void)).count();
+        let which = if gpus.len() == 1 { "GPU" } else { "GPUs" };
+        let list = ranges(&gpus);
+        (!gpus.is_empty())
+            .then(|| format!("{which} {list} on request: {cut} of {} possible slices are cut", cut + void))
     }
 
     /// `7 slices, 1 in use: 5 x 1g.5gb (1 in use), 1 x 2g.10gb, 1 x 3g.20gb`, and whole GPUs.

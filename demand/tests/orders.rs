@@ -1,0 +1,329 @@
+//! Orders beside the rules of the simulated driver, and courses of events: nothing that somebody has is destroyed, nobody
+//! starves, and whoever asks can be killed at any moment.
+
+#[path = "orders/course.rs"]
+mod course;
+#[path = "orders/judge.rs"]
+mod judge;
+
+use demand::{
+    Array, Cluster, Gpu, Instance, Job, Model, Node, Order, Policy, Reason, Resources, Share, State, Verdict,
+    Want, decide,
+};
+use mig::{Board, Geometry, Placement, Profile};
+use proptest::prelude::*;
+
+const ROOM: Resources = Resources { cpus: 64, memory_mib: 1 << 20 };
+
+pub(crate) fn geometry(key: &str) -> Geometry {
+    Board::by_key(key).unwrap().geometry()
+}
+
+pub(crate) fn profile(name: &str) -> Profile {
+    name.parse().unwrap()
+}
+
+pub(crate) fn at(name: &str, start: u8) -> Placement {
+    Placement { profile: profile(name), start }
+}
+
+pub(crate) fn idle(placement: Placement) -> Instance {
+    Instance { placement, state: State::Idle, closed: false, since: None }
+}
+
+pub(crate) fn busy(placement: Placement, until: u64) -> Instance {
+    Instance { state: State::Busy { until: Some(until) }, ..idle(placement) }
+}
+
+/// The model of the acceptance runs: 1g, 2g, 3g and 7g on offer, seven 1g by default.
+pub(crate) fn a100() -> Model {
+    let menu = ["1g.5gb", "2g.10gb", "3g.20gb", "7g.40gb"].map(profile);
+    let small: Vec<Placement> = (0..7).map(|start| at("1g.5gb", start)).collect();
+    Model::new(&geometry("a100-40gb"), &menu, &small).unwrap()
+}
+
+pub(crate) fn node(name: &str, gpus: Vec<Vec<Instance>>) -> Node {
+    let gpus = gpus.into_iter().map(|instances| Gpu { model: 0, fixed: false, instances }).collect();
+    Node { name: name.into(), gpus, usable: true, free: ROOM, reachable: ROOM, underway: false, cuts: 0 }
+}
+
+pub(crate) fn cluster(nodes: Vec<Node>) -> Cluster {
+    let sets = vec![(0..nodes.len()).collect()];
+    Cluster { models: vec![a100()], nodes, sets }
+}
+
+pub(crate) fn job(id: u32, profile: &str, count: u32, nodes: u32) -> Job {
+    let want = vec![Want { profile: Some(self::profile(profile)), count }];
+    Job {
+        id: id.to_string(),
+        shares: vec![Share { want, nodes, set: 0, resources: Resources { cpus: 1, memory_mib: 1 } }],
+        array: None,
+        waited: 1000,
+        reason: Reason::Resources,
+    }
+}
+
+/// Seven idle 1g.
+fn small() -> Vec<Instance> {
+    (0..7).map(|start| idle(at("1g.5gb", start))).collect()
+}
+
+#[test]
+fn the_region_with_least_room_to_lose_is_cut() {
+    // One GPU is free altogether, the other has room for a 3g beside somebody.
+    let mut used = small();
+    used[0].state = State::Busy { until: Some(500) };
+    let cluster = cluster(vec![node("n1", vec![small(), used])]);
+    let decision = decide(&cluster, &[job(1, "3g.20gb", 1, 1)], &Policy::default(), 100);
+    let [Order::Cut(cut)] = &decision.orders[..] else { panic!("{decision:?}") };
+    assert_eq!(cut.describe(), "GPU 1 1g.5gb at 4, 5, 6 -> GPU 1 3g.20gb at 4");
+    assert!(cut.open && cut.job.as_deref() == Some("1"));
+    assert_eq!(decision.verdicts, [Verdict::Cut(vec!["n1".into()])]);
+    assert_eq!(decision.verdicts[0].to_string(), "being cut on n1");
+}
+
+#[test]
+fn what_is_left_of_a_region_is_filled_as_the_default_cut_has_it() {
+    let cluster = cluster(vec![node("n1", vec![vec![idle(at("7g.40gb", 0))]])]);
+    let decision = decide(&cluster, &[job(1, "3g.20gb", 1, 1)], &Policy::default(), 100);
+    let [Order::Cut(cut)] = &decision.orders[..] else { panic!("{decision:?}") };
+    assert_eq!(cut.describe(), "GPU 0 7g.40gb at 0 -> GPU 0 1g.5gb at 0, 1, 2, 3 + GPU 0 3g.20gb at 4");
+    assert_eq!(cut.gpus[0].wanted, [at("3g.20gb", 4)]);
+}
+
+#[test]
+fn jobs_are_served_in_their_order_and_what_slurm_can_start_is_left_to_it() {
+    let gpu = vec![idle(at("3g.20gb", 0)), idle(at("3g.20gb", 4))];
+    let cluster = cluster(vec![node("n1", vec![gpu])]);
+    let jobs = [job(1, "3g.20gb", 1, 1), job(2, "2g.10gb", 1, 1), job(3, "7g.40gb", 1, 1)];
+    // Slurm has just begun to look.
+    let jobs = jobs.map(|job| Job { waited: 10, ..job });
+    let decision = decide(&cluster, &jobs, &Policy::default(), 100);
+    let [Order::Cut(cut)] = &decision.orders[..] else { panic!("{decision:?}") };
+    assert_eq!((cut.job.as_deref(), &cut.gpus[0].destroy), (Some("2"), &vec![at("3g.20gb", 4)]));
+    assert_eq!(decision.verdicts[0], Verdict::There);
+    assert_eq!(decision.verdicts[2], Verdict::Busy(110));
+}
+
+#[test]
+fn what_slurm_does_not_start_although_it_is_there_keeps_nothing() {
+    let cluster = cluster(vec![node("n1", vec![vec![idle(at("7g.40gb", 0))]])]);
+    let jobs = [job(1, "7g.40gb", 1, 1), job(2, "3g.20gb", 1, 1)];
+    let decision = decide(&cluster, &jobs, &Policy::default(), 100);
+    assert_eq!(decision.verdicts, [Verdict::NotStarted(90), Verdict::Cut(vec!["n1".into()])]);
+    // Others only go first: its turn comes.
+    let waits = [Job { reason: Reason::from("Priority"), ..jobs[0].clone() }, jobs[1].clone()];
+    let decision = decide(&cluster, &waits, &Policy { cordon_after: 5000, ..Policy::default() }, 100);
+    assert_eq!(decision.verdicts, [Verdict::There, Verdict::Busy(4000)]);
+}
+
+#[test]
+fn what_was_made_a_moment_ago_stays_for_the_job_that_can_have_it() {
+    let fresh =
+        |since| vec![Instance { since: Some(since), ..idle(at("3g.20gb", 0)) }, busy(at("3g.20gb", 4), 900)];
+    let jobs = [job(1, "2g.10gb", 1, 1), Job { waited: 5, ..job(2, "3g.20gb", 1, 1) }];
+    let policy = Policy { cordon_after: 5000, ..Policy::default() };
+    let young = cluster(vec![node("n1", vec![fresh(95)])]);
+    let decision = decide(&young, &jobs, &policy, 100);
+    assert_eq!(decision.verdicts[1], Verdict::There);
+    assert!(decision.orders.is_empty());
+    // For a while; then the order of jobs counts.
+    let old = cluster(vec![node("n1", vec![fresh(20)])]);
+    assert_eq!(decide(&old, &jobs, &policy, 100).orders.len(), 1);
+    // And only for somebody.
+    assert_eq!(decide(&young, &jobs[..1], &policy, 100).orders.len(), 1);
+}
+
+#[test]
+fn a_cordon_falls_on_what_is_free_first_and_is_lifted_when_nobody_waits() {
+    let state = |closed: bool| {
+        let hold = |instance: Instance| Instance { closed, ..instance };
+        let soon = vec![hold(busy(at("3g.20gb", 0), 300)), hold(idle(at("3g.20gb", 4)))];
+        let late = vec![busy(at("3g.20gb", 0), 900), idle(at("3g.20gb", 4))];
+        cluster(vec![node("n1", vec![late, soon])])
+    };
+    let waits = [job(1, "7g.40gb", 1, 1)];
+    let decision = decide(&state(false), &waits, &Policy::default(), 100);
+    let [Order::Close(gate)] = &decision.orders[..] else { panic!("{decision:?}") };
+    assert_eq!(gate.describe(), "GPU 1 3g.20gb at 0, 4");
+    assert_eq!(decision.verdicts[0].to_string(), "kept for it on n1: free at 300 at the latest");
+    // It stays as it is, and the verdict with it.
+    let again = decide(&state(true), &waits, &Policy::default(), 130);
+    assert_eq!((again.orders, again.verdicts), (Vec::new(), decision.verdicts));
+    let lifted = decide(&state(true), &[], &Policy::default(), 130);
+    let [Order::Open(gate)] = &lifted.orders[..] else { panic!("{lifted:?}") };
+    assert_eq!((gate.describe(), &gate.job), ("GPU 1 3g.20gb at 0, 4".into(), &None));
+}
+
+#[test]
+fn a_region_that_is_busy_for_long_is_kept_only_for_one_who_has_waited_long() {
+    let cluster =
+        cluster(vec![node("n1", vec![vec![busy(at("3g.20gb", 0), 90_000), idle(at("3g.20gb", 4))]])]);
+    let decision = decide(&cluster, &[job(1, "7g.40gb", 1, 1)], &Policy::default(), 100);
+    assert_eq!((decision.orders.len(), &decision.verdicts[0]), (0, &Verdict::Busy(2600)));
+    let long = Job { waited: 4000, ..job(1, "7g.40gb", 1, 1) };
+    assert_eq!(decide(&cluster, &[long], &Policy::default(), 100).orders.len(), 1);
+}
+
+#[test]
+fn what_a_job_on_two_nodes_gets_opens_together() {
+    let gpu = || vec![idle(at("7g.40gb", 0))];
+    let both = cluster(vec![node("n1", vec![gpu()]), node("n2", vec![gpu()])]);
+    let waits = [job(1, "3g.20gb", 1, 2)];
+    let decision = decide(&both, &waits, &Policy::default(), 100);
+    let [Order::Cut(a), Order::Cut(b)] = &decision.orders[..] else { panic!("{decision:?}") };
+    assert!(!a.open && !b.open && (a.node, b.node) == (0, 1));
+    // Made on both, and closed: they open by one look, whoever asks.
+    let made = || vec![Instance { closed: true, ..idle(at("3g.20gb", 0)) }];
+    let done = cluster(vec![node("n1", vec![made()]), node("n2", vec![made()])]);
+    let decision = decide(&done, &waits, &Policy::default(), 100);
+    assert!(matches!(&decision.orders[..], [Order::Open(_), Order::Open(_)]), "{decision:?}");
+    assert_eq!(decision.verdicts, [Verdict::Opens]);
+    // Made on one, and the other still to do: the first stays closed, and the last opens with the next look.
+    let half = cluster(vec![node("n1", vec![made()]), node("n2", vec![gpu()])]);
+    let decision = decide(&half, &waits, &Policy::default(), 100);
+    let [Order::Cut(cut)] = &decision.orders[..] else { panic!("{decision:?}") };
+    assert!(!cut.open && cut.node == 1);
+    // Open on one: nothing else of it may be given away meanwhile, unless the other is the last that lacks.
+    let there = cluster(vec![node("n1", vec![vec![idle(at("3g.20gb", 0))]]), node("n2", vec![gpu()])]);
+    let decision = decide(&there, &waits, &Policy::default(), 100);
+    let [Order::Cut(cut)] = &decision.orders[..] else { panic!("{decision:?}") };
+    assert!(cut.open);
+}
+
+#[test]
+fn several_slices_of_a_node_are_found_over_its_gpus() {
+    let used = |start| vec![busy(at("3g.20gb", start), 900)];
+    let cluster = cluster(vec![node("n1", vec![used(0), used(4), vec![busy(at("7g.40gb", 0), 900)]])]);
+    let decision = decide(&cluster, &[job(1, "3g.20gb", 2, 1)], &Policy::default(), 100);
+    let [Order::Cut(cut)] = &decision.orders[..] else { panic!("{decision:?}") };
+    assert_eq!(cut.describe(), "nothing -> GPU 0 3g.20gb at 4 + GPU 1 3g.20gb at 0");
+    // A third one has a job, and gives it back: nothing is cut for it meanwhile, and nothing is cut away for others.
+    let jobs = [job(1, "3g.20gb", 3, 1), Job { waited: 10, ..job(2, "2g.10gb", 1, 1) }];
+    let decision = decide(&cluster, &jobs, &Policy::default(), 100);
+    assert_eq!(decision.orders.len(), 0);
+    assert_eq!(decision.verdicts[0], Verdict::Ends(Some(900)));
+}
+
+#[test]
+fn what_no_cut_helps_is_said_and_done_nothing_about() {
+    let with = |change: fn(&mut Node)| {
+        let mut node = node("n1", vec![small()]);
+        change(&mut node);
+        cluster(vec![node])
+    };
+    let waits = [job(1, "3g.20gb", 1, 1)];
+    for (cluster, jobs, verdict) in [
+        (
+            with(|_| ()),
+            [Job { reason: "QOSGrpGRES".into(), ..waits[0].clone() }],
+            Verdict::Other("QOSGrpGRES".into()),
+        ),
+        (with(|_| ()), [Job { waited: 1, ..waits[0].clone() }], Verdict::Patience(1)),
+        (with(|_| ()), [job(1, "4g.20gb", 1, 1)], Verdict::Never),
+        (with(|n| n.free.cpus = 0), waits.clone(), Verdict::Resources),
+        (with(|n| n.underway = true), waits.clone(), Verdict::UnderWay),
+        (with(|n| n.cuts = 120), waits.clone(), Verdict::Limit),
+        (with(|n| n.usable = false), waits.clone(), Verdict::Behind),
+        (with(|n| n.gpus[0].fixed = true), waits.clone(), Verdict::Never),
+    ] {
+        let decision = decide(&cluster, &jobs, &Policy::default(), 100);
+        assert_eq!((decision.orders.len(), &decision.verdicts[..]), (0, &[verdict][..]));
+    }
+}
+
+#[test]
+fn an_idle_gpu_goes_back_to_its_default_cut() {
+    let gpu = vec![Instance { since: Some(100), ..idle(at("7g.40gb", 0)) }];
+    let cluster = cluster(vec![node("n1", vec![gpu])]);
+    let look = |jobs: &[Job], now| decide(&cluster, jobs, &Policy::default(), now).orders;
+    assert!(look(&[], 3699).is_empty());
+    let orders = look(&[], 3700);
+    let [Order::Cut(cut)] = &orders[..] else { panic!("{orders:?}") };
+    assert_eq!(
+        (cut.describe().as_str(), &cut.job),
+        ("GPU 0 7g.40gb at 0 -> GPU 0 1g.5gb at 0, 1, 2, 3, 4, 5, 6", &None)
+    );
+    assert!(look(&[Job { reason: Reason::Turn, ..job(1, "7g.40gb", 1, 1) }], 3700).is_empty());
+}
+
+#[test]
+fn an_array_gets_as_much_as_its_throttle_lets_run() {
+    let cluster = cluster((0..4).map(|_| node("n", vec![small()])).collect());
+    let array = |throttle| Job {
+        array: Some(Array { waiting: 100, running: 1, throttle }),
+        ..job(1, "7g.40gb", 1, 1)
+    };
+    let cuts = |job: Job| decide(&cluster, &[job], &Policy::default(), 100).orders.len();
+    assert_eq!([None, Some(3), Some(1)].map(|throttle| cuts(array(throttle))), [4, 2, 0]);
+}
+
+/// Boards with profiles on offer: all that have the usual attributes.
+fn boards() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "a100-40gb",
+        "h100-80gb-sxm",
+        "a30-24gb",
+        "rtx-pro-6000-blackwell-96gb",
+        "b200-180gb",
+    ])
+}
+
+/// What a GPU of that geometry may hold, made from any numbers.
+fn instances(geometry: &Geometry, picks: &[(u16, u8, bool, u8)], now: u64) -> Vec<Instance> {
+    let places: Vec<Placement> = geometry.placements().collect();
+    let mut all: Vec<Instance> = Vec::new();
+    for &(pick, state, closed, age) in picks {
+        let placement = places[usize::from(pick) % places.len()];
+        let mut held: Vec<Placement> = all.iter().map(|i| i.placement).collect();
+        held.push(placement);
+        if geometry.legal(&held) {
+            let state = match state % 3 {
+                0 => State::Busy { until: (state != 0).then_some(now + u64::from(age)) },
+                _ => State::Idle,
+            };
+            all.push(Instance { placement, state, closed, since: (age > 9).then(|| now - u64::from(age)) });
+        }
+    }
+    all
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+    #[test]
+    fn orders_are_what_the_driver_does_and_touch_nothing_that_is_used(
+        key in boards(),
+        gpus in prop::collection::vec(
+            prop::collection::vec((any::<u16>(), any::<u8>(), any::<bool>(), any::<u8>()), 0..8), 1..7,
+        ),
+        wanted in prop::collection::vec((any::<u16>(), 1u32..4, 1u32..3, 0u64..5000), 0..12),
+        default in any::<u16>(),
+    ) {
+        let geometry = geometry(key);
+        let menu: Vec<Profile> = geometry.specs.iter().map(|spec| spec.profile).collect();
+        let now = 10_000;
+        let default: Vec<Placement> =
+            instances(&geometry, &[(default, 1, false, 0), (default / 7, 1, false, 0)], now).iter().map(|i| i.placement).collect();
+        let mut nodes = Vec::new();
+        for (number, gpus) in gpus.chunks(2).enumerate() {
+            let gpus = gpus.iter().map(|picks| instances(&geometry, picks, now)).collect();
+            nodes.push(node(&format!("n{number}"), gpus));
+        }
+        let cluster = Cluster {
+            models: vec![Model::new(&geometry, &menu[..menu.len().min(16)], &default).unwrap()],
+            sets: vec![(0..nodes.len()).collect(), vec![0]],
+            nodes,
+        };
+        let jobs: Vec<Job> = wanted.iter().zip(0..).map(|(&(kind, count, nodes, waited), id)| {
+            let profile = menu[usize::from(kind) % menu.len()];
+            let mut job = job(id, "1g.5gb", count, nodes);
+            job.shares[0].want[0].profile = (kind % 11 != 0).then_some(profile);
+            job.shares[0].set = usize::from(kind % 5 == 0);
+            Job { waited, ..job }
+        }).collect();
+        let decision = decide(&cluster, &jobs, &Policy::default(), now);
+        prop_assert_eq!(decision.verdicts.len(), jobs.len());
+        prop_assert_eq!(&decide(&cluster, &jobs, &Policy::default(), now), &decision);
+        judge::orders(key, &cluster, &decision.orders);
+    }
+}
