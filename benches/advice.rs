@@ -56,9 +56,9 @@ fn main() {
     for reserve in [1, 0] {
         println!("\nbf_job_part_count_reserve={reserve}\n");
         println!(
-            "| jobs | load | advised | oracle | bound | customary | whole | to oracle | to customary | advice |"
+            "| jobs | load | advised | oracle | bound | customary | whole | to oracle | to customary | advice | calendar |"
         );
-        println!("|---|---|---|---|---|---|---|---|---|---|");
+        println!("|---|---|---|---|---|---|---|---|---|---|---|");
         for load in loads {
             row(
                 "steady",
@@ -154,6 +154,7 @@ fn row(name: &str, load: f64, reserve: u32, group: &Group, jobs: impl Fn(u64) ->
     let rules = Rules { reserve, ..Rules::default() };
     let mut sums = [0.0; 5];
     let mut verdicts = Vec::new();
+    let mut calendars = Vec::new();
     let begun = Instant::now();
     for seed in 0..seeds {
         let mut demand = jobs(seed);
@@ -183,14 +184,19 @@ fn row(name: &str, load: f64, reserve: u32, group: &Group, jobs: impl Fn(u64) ->
             *sum += hours / seeds as f64;
         }
         verdicts.push(advice.advised.layout.is_whole(kinds));
+        calendars.extend(advice.calendar.map(|calendar| calendar.figures.cost() / 3600.0 / advised));
     }
     let [advised, oracle, bound, customary, whole] = sums;
     let left = verdicts.iter().filter(|whole| **whole).count();
     println!(
-        "| {name} | {load} | {advised:.3} | {oracle:.3} | {bound:.3} | {customary:.3} | {whole:.3} | {:.2} | {:.2} | cut {}, leave whole {left} |",
+        "| {name} | {load} | {advised:.3} | {oracle:.3} | {bound:.3} | {customary:.3} | {whole:.3} | {:.2} | {:.2} | cut {}, leave whole {left} | {} |",
         advised / oracle,
         advised / customary,
         verdicts.len() - left,
+        match calendars.iter().sum::<f64>() / calendars.len() as f64 {
+            part if part.is_finite() => format!("{part:.2} of one layout, for {} seeds", calendars.len()),
+            _ => "none".to_owned(),
+        },
     );
     eprintln!("{name} {load}: {:.1} s", begun.elapsed().as_secs_f64());
 }

@@ -96,6 +96,7 @@ fn cluster(geometry: &Geometry, busy: u64, sets: usize, numbers: &mut Numbers) -
         vec![of("3g.20gb", 4), of("2g.10gb", 0), of("1g.5gb", 2), of("1g.5gb", 3)],
     ];
     let mut gpu = || {
+        let cut = &cuts[numbers.0 as usize % cuts.len()];
         let mut instance = |placement: Placement| Instance {
             placement,
             state: match numbers.below(100) < busy {
@@ -105,7 +106,7 @@ fn cluster(geometry: &Geometry, busy: u64, sets: usize, numbers: &mut Numbers) -
             closed: false,
             since: Some(NOW - numbers.below(5000)),
         };
-        let instances = cuts[numbers.0 as usize % cuts.len()].iter().map(|&p| instance(p)).collect();
+        let instances = cut.iter().map(|&placement| instance(placement)).collect();
         Gpu { model: 0, fixed: false, instances }
     };
     let resources = Resources { cpus: 128, memory_mib: 1_000_000 };

@@ -177,7 +177,8 @@ fn course(
     let slots = [day.nodes(kinds), night.nodes(kinds)];
     let mut shifts = Vec::new();
     for start in (first / DAY..=last / DAY).map(|day| day * DAY) {
-        for (at, slots) in [(start + from, &slots[0]), (start + to, &slots[1])] {
+        for (at, slots) in [(from, &slots[0]), (to, &slots[1])] {
+            let at = start.saturating_add(at);
             let changed = (0..day.patterns.len()).filter(|&node| day.patterns[node] != night.patterns[node]);
             let shift = |node: usize| Shift { at, node, slots: slots[node].clone(), takes: TAKES };
             shifts.extend((at > first).then_some(changed.map(shift)).into_iter().flatten());

@@ -45,6 +45,24 @@ pub fn keep(path: &Path) -> Result<DeviceMap, LoadError> {
     }
 }
 
+/// Brings the copy of a running slurmd up to the map at `path`, whose indexes mean what they meant: only what no job has is
+/// another device. Up to 23.02 slurmd reads its files again without starting anew, so that the plugin in it does not
+/// see it. The copy goes on saying which plugin slurmd loaded; where there is none, none is made.
+///
+/// # Errors
+/// [`LoadError`] of either; the copy is what it was.
+pub fn refresh(path: &Path) -> Result<(), LoadError> {
+    let copy = kept(path);
+    let plugin = match load(&copy) {
+        Ok(known) => known.plugin,
+        Err(LoadError::Io(_, error)) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let map = load(path).and_then(|map| map.of_this_boot(path))?;
+    let text = DeviceMap { plugin, ..map }.to_string();
+    replace(&copy, &text).map_err(|error| LoadError::Io(copy, error))
+}
+
 /// Puts `text` in the place of `path` in one step.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     let mut name = OsString::from(path);

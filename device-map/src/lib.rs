@@ -14,7 +14,8 @@
 //! ```
 //!
 //! A record's position is its index: [`DeviceMap::from_str`](DeviceMap#method.from_str) refuses gaps, repeats and a
-//! missing end line, so a half-written map is never half believed. Header lines and columns it does not know are
+//! missing end line, so a half-written map is never half believed. A node with GPUs on request has records that are no
+//! devices, `void-3`, `guard-13` and `pad-14`, which a plugin that does not know them refuses. Header lines and columns it does not know are
 //! ignored, so an older plugin reads a newer map.
 #![forbid(unsafe_code)]
 
@@ -28,7 +29,7 @@ pub mod version;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use keep::{keep, kept};
+pub use keep::{keep, kept, refresh};
 pub use text::{ParseError, is_gpu_uuid, is_mig_uuid};
 pub use trust::{LoadError, load};
 
@@ -61,7 +62,8 @@ pub struct DeviceMap {
 pub struct Record {
     /// GRES type as in `gres.conf`; `-` when the record has none.
     pub gres_type: String,
-    /// What CUDA calls the device: `MIG-…` or `GPU-…`.
+    /// What CUDA calls the device: `MIG-…` or `GPU-…`. A record that is no device has a name here that says what it is,
+    /// see [`NoDevice`].
     pub uuid: String,
     /// UUID of the physical GPU.
     pub parent: String,
@@ -71,7 +73,46 @@ pub struct Record {
     pub files: Vec<DeviceFile>,
 }
 
+/// What a record of a node with GPUs on request is that has no device: Slurm gives it to nobody who asks for devices,
+/// and to whoever takes the whole node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NoDevice {
+    /// An instance that its GPU can have and has not.
+    Void,
+    /// The capabilities of all instances that its GPU has not.
+    Guard,
+    /// A record that is there for the number of records.
+    Pad,
+}
+
+impl NoDevice {
+    const ALL: [NoDevice; 3] = [NoDevice::Void, NoDevice::Guard, NoDevice::Pad];
+
+    /// What the names of such records begin with.
+    fn word(self) -> &'static str {
+        match self {
+            NoDevice::Void => "void-",
+            NoDevice::Guard => "guard-",
+            NoDevice::Pad => "pad-",
+        }
+    }
+
+    /// The name of the record at an index, which stands where others have their UUID.
+    pub fn name(self, index: usize) -> String {
+        format!("{}{index}", self.word())
+    }
+}
+
 impl Record {
+    /// What it is where it is no device.
+    pub fn no_device(&self) -> Option<NoDevice> {
+        let is = |kind: &NoDevice| {
+            let rest = self.uuid.strip_prefix(kind.word());
+            rest.is_some_and(|index| !index.is_empty() && index.bytes().all(|b| b.is_ascii_digit()))
+        };
+        NoDevice::ALL.into_iter().find(is)
+    }
+
     /// The device node that belongs to this record alone: the compute instance's capability, or the GPU.
     ///
     /// Its access is Slurm's verdict on the record, because siblings share the nodes before it.
@@ -83,6 +124,7 @@ impl Record {
 /// A character device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct DeviceFile {
     /// Its path.
     #[cfg_attr(feature = "serde", serde(serialize_with = "displayed"))]

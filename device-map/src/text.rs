@@ -191,19 +191,20 @@ impl Columns {
             (gi, ci) => Some((id("gi", gi)?, id("ci", ci)?)),
         };
         is_gpu_uuid(parent).then_some(()).ok_or_else(|| format!("{parent:?} is not GPU-..."))?;
-        let (known, kind) = match instance {
-            Some(_) => (is_mig_uuid(uuid), "MIG-..."),
-            None => (uuid == parent, "that of its GPU"),
-        };
-        known.then_some(()).ok_or_else(|| format!("the UUID {uuid:?} is not {kind}"))?;
         let files: Result<Vec<DeviceFile>, String> = files.split(',').map(str::parse).collect();
-        Ok(Record {
+        let record = Record {
             gres_type: gres_type.to_owned(),
             uuid: uuid.to_owned(),
             parent: parent.to_owned(),
             instance,
             files: files?,
-        })
+        };
+        let (known, kind) = match (instance, record.no_device()) {
+            (Some(_), _) => (is_mig_uuid(uuid), "MIG-..."),
+            (None, Some(kind)) => (*uuid == kind.name(index), "that of its index"),
+            (None, None) => (uuid == parent, "that of its GPU"),
+        };
+        known.then_some(record).ok_or_else(|| format!("the UUID {uuid:?} is not {kind}"))
     }
 }
 

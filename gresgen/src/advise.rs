@@ -11,6 +11,7 @@ mod jobstats;
 pub(crate) mod layouts;
 mod lines;
 pub(crate) mod picture;
+pub(crate) mod queue;
 pub mod record;
 pub(crate) mod sacct;
 pub mod trace;

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use device_map::DeviceFile;
 use rustix::fs::{FileType, Mode, makedev, mknodat};
 
+use crate::inventory::CapabilityNumbers;
 use crate::path_error::PathError;
 use crate::read;
 use crate::root::Root;
@@ -23,6 +24,9 @@ const NVIDIA_MAJOR: u32 = 195;
 const CAPS_MAJOR_NAME: &str = "nvidia-caps";
 /// `DeviceFileMode: 292` of every GPU and compute instance capability: readable by all.
 const CAPS_MODE: u32 = 0o444;
+
+/// Where this program keeps device nodes of its own.
+pub(crate) const OWN: &str = "/dev/gresgen";
 
 /// Identity of the running boot.
 ///
@@ -82,6 +86,16 @@ impl Capabilities {
     /// [`PathError`] naming the list that lacks it.
     pub(crate) fn compute_instance(&self, gpu: u32, gi: u32, ci: u32) -> Result<DeviceFile, PathError> {
         self.file(format!("gpu{gpu}/gi{gi}/ci{ci}/access"))
+    }
+
+    /// The capabilities of all instances that a GPU could have; `None` where the module lists none. `gpu` is the device
+    /// minor.
+    pub(crate) fn of_gpu(&self, gpu: u32) -> Option<CapabilityNumbers> {
+        let mine = format!("gpu{gpu}/");
+        let minors = self.minors.as_ref().ok()?.iter().filter(|(name, _)| name.starts_with(&mine));
+        let minors: BTreeSet<u32> = minors.map(|(_, minor)| *minor).collect();
+        let directory = self.root.path(OWN);
+        (!minors.is_empty()).then_some(CapabilityNumbers { major: self.major?, minors, directory })
     }
 
     fn file(&self, name: String) -> Result<DeviceFile, PathError> {

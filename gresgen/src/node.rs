@@ -32,7 +32,7 @@ use crate::inventory::{Gpu, Holder, Inventory};
 use crate::nvml::{Driver, DriverError};
 use crate::root::Root;
 use crate::site::{KnownAllocations, Site, SlurmState};
-use crate::slurm::Settings;
+use crate::slurm::{Settings, slots};
 
 pub(crate) use carry_out::Done;
 pub(crate) use error::ApplyError;
@@ -44,9 +44,7 @@ pub(crate) use prepared::Prepared;
 pub(crate) struct Node<'a> {
     /// The prefix of its paths.
     pub root: &'a Root,
-    /// The `slurm:` section.
     pub settings: &'a Settings,
-    /// Its driver.
     pub driver: Driver,
     /// What it is to Slurm.
     pub site: Site<'a>,
@@ -113,6 +111,7 @@ impl Node<'_> {
     /// The GPUs as the driver has them, and those to be left out that are not there.
     fn inventory(&self, options: &Options<'_>) -> Result<(Inventory, Vec<Selector>), DriverError> {
         let mut inventory = self.driver.inventory(&self.site.node)?;
+        slots::complete(&mut inventory, self.settings, self.root);
         let absent = leave_out(&mut inventory, options.without);
         Ok((inventory, absent))
     }

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use device_map::DeviceMap;
+use device_map::{DeviceFile, DeviceMap};
 use thiserror::Error;
 
+use crate::devices;
 use crate::files::{self, Committed, Comparison, FileError, Kind, Output, Staged, state_directory};
 use crate::inventory::Inventory;
 use crate::path_error::PathError;
@@ -15,6 +16,7 @@ use crate::slurm::control::installed_release;
 use crate::slurm::gres::PreviousOrder;
 use crate::slurm::links::{self, Links};
 use crate::slurm::release::UnknownRelease;
+use crate::slurm::slots::{self, Form};
 use crate::slurm::{GresError, GresTable, Release, Settings, SlurmError};
 
 /// Why a node's files cannot be written.
@@ -49,10 +51,11 @@ fn foreign(paths: &[PathBuf]) -> String {
 pub(crate) struct Expected {
     /// What the node offers to Slurm.
     pub table: GresTable,
-    /// Its files.
     pub outputs: Vec<Output>,
     /// What gres.conf names instead of device nodes, where the site wants that.
     links: Option<Links>,
+    /// Device nodes of its own that a node with GPUs on request has.
+    own: Vec<DeviceFile>,
 }
 
 impl Expected {
@@ -77,14 +80,15 @@ impl Expected {
         let (table, mut outputs) = outputs(inventory, settings, root, release)?;
         outputs.retain(|output| kind(output.kind));
         let links = stable_links(inventory, &table, settings);
-        Ok(Expected { table, outputs, links })
+        let own = table.form.map(|_| slots::own_files(inventory, &table.records)).unwrap_or_default();
+        Ok(Expected { table, outputs, links, own })
     }
 
     /// Whether the device nodes that the files name are there, and the links to them right.
     pub(crate) fn has_nodes(&self, root: &Root) -> bool {
-        let mut files = self.table.records.iter().flat_map(|record| &record.files);
+        let files = self.table.records.iter().flat_map(|record| &record.files);
         self.links.as_ref().is_none_or(|links| links.wrong(root).is_empty())
-            && files.all(|file| file.path.symlink_metadata().is_ok())
+            && files.chain(&self.own).all(|file| file.path.symlink_metadata().is_ok())
     }
 
     /// Puts all text on disk beside its place; nothing that exists is touched.
@@ -96,9 +100,9 @@ impl Expected {
         if !foreign.is_empty() {
             return Err(PublishError::Foreign(foreign));
         }
-        let Expected { table, outputs, links } = self;
+        let Expected { table, outputs, links, own } = self;
         let staged = files::stage(outputs, adopt, &state_directory(root))?;
-        Ok(Publication { table, staged, links, root: root.clone() })
+        Ok(Publication { table, staged, links, own, root: root.clone() })
     }
 
     /// Files of somebody else in the places of ours, which are not to be taken over.
@@ -119,6 +123,7 @@ pub(crate) struct Publication {
     pub table: GresTable,
     staged: Staged,
     links: Option<Links>,
+    own: Vec<DeviceFile>,
     root: Root,
 }
 
@@ -128,6 +133,9 @@ impl Publication {
     /// # Errors
     /// [`PublishError::Link`] or [`PublishError::File`].
     pub(crate) fn commit(self) -> Result<Committed, PublishError> {
+        for file in &self.own {
+            devices::ensure(file, &self.root)?;
+        }
         let linked = self.links.map(|links| make_links(&links, &self.root)).transpose()?;
         let mut committed = self.staged.commit()?;
         committed.written.extend(linked.flatten());
@@ -204,9 +212,31 @@ pub(crate) fn outputs(
     root: &Root,
     release: Release,
 ) -> Result<(GresTable, Vec<Output>), PublishError> {
-    let table = table(inventory, settings, root)?;
-    let outputs = render::node(inventory, &table, settings, release, root)?;
+    let mut table = table(inventory, settings, root)?;
+    let mut outputs = render::node(inventory, &table, settings, release, root)?;
+    // A text that becomes another one takes the other form, by which slurmctld reads it and is seen to have done so.
+    if let (Some(form), Some(present)) = (table.form, present_form(settings, root)) {
+        if form != present {
+            table.form = Some(present);
+            outputs = render::node(inventory, &table, settings, release, root)?;
+        }
+        let changes = |output: &Output| {
+            output.kind == Kind::GresConf
+                && read::bytes(&output.path, read::MAX_TEXT)
+                    .map_or(true, |text| files::head(&text) != output.text.as_bytes())
+        };
+        if outputs.iter().any(changes) {
+            table.form = Some(present.other());
+            outputs = render::node(inventory, &table, settings, release, root)?;
+        }
+    }
     Ok((table, outputs))
+}
+
+/// The form of the gres.conf in place.
+fn present_form(settings: &Settings, root: &Root) -> Option<Form> {
+    let text = read::bytes(&root.path(settings.paths.gres_conf()), read::MAX_TEXT).ok()?;
+    Form::of_gres_conf(&String::from_utf8_lossy(&text))
 }
 
 /// The release files are for: what the settings say, else what is installed, else the latest one known.

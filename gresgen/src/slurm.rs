@@ -23,6 +23,7 @@ pub mod plugstack;
 pub mod release;
 pub mod settings;
 pub(crate) mod shortfall;
+pub mod slots;
 pub mod transition;
 
 pub use error::{GresError, SlurmError};

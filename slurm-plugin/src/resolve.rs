@@ -48,7 +48,7 @@
 
 mod reason;
 
-use device_map::{DeviceMap, Record};
+use device_map::{DeviceMap, NoDevice, Record};
 
 use crate::access::Access;
 use crate::names::{Said, compare, named_rows};
@@ -87,6 +87,8 @@ struct Given {
     indexes: Vec<usize>,
     /// The rows of the map that these are, in the same order.
     rows: Vec<usize>,
+    /// Those of them that are devices, ascending.
+    devices: Vec<usize>,
 }
 
 impl Given {
@@ -100,17 +102,29 @@ impl Given {
         if let Some(named) = named.filter(|named| explain(named)) {
             let same = named.iter().all(|row| indexes.contains(row));
             if same || beyond.is_some() || !explain(&indexes) {
-                return Ok(Given { indexes, rows: named });
+                let devices = devices_of(map, &named)?;
+                return Ok(Given { indexes, rows: named, devices });
             }
         }
         match beyond {
             Some(index) => Err(Unresolved::Beyond { index, rows }),
-            None => Ok(Given { rows: indexes.clone(), indexes }),
+            None => Ok(Given { rows: indexes.clone(), devices: devices_of(map, &indexes)?, indexes }),
         }
     }
 
     fn all(&self) -> Vec<usize> {
-        ascending(self.rows.iter().copied())
+        self.devices.clone()
+    }
+}
+
+/// The devices among rows. A job that takes the whole node (`--exclusive`) has every record of it, those of nothing too, and
+/// is told of the devices alone; anybody else who has one of nothing was given what is not there.
+fn devices_of(map: &DeviceMap, rows: &[usize]) -> Result<Vec<usize>, Unresolved> {
+    let kind = |row: &usize| map.records[*row].no_device();
+    let whole_node = rows.iter().any(|row| matches!(kind(row), Some(NoDevice::Guard | NoDevice::Pad)));
+    match rows.iter().copied().find(|row| kind(row) == Some(NoDevice::Void)) {
+        Some(index) if !whole_node => Err(Unresolved::Void { index }),
+        _ => Ok(ascending(rows.iter().copied().filter(|row| kind(row).is_none()))),
     }
 }
 
@@ -125,21 +139,26 @@ pub fn resolve(
 ) -> Result<Resolution, Unresolved> {
     let verdicts: Vec<Access> =
         map.records.iter().enumerate().map(|(index, record)| access(index, record)).collect();
-    let open: Vec<usize> = (0..verdicts.len()).filter(|index| verdicts[*index] == Access::Allowed).collect();
+    let is_device = |row: &usize| map.records[*row].no_device().is_none();
+    let open: Vec<usize> =
+        (0..verdicts.len()).filter(|row| verdicts[*row] == Access::Allowed && is_device(row)).collect();
     let limited = verdicts.contains(&Access::Denied);
     let given = Given::new(map, step, &open, limited)?;
     for row in given.all() {
         usable(row, &map.records[row], &verdicts[row])?;
     }
     if limited {
-        let devices = Devices { indexes: by_cgroup(step, &given, &open)?, limits_not_in_force: false };
+        let mut indexes = by_cgroup(step, &given, &open)?;
+        indexes.retain(is_device);
+        let devices = Devices { indexes, limits_not_in_force: false };
         return Ok(match compare(&step.cuda, map, &devices.indexes) {
             Said::Same => Resolution::Keep(devices),
             Said::Nothing | Said::SameMig | Said::Other => Resolution::Set(devices),
         });
     }
-    let reaches_others = open.len() != given.rows.len();
-    let indexes = by_variables(step, &given, reaches_others)?;
+    let reaches_others = open.len() != given.devices.len();
+    let mut indexes = by_variables(step, &given, reaches_others)?;
+    indexes.retain(is_device);
     let devices = Devices { indexes, limits_not_in_force: step.constrained && reaches_others };
     match compare(&step.cuda, map, &devices.indexes) {
         Said::Same => Ok(Resolution::Keep(devices)),

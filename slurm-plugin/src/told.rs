@@ -25,7 +25,7 @@ pub fn step(spank: &Spank<'_>, step: &Step, map: &DeviceMap) -> Result<holding::
         job,
         step: step.kind().number(),
         uid,
-        devices: rows.into_iter().map(device).collect(),
+        devices: rows.into_iter().filter(|row| map.records[*row].no_device().is_none()).map(device).collect(),
     })
 }
 
@@ -60,8 +60,9 @@ pub fn begin(args: &Args, map: Option<&DeviceMap>) -> Vec<String> {
 /// What it calls a minor is the position in `nvidia-smi -q`, NVML's index (ceems, pkg/collector/gpu.go,
 /// `parseNvidiaSmiOutput`, `ReindexGPUs`).
 fn gpu_order_map(map: &DeviceMap) -> String {
+    let devices = map.records.iter().enumerate().filter(|(_, record)| record.no_device().is_none());
     let entry = |(index, record)| Some(format!("{index}:{}", map.place(record)?));
-    let entries: Vec<String> = map.records.iter().enumerate().filter_map(entry).collect();
+    let entries: Vec<String> = devices.filter_map(entry).collect();
     format!("GPU_ORDER_MAP={}\n", entries.join(","))
 }
 

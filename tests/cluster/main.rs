@@ -17,5 +17,6 @@ mod life;
 mod monitoring;
 mod node;
 mod occupancy;
+mod on_request;
 mod systemd;
 mod waits;

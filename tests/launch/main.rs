@@ -6,7 +6,11 @@
 #[path = "../shared/cases.rs"]
 mod cases;
 mod contained;
+mod containers;
 mod faults;
+#[path = "../shared/fetched.rs"]
+#[allow(dead_code, reason = "no judge here comes from PyPI")]
+mod fetched;
 mod fixture;
 mod limits;
 mod modes;

@@ -157,7 +157,9 @@ fn slurmdbd_has_what_the_model_says() {
         }
         let gpus = FakeGpus::from_tree(host.root.prefix()).unwrap();
         let node = lab::Node::new("n1").gres(&gres).gres_conf(&rendered("gres.conf.j2"));
+        let program = Path::new(env!("CARGO_BIN_EXE_gresgen"));
         let options = options.first_node(node).gpus(&gpus).slurm_conf(&conf).slurmdbd();
+        let options = options.file(program, "/usr/local/bin/gresgen");
         let Some(lab) = lab::require(Lab::start(release, options)) else { return };
         // Every type in every partition, two where there are two, and several types.
         let types: Vec<(String, u32)> = plain.tables(&inventories)[0]
@@ -216,10 +218,24 @@ fn slurmdbd_has_what_the_model_says() {
             seen.insert((partition.to_owned(), types.join(",")));
         }
         assert_eq!(seen.len(), wanted, "{release}: requests that were not billed");
+        every_job_is_advised_on(&lab, &text);
         usage::shares_are_those_of_the_formula(&lab, "zib", &weights(GPUS, RULES[5].1));
         usage::a_user_has_so_many_slices_of_a_type(&lab, "h100_1g.10gb");
         usage::a_reservation_keeps_slices(&lab, "h100_1g.10gb");
     }
+}
+
+/// What `gresgen advise` has of the jobs in `sacct` when it runs sacct itself: all of them, each type by the model it names.
+fn every_job_is_advised_on(lab: &Lab, sacct: &str) {
+    let ask = ["gresgen", "--json", "advise", "--since", "now-1hour", "--samples", "2"];
+    let nodes = ["--nodes", "n1=2xh100-80gb-sxm", "--nodes", "n1=2xa100-40gb"];
+    let advice = lab.run(&[&ask[..], &nodes].concat()).unwrap().stdout;
+    let advice: serde_json::Value = serde_json::from_str(&advice).unwrap();
+    for (group, model) in [(0, "gres/gpu:h100"), (1, "gres/gpu:a100")] {
+        let asked = sacct.split(['|', ',', '\n']).filter(|entry| entry.starts_with(model)).count();
+        assert_eq!(advice["groups"][group]["jobs"], asked, "{model}: {advice}");
+    }
+    assert_eq!(advice["skipped"], serde_json::json!({}));
 }
 
 /// Where slurmdbd and its database come from.

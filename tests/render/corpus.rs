@@ -54,6 +54,16 @@ fn the_corpus_has_every_board_and_forty_nodes() {
 }
 
 #[test]
+fn gpus_on_request_have_a_line_for_every_instance() {
+    let case = Case::parse(
+        "nodes: [{names: n1, cpus: [1, 4, 2], gpus: [{board: a100-40gb, slices: [3g.20gb@4, 1g.5gb@0]}, {board: a100-40gb, slices: [2g.10gb@0]}]}]\n\
+         slurm: {billing: sms, on-request: [{devices: [0], profiles: [3g.20gb, 7g.40gb]}]}",
+    )
+    .unwrap();
+    insta::assert_snapshot!(rendered(&case));
+}
+
+#[test]
 fn the_context_is_a_public_interface() {
     let case = Case::parse(
         "nodes: [{names: n1, cpus: [1, 4, 2], gpus: [{board: a100-40gb, near: [0, 4], slices: [1g.5gb+me@0, 1c.3g.20gb@4]}]}]\nslurm: {billing: sms}",

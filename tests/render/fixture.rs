@@ -4,7 +4,7 @@ use std::path::Path;
 
 use device_map::DeviceFile;
 use gresgen::cores::Topology;
-use gresgen::inventory::{Compute, Gpu, Instance, Inventory, Mode};
+use gresgen::inventory::{CapabilityNumbers, Compute, Gpu, Instance, Inventory, Mode};
 use gresgen::root::Root;
 use gresgen::slurm::release::CgroupKey;
 use gresgen::slurm::{GresTable, PreviousOrder, Release, Settings};
@@ -73,12 +73,20 @@ impl Case {
     /// The nodes with their device files below `root`.
     pub(crate) fn inventories(&self, root: &Root) -> Vec<Inventory> {
         let nodes = self.nodes.iter();
-        nodes
+        let mut inventories: Vec<Inventory> = nodes
             .flat_map(|node| {
                 let names = gresgen::slurm::hostlist::expand(&node.names).unwrap();
                 names.into_iter().map(|name| node.inventory(&name, root))
             })
-            .collect()
+            .collect();
+        if !self.slurm.on_request.is_empty() {
+            for gpu in inventories.iter_mut().flat_map(|inventory| &mut inventory.gpus) {
+                let (first, directory) = (3 + gpu.minor * 135, root.path("/dev/gresgen"));
+                let minors = (first..first + 135).collect();
+                gpu.capabilities = Some(CapabilityNumbers { major: 238, minors, directory });
+            }
+        }
+        inventories
     }
 
     /// The release to render for when `judge` will read it: its own, where the case has keys of cgroup.conf that
@@ -141,6 +149,7 @@ impl GpuLine {
             geometry: board.geometry(),
             file: file(root, format!("/dev/nvidia{minor}"), 195, minor),
             instances: Vec::new(),
+            capabilities: None,
             holders: Vec::new(),
         };
         for slice in self.slices.iter().flatten() {

@@ -157,7 +157,9 @@ fn act(lab: &Lab, action: &Action, layout: &Layout, old: &Layout) {
             let view = view(lab, node);
             assert!(!view.is("UNKNOWN") && !view.is("NOT_RESPONDING"), "{view:?}");
         }
-        Action::LoadPlugin(_) => unreachable!("no node line says that"),
+        Action::LoadPlugin(_) | Action::ReadAnew { .. } | Action::ReloadSlurmd(_) => {
+            unreachable!("no node line says that, and no GPU is on request")
+        }
         Action::Drain { .. }
         | Action::Resume(_)
         | Action::Undrain(_)
@@ -264,7 +266,8 @@ fn a_dynamic_node_goes_from_one_layout_to_another() {
             .text("/etc/hosts", "127.0.0.1 localhost\n10.0.0.1 n1 dyn1\n")
             .gpus(&gpus);
         let Some(lab) = lab::require(Lab::start(release, options)) else { return };
-        let node = Node { name: "dyn1".into(), dynamic: true, attributes: CONF.into(), line: None };
+        let node =
+            Node { name: "dyn1".into(), dynamic: true, attributes: CONF.into(), line: None, gres: None };
         let registered = |lab: &Lab| {
             let known = || {
                 Ok(lab

@@ -123,6 +123,15 @@ TYPE     GB    SMs  TOTAL  USED  FREE  PENDING  NODES  COST
 not counted: 1 waiting jobs, whose request cannot be read
 ";
         assert_eq!(found.unwrap(), expected, "{release}");
+        // The same jobs, one by one, with their limits.
+        let past: String = (0..400).map(|number| format!("{},90,300,1g.5gb\n", number * 60)).collect();
+        lab.write_file("/tmp/jobs.csv", format!("submit,run,limit,type\n{past}")).unwrap();
+        let advise = ["gresgen", "--json", "advise", "--jobs", "/tmp/jobs.csv", "--samples", "2"];
+        let advice =
+            lab.run(&[&advise[..], &["--nodes", "n1=2xa100-40gb", "--queue"]].concat()).unwrap().stdout;
+        let advice: serde_json::Value = serde_json::from_str(&advice).unwrap();
+        assert_eq!(advice["groups"][0]["queued"], 4, "{release}: {advice}");
+        assert_eq!(advice["not_queued"], serde_json::json!({"lines that are no job": 1}), "{release}");
         let picked =
             lab.run(&["sh", "-c", "srun $(gresgen slices -q --memory 6G) lab-probe"]).unwrap().probes();
         assert_eq!(picked[0].open, gpus.files(2), "{release}");

@@ -75,3 +75,21 @@ fn what_a_killed_slurmd_left_is_no_hindrance() {
     keep(&map).unwrap();
     assert_eq!(names(&directory), ["devices", "devices.slurmd"]);
 }
+
+#[test]
+fn the_copy_of_a_running_slurmd_is_brought_up_to_date_and_never_made() {
+    let Some((directory, map)) = directory() else { return };
+    refresh(&map).unwrap();
+    assert_eq!(names(&directory), ["devices"], "no slurmd has loaded one");
+    keep(&map).unwrap();
+    let copy = DeviceMap { plugin: Some("0.1.0".into()), ..load(&kept(&map)).unwrap() };
+    fs::write(kept(&map), copy.to_string()).unwrap();
+    fs::write(&map, text("n2", &boot())).unwrap();
+    refresh(&map).unwrap();
+    let copy = load(&kept(&map)).unwrap();
+    assert_eq!((copy.node.as_str(), copy.plugin.as_deref()), ("n2", Some("0.1.0")));
+    // What cannot be trusted changes nothing.
+    fs::write(&map, "garbage\n").unwrap();
+    assert!(matches!(refresh(&map), Err(LoadError::Parse(..))));
+    assert_eq!(load(&kept(&map)).unwrap(), copy);
+}

@@ -1,6 +1,7 @@
 //! The text form: what is written is read, and nothing else.
 
 use super::*;
+use crate::NoDevice;
 use proptest::prelude::*;
 
 fn record() -> impl Strategy<Value = Record> {
@@ -103,4 +104,29 @@ fn a_device_is_placed_by_the_index_of_its_gpu() {
     let map: DeviceMap = MAP.parse().unwrap();
     let places: Vec<_> = map.records.iter().map(|record| map.place(record)).collect();
     assert_eq!(places, [Some("1.7".into()), None]);
+}
+
+#[test]
+fn records_that_are_no_devices_have_the_name_of_their_index() {
+    let rows = |rows: &str, count: usize| {
+        let text =
+            format!("gresgen-devices 1\ncolumns index type uuid parent gi ci files\n{rows}end {count}\n");
+        text.parse::<DeviceMap>().map(|map| map.records).map_err(|error| error.what)
+    };
+    let records = rows(
+        "0 1g.5gb void-0 GPU-a - - /dev/n=195:0,/dev/v=120:0\n1 guard guard-1 GPU-a - - /dev/n=195:0,/dev/c=238:3\n\
+         2 guard pad-2 GPU-a - - /dev/p=120:1\n3 a100 GPU-a GPU-a - - /dev/n=195:0\n",
+        4,
+    )
+    .unwrap();
+    let kinds: Vec<Option<NoDevice>> = records.iter().map(Record::no_device).collect();
+    assert_eq!(kinds, [Some(NoDevice::Void), Some(NoDevice::Guard), Some(NoDevice::Pad), None]);
+    for (row, what) in [
+        ("0 t void-1 GPU-a - - /dev/n=195:0\n", "the UUID \"void-1\" is not that of its index"),
+        ("0 t void-0 GPU-a 7 0 /dev/n=195:0\n", "the UUID \"void-0\" is not MIG-..."),
+        ("0 t void- GPU-a - - /dev/n=195:0\n", "the UUID \"void-\" is not that of its GPU"),
+        ("0 t void-00 GPU-a - - /dev/n=195:0\n", "the UUID \"void-00\" is not that of its index"),
+    ] {
+        assert_eq!(rows(row, 1).unwrap_err(), what);
+    }
 }

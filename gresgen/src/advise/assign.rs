@@ -18,6 +18,19 @@ const HEADROOM: f64 = 1.1;
 /// Different names of types that are kept in mind.
 const MOST_TYPES: usize = 10_000;
 
+/// Ways to understand the name of a GRES type, the surest first: nodes may have GPUs of several models.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Way {
+    /// As the configuration spells it.
+    Spelled,
+    /// It names the model, and ends in a profile or not: `h100_1g.10gb`.
+    Model,
+    /// It ends in a profile.
+    Profile,
+    /// A whole GPU, whatever its name, for the job is known to have run there.
+    Place,
+}
+
 /// Sorts jobs to the groups.
 #[derive(Debug)]
 pub struct Assign<'a> {
@@ -28,7 +41,7 @@ pub struct Assign<'a> {
     /// Groups by node.
     nodes: HashMap<&'a str, Vec<usize>>,
     /// What a type means in a group.
-    types: HashMap<(usize, String), Option<KindIndex>>,
+    types: HashMap<(usize, Way, String), Option<KindIndex>>,
     /// What jobs asked of each group.
     pub demands: Vec<Demand>,
     /// Jobs that were given a smaller slice than they asked for, because they used no more.
@@ -48,7 +61,6 @@ impl<'a> Assign<'a> {
         Assign { groups, names, fit, nodes, types: HashMap::new(), demands, fitted: 0, fitted_blindly: 0 }
     }
 
-    /// Adds a job.
     pub fn add(&mut self, record: Record, skipped: &mut Skipped) {
         let known = !record.node_list.is_empty();
         let groups: Vec<usize> = if known {
@@ -61,7 +73,10 @@ impl<'a> Assign<'a> {
         }
         skipped.parted += u64::from(record.asks.len() > 1);
         for ask in &record.asks {
-            let found = groups.iter().find_map(|&group| Some((group, self.need(group, ask, known)?)));
+            let ways = [Way::Spelled, Way::Model, Way::Profile, Way::Place];
+            let found = ways[..if known { 4 } else { 3 }]
+                .iter()
+                .find_map(|&way| groups.iter().find_map(|&group| Some((group, self.need(group, ask, way)?))));
             let Some((group, need)) = found else {
                 skipped.add(Reason::Type);
                 continue;
@@ -72,18 +87,19 @@ impl<'a> Assign<'a> {
         }
     }
 
-    fn need(&mut self, group: usize, ask: &Ask, ran_here: bool) -> Option<KindIndex> {
+    fn need(&mut self, group: usize, ask: &Ask, way: Way) -> Option<KindIndex> {
         let kinds = &self.groups[group].kinds;
         match ask {
             Ask::Share(share) => Some(kinds.smallest(0, *share)),
             Ask::Type(None, _) => Some(kinds.whole()),
             Ask::Type(Some(name), _) => {
-                if let Some(known) = self.types.get(&(group, name.clone())) {
+                let key = (group, way, name.clone());
+                if let Some(known) = self.types.get(&key) {
                     return *known;
                 }
-                let need = meaning(&self.groups[group], &self.names, name, ran_here);
+                let need = meaning(&self.groups[group], &self.names, name, way);
                 if self.types.len() < MOST_TYPES {
-                    self.types.insert((group, name.clone()), need);
+                    self.types.insert(key, need);
                 }
                 need
             }
@@ -135,26 +151,26 @@ fn first(list: &str) -> String {
     }
 }
 
-/// What a GRES type means: a name as the configuration spells it, one that ends in a profile as most sites spell it
-/// (`h100_1g.10gb`), or a whole GPU, whatever its name, where the job is known to have run on these.
-fn meaning(group: &Group, names: &Names<'_>, name: &str, ran_here: bool) -> Option<KindIndex> {
+/// What a GRES type means in a group when it is understood in one way.
+fn meaning(group: &Group, names: &Names<'_>, name: &str, way: Way) -> Option<KindIndex> {
     let Group { kinds, geometry, product, .. } = group;
     let spelled = |kind: &advice::kinds::Kind| match kind.profile {
         Some(profile) => names.slice(product, profile),
         None => names.whole(product),
     };
-    let by_name = kinds.all.iter().position(|kind| spelled(kind).is_ok_and(|known| known.as_str() == name));
-    if by_name.is_some() {
-        return by_name;
-    }
     let ends = name.char_indices().filter(|(_, c)| "_-:".contains(*c)).map(|(at, _)| &name[at + 1..]);
     let mut profiles = std::iter::once(name).chain(ends).filter_map(|end| end.parse::<Profile>().ok());
-    match profiles.next() {
-        Some(profile) => kinds.of(profile, geometry),
-        None => {
-            let model = names.whole(product).ok()?;
-            (ran_here || name.contains(model.as_str())).then(|| kinds.whole())
+    let profile = profiles.next();
+    match way {
+        Way::Spelled => {
+            kinds.all.iter().position(|kind| spelled(kind).is_ok_and(|known| known.as_str() == name))
         }
+        Way::Model => {
+            let named = names.whole(product).is_ok_and(|model| name.contains(model.as_str()));
+            named.then(|| profile.map_or(Some(kinds.whole()), |profile| kinds.of(profile, geometry)))?
+        }
+        Way::Profile => kinds.of(profile?, geometry),
+        Way::Place => profile.is_none().then(|| kinds.whole()),
     }
 }
 
@@ -208,6 +224,21 @@ mod tests {
         assert_eq!(of("", "volta"), "1 of a type that these nodes cannot have");
         assert_eq!(of("a1", "1g.24gb"), "1 of a type that these nodes cannot have");
         assert_eq!(of("login", "1g.5gb"), "1 on other nodes");
+    }
+
+    #[test]
+    fn of_several_models_on_a_node_the_one_that_is_named_counts() {
+        let groups = [Group::parse("n1=2xh100-80gb-sxm").unwrap(), Group::parse("n1=2xa100-40gb").unwrap()];
+        let settings = Settings::default();
+        let mut assign = Assign::new(&groups, Names::new(&settings.types).unwrap(), false);
+        let mut skipped = Skipped::default();
+        for (node, name) in [("", "x"), ("n1", "a100"), ("n1", "a100_1g.10gb"), ("n1", "1g.5gb"), ("n1", "x")]
+        {
+            assign.add(record(node, Some(name), 1, 1), &mut skipped);
+        }
+        // The last is of whatever there is first; the first, of which no place is known, of nothing.
+        assert_eq!((assign.demands[0].jobs.len(), assign.demands[1].jobs.len()), (1, 3));
+        assert_eq!(skipped.to_string(), "1 of a type that these nodes cannot have");
     }
 
     #[test]

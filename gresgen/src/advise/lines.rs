@@ -13,17 +13,25 @@ const LONGEST: usize = 1 << 20;
 pub(super) struct Lines<R> {
     reader: R,
     buffer: Vec<u8>,
+    /// No line has been read yet.
+    first: bool,
 }
+
+/// What some programs begin a text in UTF-8 with.
+const MARK: &[u8] = "\u{feff}".as_bytes();
 
 impl<R: BufRead> Lines<R> {
     pub(super) fn new(reader: R) -> Self {
-        Lines { reader, buffer: Vec::new() }
+        Lines { reader, buffer: Vec::new(), first: true }
     }
 
     /// The next line with a text, without its end; what is not UTF-8 is replaced. `None` at the end. Lines longer than any
     /// that means something are counted.
     pub(super) fn next(&mut self, skipped: &mut Skipped) -> io::Result<Option<Cow<'_, str>>> {
         while let Some(long) = self.fill()? {
+            if std::mem::take(&mut self.first) && self.buffer.starts_with(MARK) {
+                self.buffer.drain(..MARK.len());
+            }
             if long {
                 skipped.add(Reason::Line);
             } else if !self.buffer.trim_ascii().is_empty() {
@@ -66,7 +74,7 @@ mod tests {
 
     #[test]
     fn lines_end_where_they_end_and_long_ones_are_passed_over() {
-        let mut text = b"one\r\ntwo \xff\n\n".to_vec();
+        let mut text = b"\xef\xbb\xbfone\r\ntwo \xff\n\n".to_vec();
         text.extend(vec![b'x'; LONGEST + 1]);
         text.extend(b"\nlast");
         let mut lines = Lines::new(io::BufReader::with_capacity(64, &text[..]));

@@ -15,7 +15,7 @@ pub(crate) const FORMAT: &str =
     "JobIDRaw,Submit,Eligible,Start,End,ElapsedRaw,TimelimitRaw,State,NNodes,AllocTRES,NodeList,AdminComment";
 
 /// A time limit of none, in seconds: a year, which is more than plans look ahead.
-const UNLIMITED: u32 = 365 * 24 * 3600;
+pub(super) const UNLIMITED: u32 = 365 * 24 * 3600;
 
 /// Where the columns are.
 #[derive(Debug, Default)]
@@ -81,18 +81,24 @@ pub(crate) fn read(
 ) -> Result<(), AdviseError> {
     let mut lines = Lines::new(reader);
     let mut columns: Option<Columns> = None;
+    let mut first = String::new();
     while let Some(line) = lines.next(skipped)? {
         let Some(columns) = &columns else {
             let heading = line
                 .split('|')
                 .any(|name| ["jobidraw", "jobid", "submit"].contains(&name.to_lowercase().as_str()));
             columns = Some(Columns::new(if heading { &line } else { FORMAT }).complete()?);
-            if !heading {
+            if heading {
+                first = line.into_owned();
+            } else {
                 job(columns.as_ref().unwrap_or(&Columns::default()), &line, skipped, &mut each);
             }
             continue;
         };
-        job(columns, &line, skipped, &mut each);
+        // Files put one behind the other have their heading again.
+        if line != first {
+            job(columns, &line, skipped, &mut each);
+        }
     }
     Ok(())
 }
@@ -157,14 +163,18 @@ pub(super) fn time(text: &str) -> Option<u32> {
     u32::try_from(time.duration_since(std::time::UNIX_EPOCH).ok()?.as_secs()).ok()
 }
 
-/// Seconds of `[days-]hours:minutes:seconds`, or of a number of `unit` seconds each.
+/// Seconds of `[days-]hours:minutes:seconds`, of `minutes:seconds` as squeue prints them, or of a number of `unit` seconds each.
 pub(super) fn duration(text: &str, unit: u32) -> Option<u32> {
     if let Ok(number) = text.parse::<u32>() {
         return number.checked_mul(unit);
     }
     let (days, clock) = text.split_once('-').unwrap_or(("0", text));
     let parts: Vec<u32> = clock.split(':').map(|part| part.parse().ok()).collect::<Option<_>>()?;
-    let [hours, minutes, seconds] = parts[..] else { return None };
+    let (hours, minutes, seconds) = match parts[..] {
+        [hours, minutes, seconds] => (hours, minutes, seconds),
+        [minutes, seconds] if clock == text => (0, minutes, seconds),
+        _ => return None,
+    };
     let days: u32 = days.parse().ok()?;
     days.checked_mul(24)?
         .checked_add(hours)?

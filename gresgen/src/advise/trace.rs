@@ -16,8 +16,13 @@ const NAMES: [&str; 10] =
 
 /// Whether a line is the heading of a trace.
 pub fn is_heading(line: &str) -> bool {
-    let mut names = line.split(',').map(|name| name.trim().to_ascii_lowercase());
-    !line.contains('|') && names.any(|name| name == "submit")
+    !line.contains('|')
+        && fields(line.trim_start_matches('\u{feff}')).any(|name| name.eq_ignore_ascii_case("submit"))
+}
+
+/// Fields without the quotation marks that some programs write.
+fn fields(line: &str) -> impl Iterator<Item = &str> {
+    line.split(',').map(|field| field.trim().trim_matches('"'))
 }
 
 /// Reads jobs, of which `each` gets one after the other.
@@ -33,7 +38,7 @@ pub fn read(
     let mut columns: Option<[Option<usize>; 10]> = None;
     while let Some(line) = lines.next(skipped)? {
         let Some(columns) = &columns else {
-            let names: Vec<String> = line.split(',').map(|name| name.trim().to_ascii_lowercase()).collect();
+            let names: Vec<String> = fields(&line).map(str::to_ascii_lowercase).collect();
             let found = NAMES.map(|name| names.iter().position(|other| other == name));
             if let Some(missing) = NAMES.iter().zip(found).take(2).find(|(_, at)| at.is_none()) {
                 return Err(AdviseError::Column(format!("{:?}", missing.0)));
@@ -42,6 +47,7 @@ pub fn read(
             continue;
         };
         match job(columns, &line) {
+            Some(record) if record.nodes == 0 => skipped.add(Reason::Line),
             Some(record) => each(record, skipped),
             None => skipped.add(Reason::Times),
         }
@@ -50,7 +56,7 @@ pub fn read(
 }
 
 fn job(columns: &[Option<usize>; 10], line: &str) -> Option<Record> {
-    let fields: Vec<&str> = line.split(',').map(str::trim).collect();
+    let fields: Vec<&str> = fields(line).collect();
     let field = |name: &str| -> &str {
         let column = NAMES.iter().position(|other| *other == name).and_then(|at| columns[at]);
         column.and_then(|at| fields.get(at)).copied().unwrap_or_default()
@@ -91,6 +97,7 @@ mod tests {
                     10,5,1g.5gb,,,,,,\n\
                     20,6,,4,2,,1000.5,2,3\n\
                     30,7,,,,0.46,,,\n\
+                    30,7,\"3g.20gb\",1,0,,,,\n\
                     x,7,,,,,,,\n\
                     1,-7,,,,,,,\n";
         let (mut records, mut skipped) = (Vec::new(), Skipped::default());
@@ -100,8 +107,11 @@ mod tests {
         assert_eq!(records[1].used, Some(Use { memory_mib: 1001, busy: Some(1.0) }));
         assert_eq!((records[1].limit, records[1].priority), (20, 3));
         assert_eq!(records[2].asks, [Ask::Share(0.46)]);
-        assert_eq!((records.len(), skipped.to_string().as_str()), (3, "2 without times that can be read"));
-        assert!(is_heading("run, Submit,x") && !is_heading("JobID|Submit"));
+        assert_eq!(
+            (records.len(), skipped.to_string().as_str()),
+            (3, "2 without times that can be read, 1 lines that are no job")
+        );
+        assert!(is_heading("\u{feff}\"run\",\"Submit\",x") && !is_heading("JobID|Submit"));
         let error = read("submit,type\n".as_bytes(), &mut skipped, |_, _| {}).unwrap_err();
         assert_eq!(error.to_string(), "no column \"run\" in the heading");
     }

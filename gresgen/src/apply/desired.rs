@@ -1,6 +1,6 @@
 //! Desired states: a layout of the configuration, no instances at all, another MIG mode.
 
-use mig::{Goal, GpuState, Placement, Plan, plan};
+use mig::{Goal, GpuState, Placement, Plan, Profile, plan};
 use thiserror::Error;
 
 use super::intent::{self, Before};
@@ -10,6 +10,7 @@ use crate::config::{
 };
 use crate::inventory::{Gpu, Inventory};
 use crate::path_error::PathError;
+use crate::slurm::slots;
 
 /// Why a desired state cannot be met.
 #[derive(Debug, Error)]
@@ -30,8 +31,16 @@ pub enum DesiredStateError {
     Lost {
         /// Its name, or its UUID where it is gone.
         gpu: String,
-        /// Why not.
         why: String,
+    },
+    /// A layout that makes of a GPU on request what nobody could ask for.
+    #[error("layout {layout}: GPU {gpu} is on request, and {what}")]
+    OnRequest {
+        layout: String,
+        /// NVML index.
+        gpu: u32,
+        /// What cannot be.
+        what: String,
     },
     /// The layout that was last chosen cannot be read.
     #[error(transparent)]
@@ -45,11 +54,8 @@ pub enum DesiredStateError {
         if known.is_empty() { "none".to_owned() } else { known.join(", ") }
     )]
     Gone {
-        /// What was chosen.
         label: String,
-        /// By whom.
         by: String,
-        /// When.
         at: String,
         /// Layouts there are.
         known: Vec<String>,
@@ -141,7 +147,30 @@ fn layout(config: &Config, label: &str, inventory: &Inventory) -> Result<Vec<Tar
             targets[gpu].instances.get_or_insert_default().push(instance);
         }
     }
+    for (gpu, target) in inventory.gpus.iter().zip(&targets) {
+        if let Some(menu) = slots::menu(&inventory.node, gpu, &config.slurm)
+            && let Some(what) = not_offered(target, &menu)
+        {
+            return Err(DesiredStateError::OnRequest { layout: label.to_owned(), gpu: gpu.index, what });
+        }
+    }
     Ok(targets)
+}
+
+/// What of a target no record of a GPU on request is for; `None` where there is nothing.
+fn not_offered(target: &Target, menu: &[Profile]) -> Option<String> {
+    if target.mode == Some(false) {
+        return Some("needs mig-enabled: true".to_owned());
+    }
+    target.instances.iter().flatten().find_map(|instance| {
+        let profile = instance.placement.profile;
+        if !menu.contains(&profile) {
+            let menu: Vec<String> = menu.iter().map(Profile::to_string).collect();
+            return Some(format!("{profile} is not on offer, only {}", menu.join(", ")));
+        }
+        let part = instance.compute.iter().find(|compute| **compute != profile);
+        part.map(|part| format!("only whole GPU instances are cut on request, not {part}"))
+    })
 }
 
 /// The GPU instances of a goal, each with its division into compute instances.

@@ -166,7 +166,7 @@ fn sharing(facts: &Facts, slurm: &SlurmFacts) -> Option<Link> {
     let shares: Vec<&str> =
         SHARING.into_iter().filter(|gres| slurm.config.lists("GresTypes", gres)).collect();
     let records = &facts.table.as_ref()?.records;
-    let whole = records.iter().rposition(|record| record.instance.is_none())?;
+    let whole = records.iter().rposition(|record| record.uuid == record.parent)?;
     let slice = records.iter().position(|record| record.instance.is_some())?;
     if shares.is_empty() || slice > whole {
         return None;
@@ -182,6 +182,7 @@ fn sharing(facts: &Facts, slurm: &SlurmFacts) -> Option<Link> {
 
 fn node(facts: &Facts, slurm: &SlurmFacts, links: &mut Vec<Link>) {
     const NAME: &str = "node";
+    const RECORDS: &str = "records";
     let view = match &slurm.node {
         Ok(view) => view,
         Err(error) => {
@@ -202,6 +203,14 @@ fn node(facts: &Facts, slurm: &SlurmFacts, links: &mut Vec<Link>) {
                 "include gresgen-node.conf in slurmctld's slurm.conf, in place of the NodeName line of this node; gresgen apply says \
                  what to restart",
             )
+        });
+    }
+    if let Some(form) = facts.table.as_ref().and_then(|table| table.form) {
+        links.push(if view.form == Some(form) {
+            Link::pass(RECORDS, "slurmctld has read those of GPUs on request")
+        } else {
+            let what = "slurmctld has not read those of GPUs on request that are in place";
+            Link::fail(RECORDS, what, "gresgen apply makes it")
         });
     }
     let bad = ["INVALID_REG", "INVAL", "DRAIN", "DOWN", "NOT_RESPONDING", "FAIL"];

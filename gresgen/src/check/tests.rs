@@ -45,6 +45,7 @@ fn inventory() -> Inventory {
         file: files[0].clone(),
         instances: vec![Instance { gi: 7, placement, compute: vec![compute], holders: vec![] }],
         holders: vec![],
+        capabilities: None,
     };
     Inventory {
         node: "n1".into(),

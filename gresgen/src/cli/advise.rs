@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use advice::Question;
 use advice::advise::{Advice, advise};
+use advice::demand::Demand;
 use replay::Rules;
 
 use super::advised::{self, Group as Answer};
@@ -16,10 +17,12 @@ use super::{Global, out};
 use crate::advise::assign::Assign;
 use crate::advise::fleet::{Group, groups};
 use crate::advise::record::Skipped;
-use crate::advise::{picture, sacct, trace};
+use crate::advise::{picture, queue, sacct, trace};
 use crate::document;
 use crate::inventory::Inventory;
 use crate::read;
+use crate::slurm::Settings;
+use crate::slurm::control::Control;
 use crate::slurm::names::Names;
 
 /// Options of the verb.
@@ -31,6 +34,9 @@ pub(super) struct Args {
     /// Where sacct is run: jobs from this time on
     #[arg(long, value_name = "TIME", default_value = "now-90days", conflicts_with = "jobs")]
     since: String,
+    /// Say how long jobs that wait now would have to, by layout: a file with what squeue printed [without FILE: squeue is run]
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    queue: Option<Option<PathBuf>>,
     /// Nodes: files that `gresgen status --json` wrote on each [default: this node]
     #[arg(long, value_name = "FILE", num_args = 1..)]
     inventory: Vec<PathBuf>,
@@ -78,8 +84,9 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     jobs(args, &mut assign, &mut skipped)?;
     let (fitted, blindly) = (assign.fitted, assign.fitted_blindly);
     let demands = std::mem::take(&mut assign.demands);
+    let mut waits = queue(args, &groups, &settings)?;
     let mut answers = Vec::new();
-    for (group, mut demand) in groups.iter().zip(demands) {
+    for (number, (group, mut demand)) in groups.iter().zip(demands).enumerate() {
         if demand.jobs.is_empty() {
             continue;
         }
@@ -88,13 +95,26 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
             demand.set_load(&group.kinds, group.fleet().total(), load);
         }
         let load = demand.load(&group.kinds, group.fleet().total());
+        let queue = waits.as_mut().map(|waits| {
+            let mut queue = std::mem::take(&mut waits.demands[number]);
+            queue::estimate(&mut queue, &demand.jobs);
+            queue
+        });
         let advice = answer(group, &demand, args);
-        answers.push(Answer { group, advice, load, span: advice::demand::Demand::span(&demand.jobs) });
+        answers.push(Answer::new(
+            group,
+            advice,
+            load,
+            Demand::span(&demand.jobs),
+            queue.as_ref(),
+            rules(args),
+        ));
     }
     if answers.is_empty() {
         return Err(none(args, &skipped));
     }
-    let advised = advised::Advised { answers, skipped, fitted, blindly };
+    let not_queued = waits.map(|waits| waits.skipped).unwrap_or_default();
+    let advised = advised::Advised { answers, skipped, not_queued, fitted, blindly };
     let config = advised.config().map_err(|error| Failure::new(Exit::Failure, error))?;
     if let Some(path) = &args.write {
         out::file(path, &config)?;
@@ -111,13 +131,41 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     Ok(Exit::Ok)
 }
 
-fn answer(group: &Group, demand: &advice::demand::Demand, args: &Args) -> Advice {
+fn rules(args: &Args) -> Rules {
+    Rules { reserve: args.reserve, ..Rules::default() }
+}
+
+/// Jobs that wait now.
+struct Queue {
+    /// By group.
+    demands: Vec<Demand>,
+    skipped: Skipped,
+}
+
+/// `None` where nobody asked for it.
+fn queue(args: &Args, groups: &[Group], settings: &Settings) -> Result<Option<Queue>, Failure> {
+    let Some(file) = &args.queue else { return Ok(None) };
+    let text = match file {
+        Some(file) => read::text(file, read::MAX_TEXT)
+            .map_err(|error| Failure::new(Exit::Usage, format!("{}: {error}", file.display())))?,
+        None => Control::connect().and_then(|control| control.queue(&queue::format())).map_err(|error| {
+            Failure::new(Exit::Failure, error).hint("--queue FILE takes what squeue printed")
+        })?,
+    };
+    let names = Names::new(&settings.types).map_err(|error| Failure::new(Exit::Usage, error))?;
+    let mut assign = Assign::new(groups, names, false);
+    let mut skipped = Skipped::default();
+    queue::read(&text, &mut skipped, |record, skipped| assign.add(record, skipped));
+    Ok(Some(Queue { demands: assign.demands, skipped }))
+}
+
+fn answer(group: &Group, demand: &Demand, args: &Args) -> Advice {
     advise(&Question {
         kinds: &group.kinds,
         fleet: group.fleet(),
         demand,
         present: group.present.clone(),
-        rules: Rules { reserve: args.reserve, ..Rules::default() },
+        rules: rules(args),
         learn: args.learn,
         samples: args.samples as usize,
         seed: args.seed,

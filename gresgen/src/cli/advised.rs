@@ -5,7 +5,12 @@ mod document;
 use std::fmt::Write as _;
 
 use advice::advise::{Advice, FEW};
-use advice::judge::Figures;
+use advice::demand::Demand;
+use advice::judge::{Figures, judge};
+use advice::layout::Layout;
+use replay::Rules;
+
+pub(super) use document::Document;
 
 use super::out;
 use crate::advise::fleet::Group as Nodes;
@@ -17,22 +22,24 @@ use crate::slurm::hostlist;
 
 /// The advice for a group of equal nodes.
 pub(super) struct Group<'a> {
-    /// The nodes.
     pub(super) group: &'a Nodes,
-    /// What is advised.
     pub(super) advice: Advice,
     /// What the jobs need of all GPUs, 0 to 1.
     pub(super) load: f64,
     /// Seconds from the first submission to the last.
     pub(super) span: u32,
+    /// What jobs that wait now would have to wait on idle nodes, by layout as in [`Group::rows`]; `None` where they are not
+    /// known.
+    queue: Option<Vec<Figures>>,
 }
 
 /// The advice for all of them.
 pub(super) struct Advised<'a> {
-    /// By group.
     pub(super) answers: Vec<Group<'a>>,
     /// What was not counted.
     pub(super) skipped: Skipped,
+    /// What was not counted of the jobs that wait now.
+    pub(super) not_queued: Skipped,
     /// Jobs given less than they asked for.
     pub(super) fitted: u64,
     /// Those of them of which it is not known how busy they were.
@@ -42,7 +49,29 @@ pub(super) struct Advised<'a> {
 /// Part of the mean waiting below which it is worth saying what one reservation would do.
 const RESERVE_HELPS: f64 = 0.8;
 
-impl Group<'_> {
+impl<'a> Group<'a> {
+    /// With what each layout would mean for the jobs in `queue`.
+    pub(super) fn new(
+        group: &'a Nodes,
+        advice: Advice,
+        load: f64,
+        span: u32,
+        queue: Option<&Demand>,
+        rules: Rules,
+    ) -> Self {
+        let mut answer = Group { group, advice, load, span, queue: None };
+        answer.queue = queue.map(|queue| {
+            let figures = |layout: &Layout| judge(&group.kinds, rules, layout, &queue.classes, &queue.jobs);
+            answer.rows().into_iter().map(|(_, layout, _)| figures(layout)).collect()
+        });
+        answer
+    }
+
+    /// Jobs that wait now.
+    fn waiting(&self) -> Option<usize> {
+        self.queue.as_ref()?.first().map(|figures| figures.waits.count() + figures.never)
+    }
+
     /// What it is about.
     fn title(&self) -> String {
         let fleet = self.group.fleet();
@@ -62,7 +91,7 @@ impl Group<'_> {
     }
 
     /// The layouts to compare, each once.
-    fn rows(&self) -> Vec<(&'static str, &advice::layout::Layout, Figures)> {
+    fn rows(&self) -> Vec<(&'static str, &Layout, Figures)> {
         let Advice { advised, present, whole, .. } = &self.advice;
         let mut rows = vec![("advised", &advised.layout, advised.figures.clone())];
         rows.extend(present.as_ref().map(|p| ("present", &p.layout, p.figures.clone())));
@@ -96,6 +125,9 @@ impl Group<'_> {
         let of = if replayed < jobs.1 { format!("{replayed} of ") } else { String::new() };
         let _ = writeln!(text, "\njudged by {of}the last {} jobs, which it was not learnt from", jobs.1);
         text.push_str(&out::table(&self.figures()));
+        if let Some(jobs) = self.waiting() {
+            let _ = writeln!(text, "QUEUE: mean wait of {jobs} jobs that wait now, were these GPUs idle");
+        }
         let _ = writeln!(
             text,
             "no layout gets below a mean of {} while types do not hinder each other",
@@ -143,7 +175,9 @@ impl Group<'_> {
                 .map(str::to_owned)
                 .to_vec(),
         ];
-        for (name, _, mut figures) in self.rows() {
+        let queue = self.queue.as_deref().unwrap_or_default();
+        table[0].extend(self.queue.as_ref().map(|_| "QUEUE".to_owned()));
+        for (number, (name, _, mut figures)) in self.rows().into_iter().enumerate() {
             table.push(vec![
                 name.to_owned(),
                 time(figures.waits.mean()),
@@ -152,6 +186,8 @@ impl Group<'_> {
                 format!("{:.0} %", figures.utilisation * 100.0),
                 figures.never.to_string(),
             ]);
+            let wait = queue.get(number).map(|figures| time(figures.waits.mean()));
+            table[number + 1].extend(wait);
         }
         table
     }
@@ -207,6 +243,9 @@ impl Advised<'_> {
         let by_reason = self.skipped.by_reason.iter();
         let mut notes: Vec<String> =
             by_reason.map(|(reason, count)| format!("not counted: {count} {reason}")).collect();
+        if !self.not_queued.by_reason.is_empty() {
+            notes.push(format!("not counted of those that wait: {}", self.not_queued));
+        }
         if self.skipped.parted > 0 {
             notes
                 .push(format!("{} jobs asked for several types: each counts by itself", self.skipped.parted));

@@ -18,6 +18,7 @@ use crate::history::{self, Ending};
 use crate::lock::Lock;
 use crate::node::chosen::ChosenLayout;
 use crate::node::{Done, Options, Waiting, boot};
+use crate::slurm::slots;
 use crate::wait::{Ended, Stop};
 
 /// Options of the verb.
@@ -145,7 +146,10 @@ fn boot(session: &Session, global: &Global, args: &Args) -> Outcome {
         Err(failure) if stop.is_by_person() => Err(failure),
         Err(failure) if in_service => Err(failure.also("the node is in service, and is left as it is")),
         Err(failure) => {
-            let there = session.driver().ok().and_then(|driver| driver.inventory(&site.node).ok());
+            let mut there = session.driver().ok().and_then(|driver| driver.inventory(&site.node).ok());
+            if let Some(inventory) = &mut there {
+                slots::complete(inventory, &settings, &session.root);
+            }
             let reason = failure.error.to_string();
             let left = boot::fall_back(&site, configured, &id, there.as_ref(), &reason);
             let node = &left.node;

@@ -43,8 +43,8 @@ pub(super) struct Variables {
 }
 
 /// One device under each of its names.
-#[derive(Serialize)]
-struct Device<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Device<'a> {
     /// Slurm's index.
     index: usize,
     #[serde(rename = "type")]
@@ -67,7 +67,7 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
             .records
             .iter()
             .enumerate()
-            .filter(|(_, record)| accessible(record))
+            .filter(|(_, record)| record.no_device().is_none() && accessible(record))
             .map(|(i, _)| i)
             .collect()),
     };
@@ -124,7 +124,7 @@ fn sweep(root: &Root, job: Option<u32>) {
 }
 
 fn device(map: &DeviceMap, index: usize) -> Option<Device<'_>> {
-    let record = map.records.get(index)?;
+    let record = map.records.get(index).filter(|record| record.no_device().is_none())?;
     let gpu = map.gpus.iter().find(|(_, uuid)| *uuid == record.parent).map(|(gpu, _)| *gpu);
     Some(Device {
         index,

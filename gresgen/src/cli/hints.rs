@@ -60,6 +60,8 @@ impl From<DesiredStateError> for Failure {
                 if hardware { failure.with_hardware() } else { failure }
             }
             DesiredStateError::NoGpu { .. } => Failure::new(Exit::Usage, error),
+            DesiredStateError::OnRequest { .. } => Failure::new(Exit::Usage, error)
+                .hint("change the layout, or slurm.on-request in the configuration"),
             DesiredStateError::Lost { .. } => {
                 Failure::new(Exit::Usage, error).hint("--without GPU goes back on the other GPUs alone")
             }

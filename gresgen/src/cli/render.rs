@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::changed::kept;
+use super::paint::{Painted, Role};
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, out};
@@ -20,7 +21,7 @@ use crate::render::context::Cluster;
 use crate::render::{self, Context, Templates};
 use crate::root::Root;
 use crate::slurm::links::Links;
-use crate::slurm::{GresTable, PreviousOrder, Settings, hostlist};
+use crate::slurm::{GresTable, PreviousOrder, Settings, hostlist, slots};
 use crate::users::Offer;
 
 /// Options of the verb.
@@ -93,7 +94,7 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let adopt = args.adopt || settings.adopt;
     if args.diff {
         let comparison = Comparison::new(outputs, adopt).map_err(publish::PublishError::from)?;
-        return out::text(&comparison.diff()).map(|()| Exit::Ok);
+        return out::painted(&coloured(&comparison.diff())).map(|()| Exit::Ok);
     }
     let _lock = Lock::node(root)?;
     let staged = files::stage(outputs, adopt, &state_directory(root)).map_err(publish::PublishError::from)?;
@@ -110,6 +111,24 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     Ok(if report.changed && session.runs_slurm() { Exit::SlurmPending } else { Exit::Ok })
 }
 
+/// A diff with its colours. Its lines are those of the files, however long: patch(1) reads them.
+fn coloured(diff: &str) -> Painted {
+    let mut text = Painted::default();
+    for line in diff.split_inclusive('\n') {
+        let role = match line.as_bytes() {
+            [b'+', b'+', b'+', ..] | [b'-', b'-', b'-', ..] => Role::Title,
+            [b'+', ..] => Role::New,
+            [b'-', ..] => Role::Gone,
+            [b'@', ..] => Role::Faint,
+            _ => Role::Plain,
+        };
+        let end = line.trim_end_matches('\n').len();
+        text.paint(role, &line[..end]);
+        text.push(&line[end..]);
+    }
+    text
+}
+
 /// Files, and what they were rendered from.
 struct Rendered {
     context: Context,
@@ -120,7 +139,8 @@ struct Rendered {
 }
 
 fn this_node(session: &Session, settings: &Settings) -> Result<Rendered, Failure> {
-    let inventory = session.driver()?.inventory(&session.node_name(settings)?)?;
+    let mut inventory = session.driver()?.inventory(&session.node_name(settings)?)?;
+    slots::complete(&mut inventory, settings, &session.root);
     let release = publish::release(settings)?;
     publish::check_line(&inventory, settings, &session.root)?;
     let (table, outputs) = publish::outputs(&inventory, settings, &session.root, release)?;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use device_map::{DeviceMap, Record};
 use mig::{Demand, Placement, Profile, room};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::gpus::Only;
@@ -26,11 +27,12 @@ use crate::lock::node_holder;
 use crate::node::chosen::ChosenLayout;
 use crate::nvml::Load;
 use crate::publish::present_map;
+use crate::slurm::slots;
 
 /// What `--json` prints: the inventory, and what this program knows beside the driver. Readers of an inventory
 /// ignore the rest.
-#[derive(Serialize)]
-struct Report<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Report<'a> {
     #[serde(flatten)]
     inventory: Document<'a>,
     /// What an apply that was cut off had set out to do.
@@ -54,7 +56,7 @@ struct Report<'a> {
 }
 
 /// The layout that a boot restores.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct LayoutInForce {
     label: String,
     chosen_by: String,
@@ -135,6 +137,7 @@ fn read(session: &Session, global: &Global, args: &Args) -> Result<Status, Failu
     args.only.keep(&mut inventory)?;
     inventory.partial = inventory.gpus.len() < whole;
     let users = holders::annotate(&mut inventory, &session.root);
+    slots::complete(&mut inventory, &settings, &session.root);
     let site = session.site(&settings, node);
     site.annotate(&mut inventory, &site.allocations());
     let running = node_holder(&session.root);
@@ -176,6 +179,7 @@ fn layout_in_force(session: &Session, global: &Global) -> Option<LayoutInForce> 
 impl Status {
     fn report(&self) -> Report<'_> {
         let records = self.map.iter().flat_map(|map| map.records.iter().enumerate());
+        let records = records.filter(|(_, record)| record.no_device().is_none());
         let on = self.inventory.gpus.iter().filter(|gpu| gpu.mode.is_on());
         let names = |room: Demand| room.into_iter().map(|(profile, n)| (profile.to_string(), n)).collect();
         Report {

@@ -147,7 +147,8 @@ impl Facts {
 
     /// Devices by Slurm's index.
     pub(crate) fn records(&self) -> impl Iterator<Item = (usize, &Record)> {
-        self.map.iter().flat_map(|map| map.records.iter().enumerate())
+        let records = self.map.iter().flat_map(|map| map.records.iter().enumerate());
+        records.filter(|(_, record)| record.no_device().is_none())
     }
 
     /// NVML's index of a device's GPU and of its GPU instance; empty where there is none or it is not known.
@@ -170,7 +171,6 @@ impl Facts {
 /// What the GPUs alone know.
 #[derive(Debug)]
 pub(crate) struct Driver {
-    /// The driver's picture.
     pub inventory: Inventory,
     /// What could still be created: NVML's index of the GPU, profile and count.
     pub room: Vec<(u32, String, u64)>,

@@ -22,7 +22,6 @@ use crate::slurm::transition::Action;
 use crate::slurm::{GresTable, SlurmError};
 use crate::wait::Stop;
 
-/// What was done.
 #[derive(Debug)]
 pub(crate) struct Done {
     /// The node as it was.
@@ -135,7 +134,8 @@ impl<'n> Node<'n> {
         let slurm = self.site.look();
         let mut pending_actions = self.site.pending(&slurm, &table);
         let mut done_in_slurm = Vec::new();
-        if options.tell_slurm && pending_actions.here {
+        let own = !options.boot && self.site.is_own(&slurm, &pending_actions);
+        if own || options.tell_slurm && pending_actions.here {
             let resume = self.site.resume(&slurm, &pending_actions);
             let drained = resume.first().map(ToString::to_string);
             let what = format!("slurmd of {} to register", self.site.node);
@@ -156,6 +156,9 @@ impl<'n> Node<'n> {
             }
         } else {
             pending_actions.actions.extend(self.site.resume(&slurm, &pending_actions));
+        }
+        if options.boot && slurm.answered {
+            announce(&mut pending_actions, stop);
         }
         let slurm_refuses = match options.boot {
             true => slurm_refuses(self.settings, self.root, &self.site.node, &table),
@@ -185,6 +188,15 @@ impl<'n> Node<'n> {
     ) -> Result<Expected, ApplyError> {
         Ok(Expected::new(inventory, self.settings, self.root, |kind| options.writes(kind, &self.site))?)
     }
+}
+
+/// Before slurmd of a node with GPUs on request starts at a boot: its first registration has to be read. Where slurmctld
+/// refuses, it is left to do.
+fn announce(pending_actions: &mut PendingActions, stop: &Stop) {
+    pending_actions.actions.retain(|action| match action {
+        Action::ReadAnew { .. } => action.run(stop).is_err(),
+        _ => true,
+    });
 }
 
 /// Takes the fence back for an error that left the node as it was.

@@ -3,6 +3,7 @@
 
 mod build;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::RenderError;
@@ -10,6 +11,8 @@ use crate::inventory::Inventory;
 use crate::root::Root;
 use crate::slurm::billing::Weights;
 use crate::slurm::names::clashes;
+use crate::slurm::settings::on_request::GATE;
+use crate::slurm::slots::GUARD;
 use crate::slurm::{GresTable, Release, Settings};
 use build::{Fold, NodeLines, cgroup, node, plugin};
 
@@ -17,11 +20,12 @@ use build::{Fold, NodeLines, cgroup, node, plugin};
 pub(crate) const SCHEMA: u32 = 1;
 
 /// Everything templates see.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Context {
     /// [`SCHEMA`].
     pub schema: u32,
     /// Slurm release the files are for; templates see `22.05.8`.
+    #[schemars(with = "String")]
     pub release: Release,
     /// Value of `GresTypes=`; empty when the site's slurm.conf says it.
     pub gres_types: String,
@@ -33,32 +37,26 @@ pub struct Context {
     pub billing_weights: String,
     /// Lines of cgroup.conf.
     pub cgroup: Vec<KeyValue>,
-    /// The SPANK plugin.
     pub plugin: PluginContext,
     /// Nodes; alike ones are one entry.
     pub nodes: Vec<NodeContext>,
 }
 
-/// A setting.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct KeyValue {
-    /// Its name.
     pub key: String,
-    /// Its value.
     pub value: String,
 }
 
 /// The SPANK plugin's line.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PluginContext {
-    /// Its file.
     pub path: String,
-    /// Its arguments.
     pub arguments: Vec<KeyValue>,
 }
 
 /// One node, or several alike.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct NodeContext {
     /// Its name, or a host list.
     pub names: String,
@@ -70,12 +68,24 @@ pub struct NodeContext {
     pub types: Vec<TypeContext>,
     /// Devices in Slurm's index order.
     pub devices: Vec<DeviceContext>,
+    /// Lines of the GRES `gresgen`, by which slurmctld shows what it has read; none without GPUs on request.
+    pub gates: Vec<GateContext>,
+}
+
+/// A line of the GRES `gresgen`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct GateContext {
+    /// Its type.
+    pub r#type: String,
+    /// Its device files.
+    pub file: String,
+    /// Value of `Cores=`.
+    pub cores: String,
 }
 
 /// A GRES type of a node.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct TypeContext {
-    /// Its name.
     pub name: String,
     /// How many devices have it.
     pub count: u32,
@@ -83,7 +93,7 @@ pub struct TypeContext {
 
 /// One device: a MIG device or a whole GPU. Figures are of the GPU instance unless said, and null when the
 /// driver does not tell them.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct DeviceContext {
     /// Slurm's index.
     pub index: u32,
@@ -95,29 +105,24 @@ pub struct DeviceContext {
     pub model: String,
     /// NVML index of the GPU.
     pub gpu: u32,
-    /// UUID; empty where alike nodes are one entry.
+    /// UUID; empty where alike nodes are one entry. `void-`, `guard-` or `pad-` and the index for a record that is no device.
     pub uuid: String,
     /// UUID of the GPU; empty where alike nodes are one entry.
     pub parent: String,
     /// Device files: the GPU, then the capabilities of GPU instance and compute instance.
     pub files: Vec<String>,
-    /// Cores near it in Slurm's numbers, as `0-15`; empty when unknown for any device of the node.
+    /// Cores near it in Slurm's numbers, as `0-15`; empty when unknown for any device of the node; `""` for a record that
+    /// nobody is given.
     pub cores: String,
     /// First placement unit of the GPU instance; null for a whole GPU, and where alike nodes are one entry.
     pub start: Option<u32>,
     /// Streaming multiprocessors of the compute instance, or of the largest GPU instance for a whole GPU.
     pub sms: Option<u32>,
-    /// Memory in MiB.
     pub memory_mib: Option<u64>,
-    /// Copy engines.
     pub copy_engines: Option<u32>,
-    /// Video decoders.
     pub decoders: Option<u32>,
-    /// Video encoders.
     pub encoders: Option<u32>,
-    /// JPEG decoders.
     pub jpeg_decoders: Option<u32>,
-    /// Optical flow accelerators.
     pub optical_flow: Option<u32>,
 }
 
@@ -166,12 +171,15 @@ impl Context {
         if let Some(clash) = clashes(types.iter().copied()).into_iter().next() {
             return Err(clash.into());
         }
+        // Nobody is given a guard, so there is nothing to account for.
+        let guards = nodes.iter().any(|node| !node.gates.is_empty());
+        types.retain(|name| !guards || *name != GUARD);
         let mut tres = vec!["gres/gpu".to_owned()];
         tres.extend(types.iter().map(|name| format!("gres/gpu:{name}")));
         Ok(Context {
             schema: SCHEMA,
             release,
-            gres_types: settings.gres_types.0.join(","),
+            gres_types: gres_types(settings),
             accounting: settings.accounting.into(),
             accounting_tres: if types.is_empty() { String::new() } else { tres.join(",") },
             billing_weights: weights.line(),
@@ -180,6 +188,15 @@ impl Context {
             nodes,
         })
     }
+}
+
+/// The value of `GresTypes=`, with the GRES that nodes with GPUs on request have beside.
+fn gres_types(settings: &Settings) -> String {
+    let mut types: Vec<&str> = settings.gres_types.0.iter().map(String::as_str).collect();
+    if !settings.on_request.is_empty() && !types.is_empty() && !types.contains(&GATE) {
+        types.push(GATE);
+    }
+    types.join(",")
 }
 
 /// A cluster's context, node by node: alike nodes share an entry at once, so that thousands fit in memory.

@@ -20,20 +20,13 @@ pub enum RenderError {
     Hostlist(#[from] HostlistError),
     /// An attribute that is ours, or would break the line.
     #[error("slurm.nodes {names:?}: {what}")]
-    Attribute {
-        /// The entry.
-        names: String,
-        /// What is wrong.
-        what: String,
-    },
+    Attribute { names: String, what: String },
     /// A key of `slurm.cgroup` that the release does not read.
     #[error("slurm.cgroup {key}: {}", cgroup_phrase(*.verdict, *.release))]
     Cgroup {
-        /// The key.
         key: String,
         /// What the release does with it.
         verdict: CgroupKey,
-        /// The release.
         release: Release,
     },
     /// A node name that Slurm cannot hold.
@@ -50,6 +43,9 @@ pub enum RenderError {
         "node {0}: no entry of slurm.nodes names it with its CPUs, so slurmctld would take it for a node of one CPU"
     )]
     Unnamed(String),
+    /// A node whose cores are not known, with GPUs on request.
+    #[error("node {0}: its cores are not in the inventory, and records of GPUs on request need them")]
+    Cores(String),
     /// The same node in two inventories.
     #[error("node {0}: stands in two inventories")]
     Duplicate(String),
@@ -60,7 +56,6 @@ pub enum RenderError {
         place: String,
         /// Line, from 1.
         line: usize,
-        /// What is wrong.
         what: String,
         /// The line at fault.
         source_line: String,

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Site, SlurmState, is_ours};
+use super::{Site, SlurmState, anew, is_ours};
 use crate::publish::release;
 use crate::root::Root;
 use crate::slurm::conf::Conf;
 use crate::slurm::control::{Config, NodeView};
 use crate::slurm::plugstack;
+use crate::slurm::settings::NodeEntry;
 use crate::slurm::transition::{Action, Change, Node, transition};
 use crate::slurm::{GresTable, Release, SlurmError, attributes, here, hostlist, include};
 use crate::wait::{self, Ended, Stop};
@@ -40,6 +41,7 @@ impl Site<'_> {
             dynamic: slurm.view.as_ref().is_some_and(NodeView::is_dynamic),
             attributes: attributes.to_owned(),
             line: self.node_line(slurm, controller),
+            gres: self.entry().and_then(|entry| entry.parts().ok()).map(|parts| parts.gres),
         };
         let slurmd = match &slurm.loaded {
             Some(map) => Change::between(&map.records, &table.records),
@@ -49,12 +51,20 @@ impl Site<'_> {
             // What it would say is not known: it knows what slurmd registered with.
             None => slurmd,
             Some(false) => slurmd.max(Change::Types),
-            Some(true) if slurmd == Change::None => Change::None,
+            Some(true) if slurmd == Change::None && has_read(slurm, table) => Change::None,
             // It has the line already, so slurmd alone has to read its files again.
             Some(true) => Change::Devices,
         };
         let release = release(self.settings).unwrap_or_else(|_| Release::latest());
         let mut actions = transition(&node, change, table, release);
+        if slurm.loaded.is_none() {
+            // A slurmd that never had a map has no copy of it that could be brought up to date.
+            for action in &mut actions {
+                if let Action::ReloadSlurmd(node) = action {
+                    *action = Action::RestartSlurmd(std::mem::take(node));
+                }
+            }
+        }
         if let Some(how) = self.plugin_line(slurm) {
             actions.insert(0, Action::LoadPlugin(how));
             if actions.len() == 1 {
@@ -75,8 +85,17 @@ impl Site<'_> {
 
     /// What the configuration says of the node beside its GPUs.
     fn attributes(&self) -> &str {
-        let entry = |names: &str| hostlist::expand(names).is_ok_and(|n| n.contains(&self.node));
-        self.settings.nodes.iter().find(|n| entry(&n.names)).map_or("", |n| &n.attributes)
+        self.entry().map_or("", |entry| &entry.attributes)
+    }
+
+    fn entry(&self) -> Option<&NodeEntry> {
+        let is_it = |names: &str| hostlist::expand(names).is_ok_and(|n| n.contains(&self.node));
+        self.settings.nodes.iter().find(|entry| is_it(&entry.names))
+    }
+
+    /// Whether what is left concerns nobody but this node, and no job on it: then a change does it by itself.
+    pub(crate) fn is_own(&self, slurm: &SlurmState, pending_actions: &PendingActions) -> bool {
+        slurm.answered && slurm.loaded.is_some() && anew::is_it(&pending_actions.actions)
     }
 
     /// What is to be done to slurmctld's slurm.conf so that it has the node line; `None` where it includes it.
@@ -137,14 +156,21 @@ impl Site<'_> {
         stop: &Stop,
         report: &mut dyn FnMut(Duration, Duration, &str),
     ) -> Result<(), SlurmError> {
+        if anew::is_it(&pending_actions.actions) {
+            return self.read_anew(&pending_actions.actions, table, stop, report);
+        }
         for action in &pending_actions.actions {
             action.run(stop)?;
         }
-        if pending_actions.actions.is_empty() { Ok(()) } else { self.registered(table, stop, report) }
+        match pending_actions.actions.is_empty() {
+            true => Ok(()),
+            false => self.registered(REGISTERED, table, stop, report),
+        }
     }
 
-    fn registered(
+    pub(super) fn registered(
         &self,
+        limit: Duration,
         table: &GresTable,
         stop: &Stop,
         report: &mut dyn FnMut(Duration, Duration, &str),
@@ -154,11 +180,11 @@ impl Site<'_> {
             Ok(view) => self.fault(&view, table).map_or(Ok(()), Err),
             Err(error) => Err(error.to_string()),
         };
-        let mut report = |since: Duration, why: &String| report(since, REGISTERED, why);
-        wait::until_reporting(REGISTERED, PAUSE, stop, &mut report, fault).map_err(|ended| match ended {
+        let mut report = |since: Duration, why: &String| report(since, limit, why);
+        wait::until_reporting(limit, PAUSE, stop, &mut report, fault).map_err(|ended| match ended {
             Ended::Stopped => SlurmError::Stopped,
             Ended::Late(what) => {
-                SlurmError::Unregistered { node: self.node.clone(), seconds: REGISTERED.as_secs(), what }
+                SlurmError::Unregistered { node: self.node.clone(), seconds: limit.as_secs(), what }
             }
         })
     }
@@ -186,6 +212,8 @@ impl Site<'_> {
             Some(format!("{}: {}", view.state.join("+").to_lowercase(), view.reason))
         } else if view.gres() != table.gres() {
             Some(format!("slurmctld has Gres={}, the node has {}", view.gres(), table.gres()))
+        } else if view.form != table.form {
+            Some("slurmctld has not read the node's records".to_owned())
         } else if loaded.exists()
             && device_map::load(&loaded).ok().map(|map| map.records).as_ref() != Some(&table.records)
         {
@@ -194,6 +222,11 @@ impl Site<'_> {
             None
         }
     }
+}
+
+/// Whether slurmctld has read the records of GPUs on request that are in place.
+fn has_read(slurm: &SlurmState, table: &GresTable) -> bool {
+    slurm.view.as_ref().is_some_and(|view| view.form == table.form)
 }
 
 /// Whether this host runs the only slurmctld. What a backup reads is not known here.

@@ -19,6 +19,7 @@ pub use devices::Devices;
 pub use listing::Listing;
 pub use node::{NodeView, gpus};
 pub use waiting::Waiting;
+pub(crate) use waiting::{asked, least};
 
 use super::error::SlurmError;
 use super::release::Release;
@@ -64,7 +65,6 @@ impl Control {
         }
     }
 
-    /// All nodes.
     pub fn nodes(self) -> Result<Vec<NodeView>, SlurmError> {
         Ok(run("scontrol", &["--all", "-o", "show", "node"])?.lines().filter_map(NodeView::parse).collect())
     }
@@ -85,6 +85,15 @@ impl Control {
     pub fn waiting(self) -> Result<Waiting, SlurmError> {
         let arguments = ["--all", "--local", "-h", "-r", "-t", "PD", "-O", Waiting::FORMAT];
         Ok(Waiting::parse(&run("squeue", &arguments)?))
+    }
+
+    /// Waiting jobs one a line, first those that are to start first; each task of an array for itself. `format` is for
+    /// `squeue -O`.
+    ///
+    /// # Errors
+    /// [`SlurmError`].
+    pub fn queue(self, format: &str) -> Result<String, SlurmError> {
+        run("squeue", &["--all", "--local", "-h", "-r", "-t", "PD", "--sort=-p,i", "-O", format])
     }
 
     /// Values of `TRESBillingWeights=`, one of each partition that has some.

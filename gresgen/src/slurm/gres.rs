@@ -12,6 +12,7 @@ use mig::Profile;
 use super::error::GresError;
 use super::names::{Names, TypeName};
 use super::settings::Settings;
+use super::slots::{self, Form, OnRequest};
 use crate::inventory::{Compute, Gpu, Inventory};
 
 /// What a node offers to Slurm, in Slurm's order. gres.conf, the node line, the device map and every index come
@@ -22,6 +23,8 @@ pub struct GresTable {
     pub types: Vec<(TypeName, u32)>,
     /// Records; the position is Slurm's index.
     pub records: Vec<Record>,
+    /// How its pads are written, on a node with GPUs on request.
+    pub form: Option<Form>,
 }
 
 /// The order records had before: what it takes for them to keep it.
@@ -90,7 +93,11 @@ impl GresTable {
         settings: &Settings,
         previous: &PreviousOrder,
     ) -> Result<Self, GresError> {
-        let mut groups = groups(inventory, &Names::new(&settings.types)?)?;
+        let on_request = slots::on_request(inventory, settings)?;
+        let mut groups = groups(inventory, &on_request, &Names::new(&settings.types)?)?;
+        if !on_request.is_empty() {
+            return Self::on_request(&inventory.node, groups, &on_request);
+        }
         check(&inventory.node, groups.iter().flat_map(|g| &g.records))?;
         check_case(&inventory.node, &groups)?;
         let known =
@@ -98,7 +105,21 @@ impl GresTable {
         groups.sort_by_key(known);
         let groups = stable_order(groups, previous);
         let types = groups.iter().map(|g| (g.name.clone(), g.records.len() as u32)).collect();
-        Ok(GresTable { types, records: groups.into_iter().flat_map(|g| g.records).collect() })
+        Ok(GresTable { types, records: groups.into_iter().flat_map(|g| g.records).collect(), form: None })
+    }
+
+    /// A node with GPUs on request: nothing of its order follows from what was before, so that it stays whatever comes.
+    fn on_request(node: &str, mut groups: Vec<Group>, gpus: &[OnRequest<'_>]) -> Result<Self, GresError> {
+        if let Some(group) = groups.iter().find(|g| g.name.as_str().eq_ignore_ascii_case(slots::GUARD)) {
+            return Err(GresError::Guard { node: node.to_owned(), name: group.name.to_string() });
+        }
+        groups.push(Group { name: TypeName::new(slots::GUARD)?, records: slots::behind(node, gpus)? });
+        check(node, groups.iter().flat_map(|g| &g.records))?;
+        check_case(node, &groups)?;
+        let types = groups.iter().map(|g| (g.name.clone(), g.records.len() as u32)).collect();
+        let mut records: Vec<Record> = groups.into_iter().flat_map(|g| g.records).collect();
+        slots::name(&mut records);
+        Ok(GresTable { types, records, form: Some(Form::Joined) })
     }
 
     /// The value of `Gres=`. Counts always: slurm.conf refuses `gpu:1g.5gb` without one.
@@ -122,15 +143,33 @@ struct Group {
     records: Vec<Record>,
 }
 
-fn groups(inventory: &Inventory, names: &Names<'_>) -> Result<Vec<Group>, GresError> {
+fn groups(
+    inventory: &Inventory,
+    on_request: &[OnRequest<'_>],
+    names: &Names<'_>,
+) -> Result<Vec<Group>, GresError> {
     let mut found: BTreeMap<TypeName, Vec<(Size, Place, Record)>> = BTreeMap::new();
-    for (gpu, instance, compute) in inventory.devices() {
+    for OnRequest { gpu, slots, .. } in on_request {
+        let directory = &slots::capabilities(&inventory.node, gpu)?.directory;
+        for slot in slots {
+            let profile = slot.placement.profile;
+            let name = names.slice(&gpu.model, profile)?;
+            let record = match slot.instance {
+                Some((instance, compute)) => slice(&name, gpu, instance.gi, compute),
+                None => slots::void(gpu, name.as_str(), directory),
+            };
+            let place = (gpu.index, slot.placement.start, 0);
+            found.entry(name).or_default().push((Size::Slice(profile), place, record));
+        }
+    }
+    let is_static = |gpu: &Gpu| !on_request.iter().any(|other| other.gpu.uuid == gpu.uuid);
+    for (gpu, instance, compute) in inventory.devices().filter(|(gpu, ..)| is_static(gpu)) {
         let name = names.slice(&gpu.model, compute.profile)?;
         let place = (gpu.index, instance.placement.start, compute.start);
         let record = slice(&name, gpu, instance.gi, compute);
         found.entry(name).or_default().push((Size::Slice(compute.profile), place, record));
     }
-    for gpu in inventory.whole_gpus() {
+    for gpu in inventory.whole_gpus().filter(|gpu| is_static(gpu)) {
         let name = names.whole(&gpu.model)?;
         let record = whole(&name, gpu);
         found.entry(name).or_default().push((Size::Whole, (gpu.index, 0, 0), record));
@@ -179,6 +218,9 @@ fn check<'a>(node: &str, records: impl Iterator<Item = &'a Record>) -> Result<()
     let (mut seen, mut count) = (HashSet::new(), 0);
     for record in records {
         count += 1;
+        if record.no_device().is_some() {
+            continue;
+        }
         let file = record.own_file().map(|f| f.path.display().to_string()).unwrap_or_default();
         if let Some(device) = [record.uuid.clone(), file].into_iter().find(|d| !seen.insert(d.clone())) {
             return Err(GresError::Duplicate { node: node.to_owned(), device });
@@ -284,6 +326,7 @@ impl Search {
         }
         for group in 0..self.lengths.len() {
             let (bit, end) = (1 << group, start + self.lengths[group]);
+            // Outside of its own indexes a group would hand a running job's next step another device.
             let fits = self.fixed[group].is_none_or(|(first, last)| start <= first && last < end);
             if used & bit != 0 || !fits || self.dead_ends.contains(&(used | bit)) {
                 continue;
@@ -292,6 +335,7 @@ impl Search {
             if self.place(used | bit, end, order) {
                 return true;
             }
+            // The same groups in another order end at the same index, and leave the same groups to place.
             order.pop();
             self.dead_ends.insert(used | bit);
         }

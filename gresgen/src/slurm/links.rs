@@ -14,7 +14,7 @@ use crate::path_error::PathError;
 use crate::root::Root;
 
 /// Where links are, on the node.
-pub const DIRECTORY: &str = "/dev/gresgen";
+pub const DIRECTORY: &str = crate::devices::OWN;
 
 /// Links of a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! The `slurm:` section of the configuration.
 
 mod check;
+pub mod on_request;
 pub mod submit;
 
 use std::collections::BTreeMap;
@@ -42,6 +43,8 @@ pub struct Settings {
     pub cores: Option<bool>,
     /// Whether gres.conf names `/dev/gresgen/…` links, so that one text serves every node of a layout.
     pub stable_links: bool,
+    /// GPUs that are cut anew beside running jobs: Slurm has a record of every instance they can have, for good.
+    pub on_request: Vec<on_request::OnRequest>,
     /// Further lines of cgroup.conf, such as `ConstrainRAMSpace: yes`.
     pub cgroup: BTreeMap<String, Scalar>,
     /// The SPANK plugin.
@@ -209,6 +212,7 @@ accounting: true
 gres-types: [gpu, mps]
 cores: false
 stable-links: true
+on-request: [{nodes: n1, devices: [0, GPU-a], profiles: [1g.5gb, 3g.20gb]}]
 cgroup: {ConstrainRAMSpace: yes, AllowedRAMSpace: 95, CgroupMountpoint: /sys/fs/cgroup}
 plugin: {path: /p.so, arguments: {on_unresolved: warn, notices: yes}}
 submit: {default-type: small, require-type: false, max-slices: 1, synonyms: {tiny: small}, other-types: [v100],
@@ -216,6 +220,23 @@ submit: {default-type: small, require-type: false, max-slices: 1, synonyms: {tin
 adopt: true
 ";
         insta::assert_debug_snapshot!(serde_saphyr::from_str::<Settings>(text).unwrap());
+    }
+
+    #[test]
+    fn cores_are_counted_as_slurmctld_does() {
+        for (attributes, cores) in [
+            ("CPUs=32 RealMemory=4000", Some(32)),
+            ("CPUs=64 Sockets=2 CoresPerSocket=16 ThreadsPerCore=2", Some(32)),
+            ("CPUs=2 Boards=1 SocketsPerBoard=1 CoresPerSocket=1 ThreadsPerCore=2", Some(1)),
+            ("CPUs=64 ThreadsPerCore=2", Some(32)),
+            ("CPUs=64 CoresPerSocket=8 ThreadsPerCore=2", Some(32)),
+            ("CoresPerSocket=8", Some(8)),
+            ("RealMemory=4000", None),
+            ("CPUs=18446744073709551615", None),
+        ] {
+            let rest = attributes.to_owned();
+            assert_eq!(Attributes { rest, ..Attributes::default() }.cores(), cores, "{attributes}");
+        }
     }
 
     #[test]

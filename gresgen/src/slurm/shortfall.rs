@@ -57,7 +57,7 @@ mod tests {
         assert_eq!(super::configured(&conf, "n4"), []);
         let types = [("1g.5gb", 2), ("3g.20gb", 1), ("2g.10gb", 1)];
         let types = types.map(|(name, count)| (TypeName::new(name).unwrap(), count)).to_vec();
-        let found = shortfalls(&configured, &GresTable { types, records: vec![] });
+        let found = shortfalls(&configured, &GresTable { types, records: vec![], form: None });
         insta::assert_snapshot!(found.join("\n"), @r"
         GRES type 1g.5gb: slurm.conf says 4, the node has 2; slurmctld will mark the node INVALID and drain it
         GRES type 2g.10gb: slurm.conf says 0, the node has 1; slurmctld will not use the others, and from 23.11 on refuse a type it was not told of

@@ -10,6 +10,7 @@ use super::error::SlurmError;
 use super::gres::GresTable;
 use super::jobs::JobGres;
 use super::release::Release;
+use super::slots::Form;
 
 /// How far two lists of records are apart, by what it means to Slurm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,6 +42,8 @@ pub struct Node {
     pub attributes: String,
     /// What is to be done to slurm.conf so that it has the node line, for a person; `None` where it has it.
     pub line: Option<String>,
+    /// GRES other than GPUs that the configuration says it has.
+    pub gres: Option<String>,
 }
 
 impl Change {
@@ -97,6 +100,9 @@ pub fn allow(node: &str, before: &[Record], after: &[Record], jobs: &[JobGres]) 
 pub fn transition(node: &Node, change: Change, after: &GresTable, release: Release) -> Vec<Action> {
     let name = || node.name.clone();
     let carry = || node.line.clone().map(Action::CarryNodeLine);
+    if let (Some(_), Change::None | Change::Devices) = (after.form, change) {
+        return if change == Change::None { Vec::new() } else { read_anew(node, after) };
+    }
     match change {
         Change::None => Vec::new(),
         Change::Devices => vec![Action::RestartSlurmd(name())],
@@ -116,6 +122,13 @@ pub fn transition(node: &Node, change: Change, after: &GresTable, release: Relea
             [Action::StopSlurmd(name())].into_iter().chain(carry()).chain(restart).collect()
         }
     }
+}
+
+/// What makes the daemons read records of GPUs on request anew.
+fn read_anew(node: &Node, after: &GresTable) -> Vec<Action> {
+    let further = node.gres.iter().filter(|gres| !gres.is_empty()).map(|gres| format!(",{gres}"));
+    let gres = format!("{},{}{}", after.gres(), Form::GATE, further.collect::<String>());
+    vec![Action::ReadAnew { node: node.name.clone(), gres }, Action::ReloadSlurmd(node.name.clone())]
 }
 
 fn conf(node: &Node, after: &GresTable) -> String {

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 pub enum Unresolved {
     /// Slurm gave the step a device beyond the end of the map.
     Beyond { index: usize, rows: usize },
+    /// Slurm gave the step a record without an instance.
+    Void { index: usize },
     /// A device of the step has no node.
     Missing { index: usize, path: PathBuf },
     /// The node of a device of the step is another device than when slurmd started.
@@ -37,6 +39,12 @@ impl fmt::Display for Unresolved {
                 write!(
                     f,
                     "device {index}: the device map ends after {rows} devices; restart slurmd after gresgen apply"
+                )
+            }
+            Unresolved::Void { index } => {
+                write!(
+                    f,
+                    "device {index}: no such MIG device is cut now; in a job that has the whole node, ask for no devices in its steps"
                 )
             }
             Unresolved::Missing { index, path } => {

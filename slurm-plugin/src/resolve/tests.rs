@@ -69,6 +69,36 @@ fn set_without_limits(indexes: &[usize]) -> Result<Resolution, Unresolved> {
     Ok(Resolution::Set(Devices { indexes: indexes.to_vec(), limits_not_in_force: true }))
 }
 
+/// Two devices of a node with a GPU on request, at 0 and 2, beside one that is not cut, a guard and a pad.
+fn on_request(view: &StepView, open: &[usize]) -> Result<Resolution, Unresolved> {
+    let mut map = map(5);
+    for (index, kind) in [(1, NoDevice::Void), (3, NoDevice::Guard), (4, NoDevice::Pad)] {
+        let record = &mut map.records[index];
+        (record.uuid, record.instance) = (kind.name(index), None);
+    }
+    resolve(&map, view, |index, _| if open.contains(&index) { Access::Allowed } else { Access::Denied })
+}
+
+#[test]
+fn records_of_nothing_are_no_devices() {
+    assert_eq!(on_request(&step(&[2]), &[2]), set(&[2]));
+    assert_eq!(on_request(&step(&[0, 2]), &[0, 2]), set(&[0, 2]));
+    // --exclusive, and its script.
+    let all = [0, 1, 2, 3, 4];
+    assert_eq!(on_request(&step(&all), &all), set(&[0, 2]));
+    assert_eq!(on_request(&batch(&all), &all), set(&[0, 2]));
+    // A node that is not cut at all, to a job that asked for no devices.
+    assert_eq!(on_request(&batch(&[1, 3, 4]), &[1, 3, 4]), set(&[]));
+    // Tasks bound within it.
+    assert_eq!(on_request(&bound(&all, &[2]), &[2]), set(&[2]));
+    // What is not there.
+    assert_eq!(on_request(&step(&[1]), &[1]), Err(Unresolved::Void { index: 1 }));
+    assert_eq!(on_request(&step(&[0, 1]), &[0, 1]), Err(Unresolved::Void { index: 1 }));
+    // The guard alone shows whether limits are in force.
+    assert_eq!(on_request(&step(&[0, 2]), &[0, 2, 3]), set(&[0, 2]));
+    assert!(matches!(on_request(&step(&[0]), &[0, 2]), Err(Unresolved::Foreign { index: 2, .. })));
+}
+
 #[test]
 fn constrained() {
     let rows: [(&str, StepView, &[usize], &[usize]); 12] = [
@@ -215,6 +245,7 @@ fn every_reason_names_its_object_first() {
     let path = PathBuf::from("/dev/nvidia-caps/nvidia-cap66");
     let reasons = [
         Unresolved::Beyond { index: 7, rows: 7 },
+        Unresolved::Void { index: 4 },
         Unresolved::Missing { index: 0, path: path.clone() },
         Unresolved::Changed { index: 0, path: path.clone(), found: "238:70".into() },
         Unresolved::Hidden { index: 0, path: path.clone() },

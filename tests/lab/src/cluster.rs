@@ -81,7 +81,9 @@ impl Lab {
         let namespace = Namespace::start(&root, &options.nodes[0].name, options.cgroup.hierarchy(), &binds)?;
         let lab = Self { namespace, release, options };
         for (_, place) in &trees {
-            lab.run(&["cp", "-a", "--remove-destination", &format!("{place}/."), "/"])?;
+            // A package may have /lib as a folder, which is a link.
+            let copy = r#"tar -C "$1" -cf - . | tar -C / --keep-directory-symlink --no-overwrite-dir -xf -"#;
+            lab.run(&["sh", "-c", copy, "sh", place])?;
         }
         lab.install(&build::probe()?, "/var/lab/bin/lab-probe")?;
         lab.make_devices()?;

@@ -17,9 +17,11 @@ const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Where root filesystems and built helpers live: `LAB_CACHE`, else `gresgen-lab` in the user's cache folder.
 pub fn cache() -> PathBuf {
+    let home = || env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_dir());
     let user_cache = || match env::var_os("XDG_CACHE_HOME") {
         Some(cache) => PathBuf::from(cache),
-        None => PathBuf::from(env::var_os("HOME").unwrap_or_else(|| "/root".into())).join(".cache"),
+        // A home that is not there is not to be made: Debian names one `/nonexistent` for users that have none.
+        None => home().unwrap_or_else(|| "/root".into()).join(".cache"),
     };
     env::var_os("LAB_CACHE").map_or_else(|| user_cache().join("gresgen-lab"), PathBuf::from)
 }

@@ -37,6 +37,7 @@ case $verb in
 stop) stop ;;
 start) runs || exec "$@" ;;
 restart) stop; exec "$@" ;;
+reload) runs && kill -HUP "$pid" ;;
 *) echo "Unknown command verb $verb." >&2; exit 1 ;;
 esac
 "#;

@@ -1,27 +1,31 @@
 //! An advice as JSON.
 
+use std::collections::BTreeMap;
+
 use advice::advise::{Advice, FEW};
 use advice::judge::Figures;
 use advice::layout::Layout;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Advised, Group, hours};
 use crate::advise::layouts::{self, Labelled};
-use crate::advise::record::Skipped;
+use crate::advise::record::{Reason, Skipped};
 use crate::slurm::hostlist;
 
 /// What `--json` prints.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct Document<'a> {
     groups: Vec<GroupDocument>,
-    skipped: std::collections::BTreeMap<String, u64>,
+    skipped: BTreeMap<String, u64>,
+    not_queued: BTreeMap<String, u64>,
     parted: u64,
     running: u64,
     fitted: u64,
     config: &'a str,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct GroupDocument {
     model: String,
     nodes: String,
@@ -40,10 +44,11 @@ struct GroupDocument {
     no_worse_than_whole: usize,
     no_worse_than_present: Option<usize>,
     mean_s_range: (f64, f64),
+    queued: Option<usize>,
     calendar: Option<CalendarDocument>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct LayoutDocument {
     name: &'static str,
     cut: Vec<String>,
@@ -53,9 +58,11 @@ struct LayoutDocument {
     utilisation: f64,
     jobs: usize,
     cannot_run: usize,
+    queue_mean_s: Option<f64>,
+    queue_cannot_run: Option<usize>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct CalendarDocument {
     day: String,
     nodes_changing: usize,
@@ -68,20 +75,24 @@ impl Group<'_> {
     fn document(&self, turns: &[Labelled]) -> GroupDocument {
         let Advice { sure, bound, calendar, jobs, effective, .. } = &self.advice;
         let group = self.group;
-        let layout = |(name, layout, mut figures): (&'static str, &Layout, Figures)| LayoutDocument {
-            name,
-            cut: layout
-                .patterns
-                .iter()
-                .map(|p| format!("{} nodes: {}", p.nodes, layouts::words(&group.kinds, &p.gpus)))
-                .collect(),
-            mean_s: figures.waits.mean(),
-            p50_s: figures.waits.quantile(0.5),
-            p95_s: figures.waits.quantile(0.95),
-            utilisation: figures.utilisation,
-            jobs: figures.waits.count() + figures.never,
-            cannot_run: figures.never,
-        };
+        let queue = |row: usize| self.queue.as_ref().and_then(|queue| queue.get(row));
+        let layout =
+            |(row, (name, layout, mut figures)): (usize, (&'static str, &Layout, Figures))| LayoutDocument {
+                name,
+                cut: layout
+                    .patterns
+                    .iter()
+                    .map(|p| format!("{} nodes: {}", p.nodes, layouts::words(&group.kinds, &p.gpus)))
+                    .collect(),
+                mean_s: figures.waits.mean(),
+                p50_s: figures.waits.quantile(0.5),
+                p95_s: figures.waits.quantile(0.95),
+                utilisation: figures.utilisation,
+                jobs: figures.waits.count() + figures.never,
+                cannot_run: figures.never,
+                queue_mean_s: queue(row).map(|figures| figures.waits.mean()),
+                queue_cannot_run: queue(row).map(|figures| figures.never),
+            };
         let calendar = calendar.as_ref().map(|calendar| CalendarDocument {
             day: hours(calendar.from, calendar.to),
             nodes_changing: calendar.changes,
@@ -101,12 +112,13 @@ impl Group<'_> {
             judged_by: jobs.1,
             effective: *effective,
             few: jobs.0 < FEW,
-            layouts: self.rows().into_iter().map(layout).collect(),
+            layouts: self.rows().into_iter().enumerate().map(layout).collect(),
             bound_mean_s: *bound,
             samples: sure.samples,
             no_worse_than_whole: sure.beats_whole,
             no_worse_than_present: sure.beats_present,
             mean_s_range: sure.range,
+            queued: self.waiting(),
             calendar,
         }
     }
@@ -123,11 +135,16 @@ impl Advised<'_> {
                 .zip(&self.labels())
                 .map(|(a, (_, turns))| a.document(turns))
                 .collect(),
-            skipped: by_reason.iter().map(|(reason, count)| (reason.to_string(), *count)).collect(),
+            skipped: reasons(by_reason),
+            not_queued: reasons(&self.not_queued.by_reason),
             parted: *parted,
             running: *running,
             fitted: self.fitted,
             config,
         }
     }
+}
+
+fn reasons(counts: &BTreeMap<Reason, u64>) -> BTreeMap<String, u64> {
+    counts.iter().map(|(reason, count)| (reason.to_string(), *count)).collect()
 }

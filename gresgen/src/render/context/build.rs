@@ -1,12 +1,12 @@
 //! From facts and settings to the parts of a [`Context`](super::Context).
 
-use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::path::{Path, PathBuf};
 
-use device_map::Record;
+use device_map::{NoDevice, Record};
 use mig::Spec;
 
-use super::{DeviceContext, KeyValue, NodeContext, PluginContext, TypeContext};
+use super::{DeviceContext, GateContext, KeyValue, NodeContext, PluginContext, TypeContext};
 use crate::cores::ranges;
 use crate::inventory::{Compute, Gpu, Instance, Inventory};
 use crate::render::RenderError;
@@ -16,6 +16,7 @@ use crate::slurm::hostlist;
 use crate::slurm::links::Links;
 use crate::slurm::release::CgroupKey;
 use crate::slurm::settings::{Attributes, NodeEntry};
+use crate::slurm::slots::{self, Form};
 use crate::slurm::{GresTable, Names, Release, Settings};
 
 /// A MIG device: its compute instance, in its GPU instance.
@@ -55,7 +56,9 @@ pub(super) fn node(
     if !hostlist::is_name(name) {
         return Err(RenderError::Node(name.clone()));
     }
-    let Attributes { rest: attributes, gres: other_gres } = lines.of(name)?;
+    let said = lines.of(name)?;
+    let cores = said.cores();
+    let Attributes { rest: attributes, gres: other_gres } = said;
     let found: HashMap<&str, (&Gpu, Option<Slice<'_>>)> = inventory
         .devices()
         .map(|(gpu, instance, compute)| (compute.uuid.as_str(), (gpu, Some((instance, compute)))))
@@ -68,7 +71,20 @@ pub(super) fn node(
     };
     let names = Names::new(&settings.types)?;
     let mut devices = Vec::with_capacity(table.records.len());
+    let mut vacant = Vacant::new(inventory, settings, &names)?;
     for (record, index) in table.records.iter().zip(0..) {
+        if let Some(kind) = record.no_device() {
+            let Some(gpu) = inventory.gpus.iter().find(|gpu| gpu.uuid == record.parent) else { continue };
+            let planned = if kind == NoDevice::Void { vacant.next(record) } else { None };
+            let slice = planned.as_ref().map(|instance| (instance, &instance.compute[0]));
+            if let (Some(_), Some(billing)) = (slice, &settings.billing) {
+                let weight = billing::weight(&record.gres_type, billing, &names, gpu, slice)?;
+                weights.add(&record.gres_type, weight)?;
+            }
+            let files = no_device_files(kind, record, table);
+            devices.extend(files.map(|files| device(index, record, gpu, slice, files)));
+            continue;
+        }
         // A table made from this inventory names nothing else.
         let Some(&(gpu, slice)) = found.get(record.uuid.as_str()) else { continue };
         if let Some(billing) = &settings.billing {
@@ -78,12 +94,96 @@ pub(super) fn node(
         let files = record.files.iter().map(|f| path(&f.path)).collect();
         devices.push(device(index, record, gpu, slice, files));
     }
-    if settings.cores.unwrap_or(true) {
-        add_cores(&mut devices, inventory);
-    }
-    let gres = [table.gres(), other_gres].into_iter().filter(|g| !g.is_empty()).collect::<Vec<_>>().join(",");
+    let gates = match table.form {
+        Some(form) => gated(&mut devices, form, cores, settings, inventory)?,
+        None => {
+            if settings.cores.unwrap_or(true) {
+                add_cores(&mut devices, inventory);
+            }
+            Vec::new()
+        }
+    };
+    let gate = table.form.map(|_| Form::GATE.to_owned()).unwrap_or_default();
+    let gres =
+        [table.gres(), gate, other_gres].into_iter().filter(|g| !g.is_empty()).collect::<Vec<_>>().join(",");
     let types = table.types.iter().map(|(name, count)| TypeContext { name: name.to_string(), count: *count });
-    Ok(NodeContext { names: name.clone(), attributes, gres, types: types.collect(), devices })
+    Ok(NodeContext { names: name.clone(), attributes, gres, types: types.collect(), devices, gates })
+}
+
+/// The files of a record that is no device; `None` for a pad that stands on the line of another.
+fn no_device_files(kind: NoDevice, record: &Record, table: &GresTable) -> Option<Vec<String>> {
+    if kind != NoDevice::Pad || table.form != Some(Form::Joined) {
+        let paths: Vec<PathBuf> = record.files.iter().map(|file| file.path.clone()).collect();
+        return Some(slots::folded(&paths));
+    }
+    let mut pads = table.records.iter().filter(|r| r.no_device() == Some(NoDevice::Pad)).peekable();
+    (*pads.peek()? == record).then(|| slots::joined(&pads.flat_map(|pad| &pad.files).collect::<Vec<_>>()))
+}
+
+/// Instances that GPUs on request could have, as if they had them, by GPU and type in the order of their records.
+struct Vacant(HashMap<(String, String), VecDeque<Instance>>);
+
+impl Vacant {
+    fn new(inventory: &Inventory, settings: &Settings, names: &Names<'_>) -> Result<Self, RenderError> {
+        let mut vacant: HashMap<(String, String), VecDeque<Instance>> = HashMap::new();
+        for on_request in slots::on_request(inventory, settings)? {
+            let mut slots: Vec<_> = on_request.slots.iter().filter(|slot| slot.instance.is_none()).collect();
+            slots.sort_by_key(|slot| slot.placement.start);
+            let gpu = on_request.gpu;
+            for placement in slots.into_iter().map(|slot| slot.placement) {
+                let profile = placement.profile;
+                let compute = Compute { ci: 0, profile, start: 0, uuid: String::new(), files: Vec::new() };
+                let instance = Instance { gi: 0, placement, compute: vec![compute], holders: Vec::new() };
+                let key = (gpu.uuid.clone(), names.slice(&gpu.model, profile)?.to_string());
+                vacant.entry(key).or_default().push_back(instance);
+            }
+        }
+        Ok(Vacant(vacant))
+    }
+
+    fn next(&mut self, record: &Record) -> Option<Instance> {
+        self.0.get_mut(&(record.parent.clone(), record.gres_type.clone()))?.pop_front()
+    }
+}
+
+/// Cores of a node with GPUs on request: every record has some, or the two quotes that keep Slurm from giving it away. Where
+/// the GPUs' own are not known, they are all of the node's: `cores` where its line says how many, for slurmctld from 26.05 on
+/// takes nothing between one socket and all of them (`_check_core_range_matches_sock` in src/interfaces/gres.c).
+fn gated(
+    devices: &mut [DeviceContext],
+    form: Form,
+    cores: Option<usize>,
+    settings: &Settings,
+    inventory: &Inventory,
+) -> Result<Vec<GateContext>, RenderError> {
+    const NONE: &str = "\"\"";
+    let unknown = || RenderError::Cores(inventory.node.clone());
+    let all = cores.or(Some(inventory.topology.count())).filter(|count| *count > 0).ok_or_else(unknown)?;
+    if settings.cores.unwrap_or(true) {
+        add_cores(devices, inventory);
+    }
+    let every = ranges(&(0..).take(all).collect());
+    for device in devices {
+        if device.uuid != device.parent && !device.uuid.starts_with("MIG-") {
+            device.cores = NONE.to_owned();
+        } else if device.cores.is_empty() {
+            device.cores.clone_from(&every);
+        }
+    }
+    let first = inventory.gpus.iter().find_map(|gpu| gpu.capabilities.as_ref());
+    let files = first.map(|capabilities| slots::gate(&capabilities.directory)).unwrap_or_default();
+    let line = |file: String, cores: &str| GateContext {
+        r#type: Form::GATE_TYPE.to_owned(),
+        file,
+        cores: cores.to_owned(),
+    };
+    Ok(match form {
+        Form::Joined => {
+            let files: Vec<_> = files.iter().collect();
+            slots::joined(&files).into_iter().map(|file| line(file, &every)).collect()
+        }
+        Form::Split => files.iter().map(|file| line(file.path.display().to_string(), NONE)).collect(),
+    })
 }
 
 fn device(

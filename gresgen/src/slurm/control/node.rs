@@ -2,6 +2,7 @@
 
 use super::devices::{self, Devices, entries};
 use crate::slurm::hardware::Hardware;
+use crate::slurm::slots::Form;
 
 /// slurmctld's picture of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub struct NodeView {
     pub hardware: Hardware,
     /// CPUs that jobs have; suspended ones leave theirs.
     pub cpus_allocated: u32,
+    /// Which form of the records of GPUs on request slurmctld has read; `None` on a node without any.
+    pub form: Option<Form>,
 }
 
 impl NodeView {
@@ -58,6 +61,7 @@ impl NodeView {
             cpus_allocated: value("CPUAlloc").and_then(|count| count.parse().ok()).unwrap_or_default(),
             registered: value("SlurmdStartTime") != Some("None"),
             hardware: Hardware::read(line),
+            form: form(value("Gres").unwrap_or_default()),
             gpus,
         })
     }
@@ -77,18 +81,25 @@ impl NodeView {
         self.is("DYNAMIC_NORM") || self.is("DYNAMIC_FUTURE")
     }
 
-    /// The GPU part of `Gres=`.
+    /// The GPU part of `Gres=`. Types of which there is none are what makes slurmctld read records anew.
     pub fn gres(&self) -> String {
+        let some = self.gpus.iter().filter(|(_, count)| *count > 0);
         let entry = |(name, count): &(String, u32)| {
             if name.is_empty() { format!("gpu:{count}") } else { format!("gpu:{name}:{count}") }
         };
-        self.gpus.iter().map(entry).collect::<Vec<_>>().join(",")
+        some.map(entry).collect::<Vec<_>>().join(",")
     }
 
-    /// Its GPU types.
     pub fn types(&self) -> impl Iterator<Item = &str> {
         self.gpus.iter().map(|(name, _)| name.as_str()).filter(|name| !name.is_empty())
     }
+}
+
+/// The gate shows a socket, `gresgen:gate:2(S:0)`, where its records are near a core (`_build_node_gres_str` of 22.05,
+/// src/interfaces/gres.c later). Admins alone write a node's GRES.
+fn form(gres: &str) -> Option<Form> {
+    let gate = entries(gres).into_iter().find_map(|entry| entry.strip_prefix(Form::GATE))?;
+    Some(if gate.starts_with("(S:") { Form::Joined } else { Form::Split })
 }
 
 fn count(gpus: &[(String, u32)]) -> usize {

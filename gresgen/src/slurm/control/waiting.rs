@@ -15,7 +15,7 @@ pub struct Waiting {
 
 impl Waiting {
     /// For `squeue -O`: requests for each job, node, socket and task, and how many nodes and tasks there are.
-    pub(super) const FORMAT: &'static str =
+    pub(crate) const FORMAT: &'static str =
         "tres-per-job:|,tres-per-node:|,tres-per-socket:|,tres-per-task:|,NumNodes:|,NumTasks:|";
 
     /// Reads what squeue printed. The first four fields are the users' texts, as far as slurmctld let them pass: a line with
@@ -32,16 +32,7 @@ impl Waiting {
 
     fn add(&mut self, line: &str) -> Option<()> {
         let fields: Vec<&str> = line.trim_end().strip_suffix('|')?.split('|').collect();
-        let [job, node, socket, task, nodes, tasks] = fields[..] else { return None };
-        let (nodes, tasks) = (least(nodes)?, least(tasks)?);
-        let mut found = Vec::new();
-        // How many sockets of a node a job will have is not known yet: one at least.
-        for (list, times) in [(job, 1), (node, nodes), (socket, nodes), (task, tasks)] {
-            for entry in list.split(',').map(str::trim) {
-                let (name, count) = gpus(entry)?;
-                found.push((name, count.checked_mul(times)?));
-            }
-        }
+        let found = asked(fields[..].try_into().ok()?)?;
         for (name, count) in found {
             let sum = match name.is_empty() {
                 true => &mut self.any,
@@ -53,8 +44,23 @@ impl Waiting {
     }
 }
 
+/// Types, empty without one, and counts on all nodes together of what six fields of [`Waiting::FORMAT`] ask for. `None` where
+/// they cannot be read.
+pub(crate) fn asked([job, node, socket, task, nodes, tasks]: [&str; 6]) -> Option<Vec<(&str, u64)>> {
+    let (nodes, tasks) = (least(nodes)?, least(tasks)?);
+    let mut found = Vec::new();
+    // How many sockets of a node a job will have is not known yet: one at least.
+    for (list, times) in [(job, 1), (node, nodes), (socket, nodes), (task, tasks)] {
+        for entry in list.split(',').map(str::trim) {
+            let (name, count) = gpus(entry)?;
+            found.push((name, count.checked_mul(times)?));
+        }
+    }
+    Some(found)
+}
+
 /// The number that a field begins with: `2`, or `2-4` where a job takes from two to four.
-fn least(field: &str) -> Option<u64> {
+pub(crate) fn least(field: &str) -> Option<u64> {
     let end = field.find(|c: char| !c.is_ascii_digit()).unwrap_or(field.len());
     field[..end].parse().ok()
 }

@@ -43,6 +43,7 @@ fn gpu(index: u32, slices: &[(&str, u8)]) -> Gpu {
         guest: false,
         cpus: vec![],
         instances: instances.collect(),
+        capabilities: None,
         holders: vec![],
         file: parent.clone(),
         geometry: geometry.clone(),

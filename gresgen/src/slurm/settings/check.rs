@@ -3,6 +3,7 @@
 //! Found when the configuration is read, so that `plan` says it before anything is done.
 
 use super::{NodeEntry, Settings};
+use crate::cores::MAX_CPUS;
 use crate::slurm::hostlist::{self, MAX_NAMES};
 use crate::slurm::names::{Names, TypeName};
 use crate::slurm::plugin_arguments;
@@ -37,6 +38,25 @@ impl Attributes {
     pub fn have_cpus(&self) -> bool {
         let keys = self.rest.split_whitespace().filter_map(|word| word.split_once('='));
         keys.into_iter().any(|(key, _)| CPUS.iter().any(|cpus| key.eq_ignore_ascii_case(cpus)))
+    }
+
+    /// How many cores they give a node, as slurmctld counts them; `None` where they say nothing of CPUs
+    /// (`_parse_nodename` in src/common/read_config.c).
+    pub fn cores(&self) -> Option<usize> {
+        let per = |key: &str| self.number(key).unwrap_or(1).max(1);
+        let (boards, cores, threads) = (per("Boards"), per("CoresPerSocket"), per("ThreadsPerCore"));
+        let each = cores.saturating_mul(threads);
+        let of_cpus =
+            self.number("CPUs").filter(|cpus| *cpus >= each && cpus % each == 0).map(|cpus| cpus / each);
+        let sockets = self
+            .number("SocketsPerBoard")
+            .map(|sockets| sockets.saturating_mul(boards))
+            .or(self.number("Sockets"))
+            .or(of_cpus)
+            .or(self.have_cpus().then_some(boards))?;
+        usize::try_from(sockets.saturating_mul(cores))
+            .ok()
+            .filter(|cores| (1..=MAX_CPUS as usize).contains(cores))
     }
 
     /// The value of a number among them, as `RealMemory`.
@@ -95,7 +115,8 @@ impl Settings {
         self.check_types()?;
         self.check_cgroup()?;
         self.check_paths()?;
-        self.check_plugin()
+        self.check_plugin()?;
+        self.check_on_request()
     }
 
     fn check_nodes(&self) -> Result<(), Fault> {
@@ -168,6 +189,26 @@ impl Settings {
                     .to_owned(),
             )
         }
+    }
+
+    fn check_on_request(&self) -> Result<(), Fault> {
+        for (at, entry) in self.on_request.iter().enumerate() {
+            if let Err((place, what)) = entry.check() {
+                let index = at.to_string();
+                let place: Vec<&str> =
+                    ["on-request", &index].into_iter().chain(place.iter().map(String::as_str)).collect();
+                return fault(&place, format!("slurm.on-request: {what}"));
+            }
+        }
+        if self.on_request.is_empty() {
+            return Ok(());
+        }
+        if self.stable_links {
+            let what = "slurm.stable-links: not beside slurm.on-request, whose records have device nodes of their own; \
+                        remove one of the two";
+            return fault(&["stable-links"], what.to_owned());
+        }
+        Ok(())
     }
 
     fn check_cgroup(&self) -> Result<(), Fault> {

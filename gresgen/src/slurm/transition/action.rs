@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::slurm::SlurmError;
 use crate::slurm::control::{Control, Listing, reservation, within};
+use crate::slurm::settings::on_request::GATE;
 use crate::wait::{self, Ended, Stop};
 
 /// One thing to do.
@@ -29,6 +30,15 @@ pub enum Action {
     RestartSlurmctld,
     /// Restart slurmd, on the node. Jobs go on.
     RestartSlurmd(String),
+    /// Make slurmctld read the node's records anew when it registers next, beside the jobs on it: a type of which there is
+    /// none does (src/interfaces/gres.c, `_node_config_validate`: `type_cnt_avail`; seen on 22.05.8, 24.11.5 and 26.05.5).
+    ReadAnew {
+        node: String,
+        /// What it has, as before.
+        gres: String,
+    },
+    /// Make slurmd read gres.conf and register, on the node. Jobs and steps go on.
+    ReloadSlurmd(String),
     /// Stop slurmd, on the node.
     StopSlurmd(String),
     /// Start slurmd, on the node.
@@ -86,6 +96,13 @@ impl Action {
             Action::Reason { node, reason } => {
                 words(&["scontrol", "update", &format!("NodeName={node}"), &format!("Reason={reason}")])
             }
+            Action::ReadAnew { node, gres } => words(&[
+                "scontrol",
+                "update",
+                &format!("NodeName={node}"),
+                &format!("Gres={gres},gpu:none:0,{GATE}:none:0"),
+            ]),
+            Action::ReloadSlurmd(_) => words(&["systemctl", "reload", "slurmd"]),
             Action::Reconfigure => words(&["scontrol", "reconfigure"]),
             Action::Delete(node) => words(&["scontrol", "delete", &format!("NodeName={node}")]),
             Action::RestartSlurmctld => words(&["systemctl", "restart", "slurmctld"]),
@@ -214,7 +231,10 @@ impl fmt::Display for Action {
                 f.write_str(&words.iter().map(|w| quoted(w)).collect::<Vec<_>>().join(" "))?;
                 match self {
                     Action::RestartSlurmctld => f.write_str("  # on the host of slurmctld"),
-                    Action::RestartSlurmd(node) | Action::StopSlurmd(node) | Action::StartSlurmd(node) => {
+                    Action::RestartSlurmd(node)
+                    | Action::ReloadSlurmd(node)
+                    | Action::StopSlurmd(node)
+                    | Action::StartSlurmd(node) => {
                         write!(f, "  # on {node}")
                     }
                     Action::StartDynamic { node, .. } => write!(f, "  # on {node}, as your unit starts it"),

@@ -25,7 +25,7 @@ fn table(records: &[Record]) -> GresTable {
             _ => types.push((TypeName::new(&record.gres_type).unwrap(), 1)),
         }
     }
-    GresTable { types, records: records.to_vec() }
+    GresTable { types, records: records.to_vec(), form: None }
 }
 
 fn old() -> Vec<Record> {
@@ -46,7 +46,7 @@ fn longer() -> Vec<Record> {
 
 fn node() -> Node {
     let line = Some("slurm.conf needs the line".to_owned());
-    Node { name: "n1".into(), dynamic: false, attributes: "CPUs=8".into(), line }
+    Node { name: "n1".into(), dynamic: false, attributes: "CPUs=8".into(), line, gres: None }
 }
 
 fn lines(node: &Node, after: &[Record], release: &str) -> String {
