@@ -10,12 +10,12 @@ use super::sacct::{UNLIMITED, duration};
 use crate::slurm::control::{Waiting, asked, least};
 
 /// The columns to ask for (squeue(1), `--Format`).
-pub fn format() -> String {
+pub(crate) fn format() -> String {
     format!("{},TimeLimit:|", Waiting::FORMAT)
 }
 
 /// Reads jobs in the order in which they are to start, of which `each` gets one after the other. All of them come at once.
-pub fn read(text: &str, skipped: &mut Skipped, mut each: impl FnMut(Record, &mut Skipped)) {
+pub(crate) fn read(text: &str, skipped: &mut Skipped, mut each: impl FnMut(Record, &mut Skipped)) {
     for line in text.lines().filter(|line| !line.trim().is_empty()) {
         match job(line) {
             Some(job) if job.asks.is_empty() => skipped.add(Reason::NoGpu),
@@ -50,7 +50,7 @@ fn job(line: &str) -> Option<Record> {
 
 /// Lets jobs of which the limit alone is known run as long as those of the past did: for the mean part of their limit, or
 /// without one for the mean time.
-pub fn estimate(waiting: &mut Demand, past: &[Request]) {
+pub(crate) fn estimate(waiting: &mut Demand, past: &[Request]) {
     let mean = |of: &dyn Fn(&Request) -> Option<f64>| {
         let known: Vec<f64> = past.iter().filter_map(of).collect();
         (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
