@@ -10,9 +10,9 @@ PACKAGES := libslurm-dev libclang-dev gcc pkg-config slurmctld slurmd slurm-clie
 LINT_PACKAGES := shellcheck mandoc lintian dpkg-dev rpm python3-rpm python3-venv systemd
 # Tests: other releases of Slurm, judges, package formats; and a systemd, which without systemd-sysv is nobody's init.
 TEST_PACKAGES := git procps strace lua5.4 python3 python3-jsonschema python3-pip python3-yaml debootstrap dpkg-dev rpm systemd prometheus prometheus-node-exporter podman crun \
-  mariadb-server-core mariadb-client-core slurmdbd slurm-wlm-mysql-plugin
+  mariadb-server-core mariadb-client-core slurmdbd slurm-wlm-mysql-plugin zsh fish
 
-.PHONY: root setup setup-tests setup-lint build programs release test lint demo playground bench soak race sweep fuzz valgrind test-slurm-matrix containers accounting hardware hardware-kit install uninstall deb dist rpm
+.PHONY: root setup setup-tests setup-lint build programs release test lint demo playground bench soak race sweep fuzz valgrind test-slurm-matrix test-shared-unwinder containers accounting hardware hardware-kit install uninstall deb dist rpm
 
 # Only what is missing is installed, so that a prepared machine needs neither network nor root.
 setup:
@@ -122,6 +122,16 @@ valgrind:
 	@command -v valgrind >/dev/null || { echo "valgrind is missing: apt-get install valgrind" >&2; exit 1; }
 	ABI_VALGRIND=1 $(CARGO) test --locked --release -p slurm-plugin --test abi
 
+# The plugin with the unwinder of the system (docs/install.md): which glibc it needs, its symbols, hooks and panics, and jobs.
+SHARED_UNWINDER = target/shared-unwinder
+
+test-shared-unwinder: export SPANK_MIG_UNWINDER = shared
+test-shared-unwinder: setup-tests
+	CARGO_TARGET_DIR=$(SHARED_UNWINDER) $(CARGO) test --locked --release -p slurm-plugin --test abi
+	tests/lint/glibc $(SHARED_UNWINDER)/release/deps/libspank_mig.so 2.34
+	SPANK_MIG_SO=$(CURDIR)/$(SHARED_UNWINDER)/release/deps/libspank_mig.so \
+	  $(CARGO) test --locked -p slurm-plugin --test launch -- table faults
+
 # On a machine with a GPU; docs/hardware.md. The kit is all it takes, and runs where there is no cargo.
 hardware: hardware-kit
 	target/hardware/run
@@ -218,3 +228,5 @@ rpm: $(BUILD)/THIRD-PARTY
 	    --define "plugin_dir $(call packaged_plugin_dir,/usr/lib64/slurm)" && \
 	  mkdir -p $(PACKAGES_DIR) && find "$$work/RPMS" -name '*.rpm' -exec cp {} $(PACKAGES_DIR) \; && \
 	  find "$$work/RPMS" -name '*.rpm' -printf '$(abspath $(PACKAGES_DIR))/%f\n' | sort
+	@tests/lint/glibc $(BUILD)/libspank_mig.so 2.34 2>/dev/null || \
+	  echo "note: slurm-spank-mig: needs a newer glibc than EL 9 has; SPANK_MIG_UNWINDER=shared make release rpm makes one for it" >&2

@@ -106,7 +106,7 @@ fn cluster(geometry: &Geometry, busy: u64, sets: usize, numbers: &mut Numbers) -
             closed: false,
             since: Some(NOW - numbers.below(5000)),
         };
-        let instances = cut.iter().map(|&p| instance(p)).collect();
+        let instances = cut.iter().map(|&placement| instance(placement)).collect();
         Gpu { model: 0, fixed: false, instances }
     };
     let resources = Resources { cpus: 128, memory_mib: 1_000_000 };

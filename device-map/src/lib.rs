@@ -124,6 +124,7 @@ impl Record {
 /// A character device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct DeviceFile {
     /// Its path.
     #[cfg_attr(feature = "serde", serde(serialize_with = "displayed"))]

@@ -14,9 +14,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 pub(crate) struct Answer {
     /// Whether its exit code is 0.
     pub success: bool,
-    /// Its standard output.
     pub stdout: Vec<u8>,
-    /// Its standard error.
     pub stderr: Vec<u8>,
 }
 

@@ -36,9 +36,7 @@ pub struct Config {
     source: Source,
     layout: Option<(String, Mark)>,
     labels: Vec<Label>,
-    /// The `slurm:` section.
     pub slurm: Settings,
-    /// The `hooks:` section.
     pub hooks: crate::hooks::Settings,
 }
 

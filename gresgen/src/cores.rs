@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::read;
@@ -17,7 +18,7 @@ pub const MAX_CPUS: u32 = 1 << 16;
 
 /// Which core of Slurm each CPU of the kernel belongs to. As JSON: the CPUs of each core, in Slurm's order of cores,
 /// as `0,64`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(into = "Vec<String>", try_from = "Vec<String>")]
 pub struct Topology(BTreeMap<u32, u32>);
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use device_map::MAX_RECORDS;
 use mig::Profile;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -21,7 +22,7 @@ pub const VERSION: u32 = 1;
 pub const MAX_BYTES: u64 = 4 << 20;
 
 /// An inventory with its version.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Document<'a> {
     version: u32,
     #[serde(flatten)]
@@ -38,20 +39,10 @@ pub enum DocumentError {
     #[error(
         "node {node}: its inventory has version {version}, this gresgen reads {VERSION}; use the same release on all nodes"
     )]
-    Version {
-        /// The node.
-        node: String,
-        /// Its version.
-        version: u32,
-    },
+    Version { node: String, version: u32 },
     /// A value that contradicts another or its own grammar.
     #[error("node {node}: {what}")]
-    Value {
-        /// The node.
-        node: String,
-        /// What is wrong.
-        what: String,
-    },
+    Value { node: String, what: String },
 }
 
 impl<'a> From<&'a Inventory> for Document<'a> {

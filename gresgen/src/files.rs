@@ -31,15 +31,12 @@ use kept::OwnedContent;
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
-    /// gres.conf.
     GresConf,
     /// The NodeName line.
     NodeConf,
-    /// cgroup.conf.
     CgroupConf,
     /// The plugstack fragment.
     PlugstackConf,
-    /// The device map.
     DeviceMap,
 }
 
@@ -75,9 +72,7 @@ impl Scope {
 /// A file to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Output {
-    /// What it is.
     pub kind: Kind,
-    /// Where it goes.
     pub path: PathBuf,
     /// Its text, first line included.
     pub text: String,

@@ -11,6 +11,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::atomic;
@@ -19,7 +20,7 @@ use crate::read;
 use crate::root::Root;
 
 /// How a change ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Ending {
     /// It was carried out and verified.
@@ -44,7 +45,7 @@ impl fmt::Display for Ending {
 }
 
 /// One change. Keys are added, never renamed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Entry {
     /// Its number: one more than that of the change before.
     pub id: u64,
@@ -56,7 +57,6 @@ pub(crate) struct Entry {
     pub uid: u32,
     /// What was asked for, in words.
     pub what: String,
-    /// How it ended.
     pub result: Ending,
     /// Why it did not end well, or what went wrong beside it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

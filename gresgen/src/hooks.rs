@@ -28,7 +28,6 @@ pub enum HookError {
     Command {
         /// When it was run: `before`, `apply-exit`.
         point: &'static str,
-        /// The program.
         command: String,
         /// What it said last, or why it was stopped.
         what: String,
@@ -38,11 +37,7 @@ pub enum HookError {
     Stopped(String),
     /// A service was not stopped or started.
     #[error("services {}: {what}", units.join(", "))]
-    Service {
-        units: Vec<String>,
-        /// What systemctl said.
-        what: String,
-    },
+    Service { units: Vec<String>, what: String },
     /// The file of hooks cannot be read, or is not root's alone.
     #[error("{}: {what}", path.display())]
     File { path: PathBuf, what: String },

@@ -13,6 +13,7 @@ pub(crate) mod layouts;
 mod node_conf;
 mod node_line;
 pub(crate) mod patch;
+mod present;
 mod text;
 pub(crate) mod write;
 mod written;
@@ -31,12 +32,12 @@ use crate::slurm::settings::{GresTypes, NodeEntry};
 use crate::slurm::{Settings, here};
 use edits::Purpose;
 use layouts::is_cut;
+use present::Present;
 use text::Text;
 
 /// What is to be written.
 #[derive(Debug)]
 pub(crate) struct First {
-    /// The configuration.
     pub config: String,
     /// The layout that it means; `None` in a cluster's, which has none.
     pub layout: Option<LayoutOf>,
@@ -59,16 +60,23 @@ pub(crate) fn node(
     if !inventory.gpus.iter().any(is_cut) {
         return Err(InitError::NoGpu(inventory.node.clone()));
     }
-    let meant = asked.unwrap_or_else(|| LayoutOf::default_for(inventory));
     let layouts = LayoutOf::ALL.map(|of| (of, of.entries(inventory)));
     let left_out = inventory.gpus.iter().filter(|gpu| !is_cut(gpu));
     let left_out: Vec<String> = left_out.map(|gpu| format!("GPU {} ({})", gpu.index, gpu.model)).collect();
     let mut notes = Vec::new();
     let mut edits = Vec::new();
-    let settings = match found {
-        None => None,
+    let (meant, settings) = match found {
+        None => (asked.unwrap_or_else(|| LayoutOf::default_for(inventory)), None),
         Some(found) => {
-            let settings = settings(inventory, found, root)?;
+            let mut settings = settings(inventory, found, root)?;
+            let present = Present::read(found, &inventory.node, &settings, root)?;
+            settings.types.aliases = present.aliases(inventory);
+            let meant = asked.unwrap_or_else(|| match present.is_shared() {
+                true => LayoutOf::Current,
+                false => LayoutOf::default_for(inventory),
+            });
+            let layout = layouts.iter().find(|(of, _)| *of == meant).map_or(&[][..], |(_, entries)| entries);
+            notes.extend(present.losses(inventory, (meant, layout), &settings));
             notes.extend(found.notes());
             match found.is_cached() {
                 true => notes.push(format!(
@@ -77,7 +85,7 @@ pub(crate) fn node(
                 )),
                 false => edits = edits_for(found, std::slice::from_ref(&inventory.node), &settings, root)?,
             }
-            Some(settings)
+            (meant, Some(settings))
         }
     };
     let release = found::release();
@@ -151,7 +159,6 @@ fn settings(inventory: &Inventory, found: &Found, root: &Root) -> Result<Setting
     };
     found.paths(&mut settings);
     settings.adopt = !found.foreign(&settings, root).is_empty();
-    settings.types.aliases = found.aliases(inventory, &settings, root);
     Ok(settings)
 }
 

@@ -10,6 +10,7 @@ use std::fmt;
 
 use device_map::DeviceFile;
 use mig::{Architecture, Geometry, Placement, Profile};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::cores::Topology;
@@ -18,7 +19,7 @@ pub use capabilities::CapabilityNumbers;
 pub(crate) use capabilities::PREFIX as CAPABILITY;
 
 /// One node at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Inventory {
     /// Slurm's name of the node.
     pub node: String,
@@ -37,7 +38,7 @@ pub struct Inventory {
 }
 
 /// One physical GPU.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Gpu {
     /// NVML index, in PCI order.
     pub index: u32,
@@ -52,13 +53,11 @@ pub struct Gpu {
     /// The same of the board that carries it (`pciSubSystemId`); `None` where it is not known.
     #[serde(default)]
     pub pci_subsystem: Option<u32>,
-    /// Product name.
     pub model: String,
     /// Total memory, in MiB.
     pub memory_mib: u64,
     /// Architecture; `None` for one older than Ampere or unknown to this program.
     pub architecture: Option<Architecture>,
-    /// MIG mode.
     #[serde(default)]
     pub mode: Mode,
     /// Whether this is a vGPU guest, where MIG belongs to the hypervisor.
@@ -80,7 +79,7 @@ pub struct Gpu {
 }
 
 /// MIG mode of a GPU.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Mode {
     /// The GPU has no MIG; `null` in JSON.
@@ -107,12 +106,10 @@ impl Mode {
     }
 }
 
-/// A GPU instance.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Instance {
     /// GPU instance id, the driver's own.
     pub gi: u32,
-    /// Profile and place.
     #[serde(flatten)]
     pub placement: Placement,
     /// Its compute instances, by id. None at all makes it an orphan: nothing can run on it.
@@ -122,7 +119,7 @@ pub struct Instance {
 }
 
 /// A compute instance, which is what CUDA and Slurm call a MIG device.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Compute {
     /// Compute instance id, the driver's own.
     pub ci: u32,
@@ -137,12 +134,11 @@ pub struct Compute {
 }
 
 /// Somebody who uses a GPU or an instance.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase", tag = "kind")]
 pub enum Holder {
     /// A process NVML reports, or one that has a device node open.
     Process {
-        /// Process id.
         pid: u32,
         /// Its command name (`/proc/PID/comm`); empty when it is gone.
         command: String,
@@ -150,12 +146,7 @@ pub enum Holder {
         user: String,
     },
     /// A Slurm job that holds the GRES.
-    Job {
-        /// Job id.
-        id: u32,
-        /// Login name.
-        user: String,
-    },
+    Job { id: u32, user: String },
     /// A command started by `gresgen run`, which holds the slice's lock.
     Run {
         /// Process id of the command; 0 where only the lock is seen, and not who holds it.

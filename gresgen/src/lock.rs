@@ -33,19 +33,13 @@ pub enum LockError {
     /// Somebody has it.
     #[error("{}: held by {holder}", path.display())]
     Held {
-        /// The lock file.
         path: PathBuf,
         /// The process that has it, as words.
         holder: String,
     },
     /// The file cannot be opened.
     #[error("{}: {source}", path.display())]
-    Io {
-        /// The lock file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Io { path: PathBuf, source: io::Error },
 }
 
 /// A lock, held until dropped.
@@ -171,7 +165,7 @@ fn take(root: &Root, path: &Path, allowed: u32) -> Result<Lock, LockError> {
     }
     exclude(&mut file, path)?;
     if !is_at(&file, path) {
-        // It went between opening and locking it.
+        // Whoever closes slices to users removed it in between: a lock of a file without a name keeps nobody out.
         return Err(LockError::Held { path: path.to_owned(), holder: "a change that ends now".to_owned() });
     }
     fcntl(&file, FcntlArg::F_OFD_SETLK(&whole())).map_err(|error| io(error.into()))?;

@@ -44,9 +44,7 @@ pub(crate) use prepared::Prepared;
 pub(crate) struct Node<'a> {
     /// The prefix of its paths.
     pub root: &'a Root,
-    /// The `slurm:` section.
     pub settings: &'a Settings,
-    /// Its driver.
     pub driver: Driver,
     /// What it is to Slurm.
     pub site: Site<'a>,

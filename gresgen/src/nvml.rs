@@ -55,14 +55,7 @@ pub enum DriverError {
     },
     /// A call failed: on what, which call, and how.
     #[error("{object}: {call}: {code}")]
-    Call {
-        /// GPU or instance.
-        object: String,
-        /// NVML function.
-        call: &'static str,
-        /// Its return code.
-        code: Code,
-    },
+    Call { object: String, call: &'static str, code: Code },
     /// The GPU is not there any more.
     #[error("{0}: not on this node")]
     NoGpu(String),
@@ -79,16 +72,10 @@ pub enum DriverError {
     },
     /// The driver says what cannot be.
     #[error("{object}: {what}")]
-    Unexpected {
-        /// GPU or instance.
-        object: String,
-        /// What is odd.
-        what: String,
-    },
+    Unexpected { object: String, what: String },
     /// NVML's lists lack an instance that exists.
     #[error("{gpu}: NVML does not list {instance}, which its {has} has")]
     Unlisted {
-        /// Its UUID.
         gpu: String,
         /// Which one, by its ids.
         instance: String,

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {what}", path.display())]
 pub struct PathError {
-    /// Where it is.
     pub path: PathBuf,
     /// What is wrong: the system's words, or those of whoever looked into it.
     pub what: String,

@@ -51,7 +51,6 @@ fn foreign(paths: &[PathBuf]) -> String {
 pub(crate) struct Expected {
     /// What the node offers to Slurm.
     pub table: GresTable,
-    /// Its files.
     pub outputs: Vec<Output>,
     /// What gres.conf names instead of device nodes, where the site wants that.
     links: Option<Links>,

@@ -27,7 +27,6 @@ impl Root {
         self.0 == Path::new("/")
     }
 
-    /// The prefix.
     pub fn prefix(&self) -> &Path {
         &self.0
     }

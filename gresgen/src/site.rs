@@ -26,13 +26,11 @@ pub(crate) const OURS: &str = "gresgen: ";
 /// What Slurm works with, read once.
 #[derive(Clone, Debug)]
 pub(crate) struct SlurmState {
-    /// Whether slurmctld answered.
     pub answered: bool,
     /// Its picture of the node; `None` also where it knows no such node.
     pub view: Option<NodeView>,
     /// The same as it was printed; empty without one.
     shown: String,
-    /// Its configuration.
     config: Config,
     /// The map that slurmd loaded; `None` where it never loaded one.
     loaded: Option<DeviceMap>,
@@ -84,7 +82,6 @@ pub(crate) fn is_ours(view: &NodeView) -> bool {
 pub(crate) struct Site<'a> {
     /// Where the device maps are.
     pub root: &'a Root,
-    /// The `slurm:` section.
     pub settings: &'a Settings,
     /// Slurm's name of the node.
     pub node: String,

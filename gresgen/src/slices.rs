@@ -12,7 +12,6 @@ use crate::slurm::billing;
 use crate::slurm::control::{Control, NodeView, Waiting};
 use crate::slurm::names::Names;
 
-/// One type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Slice {
     /// GRES type; empty for GPUs without one.
@@ -36,9 +35,7 @@ pub(crate) struct Slice {
 /// Everything that is asked of slurmctld.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Answers {
-    /// All nodes.
     pub nodes: Vec<NodeView>,
-    /// Waiting jobs.
     pub waiting: Waiting,
     /// Billing weights of partitions.
     pub weights: Vec<String>,

@@ -6,6 +6,7 @@ mod synonyms;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::render::Context;
@@ -19,7 +20,7 @@ pub const SCHEMA: u32 = 1;
 const MEMORY: &str = "mem";
 
 /// What templates of texts for users see. As [`Context`], a public interface.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Offer {
     /// [`SCHEMA`].
     pub schema: u32,
@@ -42,9 +43,8 @@ pub struct Offer {
 }
 
 /// A type of the cluster. Where it stands for devices of several models, figures are of the least of them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Kind {
-    /// Its name.
     pub name: String,
     /// MIG profile, as `1g.5gb`; empty for a whole GPU.
     pub profile: String,
@@ -81,7 +81,6 @@ pub enum OfferError {
     UnknownType {
         /// Where it stands.
         key: &'static str,
-        /// The type.
         name: String,
         /// Types there are, between commas.
         known: String,
@@ -94,7 +93,6 @@ pub enum OfferError {
     Spelling {
         /// Where it stands.
         key: &'static str,
-        /// What is wrong.
         error: GresError,
     },
     /// A name that requests have for something else.

@@ -15,6 +15,7 @@ use crate::geometry::{ComputeSpec, Geometry, Spec};
 /// GPU architecture, in order of age. From Hopper on MIG mode switches without a GPU reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
 pub enum Architecture {
     /// A100, A30, A800: a mode change needs a GPU reset and survives a reboot.

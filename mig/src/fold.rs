@@ -112,12 +112,14 @@ impl Problem {
         };
         let second = second.as_ref().unwrap_or(&first);
         let by_counts: CountsMap<usize> = second.last()?.iter().map(|s| s.counts).zip(0..).collect();
+        // Counts are exact: a state of one half has at most one partner, the rest of the target.
         let joined = first.last()?.iter().enumerate().filter_map(|(at, state)| {
             let other = *by_counts.get(&(self.scale.target - state.counts))?;
             Some((state.cost + second.last()?[other].cost, at, other))
         });
         let (_, at, other) = joined.min()?;
         let mut layouts = vec![Vec::new(); self.order.len()];
+        // Each state names the one it came from: back from the last GPU of a half to its first.
         for (half, stages, mut at) in [(&left, &first, at), (&right, second, other)] {
             for (stage, member) in stages[1..].iter().zip(half).rev() {
                 layouts[member.gpu] = self.tables[member.table].layout(stage[at].choice);

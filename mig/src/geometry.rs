@@ -13,6 +13,7 @@ use crate::profile::{Attribute, Profile};
 /// Everything one GPU model, or one live GPU, can be cut into.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct Geometry {
     /// Placement units of the whole GPU.
     pub units: u8,
@@ -26,6 +27,7 @@ pub struct Geometry {
 /// One GPU instance profile of a GPU.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct Spec {
     /// Its name.
     #[cfg_attr(feature = "serde", serde(rename = "name"))]
@@ -59,6 +61,7 @@ pub struct Spec {
 /// One compute instance profile of a GPU instance profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct ComputeSpec {
     /// NVML's compute instance profile id.
     pub id: u32,
@@ -75,6 +78,7 @@ pub struct ComputeSpec {
 /// differently), and the order in which it lists profiles is its own, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct Placement {
     /// Its profile, never a part of one.
     pub profile: Profile,

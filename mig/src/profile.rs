@@ -155,6 +155,26 @@ impl<'de> serde::Deserialize<'de> for Profile {
     }
 }
 
+#[cfg(feature = "schemars")]
+impl schemars::JsonSchema for Profile {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Profile".into()
+    }
+
+    /// The grammar of [`parse`], as far as an expression says it.
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "description": "Profile, as nvidia-smi spells it",
+            "pattern": r"^([1-9]\d*c\.)?[1-9]\d*g\.[1-9]\d*gb([+-][a-z.]+)?$",
+        })
+    }
+}
+
 fn parse(text: &str) -> Option<Profile> {
     let (compute, rest) = match text.split_once("c.") {
         Some((compute, rest)) => (Some(number::<u8>(compute)?), rest),

@@ -122,6 +122,16 @@ fn users_run_on_slices_of_their_own() {
         assert_eq!(node.user_runs(&["run", "1g.6gb", "--", command]).code, code, "{command}");
     }
 
+    // The first digits of a UUID, as status shows it, that no other has.
+    let shown = &uuids[1][..12];
+    for given in [shown, &shown.to_lowercase(), &shown["MIG-".len()..]] {
+        let run = node.user_runs(&["run", given, "--", "printenv", "CUDA_VISIBLE_DEVICES"]);
+        assert_eq!((run.code, run.stdout.trim()), (0, &*uuids[1]), "{given}: {}", run.stderr);
+    }
+    for (given, says) in [("MIG-", "no such slice"), ("MIG-0000", "no such slice"), ("1", "no such slice")] {
+        node.user_runs(&["run", given, "--", "true"]).refused(2, says);
+    }
+
     // Two users, two slices, and none for a third; root does not take what is held.
     let first = node.holds("1g.6gb");
     let second = node.holds("1g.6gb");

@@ -1,5 +1,6 @@
 //! The example configurations: each is what it says it is for, and what the schema says a configuration is.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -123,6 +124,15 @@ fn the_schema_takes_what_gresgen_takes_and_no_more() {
     }
 }
 
+/// A node with two slices, as scontrol prints it.
+const CONTROLLER: &str = "#!/bin/sh
+case \"$*\" in
+ping) echo 'Slurmctld(primary) at c is UP' ;;
+*'show node') echo 'NodeName=n1 Gres=gpu:1g.5gb:2 GresUsed=gpu:1g.5gb:1(IDX:0) State=MIXED Partitions=p' ;;
+*'show partition') echo 'PartitionName=p TRESBillingWeights=CPU=1.0,GRES/gpu:1g.5gb=0.143' ;;
+esac
+";
+
 /// Every verb that prints JSON prints what its schema says, and a schema says something.
 #[test]
 fn what_is_printed_is_what_the_schema_says() {
@@ -131,23 +141,87 @@ fn what_is_printed_is_what_the_schema_says() {
         &["devices: [0], mig-enabled: true, mig-devices: {1g.5gb: 2, 1c.3g.20gb: 2}"],
     );
     let mut pairs = Vec::new();
+    // A controller, as far as `slices` asks it.
+    node.write("bin/scontrol", CONTROLLER);
+    node.write("bin/squeue", "#!/bin/sh\necho 'N/A|gres:gpu:1g.5gb:1|N/A|N/A|1|1|'\n");
+    for program in ["scontrol", "squeue"] {
+        std::fs::set_permissions(
+            node.path(&format!("bin/{program}")),
+            std::fs::Permissions::from_mode(0o755),
+        )
+        .unwrap();
+    }
     let mut say = |schema: &str, arguments: &[&str]| {
-        let document = node.json(arguments);
+        let document = match arguments[0] {
+            "slices" => {
+                let mut command = node.command(&[&["--json"], arguments].concat());
+                let run =
+                    node.finish(command.env("PATH", format!("{}:/usr/bin:/bin", node.path("bin").display())));
+                serde_json::from_str(&run.stdout)
+                    .unwrap_or_else(|e| panic!("{e}: {}{}", run.stdout, run.stderr))
+            }
+            _ => node.json(arguments),
+        };
         pairs.push((node.json(&["schema", schema]), document.to_string()));
     };
+    let other = node.path("first.yaml").display().to_string();
+    say("init", &["--config", &other, "init"]);
     say("plan", &["plan"]);
     say("apply", &["apply"]);
     say("apply", &["apply"]);
+    node.occupy(&node.uuids()[0], std::process::id());
     say("plan", &["plan"]);
+    say("status", &["status"]);
+    say("status", &["status", "0"]);
+    say("history", &["history"]);
+    say("profiles", &["profiles"]);
+    say("profiles", &["profiles", "--model", "rtx-pro-6000-blackwell-96gb"]);
+    say("profiles", &["profiles", "--models"]);
     say("check", &["check"]);
     say("env", &["env"]);
+    say("env", &["env", "--devices"]);
     say("render", &["render"]);
+    say("render", &["render", "--context"]);
+    say("render", &["render", "--print", "users"]);
+    say("config", &["export"]);
+    say("slices", &["slices"]);
+    say("slices", &["slices", "--memory", "4G"]);
+    let jobs = checkout("examples/jobs.csv").display().to_string();
+    say("advise", &["advise", "--jobs", &jobs, "--nodes", "g[1-2]=2xa100-40gb"]);
+    node.write("var/lib/nvml-sim/processes", "");
     say("apply", &["mode", "off", "all"]);
+    say("status", &["status"]);
+    // No document is that of another verb, and each without one of its keys is none.
     let right = pairs.len();
-    // Another verb's document is not this one's.
-    pairs.push((pairs[0].0.clone(), pairs[4].1.clone()));
-    pairs.push((pairs[4].0.clone(), pairs[0].1.clone()));
-    let said = judged(&pairs);
-    assert_eq!(said[..right], vec!["right"; right]);
-    assert!(said[right..].iter().all(|said| said.starts_with("wrong: ")), "{said:?}");
+    let mut wrong = Vec::new();
+    // What apply prints has all that render does.
+    let (render, apply) = (node.json(&["schema", "render"]), node.json(&["schema", "apply"]));
+    let is_part = |schema: &Value, of: &Value| *schema == render && *of == apply;
+    for (at, (schema, _)) in pairs.iter().enumerate() {
+        wrong.extend(
+            pairs
+                .iter()
+                .filter(|other| other.0 != *schema)
+                .filter(|other| !is_part(schema, &other.0))
+                .map(|other| (schema.clone(), other.1.clone())),
+        );
+        let mut less: Value = serde_json::from_str(&pairs[at].1).unwrap();
+        let fields = match &mut less {
+            Value::Array(elements) => elements[0].as_object_mut(),
+            document => document.as_object_mut(),
+        };
+        let fields = fields.unwrap();
+        // Keys that may be missing anyway.
+        let optional = ["mig-configs", "layout", "error", "steps", "files", "layout_before"];
+        let first = fields.keys().find(|key| !optional.contains(&key.as_str())).unwrap().clone();
+        fields.remove(&first);
+        wrong.push((schema.clone(), less.to_string()));
+    }
+    let said = judged(&[&pairs[..], &wrong].concat());
+    for (pair, said) in pairs.iter().zip(&said) {
+        assert_eq!(said, "right", "{}", pair.1);
+    }
+    for (pair, said) in wrong.iter().zip(&said[right..]) {
+        assert!(said.starts_with("wrong: "), "{}\n{}", pair.0, pair.1);
+    }
 }

@@ -166,6 +166,66 @@ fn what_is_cut_already_stays_with_its_names() {
     assert!(written.contains("Type=small ") && written.contains("Type=big "), "{written}");
 }
 
+/// What jobs ask for now they find afterwards, or it is said that they do not.
+#[test]
+fn users_lose_nothing_without_a_word() {
+    let line = |gres: &str| LINE.replace("gpu:a100:2,nic:1", gres).replace("gpu,nic", "gpu,shard,mps");
+    let made = |gres: &str, gres_conf: &str, asked: &[&str]| {
+        let node = site("a100-40gb:2", &[("slurm.conf", &line(gres)), ("gres.conf", gres_conf)]);
+        let init = ended(node.run(&[&["init", "--write"], asked].concat()), 0);
+        let plan = node.run(&["plan", "--offline"]);
+        let apply = node.run(&["-q", "apply", "--offline"]);
+        assert_eq!(plan.code, apply.code, "{}{}", plan.stderr, apply.stderr);
+        let written = (apply.code == 0).then(|| {
+            let text = node.read("etc/slurm/gresgen-node.conf");
+            text.lines()
+                .find(|line| line.starts_with("NodeName="))
+                .unwrap()
+                .rsplit_once("Gres=")
+                .unwrap()
+                .1
+                .to_owned()
+        });
+        (init.stderr, written.unwrap_or(apply.stderr))
+    };
+    let current = &["--layout-of", "current"][..];
+    let balanced = &["--layout-of", "balanced"][..];
+
+    // Types of whole GPUs, by line and as slurmd finds them: the longest that the name of the GPU has in it.
+    for (gres, gres_conf, due) in [
+        ("gpu:tesla:2", "Name=gpu Type=tesla File=/dev/nvidia[0-1]\n", "gpu:tesla:2"),
+        ("gpu:nvidia_a100:2", "AutoDetect=nvml\n", "gpu:nvidia_a100:2"),
+        ("gpu:A100-SXM4:2", "AutoDetect=nvml\n", "gpu:A100-SXM4:2"),
+        ("gpu:a100:2", "AutoDetect=nvml\n", "gpu:a100:2"),
+        ("gpu:2", "AutoDetect=nvml\n", "gpu:a100:2"),
+    ] {
+        let (said, written) = made(gres, gres_conf, current);
+        assert_eq!(written, due, "{gres}: {said}");
+        assert!(!said.contains("jobs that ask"), "{gres}: {said}");
+        let (said, _) = made(gres, gres_conf, balanced);
+        let lost = format!("note: jobs that ask for {} find none", gres.trim_end_matches(":2"));
+        assert_eq!(said.contains(&lost), gres != "gpu:2", "{gres}: {said}");
+    }
+
+    // Shares of GPUs are shares of whole ones: whoever has them keeps them, unless he asks for something else.
+    for gres_conf in [
+        "AutoDetect=nvml\nName=shard Count=8\n",
+        "Name=gpu Type=a100 File=/dev/nvidia[0-1]\nName=shard Count=8 File=/dev/nvidia[0-1]\n",
+    ] {
+        let (said, written) = made("gpu:a100:2,shard:8", gres_conf, &[]);
+        assert_eq!(written, "gpu:a100:2,shard:8", "{said}");
+        assert!(said.contains("layout: current") && !said.contains("a share is one of"), "{said}");
+        let (said, refused) = made("gpu:a100:2,shard:8", gres_conf, balanced);
+        assert!(
+            said.contains("note: shard:8: a share is one of a whole GPU, and layout balanced cuts GPU 0-1"),
+            "{said}"
+        );
+        // Whether slurmctld takes shares that name no GPU where none is whole is Slurm's to say.
+        let names_gpus = gres_conf.contains("Name=shard Count=8 File=");
+        assert_eq!(refused.contains("given out whole"), names_gpus, "{refused}");
+    }
+}
+
 /// A machine without Slurm has no section for it, one with GPUs that cannot be cut says so, and one whose hardware nobody
 /// tells is refused.
 #[test]

@@ -11,9 +11,11 @@ mod life;
 mod models;
 mod moments;
 mod node;
+mod pictures;
 #[path = "../shared/plain.rs"]
 mod plain;
 mod planned;
 mod shared;
+mod shells;
 mod terminal;
 mod waits;

@@ -1,5 +1,7 @@
 //! What a person sees at a terminal: colours, a width that is kept, a display that is left with Ctrl-C.
 
+use std::path::Path;
+
 use crate::node::{Node, simulator};
 use crate::plain::plain;
 
@@ -56,7 +58,21 @@ fn what_is_shown_fits_a_terminal_of_eighty_columns() {
     let long = format!("version: v1\nmig-configs: {{{label}: [{{devices: [1], mig-enabled: false}}]}}\n");
     node.write("long.yaml", &long);
     node.ok(&["--config", &node.path("long.yaml").display().to_string(), "apply", "-q"]);
-    let verbs: [&[&str]; 8] = [
+    node.write("etc/slurm/slurm.conf", "ClusterName=c\nNodeName=n1 CPUs=2 RealMemory=100\n");
+    let first = node.path("first.yaml").display().to_string();
+    let jobs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/jobs.csv");
+    let verbs: [&[&str]; 19] = [
+        &["--config", &first, "init", "--layout-of", "7x1g"],
+        &["-v", "status"],
+        &["run", "9g.1gb", "true"],
+        &["run", "3g.71gb", "true"],
+        &["slices"],
+        &["advise", "--jobs", jobs.to_str().unwrap(), "--nodes", "g[1-2]=2xa100-40gb"],
+        &["advise", "--jobs", "/nonexistent/jobs"],
+        &["export"],
+        &["clear", "2"],
+        &["mode", "off", "3"],
+        &["apply", "--undo"],
         &["status"],
         &["status", "--short"],
         &["--config", &other, "plan", "--without", "0"],
@@ -71,8 +87,14 @@ fn what_is_shown_fits_a_terminal_of_eighty_columns() {
             let (_, text) = on_terminal(&node, columns, "", verb);
             let lines = uncoloured(&text);
             assert!(lines.len() > 1, "{verb:?}: {text}");
-            // A path of a file is as long as it is.
-            for line in lines.iter().filter(|line| !line.contains(&node.path("").display().to_string())) {
+            // A path is as long as it is, and what is copied or read by a program is one line: what a shell is given, a patch.
+            let root = node.path("").display().to_string();
+            let whole = |line: &&String| {
+                let copied = line.starts_with("  ")
+                    && ["until ", "scontrol "].iter().any(|word| line[2..].starts_with(word));
+                !line.contains(&root) && !line.starts_with(['+', '-']) && !copied
+            };
+            for line in lines.iter().filter(whole) {
                 assert!(line.chars().count() <= columns, "{verb:?} in {columns} columns: {line}");
             }
         }

@@ -18,6 +18,7 @@ mod places;
 mod plain;
 mod reference;
 mod rooms;
+mod rpms;
 mod users;
 
 use std::path::{Path, PathBuf};

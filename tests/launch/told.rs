@@ -199,19 +199,25 @@ fn a_job_runs_where_nobody_can_be_told() {
         let n1 = Layout::n1();
         let Some(lab) = start(release, &n1, EXPORTERS) else { return };
         let dcgm = lab.run_file("n1", "dcgm");
-        // Full; gone; in a user's hands; no directory at all.
-        for (break_it, mend) in [
+        // Full; gone; in a user's hands; no directory at all; no room for the record itself.
+        for (name, break_it, mend) in [
             (
+                "steps",
+                "mount -t tmpfs -o size=4k,mode=755 lab $1; head -c 4096 /dev/zero >$1/.x || :",
+                "umount $1",
+            ),
+            (
+                "dcgm",
                 "mount -t tmpfs -o size=4k,nr_inodes=8 lab $1; for i in 1 2 3 4 5 6; do >$1/x$i; done; head -c 4096 /dev/zero >$1/x1 || :",
                 "umount $1",
             ),
-            ("rmdir $1", "mkdir $1"),
-            ("chown alice $1", "chown root $1"),
-            ("chmod 777 $1", "chmod 755 $1"),
-            ("rmdir $1; mkfifo $1", "rm $1; mkdir $1"),
+            ("dcgm", "rmdir $1", "mkdir $1"),
+            ("dcgm", "chown alice $1", "chown root $1"),
+            ("dcgm", "chmod 777 $1", "chmod 755 $1"),
+            ("dcgm", "rmdir $1; mkfifo $1", "rm $1; mkdir $1"),
         ] {
-            lab.run(&["nsenter", "-t", &daemon(&lab), "-m", "sh", "-c", break_it, "sh", "/run/gresgen/dcgm"])
-                .unwrap();
+            let place = format!("/run/gresgen/{name}");
+            lab.run(&["nsenter", "-t", &daemon(&lab), "-m", "sh", "-c", break_it, "sh", &place]).unwrap();
             let before = lab.slurmd_log("n1");
             let probes = lab.srun(&["-n2", "--gres=gpu:1g.5gb:2", "lab-probe"]).unwrap().probes();
             assert_eq!(probes.len(), 2, "{release} {break_it}");
@@ -222,9 +228,8 @@ fn a_job_runs_where_nobody_can_be_told() {
             let said: Vec<_> =
                 after[before.len()..].lines().filter(|line| line.contains("the step runs")).collect();
             assert_eq!(said.len(), 1, "{release} {break_it}: {}", &after[before.len()..]);
-            assert!(said[0].contains("[mig] /run/gresgen/dcgm: "), "{}", said[0]);
-            lab.run(&["nsenter", "-t", &daemon(&lab), "-m", "sh", "-c", mend, "sh", "/run/gresgen/dcgm"])
-                .unwrap();
+            assert!(said[0].contains(&format!("[mig] {place}: ")), "{}", said[0]);
+            lab.run(&["nsenter", "-t", &daemon(&lab), "-m", "sh", "-c", mend, "sh", &place]).unwrap();
         }
         lab.srun(&["--gres=gpu:1g.5gb:1", "lab-probe"]).unwrap();
         lab.run(&["test", "-d", &dcgm]).unwrap();

@@ -218,10 +218,10 @@ fn slurmdbd_has_what_the_model_says() {
             seen.insert((partition.to_owned(), types.join(",")));
         }
         assert_eq!(seen.len(), wanted, "{release}: requests that were not billed");
+        every_job_is_advised_on(&lab, &text);
         usage::shares_are_those_of_the_formula(&lab, "zib", &weights(GPUS, RULES[5].1));
         usage::a_user_has_so_many_slices_of_a_type(&lab, "h100_1g.10gb");
         usage::a_reservation_keeps_slices(&lab, "h100_1g.10gb");
-        every_job_is_advised_on(&lab, &text);
     }
 }
 

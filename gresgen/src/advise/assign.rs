@@ -61,7 +61,6 @@ impl<'a> Assign<'a> {
         Assign { groups, names, fit, nodes, types: HashMap::new(), demands, fitted: 0, fitted_blindly: 0 }
     }
 
-    /// Adds a job.
     pub fn add(&mut self, record: Record, skipped: &mut Skipped) {
         let known = !record.node_list.is_empty();
         let groups: Vec<usize> = if known {

@@ -4,7 +4,6 @@ use minijinja::context;
 
 use crate::svg;
 
-/// One layout.
 #[derive(Clone, Debug)]
 pub(crate) struct Bar {
     /// What stands before it.
@@ -20,9 +19,7 @@ pub(crate) struct Bar {
 /// One group of nodes.
 #[derive(Clone, Debug)]
 pub(crate) struct Panel {
-    /// Its heading.
     pub title: String,
-    /// Its layouts.
     pub bars: Vec<Bar>,
 }
 

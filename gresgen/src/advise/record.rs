@@ -38,7 +38,6 @@ pub struct Record {
     pub node_list: String,
     /// What it asked for.
     pub asks: Vec<Ask>,
-    /// What it used.
     pub used: Option<Use>,
 }
 
@@ -90,7 +89,6 @@ pub struct Skipped {
 }
 
 impl Skipped {
-    /// Counts one.
     pub fn add(&mut self, reason: Reason) {
         *self.by_reason.entry(reason).or_default() += 1;
     }

@@ -31,7 +31,6 @@ pub enum DesiredStateError {
     Lost {
         /// Its name, or its UUID where it is gone.
         gpu: String,
-        /// Why not.
         why: String,
     },
     /// A layout that makes of a GPU on request what nobody could ask for.
@@ -55,11 +54,8 @@ pub enum DesiredStateError {
         if known.is_empty() { "none".to_owned() } else { known.join(", ") }
     )]
     Gone {
-        /// What was chosen.
         label: String,
-        /// By whom.
         by: String,
-        /// When.
         at: String,
         /// Layouts there are.
         known: Vec<String>,

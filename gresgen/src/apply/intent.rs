@@ -56,11 +56,9 @@ pub(crate) struct Intent {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Before {
-    /// Its UUID.
     pub gpu: String,
     /// Whether MIG was on.
     pub mig: bool,
-    /// Its GPU instances.
     pub slices: Vec<Divided>,
 }
 

@@ -11,28 +11,16 @@ use crate::inventory::{Gpu, Instance, Inventory, Mode};
 pub(crate) enum Step {
     /// Switch MIG mode.
     Mode {
-        /// Which GPU.
         gpu: usize,
         /// To on or off.
         on: bool,
     },
     /// Destroy a GPU instance and its compute instances.
-    Destroy {
-        /// Which GPU.
-        gpu: usize,
-        /// Which instance.
-        placement: Placement,
-    },
+    Destroy { gpu: usize, placement: Placement },
     /// Create a GPU instance and its compute instances.
-    Create {
-        /// Which GPU.
-        gpu: usize,
-        /// What comes.
-        instance: Divided,
-    },
+    Create { gpu: usize, instance: Divided },
     /// Divide a GPU instance that stays into other compute instances.
     Recut {
-        /// Which GPU.
         gpu: usize,
         /// The same with its new division.
         instance: Divided,

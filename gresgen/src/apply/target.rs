@@ -5,7 +5,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::inventory::Instance;
-use crate::schema::schema_of;
 
 /// What one GPU shall be. The default leaves it as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,7 +17,7 @@ pub(crate) struct Target {
 
 /// A GPU instance as far as it can be wanted: where it is, and what it is divided into. Targets, steps, previews and
 /// the journal all speak of instances in this form.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Divided {
     /// Profile and place.
     #[serde(flatten)]
@@ -26,18 +25,6 @@ pub(crate) struct Divided {
     /// Its compute instances, largest first.
     pub compute: Vec<Profile>,
 }
-
-/// What it looks like.
-#[derive(JsonSchema)]
-#[allow(dead_code, reason = "the schema is made of it")]
-struct Written {
-    profile: String,
-    /// First placement unit.
-    start: u8,
-    compute: Vec<String>,
-}
-
-schema_of!(Divided => Written);
 
 impl From<&Instance> for Divided {
     fn from(instance: &Instance) -> Self {

@@ -14,14 +14,12 @@ pub(crate) struct Node {
     pub path: PathBuf,
     /// Major and minor by the map.
     pub numbers: (u32, u32),
-    /// What is there.
     pub seen: Seen,
 }
 
 /// What is at a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
-    /// Nothing.
     Missing,
     /// Something that is no character device.
     Other,

@@ -10,6 +10,8 @@ use advice::judge::{Figures, judge};
 use advice::layout::Layout;
 use replay::Rules;
 
+pub(super) use document::Document;
+
 use super::out;
 use crate::advise::fleet::Group as Nodes;
 use crate::advise::layouts::{self, Labelled};
@@ -20,9 +22,7 @@ use crate::slurm::hostlist;
 
 /// The advice for a group of equal nodes.
 pub(super) struct Group<'a> {
-    /// The nodes.
     pub(super) group: &'a Nodes,
-    /// What is advised.
     pub(super) advice: Advice,
     /// What the jobs need of all GPUs, 0 to 1.
     pub(super) load: f64,
@@ -35,7 +35,6 @@ pub(super) struct Group<'a> {
 
 /// The advice for all of them.
 pub(super) struct Advised<'a> {
-    /// By group.
     pub(super) answers: Vec<Group<'a>>,
     /// What was not counted.
     pub(super) skipped: Skipped,

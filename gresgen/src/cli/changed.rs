@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::report::{Exit, Failure};
-use super::{Global, out, steps_text};
+use super::{Global, out, screen, steps_text};
 use crate::apply::preview::Preview;
 use crate::apply::steps::Step;
 use crate::node::Done;
@@ -103,7 +103,7 @@ impl Report {
             text.push_str(&format!("told Slurm: {action}\n"));
         }
         text.push_str(&steps_text::left_to_do(&self.slurm_pending));
-        out::text(&text)
+        out::text(&screen::output(&text, 2))
     }
 }
 

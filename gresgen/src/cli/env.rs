@@ -43,8 +43,8 @@ pub(super) struct Variables {
 }
 
 /// One device under each of its names.
-#[derive(Serialize)]
-struct Device<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Device<'a> {
     /// Slurm's index.
     index: usize,
     #[serde(rename = "type")]

@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, IsTerminal, Write, stdout};
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::export::not_expressible;
@@ -55,8 +56,8 @@ impl From<Choice> for LayoutOf {
 }
 
 /// What `--json` says.
-#[derive(Serialize)]
-struct Report {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Report {
     /// Files that were written.
     files: Vec<PathBuf>,
     /// Copies of those that were there.

@@ -25,9 +25,9 @@ pub(super) enum Role {
     Good,
     /// In use, or about to become another.
     Busy,
-    /// HookContext to go.
+    /// About to go.
     Gone,
-    /// HookContext to come.
+    /// About to come.
     New,
     /// Of less weight than the text around it.
     Faint,

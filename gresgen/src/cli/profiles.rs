@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use clap_complete::engine::ArgValueCandidates;
 use mig::{BOARDS, Board, Certainty, Geometry, Placement, Profile, Spec, room};
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::json;
 
 use super::gpus::Only;
 use super::report::{Exit, Failure, Outcome};
@@ -30,8 +30,8 @@ pub(super) struct Args {
 }
 
 /// Profiles of one GPU or model.
-#[derive(Serialize)]
-struct Listing {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Listing {
     /// GPU index, absent for a model from the table.
     gpu: Option<u32>,
     model: String,
@@ -41,7 +41,7 @@ struct Listing {
 }
 
 /// One profile, as the inventory has it, and how many of it still fit.
-#[derive(PartialEq, Eq, Serialize)]
+#[derive(PartialEq, Eq, Serialize, JsonSchema)]
 struct Row {
     #[serde(flatten)]
     spec: Spec,
@@ -49,6 +49,14 @@ struct Row {
     /// What an instance can be divided into.
     #[serde(skip)]
     divisions: Vec<String>,
+}
+
+/// A model from the table.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Model {
+    key: &'static str,
+    /// Product names.
+    names: &'static [&'static str],
 }
 
 pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
@@ -70,9 +78,8 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
 
 fn models(json: bool) -> Result<(), Failure> {
     if json {
-        return out::json(
-            &BOARDS.iter().map(|b| json!({"key": b.key, "names": b.names})).collect::<Vec<_>>(),
-        );
+        let model = |board: &Board| Model { key: board.key, names: board.names };
+        return out::json(&BOARDS.iter().map(model).collect::<Vec<_>>());
     }
     out::text(&out::table(
         &BOARDS.iter().map(|b| vec![b.key.to_owned(), b.names.join(", ")]).collect::<Vec<_>>(),

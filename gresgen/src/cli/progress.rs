@@ -6,10 +6,10 @@ use std::fmt::Display;
 use std::io::{IsTerminal, Write, stderr};
 use std::time::Instant;
 
-use super::clean;
 use super::paint::{Painted, Role};
 use super::report::Failure;
 use super::waits::{self, Waits};
+use super::{clean, screen};
 use crate::node::{Event, Waiting};
 
 /// Back to the start of the line, and clear it (ECMA-48 EL).
@@ -18,7 +18,8 @@ const REWIND: &str = "\r\x1b[K";
 /// Writes to standard error, without what a terminal would obey. That nobody reads it any more is no reason to stop, least of
 /// all between two changes of a GPU.
 pub fn message(text: impl Display) {
-    let _ = writeln!(stderr(), "{}", clean::text(&text.to_string()));
+    let text = screen::message(&text.to_string(), 2);
+    let _ = writeln!(stderr(), "{}", clean::text(&text));
 }
 
 /// The same for text with colours, where standard error is to have any.
@@ -33,8 +34,10 @@ pub fn report(failure: &Failure) {
 
 /// A warning.
 pub(super) fn warning(text: impl Display) {
-    let mut line = Painted::new(Role::Warning, "warning:");
-    line.push(&format!(" {text}"));
+    const WORD: &str = "warning:";
+    let text = screen::message(&format!("{WORD} {text}"), WORD.len() + 1);
+    let mut line = Painted::new(Role::Warning, WORD);
+    line.push(&text[WORD.len()..]);
     painted(&line);
 }
 

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::changed::kept;
+use super::paint::{Painted, Role};
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, out};
@@ -93,7 +94,7 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let adopt = args.adopt || settings.adopt;
     if args.diff {
         let comparison = Comparison::new(outputs, adopt).map_err(publish::PublishError::from)?;
-        return out::text(&comparison.diff()).map(|()| Exit::Ok);
+        return out::painted(&coloured(&comparison.diff())).map(|()| Exit::Ok);
     }
     let _lock = Lock::node(root)?;
     let staged = files::stage(outputs, adopt, &state_directory(root)).map_err(publish::PublishError::from)?;
@@ -108,6 +109,24 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     };
     print(&report, global)?;
     Ok(if report.changed && session.runs_slurm() { Exit::SlurmPending } else { Exit::Ok })
+}
+
+/// A diff with its colours. Its lines are those of the files, however long: patch(1) reads them.
+fn coloured(diff: &str) -> Painted {
+    let mut text = Painted::default();
+    for line in diff.split_inclusive('\n') {
+        let role = match line.as_bytes() {
+            [b'+', b'+', b'+', ..] | [b'-', b'-', b'-', ..] => Role::Title,
+            [b'+', ..] => Role::New,
+            [b'-', ..] => Role::Gone,
+            [b'@', ..] => Role::Faint,
+            _ => Role::Plain,
+        };
+        let end = line.trim_end_matches('\n').len();
+        text.paint(role, &line[..end]);
+        text.push(&line[end..]);
+    }
+    text
 }
 
 /// Files, and what they were rendered from.

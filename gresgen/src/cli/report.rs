@@ -4,15 +4,14 @@ use std::error::Error;
 use std::fmt;
 
 use super::paint::{Painted, Role};
+use super::screen;
 
 pub use super::exit::Exit;
 
-/// A failed verb.
 #[derive(Debug)]
 pub struct Failure {
     /// How the program ends.
     pub exit: Exit,
-    /// What failed.
     pub error: Box<dyn Error + Send + Sync>,
     /// What became of the node, where that is not what one fears.
     pub note: Option<&'static str>,
@@ -67,8 +66,10 @@ impl Failure {
         let mut text = Painted::default();
         for (number, (role, word, said)) in self.parts().iter().enumerate() {
             text.push(if number == 0 { "" } else { "\n" });
-            text.paint(*role, &format!("{word}:"));
-            text.push(&format!(" {said}"));
+            let begin = word.len() + 1;
+            let said = screen::message(&format!("{word}: {said}"), begin + 1);
+            text.paint(*role, &said[..begin]);
+            text.push(&said[begin..]);
         }
         text
     }

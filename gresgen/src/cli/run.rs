@@ -30,7 +30,7 @@ pub(super) struct Args {
     /// Look for the slice on this GPU, by index, UUID, PCI address or model
     #[arg(long, value_name = "GPU", value_parser = selector, add = ArgValueCandidates::new(complete::gpus))]
     gpu: Vec<Selector>,
-    /// Profile of the slice (1g.5gb, 1c.3g.20gb), or its UUID
+    /// Profile of the slice (1g.5gb, 1c.3g.20gb), or its UUID, of which the first digits do that no other has
     #[arg(add = ArgValueCandidates::new(complete::slices))]
     slice: String,
     /// The command and its arguments
@@ -122,14 +122,31 @@ fn node_lock(root: &Root) -> Result<Lock, LockError> {
     }
 }
 
-/// The first free slice that fits and that Slurm does not give out.
-fn choose(session: &Session, inventory: &Inventory, users: &Users, args: &Args) -> Result<String, Failure> {
+/// Slices with the GPU and the GPU instance each is of.
+type Slices<'a> = Vec<(&'a Gpu, &'a Instance, &'a Compute)>;
+
+/// The slices of that profile, or the one of that UUID.
+fn fitting<'a>(inventory: &'a Inventory, args: &Args) -> Result<Slices<'a>, Failure> {
     let wanted = &args.slice;
     let profile: Option<Profile> = wanted.parse().ok();
     let on = |gpu: &Gpu| args.gpu.is_empty() || args.gpu.iter().any(|s| s.matches(&GpuFacts::from(gpu)));
-    let is = |c: &Compute| c.uuid.eq_ignore_ascii_case(wanted) || Some(c.profile) == profile;
-    let mut fitting: Vec<(&Gpu, &Instance, &Compute)> =
-        inventory.devices().filter(|(gpu, _, c)| on(gpu) && is(c)).collect();
+    let is = |c: &Compute| match profile {
+        Some(profile) => c.profile == profile,
+        None => begins(&c.uuid, wanted),
+    };
+    let fitting: Slices<'a> = inventory.devices().filter(|(gpu, _, c)| on(gpu) && is(c)).collect();
+    if profile.is_none() && fitting.len() > 1 {
+        let which: Vec<&str> = fitting.iter().map(|(_, _, compute)| &*compute.uuid).collect();
+        let what = format!("{wanted}: begins the UUIDs of {} slices {}", which.len(), place(args));
+        return Err(Failure::new(Exit::Usage, what).hint(format!("say which: {}", which.join(", "))));
+    }
+    Ok(fitting)
+}
+
+/// The first free slice that fits and that Slurm does not give out.
+fn choose(session: &Session, inventory: &Inventory, users: &Users, args: &Args) -> Result<String, Failure> {
+    let wanted = &args.slice;
+    let mut fitting = fitting(inventory, args)?;
     let Some(&(gpu, _, first)) = fitting.first() else {
         return Err(Failure::new(Exit::Usage, format!("{wanted}: no such slice {}", place(args)))
             .hint("gresgen status lists them; gresgen apply creates them"));
@@ -157,6 +174,20 @@ fn choose(session: &Session, inventory: &Inventory, users: &Users, args: &Args) 
     })
 }
 
+/// Fewest digits that stand for a UUID, so that no short number means one by chance (git: `minimum_abbrev`).
+const FEWEST_DIGITS: usize = 4;
+
+/// Whether a UUID begins with what was given, which may lack `MIG-`.
+fn begins(uuid: &str, given: &str) -> bool {
+    const KIND: &str = "MIG-";
+    let digits = |text: &str| match text.get(..KIND.len()) {
+        Some(kind) if kind.eq_ignore_ascii_case(KIND) => text[KIND.len()..].to_ascii_lowercase(),
+        _ => text.to_ascii_lowercase(),
+    };
+    let given = digits(given);
+    given.len() >= FEWEST_DIGITS && digits(uuid).starts_with(&given)
+}
+
 /// Where a slice is looked for, as words.
 fn place(args: &Args) -> String {
     match &args.gpu[..] {
@@ -164,6 +195,59 @@ fn place(args: &Args) -> String {
         gpus => {
             let names: Vec<String> = gpus.iter().map(|gpu| format!("GPU {gpu}")).collect();
             format!("on {}", names.join(", "))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two slices whose UUIDs begin alike.
+    #[test]
+    fn digits_of_several_slices_are_answered_with_them() {
+        let text = include_str!("../../../fuzz/inventory.json");
+        let mut inventory = crate::document::read(text).unwrap();
+        let mut compute: Vec<&mut Compute> = inventory
+            .gpus
+            .iter_mut()
+            .flat_map(|gpu| &mut gpu.instances)
+            .flat_map(|i| &mut i.compute)
+            .collect();
+        compute[0].uuid = "MIG-abcd1111-0".to_owned();
+        compute[1].uuid = "MIG-abcd2222-0".to_owned();
+        let args = |slice: &str| Args { gpu: Vec::new(), slice: slice.to_owned(), command: Vec::new() };
+        let failure = fitting(&inventory, &args("abcd")).unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
+        assert_eq!(
+            failure.to_string(),
+            "error: abcd: begins the UUIDs of 2 slices on this node\nhint: say which: MIG-abcd1111-0, MIG-abcd2222-0"
+        );
+        let one = fitting(&inventory, &args("abcd2")).unwrap();
+        assert_eq!(one.iter().map(|(_, _, c)| &*c.uuid).collect::<Vec<_>>(), ["MIG-abcd2222-0"]);
+    }
+
+    #[test]
+    fn the_first_digits_stand_for_a_uuid() {
+        let uuid = "MIG-26c70135-ae39-5291-95f8-d08b71b05dbb";
+        for given in
+            ["MIG-26c70135-ae39-5291-95f8-d08b71b05dbb", "MIG-26c7", "mig-26C7", "26c7", "26c70135-ae"]
+        {
+            assert!(begins(uuid, given), "{given}");
+        }
+        for given in [
+            "",
+            "MIG-",
+            "MIG",
+            "26c",
+            "MIG-26c",
+            "GPU-26c7",
+            "6c70",
+            "26c70136",
+            "é26c7",
+            "26c70135-ae39-5291-95f8-d08b71b05dbb0",
+        ] {
+            assert!(!begins(uuid, given), "{given}");
         }
     }
 }

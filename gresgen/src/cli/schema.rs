@@ -4,9 +4,12 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 
 use super::report::{Exit, Outcome};
-use super::{changed, env, out, plan, render};
+use super::{advised, changed, env, init, out, plan, profiles, render, slices, status};
 use crate::check::Link;
 use crate::config::file::Document;
+use crate::history;
+use crate::render::Context;
+use crate::users::Offer;
 
 /// Options of the verb.
 #[derive(Debug, clap::Args)]
@@ -18,9 +21,17 @@ pub(super) struct Args {
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum What {
-    /// The configuration
+    /// The configuration, which export prints
     Config,
-    /// What plan prints with --json
+    /// What init prints with --json
+    Init,
+    /// What status prints: the inventory of a node
+    Status,
+    /// What history prints
+    History,
+    /// What profiles prints
+    Profiles,
+    /// What plan prints
     Plan,
     /// What apply, clear and mode print
     Apply,
@@ -28,8 +39,21 @@ enum What {
     Render,
     /// What check prints
     Check,
+    /// What slices prints
+    Slices,
+    /// What advise prints
+    Advise,
     /// What env prints
     Env,
+}
+
+/// What a verb prints that prints something else with an option.
+#[derive(JsonSchema)]
+#[allow(dead_code, reason = "schemas are made of it")]
+#[serde(untagged)]
+enum Either<A, B> {
+    Usual(A),
+    Asked(B),
 }
 
 /// Where editors find the schema of the configuration once `make install` has been there.
@@ -38,11 +62,17 @@ const CONFIG: &str = "/usr/share/gresgen/config.schema.json";
 pub(super) fn run(args: &Args) -> Outcome {
     let schema = match args.what {
         What::Config => config(),
+        What::Init => printed::<init::Report>(),
+        What::Status => printed::<status::Report<'_>>(),
+        What::History => printed::<Vec<history::Entry>>(),
+        What::Profiles => printed::<Either<Vec<profiles::Listing>, Vec<profiles::Model>>>(),
         What::Plan => printed::<plan::Report<'_>>(),
         What::Apply => printed::<changed::Report>(),
-        What::Render => printed::<render::Report>(),
+        What::Render => printed::<Either<render::Report, Either<Context, Offer>>>(),
         What::Check => printed::<Vec<Link>>(),
-        What::Env => printed::<env::Variables>(),
+        What::Slices => printed::<Either<slices::Report<'_>, slices::Row<'_>>>(),
+        What::Advise => printed::<advised::Document<'_>>(),
+        What::Env => printed::<Either<env::Variables, Vec<env::Device<'_>>>>(),
     };
     out::json(&schema)?;
     Ok(Exit::Ok)

@@ -1,5 +1,6 @@
 //! `gresgen slices`
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::progress::message;
@@ -21,8 +22,8 @@ pub(super) struct Args {
 }
 
 /// What `--json` says of a type.
-#[derive(Serialize)]
-struct Row<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Row<'a> {
     r#type: &'a str,
     /// The least that a device of the type has, and the most, where its name fits several models.
     memory_mib: Option<u64>,
@@ -40,8 +41,8 @@ struct Row<'a> {
 }
 
 /// What `--json` says.
-#[derive(Serialize)]
-struct Report<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Report<'a> {
     types: Vec<Row<'a>>,
     pending_of_any_type: u64,
     jobs_not_read: u64,

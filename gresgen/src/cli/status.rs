@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use device_map::{DeviceMap, Record};
 use mig::{Demand, Placement, Profile, room};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::gpus::Only;
@@ -30,8 +31,8 @@ use crate::slurm::slots;
 
 /// What `--json` prints: the inventory, and what this program knows beside the driver. Readers of an inventory
 /// ignore the rest.
-#[derive(Serialize)]
-struct Report<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Report<'a> {
     #[serde(flatten)]
     inventory: Document<'a>,
     /// What an apply that was cut off had set out to do.
@@ -55,7 +56,7 @@ struct Report<'a> {
 }
 
 /// The layout that a boot restores.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct LayoutInForce {
     label: String,
     chosen_by: String,

@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use mig::{Placement, Profile};
 
-use super::paint::{Cell, Painted, Role, table};
+use super::paint::{Cell, Painted, Role, table, wrap};
 use super::{draw, screen};
 use crate::apply::preview::{Action, GpuPreview, Preview, Row};
 use crate::cores::ranges;
@@ -142,6 +142,19 @@ fn divided(compute: &[Profile]) -> String {
 
 /// What is left to do in Slurm, a line each; nothing where nothing is.
 pub(super) fn left_to_do(actions: &[String]) -> String {
-    let lines: String = actions.iter().map(|action| format!("  {action}\n")).collect();
+    let lines: String = actions.iter().map(|action| line_to_do(action)).collect();
     if actions.is_empty() { lines } else { format!("left to do in Slurm:\n{lines}") }
+}
+
+/// A line for a shell, which is one line to copy; a comment may be several.
+fn line_to_do(action: &str) -> String {
+    const COMMENT: &str = "# ";
+    let before = format!("  {COMMENT}");
+    let room = screen::line().saturating_sub(before.len());
+    match action.strip_prefix(COMMENT) {
+        Some(comment) if comment.chars().count() > room => {
+            wrap(comment, room).iter().map(|line| format!("{before}{line}\n")).collect()
+        }
+        _ => format!("  {action}\n"),
+    }
 }

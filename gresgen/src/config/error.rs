@@ -14,7 +14,6 @@ use crate::words::did_you_mean;
 #[derive(Clone, Debug)]
 pub struct ConfigError {
     place: Box<Place>,
-    /// What is wrong.
     pub problem: Problem,
 }
 
@@ -44,7 +43,6 @@ pub enum Problem {
     NoLabel {
         /// The label asked for.
         label: String,
-        /// Those there are.
         known: Vec<String>,
     },
     /// There is nothing to choose from.
@@ -98,7 +96,6 @@ pub enum Problem {
         gpu: String,
         /// The profile, as written.
         profile: Profile,
-        /// Those there are.
         valid: Vec<Profile>,
     },
     /// A place the profile does not have.
@@ -109,7 +106,6 @@ pub enum Problem {
         profile: Profile,
         /// The place asked for, in placement units.
         start: u8,
-        /// Those there are.
         valid: Vec<u8>,
     },
     /// Two places that exclude each other.
@@ -117,7 +113,6 @@ pub enum Problem {
     Overlap {
         /// The GPU, as text.
         gpu: String,
-        /// One.
         one: Placement,
         /// The one before it.
         other: Placement,

@@ -19,7 +19,6 @@ pub struct GpuFacts<'a> {
     /// PCI address.
     pub pci: &'a str,
     pub pci_ids: PciIds,
-    /// Product name.
     pub model: &'a str,
     /// What it can be cut into.
     pub geometry: &'a Geometry,

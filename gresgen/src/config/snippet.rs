@@ -29,7 +29,6 @@ impl From<Location> for Mark {
 pub(super) struct Source {
     /// As the user named it.
     pub name: String,
-    /// Its whole text.
     pub text: String,
 }
 

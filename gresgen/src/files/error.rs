@@ -26,7 +26,6 @@ pub enum FileError {
          out of it, away: {text}", path.display(), by.display()
     )]
     Included {
-        /// The included file.
         path: PathBuf,
         /// Line, from 1.
         line: usize,

@@ -37,9 +37,7 @@ impl Edit {
 
 /// What the edits are for.
 pub(crate) struct Purpose<'a> {
-    /// slurm.conf.
     pub slurm_conf: &'a Path,
-    /// What it says.
     pub conf: &'a Conf,
     /// The nodes whose lines gresgen writes.
     pub nodes: &'a [String],

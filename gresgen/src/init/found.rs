@@ -1,23 +1,19 @@
 //! What Slurm's files say of this host, as far as a first configuration repeats it.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::{InitError, edits, node_line};
 use crate::files::Output;
-use crate::inventory::Inventory;
 use crate::read;
 use crate::root::Root;
 use crate::slurm::conf::Conf;
 use crate::slurm::control::{host_hardware, installed_release};
 use crate::slurm::lines::value;
-use crate::slurm::{Settings, SlurmError, TypeName, here, hostlist};
+use crate::slurm::{Settings, SlurmError, here};
 
 /// The slurm.conf of a host, and what stands beside it.
 pub(crate) struct Found {
-    /// slurm.conf.
     pub path: PathBuf,
-    /// What it says.
     pub conf: Conf,
     /// Its directory, as a path of the node.
     folder: PathBuf,
@@ -73,6 +69,15 @@ impl Found {
         Ok(lines.first().map(|line| line.attributes(node)))
     }
 
+    /// Every entry of `Gres=` that slurm.conf has for a node.
+    ///
+    /// # Errors
+    /// [`InitError::Line`].
+    pub(super) fn gres(&self, node: &str) -> Result<Vec<String>, InitError> {
+        let lines = node_line::find(&self.conf, |name| name == node)?;
+        Ok(lines.first().map(|line| line.gres(node)).unwrap_or_default())
+    }
+
     /// All GRES of the cluster.
     pub(crate) fn gres_types(&self) -> Vec<String> {
         edits::gres_types(&self.conf)
@@ -86,41 +91,6 @@ impl Found {
             read::bytes(path, read::MAX_TEXT).is_ok_and(|text| !text.starts_with(Output::MARKER.as_bytes()))
         };
         paths.into_iter().map(|path| root.path(path)).filter(is).collect()
-    }
-
-    /// Names that gres.conf has for MIG devices that are there, where they are others than ours: `1g.5gb` to `small`.
-    /// Jobs ask for them, so they stay. A profile with two names, or a name for two profiles, has none.
-    pub(crate) fn aliases(
-        &self,
-        inventory: &Inventory,
-        settings: &Settings,
-        root: &Root,
-    ) -> BTreeMap<String, String> {
-        let path = root.path(settings.paths.gres_conf());
-        let mut names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for said in Conf::read(&path, root).said {
-            let get = |key: &str| value(&said.pairs, key);
-            let is_gpu = get("name").is_some_and(|name| name.eq_ignore_ascii_case("gpu"));
-            let ours = get("nodename")
-                .is_none_or(|list| hostlist::unfold(list).is_ok_and(|names| names.contains(&inventory.node)));
-            let files = get("multiplefiles").or(get("file")).map(hostlist::unfold).and_then(Result::ok);
-            let (true, Some(name), Some(files)) = (is_gpu && ours, get("type"), files) else { continue };
-            let files: Vec<&str> = files.iter().filter_map(|file| file.rsplit('/').next()).collect();
-            let named =
-                |path: &Path| path.file_name().is_some_and(|own| files.iter().any(|file| own == *file));
-            for (_, _, compute) in inventory.devices() {
-                if compute.files.last().is_some_and(|file| named(&file.path)) {
-                    names.entry(compute.profile.to_string()).or_default().insert(name.to_owned());
-                }
-            }
-        }
-        let taken = |name: &String| names.values().filter(|others| others.contains(name)).count() > 1;
-        let alias = |(profile, found): (&String, &BTreeSet<String>)| {
-            let [name] = &found.iter().collect::<Vec<_>>()[..] else { return None };
-            let good = *name != profile && !taken(name) && TypeName::new(name).is_ok();
-            good.then(|| (profile.clone(), (*name).clone()))
-        };
-        names.iter().filter_map(alias).collect()
     }
 
     /// What Slurm has to be told that no edit of ours tells it.

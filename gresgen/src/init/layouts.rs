@@ -20,7 +20,6 @@ impl LayoutOf {
     /// All of them, in the order they are written.
     pub(crate) const ALL: [LayoutOf; 3] = [LayoutOf::Current, LayoutOf::Smallest, LayoutOf::Balanced];
 
-    /// Its label.
     pub(crate) fn label(self) -> &'static str {
         match self {
             LayoutOf::Current => "current",

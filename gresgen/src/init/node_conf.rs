@@ -6,7 +6,6 @@ use super::InitError;
 use super::node_line::NodeLine;
 use crate::files::{Output, Scope, head, of_one_node};
 
-/// What it says.
 pub(super) struct NodeConf<'a> {
     /// The nodes that it is about.
     pub nodes: &'a [String],

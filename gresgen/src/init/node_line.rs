@@ -69,8 +69,7 @@ impl NodeLine<'_> {
     /// What the line says of one of its nodes beside `Gres=gpu`, with what it has from `NodeName=DEFAULT`: for
     /// `slurm.nodes`.
     pub(super) fn attributes(&self, node: &str) -> String {
-        let mut all = self.defaults.clone();
-        self.of(node).into_iter().for_each(|word| set(&mut all, word));
+        let mut all = self.all(node);
         let gres = all.iter().position(|(key, _)| name(key).eq_ignore_ascii_case("gres"));
         if let Some(at) = gres {
             let others = |entry: &&str| !entry.split(':').next().unwrap_or(entry).eq_ignore_ascii_case("gpu");
@@ -81,6 +80,20 @@ impl NodeLine<'_> {
             }
         }
         joined(&all)
+    }
+
+    /// Every entry of `Gres=` that one of its nodes has.
+    pub(super) fn gres(&self, node: &str) -> Vec<String> {
+        let all = self.all(node);
+        let gres = all.iter().find(|(key, _)| name(key).eq_ignore_ascii_case("gres"));
+        gres.map(|(_, value)| value.split(',').map(str::to_owned).collect()).unwrap_or_default()
+    }
+
+    /// The words for one node, with those of `NodeName=DEFAULT`.
+    fn all(&self, node: &str) -> Vec<(String, String)> {
+        let mut all = self.defaults.clone();
+        self.of(node).into_iter().for_each(|word| set(&mut all, word));
+        all
     }
 
     /// The line for one of its nodes alone, as slurm.conf has it.

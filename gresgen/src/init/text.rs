@@ -23,7 +23,6 @@ pub(super) struct Text<'a> {
 }
 
 impl Text<'_> {
-    /// The text.
     pub(super) fn render(&self) -> String {
         let mut out = String::new();
         let (cut, know) = ("what the GPUs shall be cut into", "what Slurm has to know");
@@ -83,7 +82,7 @@ impl Text<'_> {
         }
         if !settings.types.aliases.is_empty() {
             out.push_str(
-                "\n  # What jobs ask for: the names that gres.conf has now.\n  types:\n    aliases:\n",
+                "\n  # What jobs ask for: the names that Slurm has for these GPUs now.\n  types:\n    aliases:\n",
             );
             for (name, alias) in &settings.types.aliases {
                 let _ = writeln!(out, "      {}: {}", text(name), text(alias));

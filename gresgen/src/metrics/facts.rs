@@ -171,7 +171,6 @@ impl Facts {
 /// What the GPUs alone know.
 #[derive(Debug)]
 pub(crate) struct Driver {
-    /// The driver's picture.
     pub inventory: Inventory,
     /// What could still be created: NVML's index of the GPU, profile and count.
     pub room: Vec<(u32, String, u64)>,

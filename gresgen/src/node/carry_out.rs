@@ -22,7 +22,6 @@ use crate::slurm::transition::Action;
 use crate::slurm::{GresTable, SlurmError};
 use crate::wait::Stop;
 
-/// What was done.
 #[derive(Debug)]
 pub(crate) struct Done {
     /// The node as it was.

@@ -13,7 +13,6 @@ use crate::path_error::PathError;
 use crate::read;
 use crate::root::Root;
 
-/// A choice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ChosenLayout {

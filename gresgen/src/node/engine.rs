@@ -94,6 +94,8 @@ impl Engine<'_, '_, '_> {
         };
         let intent =
             intent.signed(who(), steps, ChosenLayout::load(root).ok().flatten().map(|chosen| chosen.label));
+        // The journal is on disk before the first step, and goes after the last file: whatever ends this process in
+        // between, the next one finds what the GPUs were.
         intent.save(root)?;
         let reached = match hooks.begin(self.events) {
             Ok(()) => self.reach(prepared.before, Some(prepared.steps)),
@@ -171,6 +173,7 @@ impl Engine<'_, '_, '_> {
             // A GPU that waits for its reset cannot be brought further now.
             let blocked = |s: &Step| waiting.iter().any(|(uuid, _)| *uuid == inventory.gpus[s.gpu()].uuid);
             let todo: Vec<Step> = ready(todo).into_iter().filter(|s| done == 0 || !blocked(s)).collect();
+            // The end of a change is nothing more to do on a fresh reading, never the last call's success.
             if todo.is_empty() {
                 return Ok(Changed { inventory, steps: done, pending: waiting });
             }
@@ -310,6 +313,7 @@ impl Engine<'_, '_, '_> {
     }
 
     fn undo(mut self, files: bool) -> Result<(), ApplyError> {
+        // Which steps were done is not remembered: what the GPUs are now says it, also after a step that half happened.
         let now = self.node.held(self.options)?;
         if files {
             let (applied, publication) = self.reach(now, None).map_err(|(_, e)| e)?;

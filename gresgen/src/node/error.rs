@@ -36,12 +36,7 @@ pub enum ApplyError {
     Guest(String),
     /// The GPU has no MIG.
     #[error("{gpu}: {model} has no MIG")]
-    NoMig {
-        /// Its UUID.
-        gpu: String,
-        /// Its model.
-        model: String,
-    },
+    NoMig { gpu: String, model: String },
     /// The driver refused or failed.
     #[error(transparent)]
     Driver(#[from] DriverError),
@@ -62,7 +57,6 @@ pub enum ApplyError {
     Untold {
         /// What puts the node back into scheduling, as a shell line; `None` where it is not out of it.
         drained: Option<String>,
-        /// What failed.
         #[source]
         error: SlurmError,
     },
@@ -71,7 +65,6 @@ pub enum ApplyError {
     Drained {
         /// What puts it back, as a shell line.
         release: String,
-        /// What failed.
         #[source]
         error: Box<ApplyError>,
     },
@@ -86,12 +79,7 @@ pub enum ApplyError {
     Unfinished(#[source] Box<ApplyError>),
     /// Resetting a GPU failed.
     #[error("{gpu}: nvidia-smi --gpu-reset: {reason}")]
-    Reset {
-        /// Its UUID.
-        gpu: String,
-        /// What nvidia-smi said.
-        reason: String,
-    },
+    Reset { gpu: String, reason: String },
     /// SIGINT or SIGTERM came.
     #[error("interrupted by a signal")]
     Interrupted,
@@ -101,7 +89,6 @@ pub enum ApplyError {
     /// A step failed; what was done before it has been undone, or not.
     #[error("{error}")]
     RolledBack {
-        /// What failed.
         #[source]
         error: Box<ApplyError>,
         /// Why undoing failed; `None` when the previous layout is back.
@@ -128,7 +115,6 @@ impl ApplyError {
 pub struct InUse {
     /// GPU, or GPU and instance, for a person.
     pub name: String,
-    /// Who.
     pub holders: Vec<Holder>,
 }
 

@@ -91,9 +91,8 @@ impl<'a> Reader<'a> {
                 continue;
             }
             let call = "nvmlDeviceGetGpuInstances";
-            let within_count =
-                self.handle.gpu_instances(spec.id, *most).map_err(failed(&self.gpu.uuid, call))?;
-            for gi in within_count {
+            let listed = self.handle.gpu_instances(spec.id, *most).map_err(failed(&self.gpu.uuid, call))?;
+            for gi in listed {
                 let gi = gi.map_err(failed(&self.gpu.uuid, "nvmlGpuInstanceGetInfo"))?;
                 let placement = self.placement(gi, spec)?;
                 if let Some((other, at)) =
@@ -110,7 +109,7 @@ impl<'a> Reader<'a> {
 
     fn placement(&self, gi: GpuInstance, spec: &Spec) -> Result<Placement, DriverError> {
         if gi.profile != spec.id {
-            let what = format!("is within_count as of profile {} and says {}", spec.id, gi.profile);
+            let what = format!("is listed as of profile {} and says {}", spec.id, gi.profile);
             return Err(self.odd(gi.id, what));
         }
         let start = u8::try_from(gi.start).ok().filter(|start| spec.starts.contains(start));
@@ -184,7 +183,7 @@ impl<'a> Reader<'a> {
                 let call = "nvmlDeviceGetComputeInstanceId";
                 let ci = mig.compute_instance_id().map_err(failed(object, call))?;
                 let of = |(attributes, id): (Attributes, u32)| (id == ci).then_some(attributes);
-                self.within_count(gi)?.into_iter().find_map(of).ok_or_else(|| DriverError::Unlisted {
+                self.devices_of(gi)?.into_iter().find_map(of).ok_or_else(|| DriverError::Unlisted {
                     gpu: self.gpu.uuid.clone(),
                     instance: format!("compute instance {ci} of GPU instance {}", gi.id),
                     has: "MIG device",
@@ -195,7 +194,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The compute instances that NVML lists by their profiles: what they have, and their ids.
-    fn within_count(&self, gi: GpuInstance) -> Result<Vec<(Attributes, u32)>, DriverError> {
+    fn devices_of(&self, gi: GpuInstance) -> Result<Vec<(Attributes, u32)>, DriverError> {
         let name = self.name(gi.id);
         let mut all = Vec::new();
         for profile in self.driver.compute_profiles(self.handle, &self.gpu.uuid, gi, &name)?.iter() {
@@ -237,17 +236,13 @@ impl<'a> Reader<'a> {
         if !self.existing.is_empty() || used >= u32::from(whole.slices()) {
             return Ok(());
         }
-        let within_count = self.within_count(gi)?.len();
-        if within_count <= inside.len() {
+        let listed = self.devices_of(gi)?.len();
+        if listed <= inside.len() {
             return Ok(());
         }
         Err(DriverError::Unlisted {
             gpu: self.gpu.uuid.clone(),
-            instance: format!(
-                "{} of {within_count} MIG devices of GPU instance {}",
-                within_count - inside.len(),
-                gi.id
-            ),
+            instance: format!("{} of {listed} MIG devices of GPU instance {}", listed - inside.len(), gi.id),
             has: "list of compute instances",
         })
     }

@@ -39,9 +39,9 @@ fn list(gpu: Handle<'_>, activity: Activity) -> Result<Vec<Process>, Fault> {
     loop {
         let mut words = ProcessWords::new(room);
         let mut count = 0;
-        let within_count = gpu.list_processes(activity, &mut words, &mut count);
+        let listed = gpu.list_processes(activity, &mut words, &mut count);
         let count = count as usize;
-        match within_count {
+        match listed {
             Ok(ids) => return words.read(count, ids),
             // Room for those that start before the next try.
             Err(Fault::Code(Code::INSUFFICIENT_SIZE)) if count > room && count <= MANY => {

@@ -165,7 +165,7 @@ impl<'a> Handle<'a> {
                 }
             };
         }
-        let within_count = match activity {
+        let listed = match activity {
             Activity::Compute => versions!(
                 nvmlDeviceGetComputeRunningProcesses_v3,
                 nvmlDeviceGetComputeRunningProcesses_v2,
@@ -182,7 +182,7 @@ impl<'a> Handle<'a> {
                 nvmlDeviceGetMPSComputeRunningProcesses
             ),
         };
-        Ok(within_count?)
+        Ok(listed?)
     }
 
     /// How many MIG devices the GPU can have, and hence the indexes under which they are looked for.

@@ -117,7 +117,7 @@ impl Reading<'_> {
     /// One GPU, of which nothing is missing: a profile that the driver denies in passing would take its instances
     /// out of the picture, and whoever works from that would neither count them nor bring them back.
     fn gpu(&self, index: u32) -> Result<Gpu, DriverError> {
-        match self.within_count(index, true) {
+        match self.gpu_at(index, true) {
             Ok(Some(gpu)) => return Ok(gpu),
             Err(DriverError::Unlisted { gpu, .. }) => {
                 self.models.borrow_mut().clear();
@@ -127,7 +127,7 @@ impl Reading<'_> {
             Ok(None) => {}
             Err(error) => return Err(error),
         }
-        let again = self.within_count(index, false)?;
+        let again = self.gpu_at(index, false)?;
         again.ok_or_else(|| DriverError::Unexpected {
             object: format!("GPU {index}"),
             what: "its instances change while they are read".to_owned(),
@@ -136,7 +136,7 @@ impl Reading<'_> {
 
     /// One GPU as NVML lists it. What the kernel module has counts for what NVML is not asked, unless not `trusting`:
     /// then `None` says that it changed meanwhile.
-    fn within_count(&self, index: u32, trusting: bool) -> Result<Option<Gpu>, DriverError> {
+    fn gpu_at(&self, index: u32, trusting: bool) -> Result<Option<Gpu>, DriverError> {
         let Driver { root, .. } = self.driver;
         let object = format!("GPU {index}");
         let call = "nvmlDeviceGetHandleByIndex_v2";
@@ -258,10 +258,10 @@ impl Reading<'_> {
 }
 
 /// The first instance that the kernel module had `before` and `after`, and that is not among those `listed`.
-fn unlisted(within_count: &[Instance], before: &InstanceIds, after: &InstanceIds) -> Option<String> {
+fn unlisted(listed: &[Instance], before: &InstanceIds, after: &InstanceIds) -> Option<String> {
     let mut stayed = before.iter().filter_map(|(gi, compute)| Some((gi, compute & after.get(gi)?)));
     stayed.find_map(|(gi, compute)| {
-        let Some(instance) = within_count.iter().find(|i| i.gi == *gi) else {
+        let Some(instance) = listed.iter().find(|i| i.gi == *gi) else {
             return Some(format!("GPU instance {gi}"));
         };
         let missing = compute.iter().find(|ci| instance.compute.iter().all(|c| c.ci != **ci))?;
@@ -282,11 +282,11 @@ mod tests {
             Compute { ci, profile, start: 0, uuid: String::new(), files: Vec::new() }
         };
         let placement = Placement { profile: compute(0).profile, start: 0 };
-        let within_count = [Instance { gi: 7, placement, compute: vec![compute(0)], holders: Vec::new() }];
+        let listed = [Instance { gi: 7, placement, compute: vec![compute(0)], holders: Vec::new() }];
         let ids = |list: &[(u32, &[u32])]| -> InstanceIds {
             list.iter().map(|(gi, compute)| (*gi, compute.iter().copied().collect())).collect()
         };
-        let missing = |before, after| unlisted(&within_count, &ids(before), &ids(after));
+        let missing = |before, after| unlisted(&listed, &ids(before), &ids(after));
         assert_eq!(missing(&[(7, &[0])], &[(7, &[0])]), None);
         assert_eq!(missing(&[], &[]), None, "no tree to be seen");
         assert_eq!(missing(&[(7, &[0])], &[(7, &[0, 1]), (8, &[])]), None, "created meanwhile");

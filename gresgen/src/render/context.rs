@@ -3,6 +3,7 @@
 
 mod build;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::RenderError;
@@ -19,11 +20,12 @@ use build::{Fold, NodeLines, cgroup, node, plugin};
 pub(crate) const SCHEMA: u32 = 1;
 
 /// Everything templates see.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Context {
     /// [`SCHEMA`].
     pub schema: u32,
     /// Slurm release the files are for; templates see `22.05.8`.
+    #[schemars(with = "String")]
     pub release: Release,
     /// Value of `GresTypes=`; empty when the site's slurm.conf says it.
     pub gres_types: String,
@@ -35,32 +37,26 @@ pub struct Context {
     pub billing_weights: String,
     /// Lines of cgroup.conf.
     pub cgroup: Vec<KeyValue>,
-    /// The SPANK plugin.
     pub plugin: PluginContext,
     /// Nodes; alike ones are one entry.
     pub nodes: Vec<NodeContext>,
 }
 
-/// A setting.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct KeyValue {
-    /// Its name.
     pub key: String,
-    /// Its value.
     pub value: String,
 }
 
 /// The SPANK plugin's line.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PluginContext {
-    /// Its file.
     pub path: String,
-    /// Its arguments.
     pub arguments: Vec<KeyValue>,
 }
 
 /// One node, or several alike.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct NodeContext {
     /// Its name, or a host list.
     pub names: String,
@@ -88,9 +84,8 @@ pub struct GateContext {
 }
 
 /// A GRES type of a node.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct TypeContext {
-    /// Its name.
     pub name: String,
     /// How many devices have it.
     pub count: u32,
@@ -98,7 +93,7 @@ pub struct TypeContext {
 
 /// One device: a MIG device or a whole GPU. Figures are of the GPU instance unless said, and null when the
 /// driver does not tell them.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct DeviceContext {
     /// Slurm's index.
     pub index: u32,
@@ -123,17 +118,11 @@ pub struct DeviceContext {
     pub start: Option<u32>,
     /// Streaming multiprocessors of the compute instance, or of the largest GPU instance for a whole GPU.
     pub sms: Option<u32>,
-    /// Memory in MiB.
     pub memory_mib: Option<u64>,
-    /// Copy engines.
     pub copy_engines: Option<u32>,
-    /// Video decoders.
     pub decoders: Option<u32>,
-    /// Video encoders.
     pub encoders: Option<u32>,
-    /// JPEG decoders.
     pub jpeg_decoders: Option<u32>,
-    /// Optical flow accelerators.
     pub optical_flow: Option<u32>,
 }
 

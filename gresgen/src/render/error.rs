@@ -20,20 +20,13 @@ pub enum RenderError {
     Hostlist(#[from] HostlistError),
     /// An attribute that is ours, or would break the line.
     #[error("slurm.nodes {names:?}: {what}")]
-    Attribute {
-        /// The entry.
-        names: String,
-        /// What is wrong.
-        what: String,
-    },
+    Attribute { names: String, what: String },
     /// A key of `slurm.cgroup` that the release does not read.
     #[error("slurm.cgroup {key}: {}", cgroup_phrase(*.verdict, *.release))]
     Cgroup {
-        /// The key.
         key: String,
         /// What the release does with it.
         verdict: CgroupKey,
-        /// The release.
         release: Release,
     },
     /// A node name that Slurm cannot hold.
@@ -63,7 +56,6 @@ pub enum RenderError {
         place: String,
         /// Line, from 1.
         line: usize,
-        /// What is wrong.
         what: String,
         /// The line at fault.
         source_line: String,

@@ -12,7 +12,6 @@ pub(crate) type Span<T> = Option<(T, T)>;
 /// What is known of a type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Figure {
-    /// Memory, in MiB.
     pub memory_mib: Span<u64>,
     /// Streaming multiprocessors.
     pub sms: Span<u32>,

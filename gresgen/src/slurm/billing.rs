@@ -12,7 +12,6 @@ use super::error::GresError;
 use super::names::Names;
 use crate::inventory::{Compute, Gpu, Instance};
 
-/// Weights by type.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Weights(BTreeMap<String, Weight>);
 

@@ -65,7 +65,6 @@ impl Control {
         }
     }
 
-    /// All nodes.
     pub fn nodes(self) -> Result<Vec<NodeView>, SlurmError> {
         Ok(run("scontrol", &["--all", "-o", "show", "node"])?.lines().filter_map(NodeView::parse).collect())
     }

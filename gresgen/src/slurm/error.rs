@@ -17,11 +17,7 @@ pub enum SlurmError {
     Unreachable(String),
     /// slurmctld or the command refused.
     #[error("{command}: {what}")]
-    Refused {
-        command: String,
-        /// What it said.
-        what: String,
-    },
+    Refused { command: String, what: String },
     /// The command did not end in time; it was killed.
     #[error("{command}: no answer in {seconds} s")]
     Late {
@@ -65,9 +61,7 @@ pub enum SlurmError {
     )]
     Count {
         node: String,
-        /// Records now.
         before: usize,
-        /// Records then.
         after: usize,
         /// The jobs, in words.
         jobs: String,
@@ -158,20 +152,10 @@ pub enum GresError {
     Pattern(String),
     /// More devices than Slurm can hold.
     #[error("node {node}: {count} devices are more than the {MAX_RECORDS} that Slurm takes per node")]
-    TooMany {
-        node: String,
-        /// Devices found.
-        count: usize,
-    },
+    TooMany { node: String, count: usize },
     /// A GPU that cannot be on request, or not as it is said.
     #[error("node {node}: slurm.on-request, GPU {gpu}: {what}")]
-    OnRequest {
-        node: String,
-        /// NVML index.
-        gpu: u32,
-        /// Why not.
-        what: String,
-    },
+    OnRequest { node: String, gpu: u32, what: String },
     /// A type that is taken by records nobody is given.
     #[error(
         "node {node}: GRES type {name}: is that of guard records, which slurm.on-request needs; rename it in slurm.types"
@@ -182,12 +166,7 @@ pub enum GresError {
         "node {node}: slurmd takes GRES types {one} and {other} for one, because it ignores their case; rename one in \
          slurm.types"
     )]
-    Case {
-        node: String,
-        /// One type.
-        one: String,
-        other: String,
-    },
+    Case { node: String, one: String, other: String },
     /// The driver, or the table of the board, gives no figure to weigh a type by.
     #[error(
         "GRES type {gres_type}: the driver gives no {what} of it or of its whole GPU; set slurm.billing to another rule, or \
@@ -204,7 +183,6 @@ pub enum GresError {
         gres_type: String,
         /// `gpu` or `slice`.
         key: &'static str,
-        /// Product name.
         model: String,
     },
     /// The same type on unlike GPUs.
@@ -216,7 +194,6 @@ pub enum GresError {
         gres_type: String,
         /// One weight, as a number.
         first: String,
-        /// Another.
         second: String,
     },
     /// One device under two records.

@@ -326,6 +326,7 @@ impl Search {
         }
         for group in 0..self.lengths.len() {
             let (bit, end) = (1 << group, start + self.lengths[group]);
+            // Outside of its own indexes a group would hand a running job's next step another device.
             let fits = self.fixed[group].is_none_or(|(first, last)| start <= first && last < end);
             if used & bit != 0 || !fits || self.dead_ends.contains(&(used | bit)) {
                 continue;
@@ -334,6 +335,7 @@ impl Search {
             if self.place(used | bit, end, order) {
                 return true;
             }
+            // The same groups in another order end at the same index, and leave the same groups to place.
             order.pop();
             self.dead_ends.insert(used | bit);
         }

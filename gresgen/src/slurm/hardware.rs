@@ -5,9 +5,7 @@ use super::settings::Attributes;
 /// CPUs and memory of a node as a line of slurm.conf, `scontrol show node` or `slurmd -C` has them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hardware {
-    /// Logical CPUs.
     pub cpus: Option<u64>,
-    /// Memory in MiB.
     pub memory: Option<u64>,
 }
 

@@ -100,7 +100,6 @@ pub(crate) fn ask(control: Control, node: &str, job: u32) -> Result<Option<Devic
     Ok(Some(records.into_iter().next().flatten().unwrap_or(Devices::Unlisted)))
 }
 
-/// Forgets a job.
 pub(crate) fn forget(root: &Root, job: u32) {
     let _ = std::fs::remove_file(kept(root, job));
 }

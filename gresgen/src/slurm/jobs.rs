@@ -18,9 +18,7 @@ use crate::inventory::{Holder, Inventory};
 /// A job that has devices of a node, or may have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobGres {
-    /// Job id.
     pub id: u32,
-    /// Login name.
     pub user: String,
     pub devices: Devices,
 }

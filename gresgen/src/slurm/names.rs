@@ -187,9 +187,9 @@ impl<'a> Names<'a> {
 
     /// Every name of a model that stands before a profile somewhere: the one that the site's types have, the short one, and
     /// what slurmd's AutoDetect makes of a product name, of a MIG device's up to its first '-'
-    /// (src/plugins/gpu/common/gpu_common.c, `gpu_common_underscorify_tolower`; src/plugins/gpu/nvml/gpu_nvml.c).
+    /// (src/plugins/gpu/common/gpu_common.c, [`underscored`]; src/plugins/gpu/nvml/gpu_nvml.c).
     pub fn models(&self, product: &str) -> BTreeSet<String> {
-        let underscored = product.to_lowercase().replace(' ', "_");
+        let underscored = underscored(product);
         let start = underscored.split('-').next().unwrap_or_default().to_owned();
         let mut models =
             BTreeSet::from([self.model(product).to_lowercase(), short_model(product), underscored, start]);
@@ -201,6 +201,11 @@ impl<'a> Names<'a> {
     pub fn model(&self, product: &str) -> String {
         self.0.models.get(product).cloned().unwrap_or_else(|| short_model(product))
     }
+}
+
+/// What slurmd's AutoDetect makes of a product name (`gpu_common_underscorify_tolower`).
+pub fn underscored(product: &str) -> String {
+    product.to_lowercase().replace(' ', "_")
 }
 
 /// A short model name from a product name: its words without the maker up to the first with a digit in it, so

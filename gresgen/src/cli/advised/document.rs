@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use advice::advise::{Advice, FEW};
 use advice::judge::Figures;
 use advice::layout::Layout;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Advised, Group, hours};
@@ -13,7 +14,7 @@ use crate::advise::record::{Reason, Skipped};
 use crate::slurm::hostlist;
 
 /// What `--json` prints.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct Document<'a> {
     groups: Vec<GroupDocument>,
     skipped: BTreeMap<String, u64>,
@@ -24,7 +25,7 @@ pub(crate) struct Document<'a> {
     config: &'a str,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct GroupDocument {
     model: String,
     nodes: String,
@@ -47,7 +48,7 @@ struct GroupDocument {
     calendar: Option<CalendarDocument>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct LayoutDocument {
     name: &'static str,
     cut: Vec<String>,
@@ -61,7 +62,7 @@ struct LayoutDocument {
     queue_cannot_run: Option<usize>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct CalendarDocument {
     day: String,
     nodes_changing: usize,

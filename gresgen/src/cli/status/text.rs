@@ -7,7 +7,7 @@ use device_map::NoDevice;
 use mig::{Placement, Profile};
 
 use super::{LayoutInForce, Status, free, gres_type, mode, whole_users};
-use crate::cli::paint::{Cell, Painted, Role, table};
+use crate::cli::paint::{Cell, Painted, Role, table, wrap};
 use crate::cli::{draw, out, screen};
 use crate::cores::ranges;
 use crate::inventory::{Compute, Gpu, Holder, Instance};
@@ -185,14 +185,14 @@ impl Status {
     fn gpu(&self, text: &mut Painted, gpu: &Gpu, verbose: bool) {
         let Gpu { index, pci, minor, uuid, .. } = gpu;
         title(text, &format!("GPU {index}"), gpu);
-        let _ = write!(text, "\n  {}  {pci}  /dev/nvidia{minor}", shown(uuid, verbose));
-        if let Some(load) = self.loads.get(uuid) {
-            let _ = write!(text, "  {} of {} MiB used", load.used_mib, gpu.memory_mib);
-            if let Some(busy) = load.busy_percent {
-                let _ = write!(text, ", {busy} % busy");
-            }
-        }
-        text.push("\n");
+        let names = format!("  {}  {pci}  /dev/nvidia{minor}", shown(uuid, verbose));
+        let load = self.loads.get(uuid).map(|load| {
+            let busy = load.busy_percent.map(|busy| format!(", {busy} % busy")).unwrap_or_default();
+            format!("  {} of {} MiB used{busy}", load.used_mib, gpu.memory_mib)
+        });
+        let load = load.unwrap_or_default();
+        let fits = names.chars().count() + load.chars().count() <= screen::line();
+        let _ = writeln!(text, "\n{names}{}{load}", if fits { "" } else { "\n" });
         if let (Some(name), Some((index, _))) = (self.name(uuid), self.gres(uuid)) {
             let _ = writeln!(text, "  {name}, index {index}");
         }
@@ -221,28 +221,35 @@ impl Status {
         let mut instances: Vec<&Instance> = gpu.instances.iter().collect();
         instances.sort_by_key(|instance| instance.placement.start);
         let mut rows = vec![HEADINGS.map(|heading| Cell::new(Role::Faint, heading)).to_vec()];
-        let mut files = vec![&[][..]];
+        let mut behind: Vec<Option<&Compute>> = vec![None];
+        // A whole UUID leaves no room for the rest of its row, so it has a line of its own.
+        let inline = verbose && screen::line() >= WIDE;
         for instance in instances {
-            rows.extend(self.rows(gpu, instance, verbose));
-            files.extend(instance.compute.iter().map(|compute| &compute.files[..]));
-            files.extend(instance.compute.is_empty().then_some(&[][..]));
+            rows.extend(self.rows(gpu, instance, verbose, inline));
+            behind.extend(instance.compute.iter().map(Some));
+            behind.extend(instance.compute.is_empty().then_some(None));
         }
         if rows.len() == 1 {
             return;
         }
         keep_columns(&mut rows, verbose);
-        for (row, files) in table(&rows, "  ", screen::line()).iter().zip(files) {
+        for (row, compute) in table(&rows, "  ", screen::line()).iter().zip(behind) {
             text.append(row);
             text.push("\n");
-            let paths: Vec<String> = files.iter().map(|file| file.path.display().to_string()).collect();
-            if verbose && !paths.is_empty() {
-                let _ = writeln!(text, "    {}", paths.join(" "));
+            let Some(compute) = compute.filter(|_| verbose) else { continue };
+            if !inline {
+                let _ = writeln!(text, "    {}", compute.uuid);
+            }
+            let paths: Vec<String> =
+                compute.files.iter().map(|file| file.path.display().to_string()).collect();
+            for line in wrap(&paths.join(" "), screen::line().saturating_sub(4)) {
+                let _ = writeln!(text, "    {line}");
             }
         }
     }
 
     /// A row per MIG device; one for an instance that has none.
-    fn rows(&self, gpu: &Gpu, instance: &Instance, verbose: bool) -> Vec<Vec<Cell>> {
+    fn rows(&self, gpu: &Gpu, instance: &Instance, verbose: bool, inline: bool) -> Vec<Vec<Cell>> {
         let start = instance.placement.start.to_string();
         let total = memory(gpu, instance).map(|mib| mib.to_string());
         let row = |profile: Profile, ids: String, uuid: &str, user: Cell| {
@@ -253,7 +260,7 @@ impl Status {
                 ids.into(),
                 known(total.clone()),
                 known(self.loads.get(uuid).map(|load| load.used_mib.to_string())),
-                shown(uuid, verbose).into(),
+                shown(uuid, inline).into(),
                 known(self.name(uuid)),
                 known(self.gres(uuid).map(|(index, _)| index.to_string())),
                 user,
@@ -279,6 +286,8 @@ impl Status {
 /// `AT`: first placement unit; `GI/CI`: ids of GPU instance and compute instance, as in `nvidia-smi`; `MiB`: memory of the
 /// GPU instance, which its compute instances share; `USED`: of it, in MiB; `GRES`, `INDEX`: what Slurm calls it.
 const HEADINGS: [&str; 9] = ["PROFILE", "AT", "GI/CI", "MiB", "USED", "UUID", "GRES", "INDEX", "USED BY"];
+/// Columns with which a row has room for a whole UUID.
+const WIDE: usize = 120;
 /// Where `GI/CI` is, which only those need who go on with nvidia-smi.
 const IDS: usize = 2;
 

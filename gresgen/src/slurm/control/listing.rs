@@ -6,9 +6,7 @@ pub struct Listing {
     /// What to ask `scontrol show job` for this job alone: `7`, `1_2` for a task of an array, `12+1` for a part of a
     /// heterogeneous job.
     pub query: String,
-    /// Job id.
     pub id: u32,
-    /// User id.
     pub uid: u32,
     /// State in squeue's short form.
     pub state: String,

@@ -90,7 +90,6 @@ impl NodeView {
         some.map(entry).collect::<Vec<_>>().join(",")
     }
 
-    /// Its GPU types.
     pub fn types(&self) -> impl Iterator<Item = &str> {
         self.gpus.iter().map(|(name, _)| name.as_str()).filter(|name| !name.is_empty())
     }

@@ -8,10 +8,8 @@ use std::path::{Path, PathBuf};
 use crate::read;
 use crate::root::Root;
 
-/// A slurmd.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Daemon {
-    /// Its process id.
     pub(super) pid: u32,
     /// The name of its node, where it was told one.
     pub(super) node: Option<String>,

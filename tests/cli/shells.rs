@@ -1,0 +1,105 @@
+//! What a real zsh and a real fish make of the completion of layouts, models, GPUs and slices. bash is in `terminal.rs`.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::node::{Node, simulator};
+
+/// Two GPUs, one of them cut, and labels of which a shell would run some.
+fn node() -> Node {
+    let node = Node::with_layout(
+        "a30-24gb:2",
+        &["devices: [0], mig-enabled: true, mig-devices: {1g.6gb: 2, 2g.12gb: 1}"],
+    );
+    node.ok(&["apply", "-q", "--offline"]);
+    let labels = ["plain-1.a_b", "a$(id)", "a`id`", "a;id", "a*", "a b", "--force", "a&b", "~root", "a'b"];
+    let entries: String = labels
+        .iter()
+        .map(|label| format!("  \"{label}\": [{{devices: all, mig-enabled: false}}]\n"))
+        .collect();
+    node.write("etc/gresgen/config.yaml", &format!("version: v1\nmig-configs:\n{entries}"));
+    for name in ["one.yaml", "o$(id).yaml", "o`id`", "o;id"] {
+        node.write(&format!("srv/{name}"), "");
+    }
+    node
+}
+
+/// A shell of nobody's likes that finds `gresgen`, and ends.
+fn shell(node: &Node, program: &str) -> Command {
+    let bin = Path::new(env!("CARGO_BIN_EXE_gresgen")).parent().unwrap();
+    let mut command = Command::new("timeout");
+    command
+        .args(["120", program])
+        .env_clear()
+        .env("PATH", format!("{}:/usr/bin:/bin", bin.display()))
+        .env("HOME", node.path("home"))
+        .env("TERM", "xterm")
+        .env("GRESGEN_ROOT", node.path(""))
+        .env("GRESGEN_NVML_LIB", simulator())
+        .env("NVML_SIM_GPUS", node.gpus())
+        .env("NVML_SIM_ROOT", node.path(""))
+        .current_dir(node.path("srv"));
+    std::fs::create_dir_all(node.path("home")).unwrap();
+    command
+}
+
+fn said(command: &mut Command, program: &str) -> String {
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} (make setup-tests): {:?} {text}{error}", output.status);
+    text
+}
+
+/// What is typed, what the line then is with `TAB`.
+const TYPED: [(&str, &str); 6] = [
+    ("gresgen --layout ", "gresgen --layout plain-1.a_b"),
+    ("gresgen --layout a", "gresgen --layout a"),
+    ("gresgen profiles --model a30", "gresgen profiles --model a30-24gb"),
+    ("gresgen clear al", "gresgen clear all"),
+    ("gresgen run 2g", "gresgen run 2g.12gb"),
+    ("gresgen --config o", "gresgen --config one.yaml"),
+];
+
+/// A zsh on a terminal of its own, which reads what `make install` puts into its `site-functions`: each line is typed, and
+/// then the tabulator.
+#[test]
+fn zsh_completes_what_is_plain() {
+    let node = node();
+    node.write("functions/_gresgen", &node.ok(&["completions", "zsh"]));
+    node.write(
+        "home/.zshrc",
+        "PS1=; bindkey -e; fpath=($HOME/../functions $fpath); autoload -Uz compinit; compinit -u -d $HOME/dump\n\
+         show() { print -r -- \"${BUFFER% }\" >>$HOME/shown; }; zle -N show; bindkey '^X' show\n",
+    );
+    // ^I completes, ^X shows what stands on the line, ^U takes it away.
+    node.write(
+        "driver.zsh",
+        "zmodload zsh/zpty; zpty z zsh -d -i\n\
+         for line in \"$@\"; do zpty -w -n z \"$line\"$'\\t\\x18\\x15'; done\n\
+         zpty -w z exit; while zpty -r z seen; do :; done\n",
+    );
+    let mut command = shell(&node, "zsh");
+    command.arg("-f").arg(node.path("driver.zsh")).args(TYPED.map(|(typed, _)| typed));
+    said(&mut command, "zsh");
+    let shown = node.read("home/shown");
+    assert_eq!(shown.lines().collect::<Vec<_>>(), TYPED.map(|(_, due)| due));
+}
+
+/// fish tells what it would offer (fish: `complete -C`).
+#[test]
+fn fish_completes_what_is_plain() {
+    let node = node();
+    let mut typed: Vec<(&str, Vec<&str>)> =
+        TYPED.iter().map(|(typed, due)| (*typed, Vec::from_iter((typed != due).then_some(*due)))).collect();
+    typed.push(("gresgen clear ", vec!["gresgen clear 0", "gresgen clear 1", "gresgen clear all"]));
+    for (typed, due) in typed {
+        let mut command = shell(&node, "fish");
+        let script = format!("gresgen completions fish | source; complete -C '{typed}'");
+        let text = said(command.args(["--no-config", "-c", &script]), "fish");
+        let offered: Vec<&str> = text.lines().map(|line| line.split('\t').next().unwrap()).collect();
+        let last = |line: &'static str| line.rsplit(' ').next().unwrap();
+        let offered: Vec<&str> = offered.into_iter().filter(|word| !word.starts_with('-')).collect();
+        assert_eq!(offered, due.into_iter().map(last).collect::<Vec<_>>(), "{typed}: {text}");
+    }
+}
