@@ -20,14 +20,17 @@ struct Coming {
     limit: u64,
 }
 
+/// A slice that a job has: node, GPU and place.
+type Has = (usize, usize, Placement);
+
 /// What there is in the course.
 struct World {
     cluster: Cluster,
     now: u64,
     /// Jobs that wait, by number, and when they came.
     waiting: BTreeMap<u32, (Job, Coming)>,
-    /// When a job ends, and what it has.
-    running: Vec<(u64, u32, Vec<(usize, usize, Placement)>)>,
+    /// When a job ends, its number, and what it has.
+    running: Vec<(u64, u32, Vec<Has>)>,
     started: BTreeMap<u32, u64>,
     /// Orders under way, and when they are done.
     orders: Vec<(u64, Order)>,

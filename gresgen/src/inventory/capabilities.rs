@@ -4,17 +4,19 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use device_map::DeviceFile;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::cores::ranges;
 
 /// The capabilities of all GPU and compute instances of one GPU.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CapabilityNumbers {
     /// Major number of all of them.
     pub major: u32,
     /// Minor numbers; as JSON `3-137`.
     #[serde(serialize_with = "written", deserialize_with = "read")]
+    #[schemars(with = "String")]
     pub minors: BTreeSet<u32>,
     /// Where the node keeps device nodes of them that stay while instances come and go.
     pub directory: PathBuf,

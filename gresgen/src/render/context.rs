@@ -73,7 +73,7 @@ pub struct NodeContext {
 }
 
 /// A line of the GRES `gresgen`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct GateContext {
     /// Its type.
     pub r#type: String,
