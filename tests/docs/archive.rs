@@ -13,7 +13,7 @@ fn run(command: &mut Command) -> String {
 }
 
 /// `make dist VENDOR=yes` has all that cargo looks for, on a machine that has none of it: no network, and no home of cargo's.
-/// What takes minutes, compiling all of it, was done by hand.
+/// Compiling all of it, which takes minutes, is not tried.
 #[test]
 fn the_archive_is_built_without_a_network() {
     let work = tempfile::tempdir().unwrap();
