@@ -30,7 +30,7 @@ fn pictures_are_what_is_drawn() {
         "waiting.svg",
         &node
             .ok(&["-q", "advise", "--jobs", jobs.to_str().unwrap(), "--svg", "-"])
-            .split_inclusive("</svg>\n")
+            .split_inclusive("</svg>")
             .next()
             .unwrap(),
     );

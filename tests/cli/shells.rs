@@ -1,4 +1,4 @@
-//! What a real zsh and a real fish make of the completion of layouts, models, GPUs and slices. bash is in `terminal.rs`.
+//! What a real fish makes of the completion of layouts, models, GPUs and slices. bash is in `terminal.rs`.
 
 use std::path::Path;
 use std::process::Command;
@@ -60,31 +60,6 @@ const TYPED: [(&str, &str); 6] = [
     ("gresgen run 2g", "gresgen run 2g.12gb"),
     ("gresgen --config o", "gresgen --config one.yaml"),
 ];
-
-/// A zsh on a terminal of its own, which reads what `make install` puts into its `site-functions`: each line is typed, and
-/// then the tabulator.
-#[test]
-fn zsh_completes_what_is_plain() {
-    let node = node();
-    node.write("functions/_gresgen", &node.ok(&["completions", "zsh"]));
-    node.write(
-        "home/.zshrc",
-        "PS1=; bindkey -e; fpath=($HOME/../functions $fpath); autoload -Uz compinit; compinit -u -d $HOME/dump\n\
-         show() { print -r -- \"${BUFFER% }\" >>$HOME/shown; }; zle -N show; bindkey '^X' show\n",
-    );
-    // ^I completes, ^X shows what stands on the line, ^U takes it away.
-    node.write(
-        "driver.zsh",
-        "zmodload zsh/zpty; zpty z zsh -d -i\n\
-         for line in \"$@\"; do zpty -w -n z \"$line\"$'\\t\\x18\\x15'; done\n\
-         zpty -w z exit; while zpty -r z seen; do :; done\n",
-    );
-    let mut command = shell(&node, "zsh");
-    command.arg("-f").arg(node.path("driver.zsh")).args(TYPED.map(|(typed, _)| typed));
-    said(&mut command, "zsh");
-    let shown = node.read("home/shown");
-    assert_eq!(shown.lines().collect::<Vec<_>>(), TYPED.map(|(_, due)| due));
-}
 
 /// fish tells what it would offer (fish: `complete -C`).
 #[test]

@@ -2,6 +2,7 @@
 //! reader is shown is what comes out.
 #![forbid(unsafe_code)]
 
+mod archive;
 mod beliefs;
 mod boot;
 mod demo;
@@ -18,7 +19,6 @@ mod places;
 mod plain;
 mod reference;
 mod rooms;
-mod rpms;
 mod users;
 
 use std::path::{Path, PathBuf};

@@ -11,7 +11,7 @@ use crate::install::{PLUGIN_DIR, files, make};
 use crate::node::{BUILD, DocNode, RESUME, Start, build};
 
 /// Makes packages of a kind and version; the paths that the command prints.
-pub(crate) fn packages(kind: &str, version: &str, build: &Path, to: &Path) -> Vec<PathBuf> {
+fn packages(kind: &str, version: &str, build: &Path, to: &Path) -> Vec<PathBuf> {
     let output = Command::new("make")
         .current_dir(checkout())
         .args(["--silent", kind, &format!("VERSION={version}"), &format!("BUILD={}", build.display())])

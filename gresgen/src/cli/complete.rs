@@ -44,16 +44,9 @@ pub(super) fn script(shell: clap_complete::Shell) -> Outcome {
     completer
         .write_registration(VARIABLE, "gresgen", "gresgen", "gresgen", &mut script)
         .map_err(|error| Failure::new(Exit::Failure, error))?;
-    if shell == clap_complete::Shell::Zsh {
-        script.extend_from_slice(AUTOLOADED);
-    }
     out::text(&String::from_utf8_lossy(&script))?;
     Ok(Exit::Ok)
 }
-
-/// For a zsh that finds the script in its `fpath`: it runs it as the completing function itself when the first line is
-/// completed (zshcompsys(1), "Autoloaded files"), and without this that line would be offered nothing.
-const AUTOLOADED: &[u8] = b"[[ ${funcstack[1]} != _gresgen ]] || _clap_dynamic_completer_gresgen \"$@\"\n";
 
 /// Whether a shell takes a character for nothing but itself, wherever in a word it stands.
 fn is_plain(c: char) -> bool {
