@@ -248,7 +248,7 @@ enum Database {
 }
 
 /// What slurmdbd and MariaDB take that a lab's root filesystem has not.
-const PACKAGES: [&str; 12] = [
+const PACKAGES: [&str; 13] = [
     "slurmdbd",
     "slurm-wlm-mysql-plugin",
     "mariadb-server-core",
@@ -258,6 +258,7 @@ const PACKAGES: [&str; 12] = [
     "libbsd0",
     "libedit2",
     "libmd0",
+    "libncurses6",
     "libnuma1",
     "libsnappy1v5",
     "liburing2",
