@@ -144,7 +144,7 @@ fn whatever_the_text_is_it_is_counted_or_refused() {
         ("a list of all nodes there could be", field("|n1", "|n[0-4294967295]"), "on other nodes"),
         ("a list without an end", field("|n1", "|n[1-"), "on other nodes"),
         ("a trace of one second", csv(""), ""),
-        ("a trace with jobs on no node", csv("1,2\n").replace("type", "nodes"), "lines that are no job"),
+        ("a trace with jobs on no node", csv("1,2,3,0\n").replace("type", "nodes"), "lines that are no job"),
         (
             "a trace that begins with a mark, in quotes",
             format!("\u{feff}\"submit\",\"run\"\n\"5\",\"{}\"\n", 9),
@@ -168,7 +168,9 @@ fn whatever_the_text_is_it_is_counted_or_refused() {
 fn what_waits_now_is_compared_by_layout_and_nothing_of_it_printed() {
     let node = Node::new("a100-40gb:2");
     let line = |request: &str, limit: &str| format!("N/A|{request}|N/A|N/A|1|1|{limit}|\n");
-    let queue = line("gres/gpu:1g.5gb:1", "1:00:00").repeat(14)
+    let asked =
+        ["1g.5gb", "1g.5gb", "2g.10gb", "3g.20gb"].map(|kind| line(&format!("gres/gpu:{kind}:1"), "1:00:00"));
+    let queue = asked.concat()
         + &line("gres/gpu:\u{1b}]0;x|y:1", "30:00")
         + &line("gres/gpu:volta:1", "30:00")
         + "N/A|N/A|N/A|N/A|1|1|30:00|\n";
@@ -176,13 +178,13 @@ fn what_waits_now_is_compared_by_layout_and_nothing_of_it_printed() {
     let (jobs, queue) = (example(), node.path("queue.txt").display().to_string());
     let ask = ["advise", "--jobs", &jobs, "--samples", "2", "--queue", &queue];
     let text = node.ok(&ask);
-    assert!(text.contains("QUEUE: mean wait of 14 jobs that wait now, were these GPUs idle"), "{text}");
+    assert!(text.contains("QUEUE: mean wait of 4 jobs that wait now, were these GPUs idle"), "{text}");
     assert!(!text.contains('\u{1b}') && text.lines().all(|line| line.chars().count() <= 80), "{text}");
     let document = node.json(&ask);
     let layouts = &document["groups"][0]["layouts"];
     let mean = |at: usize| layouts[at]["queue_mean_s"].as_f64().unwrap();
     assert!(mean(0) < mean(2), "{layouts}");
-    assert_eq!(document["groups"][0]["queued"], 14);
+    assert_eq!(document["groups"][0]["queued"], 4);
     let not_queued = document["not_queued"].as_object().unwrap();
     assert_eq!(not_queued.values().filter_map(|count| count.as_u64()).collect::<Vec<_>>(), [1, 1, 1]);
     assert!(refused(&node, &["advise", "--jobs", &jobs, "--queue", "/none"]).contains("/none: "));

@@ -243,9 +243,8 @@ impl Advised<'_> {
         let by_reason = self.skipped.by_reason.iter();
         let mut notes: Vec<String> =
             by_reason.map(|(reason, count)| format!("not counted: {count} {reason}")).collect();
-        if !self.not_queued.by_reason.is_empty() {
-            notes.push(format!("not counted of those that wait: {}", self.not_queued));
-        }
+        let not_queued = self.not_queued.by_reason.iter();
+        notes.extend(not_queued.map(|(reason, count)| format!("not counted of the queue: {count} {reason}")));
         if self.skipped.parted > 0 {
             notes
                 .push(format!("{} jobs asked for several types: each counts by itself", self.skipped.parted));
