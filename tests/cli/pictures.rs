@@ -26,14 +26,8 @@ fn pictures_are_what_is_drawn() {
     );
     // docs/advice.md: two whole GPUs.
     let jobs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/jobs.csv");
-    same(
-        "waiting.svg",
-        &node
-            .ok(&["-q", "advise", "--jobs", jobs.to_str().unwrap(), "--svg", "-"])
-            .split_inclusive("</svg>")
-            .next()
-            .unwrap(),
-    );
+    let advice = node.ok(&["-q", "advise", "--jobs", jobs.to_str().unwrap(), "--svg", "-"]);
+    same("waiting.svg", advice.split_inclusive("</svg>").next().unwrap());
     node.ok(&["-q", "apply", "--offline"]);
     same("node.svg", &node.ok(&["status", "--svg", "-"]));
 }
