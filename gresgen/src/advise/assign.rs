@@ -10,7 +10,7 @@ use mig::Profile;
 use super::fleet::Group;
 use super::record::{Ask, Reason, Record, Skipped};
 use crate::slurm::hostlist;
-use crate::slurm::names::Names;
+use crate::slurm::names::{Names, TypeName};
 
 /// Part of its peak memory that a job gets on top, when it is given a slice by what it used.
 const HEADROOM: f64 = 1.1;
@@ -170,7 +170,8 @@ fn meaning(group: &Group, names: &Names<'_>, name: &str, way: Way) -> Option<Kin
             named.then(|| profile.map_or(Some(kinds.whole()), |profile| kinds.of(profile, geometry)))?
         }
         Way::Profile => kinds.of(profile?, geometry),
-        Way::Place => profile.is_none().then(|| kinds.whole()),
+        // A name of the site's own for a whole GPU, if Slurm can have given one out by it.
+        Way::Place => (profile.is_none() && TypeName::new(name).is_ok()).then(|| kinds.whole()),
     }
 }
 

@@ -292,7 +292,14 @@ fn every_slurm_failure_is_noticed() {
                 s.config = Config::parse(&format!("TaskPlugin = cgroup\nGresTypes = gpu,shard\n{select}\n"));
             });
             let table = f.table.as_mut().unwrap();
-            table.records.push(Record { instance: None, uuid: "GPU-b".into(), ..table.records[0].clone() });
+            let whole = |uuid: &str| Record {
+                instance: None,
+                uuid: uuid.into(),
+                parent: uuid.into(),
+                ..table.records[0].clone()
+            };
+            let whole = whole("GPU-b");
+            table.records.push(whole);
             map(f).records = f.table.as_ref().unwrap().records.clone();
             let map = f.map.clone().unwrap().unwrap();
             f.loaded = Some(Some(Ok(DeviceMap { plugin: Some(VERSION.into()), ..map })));

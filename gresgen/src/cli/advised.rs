@@ -130,7 +130,7 @@ impl<'a> Group<'a> {
         }
         let _ = writeln!(
             text,
-            "no layout gets below a mean of {} while types do not hinder each other",
+            "no layout that runs every job gets below a mean of {},\nwhich is what they would wait if types did not hinder each other",
             time(*bound)
         );
         if reserve == 0
