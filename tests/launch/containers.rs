@@ -198,7 +198,7 @@ chown -R alice: . && while umount /sys/fs/cgroup/unified 2>/dev/null; do :; done
 "#;
 
 /// `srun --container`. Slurm 22.05 writes the environment of the container before it forks the task (`setup_container` in
-/// src/slurmd/slurmstepd/container.c), so what a plugin sets in the task is not in it; 24.11 and 26.05 have it.
+/// src/slurmd/slurmstepd/container.c), so what a plugin sets in the task is not in it; 24.11 has it (26.05 was not run).
 #[test]
 #[ignore = "fetches programs: make containers"]
 fn containers_of_slurm_itself() {
