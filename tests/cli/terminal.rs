@@ -93,7 +93,8 @@ fn what_is_shown_fits_a_terminal_of_eighty_columns() {
             let whole = |line: &&String| {
                 let copied = line.starts_with("  ")
                     && ["until ", "scontrol "].iter().any(|word| line[2..].starts_with(word));
-                !line.contains(&root) && !(patch && line.starts_with(['+', '-', ' '])) && !copied
+                let patched = patch && line.starts_with(['+', '-', ' ']);
+                !(line.contains(&root) || patched || copied)
             };
             for line in lines.iter().filter(whole) {
                 assert!(line.chars().count() <= columns, "{verb:?} in {columns} columns: {line}");

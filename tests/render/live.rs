@@ -38,7 +38,12 @@ impl Layout {
         let text = format!(
             "nodes:\n  - {{names: n1, gpus: [{gpus}]}}\n  - {{names: n2, gpus: [{{board: a100-40gb, slices: [1g.5gb@0]}}]}}\n{SETTINGS}"
         );
-        let case = Case::parse(&text).unwrap();
+        Layout::read(&text, before)
+    }
+
+    /// The nodes of a case.
+    fn read(case: &str, before: Option<&Layout>) -> Self {
+        let case = Case::parse(case).unwrap();
         let inventories = case.inventories(&Root::host());
         let tables = inventories.iter().zip(0..).map(|(inventory, i)| {
             let previous = before.map(|b| PreviousOrder::of(&b.map(i))).unwrap_or_default();
@@ -116,6 +121,50 @@ fn nodes_register_and_jobs_open_what_the_table_says() {
         for (index, record) in table.records.iter().enumerate() {
             let open = opened(&lab, &layout, &format!("{}:1", record.gres_type));
             assert_eq!(open, layout.files(index), "{release}: {}", record.gres_type);
+        }
+    }
+}
+
+/// The board divides sockets into NUMA nodes, and a GPU is near one of them.
+#[test]
+fn a_node_with_gpus_near_a_part_of_a_socket_is_in_service() {
+    for (release, version, near) in [
+        (Release::Bookworm, "22.05.8", "0-1"),
+        (Release::Trixie, "24.11.5", "0-3"),
+        (Release::Sid, "26.05.5", "0-3"),
+    ] {
+        if !Release::selected().contains(&release) {
+            continue;
+        }
+        let layout = Layout::read(
+            &format!(
+                "release: {version}\nnodes:\n\
+                 - {{names: n1, cpus: [2, 4, 1], gpus: [{{board: a100-40gb, near: [0, 1], slices: [1g.5gb@0]}}, \
+                 {{board: a100-40gb, near: [4, 5, 6, 7], slices: [1g.5gb@0]}}]}}\n\
+                 - {{names: n2, gpus: [{{board: a100-40gb, slices: [1g.5gb@0]}}]}}\n{}",
+                SETTINGS.replacen("CPUs=32", "CPUs=8 Sockets=2 CoresPerSocket=4 ThreadsPerCore=1", 1)
+            ),
+            None,
+        );
+        let text = layout.file(Kind::GresConf);
+        assert!(text.contains(&format!("Cores={near}")) && text.contains("Cores=4-7"), "{text}");
+        let Some(lab) = cluster(release, &[&layout]) else { return };
+        assert!(is_well(&view(&lab, "n1")), "{release}: {:?}", view(&lab, "n1"));
+        // What the GPU is near by NVML, which a slurmctld that does not take it is here to say.
+        lab.write_file("/etc/slurm/gres.conf", text.replace(&format!("Cores={near}"), "Cores=0-1")).unwrap();
+        lab.stop_slurmd("n1").unwrap();
+        // It looks at cores when it builds its records of the node anew.
+        act(&lab, &Action::RestartSlurmctld, &layout, &layout);
+        lab.start_slurmd("n1").unwrap();
+        let refused = || {
+            let node = lab.run(&["scontrol", "-o", "show", "node", "n1"])?.stdout;
+            Ok(node.contains("doesn't match socket boundaries").then_some(()))
+        };
+        if version.starts_with("22.05") {
+            lab.wait("the node to be in service", || Ok(is_well(&view(&lab, "n1")).then_some(()))).unwrap();
+        } else {
+            lab.wait("slurmctld to refuse the node", refused).unwrap();
+            assert!(!is_well(&view(&lab, "n1")), "{release}");
         }
     }
 }

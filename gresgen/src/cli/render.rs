@@ -153,7 +153,8 @@ fn this_node(session: &Session, settings: &Settings) -> Result<Rendered, Failure
 /// What is only looked at may come from anybody.
 fn cluster(files: &[PathBuf], look: bool, settings: &Settings, root: &Root) -> Result<Rendered, Failure> {
     let usage = |error: String| Failure::new(Exit::Usage, error);
-    let mut cluster = Cluster::new(settings, root).map_err(|error| usage(error.to_string()))?;
+    let release = publish::release(settings)?;
+    let mut cluster = Cluster::new(settings, release, root).map_err(|error| usage(error.to_string()))?;
     for file in files {
         let named = |error: String| usage(format!("{}: {error}", sender(file).1.display()));
         let (inventory, indexes) = read(file, look).map_err(usage)?;
@@ -165,7 +166,7 @@ fn cluster(files: &[PathBuf], look: bool, settings: &Settings, root: &Root) -> R
         cluster.add(&inventory, &table).map_err(|e| named(e.to_string()))?;
     }
     cluster.complete().map_err(|error| usage(error.to_string()))?;
-    let context = cluster.finish(publish::release(settings)?).map_err(|error| usage(error.to_string()))?;
+    let context = cluster.finish().map_err(|error| usage(error.to_string()))?;
     let templates = templates(root)?;
     let outputs = render::slurm_files(&templates, &context, settings, root)
         .map_err(|error| usage(error.to_string()))?;

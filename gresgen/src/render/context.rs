@@ -2,6 +2,7 @@
 //! renamed or given another meaning. `gresgen render --context` prints it as JSON.
 
 mod build;
+mod near;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -139,7 +140,8 @@ impl Context {
         root: &Root,
     ) -> Result<Self, RenderError> {
         let mut weights = Weights::default();
-        let node = node(inventory, table, settings, &NodeLines::new(settings)?, root, &mut weights)?;
+        let lines = NodeLines::new(settings)?;
+        let node = node(inventory, table, settings, &lines, release, root, &mut weights)?;
         Self::assemble(vec![node], weights, settings, release, root)
     }
 
@@ -153,9 +155,9 @@ impl Context {
         release: Release,
         root: &Root,
     ) -> Result<Self, RenderError> {
-        let mut cluster = Cluster::new(settings, root)?;
+        let mut cluster = Cluster::new(settings, release, root)?;
         nodes.into_iter().try_for_each(|(inventory, table)| cluster.add(inventory, table))?;
-        cluster.finish(release)
+        cluster.finish()
     }
 
     fn assemble(
@@ -203,6 +205,7 @@ fn gres_types(settings: &Settings) -> String {
 pub(crate) struct Cluster<'a> {
     settings: &'a Settings,
     lines: NodeLines<'a>,
+    release: Release,
     root: &'a Root,
     weights: Weights,
     fold: Fold,
@@ -213,9 +216,9 @@ impl<'a> Cluster<'a> {
     ///
     /// # Errors
     /// [`RenderError::Hostlist`] for nodes in the settings that are no host list.
-    pub(crate) fn new(settings: &'a Settings, root: &'a Root) -> Result<Self, RenderError> {
+    pub(crate) fn new(settings: &'a Settings, release: Release, root: &'a Root) -> Result<Self, RenderError> {
         let lines = NodeLines::new(settings)?;
-        Ok(Cluster { settings, lines, root, weights: Weights::default(), fold: Fold::default() })
+        Ok(Cluster { settings, lines, release, root, weights: Weights::default(), fold: Fold::default() })
     }
 
     /// One more node.
@@ -223,7 +226,8 @@ impl<'a> Cluster<'a> {
     /// # Errors
     /// [`RenderError`]: those of one node, and one that stands twice.
     pub(crate) fn add(&mut self, inventory: &Inventory, table: &GresTable) -> Result<(), RenderError> {
-        let node = node(inventory, table, self.settings, &self.lines, self.root, &mut self.weights)?;
+        let node =
+            node(inventory, table, self.settings, &self.lines, self.release, self.root, &mut self.weights)?;
         self.fold.add(node)
     }
 
@@ -244,7 +248,7 @@ impl<'a> Cluster<'a> {
     ///
     /// # Errors
     /// [`RenderError::Clash`] for two types of the cluster that Slurm takes for one.
-    pub(crate) fn finish(self, release: Release) -> Result<Context, RenderError> {
-        Context::assemble(self.fold.finish(), self.weights, self.settings, release, self.root)
+    pub(crate) fn finish(self) -> Result<Context, RenderError> {
+        Context::assemble(self.fold.finish(), self.weights, self.settings, self.release, self.root)
     }
 }

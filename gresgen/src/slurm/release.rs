@@ -126,6 +126,13 @@ impl Release {
         !self.since(23, 2)
     }
 
+    /// Whether a device can be near a part of a socket. From 24.11 on slurmctld takes such a record for wrong and its node out of
+    /// service ("doesn't match socket boundaries"), and newer ones also a record near several sockets but not all
+    /// (`_check_core_range_matches_sock` in src/interfaces/gres.c).
+    pub fn binds_parts_of_sockets(self) -> bool {
+        !self.since(24, 11)
+    }
+
     /// Whether a `Flags=` that differs from an earlier line's ends slurmd.
     pub fn refuses_mixed_flags(self) -> bool {
         self.since(23, 2) && !self.since(26, 5)

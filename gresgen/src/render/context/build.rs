@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use device_map::{NoDevice, Record};
 use mig::Spec;
 
+use super::near::{Sockets, add_cores};
 use super::{DeviceContext, GateContext, KeyValue, NodeContext, PluginContext, TypeContext};
 use crate::cores::ranges;
 use crate::inventory::{Compute, Gpu, Instance, Inventory};
@@ -49,6 +50,7 @@ pub(super) fn node(
     table: &GresTable,
     settings: &Settings,
     lines: &NodeLines<'_>,
+    release: Release,
     root: &Root,
     weights: &mut Weights,
 ) -> Result<NodeContext, RenderError> {
@@ -57,7 +59,7 @@ pub(super) fn node(
         return Err(RenderError::Node(name.clone()));
     }
     let said = lines.of(name)?;
-    let cores = said.cores();
+    let sockets = Sockets::of(&said);
     let Attributes { rest: attributes, gres: other_gres } = said;
     let found: HashMap<&str, (&Gpu, Option<Slice<'_>>)> = inventory
         .devices()
@@ -95,11 +97,9 @@ pub(super) fn node(
         devices.push(device(index, record, gpu, slice, files));
     }
     let gates = match table.form {
-        Some(form) => gated(&mut devices, form, cores, settings, inventory)?,
+        Some(form) => gated(&mut devices, form, sockets, settings, release, inventory)?,
         None => {
-            if settings.cores.unwrap_or(true) {
-                add_cores(&mut devices, inventory);
-            }
+            add_cores(&mut devices, sockets, settings, release, inventory);
             Vec::new()
         }
     };
@@ -147,22 +147,21 @@ impl Vacant {
 }
 
 /// Cores of a node with GPUs on request: every record has some, or the two quotes that keep Slurm from giving it away. Where
-/// the GPUs' own are not known, they are all of the node's: `cores` where its line says how many, for slurmctld from 26.05 on
-/// takes nothing between one socket and all of them (`_check_core_range_matches_sock` in src/interfaces/gres.c).
+/// the GPUs' own are not known, they are all of the node's.
 fn gated(
     devices: &mut [DeviceContext],
     form: Form,
-    cores: Option<usize>,
+    sockets: Option<Sockets>,
     settings: &Settings,
+    release: Release,
     inventory: &Inventory,
 ) -> Result<Vec<GateContext>, RenderError> {
     const NONE: &str = "\"\"";
     let unknown = || RenderError::Cores(inventory.node.clone());
-    let all = cores.or(Some(inventory.topology.count())).filter(|count| *count > 0).ok_or_else(unknown)?;
-    if settings.cores.unwrap_or(true) {
-        add_cores(devices, inventory);
-    }
-    let every = ranges(&(0..).take(all).collect());
+    let counted = || u32::try_from(inventory.topology.count()).ok().filter(|count| *count > 0);
+    let all = sockets.map(|sockets| sockets.all).or_else(counted).ok_or_else(unknown)?;
+    add_cores(devices, sockets, settings, release, inventory);
+    let every = ranges(&(0..all).collect());
     for device in devices {
         if device.uuid != device.parent && !device.uuid.starts_with("MIG-") {
             device.cores = NONE.to_owned();
@@ -219,23 +218,6 @@ fn device(
         encoders: engines(|s| s.encoders),
         jpeg_decoders: engines(|s| s.jpeg_decoders),
         optical_flow: engines(|s| s.optical_flow),
-    }
-}
-
-/// Cores on all devices or none: with some missing, Slurm reports an error and gives those all cores. Where every
-/// GPU is near every core there is nothing to say.
-fn add_cores(devices: &mut [DeviceContext], inventory: &Inventory) {
-    let near = |gpu: &Gpu| {
-        let cores = inventory.topology.cores(&gpu.cpus).filter(|cores| !cores.is_empty())?;
-        Some((gpu.index, cores))
-    };
-    let Some(near) = inventory.gpus.iter().map(near).collect::<Option<HashMap<u32, _>>>() else { return };
-    let all = inventory.topology.count();
-    if near.values().all(|cores| cores.len() == all) {
-        return;
-    }
-    for device in devices {
-        device.cores = ranges(&near[&device.gpu]);
     }
 }
 

@@ -59,6 +59,11 @@ impl Attributes {
             .filter(|cores| (1..=MAX_CPUS as usize).contains(cores))
     }
 
+    /// How many of them slurmctld takes for a socket; one where they do not say it.
+    pub fn cores_per_socket(&self) -> u32 {
+        self.number("CoresPerSocket").and_then(|cores| u32::try_from(cores).ok()).unwrap_or(1).max(1)
+    }
+
     /// The value of a number among them, as `RealMemory`.
     pub fn number(&self, key: &str) -> Option<u64> {
         let mut words = self.rest.split_whitespace().rev().filter_map(|word| word.split_once('='));
