@@ -32,7 +32,7 @@ pub struct Advice {
     pub whole: Judged,
     /// The layout advised, with one waiting job planned alone (`bf_job_part_count_reserve=1`).
     pub one_reservation: Figures,
-    /// Mean waiting, in seconds, below which no layout gets these jobs, if jobs of one kind do not hinder those of another.
+    /// Mean waiting, in seconds, below which no layout that runs every job gets these jobs, if jobs of one kind do not hinder those of another.
     pub bound: f64,
     /// Two layouts that take turns, where they do better than one.
     pub calendar: Option<Calendar>,

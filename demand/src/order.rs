@@ -99,10 +99,10 @@ impl fmt::Display for Verdict {
             Verdict::There => f.write_str("its slices are there: Slurm can start it"),
             Verdict::NotStarted(seconds) => write!(
                 f,
-                "its slices have been there for {seconds} s and Slurm has not started it: something else lacks"
+                "its slices have been there for {seconds} s and Slurm has not started it: something else is missing"
             ),
             Verdict::Other(reason) => write!(f, "no cut helps: Slurm says {reason}"),
-            Verdict::Patience(seconds) => write!(f, "has just come: served in {seconds} s"),
+            Verdict::Patience(seconds) => write!(f, "has just come: looked at in {seconds} s"),
             Verdict::Cut(nodes) => write!(f, "being cut on {}", nodes.join(", ")),
             Verdict::Opens => f.write_str("all of its slices are there and open now"),
             Verdict::Cordon { nodes, until: Some(until) } => {

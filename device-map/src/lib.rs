@@ -14,9 +14,9 @@
 //! ```
 //!
 //! A record's position is its index: [`DeviceMap::from_str`](DeviceMap#method.from_str) refuses gaps, repeats and a
-//! missing end line, so a half-written map is never half believed. A node with GPUs on request has records that are no
-//! devices, `void-3`, `guard-13` and `pad-14`, which a plugin that does not know them refuses. Header lines and columns it does not know are
-//! ignored, so an older plugin reads a newer map.
+//! missing end line, so a half-written map is never half believed. Header lines and columns a reader does
+//! not know are ignored, so an older plugin reads a newer map; but for one of a node with GPUs on request, which has records
+//! that are no devices (`void-3`, `guard-13`, `pad-14`): plugins that do not know those refuse it.
 #![forbid(unsafe_code)]
 
 mod file;
@@ -57,7 +57,7 @@ pub struct DeviceMap {
     pub records: Vec<Record>,
 }
 
-/// One GRES record: a MIG device, or a whole GPU.
+/// One GRES record: a MIG device, a whole GPU, or, on a node with GPUs on request, none ([`NoDevice`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// GRES type as in `gres.conf`; `-` when the record has none.
@@ -67,7 +67,7 @@ pub struct Record {
     pub uuid: String,
     /// UUID of the physical GPU.
     pub parent: String,
-    /// GPU instance id and compute instance id; `None` for a whole GPU.
+    /// GPU instance id and compute instance id; `None` for a whole GPU and for a record that is no device.
     pub instance: Option<(u32, u32)>,
     /// Device nodes in the order of `gres.conf`: the GPU, then the capabilities of the two instances.
     pub files: Vec<DeviceFile>,

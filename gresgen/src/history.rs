@@ -57,6 +57,7 @@ pub(crate) struct Entry {
     pub uid: u32,
     /// What was asked for, in words.
     pub what: String,
+    /// How it ended.
     pub result: Ending,
     /// Why it did not end well, or what went wrong beside it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

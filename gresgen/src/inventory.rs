@@ -53,11 +53,13 @@ pub struct Gpu {
     /// The same of the board that carries it (`pciSubSystemId`); `None` where it is not known.
     #[serde(default)]
     pub pci_subsystem: Option<u32>,
+    /// Product name.
     pub model: String,
     /// Total memory, in MiB.
     pub memory_mib: u64,
     /// Architecture; `None` for one older than Ampere or unknown to this program.
     pub architecture: Option<Architecture>,
+    /// MIG mode; null without MIG.
     #[serde(default)]
     pub mode: Mode,
     /// Whether this is a vGPU guest, where MIG belongs to the hypervisor.
@@ -106,6 +108,7 @@ impl Mode {
     }
 }
 
+/// A GPU instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Instance {
     /// GPU instance id, the driver's own.
@@ -146,7 +149,11 @@ pub enum Holder {
         user: String,
     },
     /// A Slurm job that holds the GRES.
-    Job { id: u32, user: String },
+    Job {
+        id: u32,
+        /// Login name of its owner.
+        user: String,
+    },
     /// A command started by `gresgen run`, which holds the slice's lock.
     Run {
         /// Process id of the command; 0 where only the lock is seen, and not who holds it.

@@ -185,7 +185,7 @@ fn what_waits_now_is_compared_by_layout_and_nothing_of_it_printed() {
     let mean = |at: usize| layouts[at]["queue_mean_s"].as_f64().unwrap();
     assert!(mean(0) < mean(2), "{layouts}");
     assert_eq!(document["groups"][0]["queued"], 4);
-    let not_queued = document["not_queued"].as_object().unwrap();
-    assert_eq!(not_queued.values().filter_map(|count| count.as_u64()).collect::<Vec<_>>(), [1, 1, 1]);
+    let queue_skipped = document["queue_skipped"].as_object().unwrap();
+    assert_eq!(queue_skipped.values().filter_map(|count| count.as_u64()).collect::<Vec<_>>(), [1, 1, 1]);
     assert!(refused(&node, &["advise", "--jobs", &jobs, "--queue", "/none"]).contains("/none: "));
 }

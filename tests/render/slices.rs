@@ -131,7 +131,7 @@ not counted: 1 waiting jobs, whose request cannot be read
             lab.run(&[&advise[..], &["--nodes", "n1=2xa100-40gb", "--queue"]].concat()).unwrap().stdout;
         let advice: serde_json::Value = serde_json::from_str(&advice).unwrap();
         assert_eq!(advice["groups"][0]["queued"], 4, "{release}: {advice}");
-        assert_eq!(advice["not_queued"], serde_json::json!({"lines that are no job": 1}), "{release}");
+        assert_eq!(advice["queue_skipped"], serde_json::json!({"lines that are no job": 1}), "{release}");
         let picked =
             lab.run(&["sh", "-c", "srun $(gresgen slices -q --memory 6G) lab-probe"]).unwrap().probes();
         assert_eq!(picked[0].open, gpus.files(2), "{release}");

@@ -113,8 +113,8 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     if answers.is_empty() {
         return Err(none(args, &skipped));
     }
-    let not_queued = waits.map(|waits| waits.skipped).unwrap_or_default();
-    let advised = advised::Advised { answers, skipped, not_queued, fitted, blindly };
+    let queue_skipped = waits.map(|waits| waits.skipped).unwrap_or_default();
+    let advised = advised::Advised { answers, skipped, queue_skipped, fitted, blindly };
     let config = advised.config().map_err(|error| Failure::new(Exit::Failure, error))?;
     if let Some(path) = &args.write {
         out::file(path, &config)?;

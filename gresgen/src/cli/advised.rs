@@ -39,7 +39,7 @@ pub(super) struct Advised<'a> {
     /// What was not counted.
     pub(super) skipped: Skipped,
     /// What was not counted of the jobs that wait now.
-    pub(super) not_queued: Skipped,
+    pub(super) queue_skipped: Skipped,
     /// Jobs given less than they asked for.
     pub(super) fitted: u64,
     /// Those of them of which it is not known how busy they were.
@@ -243,8 +243,10 @@ impl Advised<'_> {
         let by_reason = self.skipped.by_reason.iter();
         let mut notes: Vec<String> =
             by_reason.map(|(reason, count)| format!("not counted: {count} {reason}")).collect();
-        let not_queued = self.not_queued.by_reason.iter();
-        notes.extend(not_queued.map(|(reason, count)| format!("not counted of the queue: {count} {reason}")));
+        let queue_skipped = self.queue_skipped.by_reason.iter();
+        notes.extend(
+            queue_skipped.map(|(reason, count)| format!("not counted of the queue: {count} {reason}")),
+        );
         if self.skipped.parted > 0 {
             notes
                 .push(format!("{} jobs asked for several types: each counts by itself", self.skipped.parted));

@@ -19,7 +19,7 @@ use crate::slurm::Settings;
 /// Options of the verb.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The layout that is meant [default: current where a GPU is cut already, else balanced]
+    /// The layout that is meant [default: current where a GPU is cut already or jobs have shares of GPUs, else balanced]
     #[arg(long, value_name = "LAYOUT", conflicts_with = "inventory")]
     layout_of: Option<Choice>,
     /// Edit slurm.conf and plugstack.conf too, keeping copies; without it the edits are printed as a patch

@@ -30,7 +30,7 @@ pub(super) struct Args {
     /// Look for the slice on this GPU, by index, UUID, PCI address or model
     #[arg(long, value_name = "GPU", value_parser = selector, add = ArgValueCandidates::new(complete::gpus))]
     gpu: Vec<Selector>,
-    /// Profile of the slice (1g.5gb, 1c.3g.20gb), or its UUID, of which the first digits do that no other has
+    /// Profile of the slice (1g.5gb, 1c.3g.20gb), or its UUID: the first digits are enough that no other slice has, four at least
     #[arg(add = ArgValueCandidates::new(complete::slices))]
     slice: String,
     /// The command and its arguments

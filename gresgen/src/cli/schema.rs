@@ -14,7 +14,7 @@ use crate::users::Offer;
 /// Options of the verb.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// What the schema is of
+    /// What the schema is of: the configuration, or what a verb prints with --json
     #[arg(default_value = "config")]
     what: What,
 }
@@ -23,7 +23,7 @@ pub(super) struct Args {
 enum What {
     /// The configuration, which export prints
     Config,
-    /// What init prints with --json
+    /// What init prints
     Init,
     /// What status prints: the inventory of a node
     Status,

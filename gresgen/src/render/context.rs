@@ -52,6 +52,7 @@ pub struct KeyValue {
 /// The SPANK plugin's line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PluginContext {
+    /// File of the plugin, as plugstack.conf names it.
     pub path: String,
     pub arguments: Vec<KeyValue>,
 }
@@ -121,9 +122,12 @@ pub struct DeviceContext {
     pub sms: Option<u32>,
     pub memory_mib: Option<u64>,
     pub copy_engines: Option<u32>,
+    /// Video decoders (NVDEC).
     pub decoders: Option<u32>,
+    /// Video encoders (NVENC).
     pub encoders: Option<u32>,
     pub jpeg_decoders: Option<u32>,
+    /// Optical flow accelerators (OFA).
     pub optical_flow: Option<u32>,
 }
 

@@ -144,7 +144,7 @@ impl Site<'_> {
         release.into_iter().chain(drained.then(|| Action::Resume(self.node.clone()))).collect()
     }
 
-    /// Does what is left, and waits until the node has registered with its new table. Meanwhile `told` is given how long
+    /// Does what is left, and waits until the node has registered with its new table. Meanwhile `report` is given how long
     /// it has been waited, how long it is at most, and why the node is not there yet.
     ///
     /// # Errors

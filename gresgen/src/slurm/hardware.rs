@@ -6,6 +6,7 @@ use super::settings::Attributes;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hardware {
     pub cpus: Option<u64>,
+    /// In MiB, as RealMemory has it.
     pub memory: Option<u64>,
 }
 

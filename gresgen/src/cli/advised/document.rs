@@ -18,7 +18,8 @@ use crate::slurm::hostlist;
 pub(crate) struct Document<'a> {
     groups: Vec<GroupDocument>,
     skipped: BTreeMap<String, u64>,
-    not_queued: BTreeMap<String, u64>,
+    /// What of the queue was not counted, by reason.
+    queue_skipped: BTreeMap<String, u64>,
     parted: u64,
     running: u64,
     fitted: u64,
@@ -136,7 +137,7 @@ impl Advised<'_> {
                 .map(|(a, (_, turns))| a.document(turns))
                 .collect(),
             skipped: reasons(by_reason),
-            not_queued: reasons(&self.not_queued.by_reason),
+            queue_skipped: reasons(&self.queue_skipped.by_reason),
             parted: *parted,
             running: *running,
             fitted: self.fitted,

@@ -11,21 +11,21 @@ use super::Scalar;
 use crate::inventory::Gpu;
 use crate::slurm::hostlist;
 
-/// Name of the GRES that shows which records of a node slurmctld has read, and its type. See
-/// [`Form`](crate::slurm::slots::Form).
+/// Name of the GRES that shows which records of a node slurmctld has read; its type is
+/// [`Form::GATE_TYPE`](crate::slurm::slots::Form::GATE_TYPE).
 pub const GATE: &str = "gresgen";
 
 /// Some GPUs, and the profiles that users may ask of them.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct OnRequest {
-    /// Host list of the nodes it is about; all where it is absent
+    /// Host list of the nodes it is about; all where it is absent.
     #[serde(default)]
     pub nodes: Option<String>,
-    /// all, which is the default, or GPUs by index or UUID
+    /// GPUs by index or UUID, or all, which is the default.
     #[serde(default)]
     pub devices: Words,
-    /// Profiles on offer, as [1g.5gb, 3g.20gb]
+    /// Profiles on offer, as [1g.5gb, 3g.20gb].
     pub profiles: Vec<String>,
 }
 

@@ -166,7 +166,7 @@ fn registered(node: &str) -> Result<(), SlurmError> {
     }
 }
 
-/// Waits until no job is on a node. After each look that finds some, `told` is given how long it has been waited and
+/// Waits until no job is on a node. After each look that finds some, `report` is given how long it has been waited and
 /// which they are.
 ///
 /// # Errors
