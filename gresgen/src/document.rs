@@ -135,6 +135,13 @@ fn check_gpu(gpu: &Gpu) -> Result<(), String> {
     if let Some(cpu) = gpu.cpus.iter().find(|&&cpu| cpu >= MAX_CPUS) {
         return Err(format!("cpus: {cpu} is not below {MAX_CPUS}"));
     }
+    if let Some(capabilities) = &gpu.capabilities {
+        let directory = capabilities.directory.display().to_string();
+        word("capabilities: directory", &directory)?;
+        if !capabilities.directory.is_absolute() {
+            return Err(format!("capabilities: directory {}: is not absolute", shown(&directory)));
+        }
+    }
     let mut files = vec![&gpu.file];
     for instance in &gpu.instances {
         let profile = instance.placement.profile;

@@ -17,7 +17,7 @@ use crate::slurm::gres::PreviousOrder;
 use crate::slurm::links::{self, Links};
 use crate::slurm::release::UnknownRelease;
 use crate::slurm::slots::{self, Form};
-use crate::slurm::{GresError, GresTable, Release, Settings, SlurmError};
+use crate::slurm::{GresError, GresTable, Release, Settings, SlurmError, here};
 
 /// Why a node's files cannot be written.
 #[derive(Debug, Error)]
@@ -34,6 +34,12 @@ pub enum PublishError {
     /// What is installed is none whose files this program knows.
     #[error("the installed Slurm: {0}; slurm.release says which one the files are for")]
     Release(UnknownRelease),
+    /// Slurm would not keep jobs from devices that are not theirs.
+    #[error(
+        "Slurm {0} on cgroup v2 confines nothing on a node with GPUs on request; update to 23.02.4 or later, or take \
+         them out of slurm.on-request"
+    )]
+    Unconfined(Release),
     /// Files of the site are in the places of ours.
     #[error("{}", foreign(.0))]
     Foreign(Vec<PathBuf>),
@@ -59,7 +65,8 @@ pub(crate) struct Expected {
 }
 
 impl Expected {
-    /// Renders some kinds of files. Indexes are kept from the present device map.
+    /// Renders some kinds of files. Indexes are kept from the present device map. `read` is the form of gres.conf that
+    /// slurmctld has read, see [`Site::form_read`](crate::site::Site::form_read).
     ///
     /// # Errors
     /// [`PublishError`] naming the object at fault.
@@ -67,6 +74,7 @@ impl Expected {
         inventory: &Inventory,
         settings: &Settings,
         root: &Root,
+        read: Option<Form>,
         kind: impl Fn(Kind) -> bool,
     ) -> Result<Self, PublishError> {
         // A boot must bring the node up under any Slurm; it writes nothing in which releases differ.
@@ -77,7 +85,11 @@ impl Expected {
         if kind(Kind::NodeConf) {
             check_line(inventory, settings, root)?;
         }
-        let (table, mut outputs) = outputs(inventory, settings, root, release)?;
+        let (table, mut outputs) = outputs(inventory, settings, root, release, read)?;
+        // Its program of device limits does not load for so many, and Slurm goes on without: the guards would guard nothing.
+        if table.form.is_some() && here::has_unified_cgroup(root) && !release.confines_many_devices_on_v2() {
+            return Err(PublishError::Unconfined(release));
+        }
         outputs.retain(|output| kind(output.kind));
         let links = stable_links(inventory, &table, settings);
         let own = table.form.map(|_| slots::own_files(inventory, &table.records)).unwrap_or_default();
@@ -173,7 +185,7 @@ pub(crate) fn compare(
     if in_slurm {
         check_line(inventory, settings, root)?;
     }
-    let (table, mut outputs) = outputs(inventory, settings, root, release(settings)?)?;
+    let (table, mut outputs) = outputs(inventory, settings, root, release(settings)?, None)?;
     outputs.retain(|output| in_slurm || output.kind == Kind::DeviceMap);
     Ok((table, Comparison::new(outputs, adopt)?))
 }
@@ -211,10 +223,12 @@ pub(crate) fn outputs(
     settings: &Settings,
     root: &Root,
     release: Release,
+    read: Option<Form>,
 ) -> Result<(GresTable, Vec<Output>), PublishError> {
     let mut table = table(inventory, settings, root)?;
     let mut outputs = render::node(inventory, &table, settings, release, root)?;
-    // A text that becomes another one takes the other form, by which slurmctld reads it and is seen to have done so.
+    // A text that becomes another one takes the form that slurmctld has not read, by which it reads it and is seen to have
+    // done so. The form in place may be one that it never read, because a change before ended too early.
     if let (Some(form), Some(present)) = (table.form, present_form(settings, root)) {
         if form != present {
             table.form = Some(present);
@@ -226,7 +240,7 @@ pub(crate) fn outputs(
                     .map_or(true, |text| files::head(&text) != output.text.as_bytes())
         };
         if outputs.iter().any(changes) {
-            table.form = Some(present.other());
+            table.form = Some(read.unwrap_or(present).other());
             outputs = render::node(inventory, &table, settings, release, root)?;
         }
     }

@@ -15,6 +15,7 @@ use crate::read;
 use crate::root::Root;
 use crate::slurm::control::{Config, NodeView, reservation};
 use crate::slurm::jobs::Allocations;
+use crate::slurm::slots::Form;
 use crate::slurm::transition::allow;
 use crate::slurm::{Settings, SlurmError, here, hostlist, jobs};
 
@@ -107,6 +108,12 @@ pub(crate) fn is_slurms(root: &Root, settings: &Settings) -> bool {
 
 impl Site<'_> {
     /// What Slurm works with now, and what it has given out.
+    /// The form of gres.conf that slurmctld works with, on a node with GPUs on request.
+    pub(crate) fn form_read(&self) -> Option<Form> {
+        let asked = self.asks_slurmctld && !self.settings.on_request.is_empty();
+        asked.then(|| self.view().ok()?.form).flatten()
+    }
+
     pub(crate) fn look(&self) -> SlurmState {
         let allocations = self.allocations();
         let control = match &allocations {

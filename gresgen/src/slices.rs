@@ -11,6 +11,7 @@ use crate::slurm::SlurmError;
 use crate::slurm::billing;
 use crate::slurm::control::{Control, NodeView, Waiting};
 use crate::slurm::names::Names;
+use crate::slurm::slots::GUARD;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Slice {
@@ -86,7 +87,9 @@ pub(crate) fn slices(answers: &Answers, names: &Names<'_>) -> Vec<Slice> {
                 *sum.entry(name.as_str()).or_default() += u64::from(*count);
                 sum
             });
-        for (name, count) in &node.gpus {
+        // Nobody is given a guard, and a type of none is there to have records read (`Action::ReadAnew`).
+        let offered = |name: &str, count: u32| node.form.is_none() || count > 0 && name != GUARD;
+        for (name, count) in node.gpus.iter().filter(|(name, count)| offered(name, *count)) {
             let slice = found.entry(name).or_insert_with(|| Slice {
                 name: name.clone(),
                 figure: figures.of(name),

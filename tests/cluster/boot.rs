@@ -4,7 +4,7 @@ use lab::{Release, User};
 
 use crate::node::{Device, Node};
 
-const BOOT: [&str; 3] = ["apply", "--boot", "--wait=1s"];
+pub(crate) const BOOT: [&str; 3] = ["apply", "--boot", "--wait=1s"];
 
 fn kinds(node: &Node) -> Vec<String> {
     node.devices().into_values().map(|Device { kind, .. }| kind).collect()

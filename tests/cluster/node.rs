@@ -148,7 +148,9 @@ impl Node {
         self.lab.run(&["sh", "-c", "rm -rf /run/gresgen/*"]).unwrap();
         let id = "/proc/sys/kernel/random/boot_id";
         self.lab.write_file("/var/lab/boot_id", "6d2f5b1e-0000-4000-8000-000000000002\n").unwrap();
-        self.lab.run(&["mount", "--bind", "/var/lab/boot_id", id]).unwrap();
+        // The one of a reboot before is in the way.
+        let bind = format!("umount -q {id}; mount --bind /var/lab/boot_id {id}");
+        self.lab.run(&["sh", "-c", &bind]).unwrap();
     }
 
     // --- jobs ---

@@ -2,6 +2,7 @@
 
 use lab::{Release, Simulated, User};
 
+use crate::boot::BOOT;
 use crate::node::Node;
 
 /// Layouts of two A100 with every third of a place in another state: what jobs hold at the lowest indexes stays.
@@ -130,6 +131,16 @@ fn a_region_is_cut_anew_beside_running_jobs() {
         node.gresgen(&["--layout", "whole", "apply"])
             .must_be(2)
             .must_say(&["GPU 0 is on request", "7g.40gb"]);
+        // Boots into other cuts: slurmctld, which answers, reads each of them when slurmd registers.
+        for (layout, open) in [("second", [5, 3, 1]), ("first", [6, 0, 2]), ("second", [5, 3, 1])] {
+            node.reboot();
+            node.gresgen(&[&["--layout", layout][..], &BOOT].concat()).must_be(0);
+            node.lab.start_slurmd("n1").unwrap();
+            node.lab.wait("the cut to be given out", || Ok((node.open() == open).then_some(()))).unwrap();
+            assert_eq!(node.job("3g.20gb").kind, "3g.20gb", "{release}: {layout}");
+            let again = node.gresgen(&["--layout", layout, "apply"]).must_be(0);
+            assert!(again.left().is_empty(), "{release}: {layout}: {}", again.stdout);
+        }
         let log = node.lab.read_file("/var/log/slurm/slurmctld.log").unwrap_or_default();
         for wrong in ["count mismatch", "type changed", "Setting node n1 state to INVAL", "invalid GRES"] {
             assert!(!log.contains(wrong), "{release}: {wrong}: {log}");

@@ -1,7 +1,7 @@
 //! Inventories survive being written and read.
 
 use gresgen::document::{self, Document};
-use gresgen::inventory::{Holder, Inventory};
+use gresgen::inventory::{CapabilityNumbers, Holder, Inventory};
 use gresgen::root::Root;
 
 use crate::fixture::Case;
@@ -57,4 +57,17 @@ fn what_is_no_inventory_is_refused_by_name() {
     ];
     let errors: Vec<String> = texts.iter().map(|t| document::read(t).unwrap_err().to_string()).collect();
     insta::assert_snapshot!(errors.join("\n"));
+
+    // A directory is a word of gres.conf, too: it must not make a line about another node.
+    for directory in
+        ["/dev/gresgen\nNodeName=n9 Name=gpu File=/dev/sda", "/dev/a,/dev/b", "/dev/a b", "", "dev"]
+    {
+        let mut inventory = small();
+        let minors = [3, 4].into();
+        inventory.gpus[0].capabilities =
+            Some(CapabilityNumbers { major: 238, minors, directory: directory.into() });
+        let text = serde_json::to_string(&Document::from(&inventory)).unwrap();
+        let error = document::read(&text).unwrap_err().to_string();
+        assert!(error.contains("capabilities: directory"), "{directory:?}: {error}");
+    }
 }

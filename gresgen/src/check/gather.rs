@@ -72,7 +72,7 @@ pub(crate) fn full(
     };
     let text = read::bytes(&cgroup_conf, read::MAX_TEXT).unwrap_or_default();
     facts.cgroup_conf = Some(String::from_utf8_lossy(&text).into_owned());
-    facts.unified_cgroup = root.path("/sys/fs/cgroup/cgroup.controllers").exists();
+    facts.unified_cgroup = here::has_unified_cgroup(root);
     facts.clients = Some(clients(root, inventory.as_ref().ok()));
     facts.directories = directories(settings, root);
     facts.other_gres = node.map(|node| shared::other_gres(node, settings, root)).unwrap_or_default();

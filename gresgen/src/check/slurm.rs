@@ -1,5 +1,7 @@
 //! cgroup.conf, the plugin's line, slurmctld and its picture of the node, bugs of the release.
 
+use std::collections::HashSet;
+
 use super::{Facts, Link, SlurmFacts, few, plugstack};
 use crate::files::SHARING;
 use crate::site::is_ours;
@@ -228,16 +230,17 @@ fn node(facts: &Facts, slurm: &SlurmFacts, links: &mut Vec<Link>) {
     });
 }
 
-/// From 11 slices up: two GPUs and 22 capabilities (seen on 22.05.8; 10 slices hold).
-const TOO_MANY_ON_V2: usize = 11;
+/// Device nodes from which on limits do not load: two GPUs and 22 capabilities (seen on 22.05.8; 22 nodes hold).
+const TOO_MANY_ON_V2: usize = 24;
 
 fn bugs(facts: &Facts, slurm: &SlurmFacts) -> Vec<Link> {
     const NAME: &str = "release";
     let Some(release) = slurm.release else { return Vec::new() };
     let mut links = Vec::new();
-    let slices = facts.table.as_ref().map_or(0, |table| table.records.len());
-    if facts.unified_cgroup && !release.confines_many_devices_on_v2() && slices >= TOO_MANY_ON_V2 {
-        let what = format!("Slurm {release} on cgroup v2 confines nothing on a node of {slices} devices");
+    let files = facts.table.iter().flat_map(|table| &table.records).flat_map(|record| &record.files);
+    let nodes = files.map(|file| (file.major, file.minor)).collect::<HashSet<_>>().len();
+    if facts.unified_cgroup && !release.confines_many_devices_on_v2() && nodes >= TOO_MANY_ON_V2 {
+        let what = format!("Slurm {release} on cgroup v2 confines nothing on a node of {nodes} device nodes");
         links.push(Link::fail(NAME, what, "update to 23.02.4 or later, use cgroup v1, or cut fewer slices"));
     }
     let digit: Vec<&String> =

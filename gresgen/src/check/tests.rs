@@ -314,7 +314,8 @@ fn every_slurm_failure_is_noticed() {
         broken("cgroup v2 on 22.05", |f| {
             with_slurm(f, |s| s.release = "22.05.8".parse().ok());
             let table = f.table.as_mut().unwrap();
-            table.records = vec![table.records[0].clone(); 11];
+            let file = table.records[0].files[0].clone();
+            table.records[0].files.extend((0..23).map(|minor| DeviceFile { minor, ..file.clone() }));
         }),
     ];
     insta::assert_snapshot!(text.concat());

@@ -138,7 +138,12 @@ fn boot(session: &Session, global: &Global, args: &Args) -> Outcome {
     });
     match restored {
         Ok((_lock, (done, shown))) => {
-            let drained = if in_service { None } else { boot::lift_drain(&site, &done.table) };
+            let drained = if in_service {
+                None
+            } else {
+                boot::announce(&site, &done.table);
+                boot::lift_drain(&site, &done.table)
+            };
             let report = Report::new(&done).drained(drained);
             report.print(&done, &shown, global)?;
             Ok(report.exit())

@@ -118,9 +118,10 @@ impl From<PublishError> for Failure {
             PublishError::Foreign(_) => Failure::new(Exit::Usage, error).hint(
                 "--adopt takes them over: what gresgen does not write itself stays, and a backup is kept",
             ),
-            PublishError::Gres(_) | PublishError::Render(_) | PublishError::Release(_) => {
-                Failure::new(Exit::Usage, error)
-            }
+            PublishError::Gres(_)
+            | PublishError::Render(_)
+            | PublishError::Release(_)
+            | PublishError::Unconfined(_) => Failure::new(Exit::Usage, error),
             PublishError::File(_) | PublishError::Link(_) => Failure::new(Exit::Failure, error),
         };
         if hardware { failure.with_hardware() } else { failure }

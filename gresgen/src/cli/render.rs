@@ -143,7 +143,7 @@ fn this_node(session: &Session, settings: &Settings) -> Result<Rendered, Failure
     slots::complete(&mut inventory, settings, &session.root);
     let release = publish::release(settings)?;
     publish::check_line(&inventory, settings, &session.root)?;
-    let (table, outputs) = publish::outputs(&inventory, settings, &session.root, release)?;
+    let (table, outputs) = publish::outputs(&inventory, settings, &session.root, release, None)?;
     let context = Context::of_node(&inventory, &table, settings, release, &session.root)
         .map_err(|error| Failure::new(Exit::Usage, error))?;
     let links = publish::stable_links(&inventory, &table, settings);

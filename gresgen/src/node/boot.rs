@@ -14,6 +14,7 @@ use crate::lock::{Lock, LockError};
 use crate::publish::{Expected, PublishError, present_map};
 use crate::root::Root;
 use crate::site::Site;
+use crate::slurm::transition::Action;
 use crate::slurm::{GresTable, SlurmError, here};
 use crate::wait::{self, Ended, Stop};
 
@@ -105,7 +106,8 @@ fn written_for(site: &Site<'_>, configured: bool) -> Option<String> {
 
 fn publish(inventory: &Inventory, site: &Site<'_>) -> Result<(), PublishError> {
     let options = Options { boot: true, ..Options::default() };
-    let expected = Expected::new(inventory, site.settings, site.root, |kind| options.writes(kind, site))?;
+    let expected =
+        Expected::new(inventory, site.settings, site.root, None, |kind| options.writes(kind, site))?;
     expected.stage(site.root, false)?.commit().map(drop)
 }
 
@@ -113,11 +115,25 @@ fn nothing(site: &Site<'_>, boot: &str) -> Inventory {
     Inventory { node: site.node.clone(), boot: boot.to_owned(), ..Inventory::default() }
 }
 
+/// Before slurmd of a node with GPUs on request starts: its first registration has to be read. A slurmctld that does not answer
+/// knows nothing of it until the next apply.
+pub(crate) fn announce(site: &Site<'_>, table: &GresTable) {
+    if table.form.is_none() {
+        return;
+    }
+    let actions = site.pending(&site.look(), table).actions;
+    for action in actions.iter().filter(|action| matches!(action, Action::ReadAnew { .. })) {
+        // It is seen by the gate, and is then left to do.
+        let _ = action.run(&Stop::default());
+    }
+}
+
 /// Takes a drain of ours back when a boot has restored what slurmctld was told of the node; gives whose drain
 /// holds it otherwise. A slurmctld that does not answer is left alone.
 pub(crate) fn lift_drain(site: &Site<'_>, table: &GresTable) -> Option<String> {
     let slurm = site.look();
-    let knows = slurm.view.as_ref().is_some_and(|view| view.gres() == table.gres());
+    let knows =
+        slurm.view.as_ref().is_some_and(|view| view.gres() == table.gres() && view.form == table.form);
     if !slurm.is_ours() || !knows {
         return None;
     }

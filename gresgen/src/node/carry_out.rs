@@ -134,7 +134,7 @@ impl<'n> Node<'n> {
         let slurm = self.site.look();
         let mut pending_actions = self.site.pending(&slurm, &table);
         let mut done_in_slurm = Vec::new();
-        let own = !options.boot && self.site.is_own(&slurm, &pending_actions);
+        let own = self.site.is_own(&slurm, &pending_actions);
         if own || options.tell_slurm && pending_actions.here {
             let resume = self.site.resume(&slurm, &pending_actions);
             let drained = resume.first().map(ToString::to_string);
@@ -156,9 +156,6 @@ impl<'n> Node<'n> {
             }
         } else {
             pending_actions.actions.extend(self.site.resume(&slurm, &pending_actions));
-        }
-        if options.boot && slurm.answered {
-            announce(&mut pending_actions, stop);
         }
         let slurm_refuses = match options.boot {
             true => slurm_refuses(self.settings, self.root, &self.site.node, &table),
@@ -186,17 +183,9 @@ impl<'n> Node<'n> {
         inventory: &Inventory,
         options: &Options<'_>,
     ) -> Result<Expected, ApplyError> {
-        Ok(Expected::new(inventory, self.settings, self.root, |kind| options.writes(kind, &self.site))?)
+        let read = self.site.form_read();
+        Ok(Expected::new(inventory, self.settings, self.root, read, |kind| options.writes(kind, &self.site))?)
     }
-}
-
-/// Before slurmd of a node with GPUs on request starts at a boot: its first registration has to be read. Where slurmctld
-/// refuses, it is left to do.
-fn announce(pending_actions: &mut PendingActions, stop: &Stop) {
-    pending_actions.actions.retain(|action| match action {
-        Action::ReadAnew { .. } => action.run(stop).is_err(),
-        _ => true,
-    });
 }
 
 /// Takes the fence back for an error that left the node as it was.

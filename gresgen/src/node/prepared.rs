@@ -91,7 +91,8 @@ impl Node<'_> {
             wanted = Wanted::new(desired, &before)?;
         }
         let Wanted { steps, in_use, in_the_way } = wanted;
-        let expected = Expected::new(&forecast(&before, &steps), self.settings, self.root, |kind| {
+        let read = self.site.form_read();
+        let expected = Expected::new(&forecast(&before, &steps), self.settings, self.root, read, |kind| {
             options.writes(kind, &self.site)
         })?;
         let foreign = expected.foreign(self.adopts(options))?;

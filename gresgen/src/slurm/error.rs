@@ -158,7 +158,7 @@ pub enum GresError {
     OnRequest { node: String, gpu: u32, what: String },
     /// A type that is taken by records nobody is given.
     #[error(
-        "node {node}: GRES type {name}: is that of guard records, which slurm.on-request needs; rename it in slurm.types"
+        "node {node}: GRES type {name}: is taken where slurm.on-request is used; rename it in slurm.types"
     )]
     Guard { node: String, name: String },
     /// Two types that differ by upper and lower case alone.

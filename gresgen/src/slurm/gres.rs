@@ -110,7 +110,10 @@ impl GresTable {
 
     /// A node with GPUs on request: nothing of its order follows from what was before, so that it stays whatever comes.
     fn on_request(node: &str, mut groups: Vec<Group>, gpus: &[OnRequest<'_>]) -> Result<Self, GresError> {
-        if let Some(group) = groups.iter().find(|g| g.name.as_str().eq_ignore_ascii_case(slots::GUARD)) {
+        if let Some(group) = groups.iter().find(|g| {
+            // `none` is the type of which there is none, see `Action::ReadAnew`.
+            [slots::GUARD, "none"].iter().any(|taken| g.name.as_str().eq_ignore_ascii_case(taken))
+        }) {
             return Err(GresError::Guard { node: node.to_owned(), name: group.name.to_string() });
         }
         groups.push(Group { name: TypeName::new(slots::GUARD)?, records: slots::behind(node, gpus)? });

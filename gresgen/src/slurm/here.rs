@@ -126,6 +126,11 @@ pub(crate) fn node_name(
     Ok(one(host.nodes(&views), &host, &named)?.unwrap_or_else(|| host.short().to_owned()))
 }
 
+/// Whether device limits are programs of cgroup v2 here.
+pub(crate) fn has_unified_cgroup(root: &Root) -> bool {
+    root.path("/sys/fs/cgroup/cgroup.controllers").exists()
+}
+
 /// The name that slurmd tells the processes of its jobs, and whoever runs gresgen may tell it.
 pub(crate) fn told_node() -> Option<String> {
     std::env::var("SLURMD_NODENAME").ok().filter(|name| !name.is_empty())

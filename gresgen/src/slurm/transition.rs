@@ -2,7 +2,7 @@
 
 mod action;
 
-use device_map::Record;
+use device_map::{NoDevice, Record};
 
 pub use action::{Action, wait_idle};
 
@@ -68,7 +68,10 @@ impl Change {
 /// # Errors
 /// [`SlurmError::Count`], [`SlurmError::Index`]; nothing was done.
 pub fn allow(node: &str, before: &[Record], after: &[Record], jobs: &[JobGres]) -> Result<(), SlurmError> {
-    let holding: Vec<&JobGres> = jobs.iter().filter(|job| !job.devices.is_empty()).collect();
+    // A step that runs keeps what it may open. One that no guard was there for could open each instance that is made later.
+    let guards = |records: &[Record]| records.iter().any(|r| r.no_device() == Some(NoDevice::Guard));
+    let unguarded = guards(after) && !guards(before);
+    let holding: Vec<&JobGres> = jobs.iter().filter(|job| unguarded || !job.devices.is_empty()).collect();
     if before.len() != after.len() && !holding.is_empty() {
         return Err(SlurmError::Count {
             node: node.to_owned(),

@@ -85,6 +85,9 @@ impl OnRequest {
         if let Some(Err(error)) = self.nodes.as_ref().map(|list| hostlist::expand(list)) {
             return Err((vec!["nodes".to_owned()], error.to_string()));
         }
+        if self.devices.iter().next().is_none() {
+            return Err((vec!["devices".to_owned()], "no GPU stands here; leave it away for all".to_owned()));
+        }
         for (index, word) in self.devices.iter().enumerate() {
             let known = word == ALL || word.parse::<u32>().is_ok() || device_map::is_gpu_uuid(word);
             if !known {
@@ -147,6 +150,7 @@ mod tests {
             ("{profiles: [3g.20gb, 3g.20gb]}", "profiles.1", "for the second time"),
             ("{profiles: [3g.20gb], devices: a100}", "devices", "\"a100\" is no GPU"),
             ("{profiles: [3g.20gb], devices: [0, x]}", "devices.1", "\"x\" is no GPU"),
+            ("{profiles: [3g.20gb], devices: []}", "devices", "no GPU stands here"),
             ("{profiles: [3g.20gb], nodes: 'n['}", "nodes", "n["),
         ] {
             let (at, what) = wrong(text);

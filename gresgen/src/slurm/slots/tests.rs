@@ -133,8 +133,10 @@ fn what_cannot_be_on_request_is_refused_by_name() {
         "node n1: slurm.on-request, GPU 0: no profile 3g.40gb, only 1g.5gb, 1g.5gb+me, 1g.10gb, 2g.10gb, 3g.20gb, \
          4g.20gb, 7g.40gb"
     );
-    let guard = "on-request: [{profiles: [3g.20gb]}]\ntypes: {aliases: {3g.20gb: guard}}";
-    assert!(refused(guard, &inventory).contains("GRES type guard: is that of guard records"));
+    for taken in ["guard", "none"] {
+        let text = format!("on-request: [{{profiles: [3g.20gb]}}]\ntypes: {{aliases: {{3g.20gb: {taken}}}}}");
+        assert!(refused(&text, &inventory).contains(&format!("GRES type {taken}: is taken")), "{taken}");
+    }
     inventory.gpus[1].capabilities = None;
     let unknown = refused("on-request: [{devices: [1], profiles: [3g.20gb]}]", &inventory);
     assert!(

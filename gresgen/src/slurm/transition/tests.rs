@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use device_map::DeviceFile;
+use device_map::{DeviceFile, NoDevice};
 
 use super::*;
 use crate::slurm::control::Devices;
@@ -81,6 +81,10 @@ fn jobs_forbid_what_would_hurt_them() {
     assert!(allow(&longer(), &[job(&[])]).is_ok(), "a job without GPUs");
     assert!(allow(&moved(), &[job(&[0, 2])]).is_ok(), "its devices keep their index");
     assert!(allow(&retyped(), &[job(&[0])]).is_ok());
+    // A step that is there before a guard is could open what is made later.
+    let mut guarded = longer();
+    guarded.push(Record { uuid: NoDevice::Guard.name(guarded.len()), instance: None, ..guarded[0].clone() });
+    assert!(allow(&guarded, &[]).is_ok() && allow(&guarded, &[job(&[])]).is_err());
     let refused = [
         allow(&longer(), &[job(&[0]), JobGres { id: 9, ..job(&[1]) }]).unwrap_err().to_string(),
         allow(&moved(), &[job(&[1])]).unwrap_err().to_string(),
