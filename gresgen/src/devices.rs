@@ -148,12 +148,10 @@ fn major(devices: &str) -> Option<u32> {
 /// Without the right to, or when something else is there.
 pub(crate) fn ensure(file: &DeviceFile, root: &Root) -> Result<bool, PathError> {
     let DeviceFile { path, major, minor } = file;
-    if let Ok(metadata) = path.symlink_metadata() {
-        let stands_in = !root.is_host() && metadata.is_file();
-        let fits = stands_in || char_device(path) == Some((*major, *minor));
+    if path.symlink_metadata().is_ok() {
         let what =
             || format!("is not character device {major}:{minor}; remove it, and gresgen apply makes it");
-        return if fits { Ok(false) } else { Err(PathError::new(path, what())) };
+        return if is_there(file, root) { Ok(false) } else { Err(PathError::new(path, what())) };
     }
     let made = || -> io::Result<()> {
         if let Some(directory) = path.parent() {
@@ -166,6 +164,25 @@ pub(crate) fn ensure(file: &DeviceFile, root: &Root) -> Result<bool, PathError> 
         Ok(())
     };
     made().map(|()| true).map_err(PathError::doing(path, "cannot be made"))
+}
+
+/// Whether the device is there, or a file that stands for it below a prefix.
+pub(crate) fn is_there(file: &DeviceFile, root: &Root) -> bool {
+    let stands_in =
+        || !root.is_host() && file.path.symlink_metadata().is_ok_and(|metadata| metadata.is_file());
+    char_device(&file.path) == Some((file.major, file.minor)) || stands_in()
+}
+
+/// Makes a node in a directory of this program's own, where one that is another device is left from before the driver was
+/// loaded anew.
+///
+/// # Errors
+/// As [`ensure`].
+pub(crate) fn ensure_own(file: &DeviceFile, root: &Root) -> Result<bool, PathError> {
+    if char_device(&file.path).is_some() && !is_there(file, root) {
+        std::fs::remove_file(&file.path).map_err(PathError::doing(&file.path, "cannot be replaced"))?;
+    }
+    ensure(file, root)
 }
 
 fn read(path: &Path) -> Result<String, PathError> {

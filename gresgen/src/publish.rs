@@ -98,9 +98,10 @@ impl Expected {
 
     /// Whether the device nodes that the files name are there, and the links to them right.
     pub(crate) fn has_nodes(&self, root: &Root) -> bool {
-        let files = self.table.records.iter().flat_map(|record| &record.files);
+        let mut files = self.table.records.iter().flat_map(|record| &record.files);
         self.links.as_ref().is_none_or(|links| links.wrong(root).is_empty())
-            && files.chain(&self.own).all(|file| file.path.symlink_metadata().is_ok())
+            && files.all(|file| file.path.symlink_metadata().is_ok())
+            && self.own.iter().all(|file| devices::is_there(file, root))
     }
 
     /// Puts all text on disk beside its place; nothing that exists is touched.
@@ -146,7 +147,7 @@ impl Publication {
     /// [`PublishError::Link`] or [`PublishError::File`].
     pub(crate) fn commit(self) -> Result<Committed, PublishError> {
         for file in &self.own {
-            devices::ensure(file, &self.root)?;
+            devices::ensure_own(file, &self.root)?;
         }
         let linked = self.links.map(|links| make_links(&links, &self.root)).transpose()?;
         let mut committed = self.staged.commit()?;

@@ -156,7 +156,13 @@ pub fn resolve(
             Said::Nothing | Said::SameMig | Said::Other => Resolution::Set(devices),
         });
     }
-    let reaches_others = open.len() != given.devices.len();
+    // Nobody is given a guard, so one that is open shows as much as another's device.
+    let is_foreign_guard = |row: usize| {
+        map.records[row].no_device() == Some(NoDevice::Guard)
+            && verdicts[row] == Access::Allowed
+            && !given.rows.contains(&row)
+    };
+    let reaches_others = open.len() != given.devices.len() || (0..verdicts.len()).any(is_foreign_guard);
     let mut indexes = by_variables(step, &given, reaches_others)?;
     indexes.retain(is_device);
     let devices = Devices { indexes, limits_not_in_force: step.constrained && reaches_others };

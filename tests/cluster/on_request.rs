@@ -141,6 +141,12 @@ fn a_region_is_cut_anew_beside_running_jobs() {
             let again = node.gresgen(&["--layout", layout, "apply"]).must_be(0);
             assert!(again.left().is_empty(), "{release}: {layout}: {}", again.stdout);
         }
+        // A node that is left from another major number of the driver.
+        let numbers = || node.lab.run(&["stat", "-c", "%t:%T", "/dev/gresgen/cap10"]).unwrap().stdout;
+        let right = numbers();
+        node.lab.run(&["sh", "-c", "rm /dev/gresgen/cap10 && mknod /dev/gresgen/cap10 c 200 10"]).unwrap();
+        node.gresgen(&["--layout", "second", "apply"]).must_be(0);
+        assert_eq!(numbers(), right, "{release}");
         let log = node.lab.read_file("/var/log/slurm/slurmctld.log").unwrap_or_default();
         for wrong in ["count mismatch", "type changed", "Setting node n1 state to INVAL", "invalid GRES"] {
             assert!(!log.contains(wrong), "{release}: {wrong}: {log}");

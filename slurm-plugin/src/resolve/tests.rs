@@ -94,8 +94,10 @@ fn records_of_nothing_are_no_devices() {
     // What is not there.
     assert_eq!(on_request(&step(&[1]), &[1]), Err(Unresolved::Void { index: 1 }));
     assert_eq!(on_request(&step(&[0, 1]), &[0, 1]), Err(Unresolved::Void { index: 1 }));
-    // The guard alone shows whether limits are in force.
+    // Something is denied, so limits are in force.
     assert_eq!(on_request(&step(&[0, 2]), &[0, 2, 3]), set(&[0, 2]));
+    // Nothing is, and the guard shows it where the step has every device.
+    assert_eq!(on_request(&step(&[0, 2]), &all), set_without_limits(&[0, 2]));
     assert!(matches!(on_request(&step(&[0]), &[0, 2]), Err(Unresolved::Foreign { index: 2, .. })));
 }
 
