@@ -1,4 +1,4 @@
-//! One look at 1,000 nodes with 8 A100 and 10,000 jobs that wait; see docs/benchmarks.md.
+//! One look at 1,000 nodes with 8 A100 and 10,000 jobs that wait.
 
 use std::time::Instant;
 

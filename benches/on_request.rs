@@ -1,4 +1,4 @@
-//! Waiting with the best fixed layout, the layout advised, slices cut on request, and no placement at all; see docs/benchmarks.md.
+//! Waiting with the best fixed layout, the layout advised, slices cut on request, and no placement at all.
 //!
 //! `cargo bench -p advice --bench on-request -- [SEEDS] [layouts]`: without `layouts` the fixed layouts, whose search takes minutes,
 //! are left out.
