@@ -185,3 +185,29 @@ impl fmt::Display for Gpu {
         write!(f, "GPU {} ({})", self.index, self.uuid)
     }
 }
+
+#[cfg(test)]
+impl Gpu {
+    /// An A100 with MIG off, for tests to build on.
+    pub(crate) fn bare_a100(index: u32) -> Self {
+        Gpu {
+            index,
+            minor: index,
+            uuid: format!("GPU-{index}"),
+            pci: format!("0000:{index:02x}:00.0"),
+            pci_device: 0x20b0_10de,
+            pci_subsystem: None,
+            model: "NVIDIA A100-SXM4-40GB".into(),
+            memory_mib: 40960,
+            architecture: None,
+            mode: Mode::Known { current: false, pending: false },
+            guest: false,
+            cpus: vec![],
+            geometry: mig::Board::by_key("a100-40gb").unwrap().geometry(),
+            instances: vec![],
+            file: DeviceFile { path: format!("/dev/nvidia{index}").into(), major: 195, minor: index },
+            holders: vec![],
+            capabilities: None,
+        }
+    }
+}

@@ -107,13 +107,13 @@ pub(crate) fn is_slurms(root: &Root, settings: &Settings) -> bool {
 }
 
 impl Site<'_> {
-    /// What Slurm works with now, and what it has given out.
     /// The form of gres.conf that slurmctld works with, on a node with GPUs on request.
     pub(crate) fn form_read(&self) -> Option<Form> {
         let asked = self.asks_slurmctld && !self.settings.on_request.is_empty();
         asked.then(|| self.view().ok()?.form).flatten()
     }
 
+    /// What Slurm works with now, and what it has given out.
     pub(crate) fn look(&self) -> SlurmState {
         let allocations = self.allocations();
         let control = match &allocations {

@@ -44,6 +44,20 @@ impl Node {
         node
     }
 
+    /// Labels and files of which a shell would run some: `plain-1.a_b` and `one.yaml` alone are plain.
+    pub(crate) fn write_names_for_shells(&self) {
+        let labels =
+            ["plain-1.a_b", "a$(id)", "a`id`", "a;id", "a*", "a b", "--force", "a&b", "~root", "a'b"];
+        let entries: String = labels
+            .iter()
+            .map(|label| format!("  \"{label}\": [{{devices: all, mig-enabled: false}}]\n"))
+            .collect();
+        self.write("etc/gresgen/config.yaml", &format!("version: v1\nmig-configs:\n{entries}"));
+        for name in ["one.yaml", "o$(id).yaml", "o`id`", "o;id"] {
+            self.write(&format!("srv/{name}"), "");
+        }
+    }
+
     /// Replaces the configuration.
     pub(crate) fn layout(&self, entries: &[&str]) {
         let entries: String = entries.iter().map(|e| format!("    - {{{e}}}\n")).collect();

@@ -12,19 +12,11 @@ fn node() -> Node {
         &["devices: [0], mig-enabled: true, mig-devices: {1g.6gb: 2, 2g.12gb: 1}"],
     );
     node.ok(&["apply", "-q", "--offline"]);
-    let labels = ["plain-1.a_b", "a$(id)", "a`id`", "a;id", "a*", "a b", "--force", "a&b", "~root", "a'b"];
-    let entries: String = labels
-        .iter()
-        .map(|label| format!("  \"{label}\": [{{devices: all, mig-enabled: false}}]\n"))
-        .collect();
-    node.write("etc/gresgen/config.yaml", &format!("version: v1\nmig-configs:\n{entries}"));
-    for name in ["one.yaml", "o$(id).yaml", "o`id`", "o;id"] {
-        node.write(&format!("srv/{name}"), "");
-    }
+    node.write_names_for_shells();
     node
 }
 
-/// A shell of nobody's likes that finds `gresgen`, and ends.
+/// A shell with nobody's settings that finds `gresgen`, and ends.
 fn shell(node: &Node, program: &str) -> Command {
     let bin = Path::new(env!("CARGO_BIN_EXE_gresgen")).parent().unwrap();
     let mut command = Command::new("timeout");

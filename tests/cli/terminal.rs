@@ -216,16 +216,8 @@ fn bash_completes_layouts_models_gpus_and_slices() {
 #[test]
 fn no_shell_is_offered_what_it_would_run() {
     let node = Node::new("a30-24gb");
-    let labels = ["plain-1.a_b", "a$(id)", "a`id`", "a;id", "a*", "a b", "--force", "a&b", "~root", "a'b"];
-    let entries: String = labels
-        .iter()
-        .map(|label| format!("  \"{label}\": [{{devices: all, mig-enabled: false}}]\n"))
-        .collect();
-    node.write("etc/gresgen/config.yaml", &format!("version: v1\nmig-configs:\n{entries}"));
+    node.write_names_for_shells();
     assert_eq!(completed(&node, &["--layout", ""]), ["plain-1.a_b"]);
-    for name in ["one.yaml", "o$(id).yaml", "o`id`", "o;id"] {
-        node.write(&format!("srv/{name}"), "");
-    }
     let place = node.path("srv").display().to_string();
     assert_eq!(completed(&node, &["--config", &format!("{place}/o")]), [format!("{place}/one.yaml")]);
     assert_eq!(

@@ -91,7 +91,7 @@ impl Node<'_> {
             wanted = Wanted::new(desired, &before)?;
         }
         let Wanted { steps, in_use, in_the_way } = wanted;
-        let read = self.site.form_read();
+        let read = slurm.view.as_ref().and_then(|view| view.form);
         let expected = Expected::new(&forecast(&before, &steps), self.settings, self.root, read, |kind| {
             options.writes(kind, &self.site)
         })?;

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use device_map::DeviceFile;
-use mig::{Board, Placement, Profile};
+use mig::{Placement, Profile};
 use proptest::prelude::*;
 
 use super::*;
@@ -13,8 +13,8 @@ fn file(path: String, major: u32, minor: u32) -> DeviceFile {
 
 /// An A100 whose compute instances fill GPU instances at these places; ids stand for nothing.
 fn gpu(index: u32, slices: &[(&str, u8)]) -> Gpu {
-    let geometry = Board::by_key("a100-40gb").unwrap().geometry();
-    let parent = file(format!("/dev/nvidia{index}"), 195, index);
+    let bare = Gpu::bare_a100(index);
+    let parent = bare.file.clone();
     let instances = slices.iter().zip(1..).map(|(&(name, start), gi)| {
         let profile: Profile = name.parse().unwrap();
         let placement = Placement { profile: profile.gpu_instance(), start };
@@ -30,23 +30,9 @@ fn gpu(index: u32, slices: &[(&str, u8)]) -> Gpu {
         }
     });
     Gpu {
-        index,
-        minor: index,
-        uuid: format!("GPU-{index}"),
-        pci: format!("0000:{index:02x}:00.0"),
-        pci_device: 0x20b0_10de,
-        pci_subsystem: None,
-        model: "NVIDIA A100-SXM4-40GB".into(),
-        memory_mib: 40960,
-        architecture: None,
         mode: Mode::Known { current: !slices.is_empty(), pending: !slices.is_empty() },
-        guest: false,
-        cpus: vec![],
         instances: instances.collect(),
-        capabilities: None,
-        holders: vec![],
-        file: parent.clone(),
-        geometry: geometry.clone(),
+        ..bare
     }
 }
 

@@ -26,7 +26,8 @@ fn file(path: String, major: u32, minor: u32) -> DeviceFile {
 
 /// The driver's numbering (open-gpu-kernel-modules, nv-caps.c), with ids of instances in the order they were made in.
 fn gpu(index: u32, cut: &[Placement]) -> Gpu {
-    let parent = file(format!("/dev/nvidia{index}"), 195, index);
+    let bare = Gpu::bare_a100(index);
+    let parent = bare.file.clone();
     let first = 3 + index * 135;
     let instances = cut.iter().zip(1..).map(|(&placement, gi)| {
         let cap = |minor: u32| file(format!("/dev/nvidia-caps/nvidia-cap{minor}"), 238, minor);
@@ -36,27 +37,14 @@ fn gpu(index: u32, cut: &[Placement]) -> Gpu {
         Instance { gi, placement, compute, holders: vec![] }
     });
     Gpu {
-        index,
-        minor: index,
-        uuid: format!("GPU-{index}"),
-        pci: format!("0000:{index:02x}:00.0"),
-        pci_device: 0x20b0_10de,
-        pci_subsystem: None,
-        model: "NVIDIA A100-SXM4-40GB".into(),
-        memory_mib: 40960,
-        architecture: None,
         mode: Mode::Known { current: true, pending: true },
-        guest: false,
-        cpus: vec![],
-        geometry: Board::by_key("a100-40gb").unwrap().geometry(),
         instances: instances.collect(),
-        file: parent.clone(),
-        holders: vec![],
         capabilities: Some(CapabilityNumbers {
             major: 238,
             minors: (first..first + 135).collect(),
             directory: "/dev/gresgen".into(),
         }),
+        ..bare
     }
 }
 
