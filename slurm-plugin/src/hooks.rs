@@ -67,10 +67,10 @@ pub fn exit(_: &mut Spank<'_>, _: Arguments<'_>) {
     }
 }
 
-/// `slurm_spank_task_init_privileged`: runs as root in the forked task, while slurmstepd goes on with what else a step
-/// needs, and before limits of the user hold for it (`_pre_task_child_privileged` in src/slurmd/slurmstepd/mgr.c, `exec_task`
-/// in task.c).
-pub fn task_init_privileged(spank: &mut Spank<'_>, _: Arguments<'_>) {
+/// `slurm_spank_task_post_fork`: runs as root in slurmstepd, for each forked task in turn. None of them goes on to its
+/// program before this has run for all (`_fork_all_tasks` in src/slurmd/slurmstepd/mgr.c), so that what the first tells is
+/// there for every task; a hook in the first task itself would run beside the other tasks' programs.
+pub fn task_post_fork(spank: &mut Spank<'_>, _: Arguments<'_>) {
     if spank.local_task() != Ok(0) {
         return;
     }

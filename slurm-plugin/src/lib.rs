@@ -10,7 +10,7 @@
 //!   sets the variables. Where there is no certain answer the task is ended before its program starts.
 //! * `slurm_spank_init` in slurmd: [`node`] keeps a copy of the map that matches the `gres.conf` slurmd loads.
 //! * for exporters of GPU metrics, by [`told`]: `slurm_spank_init` in slurmstepd writes which devices the step has,
-//!   `slurm_spank_task_init_privileged` tells them in its first task, and `slurm_spank_exit` takes it back.
+//!   `slurm_spank_task_post_fork` tells them before a task runs, and `slurm_spank_exit` takes it back.
 //! * in `srun`, `sbatch` and `salloc`: [`options`] only.
 #![forbid(unsafe_code)]
 
@@ -35,7 +35,7 @@ static ALLOCATOR: std::alloc::System = std::alloc::System;
 spank::plugin!(
     "spank_mig",
     slurm_spank_init => hooks::init,
-    slurm_spank_task_init_privileged => hooks::task_init_privileged,
+    slurm_spank_task_post_fork => hooks::task_post_fork,
     slurm_spank_task_init => hooks::task_init,
     slurm_spank_exit => hooks::exit,
 );

@@ -14,7 +14,7 @@ const EXPORTED: [&str; 8] = [
     "slurm_spank_init",
     "slurm_spank_init_failure_mode",
     "slurm_spank_task_init",
-    "slurm_spank_task_init_privileged",
+    "slurm_spank_task_post_fork",
 ];
 
 /// What is taken from Slurm. All of it is in the `libslurmfull.so` of 22.05.8, 24.11.5 and 26.05.5; one name that
