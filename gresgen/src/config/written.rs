@@ -31,11 +31,11 @@ pub(crate) fn fold(gpus: impl IntoIterator<Item = (u32, Option<Demand>)>) -> Vec
 
 /// The GPUs by what they hold now.
 pub(crate) fn current(inventory: &Inventory) -> Vec<LayoutEntry> {
-    fold(inventory.gpus.iter().map(|gpu| (gpu.index, demand_of(gpu))))
+    fold(inventory.gpus.iter().map(|gpu| (gpu.index, content_of(gpu))))
 }
 
 /// What a GPU holds now, by the names of its compute instances; `None` with MIG off.
-pub(crate) fn demand_of(gpu: &Gpu) -> Option<Demand> {
+pub(crate) fn content_of(gpu: &Gpu) -> Option<Demand> {
     let mut counts: BTreeMap<Profile, u32> = BTreeMap::new();
     for compute in gpu.instances.iter().flat_map(|i| &i.compute) {
         *counts.entry(compute.profile).or_default() += 1;

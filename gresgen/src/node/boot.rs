@@ -123,7 +123,7 @@ pub(crate) fn announce(site: &Site<'_>, table: &GresTable) {
     }
     let actions = site.pending(&site.look(), table).actions;
     for action in actions.iter().filter(|action| matches!(action, Action::ReadAnew { .. })) {
-        // It is seen by the gate, and is then left to do.
+        // What slurmctld has not read shows in the node's gate, and is then left to do.
         let _ = action.run(&Stop::default());
     }
 }

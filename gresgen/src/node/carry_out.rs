@@ -134,7 +134,7 @@ impl<'n> Node<'n> {
         let slurm = self.site.look();
         let mut pending_actions = self.site.pending(&slurm, &table);
         let mut done_in_slurm = Vec::new();
-        let own = self.site.is_own(&slurm, &pending_actions);
+        let own = self.site.concerns_node_alone(&slurm, &pending_actions);
         if own || options.tell_slurm && pending_actions.here {
             let resume = self.site.resume(&slurm, &pending_actions);
             let drained = resume.first().map(ToString::to_string);

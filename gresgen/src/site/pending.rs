@@ -89,13 +89,13 @@ impl Site<'_> {
     }
 
     fn entry(&self) -> Option<&NodeEntry> {
-        let is_it = |names: &str| hostlist::expand(names).is_ok_and(|n| n.contains(&self.node));
-        self.settings.nodes.iter().find(|entry| is_it(&entry.names))
+        let is_named = |names: &str| hostlist::expand(names).is_ok_and(|n| n.contains(&self.node));
+        self.settings.nodes.iter().find(|entry| is_named(&entry.names))
     }
 
     /// Whether what is left concerns nobody but this node, and no job on it: then a change does it by itself.
-    pub(crate) fn is_own(&self, slurm: &SlurmState, pending_actions: &PendingActions) -> bool {
-        slurm.answered && slurm.loaded.is_some() && anew::is_it(&pending_actions.actions)
+    pub(crate) fn concerns_node_alone(&self, slurm: &SlurmState, pending_actions: &PendingActions) -> bool {
+        slurm.answered && slurm.loaded.is_some() && anew::covers(&pending_actions.actions)
     }
 
     /// What is to be done to slurmctld's slurm.conf so that it has the node line; `None` where it includes it.
@@ -156,7 +156,7 @@ impl Site<'_> {
         stop: &Stop,
         report: &mut dyn FnMut(Duration, Duration, &str),
     ) -> Result<(), SlurmError> {
-        if anew::is_it(&pending_actions.actions) {
+        if anew::covers(&pending_actions.actions) {
             return self.read_anew(&pending_actions.actions, table, stop, report);
         }
         for action in &pending_actions.actions {

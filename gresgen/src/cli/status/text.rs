@@ -6,7 +6,7 @@ use std::fmt::Write;
 use device_map::NoDevice;
 use mig::{Placement, Profile};
 
-use super::{LayoutInForce, Status, free, gres_type, mode, whole_users};
+use super::{LayoutChoice, Status, free, gres_type, mode, whole_users};
 use crate::cli::paint::{Cell, Painted, Role, table, wrap};
 use crate::cli::{draw, out, screen};
 use crate::cores::ranges;
@@ -45,7 +45,7 @@ impl Status {
         if let Some(pid) = self.running {
             text.paint(Role::Busy, &format!("being changed by process {pid}\n"));
         }
-        if let Some(LayoutInForce { label, chosen_by, chosen_at, configured }) = &self.layout {
+        if let Some(LayoutChoice { label, chosen_by, chosen_at, configured }) = &self.layout {
             let _ = write!(text, "layout {label}, chosen {chosen_at} by {chosen_by}");
             let _ = match configured {
                 Some(configured) if configured == label => writeln!(text),
