@@ -71,19 +71,19 @@ pub(crate) fn node(
             let mut settings = settings(inventory, found, root)?;
             let present = Present::read(found, &inventory.node, &settings, root)?;
             settings.types.aliases = present.aliases(inventory);
-            let meant = asked.unwrap_or_else(|| match present.is_shared() {
-                true => LayoutOf::Current,
-                false => LayoutOf::default_for(inventory),
+            let meant = asked.unwrap_or_else(|| {
+                if present.is_shared() { LayoutOf::Current } else { LayoutOf::default_for(inventory) }
             });
             let layout = layouts.iter().find(|(of, _)| *of == meant).map_or(&[][..], |(_, entries)| entries);
             notes.extend(present.losses(inventory, (meant, layout), &settings));
             notes.extend(found.notes());
-            match found.is_cached() {
-                true => notes.push(format!(
+            if found.is_cached() {
+                notes.push(format!(
                     "{}: was sent by slurmctld; edit it there: gresgen init --inventory shows how",
                     found.path.display()
-                )),
-                false => edits = edits_for(found, std::slice::from_ref(&inventory.node), &settings, root)?,
+                ));
+            } else {
+                edits = edits_for(found, std::slice::from_ref(&inventory.node), &settings, root)?;
             }
             (meant, Some(settings))
         }

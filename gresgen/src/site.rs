@@ -194,9 +194,10 @@ impl Site<'_> {
         };
         let allocations = slurm.allocations.as_ref().map_err(unknown)?;
         allow(&self.node, slurm.records(), after, &allocations.jobs)?;
-        match allocations.unexplained.is_empty() {
-            true => Ok(()),
-            false => Err(SlurmError::Unexplained(self.node.clone())),
+        if allocations.unexplained.is_empty() {
+            Ok(())
+        } else {
+            Err(SlurmError::Unexplained(self.node.clone()))
         }
     }
 

@@ -59,10 +59,8 @@ pub(crate) fn check(
     said: &str,
 ) -> Result<(), String> {
     let probes = Probe::parse_all(said);
-    let has = |probe: &Probe, layout: &Layout| match constrain {
-        true => layout.opened(probe),
-        false => slurm_list(probe),
-    };
+    let has =
+        |probe: &Probe, layout: &Layout| if constrain { layout.opened(probe) } else { slurm_list(probe) };
     for probe in &probes {
         let layout = layouts.iter().find(|layout| layout.name == probe.node).ok_or("a task on no node")?;
         // Tasks of every part of a heterogeneous job have the id of its first in their environment.

@@ -79,9 +79,10 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let root = &session.root;
     let found = Found::read(root)?;
     let is_cluster = !args.inventory.is_empty();
-    let first = match is_cluster {
-        true => cluster(&args.inventory, found.as_ref(), root)?,
-        false => node(session, found.as_ref(), args, global)?,
+    let first = if is_cluster {
+        cluster(&args.inventory, found.as_ref(), root)?
+    } else {
+        node(session, found.as_ref(), args, global)?
     };
     let default = if is_cluster { Root::CLUSTER } else { Root::CONFIG };
     let path = global.config.clone().unwrap_or_else(|| root.path(default));
@@ -143,9 +144,10 @@ fn say(first: &First, wrote: &write::Wrote, patch: &[u8], is_cluster: bool, root
             "Slurm's files are yours to edit, as below: gresgen init --write does it, and so does patch -p0 in {folder}"
         ));
     }
-    match is_cluster {
-        true => message("next: gresgen --config FILE render --inventory ..., see gresgen.md"),
-        false => message("next: gresgen plan, gresgen apply"),
+    if is_cluster {
+        message("next: gresgen --config FILE render --inventory ..., see gresgen.md")
+    } else {
+        message("next: gresgen plan, gresgen apply")
     }
 }
 

@@ -90,12 +90,11 @@ const MEANING: f64 = 108.0;
 pub(super) fn of_node(inventory: &Inventory, is_used: impl Fn(&Gpu, Option<&Instance>) -> bool) -> Picture {
     let state = |used| if used { State::Used } else { State::Free };
     let block = |gpu: &Gpu| {
-        let parts = match gpu.mode.is_on() {
-            true => {
-                let slices = gpu.instances.iter().map(|i| (i.placement, state(is_used(gpu, Some(i)))));
-                parts(&gpu.geometry, &slices.collect::<Vec<_>>())
-            }
-            false => whole(state(is_used(gpu, None))),
+        let parts = if gpu.mode.is_on() {
+            let slices = gpu.instances.iter().map(|i| (i.placement, state(is_used(gpu, Some(i)))));
+            parts(&gpu.geometry, &slices.collect::<Vec<_>>())
+        } else {
+            whole(state(is_used(gpu, None)))
         };
         Block::new(gpu, vec![("", parts)])
     };
@@ -119,13 +118,15 @@ pub(super) fn of_change(before: &Inventory, preview: &Preview) -> Picture {
                 &rows.map(|row| (row.instance.placement, state(row.action))).collect::<Vec<_>>(),
             )
         };
-        let now = match gpu.mode.is_on() {
-            true => slices(Action::Create, Action::Destroy, State::Gone),
-            false => whole(State::Gone),
+        let now = if gpu.mode.is_on() {
+            slices(Action::Create, Action::Destroy, State::Gone)
+        } else {
+            whole(State::Gone)
         };
-        let then = match change.mode.unwrap_or(gpu.mode.is_on()) {
-            true => slices(Action::Destroy, Action::Create, State::New),
-            false => whole(State::New),
+        let then = if change.mode.unwrap_or(gpu.mode.is_on()) {
+            slices(Action::Destroy, Action::Create, State::New)
+        } else {
+            whole(State::New)
         };
         Some(Block::new(gpu, vec![("now", now), ("then", then)]))
     };
@@ -198,10 +199,7 @@ impl Picture {
             }
             y += GAP;
         }
-        let left = match folded.iter().any(|block| block.bars.len() > 1) {
-            true => MARGIN + LABELS,
-            false => MARGIN,
-        };
+        let left = if folded.iter().any(|block| block.bars.len() > 1) { MARGIN + LABELS } else { MARGIN };
         let legend = used.into_iter().zip(0u16..).map(|(state, number)| Meaning {
             x: left + f64::from(number) * MEANING,
             state,

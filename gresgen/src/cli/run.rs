@@ -50,18 +50,15 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
         let users = holders::annotate(&mut inventory, &session.root);
         choose(session, &inventory, &users, args)
     };
-    let (uuid, held) = match geteuid().is_root() {
-        true => {
-            // Read under the lock: what was free, or there, before may not be now.
-            let _lock = node_lock(&session.root)?;
-            let uuid = look()?;
-            let held = Lock::slice(&session.root, &uuid)?;
-            (uuid, held)
-        }
-        false => {
-            let in_slurm = is_slurms(&session.root, &settings);
-            as_user(&session.root, in_slurm, &look, || Ok(driver.inventory(&name)?))?
-        }
+    let (uuid, held) = if geteuid().is_root() {
+        // Read under the lock: what was free, or there, before may not be now.
+        let _lock = node_lock(&session.root)?;
+        let uuid = look()?;
+        let held = Lock::slice(&session.root, &uuid)?;
+        (uuid, held)
+    } else {
+        let in_slurm = is_slurms(&session.root, &settings);
+        as_user(&session.root, in_slurm, &look, || Ok(driver.inventory(&name)?))?
     };
     // The command keeps the slice's lock: it is given up when the last process that has it open is gone.
     fcntl_setfd(held.file(), FdFlags::empty()).map_err(|e| Failure::new(Exit::Failure, e))?;
@@ -97,9 +94,10 @@ fn as_user(
             Ok(_) => return Err(Failure::new(Exit::InUse, format!("{uuid}: went away while it was taken"))),
             Err(LockError::Io { path, source }) if closed(&source) => {
                 let what = format!("{}: {source}", path.display());
-                let hint = match in_slurm {
-                    true => "on a node of Slurm slices are Slurm's to give: srun --gres=gpu:TYPE:1",
-                    false => "root lets users hold the slices that it makes: gresgen apply",
+                let hint = if in_slurm {
+                    "on a node of Slurm slices are Slurm's to give: srun --gres=gpu:TYPE:1"
+                } else {
+                    "root lets users hold the slices that it makes: gresgen apply"
                 };
                 return Err(Failure::new(Exit::Failure, what).hint(hint));
             }

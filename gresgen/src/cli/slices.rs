@@ -89,10 +89,7 @@ fn pick(slices: &[Slice], memory: u64, global: &Global) -> Result<(), Failure> {
 
 /// What to type. With the count, which 22.05 wants.
 fn option(slice: &Slice) -> String {
-    match slice.name.is_empty() {
-        true => "--gres=gpu:1".to_owned(),
-        false => format!("--gres=gpu:{}:1", slice.name),
-    }
+    if slice.name.is_empty() { "--gres=gpu:1".to_owned() } else { format!("--gres=gpu:{}:1", slice.name) }
 }
 
 impl<'a> Row<'a> {

@@ -157,9 +157,10 @@ impl<'n> Node<'n> {
         } else {
             pending_actions.actions.extend(self.site.resume(&slurm, &pending_actions));
         }
-        let slurm_refuses = match options.boot {
-            true => slurm_refuses(self.settings, self.root, &self.site.node, &table),
-            false => Vec::new(),
+        let slurm_refuses = if options.boot {
+            slurm_refuses(self.settings, self.root, &self.site.node, &table)
+        } else {
+            Vec::new()
         };
         let slices = inventory.devices().map(|(_, _, compute)| &*compute.uuid);
         let_users_hold(self.root, slices, !self.site.in_slurm)?;

@@ -162,9 +162,10 @@ impl Site<'_> {
         for action in &pending_actions.actions {
             action.run(stop)?;
         }
-        match pending_actions.actions.is_empty() {
-            true => Ok(()),
-            false => self.registered(REGISTERED, table, stop, report),
+        if pending_actions.actions.is_empty() {
+            Ok(())
+        } else {
+            self.registered(REGISTERED, table, stop, report)
         }
     }
 

@@ -55,9 +55,10 @@ impl Conf {
             return;
         }
         // What is not followed is not known, and whoever asks has to hear of it.
-        let text = match self.files.len() > MOST {
-            true => Err(io::Error::other(format!("is one of more than {MOST} included files"))),
-            false => read::bytes(file, read::MAX_TEXT),
+        let text = if self.files.len() > MOST {
+            Err(io::Error::other(format!("is one of more than {MOST} included files")))
+        } else {
+            read::bytes(file, read::MAX_TEXT)
         };
         match text {
             Ok(text) => self.take(&text, file, first, root),

@@ -273,9 +273,10 @@ impl Status {
         let device = |compute: &Compute| {
             let users = self.users.of(instance, compute);
             let users: Vec<String> = users.into_iter().map(|user| said(user, verbose)).collect();
-            let user = match users.is_empty() {
-                true => Cell::new(Role::Good, "idle"),
-                false => Cell::new(Role::Busy, users.join(", ")),
+            let user = if users.is_empty() {
+                Cell::new(Role::Good, "idle")
+            } else {
+                Cell::new(Role::Busy, users.join(", "))
             };
             row(compute.profile, format!("{}/{}", instance.gi, compute.ci), &compute.uuid, user)
         };
