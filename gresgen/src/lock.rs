@@ -25,7 +25,7 @@ use crate::atomic;
 use crate::root::Root;
 use holder::{holder, is_held};
 
-pub(crate) use holder::{SliceHolder, node_holder, slice_holder};
+pub(crate) use holder::{SliceHolder, kernel_locks, node_holder, slice_holder};
 
 /// Why a lock was not taken.
 #[derive(Debug, Error)]

@@ -48,9 +48,9 @@ pub(crate) fn files(below: &Path) -> BTreeMap<PathBuf, u64> {
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
             if entry.file_type().unwrap().is_dir() {
-                folders.push(entry.path())
+                folders.push(entry.path());
             } else {
-                drop(found.insert(entry.path(), entry.metadata().unwrap().ino()))
+                found.insert(entry.path(), entry.metadata().unwrap().ino());
             }
         }
     }
