@@ -202,9 +202,6 @@ impl Site<'_> {
     }
 
     /// slurmctld's picture of the node now.
-    ///
-    /// # Errors
-    /// [`SlurmError`].
     pub(crate) fn view(&self) -> Result<NodeView, SlurmError> {
         here::reach(self.root)?.node(&self.node)
     }

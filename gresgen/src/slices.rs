@@ -44,9 +44,6 @@ pub(crate) struct Answers {
 
 impl Answers {
     /// Asks slurmctld, once for each.
-    ///
-    /// # Errors
-    /// [`SlurmError`].
     pub(crate) fn ask(control: Control) -> Result<Self, SlurmError> {
         Ok(Answers {
             nodes: control.nodes_in_use()?,

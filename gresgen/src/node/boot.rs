@@ -19,9 +19,6 @@ use crate::slurm::{GresTable, SlurmError, here, slots};
 use crate::wait::{self, Ended, Stop};
 
 /// Waits for what may not be there yet at a boot: the driver, the lock that somebody else has.
-///
-/// # Errors
-/// [`Ended`].
 pub(crate) fn retry<T, E>(
     limit: Duration,
     stop: &Stop,

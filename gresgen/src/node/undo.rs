@@ -42,9 +42,6 @@ pub(crate) struct Undo {
 
 impl Undo {
     /// The change of this number in the history; without one the change that was cut off, or else the last that was done.
-    ///
-    /// # Errors
-    /// [`UndoError`].
     pub(crate) fn find(root: &Root, id: Option<u64>, config: &Config) -> Result<Self, UndoError> {
         let intent = Intent::load(root)?;
         if let (None, Some(Intent { before, .. })) = (id, intent) {
@@ -66,9 +63,6 @@ impl Undo {
 
     /// After it: where the layout of the change is in force and none was before it, the configuration says again which is
     /// meant.
-    ///
-    /// # Errors
-    /// [`PathError`].
     pub(crate) fn forget_layout(&self, root: &Root) -> Result<(), PathError> {
         if self.chose && self.layout.is_none() { ChosenLayout::forget(root) } else { Ok(()) }
     }

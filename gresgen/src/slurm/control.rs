@@ -70,18 +70,12 @@ impl Control {
     }
 
     /// All nodes, with what jobs have of them.
-    ///
-    /// # Errors
-    /// [`SlurmError`].
     pub fn nodes_in_use(self) -> Result<Vec<NodeView>, SlurmError> {
         let text = run("scontrol", &["--all", "-d", "-o", "show", "node"])?;
         Ok(text.lines().filter_map(NodeView::parse).collect())
     }
 
     /// What waiting jobs ask for, each task of an array for itself.
-    ///
-    /// # Errors
-    /// [`SlurmError`].
     pub fn waiting(self) -> Result<Waiting, SlurmError> {
         let arguments = ["--all", "--local", "-h", "-r", "-t", "PD", "-O", Waiting::FORMAT];
         Ok(Waiting::parse(&run("squeue", &arguments)?))
@@ -89,17 +83,11 @@ impl Control {
 
     /// Waiting jobs one a line, first those that are to start first; each task of an array for itself. `format` is for
     /// `squeue -O`.
-    ///
-    /// # Errors
-    /// [`SlurmError`].
     pub fn queue(self, format: &str) -> Result<String, SlurmError> {
         run("squeue", &["--all", "--local", "-h", "-r", "-t", "PD", "--sort=-p,i", "-O", format])
     }
 
     /// Values of `TRESBillingWeights=`, one of each partition that has some.
-    ///
-    /// # Errors
-    /// [`SlurmError`].
     pub fn billing_weights(self) -> Result<Vec<String>, SlurmError> {
         let text = run("scontrol", &["--all", "-o", "show", "partition"])?;
         let weights = text.split_whitespace().filter_map(|word| word.strip_prefix("TRESBillingWeights="));
