@@ -80,9 +80,9 @@ impl From<UndoError> for Failure {
     fn from(error: UndoError) -> Self {
         match error {
             UndoError::Path(error) => error.into(),
-            UndoError::Damaged { .. } => Failure::new(Exit::Failure, error.to_string()),
-            UndoError::NoGpu(_) => Failure::new(Exit::Usage, error),
-            UndoError::Unknown(_) => Failure::new(Exit::Usage, error).hint("gresgen history lists them"),
+            UndoError::Damaged { .. } => Failure::failed(error.to_string()),
+            UndoError::NoGpu(_) => Failure::usage(error),
+            UndoError::Unknown(_) => Failure::usage(error).hint("gresgen history lists them"),
         }
     }
 }

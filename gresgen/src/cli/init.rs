@@ -1,6 +1,6 @@
 //! `gresgen init`
 
-use std::io::{ErrorKind, IsTerminal, Write, stdout};
+use std::io::{ErrorKind, IsTerminal, stdout};
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
@@ -72,9 +72,7 @@ pub(super) struct Report {
 
 pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     if global.config.as_deref() == Some(Path::new("-")) {
-        return Err(
-            Failure::new(Exit::Usage, "--config -: init writes a file").hint("name it: --config FILE")
-        );
+        return Err(Failure::usage("--config -: init writes a file").hint("name it: --config FILE"));
     }
     let root = &session.root;
     let found = Found::read(root)?;
@@ -119,7 +117,7 @@ fn node(session: &Session, found: Option<&Found>, args: &Args, global: &Global) 
 }
 
 fn cluster(files: &[PathBuf], found: Option<&Found>, root: &Root) -> Result<First, Failure> {
-    let read = |file: &PathBuf| Ok(render::read(file, false).map_err(|e| Failure::new(Exit::Usage, e))?.0);
+    let read = |file: &PathBuf| Ok(render::read(file, false).map_err(Failure::usage)?.0);
     let nodes: Vec<_> = files.iter().map(read).collect::<Result<_, Failure>>()?;
     Ok(init::cluster(&nodes, found, root)?)
 }
@@ -156,12 +154,7 @@ fn print(patch: &[u8]) -> Result<(), Failure> {
     if stdout().is_terminal() {
         return out::text(&String::from_utf8_lossy(patch));
     }
-    match stdout().lock().write_all(patch) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Failure::new(Exit::Failure, format!("standard output: {error}")))
-        }
-        _ => Ok(()),
-    }
+    out::bytes(patch)
 }
 
 impl From<InitError> for Failure {

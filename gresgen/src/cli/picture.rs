@@ -7,12 +7,11 @@ use mig::{Geometry, Placement};
 use serde::Serialize;
 
 use super::out;
-use super::report::{Exit, Failure};
+use super::report::Failure;
 use crate::apply::preview::{Action, GpuPreview, Preview};
-use crate::cores::ranges;
 use crate::inventory::{Gpu, Instance, Inventory};
 use crate::svg;
-use crate::words::count;
+use crate::words::{count, named_gpus};
 
 /// A node's slices.
 #[derive(Debug, Serialize)]
@@ -137,8 +136,7 @@ pub(super) fn of_change(before: &Inventory, preview: &Preview) -> Picture {
 
 /// Writes a picture to a file, or to standard output for `-`.
 pub(super) fn write(path: &Path, picture: &Picture) -> Result<(), Failure> {
-    let text = svg::render(include_str!("slices.svg.j2"), picture)
-        .map_err(|error| Failure::new(Exit::Failure, error))?;
+    let text = svg::render(include_str!("slices.svg.j2"), picture).map_err(Failure::failed)?;
     out::file(path, &text)
 }
 
@@ -188,8 +186,7 @@ impl Picture {
         let mut y = HEAD;
         let mut used = BTreeSet::new();
         for block in &mut folded {
-            let several = if block.gpus.len() == 1 { "GPU" } else { "GPUs" };
-            block.title = format!("{several} {}  {}", ranges(&block.gpus), block.model);
+            block.title = format!("{}  {}", named_gpus(block.gpus.iter().copied()), block.model);
             block.y = y + TITLE - 8.0;
             y += TITLE;
             for bar in &mut block.bars {

@@ -50,7 +50,7 @@ pub(super) struct Report<'a> {
 
 pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let settings = session.settings_if_sound(global);
-    let names = Names::new(&settings.types).map_err(|error| Failure::new(Exit::Usage, error))?;
+    let names = Names::new(&settings.types).map_err(Failure::usage)?;
     let answers = Control::connect().and_then(Answers::ask).map_err(unanswered)?;
     let slices = slices::slices(&answers, &names);
     match args.memory {
@@ -62,7 +62,7 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
 }
 
 fn unanswered(error: SlurmError) -> Failure {
-    Failure::new(Exit::Failure, error).hint("slices asks slurmctld; run it where sinfo works")
+    Failure::failed(error).hint("slices asks slurmctld; run it where sinfo works")
 }
 
 fn pick(slices: &[Slice], memory: u64, global: &Global) -> Result<(), Failure> {
@@ -72,7 +72,7 @@ fn pick(slices: &[Slice], memory: u64, global: &Global) -> Result<(), Failure> {
             format!("the largest is {name} with {} GB", gigabytes(mib))
         });
         let error = format!("--memory: no type here has {:.1} GB; {largest}", memory as f64 / 1e9);
-        return Err(Failure::new(Exit::Failure, error));
+        return Err(Failure::failed(error));
     };
     if global.json {
         return out::json(&Row::new(slice));

@@ -116,7 +116,7 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
 fn show(session: &Session, global: &Global, args: &Args) -> Result<Painted, Failure> {
     let status = read(session, global, args)?;
     Ok(if global.json {
-        Painted::json(&status.report()).map_err(|error| Failure::new(Exit::Failure, error))?
+        Painted::json(&status.report()).map_err(Failure::failed)?
     } else if args.short {
         status.short()
     } else {
