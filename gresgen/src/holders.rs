@@ -84,7 +84,8 @@ pub(crate) fn devices(inventory: &Inventory) -> BTreeSet<Numbers> {
     files.map(|file| (file.major, file.minor)).collect()
 }
 
-fn add(holders: &mut Vec<Holder>, more: impl IntoIterator<Item = Holder>) {
+/// Adds holders, each once.
+pub(crate) fn add(holders: &mut Vec<Holder>, more: impl IntoIterator<Item = Holder>) {
     for holder in more {
         if !holders.contains(&holder) {
             holders.push(holder);

@@ -17,7 +17,7 @@ use crate::slurm::control::{Config, NodeView, reservation};
 use crate::slurm::jobs::Allocations;
 use crate::slurm::slots::Form;
 use crate::slurm::transition::allow;
-use crate::slurm::{Settings, SlurmError, here, hostlist, jobs};
+use crate::slurm::{Settings, SlurmError, here, jobs};
 
 pub(crate) use pending::PendingActions;
 
@@ -152,8 +152,7 @@ impl Site<'_> {
     /// A node that slurmctld does not know yet has no jobs, unless it knows this host by another name; nodes that share
     /// a host are told apart by the settings.
     fn unknown_to_slurm(&self) -> Result<Allocations, SlurmError> {
-        let ours = |names: &str| hostlist::expand(names).is_ok_and(|names| names.contains(&self.node));
-        if self.settings.nodes.iter().any(|node| ours(&node.names)) {
+        if self.settings.entry(&self.node).is_some() {
             return Ok(Allocations::default());
         }
         match &here::other_names(&here::reach(self.root)?.nodes()?)[..] {

@@ -112,6 +112,13 @@ impl Conf {
     }
 }
 
+/// Whether a line of gres.conf, by its words, is about one of these nodes: one without names is about each that reads it, one
+/// whose list cannot be read is passed over (src/interfaces/gres.c, `_parse_gres_config_node`).
+pub(crate) fn is_about(pairs: &[(String, String)], is_one: impl Fn(&String) -> bool) -> bool {
+    value(pairs, "nodename")
+        .is_none_or(|list| hostlist::unfold(list).is_ok_and(|names| names.iter().any(is_one)))
+}
+
 /// Where a file is that the file `by` includes. 22.05 takes relative ones as beside that (`_add_full_path`), 23.02 and
 /// later as beside the first one.
 fn found(file: &str, first: &Path, by: &Path, root: &Root) -> PathBuf {

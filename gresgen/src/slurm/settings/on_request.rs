@@ -60,9 +60,7 @@ const ALL: &str = "all";
 impl OnRequest {
     /// Whether it is about this GPU of this node.
     pub fn selects(&self, node: &str, gpu: &Gpu) -> bool {
-        let here = self.nodes.as_ref().is_none_or(|list| {
-            hostlist::expand(list).is_ok_and(|names| names.iter().any(|name| name == node))
-        });
+        let here = self.nodes.as_ref().is_none_or(|list| hostlist::has(list, node));
         let meant =
             |word: &str| word == ALL || word.parse() == Ok(gpu.index) || word.eq_ignore_ascii_case(&gpu.uuid);
         here && self.devices.iter().any(meant)
