@@ -9,7 +9,7 @@ use super::session::Session;
 use super::{Global, out};
 use crate::slices::{self, Answers, Slice, fitting};
 use crate::slurm::billing::Weight;
-use crate::slurm::control::Control;
+use crate::slurm::control::{Control, hurry};
 use crate::slurm::{Names, SlurmError};
 use crate::users::gigabytes;
 
@@ -51,6 +51,7 @@ pub(super) struct Report<'a> {
 pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let settings = session.settings_if_sound(global);
     let names = Names::new(&settings.types).map_err(|error| Failure::new(Exit::Usage, error))?;
+    hurry();
     let answers = Control::connect().and_then(Answers::ask).map_err(unanswered)?;
     let slices = slices::slices(&answers, &names);
     match args.memory {
