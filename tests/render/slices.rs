@@ -81,6 +81,23 @@ fn a_login_node_sees_what_there_is() {
     insta::assert_snapshot!(text);
 }
 
+/// Of GPUs on request slurmctld has a record of each place, and guards, which nobody is given.
+#[test]
+fn what_is_cut_on_request_is_said_to_be() {
+    let node = |name: &str| {
+        format!(
+            "NodeName={name} State=IDLE Gres=gpu:1g.5gb:7,gpu:3g.20gb:2,gpu:guard:9,gresgen:gate:2(S:0) \
+             GresUsed=gpu:1g.5gb:1(IDX:0),gpu:3g.20gb:0(IDX:N/A),gpu:guard:0(IDX:N/A)\n"
+        )
+    };
+    let said = |nodes: &str| String::from_utf8(StandIn::new(nodes, "", "").run(&[]).stdout).unwrap();
+    let one = said(&node("g1"));
+    assert!(!one.contains("guard") && one.lines().all(|line| line.chars().count() <= 80), "{one}");
+    let note = "cut on request: 1 node, of which every place counts, and not all can be taken\n";
+    assert!(one.contains("1g.5gb ") && one.ends_with(note), "{one}");
+    assert!(said(&(node("g1") + &node("g2"))).contains("cut on request: 2 nodes, of"));
+}
+
 #[test]
 fn where_slurmctld_is_not_there_it_says_so() {
     let nothing = tempfile::tempdir().unwrap();
