@@ -51,6 +51,11 @@ impl Answers {
             weights: control.billing_weights()?,
         })
     }
+
+    /// Nodes with GPUs that are cut on request: slurmctld has a record of every instance they can have.
+    pub(crate) fn on_request(&self) -> usize {
+        self.nodes.iter().filter(|node| node.form.is_some()).count()
+    }
 }
 
 /// Words of a node's state in which it takes no job (scontrol(1), slurm.conf(5); src/common/slurm_protocol_defs.c,

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-pub use command::use_configuration;
+pub use command::{hurry, use_configuration};
 pub use devices::Devices;
 pub use listing::Listing;
 pub use node::{NodeView, gpus};
@@ -24,7 +24,7 @@ pub(crate) use waiting::{asked, least};
 use super::error::SlurmError;
 use super::release::Release;
 pub(super) use command::within;
-use command::{answers, run};
+use command::{PATIENCE, answers, run};
 
 /// A slurmctld that answered.
 #[derive(Clone, Copy, Debug)]
@@ -243,9 +243,10 @@ pub fn installed_release() -> Result<Release, SlurmError> {
     if let Some(known) = KNOWN.get() {
         return Ok(*known);
     }
-    let text = run("slurmd", &["-V"])
-        .or_else(|_| run("slurmctld", &["-V"]))
-        .or_else(|_| run("scontrol", &["--version"]))?;
+    let version = |command, option| within(PATIENCE, command, &[option]);
+    let text = version("slurmd", "-V")
+        .or_else(|_| version("slurmctld", "-V"))
+        .or_else(|_| version("scontrol", "--version"))?;
     let release = text.parse()?;
     Ok(*KNOWN.get_or_init(|| release))
 }
