@@ -11,6 +11,7 @@
 #![deny(unsafe_code)]
 
 pub mod advise;
+mod alike;
 mod apply;
 mod atomic;
 mod check;

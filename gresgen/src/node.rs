@@ -21,6 +21,7 @@ mod fence;
 mod files;
 mod mode;
 mod prepared;
+pub(crate) mod undo;
 
 use std::time::Duration;
 

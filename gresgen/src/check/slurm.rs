@@ -261,7 +261,8 @@ fn bugs(facts: &Facts, slurm: &SlurmFacts) -> Vec<Link> {
             "tell users to write --gres=gpu:TYPE:1, or choose types that begin with a letter",
         ));
     }
-    if !release.types_gpus_per_task() && !slurm.types.is_empty() {
+    // No release seen gives them what they ask for.
+    if !slurm.types.is_empty() {
         let what = "a typed --gpus-per-task gives tasks other devices than they ask for, without a word";
         let fix = "refuse it in a job_submit plugin, as /usr/share/gresgen/mig_guard.lua does; --gres with --gpu-bind \
                    works";

@@ -43,11 +43,11 @@ pub(super) fn script(shell: clap_complete::Shell) -> Outcome {
     let shells = Shells::builtins();
     let completer: &dyn EnvCompleter = shells
         .completer(&shell.to_string())
-        .ok_or_else(|| Failure::new(Exit::Usage, format!("{shell}: has no completion")))?;
+        .ok_or_else(|| Failure::usage(format!("{shell}: has no completion")))?;
     let mut script = Vec::new();
     completer
         .write_registration(VARIABLE, "gresgen", "gresgen", "gresgen", &mut script)
-        .map_err(|error| Failure::new(Exit::Failure, error))?;
+        .map_err(Failure::failed)?;
     if shell == clap_complete::Shell::Zsh {
         script.extend_from_slice(FIRST_OF_ZSH);
     }

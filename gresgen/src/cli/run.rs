@@ -52,21 +52,18 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
         let users = holders::annotate(&mut inventory, &session.root);
         choose(session, &inventory, &users, args)
     };
-    let (uuid, held) = match geteuid().is_root() {
-        true => {
-            // Read under the lock: what was free, or there, before may not be now.
-            let _lock = node_lock(&session.root)?;
-            let uuid = look()?;
-            let held = Lock::slice(&session.root, &uuid)?;
-            (uuid, held)
-        }
-        false => {
-            let in_slurm = is_slurms(&session.root, &settings);
-            as_user(&session.root, in_slurm, &look, || Ok(driver.inventory(&name)?))?
-        }
+    let (uuid, held) = if geteuid().is_root() {
+        // Read under the lock: what was free, or there, before may not be now.
+        let _lock = node_lock(&session.root)?;
+        let uuid = look()?;
+        let held = Lock::slice(&session.root, &uuid)?;
+        (uuid, held)
+    } else {
+        let in_slurm = is_slurms(&session.root, &settings);
+        as_user(&session.root, in_slurm, &look, || Ok(driver.inventory(&name)?))?
     };
     // The command keeps the slice's lock: it is given up when the last process that has it open is gone.
-    fcntl_setfd(held.file(), FdFlags::empty()).map_err(|e| Failure::new(Exit::Failure, e))?;
+    fcntl_setfd(held.file(), FdFlags::empty()).map_err(Failure::failed)?;
     let error = Command::new(&args.command[0])
         .args(&args.command[1..])
         .env("CUDA_VISIBLE_DEVICES", &uuid)
@@ -99,11 +96,12 @@ fn as_user(
             Ok(_) => return Err(Failure::new(Exit::InUse, format!("{uuid}: went away while it was taken"))),
             Err(LockError::Io { path, source }) if closed(&source) => {
                 let what = format!("{}: {source}", path.display());
-                let hint = match in_slurm {
-                    true => "on a node of Slurm slices are Slurm's to give: srun --gres=gpu:TYPE:1",
-                    false => "root lets users hold the slices that it makes: gresgen apply",
+                let hint = if in_slurm {
+                    "on a node of Slurm slices are Slurm's to give: srun --gres=gpu:TYPE:1"
+                } else {
+                    "root lets users hold the slices that it makes: gresgen apply"
                 };
-                return Err(Failure::new(Exit::Failure, what).hint(hint));
+                return Err(Failure::failed(what).hint(hint));
             }
             Err(error) => return Err(error.into()),
         }
@@ -144,7 +142,7 @@ fn fitting<'a>(inventory: &'a Inventory, args: &Args) -> Result<Slices<'a>, Fail
     if profile.is_none() && fitting.len() > 1 {
         let which: Vec<&str> = fitting.iter().map(|(_, _, compute)| &*compute.uuid).collect();
         let what = format!("{wanted}: begins the UUIDs of {} slices {}", which.len(), place(args));
-        return Err(Failure::new(Exit::Usage, what).hint(format!("say which: {}", which.join(", "))));
+        return Err(Failure::usage(what).hint(format!("say which: {}", which.join(", "))));
     }
     Ok(fitting)
 }
@@ -154,7 +152,7 @@ fn choose(session: &Session, inventory: &Inventory, users: &Users, args: &Args) 
     let wanted = &args.slice;
     let mut fitting = fitting(inventory, args)?;
     let Some(&(gpu, _, first)) = fitting.first() else {
-        return Err(Failure::new(Exit::Usage, format!("{wanted}: no such slice {}", place(args)))
+        return Err(Failure::usage(format!("{wanted}: no such slice {}", place(args)))
             .hint("gresgen status lists them; gresgen apply creates them"));
     };
     if session.runs_slurm() {

@@ -1,14 +1,14 @@
 //! Which GPUs are meant: by index, UUID, PCI address, model, or all.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
 use mig::{BOARDS, Board, Geometry};
 
-use crate::cores::ranges;
+use crate::alike::groups;
 use crate::inventory::Gpu;
 use crate::uuid::begins;
+use crate::words::named_gpus;
 
 /// What selecting and planning need to know of a GPU.
 #[derive(Clone, Debug)]
@@ -157,18 +157,11 @@ pub fn boards(text: &str) -> Vec<&'static Board> {
 
 /// GPUs for a person, those of one model together: `GPUs 0-7 (NVIDIA A100-SXM4-40GB, a100-40gb)`.
 pub fn present(gpus: &[GpuFacts<'_>]) -> String {
-    let mut models: Vec<(&str, BTreeSet<u32>)> = Vec::new();
-    for gpu in gpus {
-        match models.iter_mut().find(|(model, _)| *model == gpu.model) {
-            Some((_, indexes)) => drop(indexes.insert(gpu.index)),
-            None => models.push((gpu.model, BTreeSet::from([gpu.index]))),
-        }
-    }
-    let words = models.iter().map(|(model, indexes)| {
-        let several = if indexes.len() == 1 { "GPU" } else { "GPUs" };
-        let key = BOARDS.iter().find(|board| board.names.contains(model));
+    let words = groups(gpus, |one, other| one.model == other.model).into_iter().map(|group| {
+        let model = group[0].model;
+        let key = BOARDS.iter().find(|board| board.names.contains(&model));
         let key = key.map(|board| format!(", {}", board.key)).unwrap_or_default();
-        format!("{several} {} ({model}{key})", ranges(indexes))
+        format!("{} ({model}{key})", named_gpus(group.iter().map(|gpu| gpu.index)))
     });
     let words: Vec<String> = words.collect();
     if words.is_empty() { "none".to_owned() } else { words.join(", ") }

@@ -105,14 +105,13 @@ impl Node<'_> {
         let table = expected.table;
 
         let changes = !steps.is_empty() || !files.is_empty();
-        let beside_jobs = match changes || options.tell_slurm {
-            true => self.site.allow(&slurm, &table.records),
-            false => Ok(()),
-        };
+        let beside_jobs =
+            if changes || options.tell_slurm { self.site.allow(&slurm, &table.records) } else { Ok(()) };
         let (blocked, refusal) = blocked(in_the_way, in_use, beside_jobs);
-        let refusal = match foreign.is_empty() {
-            true => refusal,
-            false => refusal.or(Some(PublishError::Foreign(foreign).into())),
+        let refusal = if foreign.is_empty() {
+            refusal
+        } else {
+            refusal.or(Some(PublishError::Foreign(foreign).into()))
         };
         // What is there already and only waits for the daemons needs no fence: a node that an apply has left waiting
         // is out of scheduling still, or was put back by somebody who knows why.
