@@ -44,5 +44,6 @@ mod slices;
 pub mod slurm;
 mod svg;
 pub mod users;
+mod uuid;
 mod wait;
 mod words;
