@@ -34,6 +34,12 @@ pub(super) fn run(command: &str, arguments: &[&str]) -> Result<String, SlurmErro
     within(PATIENCE, command, arguments)
 }
 
+/// The same with times in seconds since 1970 and lists of array elements uncut (squeue(1), "ENVIRONMENT VARIABLES").
+pub(super) fn run_exact(command: &str, arguments: &[&str]) -> Result<String, SlurmError> {
+    let exact = [("SLURM_TIME_FORMAT", "%s"), ("SLURM_BITSTR_LEN", "0")];
+    ask(PATIENCE, command, arguments, &exact, "", None)
+}
+
 /// Runs a command that is asked several things on its standard input, and ends its answer to each with a line of its own.
 /// What an answer has beyond [`RECORD`] is dropped: users write it.
 pub(super) fn answers(
@@ -42,7 +48,7 @@ pub(super) fn answers(
     input: &str,
     end: &str,
 ) -> Result<String, SlurmError> {
-    ask(PATIENCE, command, arguments, input, Some(Parts { end, most: RECORD }))
+    ask(PATIENCE, command, arguments, &[], input, Some(Parts { end, most: RECORD }))
 }
 
 /// Runs a command, of Slurm or about it, for so long at most.
@@ -51,13 +57,14 @@ pub(in crate::slurm) fn within(
     command: &str,
     arguments: &[&str],
 ) -> Result<String, SlurmError> {
-    ask(patience, command, arguments, "", None)
+    ask(patience, command, arguments, &[], "", None)
 }
 
 fn ask(
     patience: Duration,
     command: &str,
     arguments: &[&str],
+    environment: &[(&str, &str)],
     input: &str,
     parts: Option<Parts<'_>>,
 ) -> Result<String, SlurmError> {
@@ -77,6 +84,7 @@ fn ask(
             process.env_remove(&name);
         }
     }
+    process.envs(environment.iter().copied());
     let input = input.as_bytes().to_vec();
     let done = match parts {
         Some(parts) => bounded_in_parts(process, input, patience, OUTPUT, parts),
