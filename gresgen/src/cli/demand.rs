@@ -198,6 +198,7 @@ fn report(look: &Look, now: u64) -> Report {
             wants.types.iter().map(row)
         });
         let (nodes, until) = match said {
+            Said::Cut { nodes, .. } => (nodes.iter().cloned().collect(), None),
             Said::Decided(Verdict::Cut(nodes)) => (nodes.clone(), None),
             Said::Decided(Verdict::Cordon { nodes, until }) => (nodes.clone(), *until),
             Said::Decided(Verdict::Ends(until)) => (Vec::new(), *until),
@@ -241,18 +242,19 @@ fn report(look: &Look, now: u64) -> Report {
 fn keyword(said: &Said) -> &'static str {
     match said {
         Said::Cannot(_) => "not-looked-at",
+        Said::Cut { .. } => "cut",
         Said::Decided(verdict) => match verdict {
+            Verdict::Cut(_) => "cut",
             Verdict::There => "there",
             Verdict::NotStarted(_) => "not-started",
             Verdict::Other(_) => "other-reason",
             Verdict::Patience(_) => "new",
-            Verdict::Cut(_) => "cut",
             Verdict::Opens => "opens",
-            Verdict::Cordon { .. } => "kept",
+            Verdict::Cordon { .. } => "later",
             Verdict::Ends(_) => "ends",
             Verdict::Busy(_) => "busy",
             Verdict::Behind => "behind",
-            Verdict::Resources => "cores-or-memory",
+            Verdict::Resources => "cpus-or-memory",
             Verdict::Limit => "limit",
             Verdict::UnderWay => "under-way",
             Verdict::Never => "never",
@@ -263,35 +265,35 @@ fn keyword(said: &Said) -> &'static str {
 
 /// What a user understands. Nothing is done here, so it says what would be.
 fn says(said: &Said, now: u64) -> String {
+    let in_time = |until: &u64| format!("in at most {}", span(until.saturating_sub(now)));
     let verdict = match said {
         Said::Cannot(why) => return why.to_string(),
+        Said::Cut { nodes, all } => {
+            let some = if *all { "" } else { "some of " };
+            return format!("a cut on {} serves {some}it", hostlist::fold(nodes.iter().map(String::as_str)));
+        }
         Said::Decided(verdict) => verdict,
     };
-    let until = |until: &Option<u64>| match until {
-        Some(until) => format!("in {} at the latest", span(until.saturating_sub(now))),
-        None => "when the jobs on it end".to_owned(),
-    };
     match verdict {
-        Verdict::There => "what it asks for is free: Slurm can start it".to_owned(),
-        Verdict::NotStarted(seconds) => {
-            format!("what it asks for is free for {} or more: Slurm lacks something else", span(*seconds))
+        Verdict::There => "is free: Slurm can start it".to_owned(),
+        Verdict::NotStarted(_) => "is free: Slurm lacks something else".to_owned(),
+        Verdict::Other(reason) => format!("no cut helps: {reason}"),
+        Verdict::Patience(_) => "has just come".to_owned(),
+        Verdict::Cut(nodes) => format!("a cut on {} serves it", fold(nodes)),
+        Verdict::Opens => "is there, and opens".to_owned(),
+        Verdict::Cordon { nodes, until: Some(until) } => {
+            format!("a cut on {} {}", fold(nodes), in_time(until))
         }
-        Verdict::Other(reason) => format!("no cut helps: Slurm says {reason}"),
-        Verdict::Patience(_) => "new: Slurm has hardly looked at it".to_owned(),
-        Verdict::Cut(nodes) => format!("a cut on {} gives it what it asks for", fold(nodes)),
-        Verdict::Opens => "what it asks for is there, and opens".to_owned(),
-        Verdict::Cordon { nodes, until: end } => format!("could be cut on {}: {}", fold(nodes), until(end)),
-        Verdict::Ends(end) => format!("a job has what it asks for: {}", until(end)),
-        Verdict::Busy(0) => "nothing that could be cut for it is idle, or will be soon".to_owned(),
-        Verdict::Busy(_) => "nothing that could be cut for it is idle".to_owned(),
-        Verdict::Behind => {
-            "nothing that could be cut for it is idle; jobs before it wait for the same".to_owned()
-        }
-        Verdict::Resources => "no node with room for it has the CPUs and memory".to_owned(),
-        Verdict::Limit => "its nodes were cut too often this hour".to_owned(),
-        Verdict::UnderWay => "jobs before it have what is to be cut on its nodes first".to_owned(),
-        Verdict::Never => "no node that it may have can be cut so".to_owned(),
-        Verdict::Depth => "too many different requests wait before it".to_owned(),
+        Verdict::Cordon { nodes, until: None } => format!("a cut on {} when jobs end", fold(nodes)),
+        Verdict::Ends(Some(until)) => format!("is free {}", in_time(until)),
+        Verdict::Ends(None) => "is free when a job ends".to_owned(),
+        Verdict::Busy(_) => "nothing to be cut is idle".to_owned(),
+        Verdict::Behind => "others before it wait for it".to_owned(),
+        Verdict::Resources => "no node has the CPUs and memory".to_owned(),
+        Verdict::Limit => "its nodes were cut too often".to_owned(),
+        Verdict::UnderWay => "its nodes are cut for others first".to_owned(),
+        Verdict::Never => "none of its nodes can be cut so".to_owned(),
+        Verdict::Depth => "too many others wait before it".to_owned(),
     }
 }
 
@@ -319,7 +321,7 @@ fn text(look: &Look, now: u64) -> Painted {
         let shown =
             if job.shown.chars().count() > LONG { format!("{}_[...]", job.id) } else { job.shown.clone() };
         let role = match said {
-            Said::Decided(Verdict::Cut(_) | Verdict::There | Verdict::Opens) => Role::Good,
+            Said::Cut { .. } | Said::Decided(Verdict::There) => Role::Good,
             Said::Decided(Verdict::Cordon { .. } | Verdict::Ends(_)) => Role::Busy,
             _ => Role::Plain,
         };

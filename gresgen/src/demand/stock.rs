@@ -63,6 +63,8 @@ pub(crate) fn take<'a>(
                 let held = answers.held(view, on.get(&view.name).map_or(&[][..], Vec::as_slice));
                 taking.node(view, known, &held)
             }
+            // One that takes no jobs takes no cut either, whatever is on it.
+            None if !view.takes_jobs() => Ok(()),
             None => Err("there is no inventory of it".to_owned()),
         };
         if let Err(why) = done {

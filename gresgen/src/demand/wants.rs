@@ -60,14 +60,14 @@ pub(crate) enum Cannot {
 impl fmt::Display for Cannot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Cannot::Request => f.write_str("not looked at: what it asks for cannot be read"),
-            Cannot::Nodes => f.write_str("not looked at: which nodes it may have cannot be read"),
-            Cannot::Socket => f.write_str("not looked at: it asks for GPUs per socket"),
-            Cannot::Whole => f.write_str("not looked at: it wants nodes for itself alone"),
-            Cannot::Shares => f.write_str("not looked at: it asks for shares of GPUs"),
-            Cannot::Type(name) => write!(f, "no cut helps: no known node has or could have {name}"),
-            Cannot::Several(name) => write!(f, "not looked at: {name} is of several profiles here"),
-            Cannot::Array => f.write_str("not looked at: how much of its array waits cannot be read"),
+            Cannot::Request => f.write_str("not looked at: its request cannot be read"),
+            Cannot::Nodes => f.write_str("not looked at: its nodes cannot be read"),
+            Cannot::Socket => f.write_str("not looked at: GPUs per socket"),
+            Cannot::Whole => f.write_str("not looked at: whole nodes"),
+            Cannot::Shares => f.write_str("not looked at: shares of GPUs"),
+            Cannot::Type(name) => write!(f, "no known node could have {name}"),
+            Cannot::Several(name) => write!(f, "not looked at: {name} is several profiles"),
+            Cannot::Array => f.write_str("not looked at: its array cannot be read"),
         }
     }
 }
