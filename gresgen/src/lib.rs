@@ -19,6 +19,7 @@ pub mod cli;
 mod command;
 pub mod config;
 pub mod cores;
+mod demand;
 mod devices;
 mod diff;
 pub mod document;
