@@ -110,8 +110,8 @@ impl Text<'_> {
         out.push_str("\n  # The release that files are for; asked of the installed Slurm when absent.\n");
         let _ = writeln!(out, "  # release: \"{}\"", self.release.unwrap_or("24.11"));
         out.push_str(
-            "\n  # How GRES types are spelled: {profile} gives gpu:1g.5gb, and {model}_{profile}\n  \
-             # gpu:a100_1g.5gb.\n  # types: {pattern: \"{model}_{profile}\"}\n",
+            "\n  # How GRES types are spelled: {profile} gives gpu:1g.5gb, and\n  \
+             # {model}_{profile} gpu:a100_1g.5gb.\n  # types: {pattern: \"{model}_{profile}\"}\n",
         );
         out
     }
