@@ -154,7 +154,9 @@ impl<'a> DesiredState<'a> {
 
     fn layout(self) -> Option<(&'a Config, &'a str)> {
         match self {
-            DesiredState::Layout(config, label) | DesiredState::InForce(config, label) => Some((config, label)),
+            DesiredState::Layout(config, label) | DesiredState::InForce(config, label) => {
+                Some((config, label))
+            }
             _ => None,
         }
     }

@@ -162,3 +162,6 @@ fn is_whole(instance: &Instance) -> bool {
 fn whole(placement: Placement) -> Divided {
     Divided { placement, compute: vec![placement.profile] }
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,7 +58,10 @@ const EXAMPLES: [(&str, &[Example]); 20] = [
     ),
     (
         "order",
-        &[("gresgen order < order.json", "try an order on the node: what ssh would send it on standard input")],
+        &[(
+            "gresgen order < order.json",
+            "try an order on the node: what ssh would send it on standard input",
+        )],
     ),
     (
         "clear",

@@ -119,14 +119,14 @@ fn trusted_environment() -> Result<(), Failure> {
     if std::env::var_os("SSH_CONNECTION").is_none() {
         return Ok(());
     }
-    let leads = |name: &String| name.starts_with("GRESGEN_") || name == "SLURM_CONF" || name == "SLURMD_NODENAME";
+    let leads =
+        |name: &String| name.starts_with("GRESGEN_") || name == "SLURM_CONF" || name == "SLURMD_NODENAME";
     let mut names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     match names.find(leads) {
-        Some(name) => Err(Failure::new(
-            Exit::Usage,
-            format!("{name}: is set, perhaps by whoever is connected"),
-        )
-        .hint(format!("in authorized_keys: command=\"env -u {name} gresgen order\""))),
+        Some(name) => {
+            Err(Failure::new(Exit::Usage, format!("{name}: is set, perhaps by whoever is connected"))
+                .hint(format!("in authorized_keys: command=\"env -u {name} gresgen order\"")))
+        }
         None => Ok(()),
     }
 }
@@ -218,7 +218,10 @@ impl<'a> Answer<'a> {
         let limit = usize::try_from(document::MAX_BYTES).unwrap_or(usize::MAX);
         let whole = text(&self).filter(|text| text.len() <= limit);
         whole.unwrap_or_else(|| {
-            let error = Some(format!("what was {} has more than {limit} bytes", if self.look.is_some() { "seen" } else { "done" }));
+            let error = Some(format!(
+                "what was {} has more than {limit} bytes",
+                if self.look.is_some() { "seen" } else { "done" }
+            ));
             let short = Answer { error, cut: None, look: None, offers: BTreeMap::new(), ..self };
             text(&short).unwrap_or_default()
         })
@@ -261,7 +264,9 @@ mod tests {
         let address = |text| peer(Some(text)).map(|address| address.to_string());
         assert_eq!(address("192.0.2.1 50000 192.0.2.2 22").as_deref(), Some("192.0.2.1"));
         assert_eq!(address("2001:db8::1 50000 2001:db8::2 22").as_deref(), Some("2001:db8::1"));
-        for wrong in ["", "UNKNOWN 65535 UNKNOWN 65535", "n1 1 n2 22", "\u{1b}[2J 1 2 3", "192.0.2.1;id 1 2 3"] {
+        for wrong in
+            ["", "UNKNOWN 65535 UNKNOWN 65535", "n1 1 n2 22", "\u{1b}[2J 1 2 3", "192.0.2.1;id 1 2 3"]
+        {
             assert_eq!(address(wrong), None, "{wrong:?}");
         }
         assert_eq!(peer(None), None);

@@ -57,7 +57,13 @@ fn change(output: &Output, adopt: bool, records: (usize, usize)) -> Result<Optio
     let comparison = match Comparison::new(vec![output.clone()], adopt) {
         Err(FileError::Foreign(_)) => {
             let (path, what) = (output.path.clone(), "not written by gresgen".to_owned());
-            return Ok(Some(FileChange { kind: output.kind, path, change: Write::Foreign, what, certain: true }));
+            return Ok(Some(FileChange {
+                kind: output.kind,
+                path,
+                change: Write::Foreign,
+                what,
+                certain: true,
+            }));
         }
         comparison => comparison?,
     };

@@ -56,12 +56,17 @@ impl Node<'_> {
         let is_own = |file: &&FileChange| matches!(file.kind, Kind::GresConf | Kind::DeviceMap);
         if let Some(file) = prepared.files.iter().find(|file| !is_own(file)) {
             let path = file.path.display();
-            return Err(OrderRefused::NotApplied(format!("{path}: is not as the configuration says ({})", file.what)));
+            return Err(OrderRefused::NotApplied(format!(
+                "{path}: is not as the configuration says ({})",
+                file.what
+            )));
         }
         let node = &self.site.node;
         let (slurm, records) = (&prepared.slurm, &prepared.table.records);
         if !slurm.present_records().iter().map(|r| &r.gres_type).eq(records.iter().map(|r| &r.gres_type)) {
-            return Err(OrderRefused::NotApplied(format!("{node}: its records are not as the configuration says")));
+            return Err(OrderRefused::NotApplied(format!(
+                "{node}: its records are not as the configuration says"
+            )));
         }
         let lowers = |action: &Action| matches!(action, Action::Release(_) | Action::Resume(_));
         let actions = prepared.pending_actions.actions.iter().filter(|action| !lowers(action)).cloned();

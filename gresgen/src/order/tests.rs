@@ -66,7 +66,8 @@ fn with(place: &str, value: Value) -> String {
 #[test]
 fn no_value_is_taken_loosely() {
     let job = "/cut/job";
-    for wrong in ["", "x", "17;id", "17_", "_3", "17_3_4", "17 ", "-1", "+1", "4294967296", "٣", "17\n", "00000000001"]
+    for wrong in
+        ["", "x", "17;id", "17_", "_3", "17_3_4", "17 ", "-1", "+1", "4294967296", "٣", "17\n", "00000000001"]
     {
         assert!(with(job, json!(wrong)).contains("job is not the number of a job"), "{wrong:?}");
     }
@@ -95,7 +96,10 @@ fn nothing_is_named_twice() {
     twice("/cut/gpus/0/create", json!([place("2g.10gb", 0), place("2g.10gb", 0)]));
     twice("/cut/gpus/0/create", json!([place("1g.5gb", 1)]));
     let change = |gpu: &str| json!({"gpu": gpu});
-    twice("/cut/gpus", json!([change(GPU), change(&GPU.replace("GPU-", "").to_uppercase().replacen("", "GPU-", 1))]));
+    twice(
+        "/cut/gpus",
+        json!([change(GPU), change(&GPU.replace("GPU-", "").to_uppercase().replacen("", "GPU-", 1))]),
+    );
 }
 
 proptest! {

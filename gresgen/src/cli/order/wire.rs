@@ -85,7 +85,10 @@ mod tests {
         };
         assert_eq!(sent(b"12345").unwrap(), b"12345");
         assert_eq!(sent(b"123456").unwrap_err().to_string(), "has more than 5 bytes");
-        assert_eq!(read(File::open("/dev/zero").unwrap(), 5, NEVER).unwrap_err().kind(), ErrorKind::FileTooLarge);
+        assert_eq!(
+            read(File::open("/dev/zero").unwrap(), 5, NEVER).unwrap_err().kind(),
+            ErrorKind::FileTooLarge
+        );
         assert_eq!(read(File::open("/dev/null").unwrap(), 5, NEVER).unwrap(), b"");
         let (input, mut output) = pipe().unwrap();
         output.write_all(b"{").unwrap();
