@@ -293,12 +293,15 @@ fn ssh_has_an_order_carried_out_and_nothing_else() {
     let look = ended(send(&mut ssh(&["root@n1", "gresgen", "clear", "all"]), b"{\"look\": {}}"));
     assert_eq!(look["look"]["node"], "n1", "{look:#}");
     assert_eq!(node.cut(0), SMALL);
-    let set = ["-o", "SetEnv=GRESGEN_NVML_LIB=/tmp/x.so SSH_CONNECTION=", "root@n1"];
+    let set = ["-o", "SetEnv=GRESGEN_NVML_LIB=/tmp/x.so", "root@n1"];
     let refused = ended(send(&mut ssh(&set), order.as_bytes()));
     assert!(refused["error"].as_str().unwrap().starts_with("GRESGEN_NVML_LIB: is set"), "{refused:#}");
-    let done = ended(send(&mut ssh(&["root@n1"]), order.as_bytes()));
+    // Where from, sshd alone says: of a connection without a port nothing.
+    let forged = ["-o", "SetEnv=\"SSH_CONNECTION=203.0.113.9 1 203.0.113.1 22\"", "root@n1"];
+    let done = ended(send(&mut ssh(&forged), order.as_bytes()));
     assert_eq!(done["code"], "done", "{done:#}");
     assert_eq!(node.cut(0), LARGE);
+    assert_eq!(node.json(&["history", "-n", "1"])[0]["what"], "order for job 17");
     let refused =
         ended(send(&mut ssh(&["root@n1"]), cut(&node.gpu(1), &SMALL[..1], &[]).to_string().as_bytes()));
     assert_eq!((&refused["exit"], &refused["code"]), (&json!(2), &json!("refused")), "{refused:#}");

@@ -18,5 +18,6 @@ mod monitoring;
 mod node;
 mod occupancy;
 mod on_request;
+mod orders;
 mod systemd;
 mod waits;
