@@ -19,6 +19,7 @@ mig-configs:
       mig-enabled: true
       mig-devices: {1g.5gb: {at: [0, 1, 2]}, 3g.20gb: {at: 4}}
 slurm:
+  node: n1
   nodes:
     - {names: n1, attributes: CPUs=32 RealMemory=4000}
   on-request:
@@ -55,7 +56,9 @@ fn answered((code, stdout, stderr): (i32, String, String)) -> Value {
 
 impl Node {
     fn order(&self, text: impl ToString) -> Value {
-        answered(send(&mut self.command(&["order"]), text.to_string().as_bytes()))
+        let (code, stdout, stderr) = send(&mut self.command(&["order"]), text.to_string().as_bytes());
+        let root = self.path("").display().to_string();
+        answered((code, stdout.replace(root.trim_end_matches('/'), "[ROOT]"), stderr))
     }
 
     fn gpu(&self, index: usize) -> String {
@@ -102,7 +105,10 @@ fn an_order_cuts_a_gpu_that_takes_orders_and_is_no_drift() {
     let order = cut(&gpu, &SMALL[..3], &LARGE[..1]);
     let from = "192.0.2.7 50000 192.0.2.1 22";
     let mut command = node.command(&["order"]);
-    command.env("SSH_CONNECTION", from).env("SSH_ORIGINAL_COMMAND", "gresgen clear all");
+    command
+        .env_remove("SLURMD_NODENAME")
+        .env("SSH_CONNECTION", from)
+        .env("SSH_ORIGINAL_COMMAND", "gresgen clear all");
     let done = answered(send(&mut command, order.to_string().as_bytes()));
     assert_eq!((&done["code"], &done["cut"]["changed"]), (&json!("done"), &json!(true)), "{done:#}");
     assert_eq!(node.cut(0), LARGE);
@@ -151,10 +157,10 @@ fn what_an_order_may_not_do_is_refused_and_changes_nothing() {
         (cut(&first, &SMALL, &["7g.40gb at 0"]).to_string(), "refused", 2, "7g.40gb at 0: is not on offer"),
         (cut(&first, &[], &["1g.5gb at 3", "2g.10gb at 2"]).to_string(), "refused", 2, "cannot hold"),
         (
-            cut(&first, &["1g.5gb at 3"], &["1g.5gb at 6"]).to_string(),
+            cut(&first, &["2g.10gb at 2"], &["1g.5gb at 3"]).to_string(),
             "stale",
             2,
-            "1g.5gb at 3: is not there",
+            "2g.10gb at 2: is not there",
         ),
     ] {
         let answer = node.order(&order);
@@ -170,7 +176,10 @@ fn what_an_order_may_not_do_is_refused_and_changes_nothing() {
 
     // Who has what would go, and who changes the node.
     let order = cut(&first, &SMALL[..3], &LARGE[..1]);
-    node.occupy(&node.uuids()[0], std::process::id());
+    let status = node.json(&["status"]);
+    let instances = status["gpus"][0]["instances"].as_array().unwrap();
+    let held = instances.iter().find(|instance| instance["start"] == 0).unwrap();
+    node.occupy(held["compute"][0]["uuid"].as_str().unwrap(), std::process::id());
     let answer = node.order(&order);
     assert_eq!((&answer["code"], &answer["exit"]), (&json!("in-use"), &json!(4)), "{answer:#}");
     let named = format!("process {}", std::process::id());
