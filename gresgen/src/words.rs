@@ -17,6 +17,11 @@ pub(crate) fn named_gpus(indexes: impl IntoIterator<Item = u32>) -> String {
     format!("{} {}", if indexes.len() == 1 { "GPU" } else { "GPUs" }, ranges(&indexes))
 }
 
+/// Whether a character turns the direction of the text around it (Unicode 16, chapter 23.2 and UAX #9).
+pub(crate) fn turns_text(c: char) -> bool {
+    matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{200E}' | '\u{200F}' | '\u{61C}')
+}
+
 /// The candidate that is spelled most like a word, where one is: no more than a third of its signs are others.
 pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Of a word of one or two signs anything could be meant.
