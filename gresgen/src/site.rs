@@ -136,17 +136,24 @@ impl Site<'_> {
 
     /// What Slurm has given out here now: nothing where the node is in no cluster.
     pub(crate) fn allocations(&self) -> KnownAllocations {
+        self.answered().0
+    }
+
+    /// The same, and whether it is slurmctld that said so.
+    pub(crate) fn answered(&self) -> (KnownAllocations, bool) {
         if !self.asks_slurmctld {
-            return Ok(Allocations::default());
+            return (Ok(Allocations::default()), false);
         }
         let answer = here::reach(self.root).and_then(|control| {
             Allocations::ask_beside(control, &self.node, &here::neighbours(self.root, &self.node))
         });
-        match answer {
-            Err(SlurmError::UnknownNode(_)) => self.unknown_to_slurm().map_err(Arc::new),
+        let answered = matches!(&answer, Ok(_) | Err(SlurmError::UnknownNode(_)));
+        let known = match answer {
+            Err(SlurmError::UnknownNode(_)) => self.unknown_to_slurm(),
             Err(_) if !here::was_in_service(self.root) => Ok(Allocations::default()),
-            answer => answer.map_err(Arc::new),
-        }
+            answer => answer,
+        };
+        (known.map_err(Arc::new), answered)
     }
 
     /// A node that slurmctld does not know yet has no jobs, unless it knows this host by another name; nodes that share

@@ -97,7 +97,7 @@ pub(crate) fn check(
 }
 
 /// What stands in an exporter's folder of a node.
-fn files(lab: &Lab, node: &str, exporter: &str) -> BTreeMap<String, String> {
+pub(crate) fn files(lab: &Lab, node: &str, exporter: &str) -> BTreeMap<String, String> {
     let script = "cd \"$1\" && for f in *; do [ ! -f \"$f\" ] || echo \"$f $(cat \"$f\")\"; done";
     let said = lab.run(&["sh", "-c", script, "sh", &lab.run_file(node, exporter)]).unwrap().stdout;
     said.lines().filter_map(|line| line.split_once(' ')).map(|(n, t)| (n.to_owned(), t.to_owned())).collect()

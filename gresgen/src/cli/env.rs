@@ -17,6 +17,7 @@ use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, out};
 use crate::root::Root;
+use crate::slurm::control::hurry;
 use crate::slurm::here;
 use crate::slurm::job_devices::{self, Script};
 
@@ -60,6 +61,8 @@ pub(super) struct Device<'a> {
 }
 
 pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
+    // A Prolog that hangs keeps the job from starting, and one that Slurm has to end drains the node.
+    hurry();
     let map = map(&session.root)?;
     let shown = match args.job {
         Some(job) => of_job(session, global, job, &map),

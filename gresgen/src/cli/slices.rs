@@ -9,7 +9,7 @@ use super::session::Session;
 use super::{Global, out};
 use crate::slices::{self, Answers, Slice, fitting};
 use crate::slurm::billing::Weight;
-use crate::slurm::control::Control;
+use crate::slurm::control::{Control, hurry};
 use crate::slurm::{Names, SlurmError};
 use crate::users::gigabytes;
 
@@ -46,11 +46,14 @@ pub(super) struct Report<'a> {
     types: Vec<Row<'a>>,
     pending_of_any_type: u64,
     jobs_not_read: u64,
+    /// Nodes whose GPUs are cut on request: of them every place is counted, and not all can be taken at once.
+    nodes_on_request: usize,
 }
 
 pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let settings = session.settings_if_sound(global);
     let names = Names::new(&settings.types).map_err(Failure::usage)?;
+    hurry();
     let answers = Control::connect().and_then(Answers::ask).map_err(unanswered)?;
     let slices = slices::slices(&answers, &names);
     match args.memory {
@@ -117,6 +120,7 @@ fn report<'a>(slices: &'a [Slice], answers: &Answers) -> Report<'a> {
         types: slices.iter().map(Row::new).collect(),
         pending_of_any_type: answers.waiting.any,
         jobs_not_read: answers.waiting.unread,
+        nodes_on_request: answers.on_request(),
     }
 }
 
@@ -135,6 +139,13 @@ fn text(slices: &[Slice], answers: &Answers) -> String {
             "not counted: {} waiting jobs, whose request cannot be read\n",
             answers.waiting.unread
         ));
+    }
+    match answers.on_request() {
+        0 => {}
+        1 => text.push_str("cut on request: 1 node, of which every place counts, and not all can be taken\n"),
+        nodes => text.push_str(&format!(
+            "cut on request: {nodes} nodes, of which every place counts, and not all can be taken\n"
+        )),
     }
     text
 }

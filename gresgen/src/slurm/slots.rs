@@ -130,6 +130,22 @@ pub fn on_request<'a>(inventory: &'a Inventory, settings: &Settings) -> Result<V
     Ok(all)
 }
 
+/// Refuses an entry about this node that is about none of its GPUs: what it was to offer would be missing without a word.
+///
+/// # Errors
+/// [`GresError::OnRequestEntry`]
+pub fn check_entries(inventory: &Inventory, settings: &Settings) -> Result<(), GresError> {
+    let entries = settings.on_request.iter().enumerate();
+    for (number, entry) in entries.filter(|(_, entry)| entry.is_about(&inventory.node)) {
+        entry.check_devices(&inventory.gpus).map_err(|what| GresError::OnRequestEntry {
+            node: inventory.node.clone(),
+            number,
+            what,
+        })?;
+    }
+    Ok(())
+}
+
 /// Adds what an inventory that was read on its node needs beside, to make records of GPUs on request.
 pub fn complete(inventory: &mut Inventory, settings: &Settings, root: &Root) {
     if settings.on_request.is_empty() {
