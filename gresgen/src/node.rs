@@ -20,6 +20,7 @@ mod events;
 mod fence;
 mod files;
 mod mode;
+pub(crate) mod ordered;
 mod prepared;
 pub(crate) mod undo;
 

@@ -12,7 +12,7 @@ use crate::apply::steps::Step;
 use crate::node::Done;
 
 /// What `--json` says of a change.
-#[derive(Serialize, JsonSchema)]
+#[derive(Clone, Serialize, JsonSchema)]
 pub(super) struct Report {
     changed: bool,
     preview: Preview,
@@ -48,6 +48,11 @@ impl Report {
     /// The same where somebody else's drain holds the node.
     pub(super) fn drained(self, reason: Option<String>) -> Self {
         Report { stays_drained: self.stays_drained.or(reason), ..self }
+    }
+
+    /// Whether anything became another.
+    pub(super) fn changed(&self) -> bool {
+        self.changed
     }
 
     pub(super) fn exit(&self) -> Exit {

@@ -29,6 +29,9 @@ pub struct OnRequest {
     pub devices: Words,
     /// Profiles on offer, as [1g.5gb, 3g.20gb].
     pub profiles: Vec<String>,
+    /// Whether `gresgen order` may cut them; layouts then say what a boot makes of them.
+    #[serde(default)]
+    pub orders: bool,
 }
 
 /// One word, or a list of them.
