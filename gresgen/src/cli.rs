@@ -9,6 +9,7 @@ mod check;
 mod clean;
 mod clear;
 pub mod complete;
+mod demand;
 mod draw;
 mod env;
 mod examples;
@@ -157,6 +158,8 @@ enum Verb {
     Check(check::Args),
     /// List the GPU types of the cluster, what is free of them and what they cost
     Slices(slices::Args),
+    /// Say which jobs wait for slices on request, what would be cut for them, and why not
+    Demand(demand::Args),
     /// Print what the node has as a configuration file
     Export(export::Args),
     /// Say which layout would have made past jobs wait least
@@ -205,6 +208,7 @@ pub fn run(cli: &Cli) -> Outcome {
         Verb::Clear(args) => clear::clear(&session, &cli.global, args),
         Verb::Mode(args) => clear::mode(&session, &cli.global, args),
         Verb::Slices(args) => slices::run(&session, &cli.global, args),
+        Verb::Demand(args) => demand::run(&session, &cli.global, args),
         Verb::Export(args) => export::run(&session, &cli.global, args),
         Verb::Render(args) => render::run(&session, &cli.global, args),
         Verb::Check(args) => check::run(&session, &cli.global, args),

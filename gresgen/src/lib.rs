@@ -11,6 +11,7 @@
 #![deny(unsafe_code)]
 
 pub mod advise;
+mod alike;
 mod apply;
 mod atomic;
 mod check;
@@ -18,6 +19,7 @@ pub mod cli;
 mod command;
 pub mod config;
 pub mod cores;
+mod demand;
 mod devices;
 mod diff;
 pub mod document;
@@ -44,5 +46,6 @@ mod slices;
 pub mod slurm;
 mod svg;
 pub mod users;
+mod uuid;
 mod wait;
 mod words;

@@ -44,9 +44,6 @@ pub(crate) struct Answers {
 
 impl Answers {
     /// Asks slurmctld, once for each.
-    ///
-    /// # Errors
-    /// [`SlurmError`].
     pub(crate) fn ask(control: Control) -> Result<Self, SlurmError> {
         Ok(Answers {
             nodes: control.nodes_in_use()?,
@@ -54,33 +51,19 @@ impl Answers {
             weights: control.billing_weights()?,
         })
     }
-}
 
-/// Words of a node's state in which it takes no job (scontrol(1), slurm.conf(5); src/common/slurm_protocol_defs.c,
-/// `node_state_base_string` and `node_state_flag_string`).
-const OUT: [&str; 14] = [
-    "DOWN",
-    "DRAIN",
-    "DRAINED",
-    "DRAINING",
-    "ERROR",
-    "FAIL",
-    "FAILING",
-    "FUTURE",
-    "INVAL",
-    "INVALID_REG",
-    "MAINTENANCE",
-    "NOT_RESPONDING",
-    "POWERING_DOWN",
-    "UNKNOWN",
-];
+    /// Nodes with GPUs that are cut on request: slurmctld has a record of every instance they can have.
+    pub(crate) fn on_request(&self) -> usize {
+        self.nodes.iter().filter(|node| node.form.is_some()).count()
+    }
+}
 
 /// The types of all nodes, the smallest memory first, those of unknown memory last.
 pub(crate) fn slices(answers: &Answers, names: &Names<'_>) -> Vec<Slice> {
     let mut found: BTreeMap<&str, Slice> = BTreeMap::new();
     let figures = Figures::new(names);
     for node in &answers.nodes {
-        let takes_jobs = !OUT.iter().any(|state| node.is(state));
+        let takes_jobs = node.takes_jobs();
         let mut seen = BTreeSet::new();
         let used: BTreeMap<&str, u64> =
             node.used_types.iter().fold(BTreeMap::new(), |mut sum, (name, count)| {

@@ -8,6 +8,7 @@ mod boot;
 mod check;
 mod configless;
 mod containers;
+mod demand;
 mod drain;
 mod fence;
 mod here;

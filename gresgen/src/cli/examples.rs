@@ -9,7 +9,7 @@ use super::Cli;
 /// A command line, and what it is for.
 type Example = (&'static str, &'static str);
 
-const EXAMPLES: [(&str, &[Example]); 20] = [
+const EXAMPLES: [(&str, &[Example]); 21] = [
     (
         "init",
         &[
@@ -96,6 +96,16 @@ const EXAMPLES: [(&str, &[Example]); 20] = [
         &[
             ("gresgen slices", "the GPU types of the cluster, and how many of each are free"),
             ("gresgen slices --memory 8G", "the smallest type with so much memory, and what to type for it"),
+        ],
+    ),
+    (
+        "demand",
+        &[
+            (
+                "gresgen demand --inventory /var/lib/inventories",
+                "of nodes that send what `gresgen --json status` says",
+            ),
+            ("gresgen demand --job 4711", "why this job waits, on a node that is all there is"),
         ],
     ),
     ("export", &[("gresgen export > config.yaml", "what the node has, as a configuration to start from")]),

@@ -4,7 +4,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 
 use super::report::{Exit, Outcome};
-use super::{advised, changed, env, init, order, out, plan, profiles, render, slices, status};
+use super::{advised, changed, demand, env, init, order, out, plan, profiles, render, slices, status};
 use crate::check::Link;
 use crate::config::file::Document;
 use crate::history;
@@ -46,6 +46,8 @@ enum What {
     Check,
     /// What slices prints
     Slices,
+    /// What demand prints
+    Demand,
     /// What advise prints
     Advise,
     /// What env prints
@@ -78,6 +80,7 @@ pub(super) fn run(args: &Args) -> Outcome {
         What::Render => printed::<Either<render::Report, Either<Context, Offer>>>(),
         What::Check => printed::<Vec<Link>>(),
         What::Slices => printed::<Either<slices::Report<'_>, slices::Row<'_>>>(),
+        What::Demand => printed::<demand::Report>(),
         What::Advise => printed::<advised::Document<'_>>(),
         What::Env => printed::<Either<env::Variables, Vec<env::Device<'_>>>>(),
     };

@@ -71,7 +71,7 @@ impl Node<'_> {
         let lowers = |action: &Action| matches!(action, Action::Release(_) | Action::Resume(_));
         let actions = prepared.pending_actions.actions.iter().filter(|action| !lowers(action)).cloned();
         let left = PendingActions { actions: actions.collect(), here: true };
-        match left.actions.first().filter(|_| !self.site.is_own(slurm, &left)) {
+        match left.actions.first().filter(|_| !self.site.concerns_node_alone(slurm, &left)) {
             Some(first) => Err(OrderRefused::NotApplied(format!("{node}: Slurm has to be told: {first}"))),
             None => Ok(()),
         }

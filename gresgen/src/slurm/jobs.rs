@@ -12,7 +12,7 @@ use device_map::DeviceMap;
 
 use super::control::{Control, Devices, Listing, NodeView};
 use super::error::SlurmError;
-use crate::holders::login;
+use crate::holders::{add, login};
 use crate::inventory::{Holder, Inventory};
 
 /// A job that has devices of a node, or may have.
@@ -85,7 +85,10 @@ impl Allocations {
     }
 
     /// Puts the two accounts together.
-    fn reconcile<'a>(view: &NodeView, records: impl Iterator<Item = (&'a Listing, Option<Devices>)>) -> Self {
+    pub(crate) fn reconcile<'a>(
+        view: &NodeView,
+        records: impl Iterator<Item = (&'a Listing, Option<Devices>)>,
+    ) -> Self {
         // slurmctld counts nothing of a job that ends, so what is left over says nothing of one.
         let ending = |(listing, devices): (&'a Listing, Option<Devices>)| match devices {
             None if listing.ends() => (listing, Some(Devices::Unlisted)),
@@ -128,7 +131,7 @@ impl Allocations {
 }
 
 /// The name of a job's user: that of the node's own list, else squeue's, where it is a name, else the number.
-fn user(listing: &Listing) -> String {
+pub(crate) fn user(listing: &Listing) -> String {
     let is_name = |c: char| c.is_alphanumeric() || "._-@$+\\".contains(c);
     let said = Some(listing.login.clone()).filter(|name| !name.is_empty() && name.chars().all(is_name));
     login(&listing.uid.to_string()).or(said).unwrap_or_else(|| listing.uid.to_string())
@@ -161,22 +164,15 @@ pub(crate) fn annotate_unknown(inventory: &mut Inventory) {
 
 /// Adds the holders of each device to its GPU instance, or to its GPU where it is one.
 fn each(inventory: &mut Inventory, holders: impl Fn(&str) -> Vec<Holder>) {
-    let add = |to: &mut Vec<Holder>, uuid: &str| {
-        for holder in holders(uuid) {
-            if !to.contains(&holder) {
-                to.push(holder);
-            }
-        }
-    };
     for gpu in &mut inventory.gpus {
-        add(&mut gpu.holders, &gpu.uuid);
+        add(&mut gpu.holders, holders(&gpu.uuid));
         for instance in &mut gpu.instances {
             // One without compute instances is nobody's device, and stands on a GPU that may be somebody's.
             if instance.compute.is_empty() {
-                add(&mut instance.holders, &gpu.uuid);
+                add(&mut instance.holders, holders(&gpu.uuid));
             }
             for compute in &instance.compute {
-                add(&mut instance.holders, &compute.uuid);
+                add(&mut instance.holders, holders(&compute.uuid));
             }
         }
     }
