@@ -147,7 +147,7 @@ fn what_an_order_may_not_do_is_refused_and_changes_nothing() {
     let other = "GPU-00000000-0000-4000-8000-000000000009";
     for (order, code, exit, words) in [
         ("".to_owned(), "invalid", 2, "order: EOF"),
-        (long, "refused", 2, "has more than 65536 bytes"),
+        (long, "invalid", 2, "has more than 65536 bytes"),
         ("{\"apply\": {\"\u{1b}[2J\": 1}}".to_owned(), "invalid", 2, "unknown variant"),
         (json!({"cut": {"gpus": [], "\u{9b}31m": 1}}).to_string(), "invalid", 2, "unknown field"),
         (json!({"cut": {"gpus": [], "job": "17;id"}}).to_string(), "invalid", 2, "job is not the number"),

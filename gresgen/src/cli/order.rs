@@ -108,9 +108,8 @@ fn read(global: &Global) -> Result<Request, Failure> {
     if global.config.as_deref() == Some(Path::new("-")) {
         return Err(Failure::usage("--config -: the order comes on standard input"));
     }
-    let text = wire::read(stdin(), MAX_BYTES, LIMIT);
-    let text = text.map_err(|error| Failure::usage(format!("order: standard input: {error}")))?;
-    order::read(&text).map_err(|error| Failure::usage(error))
+    let text = wire::read(stdin(), MAX_BYTES, LIMIT).map_err(OrderError::Input);
+    text.and_then(|text| order::read(&text)).map_err(Failure::usage)
 }
 
 /// Over ssh, what the other side may have set (sshd_config(5), AcceptEnv) must not say which files, which library and which
