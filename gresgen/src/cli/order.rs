@@ -29,7 +29,7 @@ use crate::node::{Events, Options};
 use crate::order::{self, Cut, MAX_BYTES, OrderError, Request};
 
 /// How long the order may take to come, and the answer to be taken.
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// Most characters of a text that is given back: it may quote what was sent, or what a command said.
 const MAX_TEXT: usize = 4000;
