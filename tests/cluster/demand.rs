@@ -41,7 +41,7 @@ impl Node {
         let look = || {
             let state =
                 self.lab.command(&["squeue", "-h", "-o", "%t", "-j", &job.to_string()]).output()?.stdout;
-            Ok((state.trim() == "R").then_some(()))
+            Ok(state.lines().any(|state| state == "R").then_some(()))
         };
         self.lab.wait("the job to run on what was cut for it", look).unwrap();
     }
