@@ -10,8 +10,8 @@ use std::time::Instant;
 use advice::Question;
 use advice::advise::{Advice, advise};
 use advice::demand::{Demand, Request};
-use advice::judge::{Figures, judge};
-use advice::kinds::Kinds;
+use advice::judge::{Figures, judge, total_below};
+use advice::kinds::{Cut, Kinds};
 use advice::layout::{Fleet, Layout};
 use advice::random::Random;
 use advice::synthetic::Mix;
@@ -38,9 +38,75 @@ struct Args {
     /// Print jobs as CSV: steady:0.8:4000:1 or day:0.8:4000:1, for --nodes of --fleet
     #[arg(long, value_name = "MIX:LOAD:JOBS:SEED")]
     generate: Option<String>,
+    /// Look at every layout of a small --fleet instead, such as n[1-2]=3xa100-40gb: what the best of all waits
+    #[arg(long)]
+    every: bool,
     /// Nodes and GPUs of the made-up jobs
     #[arg(long, default_value = "n[1-2]=8xa100-40gb")]
     fleet: String,
+}
+
+/// The layout that makes the judging jobs of a steady mix wait least, found by replaying them on every layout there is,
+/// beside what the search finds for the very same jobs and the customary cut.
+fn every_layout(group: &Group, seeds: u64) {
+    let (kinds, fleet) = (&group.kinds, group.fleet());
+    println!(
+        "| reserve | load | seed | layouts | best | oracle | customary | oracle to best | best to customary |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|");
+    let rows = [(0, 0.8), (0, 0.9)].into_iter().flat_map(|row| (0..seeds).map(move |seed| (row, seed)));
+    for ((reserve, load), seed) in rows {
+        let rules = Rules { reserve, ..Rules::default() };
+        let demand = mix(kinds, "steady").jobs(kinds, fleet, load, 4000, seed);
+        let held = Demand { jobs: demand.split(LEARN).1.to_vec(), ..demand.clone() };
+        let (classes, jobs) = (&demand.classes, &held.jobs);
+        let question =
+            Question { kinds, fleet, demand: &held, present: None, rules, learn: 1.0, samples: 1, seed: 1 };
+        let wait = |layout: &Layout| judge(kinds, rules, layout, classes, jobs).waits.total() as f64;
+        let oracle = wait(&advise(&question).advised.layout);
+        let wanted = |kind| classes.iter().any(|class| class.need == kind);
+        let nodes = multisets(&kinds.cuts_of(wanted), fleet.gpus as usize);
+        let nodes: Vec<Vec<_>> = nodes.iter().map(|cuts| counted(cuts)).collect();
+        let layouts = multisets(&nodes, fleet.nodes as usize);
+        let best = layouts.iter().fold(oracle, |best, nodes| {
+            let layout = Layout::of_nodes(nodes.clone());
+            total_below(kinds, rules, &layout, classes, jobs, best).unwrap_or(best)
+        });
+        let customary = wait(&customary(kinds, fleet));
+        let hours = |total: f64| total / jobs.len() as f64 / 3600.0;
+        println!(
+            "| {reserve} | {load} | {seed} | {} | {:.3} | {:.3} | {:.3} | {:.2} | {:.2} |",
+            layouts.len(),
+            hours(best),
+            hours(oracle),
+            hours(customary),
+            oracle / best,
+            best / customary,
+        );
+    }
+}
+
+/// Every choice of so many of these, of which one may be taken several times and the order does not count.
+fn multisets<T: Clone>(of: &[T], count: usize) -> Vec<Vec<T>> {
+    let Some((first, rest)) = of.split_first().filter(|_| count > 0) else {
+        return if count == 0 { vec![Vec::new()] } else { Vec::new() };
+    };
+    let mut with = multisets(of, count - 1);
+    with.iter_mut().for_each(|chosen| chosen.push(first.clone()));
+    with.extend(multisets(rest, count));
+    with
+}
+
+/// How many GPUs of a node are cut how.
+fn counted(cuts: &[Cut]) -> Vec<(Cut, u32)> {
+    let mut counts: Vec<(Cut, u32)> = Vec::new();
+    for cut in cuts {
+        match counts.iter_mut().find(|(known, _)| known == cut) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((cut.clone(), 1)),
+        }
+    }
+    counts
 }
 
 /// Part of the jobs that layouts are learnt from.
@@ -51,6 +117,9 @@ fn main() {
     let group = Group::parse(&args.fleet).expect("--fleet names nodes");
     if let Some(text) = &args.generate {
         return generate(&group, text);
+    }
+    if args.every {
+        return every_layout(&group, args.seeds);
     }
     let loads = [0.6, 0.8, 0.9];
     for reserve in [1, 0] {

@@ -99,9 +99,10 @@ fn cluster(geometry: &Geometry, busy: u64, sets: usize, numbers: &mut Numbers) -
         let cut = &cuts[numbers.0 as usize % cuts.len()];
         let mut instance = |placement: Placement| Instance {
             placement,
-            state: match numbers.below(100) < busy {
-                true => State::Busy { until: Some(NOW + numbers.below(36_000)) },
-                false => State::Idle,
+            state: if numbers.below(100) < busy {
+                State::Busy { until: Some(NOW + numbers.below(36_000)) }
+            } else {
+                State::Idle
             },
             closed: false,
             since: Some(NOW - numbers.below(5000)),

@@ -11,7 +11,7 @@ use advice::demand::{Class, Demand, Request};
 use advice::judge::judge;
 use advice::kinds::Kinds;
 use advice::layout::{Fleet, Layout};
-use advice::on_request::{OnRequest, bound, on_request};
+use advice::on_request::{CutRules, bound, on_request};
 use advice::random::Random;
 use demand::Policy;
 use mig::{Board, Geometry, Placement};
@@ -95,7 +95,7 @@ fn table(geometry: &Geometry, kinds: &Kinds, rules: Rules, load: f64, seeds: u64
         }
         let policies = [Policy::default(), Policy { cordon_after: u64::MAX, ..Policy::default() }];
         for (row, policy) in (2..).zip(policies) {
-            let how = OnRequest { default: default(geometry), policy, cut: 5, open: 2 };
+            let how = CutRules { default: default(geometry), policy, cut: 5, open: 2 };
             let outcome = on_request(geometry, kinds, rules, FLEET, &how, &demand.classes, held);
             assert_eq!(outcome.figures.never, 0);
             add(row, (outcome.figures.waits, outcome.large), outcome.cuts, outcome.cordons);

@@ -78,7 +78,7 @@ pub fn judge<'a>(
 
 /// What the jobs cost on a layout together, in seconds, [`NEVER`] for each that cannot run; `None` as soon as it is clear that
 /// this is not below `most`.
-pub(crate) fn total_below(
+pub fn total_below(
     kinds: &Kinds,
     rules: Rules,
     layout: &Layout,

@@ -16,7 +16,7 @@ use floor::Floor;
 
 /// How slices are cut on request.
 #[derive(Clone, Debug)]
-pub struct OnRequest {
+pub struct CutRules {
     /// What a GPU is cut into while nobody wants otherwise.
     pub default: Vec<Placement>,
     /// How decisions are made.
@@ -49,7 +49,7 @@ pub fn on_request(
     kinds: &Kinds,
     rules: Rules,
     fleet: Fleet,
-    how: &OnRequest,
+    how: &CutRules,
     classes: &[Class],
     jobs: &[Request],
 ) -> Outcome {

@@ -30,5 +30,5 @@ mod work;
 pub use cluster::{Cluster, Gpu, Instance, Model, ModelError, Node, Resources, State};
 pub use decide::{Decision, decide};
 pub use job::{Array, Job, Reason, Share, Want};
-pub use order::{Change, Cut, Gate, Order, Verdict};
+pub use order::{Change, Cut, Instances, Order, Verdict};
 pub use policy::Policy;

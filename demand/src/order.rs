@@ -10,14 +10,14 @@ pub enum Order {
     /// Cut idle regions anew.
     Cut(Cut),
     /// Let Slurm give these out no more: whoever has them keeps them.
-    Close(Gate),
+    Close(Instances),
     /// Let Slurm give these out again.
-    Open(Gate),
+    Open(Instances),
 }
 
 /// Instances that are closed or opened together.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Gate {
+pub struct Instances {
     /// Position of the node.
     pub node: usize,
     /// GPUs by position, with the instances.
@@ -129,8 +129,8 @@ impl fmt::Display for Verdict {
     }
 }
 
-impl Gate {
-    /// What it is about, for people.
+impl Instances {
+    /// Which they are, for people.
     pub fn describe(&self) -> String {
         list(self.gpus.iter().map(|(gpu, placements)| (*gpu, placements.as_slice())))
     }

@@ -144,15 +144,15 @@ fn a_cordon_falls_on_what_is_free_first_and_is_lifted_when_nobody_waits() {
     };
     let waits = [job(1, "7g.40gb", 1, 1)];
     let decision = decide(&state(false), &waits, &Policy::default(), 100);
-    let [Order::Close(gate)] = &decision.orders[..] else { panic!("{decision:?}") };
-    assert_eq!(gate.describe(), "GPU 1 3g.20gb at 0, 4");
+    let [Order::Close(instances)] = &decision.orders[..] else { panic!("{decision:?}") };
+    assert_eq!(instances.describe(), "GPU 1 3g.20gb at 0, 4");
     assert_eq!(decision.verdicts[0].to_string(), "kept for it on n1: free at 300 at the latest");
     // It stays as it is, and the verdict with it.
     let again = decide(&state(true), &waits, &Policy::default(), 130);
     assert_eq!((again.orders, again.verdicts), (Vec::new(), decision.verdicts));
     let lifted = decide(&state(true), &[], &Policy::default(), 130);
-    let [Order::Open(gate)] = &lifted.orders[..] else { panic!("{lifted:?}") };
-    assert_eq!((gate.describe(), &gate.job), ("GPU 1 3g.20gb at 0, 4".into(), &None));
+    let [Order::Open(instances)] = &lifted.orders[..] else { panic!("{lifted:?}") };
+    assert_eq!((instances.describe(), &instances.job), ("GPU 1 3g.20gb at 0, 4".into(), &None));
 }
 
 #[test]

@@ -125,9 +125,10 @@ impl Holding {
     /// # Errors
     /// [`HoldingError`]: nobody is told of all its devices. What was written goes with the claim.
     pub fn tell(&self, claim: &Claim) -> Result<(), HoldingError> {
-        match claim.opened.announce(&claim.step)? {
-            true => Ok(()),
-            false => self.refresh(&claim.steps, &claim.opened, &claim.step.devices),
+        if claim.opened.announce(&claim.step)? {
+            Ok(())
+        } else {
+            self.refresh(&claim.steps, &claim.opened, &claim.step.devices)
         }
     }
 

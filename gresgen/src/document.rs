@@ -181,18 +181,20 @@ fn shown(text: &str) -> String {
 /// A text of one line that a person reads.
 fn line(what: &str, text: &str) -> Result<(), String> {
     let wild = |c: char| c.is_control() || is_unseen(c);
-    match text.contains(wild) || text.chars().count() > MAX_TEXT {
-        true => Err(format!("{what} {:?} is not a line of text", shown(text))),
-        false => Ok(()),
+    if text.contains(wild) || text.chars().count() > MAX_TEXT {
+        Err(format!("{what} {:?} is not a line of text", shown(text)))
+    } else {
+        Ok(())
     }
 }
 
 /// A text that goes into Slurm's files and the device map as one word.
 fn word(what: &str, text: &str) -> Result<(), String> {
     let breaks = |c: char| c.is_whitespace() || c.is_control() || is_unseen(c) || ",=#[]\"\\".contains(c);
-    match text.is_empty() || text.contains(breaks) || text.chars().count() > MAX_WORD {
-        true => Err(format!("{what} {:?} is not one word", shown(text))),
-        false => Ok(()),
+    if text.is_empty() || text.contains(breaks) || text.chars().count() > MAX_WORD {
+        Err(format!("{what} {:?} is not one word", shown(text)))
+    } else {
+        Ok(())
     }
 }
 
@@ -207,9 +209,10 @@ fn is_unseen(c: char) -> bool {
 /// A UUID as NVML has them.
 fn uuid(prefix: &str, text: &str) -> Result<(), String> {
     word("UUID", text)?;
-    match text.starts_with(prefix) && text.is_ascii() {
-        true => Ok(()),
-        false => Err(format!("UUID {:?} does not begin with {prefix}", shown(text))),
+    if text.starts_with(prefix) && text.is_ascii() {
+        Ok(())
+    } else {
+        Err(format!("UUID {:?} does not begin with {prefix}", shown(text)))
     }
 }
 

@@ -255,17 +255,13 @@ pub fn only_node(path: &Path) -> Option<String> {
         return None;
     }
     let lines = lines(&text);
-    let lists: Vec<String> =
-        lines.iter().filter_map(|line| value(&line.pairs(), "nodename").map(str::to_owned)).collect();
-    let nodes: BTreeSet<String> = lists
-        .iter()
-        .map(|list| hostlist::expand(list))
-        .collect::<Result<Vec<_>, _>>()
-        .ok()?
-        .into_iter()
-        .flatten()
-        .collect();
-    if nodes.len() == 1 { nodes.into_iter().next() } else { None }
+    let mut nodes = BTreeSet::new();
+    for line in &lines {
+        if let Some(list) = value(&line.pairs(), "nodename") {
+            nodes.extend(hostlist::expand(list).ok()?);
+        }
+    }
+    if nodes.len() == 1 { nodes.pop_first() } else { None }
 }
 
 impl StagedFile {

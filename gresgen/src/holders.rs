@@ -9,7 +9,7 @@ use std::path::Path;
 use device_map::DeviceFile;
 
 use crate::inventory::{Compute, Holder, Instance, Inventory};
-use crate::lock::{SliceHolder, slice_holder};
+use crate::lock::{SliceHolder, kernel_locks, slice_holder};
 use crate::open::{Numbers, OpenNodes};
 use crate::read;
 use crate::root::Root;
@@ -48,6 +48,7 @@ impl Users {
 pub(crate) fn annotate(inventory: &mut Inventory, root: &Root) -> Users {
     let mut users = Users::default();
     let open = OpenNodes::read(&devices(inventory));
+    let locks = kernel_locks();
     let has_open = |file: &DeviceFile| open.of((file.major, file.minor)).map(process).collect::<Vec<_>>();
     for gpu in &mut inventory.gpus {
         for instance in &mut gpu.instances {
@@ -55,7 +56,7 @@ pub(crate) fn annotate(inventory: &mut Inventory, root: &Root) -> Users {
                 // The GPU's own node comes first and is open in every job on any of its slices.
                 let [_, whole, part] = &compute.files[..] else { continue };
                 let mut own = has_open(part);
-                own.extend(slice_holder(root, &compute.uuid).map(locker));
+                own.extend(slice_holder(root, &compute.uuid, &locks).map(locker));
                 add(&mut instance.holders, own.iter().cloned().chain(has_open(whole)));
                 users.0.insert(compute.uuid.clone(), own);
             }
@@ -83,7 +84,8 @@ pub(crate) fn devices(inventory: &Inventory) -> BTreeSet<Numbers> {
     files.map(|file| (file.major, file.minor)).collect()
 }
 
-fn add(holders: &mut Vec<Holder>, more: impl IntoIterator<Item = Holder>) {
+/// Adds holders, each once.
+pub(crate) fn add(holders: &mut Vec<Holder>, more: impl IntoIterator<Item = Holder>) {
     for holder in more {
         if !holders.contains(&holder) {
             holders.push(holder);

@@ -108,10 +108,8 @@ impl Hooks {
     /// command, unless it came before: what it stopped is taken back as a whole.
     pub(crate) fn end(&self, failed: bool, about: &HookContext<'_>, stop: &Stop) -> Vec<HookError> {
         let stop = &if stop.is_set() { Stop::default() } else { stop.clone() };
-        let (point, commands) = match failed {
-            true => ("on-failure", &self.settings.on_failure),
-            false => ("after", &self.settings.after),
-        };
+        let (point, commands) =
+            if failed { ("on-failure", &self.settings.on_failure) } else { ("after", &self.settings.after) };
         let mut errors: Vec<HookError> = self.run(point, commands, about, stop).err().into_iter().collect();
         errors.extend(recover(about.root, about.boot).err());
         errors.extend(self.parted("apply-exit", about, stop).err());

@@ -23,13 +23,14 @@ pub(crate) use error::InitError;
 pub(crate) use found::Found;
 pub(crate) use layouts::LayoutOf;
 
+use crate::alike::groups;
 use crate::apply::DesiredState;
 use crate::apply::desired::DesiredStateError;
 use crate::config::Config;
 use crate::inventory::Inventory;
 use crate::root::Root;
 use crate::slurm::settings::{GresTypes, NodeEntry};
-use crate::slurm::{Settings, here};
+use crate::slurm::{Settings, here, hostlist};
 use edits::Purpose;
 use layouts::is_cut;
 use present::Present;
@@ -71,19 +72,19 @@ pub(crate) fn node(
             let mut settings = settings(inventory, found, root)?;
             let present = Present::read(found, &inventory.node, &settings, root)?;
             settings.types.aliases = present.aliases(inventory);
-            let meant = asked.unwrap_or_else(|| match present.is_shared() {
-                true => LayoutOf::Current,
-                false => LayoutOf::default_for(inventory),
+            let meant = asked.unwrap_or_else(|| {
+                if present.is_shared() { LayoutOf::Current } else { LayoutOf::default_for(inventory) }
             });
             let layout = layouts.iter().find(|(of, _)| *of == meant).map_or(&[][..], |(_, entries)| entries);
             notes.extend(present.losses(inventory, (meant, layout), &settings));
             notes.extend(found.notes());
-            match found.is_cached() {
-                true => notes.push(format!(
+            if found.is_cached() {
+                notes.push(format!(
                     "{}: was sent by slurmctld; edit it there: gresgen init --inventory shows how",
                     found.path.display()
-                )),
-                false => edits = edits_for(found, std::slice::from_ref(&inventory.node), &settings, root)?,
+                ));
+            } else {
+                edits = edits_for(found, std::slice::from_ref(&inventory.node), &settings, root)?;
             }
             (meant, Some(settings))
         }
@@ -116,7 +117,7 @@ pub(crate) fn cluster(nodes: &[Inventory], found: Option<&Found>, root: &Root) -
     settings.adopt = !found.foreign(&settings, root).is_empty();
     let names: Vec<String> = nodes.iter().map(|node| node.node.clone()).collect();
     let edits = edits_for(found, &names, &settings, root)?;
-    let about = crate::slurm::hostlist::fold(names.iter().map(String::as_str));
+    let about = hostlist::fold(names.iter().map(String::as_str));
     let release = found::release();
     let text = Text {
         about: &about,
@@ -133,18 +134,11 @@ pub(crate) fn cluster(nodes: &[Inventory], found: Option<&Found>, root: &Root) -
 
 /// Nodes of which the same is said, in one entry.
 fn folded(nodes: Vec<NodeEntry>) -> Vec<NodeEntry> {
-    let mut entries: Vec<(Vec<String>, String)> = Vec::new();
-    for NodeEntry { names, attributes } in nodes {
-        match entries.iter_mut().find(|(_, said)| *said == attributes) {
-            Some((all, _)) => all.push(names),
-            None => entries.push((vec![names], attributes)),
-        }
-    }
-    let entry = |(names, attributes): (Vec<String>, String)| NodeEntry {
-        names: crate::slurm::hostlist::fold(names.iter().map(String::as_str)),
-        attributes,
+    let entry = |group: Vec<NodeEntry>| NodeEntry {
+        names: hostlist::fold(group.iter().map(|entry| entry.names.as_str())),
+        attributes: group[0].attributes.clone(),
     };
-    entries.into_iter().map(entry).collect()
+    groups(nodes, |one, other| one.attributes == other.attributes).into_iter().map(entry).collect()
 }
 
 fn settings(inventory: &Inventory, found: &Found, root: &Root) -> Result<Settings, InitError> {

@@ -168,14 +168,21 @@ pub enum Holder {
 impl Inventory {
     /// Device files of all compute instances with what they belong to, by GPU, instance and compute instance.
     pub fn devices(&self) -> impl Iterator<Item = (&Gpu, &Instance, &Compute)> {
-        self.gpus.iter().flat_map(|gpu| {
-            gpu.instances.iter().flat_map(move |i| i.compute.iter().map(move |c| (gpu, i, c)))
-        })
+        self.gpus
+            .iter()
+            .flat_map(|gpu| gpu.devices().map(move |(instance, compute)| (gpu, instance, compute)))
     }
 
     /// Whole GPUs a job can use: MIG is off or absent.
     pub fn whole_gpus(&self) -> impl Iterator<Item = &Gpu> {
         self.gpus.iter().filter(|gpu| !gpu.mode.is_on())
+    }
+}
+
+impl Gpu {
+    /// Its compute instances, with the GPU instance that each is of.
+    pub fn devices(&self) -> impl Iterator<Item = (&Instance, &Compute)> {
+        self.instances.iter().flat_map(|i| i.compute.iter().map(move |compute| (i, compute)))
     }
 }
 

@@ -11,6 +11,7 @@
 #![deny(unsafe_code)]
 
 pub mod advise;
+mod alike;
 mod apply;
 mod atomic;
 mod check;
@@ -44,5 +45,6 @@ mod slices;
 pub mod slurm;
 mod svg;
 pub mod users;
+mod uuid;
 mod wait;
 mod words;

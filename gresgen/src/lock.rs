@@ -25,7 +25,7 @@ use crate::atomic;
 use crate::root::Root;
 use holder::{holder, is_held};
 
-pub(crate) use holder::{SliceHolder, node_holder, slice_holder};
+pub(crate) use holder::{SliceHolder, kernel_locks, node_holder, slice_holder};
 
 /// Why a lock was not taken.
 #[derive(Debug, Error)]
@@ -135,9 +135,10 @@ fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     // A link would lead root's writing anywhere, and a FIFO would make it wait.
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = options.custom_flags(flags.bits() as i32).open(path)?;
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(io::Error::new(ErrorKind::InvalidInput, "is not a regular file; remove it")),
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::new(ErrorKind::InvalidInput, "is not a regular file; remove it"))
     }
 }
 

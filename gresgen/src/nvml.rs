@@ -215,6 +215,8 @@ fn failed<F: Into<Fault>>(object: &str, call: &'static str) -> impl FnOnce(F) ->
     let object = object.to_owned();
     move |fault| match fault.into() {
         Fault::Code(code) => DriverError::Call { object, call, code },
-        Fault::Lie(what) => DriverError::Unexpected { object, what: format!("{call} gives {what}") },
+        Fault::Contradiction(what) => {
+            DriverError::Unexpected { object, what: format!("{call} gives {what}") }
+        }
     }
 }

@@ -162,9 +162,6 @@ pub(crate) fn stable_links(inventory: &Inventory, table: &GresTable, settings: &
 }
 
 /// Makes links; their directory when anything in it changed.
-///
-/// # Errors
-/// [`PathError`].
 pub(crate) fn make_links(links: &Links, root: &Root) -> Result<Option<PathBuf>, PathError> {
     let wrong = !links.wrong(root).is_empty();
     links.make(root)?;

@@ -74,9 +74,6 @@ pub fn device_map(map: &DeviceMap, root: &Root) -> Result<Output, RenderError> {
 }
 
 /// Everything a node needs: Slurm's files, and the map that carries the digest of the gres.conf among them.
-///
-/// # Errors
-/// [`RenderError`].
 pub fn node(
     inventory: &Inventory,
     table: &GresTable,

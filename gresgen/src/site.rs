@@ -17,7 +17,7 @@ use crate::slurm::control::{Config, NodeView, reservation};
 use crate::slurm::jobs::Allocations;
 use crate::slurm::slots::Form;
 use crate::slurm::transition::allow;
-use crate::slurm::{Settings, SlurmError, here, hostlist, jobs};
+use crate::slurm::{Settings, SlurmError, here, jobs};
 
 pub(crate) use pending::PendingActions;
 
@@ -136,24 +136,30 @@ impl Site<'_> {
 
     /// What Slurm has given out here now: nothing where the node is in no cluster.
     pub(crate) fn allocations(&self) -> KnownAllocations {
+        self.answered().0
+    }
+
+    /// The same, and whether it is slurmctld that said so.
+    pub(crate) fn answered(&self) -> (KnownAllocations, bool) {
         if !self.asks_slurmctld {
-            return Ok(Allocations::default());
+            return (Ok(Allocations::default()), false);
         }
         let answer = here::reach(self.root).and_then(|control| {
             Allocations::ask_beside(control, &self.node, &here::neighbours(self.root, &self.node))
         });
-        match answer {
-            Err(SlurmError::UnknownNode(_)) => self.unknown_to_slurm().map_err(Arc::new),
+        let answered = matches!(&answer, Ok(_) | Err(SlurmError::UnknownNode(_)));
+        let known = match answer {
+            Err(SlurmError::UnknownNode(_)) => self.unknown_to_slurm(),
             Err(_) if !here::was_in_service(self.root) => Ok(Allocations::default()),
-            answer => answer.map_err(Arc::new),
-        }
+            answer => answer,
+        };
+        (known.map_err(Arc::new), answered)
     }
 
     /// A node that slurmctld does not know yet has no jobs, unless it knows this host by another name; nodes that share
     /// a host are told apart by the settings.
     fn unknown_to_slurm(&self) -> Result<Allocations, SlurmError> {
-        let ours = |names: &str| hostlist::expand(names).is_ok_and(|names| names.contains(&self.node));
-        if self.settings.nodes.iter().any(|node| ours(&node.names)) {
+        if self.settings.entry(&self.node).is_some() {
             return Ok(Allocations::default());
         }
         match &here::other_names(&here::reach(self.root)?.nodes()?)[..] {
@@ -194,16 +200,14 @@ impl Site<'_> {
         };
         let allocations = slurm.allocations.as_ref().map_err(unknown)?;
         allow(&self.node, slurm.records(), after, &allocations.jobs)?;
-        match allocations.unexplained.is_empty() {
-            true => Ok(()),
-            false => Err(SlurmError::Unexplained(self.node.clone())),
+        if allocations.unexplained.is_empty() {
+            Ok(())
+        } else {
+            Err(SlurmError::Unexplained(self.node.clone()))
         }
     }
 
     /// slurmctld's picture of the node now.
-    ///
-    /// # Errors
-    /// [`SlurmError`].
     pub(crate) fn view(&self) -> Result<NodeView, SlurmError> {
         here::reach(self.root)?.node(&self.node)
     }

@@ -44,15 +44,17 @@ pub(crate) struct Answers {
 
 impl Answers {
     /// Asks slurmctld, once for each.
-    ///
-    /// # Errors
-    /// [`SlurmError`].
     pub(crate) fn ask(control: Control) -> Result<Self, SlurmError> {
         Ok(Answers {
             nodes: control.nodes_in_use()?,
             waiting: control.waiting()?,
             weights: control.billing_weights()?,
         })
+    }
+
+    /// Nodes with GPUs that are cut on request: slurmctld has a record of every instance they can have.
+    pub(crate) fn on_request(&self) -> usize {
+        self.nodes.iter().filter(|node| node.form.is_some()).count()
     }
 }
 

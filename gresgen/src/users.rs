@@ -107,9 +107,6 @@ pub enum OfferError {
 
 impl Offer {
     /// What the nodes of a context offer under a site's rules.
-    ///
-    /// # Errors
-    /// [`OfferError`].
     pub fn new(context: &Context, settings: &Settings) -> Result<Self, OfferError> {
         let submit = &settings.submit;
         let mut kinds = kinds(context);

@@ -1,10 +1,20 @@
 //! Words of messages: how many, and what somebody meant who wrote something else.
 
+use std::collections::BTreeSet;
+
 use strsim::damerau_levenshtein;
+
+use crate::cores::ranges;
 
 /// `1 GPU`, `2 GPUs`.
 pub(crate) fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// `GPU 3`, `GPUs 0-2,5`: GPUs by their indexes.
+pub(crate) fn named_gpus(indexes: impl IntoIterator<Item = u32>) -> String {
+    let indexes: BTreeSet<u32> = indexes.into_iter().collect();
+    format!("{} {}", if indexes.len() == 1 { "GPU" } else { "GPUs" }, ranges(&indexes))
 }
 
 /// The candidate that is spelled most like a word, where one is: no more than a third of its signs are others.

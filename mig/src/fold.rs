@@ -106,10 +106,7 @@ impl Problem {
         let (left, right) = self.halves();
         let tables = |half: &[Member]| half.iter().map(|m| m.table).collect::<Vec<_>>();
         let first = self.stages(&left, &right)?;
-        let second = match tables(&left) == tables(&right) {
-            true => None,
-            false => Some(self.stages(&right, &left)?),
-        };
+        let second = if tables(&left) == tables(&right) { None } else { Some(self.stages(&right, &left)?) };
         let second = second.as_ref().unwrap_or(&first);
         let by_counts: CountsMap<usize> = second.last()?.iter().map(|s| s.counts).zip(0..).collect();
         // Counts are exact: a state of one half has at most one partner, the rest of the target.

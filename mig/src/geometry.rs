@@ -104,9 +104,10 @@ impl Spec {
         let alike = self.compute.iter().filter(|other| other.slices == compute.slices);
         let most = alike.filter_map(|other| other.sms).max();
         let lacks = compute.sms.zip(most).is_some_and(|(own, most)| own < most);
-        match compute.slices == self.profile.slices() && !lacks {
-            true => self.profile,
-            false => self.profile.part(compute.slices),
+        if compute.slices == self.profile.slices() && !lacks {
+            self.profile
+        } else {
+            self.profile.part(compute.slices)
         }
     }
 }

@@ -174,9 +174,10 @@ pub(crate) fn tree(path: &Path) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(path).into_iter().flatten().flatten() {
         let path = entry.path();
-        match path.is_dir() {
-            true => found.extend(tree(&path)),
-            false => found.push((path.clone(), fs::read_to_string(&path).unwrap_or_default())),
+        if path.is_dir() {
+            found.extend(tree(&path))
+        } else {
+            found.push((path.clone(), fs::read_to_string(&path).unwrap_or_default()))
         }
     }
     found.sort();

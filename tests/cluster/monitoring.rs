@@ -23,9 +23,14 @@ exit 0
 ";
 
 fn start(release: Release) -> Option<Node> {
+    start_with(release, SCRIPT)
+}
+
+/// A node whose slurmd runs this script before and after each job.
+fn start_with(release: Release, script: &str) -> Option<Node> {
     let node = Node::with(release, SETTINGS)?;
     node.gresgen(&["apply"]).must_be(6);
-    node.lab.write_file("/etc/slurm/job.sh", SCRIPT).unwrap();
+    node.lab.write_file("/etc/slurm/job.sh", script).unwrap();
     let lines = "chmod 755 /etc/slurm/job.sh; printf 'Prolog=/etc/slurm/job.sh\\nEpilog=/etc/slurm/job.sh\\n' >>/etc/slurm/slurm.conf";
     node.lab.run(&["sh", "-c", lines]).unwrap();
     node.lab.start_slurm().unwrap();
@@ -86,6 +91,54 @@ fn prolog_and_epilog_learn_every_device_of_a_job() {
         let kept = node.lab.run(&["sh", "-c", "ls /run/gresgen/jobs 2>/dev/null | wc -l"]).unwrap();
         assert_eq!(kept.stdout.trim(), "0", "{release}: the Epilog takes it away");
         node.lab.wait_nodes().unwrap();
+    }
+}
+
+/// A Prolog while slurmctld hangs, with all that may be asked of it then. `timeout` is for a verb that would wait for ever.
+const HUNG: &str = "\
+#!/bin/sh
+[ $SLURM_SCRIPT_CONTEXT = prolog_slurmd ] || exit 0
+cd /var/lab/out
+ask() {
+    file=$1
+    shift
+    timeout 120 /usr/local/bin/gresgen \"$@\" >$file.stdout 2>$file.stderr
+    echo $? >$file.code
+}
+kill -STOP $(pgrep -x slurmctld)
+ask env env --job $SLURM_JOB_ID --devices &
+ask metrics metrics --output /var/lab/out/gresgen.prom &
+ask slices slices &
+wait
+kill -CONT $(pgrep -x slurmctld)
+exit 0
+";
+
+/// Every verb that asks slurmctld in passing ends and names it once; the job starts, and the node stays in service.
+#[test]
+fn a_slurmctld_that_hangs_holds_nobody_up() {
+    for release in Release::selected() {
+        let Some(node) = start_with(release, HUNG) else { return };
+        let job = node.lab.sbatch(User::Alice, &["-wn1", "--gres=gpu:1g.5gb:1"], "lab-probe").unwrap();
+        let done = node.lab.wait_job(job).unwrap();
+        assert_eq!(done.state, "COMPLETED", "{release}: {}", done.output);
+        node.lab.wait_nodes().unwrap();
+        let read = |name: &str| node.lab.read_file(&format!("/var/lab/out/{name}")).unwrap();
+        let unreachable = "slurmctld unreachable: Slurmctld(primary) at ";
+        for (verb, code, begins) in [
+            ("env", "1", format!("error: job {job}: which devices it has is not known: {unreachable}")),
+            ("metrics", "0", format!("warning: {unreachable}")),
+            ("slices", "1", format!("error: {unreachable}")),
+        ] {
+            let said = read(&format!("{verb}.stderr"));
+            assert_eq!(read(&format!("{verb}.code")).trim(), code, "{release}, {verb}: {said}");
+            assert!(said.starts_with(&begins), "{release}, {verb}: {said}");
+            assert_eq!(said.matches("slurmctld unreachable").count(), 1, "{release}, {verb}: {said}");
+            assert_eq!(read(&format!("{verb}.stdout")), "", "{release}, {verb}");
+        }
+        let metrics = read("gresgen.prom");
+        judged(&metrics);
+        assert!(metrics.contains("gresgen_slurmctld_up 0\n"), "{release}: {metrics}");
     }
 }
 
@@ -214,6 +267,12 @@ fn prometheus_reads_who_has_what() {
             "{release}: {}",
             answer.stdout
         );
+        let job = job.to_string();
+        let answer = node.gresgen(&["env", "--job", &job]).must_be(1);
+        let down = format!("error: job {job}: which devices it has is not known: slurmctld unreachable: ");
+        assert!(answer.stderr.starts_with(&down) && answer.stdout.is_empty(), "{release}: {}", answer.stderr);
+        let answer = node.gresgen(&["slices"]).must_be(1).must_say(&["error: slurmctld unreachable: "]);
+        assert_eq!(answer.stdout, "", "{release}");
         node.lab.run(&["systemctl", "start", "slurmctld"]).unwrap();
         // No room for the file: the old one stays, and one message says so.
         let full = "mkdir -p /srv/full && mount -t tmpfs -o size=4k lab /srv/full && echo old >/srv/full/gresgen.prom";

@@ -47,9 +47,10 @@ pub(crate) fn files(below: &Path) -> BTreeMap<PathBuf, u64> {
     let mut folders = vec![below.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
-            match entry.file_type().unwrap().is_dir() {
-                true => folders.push(entry.path()),
-                false => drop(found.insert(entry.path(), entry.metadata().unwrap().ino())),
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(entry.path());
+            } else {
+                found.insert(entry.path(), entry.metadata().unwrap().ino());
             }
         }
     }

@@ -44,10 +44,7 @@ fn installed(build: &Path) -> BTreeSet<String> {
     make("install", build, to.path());
     let path = |file: &PathBuf| format!("/{}", file.strip_prefix(to.path()).unwrap().display());
     let licences = ["/usr/share/doc/gresgen/LICENSE", "/usr/share/doc/gresgen/THIRD-PARTY"];
-    let packed = |path: String| match path.contains("/man/") {
-        true => format!("{path}.gz"),
-        false => placed(&path),
-    };
+    let packed = |path: String| if path.contains("/man/") { format!("{path}.gz") } else { placed(&path) };
     let found = files(to.path());
     // Packages have those in places of their own.
     found.keys().map(path).filter(|path| !licences.contains(&path.as_str())).map(packed).collect()

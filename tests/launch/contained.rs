@@ -5,6 +5,7 @@ use lab::{Lab, Probe, Release, User};
 use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
 
 use crate::fixture::{Layout, assert_healthy, on_each_release, options};
+use crate::told::{EXPORTERS, files};
 
 const SLURM_CONF: &str = "\
 ProctrackType=proctrack/cgroup
@@ -29,7 +30,8 @@ fn start(release: Release, layout: &Layout) -> Option<Lab> {
     let old = release == Release::Bookworm;
     let container = if old { CONTAINER.to_owned() } else { format!("{CONTAINER}{HIDING}") };
     let parameters = if old { "" } else { "SlurmdParameters=config_overrides,contain_spank\n" };
-    let options = options(&[layout], "notices=off").slurm_conf(&format!("{SLURM_CONF}{parameters}"));
+    let arguments = format!("notices=off {EXPORTERS}");
+    let options = options(&[layout], &arguments).slurm_conf(&format!("{SLURM_CONF}{parameters}"));
     lab::require(Lab::start(release, options.text("/etc/slurm/job_container.conf", &container)))
 }
 
@@ -46,9 +48,17 @@ fn tasks_that_cannot_see_the_map_are_told_their_devices() {
     on_each_release(|release| {
         let n1 = Layout::n1();
         let Some(lab) = start(release, &n1) else { return };
-        let script = "ls /run/gresgen; lab-probe; srun lab-probe; srun --gpu-bind=single:1 lab-probe";
-        let job = lab.sbatch(User::Alice, &["-n2", "--gres=gpu:1g.5gb:2"], script).unwrap();
-        let job = lab.wait_job(job).unwrap();
+        let script = "ls /run/gresgen; lab-probe; srun lab-probe; srun --gpu-bind=single:1 lab-probe\n\
+                      until [ -e /var/lab/out/go ]; do sleep 0.1; done";
+        let id = lab.sbatch(User::Alice, &["-n2", "--gres=gpu:1g.5gb:2"], script).unwrap();
+        let told = lab.wait("the job to be told of", || {
+            let told = files(&lab, "n1", "dcgm");
+            Ok((told.len() == 2).then_some(told))
+        });
+        let told: Vec<_> = told.unwrap().into_values().collect();
+        assert_eq!(told, [id.to_string(), id.to_string()], "{release}");
+        lab.write_file("/var/lab/out/go", "").unwrap();
+        let job = lab.wait_job(id).unwrap();
         assert_eq!(job.state, "COMPLETED", "{}", job.output);
         let hidden = !job.output.lines().any(|line| line == "devices.slurmd");
         assert_eq!(hidden, release != Release::Bookworm, "{}", job.output);

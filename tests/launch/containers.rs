@@ -15,7 +15,7 @@ const IMAGE: &str = "\
 mkdir -p /var/lab/image && cd /var/lab/image
 mkdir -p bin dev etc home mnt/0 proc run sys tmp usr var/tmp
 cp /etc/passwd /etc/group etc && cp /var/lab/bin/lab-probe bin
-cp bin/lab-probe bin/sh # Apptainer looks for one
+cp bin/lab-probe bin/sh && cp bin/lab-probe bin/bash # Apptainer looks for the one, a batch script for the other
 ";
 
 fn start(release: Release, packages: &[&str], layout: &Layout) -> Option<Lab> {
@@ -197,30 +197,47 @@ END
 chown -R alice: . && while umount /sys/fs/cgroup/unified 2>/dev/null; do :; done
 "#;
 
-/// `srun --container`. Slurm 22.05 writes the environment of the container before it forks the task (`setup_container` in
-/// src/slurmd/slurmstepd/container.c), so what a plugin sets in the task is not in it; 24.11 has it (26.05 was not run).
+/// `srun --container` and `sbatch --container`. Slurm 22.05 writes the environment of the container before it forks the
+/// task (`setup_container` in src/slurmd/slurmstepd/container.c), so what a plugin sets in the task is not in it; 24.11 and
+/// 26.05 have it.
 #[test]
 #[ignore = "fetches programs: make containers"]
 fn containers_of_slurm_itself() {
     for release in Release::selected() {
-        for packages in [&["runc"][..], &["crun", "libyajl2"]] {
-            let (n1, runtime) = (Layout::n1(), packages[0]);
+        // With the libraries that the root filesystem has not.
+        let crun: &[&str] = match release {
+            Release::Sid => &["crun", "libblake3-0", "libcap2"],
+            _ => &["crun", "libyajl2"],
+        };
+        for packages in [&["runc"], crun] {
+            let runtime = packages[0];
+            let n1 = Layout::n1();
             let Some(lab) = start(release, packages, &n1) else { return };
             lab.run(&["sh", "-c", BUNDLE]).unwrap();
             lab.write_file("/etc/slurm/oci.conf", oci_conf(runtime)).unwrap();
             lab.restart_slurmd("n1").unwrap();
             lab.wait_nodes().unwrap();
-            for gres in ["--gres=gpu:1g.5gb:1", "--gres=gpu:3g.20gb:1"] {
-                let command = ["srun", gres, "--container=/var/lab/bundle", "/bin/lab-probe"];
-                let output = lab.command(&command).user(User::Alice).output().unwrap();
-                let probes = Probe::parse_all(&output.stdout);
-                let [inside] = &probes[..] else { panic!("{release} {runtime}: {output:?}") };
+            let judge = |how: &str, gres: &str, said: &str| {
+                let probes = Probe::parse_all(said);
+                let [inside] = &probes[..] else { panic!("{release} {runtime} {how}: {said}") };
                 let own = n1.opened(inside);
-                assert!(own.len() == 1 && gres.contains(n1.types[own[0]]), "{release} {runtime}: {inside:?}");
+                assert!(
+                    own.len() == 1 && gres.contains(n1.types[own[0]]),
+                    "{release} {runtime} {how}: {inside:?}"
+                );
                 let named = n1.uuids(&own);
                 let wanted = if release == Release::Bookworm { None } else { Some(named[0]) };
-                assert_eq!(inside.cuda.as_deref(), wanted, "{release} {runtime}: {inside:?}");
-                assert_eq!(inside.nvidia, inside.cuda, "{release} {runtime}: {inside:?}");
+                assert_eq!(inside.cuda.as_deref(), wanted, "{release} {runtime} {how}: {inside:?}");
+                assert_eq!(inside.nvidia, inside.cuda, "{release} {runtime} {how}: {inside:?}");
+            };
+            for gres in ["--gres=gpu:1g.5gb:1", "--gres=gpu:3g.20gb:1"] {
+                let container = "--container=/var/lab/bundle";
+                let command = ["srun", gres, container, "/bin/lab-probe"];
+                let output = lab.command(&command).user(User::Alice).output().unwrap();
+                judge("srun", gres, &format!("{}{}", output.stdout, output.stderr));
+                // Its script is a program of the container's, which is `lab-probe` by another name.
+                let job = lab.sbatch(User::Alice, &[gres, container], "").unwrap();
+                judge("sbatch", gres, &lab.wait_job(job).unwrap().output);
             }
         }
     }

@@ -59,10 +59,8 @@ pub(crate) fn check(
     said: &str,
 ) -> Result<(), String> {
     let probes = Probe::parse_all(said);
-    let has = |probe: &Probe, layout: &Layout| match constrain {
-        true => layout.opened(probe),
-        false => slurm_list(probe),
-    };
+    let has =
+        |probe: &Probe, layout: &Layout| if constrain { layout.opened(probe) } else { slurm_list(probe) };
     for probe in &probes {
         let layout = layouts.iter().find(|layout| layout.name == probe.node).ok_or("a task on no node")?;
         // Tasks of every part of a heterogeneous job have the id of its first in their environment.
@@ -99,7 +97,7 @@ pub(crate) fn check(
 }
 
 /// What stands in an exporter's folder of a node.
-fn files(lab: &Lab, node: &str, exporter: &str) -> BTreeMap<String, String> {
+pub(crate) fn files(lab: &Lab, node: &str, exporter: &str) -> BTreeMap<String, String> {
     let script = "cd \"$1\" && for f in *; do [ ! -f \"$f\" ] || echo \"$f $(cat \"$f\")\"; done";
     let said = lab.run(&["sh", "-c", script, "sh", &lab.run_file(node, exporter)]).unwrap().stdout;
     said.lines().filter_map(|line| line.split_once(' ')).map(|(n, t)| (n.to_owned(), t.to_owned())).collect()

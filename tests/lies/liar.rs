@@ -138,9 +138,10 @@ impl Node {
 fn collect(directory: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
-        match path.is_dir() {
-            true => collect(&path, files)?,
-            false => drop(files.insert(path.clone(), fs::read(&path)?)),
+        if path.is_dir() {
+            collect(&path, files)?
+        } else {
+            drop(files.insert(path.clone(), fs::read(&path)?))
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use lab::{FakeGpus, Lab, Node, Options, Release, User};
 
@@ -81,6 +81,23 @@ fn a_login_node_sees_what_there_is() {
     insta::assert_snapshot!(text);
 }
 
+/// Of GPUs on request slurmctld has a record of each place, and guards, which nobody is given.
+#[test]
+fn what_is_cut_on_request_is_said_to_be() {
+    let node = |name: &str| {
+        format!(
+            "NodeName={name} State=IDLE Gres=gpu:1g.5gb:7,gpu:3g.20gb:2,gpu:guard:9,gresgen:gate:2(S:0) \
+             GresUsed=gpu:1g.5gb:1(IDX:0),gpu:3g.20gb:0(IDX:N/A),gpu:guard:0(IDX:N/A)\n"
+        )
+    };
+    let said = |nodes: &str| String::from_utf8(StandIn::new(nodes, "", "").run(&[]).stdout).unwrap();
+    let one = said(&node("g1"));
+    assert!(!one.contains("guard") && one.lines().all(|line| line.chars().count() <= 80), "{one}");
+    let note = "cut on request: 1 node, of which every place counts, and not all can be taken\n";
+    assert!(one.contains("1g.5gb ") && one.ends_with(note), "{one}");
+    assert!(said(&(node("g1") + &node("g2"))).contains("cut on request: 2 nodes, of"));
+}
+
 #[test]
 fn where_slurmctld_is_not_there_it_says_so() {
     let nothing = tempfile::tempdir().unwrap();
@@ -93,6 +110,56 @@ fn where_slurmctld_is_not_there_it_says_so() {
     assert_eq!(output.status.code(), Some(1));
     assert!(both(&output).contains("hint: slices asks slurmctld"), "{}", both(&output));
     assert!(StandIn::new("", "", "").run(&[]).stdout == b"no node has a GPU\n");
+}
+
+/// A device map of two types, so that a job's devices are not known without slurmctld.
+const MAP: &str = "gresgen-devices 1\nnode n1\nboot BOOT\ncolumns index type uuid parent gi ci files\n\
+    0 1g.5gb MIG-x GPU-a 7 0 /dev/c1=9:1\n1 3g.20gb MIG-y GPU-a 2 0 /dev/c2=9:2\nend 2\n";
+
+/// Where Slurm's own commands do not come back, as with a MessageTimeout of minutes, these verbs do: in 15 seconds, and not
+/// in the 45 that others give one command. `timeout` is for what would wait for ever.
+#[test]
+fn a_command_of_slurm_that_does_not_end_is_not_waited_for() {
+    let cluster = StandIn::new("", "", "");
+    let root = cluster.0.path();
+    for name in ["scontrol", "squeue"] {
+        std::fs::write(root.join(name), "#!/bin/sh\nsleep 600\n").unwrap();
+    }
+    std::fs::create_dir_all(root.join("run/gresgen")).unwrap();
+    std::fs::create_dir_all(root.join("etc/slurm")).unwrap();
+    let write_maps = |boot: &str| {
+        for map in ["devices", "devices.slurmd"] {
+            std::fs::write(root.join("run/gresgen").join(map), MAP.replace("BOOT", boot)).unwrap();
+        }
+    };
+    write_maps(std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap().trim());
+    std::fs::write(root.join("etc/slurm/slurm.conf"), "NodeName=n1\n").unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = plain("timeout");
+        command.args(["120", GRESGEN, "--root"]).arg(root).args(arguments);
+        command.env("PATH", format!("{}:/usr/bin:/bin", root.display())).env("SLURMD_NODENAME", "n1");
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let verbs: [&[&str]; 3] = [&["slices"], &["env", "--job", "5"], &["metrics"]];
+    let late = "slurmctld unreachable: scontrol ping: no answer in 15 s";
+    let running = verbs.map(run);
+    for ((child, code), begins) in running.into_iter().zip([1, 1, 0]).zip([
+        format!("error: {late}\n"),
+        format!("error: job 5: which devices it has is not known: {late}\n"),
+        format!("warning: {late}; "),
+    ]) {
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(said.starts_with(&begins) && said.matches(late).count() == 1, "{said}");
+    }
+    // Since a boot no slurmd has run: no job is here, whoever says so, and slurmctld did not.
+    std::fs::write(root.join("scontrol"), "#!/bin/sh\nexit 1\n").unwrap();
+    write_maps("of-another-time");
+    let output = run(&["metrics"]).wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("gresgen_slurmctld_up 0\n"), "{text}");
+    assert!(text.contains("gresgen_devices_busy{type=\"1g.5gb\"} 0\n"), "{text}");
 }
 
 #[test]

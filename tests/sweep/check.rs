@@ -207,8 +207,9 @@ pub(crate) fn agree(node: &Node, devices: &[String]) -> Result<(), String> {
     let same = |(line, record): (&&str, &device_map::Record)| {
         record.files.iter().all(|f| line.contains(f.path.to_str().unwrap()) && Path::new(&f.path).exists())
     };
-    match lines.len() == map.records.len() && lines.iter().zip(&map.records).all(same) {
-        true => Ok(()),
-        false => Err(format!("gres.conf and the map differ, or name what is not there:\n{gres}\n{text}")),
+    if lines.len() == map.records.len() && lines.iter().zip(&map.records).all(same) {
+        Ok(())
+    } else {
+        Err(format!("gres.conf and the map differ, or name what is not there:\n{gres}\n{text}"))
     }
 }

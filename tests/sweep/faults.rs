@@ -139,9 +139,10 @@ fn some(codes: &[&'static str], n: usize, count: usize) -> Vec<&'static str> {
 
 /// So many of a list, from its first to its last.
 pub(crate) fn spread<T: Clone>(list: &[T], count: usize) -> impl Iterator<Item = T> {
-    let chosen: Vec<T> = match full() || list.len() <= count {
-        true => list.to_vec(),
-        false => (0..count).map(|i| list[i * (list.len() - 1) / (count - 1)].clone()).collect(),
+    let chosen: Vec<T> = if full() || list.len() <= count {
+        list.to_vec()
+    } else {
+        (0..count).map(|i| list[i * (list.len() - 1) / (count - 1)].clone()).collect()
     };
     chosen.into_iter()
 }

@@ -210,9 +210,10 @@ type Tree = BTreeMap<PathBuf, Vec<u8>>;
 fn read_tree(directory: &Path, tree: &mut Tree) {
     let Ok(entries) = fs::read_dir(directory) else { return };
     for path in entries.map(|entry| entry.unwrap().path()) {
-        match path.is_dir() {
-            true => read_tree(&path, tree),
-            false => drop(tree.insert(path.clone(), fs::read(&path).unwrap())),
+        if path.is_dir() {
+            read_tree(&path, tree)
+        } else {
+            drop(tree.insert(path.clone(), fs::read(&path).unwrap()))
         }
     }
 }

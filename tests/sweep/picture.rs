@@ -119,9 +119,8 @@ impl Busy {
 
 /// UUIDs Slurm shall know: MIG devices, and GPUs outside MIG.
 pub(crate) fn devices(machine: &Machine) -> Vec<String> {
-    let of = |gpu: &Gpu| match gpu.current {
-        true => gpu.mig_devices().map(|d| d.uuid()).collect(),
-        false => vec![gpu.uuid()],
+    let of = |gpu: &Gpu| {
+        if gpu.current { gpu.mig_devices().map(|d| d.uuid()).collect() } else { vec![gpu.uuid()] }
     };
     let mut devices: Vec<String> = machine.gpus.iter().flat_map(of).collect();
     devices.sort();

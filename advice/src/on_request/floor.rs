@@ -4,13 +4,13 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 
 use demand::{
-    Change, Cluster, Gate, Gpu, Instance, Job, Model, Node, Order, Reason, Resources, Share, State, Verdict,
-    Want, decide,
+    Change, Cluster, Gpu, Instance, Job, Model, Node, Order, Reason, Resources, Share, State, Verdict, Want,
+    decide,
 };
 use mig::{Geometry, Placement, Profile};
 use replay::{Recut, Slots};
 
-use super::{OnRequest, profile};
+use super::{CutRules, profile};
 use crate::demand::Class;
 use crate::kinds::Kinds;
 use crate::layout::Fleet;
@@ -25,7 +25,7 @@ enum Task {
 }
 
 pub(super) struct Floor<'a> {
-    how: &'a OnRequest,
+    how: &'a CutRules,
     /// Of each kind.
     profiles: Vec<Option<Profile>>,
     cluster: Cluster,
@@ -43,7 +43,7 @@ impl<'a> Floor<'a> {
         geometry: &Geometry,
         kinds: &Kinds,
         fleet: Fleet,
-        how: &'a OnRequest,
+        how: &'a CutRules,
         classes: &[Class],
         counts: &'a mut (u32, u32),
     ) -> Self {
@@ -121,27 +121,28 @@ impl<'a> Floor<'a> {
                 self.begin(now + self.how.cut, cut.node, Task::Made { node: cut.node, open: cut.open });
                 self.cut[cut.node].push(now);
             }
-            Order::Close(gate) => {
+            Order::Close(instances) => {
                 self.counts.1 += 1;
-                self.gate(gate, |instance| instance.closed = true);
+                for (gpu, placements) in &instances.gpus {
+                    for &placement in placements {
+                        let found = self.find(instances.node, *gpu, placement);
+                        found.into_iter().for_each(|instance| instance.closed = true);
+                    }
+                }
+                self.changed.insert(instances.node);
             }
-            Order::Open(gate) => {
+            Order::Open(instances) => {
                 let one = |(gpu, placements): &(usize, Vec<Placement>)| -> Vec<(usize, Placement)> {
                     placements.iter().map(|&placement| (*gpu, placement)).collect()
                 };
-                let places = gate.gpus.iter().flat_map(one).collect();
-                self.begin(now + self.how.open, gate.node, Task::Opened { node: gate.node, places });
+                let places = instances.gpus.iter().flat_map(one).collect();
+                self.begin(
+                    now + self.how.open,
+                    instances.node,
+                    Task::Opened { node: instances.node, places },
+                );
             }
         }
-    }
-
-    fn gate(&mut self, gate: &Gate, mut change: impl FnMut(&mut Instance)) {
-        for (gpu, placements) in &gate.gpus {
-            for &placement in placements {
-                self.find(gate.node, *gpu, placement).into_iter().for_each(&mut change);
-            }
-        }
-        self.changed.insert(gate.node);
     }
 
     fn begin(&mut self, at: u32, node: usize, task: Task) {

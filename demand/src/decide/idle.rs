@@ -18,7 +18,7 @@ impl Look<'_> {
             for change in &changes {
                 lifted[change.gpu].1 = 0;
             }
-            self.gate(node, &lifted, None, Order::Open);
+            self.order(node, &lifted, None, Order::Open);
             if !changes.is_empty() {
                 self.orders.push(Order::Cut(Cut { node, gpus: changes, job: None, open: true }));
             }

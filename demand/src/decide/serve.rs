@@ -3,7 +3,7 @@
 use super::Look;
 use crate::job::{Job, Share};
 use crate::masks::Masks;
-use crate::order::{Change, Cut, Gate, Order, Verdict};
+use crate::order::{Change, Cut, Instances, Order, Verdict};
 use crate::work::{FAR, Hindrance, Offer, Regions};
 
 /// One node of a job.
@@ -84,7 +84,7 @@ impl<'a> Look<'a> {
         for piece in &pieces {
             let Piece { share, node, offer } = piece;
             if !cuts && !pending {
-                self.gate(*node, &offer.closed, Some(&job.id), Order::Open);
+                self.order(*node, &offer.closed, Some(&job.id), Order::Open);
             } else if !open {
                 // What an order under way still makes or opens is waited for, and the rest stays as it is.
                 self.keep(*node, &offer.closed);
@@ -165,7 +165,7 @@ impl<'a> Look<'a> {
     fn close(&mut self, node: usize, masks: Vec<(usize, u128)>, job: &str) {
         if !self.work.tables[node].underway {
             self.keep(node, &masks);
-            self.gate(node, &masks, Some(job), Order::Close);
+            self.order(node, &masks, Some(job), Order::Close);
         }
     }
 
@@ -177,12 +177,12 @@ impl<'a> Look<'a> {
     }
 
     /// Gives the order about these, unless they are none.
-    pub(super) fn gate(
+    pub(super) fn order(
         &mut self,
         node: usize,
         masks: &[(usize, u128)],
         job: Option<&str>,
-        order: fn(Gate) -> Order,
+        order: fn(Instances) -> Order,
     ) {
         let table = &self.work.tables[node];
         let places = |masks: &'a Masks, mask: u128| masks.placements(mask);
@@ -198,7 +198,7 @@ impl<'a> Look<'a> {
             |(gpu, mask): (usize, u128)| (gpu, places(&self.work.model(&table.desks[gpu]).masks, mask));
         if !gpus.is_empty() {
             let gpus = gpus.into_iter().map(named).collect();
-            self.orders.push(order(Gate { node, gpus, job: job.map(str::to_owned) }));
+            self.orders.push(order(Instances { node, gpus, job: job.map(str::to_owned) }));
         }
     }
 }

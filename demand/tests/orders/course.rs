@@ -103,12 +103,12 @@ impl World {
     fn begin(&mut self, order: Order, takes: u64) {
         let node = match &order {
             Order::Cut(cut) => cut.node,
-            Order::Close(gate) | Order::Open(gate) => gate.node,
+            Order::Close(instances) | Order::Open(instances) => instances.node,
         };
         match &order {
-            Order::Close(gate) => {
+            Order::Close(instances) => {
                 for (gpu, placement) in
-                    gate.gpus.iter().flat_map(|(gpu, all)| all.iter().map(move |p| (*gpu, *p)))
+                    instances.gpus.iter().flat_map(|(gpu, all)| all.iter().map(move |p| (*gpu, *p)))
                 {
                     self.find(node, gpu, placement).unwrap().closed = true;
                 }
@@ -153,14 +153,14 @@ impl World {
                     }
                     self.cluster.nodes[cut.node].underway = false;
                 }
-                Order::Open(gate) => {
+                Order::Open(instances) => {
                     for (gpu, placement) in
-                        gate.gpus.iter().flat_map(|(gpu, all)| all.iter().map(move |p| (*gpu, *p)))
+                        instances.gpus.iter().flat_map(|(gpu, all)| all.iter().map(move |p| (*gpu, *p)))
                     {
                         // Killed before it told Slurm.
-                        self.find(gate.node, gpu, placement).into_iter().for_each(|i| i.closed = killed);
+                        self.find(instances.node, gpu, placement).into_iter().for_each(|i| i.closed = killed);
                     }
-                    self.cluster.nodes[gate.node].underway = false;
+                    self.cluster.nodes[instances.node].underway = false;
                 }
                 Order::Close(_) => {}
             }
@@ -168,7 +168,7 @@ impl World {
         for node in 0..self.cluster.nodes.len() {
             let of = |order: &Order| match order {
                 Order::Cut(cut) => cut.node == node,
-                Order::Close(gate) | Order::Open(gate) => gate.node == node,
+                Order::Close(instances) | Order::Open(instances) => instances.node == node,
             };
             self.cluster.nodes[node].underway = self.orders.iter().any(|(_, order)| of(order));
         }

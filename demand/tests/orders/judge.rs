@@ -37,12 +37,12 @@ pub(crate) fn orders(key: &str, cluster: &Cluster, orders: &[Order]) {
                     assert!(order.job.is_none() || !change.wanted.is_empty());
                 }
             }
-            Order::Close(gate) | Order::Open(gate) => {
+            Order::Close(instances) | Order::Open(instances) => {
                 let closes = matches!(order, Order::Close(_));
-                for (gpu, placements) in &gate.gpus {
+                for (gpu, placements) in &instances.gpus {
                     assert!(!placements.is_empty());
                     for placement in placements {
-                        let mut all = cluster.nodes[gate.node].gpus[*gpu].instances.iter();
+                        let mut all = cluster.nodes[instances.node].gpus[*gpu].instances.iter();
                         let of = all.find(|i| i.placement == *placement).expect("it exists");
                         assert_ne!(of.closed, closes, "{order:?}");
                     }
@@ -52,11 +52,11 @@ pub(crate) fn orders(key: &str, cluster: &Cluster, orders: &[Order]) {
     }
     // Nothing is given out and destroyed by one look.
     for order in orders {
-        let Order::Open(gate) = order else { continue };
+        let Order::Open(instances) = order else { continue };
         for other in orders {
             let Order::Cut(cut) = other else { continue };
-            for change in cut.gpus.iter().filter(|_| cut.node == gate.node) {
-                let opened = gate.gpus.iter().filter(|(gpu, _)| *gpu == change.gpu).flat_map(|(_, p)| p);
+            for change in cut.gpus.iter().filter(|_| cut.node == instances.node) {
+                let opened = instances.gpus.iter().filter(|(gpu, _)| *gpu == change.gpu).flat_map(|(_, p)| p);
                 assert!(opened.into_iter().all(|p| !change.destroy.contains(p)), "{order:?} {other:?}");
             }
         }

@@ -5,6 +5,7 @@ use advice::layout::{Fleet, Layout};
 use mig::{Attribute, Board, Geometry};
 
 use super::error::AdviseError;
+use crate::alike;
 use crate::config::is_model;
 use crate::inventory::{Gpu, Inventory};
 use crate::slurm::hostlist;
@@ -70,20 +71,14 @@ impl Group {
 pub fn groups(inventories: &[Inventory]) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for inventory in inventories {
-        let mut models: Vec<(&str, Vec<&Gpu>)> = Vec::new();
-        for gpu in &inventory.gpus {
-            match models.iter_mut().find(|(model, _)| *model == gpu.model) {
-                Some((_, gpus)) => gpus.push(gpu),
-                None => models.push((&gpu.model, vec![gpu])),
-            }
-        }
-        for (product, gpus) in models {
+        for gpus in alike::groups(&inventory.gpus, |one, other| one.model == other.model) {
+            let product = &gpus[0].model;
             let Some(geometry) = geometry(gpus[0]) else { continue };
             let indexes: Vec<u32> = gpus.iter().map(|gpu| gpu.index).collect();
             let known = groups.iter().position(|group| group.matches(product, &indexes, &geometry));
             let at = known.unwrap_or_else(|| {
                 groups.push(Group {
-                    product: product.to_owned(),
+                    product: product.clone(),
                     nodes: Vec::new(),
                     gpus: indexes,
                     kinds: kinds(&geometry, gpus[0].memory_mib),
@@ -122,20 +117,18 @@ fn kinds(geometry: &Geometry, memory_mib: u64) -> Kinds {
 
 /// How the GPUs of a node are cut, equal ones together.
 fn node(kinds: &Kinds, geometry: &Geometry, gpus: &[&Gpu]) -> Vec<(Cut, u32)> {
-    let mut cuts: Vec<(Cut, u32)> = Vec::new();
-    for gpu in gpus {
+    let cut = |gpu: &&Gpu| {
+        if !gpu.mode.is_on() {
+            return kinds.uncut();
+        }
         let mut cut = vec![0; kinds.all.len()];
         let instances = gpu.instances.iter().filter_map(|i| kinds.of(i.placement.profile, geometry));
-        if gpu.mode.is_on() {
-            instances.for_each(|kind| cut[kind] += 1)
-        } else {
-            cut = kinds.uncut()
-        }
-        match cuts.iter_mut().find(|(other, _)| *other == cut) {
-            Some((_, count)) => *count += 1,
-            None => cuts.push((cut, 1)),
-        }
-    }
+        instances.for_each(|kind| cut[kind] += 1);
+        cut
+    };
+    let count = |group: Vec<Cut>| (group[0].clone(), group.len() as u32);
+    let equal = alike::groups(gpus.iter().map(cut), |one, other| one == other);
+    let mut cuts: Vec<(Cut, u32)> = equal.into_iter().map(count).collect();
     cuts.sort_unstable_by(|a, b| b.cmp(a));
     cuts
 }

@@ -26,6 +26,14 @@ pub enum DesiredStateError {
         /// What there is.
         present: String,
     },
+    /// Digits that several UUIDs begin with.
+    #[error("{selector}: begins the UUIDs of {} GPUs", uuids.len())]
+    Several {
+        /// As given.
+        selector: String,
+        /// Those that it begins.
+        uuids: Vec<String>,
+    },
     /// A GPU that cannot be brought back to what it was.
     #[error("{gpu}: {why}, and cannot be brought back to what it was")]
     Lost {
@@ -201,15 +209,32 @@ fn selected_targets(
     Ok(each.map(|(gpu, selected)| if selected { target(gpu) } else { Target::default() }).collect())
 }
 
+/// Refuses digits that begin several UUIDs.
+///
+/// # Errors
+/// [`DesiredStateError::Several`]
+pub(crate) fn unequivocal(inventory: &Inventory, selectors: &[Selector]) -> Result<(), DesiredStateError> {
+    selectors.iter().try_for_each(|selector| {
+        match selector.several(inventory.gpus.iter().map(|gpu| &*gpu.uuid)) {
+            Some(uuids) => Err(DesiredStateError::Several {
+                selector: selector.to_string(),
+                uuids: uuids.into_iter().map(str::to_owned).collect(),
+            }),
+            None => Ok(()),
+        }
+    })
+}
+
 /// Whether each GPU is named by one of the selectors.
 ///
 /// # Errors
-/// A selector that names no GPU of the node.
+/// A selector that names no GPU of the node, or does not say which.
 pub(crate) fn selected(
     inventory: &Inventory,
     selectors: &[Selector],
 ) -> Result<Vec<bool>, DesiredStateError> {
     let facts: Vec<GpuFacts<'_>> = inventory.gpus.iter().map(GpuFacts::from).collect();
+    unequivocal(inventory, selectors)?;
     for selector in selectors {
         if !facts.iter().any(|gpu| selector.matches(gpu)) {
             return Err(DesiredStateError::NoGpu {

@@ -23,7 +23,7 @@ use crate::slurm::hardware::Hardware;
 use crate::slurm::here;
 use crate::slurm::links::Links;
 use crate::slurm::plugstack;
-use crate::slurm::{GresTable, Names, Settings, SlurmError, gres, hostlist};
+use crate::slurm::{GresTable, Names, Settings, SlurmError, gres};
 
 /// What can be known without driver and slurmctld, in milliseconds: for Prolog and HealthCheckProgram, which every
 /// node runs at once.
@@ -79,7 +79,8 @@ pub(crate) fn full(
     facts.inventory = Some(inventory);
     if let Some(node) = node {
         facts.slurm = Some(controller(node).map_err(|e| e.to_string()));
-        facts.configured = configured(node, settings);
+        let entry = settings.entry(node).and_then(|entry| entry.parts().ok());
+        facts.configured = entry.map(|entry| Hardware::of(&entry));
         facts.host = host_hardware().map(|line| Hardware::read(&line));
         plugin(&mut facts, settings, root);
     }
@@ -95,7 +96,7 @@ fn published(facts: &mut Facts, inventory: &Inventory, settings: &Settings, root
             if !in_slurm {
                 return;
             }
-            facts.bad_links = settings.stable_links.then(|| bad_links(&table, inventory, root));
+            facts.bad_links = settings.stable_links.then(|| Links::new(&table, inventory).wrong(root));
             facts.rivals = rivals(&table, settings);
             facts.mixed = mixed(inventory, settings);
             facts.shared_gres_conf = shared::compare(&inventory.node, settings, root);
@@ -125,10 +126,6 @@ fn directories(settings: &Settings, root: &Root) -> Vec<(PathBuf, u32)> {
     all.filter_map(mode).filter(|(mode, _)| wrong(*mode)).map(|(mode, path)| (path, mode)).collect()
 }
 
-fn bad_links(table: &GresTable, inventory: &Inventory, root: &Root) -> Vec<PathBuf> {
-    Links::new(table, inventory).wrong(root)
-}
-
 fn nodes(map: &DeviceMap) -> Vec<Node> {
     let mut files: Vec<&DeviceFile> = map.records.iter().flat_map(|r| &r.files).collect();
     files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -152,13 +149,6 @@ fn seen(path: &Path) -> Seen {
     }
 }
 
-/// What the entry of a node says about its hardware.
-fn configured(node: &str, settings: &Settings) -> Option<Hardware> {
-    let names = |list: &str| hostlist::expand(list).is_ok_and(|names| names.iter().any(|name| name == node));
-    let entry = settings.nodes.iter().find(|entry| names(&entry.names))?;
-    Some(Hardware::of(&entry.parts().ok()?))
-}
-
 fn controller(node: &str) -> Result<SlurmFacts, SlurmError> {
     let control = Control::connect()?;
     let config = control.config()?;
@@ -174,9 +164,8 @@ fn controller(node: &str) -> Result<SlurmFacts, SlurmError> {
 /// The plugin's line, where slurmctld says that plugstack.conf is, or beside slurm.conf.
 fn plugin(facts: &mut Facts, settings: &Settings, root: &Root) {
     let config = facts.slurm.as_ref().and_then(|s| s.as_ref().ok()).map(|s| &s.config);
-    let said = config.and_then(|c| c.get("PlugStackConfig")).map(|path| root.path(path));
-    let beside = || here::directory(root).unwrap_or_default().join("plugstack.conf");
-    let lines = plugstack::read(&said.filter(|path| path.exists()).unwrap_or_else(beside));
+    let path = here::plugstack_conf(config.and_then(|c| c.get("PlugStackConfig")), root);
+    let lines = path.map(|path| plugstack::read(&path)).unwrap_or_default();
     let name =
         Path::new(&settings.plugin.path).file_name().unwrap_or_default().to_string_lossy().into_owned();
     let line = lines.iter().find(|l| l.plugin.file_name().is_some_and(|n| *n == *name));

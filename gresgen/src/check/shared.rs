@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::Link;
 use crate::root::Root;
-use crate::slurm::conf::{Conf, ConfLine};
+use crate::slurm::conf::{Conf, ConfLine, is_about};
 use crate::slurm::lines::value;
-use crate::slurm::{Settings, here, hostlist};
+use crate::slurm::{Settings, here};
 
 /// Compares the gres.conf beside slurm.conf with the one that the node writes: its path, and whether it gives this node
 /// the same GPUs in the same order. `None` where they are one, or the first includes the second and has no GPUs of this
@@ -27,24 +27,19 @@ pub(super) fn compare(node: &str, settings: &Settings, root: &Root) -> Option<(P
 fn gpus<'a>(conf: &'a Conf, node: &str) -> Vec<(&'a str, &'a str)> {
     let gpu = |line: &'a ConfLine| {
         let word = |key: &str| value(&line.pairs, key);
-        word("name").filter(|name| is_about(line, node) && name.eq_ignore_ascii_case("gpu"))?;
+        let is_gpu = word("name").is_some_and(|name| name.eq_ignore_ascii_case("gpu"));
+        (is_gpu && is_about(&line.pairs, |name| name == node)).then_some(())?;
         let files = word("multiplefiles").or_else(|| word("file"));
         Some((word("type").unwrap_or_default(), files.unwrap_or_default()))
     };
     conf.said.iter().filter_map(gpu).collect()
 }
 
-/// Whether a line is about a node: one without names is about each that reads it.
-fn is_about(line: &ConfLine, node: &str) -> bool {
-    let names = value(&line.pairs, "nodename").map(|list| hostlist::unfold(list).unwrap_or_default());
-    names.is_none_or(|names| names.iter().any(|name| name == node))
-}
-
 /// Names of the GRES beside GPUs that the gres.conf of a node gives it.
 pub(super) fn other_gres(node: &str, settings: &Settings, root: &Root) -> Vec<String> {
     let conf = Conf::read(&root.path(settings.paths.gres_conf()), root);
-    let names =
-        conf.said.iter().filter(|line| is_about(line, node)).filter_map(|line| value(&line.pairs, "name"));
+    let lines = conf.said.iter().filter(|line| is_about(&line.pairs, |name| name == node));
+    let names = lines.filter_map(|line| value(&line.pairs, "name"));
     let mut names: Vec<String> = names.map(str::to_lowercase).collect();
     names.sort();
     names.dedup();

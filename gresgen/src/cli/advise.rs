@@ -77,7 +77,7 @@ fn part(text: &str) -> Result<f64, String> {
 
 pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let settings = session.settings(global)?;
-    let names = Names::new(&settings.types).map_err(|error| Failure::new(Exit::Usage, error))?;
+    let names = Names::new(&settings.types).map_err(Failure::usage)?;
     let groups = nodes(session, global, args)?;
     let mut skipped = Skipped::default();
     let mut assign = Assign::new(&groups, names, args.fit);
@@ -115,12 +115,12 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     }
     let queue_skipped = waits.map(|waits| waits.skipped).unwrap_or_default();
     let advised = advised::Advised { answers, skipped, queue_skipped, fitted, blindly };
-    let config = advised.config().map_err(|error| Failure::new(Exit::Failure, error))?;
+    let config = advised.config().map_err(Failure::failed)?;
     if let Some(path) = &args.write {
         out::file(path, &config)?;
     }
     if let Some(path) = &args.svg {
-        let svg = picture::svg(&advised.panels()).map_err(|error| Failure::new(Exit::Failure, error))?;
+        let svg = picture::svg(&advised.panels()).map_err(Failure::failed)?;
         out::file(path, &svg)?;
     }
     if global.json {
@@ -147,12 +147,12 @@ fn queue(args: &Args, groups: &[Group], settings: &Settings) -> Result<Option<Qu
     let Some(file) = &args.queue else { return Ok(None) };
     let text = match file {
         Some(file) => read::text(file, read::MAX_TEXT)
-            .map_err(|error| Failure::new(Exit::Usage, format!("{}: {error}", file.display())))?,
-        None => Control::connect().and_then(|control| control.queue(&queue::format())).map_err(|error| {
-            Failure::new(Exit::Failure, error).hint("--queue FILE takes what squeue printed")
-        })?,
+            .map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?,
+        None => Control::connect()
+            .and_then(|control| control.queue(&queue::format()))
+            .map_err(|error| Failure::failed(error).hint("--queue FILE takes what squeue printed"))?,
     };
-    let names = Names::new(&settings.types).map_err(|error| Failure::new(Exit::Usage, error))?;
+    let names = Names::new(&settings.types).map_err(Failure::usage)?;
     let mut assign = Assign::new(groups, names, false);
     let mut skipped = Skipped::default();
     queue::read(&text, &mut skipped, |record, skipped| assign.add(record, skipped));
@@ -176,8 +176,7 @@ fn nodes(session: &Session, global: &Global, args: &Args) -> Result<Vec<Group>, 
     if !args.nodes.is_empty() {
         let group = |text: &String| {
             Group::parse(text).map_err(|error| {
-                Failure::new(Exit::Usage, format!("--nodes: {error}"))
-                    .hint("gresgen profiles --models lists the models")
+                Failure::usage(format!("--nodes: {error}")).hint("gresgen profiles --models lists the models")
             })
         };
         return args.nodes.iter().map(group).collect();
@@ -190,15 +189,11 @@ fn nodes(session: &Session, global: &Global, args: &Args) -> Result<Vec<Group>, 
         files => files.iter().map(|file| inventory(file)).collect::<Result<_, _>>()?,
     };
     let groups = groups(&inventories);
-    if groups.is_empty() {
-        Err(Failure::new(Exit::Usage, "no GPU of these nodes can be cut"))
-    } else {
-        Ok(groups)
-    }
+    if groups.is_empty() { Err(Failure::usage("no GPU of these nodes can be cut")) } else { Ok(groups) }
 }
 
 fn inventory(file: &Path) -> Result<Inventory, Failure> {
-    let named = |error: String| Failure::new(Exit::Usage, format!("{}: {error}", file.display()));
+    let named = |error: String| Failure::usage(format!("{}: {error}", file.display()));
     let text = read::text(file, read::MAX_TEXT).map_err(|error| named(error.to_string()))?;
     document::read(&text).map_err(|error| named(error.to_string()))
 }
@@ -209,11 +204,11 @@ fn jobs(args: &Args, assign: &mut Assign<'_>, skipped: &mut Skipped) -> Result<(
     let Some(path) = &args.jobs else {
         let (mut child, output) = start(&args.since)?;
         sacct::read(BufReader::new(output), skipped, each).map_err(|error| unreadable("sacct", error))?;
-        let status = child.wait().map_err(|error| Failure::new(Exit::Failure, format!("sacct: {error}")))?;
+        let status = child.wait().map_err(|error| Failure::failed(format!("sacct: {error}")))?;
         return if status.success() {
             Ok(())
         } else {
-            Err(Failure::new(Exit::Failure, format!("sacct: {status}"))
+            Err(Failure::failed(format!("sacct: {status}"))
                 .hint("sacct needs slurmdbd; --jobs FILE takes what it printed elsewhere"))
         };
     };
@@ -222,9 +217,9 @@ fn jobs(args: &Args, assign: &mut Assign<'_>, skipped: &mut Skipped) -> Result<(
         Box::new(BufReader::new(io::stdin()))
     } else {
         let file = File::open(path);
-        Box::new(BufReader::new(file.map_err(|e| Failure::new(Exit::Usage, format!("{name}: {e}")))?))
+        Box::new(BufReader::new(file.map_err(|e| Failure::usage(format!("{name}: {e}")))?))
     };
-    let begin = reader.fill_buf().map_err(|error| Failure::new(Exit::Failure, format!("{name}: {error}")))?;
+    let begin = reader.fill_buf().map_err(|error| Failure::failed(format!("{name}: {error}")))?;
     let heading = String::from_utf8_lossy(begin.split(|byte| *byte == b'\n').next().unwrap_or_default());
     if trace::is_heading(&heading) {
         trace::read(reader, skipped, each).map_err(|error| unreadable(&name, error))
@@ -235,8 +230,7 @@ fn jobs(args: &Args, assign: &mut Assign<'_>, skipped: &mut Skipped) -> Result<(
 
 fn start(since: &str) -> Result<(Child, std::process::ChildStdout), Failure> {
     let failed = |error: io::Error| {
-        Failure::new(Exit::Failure, format!("sacct: {error}"))
-            .hint("--jobs FILE takes what it printed elsewhere")
+        Failure::failed(format!("sacct: {error}")).hint("--jobs FILE takes what it printed elsewhere")
     };
     let mut child = Command::new("sacct")
         .args(["--allusers", "--allocations", "--parsable2", "--starttime", since])
@@ -252,7 +246,7 @@ fn start(since: &str) -> Result<(Child, std::process::ChildStdout), Failure> {
 }
 
 fn unreadable(name: &str, error: impl std::fmt::Display) -> Failure {
-    Failure::new(Exit::Usage, format!("{name}: {error}")).hint(format!(
+    Failure::usage(format!("{name}: {error}")).hint(format!(
         "sacct --allusers --allocations --parsable2 --format={} prints what is needed",
         sacct::FORMAT
     ))
@@ -262,6 +256,6 @@ fn none(args: &Args, skipped: &Skipped) -> Failure {
     let name = args.jobs.as_ref().map_or("sacct".to_owned(), |path| path.display().to_string());
     let skipped = skipped.to_string();
     let why = if skipped.is_empty() { "it is empty".to_owned() } else { skipped };
-    Failure::new(Exit::Usage, format!("{name}: no job that ran on these GPUs: {why}"))
+    Failure::usage(format!("{name}: no job that ran on these GPUs: {why}"))
         .hint("--inventory or --nodes says which nodes are meant")
 }

@@ -9,16 +9,13 @@ use super::progress::{Progress, message};
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use crate::apply::DesiredState;
-use crate::apply::intent::Before;
-use crate::apply::intent::Intent;
 use crate::apply::steps::Step;
 use crate::config::Config;
 use crate::devices::boot_id;
-use crate::history::{self, Ending};
-use crate::lock::Lock;
-use crate::node::chosen::ChosenLayout;
-use crate::node::{Done, Options, Waiting, boot};
-use crate::slurm::slots;
+use crate::lock::{Lock, LockError};
+use crate::node::boot::{self, BootFallback, BootLeft};
+use crate::node::undo::{Undo, UndoError};
+use crate::node::{Done, Options, Waiting};
 use crate::wait::{Ended, Stop};
 
 /// Options of the verb.
@@ -62,49 +59,14 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
 
 /// Goes back. The layout that was chosen with the change is no longer meant then, but the one before it.
 fn undo(session: &Session, global: &Global, args: &Args, config: &Config, id: Option<u64>) -> Outcome {
-    let root = &session.root;
-    let intent = Intent::load(root)?;
-    if let (None, Some(intent)) = (id, &intent) {
-        return change::run(
-            session,
-            &config.slurm,
-            DesiredState::Before(&intent.before),
-            "undo",
-            None,
-            &args.change,
-            global,
-        );
+    let undo = Undo::find(&session.root, id, config)?;
+    let desired = DesiredState::Before(&undo.before);
+    let layout = undo.layout.as_deref();
+    let exit = change::run(session, &config.slurm, desired, &undo.what, layout, &args.change, global)?;
+    if undo.cut_off {
+        return Ok(exit);
     }
-    let entries = history::read(root)?;
-    let entry = match id {
-        Some(id) => entries.into_iter().rev().find(|entry| entry.id == id),
-        None => entries.into_iter().rev().find(|entry| entry.result == Ending::Done),
-    };
-    let entry = entry.ok_or_else(|| {
-        let which = id.map_or_else(|| "no change".to_owned(), |id| format!("no change {id}"));
-        Failure::new(Exit::Usage, format!("--undo: {which} is noted on this node"))
-            .hint("gresgen history lists them")
-    })?;
-    let what = format!("undo of change {}", entry.id);
-    let before: Vec<Before> = serde_json::from_value(entry.before).map_err(|error| {
-        Failure::new(
-            Exit::Failure,
-            format!("change {}: what was before it cannot be read: {error}", entry.id),
-        )
-    })?;
-    if before.is_empty() {
-        return Err(Failure::new(
-            Exit::Usage,
-            format!("change {}: no GPU is noted as it was before", entry.id),
-        ));
-    }
-    let back = DesiredState::Before(&before);
-    let chosen = entry.layout_before.filter(|_| entry.layout.is_some());
-    let chosen = chosen.filter(|label| config.labels().any(|known| known == label));
-    let exit = change::run(session, &config.slurm, back, &what, chosen.as_deref(), &args.change, global)?;
-    if entry.layout.is_some() && chosen.is_none() {
-        ChosenLayout::forget(root)?;
-    }
+    undo.forget_layout(&session.root)?;
     let meant = session.layout(config, global)?;
     if !global.quiet {
         message(format_args!(
@@ -112,6 +74,17 @@ fn undo(session: &Session, global: &Global, args: &Args, config: &Config, id: Op
         ));
     }
     Ok(exit)
+}
+
+impl From<UndoError> for Failure {
+    fn from(error: UndoError) -> Self {
+        match error {
+            UndoError::Path(error) => error.into(),
+            UndoError::Damaged { .. } => Failure::failed(error.to_string()),
+            UndoError::NoGpu(_) => Failure::usage(error),
+            UndoError::Unknown(_) => Failure::usage(error).hint("gresgen history lists them"),
+        }
+    }
 }
 
 /// A node must come up, with what it has: slurmd ends when its gres.conf names a device that is not there. One that
@@ -122,10 +95,10 @@ fn boot(session: &Session, global: &Global, args: &Args) -> Outcome {
     let in_service = session.runs_slurm() && boot::in_service(root, &id);
     let stop = stop()?;
     let progress = Progress::new(global.quiet);
-    let lock = boot::lock(root, args.wait, &stop, &mut |since, why| {
+    let mut told = |since, why: &LockError| {
         wait(&progress, "whoever changes the node", since, args.wait, &why.to_string());
-    });
-    let lock = lock.map_err(ended);
+    };
+    let lock = boot::retry(args.wait, &stop, &mut told, || Lock::node(root)).map_err(ended);
     let config = session.config(global);
     // What a wrong configuration says of names and paths is not known: the paths are the defaults then, and the node's
     // name is looked for in its own files (`boot::fall_back`).
@@ -138,44 +111,42 @@ fn boot(session: &Session, global: &Global, args: &Args) -> Outcome {
     });
     match restored {
         Ok((_lock, (done, shown))) => {
-            let drained = if in_service {
-                None
-            } else {
-                boot::announce(&site, &done.table);
-                boot::lift_drain(&site, &done.table)
-            };
+            let drained = boot::announce(&site, &done.table, in_service);
             let report = Report::new(&done).drained(drained);
             report.print(&done, &shown, global)?;
             Ok(report.exit())
         }
-        Err(failure) if stop.is_by_person() => Err(failure),
-        Err(failure) if in_service => Err(failure.also("the node is in service, and is left as it is")),
         Err(failure) => {
-            let mut there = session.driver().ok().and_then(|driver| driver.inventory(&site.node).ok());
-            if let Some(inventory) = &mut there {
-                slots::complete(inventory, &settings, &session.root);
-            }
             let reason = failure.error.to_string();
-            let left = boot::fall_back(&site, configured, &id, there.as_ref(), &reason);
-            let node = &left.node;
-            let told = match left.drained {
-                Ok(()) => format!("{node} is drained"),
-                Err(error) => format!(
-                    "{node} could not be drained ({error}); slurmctld drains it when slurmd registers"
-                ),
-            };
-            let gpus = match left.files {
-                Ok(true) => "slurmd can start, with the GPUs as they are",
-                Ok(false) => "slurmd can start, without GPUs",
-                Err(error) => {
-                    let files =
-                        "slurmd finds gres.conf as it was, and ends where a device that it names is gone";
-                    return Err(failure.hint(format!("{files} ({error}); {told}; then: gresgen apply")));
-                }
-            };
-            Err(failure.hint(format!("{gpus}; {told}; then: gresgen apply")))
+            let driver = || session.driver().ok();
+            let left = boot::give_up(&site, configured, &id, in_service, &stop, driver, &reason);
+            Err(match left {
+                BootLeft::Interrupted => failure,
+                BootLeft::InService => failure.also("the node is in service, and is left as it is"),
+                BootLeft::Drained(fallback) => failure.hint(fallen_back(fallback)),
+            })
         }
     }
+}
+
+/// What a node that could not be what it shall be comes up with.
+fn fallen_back(BootFallback { node, files, drained }: BootFallback) -> String {
+    let drained = match drained {
+        Ok(()) => format!("{node} is drained"),
+        Err(error) => {
+            format!("{node} could not be drained ({error}); slurmctld drains it when slurmd registers")
+        }
+    };
+    let files = match files {
+        Ok(true) => "slurmd can start, with the GPUs as they are".to_owned(),
+        Ok(false) => "slurmd can start, without GPUs".to_owned(),
+        Err(error) => {
+            format!(
+                "slurmd finds gres.conf as it was, and ends where a device that it names is gone ({error})"
+            )
+        }
+    };
+    format!("{files}; {drained}; then: gresgen apply")
 }
 
 fn restore(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::changed::Report;
 use super::gpus::LeftOut;
 use super::progress::{Progress, message, warning};
-use super::report::{Exit, Failure, Outcome};
+use super::report::{Failure, Outcome};
 use super::session::Session;
 use super::{Global, out, steps_text};
 use crate::apply::DesiredState;
@@ -101,7 +101,7 @@ pub(super) fn run(
 
 /// Set from now on by signals.
 pub(super) fn stop() -> Result<Stop, Failure> {
-    Stop::on_signals().map_err(|error| Failure::new(Exit::Failure, error))
+    Stop::on_signals().map_err(Failure::failed)
 }
 
 /// Reads, prepares, shows what will be done and carries it out, with progress on standard error. Gives the steps shown,

@@ -77,14 +77,7 @@ impl Report {
             }
             out::painted(&steps_text::gpus(&done.before, &self.preview))?;
         }
-        let mut text = String::new();
-        if !self.changed {
-            text.push_str("nothing to change\n");
-        }
-        for file in &self.files {
-            text.push_str(&format!("wrote {}\n", file.display()));
-        }
-        text.push_str(&kept(&self.backups));
+        let mut text = wrote(self.changed, &self.files, &self.backups);
         for (uuid, code) in &done.pending {
             let index = done.before.gpus.iter().find(|gpu| gpu.uuid == *uuid).map(|gpu| gpu.index);
             let gpu = index.map_or_else(|| uuid.clone(), |index| format!("GPU {index}"));
@@ -107,17 +100,20 @@ impl Report {
     }
 }
 
-/// Where the files are that were there before, by their names.
-pub(super) fn kept(backups: &[PathBuf]) -> String {
-    let line = |backup: &PathBuf| {
+/// Files that were written, and where those are that were there before, by their names; or that nothing was to be done.
+pub(super) fn wrote(changed: bool, files: &[PathBuf], backups: &[PathBuf]) -> String {
+    let nothing = if changed { "" } else { "nothing to change\n" };
+    let files = files.iter().map(|file| format!("wrote {}\n", file.display()));
+    let backups = backups.iter().map(|backup| {
         let name = backup.file_name().unwrap_or_default().display();
         format!("kept the previous {name} as {}\n", backup.display())
-    };
-    backups.iter().map(line).collect()
+    });
+    std::iter::once(nothing.to_owned()).chain(files).chain(backups).collect()
 }
 
-/// Steps that were done: where the mode waits for a reset, it is all there is.
+/// Steps that were done: where the mode waits for a reset, nothing was made behind it.
 fn carried_out(done: &Done) -> Vec<Step> {
     let waits = |step: &Step| done.pending.iter().any(|(uuid, _)| done.before.gpus[step.gpu()].uuid == *uuid);
-    done.steps.iter().filter(|step| matches!(step, Step::Mode { .. }) || !waits(step)).cloned().collect()
+    let done_before = |step: &Step| matches!(step, Step::Mode { .. } | Step::Destroy { .. });
+    done.steps.iter().filter(|step| done_before(step) || !waits(step)).cloned().collect()
 }

@@ -16,10 +16,7 @@ pub(super) fn is_obeyed(c: char) -> bool {
 
 /// The text with a sign in place of each such character.
 pub(super) fn text(text: &str) -> Cow<'_, str> {
-    match text.contains(is_obeyed) {
-        false => Cow::Borrowed(text),
-        true => text.replace(is_obeyed, "\u{FFFD}").into(),
-    }
+    if text.contains(is_obeyed) { text.replace(is_obeyed, "\u{FFFD}").into() } else { Cow::Borrowed(text) }
 }
 
 /// JSON with such characters as escapes. serde_json escapes those below blank, and they stand in strings alone.

@@ -4,7 +4,7 @@ use clap_complete::engine::ArgValueCandidates;
 
 use super::change::{ChangeArgs, run};
 use super::gpus::selector;
-use super::report::{Exit, Failure, Outcome};
+use super::report::{Failure, Outcome};
 use super::session::Session;
 use super::{Global, complete};
 use crate::apply::DesiredState;
@@ -51,7 +51,7 @@ pub(super) fn mode(session: &Session, global: &Global, args: &ModeArgs) -> Outco
         [] if on => &all,
         // It destroys instances, like clear.
         [] => {
-            return Err(Failure::new(Exit::Usage, "mode off: no GPU is named")
+            return Err(Failure::usage("mode off: no GPU is named")
                 .hint("it ends all instances of a GPU: name the GPUs, or all: gresgen mode off all"));
         }
         named => named,

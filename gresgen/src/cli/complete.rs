@@ -34,16 +34,23 @@ pub fn answer() {
         .complete();
 }
 
+/// zsh reads a file `_gresgen` of its `fpath` when something is to be completed for the first time in a session, as the body
+/// of the function that is to do it (zshcompsys(1), "Autoloaded files"); clap's script then only registers another one.
+const FIRST_OF_ZSH: &[u8] = b"[[ ${funcstack[1]} != _gresgen ]] || _clap_dynamic_completer_gresgen \"$@\"\n";
+
 /// Prints the script by which a shell asks.
 pub(super) fn script(shell: clap_complete::Shell) -> Outcome {
     let shells = Shells::builtins();
     let completer: &dyn EnvCompleter = shells
         .completer(&shell.to_string())
-        .ok_or_else(|| Failure::new(Exit::Usage, format!("{shell}: has no completion")))?;
+        .ok_or_else(|| Failure::usage(format!("{shell}: has no completion")))?;
     let mut script = Vec::new();
     completer
         .write_registration(VARIABLE, "gresgen", "gresgen", "gresgen", &mut script)
-        .map_err(|error| Failure::new(Exit::Failure, error))?;
+        .map_err(Failure::failed)?;
+    if shell == clap_complete::Shell::Zsh {
+        script.extend_from_slice(FIRST_OF_ZSH);
+    }
     out::text(&String::from_utf8_lossy(&script))?;
     Ok(Exit::Ok)
 }

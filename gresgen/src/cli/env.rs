@@ -17,6 +17,7 @@ use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, out};
 use crate::root::Root;
+use crate::slurm::control::hurry;
 use crate::slurm::here;
 use crate::slurm::job_devices::{self, Script};
 
@@ -60,6 +61,8 @@ pub(super) struct Device<'a> {
 }
 
 pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
+    // A Prolog that hangs keeps the job from starting, and one that Slurm has to end drains the node.
+    hurry();
     let map = map(&session.root)?;
     let shown = match args.job {
         Some(job) => of_job(session, global, job, &map),
@@ -102,13 +105,13 @@ fn of_job(session: &Session, global: &Global, job: u32, map: &DeviceMap) -> Resu
             Some(&index) if index >= map.records.len() => {
                 let count = map.records.len();
                 let what = format!("job {job}: has index {index}, and the device map ends before it with {count} records");
-                Err(Failure::new(Exit::Failure, what).hint(
+                Err(Failure::failed(what).hint(
                     "slurmd counts other devices than the map has; gresgen check says where they differ",
                 ))
             }
             _ => Ok(devices.into_iter().collect()),
         },
-        Err(error) => Err(Failure::new(Exit::Failure, error)
+        Err(error) => Err(Failure::failed(error)
             .hint("where the node has devices of several types, the Prolog has to ask as well, while slurmctld answers")),
     }
 }
@@ -152,7 +155,7 @@ fn map(root: &Root) -> Result<DeviceMap, Failure> {
     let loaded: PathBuf = root.path(Root::LOADED_MAP);
     let path = if loaded.exists() { loaded } else { root.path(Root::DEVICE_MAP) };
     device_map::load(&path)
-        .map_err(|error| Failure::new(Exit::Failure, error).hint("gresgen apply or gresgen render writes it"))
+        .map_err(|error| Failure::failed(error).hint("gresgen apply or gresgen render writes it"))
 }
 
 /// Whether the device cgroup lets this process open the record's own node; asked without opening it.

@@ -60,6 +60,10 @@ impl From<DesiredStateError> for Failure {
                 if hardware { failure.with_hardware() } else { failure }
             }
             DesiredStateError::NoGpu { .. } => Failure::new(Exit::Usage, error),
+            DesiredStateError::Several { uuids, .. } => {
+                let hint = format!("say which: {}", uuids.join(", "));
+                Failure::new(Exit::Usage, error).hint(hint)
+            }
             DesiredStateError::OnRequest { .. } => Failure::new(Exit::Usage, error)
                 .hint("change the layout, or slurm.on-request in the configuration"),
             DesiredStateError::Lost { .. } => {

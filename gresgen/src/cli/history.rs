@@ -16,9 +16,10 @@ pub(super) struct Args {
 pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let entries = history::read(&session.root)?;
     let last = &entries[entries.len().saturating_sub(args.number)..];
-    match global.json {
-        true => out::json(&last)?,
-        false => out::text(&text(last, global.verbose))?,
+    if global.json {
+        out::json(&last)?
+    } else {
+        out::text(&text(last, global.verbose))?
     }
     Ok(Exit::Ok)
 }
@@ -44,9 +45,10 @@ fn text(entries: &[Entry], steps: bool) -> String {
         let (head, rest) =
             (format!("{number:>id$}  {at:20}  {who:by$}  {result:7}"), format!("{what}, {count}"));
         // A long label has a line of its own.
-        match head.chars().count() + 2 + rest.chars().count() <= screen::line() {
-            true => text.push_str(&format!("{head}  {rest}\n")),
-            false => text.push_str(&format!("{}\n{:id$}  {rest}\n", head.trim_end(), "")),
+        if head.chars().count() + 2 + rest.chars().count() <= screen::line() {
+            text.push_str(&format!("{head}  {rest}\n"))
+        } else {
+            text.push_str(&format!("{}\n{:id$}  {rest}\n", head.trim_end(), ""))
         }
         if let Some(error) = &entry.error {
             text.push_str(&format!("{:id$}  {}\n", "", error.lines().next().unwrap_or_default()));

@@ -1,6 +1,6 @@
 //! `gresgen init`
 
-use std::io::{ErrorKind, IsTerminal, Write, stdout};
+use std::io::{ErrorKind, IsTerminal, stdout};
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
@@ -72,16 +72,15 @@ pub(super) struct Report {
 
 pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     if global.config.as_deref() == Some(Path::new("-")) {
-        return Err(
-            Failure::new(Exit::Usage, "--config -: init writes a file").hint("name it: --config FILE")
-        );
+        return Err(Failure::usage("--config -: init writes a file").hint("name it: --config FILE"));
     }
     let root = &session.root;
     let found = Found::read(root)?;
     let is_cluster = !args.inventory.is_empty();
-    let first = match is_cluster {
-        true => cluster(&args.inventory, found.as_ref(), root)?,
-        false => node(session, found.as_ref(), args, global)?,
+    let first = if is_cluster {
+        cluster(&args.inventory, found.as_ref(), root)?
+    } else {
+        node(session, found.as_ref(), args, global)?
     };
     let default = if is_cluster { Root::CLUSTER } else { Root::CONFIG };
     let path = global.config.clone().unwrap_or_else(|| root.path(default));
@@ -118,7 +117,7 @@ fn node(session: &Session, found: Option<&Found>, args: &Args, global: &Global) 
 }
 
 fn cluster(files: &[PathBuf], found: Option<&Found>, root: &Root) -> Result<First, Failure> {
-    let read = |file: &PathBuf| Ok(render::read(file, false).map_err(|e| Failure::new(Exit::Usage, e))?.0);
+    let read = |file: &PathBuf| Ok(render::read(file, false).map_err(Failure::usage)?.0);
     let nodes: Vec<_> = files.iter().map(read).collect::<Result<_, Failure>>()?;
     Ok(init::cluster(&nodes, found, root)?)
 }
@@ -143,9 +142,10 @@ fn say(first: &First, wrote: &write::Wrote, patch: &[u8], is_cluster: bool, root
             "Slurm's files are yours to edit, as below: gresgen init --write does it, and so does patch -p0 in {folder}"
         ));
     }
-    match is_cluster {
-        true => message("next: gresgen --config FILE render --inventory ..., see gresgen.md"),
-        false => message("next: gresgen plan, gresgen apply"),
+    if is_cluster {
+        message("next: gresgen --config FILE render --inventory ..., see gresgen.md")
+    } else {
+        message("next: gresgen plan, gresgen apply")
     }
 }
 
@@ -154,12 +154,7 @@ fn print(patch: &[u8]) -> Result<(), Failure> {
     if stdout().is_terminal() {
         return out::text(&String::from_utf8_lossy(patch));
     }
-    match stdout().lock().write_all(patch) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Failure::new(Exit::Failure, format!("standard output: {error}")))
-        }
-        _ => Ok(()),
-    }
+    out::bytes(patch)
 }
 
 impl From<InitError> for Failure {

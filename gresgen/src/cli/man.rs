@@ -66,7 +66,7 @@ pub(super) fn run(args: &Args) -> Outcome {
             of_document("spank_mig", "8", about, document, "gresgen(1), gresgen.yaml(5), spank(8), srun(1)")
         }
     };
-    let page = page.map_err(|e| Failure::new(Exit::Failure, e))?;
+    let page = page.map_err(Failure::failed)?;
     out::text(&String::from_utf8_lossy(&page))?;
     Ok(Exit::Ok)
 }

@@ -8,6 +8,7 @@ use super::session::Session;
 use super::{Global, check, out};
 use crate::metrics::{self, Driver, Facts, Who};
 use crate::slurm::Settings;
+use crate::slurm::control::hurry;
 
 /// Options of the verb.
 #[derive(Debug, clap::Args)]
@@ -27,6 +28,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
+    // A timer: what is known without slurmctld is written in time.
+    hurry();
     let settings = session.settings_if_sound(global);
     let node = session.node_name_if_known(&settings, global);
     let (facts, missing) = Facts::read(&session.site(&settings, node.clone()));

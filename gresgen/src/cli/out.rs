@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::paint::{Cell, Painted, table as columns};
 use super::progress::message;
-use super::report::{Exit, Failure};
+use super::report::Failure;
 use super::{clean, screen};
 use crate::atomic::{self, Attributes};
 
@@ -25,13 +25,18 @@ pub(super) fn painted(text: &Painted) -> Result<(), Failure> {
 }
 
 fn print(text: &str) -> Result<(), Failure> {
-    written(io::stdout().lock().write_all(text.as_bytes()))
+    bytes(text.as_bytes())
+}
+
+/// Prints bytes as they are: for programs, not for a terminal.
+pub(super) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
+    written(io::stdout().lock().write_all(bytes))
 }
 
 fn written(result: io::Result<()>) -> Result<(), Failure> {
     match result {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Failure::new(Exit::Failure, format!("standard output: {error}")))
+            Err(Failure::failed(format!("standard output: {error}")))
         }
         _ => Ok(()),
     }
@@ -39,7 +44,7 @@ fn written(result: io::Result<()>) -> Result<(), Failure> {
 
 /// Prints a value as JSON, one document on its own lines.
 pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
-    let document = Painted::json(value).map_err(|error| Failure::new(Exit::Failure, error))?;
+    let document = Painted::json(value).map_err(Failure::failed)?;
     print(document.as_ansi())
 }
 
@@ -72,7 +77,7 @@ pub(super) fn regular_file(path: &Path, text: &str) -> Result<(), Failure> {
 const MODE: u32 = 0o644;
 
 fn failed(path: &Path) -> impl Fn(io::Error) -> Failure + '_ {
-    move |error| Failure::new(Exit::Failure, format!("{}: {error}", path.display()))
+    move |error| Failure::failed(format!("{}: {error}", path.display()))
 }
 
 /// A device or a pipe must not become a file, and neither must a name that the kernel gives one, as `/dev/stdout`.
@@ -86,8 +91,7 @@ fn refuse_other_than_files(path: &Path, place: &Path) -> Result<(), Failure> {
 }
 
 fn not_a_file(path: &Path) -> Failure {
-    Failure::new(Exit::Usage, format!("{}: not a regular file", path.display()))
-        .hint("- stands for standard output")
+    Failure::usage(format!("{}: not a regular file", path.display())).hint("- stands for standard output")
 }
 
 /// `room for 1 x 3g.20gb, 2 x 2g.10gb or 4 x 1g.5gb`, largest first, as lines no longer than a terminal's.

@@ -85,6 +85,14 @@ impl Painted {
         self.0.push_str(&other.0);
     }
 
+    /// Adds rows that are painted already, each on a line of its own.
+    pub(super) fn append_rows(&mut self, rows: &[Painted]) {
+        for row in rows {
+            self.append(row);
+            self.push("\n");
+        }
+    }
+
     /// The text as standard output is to have it, for whoever adds what a terminal obeys himself.
     pub(super) fn for_output(&self) -> String {
         match AutoStream::choice(&std::io::stdout()) {

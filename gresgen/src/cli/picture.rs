@@ -7,12 +7,11 @@ use mig::{Geometry, Placement};
 use serde::Serialize;
 
 use super::out;
-use super::report::{Exit, Failure};
+use super::report::Failure;
 use crate::apply::preview::{Action, GpuPreview, Preview};
-use crate::cores::ranges;
 use crate::inventory::{Gpu, Instance, Inventory};
 use crate::svg;
-use crate::words::count;
+use crate::words::{count, named_gpus};
 
 /// A node's slices.
 #[derive(Debug, Serialize)]
@@ -90,12 +89,11 @@ const MEANING: f64 = 108.0;
 pub(super) fn of_node(inventory: &Inventory, is_used: impl Fn(&Gpu, Option<&Instance>) -> bool) -> Picture {
     let state = |used| if used { State::Used } else { State::Free };
     let block = |gpu: &Gpu| {
-        let parts = match gpu.mode.is_on() {
-            true => {
-                let slices = gpu.instances.iter().map(|i| (i.placement, state(is_used(gpu, Some(i)))));
-                parts(&gpu.geometry, &slices.collect::<Vec<_>>())
-            }
-            false => whole(state(is_used(gpu, None))),
+        let parts = if gpu.mode.is_on() {
+            let slices = gpu.instances.iter().map(|i| (i.placement, state(is_used(gpu, Some(i)))));
+            parts(&gpu.geometry, &slices.collect::<Vec<_>>())
+        } else {
+            whole(state(is_used(gpu, None)))
         };
         Block::new(gpu, vec![("", parts)])
     };
@@ -119,13 +117,15 @@ pub(super) fn of_change(before: &Inventory, preview: &Preview) -> Picture {
                 &rows.map(|row| (row.instance.placement, state(row.action))).collect::<Vec<_>>(),
             )
         };
-        let now = match gpu.mode.is_on() {
-            true => slices(Action::Create, Action::Destroy, State::Gone),
-            false => whole(State::Gone),
+        let now = if gpu.mode.is_on() {
+            slices(Action::Create, Action::Destroy, State::Gone)
+        } else {
+            whole(State::Gone)
         };
-        let then = match change.mode.unwrap_or(gpu.mode.is_on()) {
-            true => slices(Action::Destroy, Action::Create, State::New),
-            false => whole(State::New),
+        let then = if change.mode.unwrap_or(gpu.mode.is_on()) {
+            slices(Action::Destroy, Action::Create, State::New)
+        } else {
+            whole(State::New)
         };
         Some(Block::new(gpu, vec![("now", now), ("then", then)]))
     };
@@ -136,8 +136,7 @@ pub(super) fn of_change(before: &Inventory, preview: &Preview) -> Picture {
 
 /// Writes a picture to a file, or to standard output for `-`.
 pub(super) fn write(path: &Path, picture: &Picture) -> Result<(), Failure> {
-    let text = svg::render(include_str!("slices.svg.j2"), picture)
-        .map_err(|error| Failure::new(Exit::Failure, error))?;
+    let text = svg::render(include_str!("slices.svg.j2"), picture).map_err(Failure::failed)?;
     out::file(path, &text)
 }
 
@@ -187,8 +186,7 @@ impl Picture {
         let mut y = HEAD;
         let mut used = BTreeSet::new();
         for block in &mut folded {
-            let several = if block.gpus.len() == 1 { "GPU" } else { "GPUs" };
-            block.title = format!("{several} {}  {}", ranges(&block.gpus), block.model);
+            block.title = format!("{}  {}", named_gpus(block.gpus.iter().copied()), block.model);
             block.y = y + TITLE - 8.0;
             y += TITLE;
             for bar in &mut block.bars {
@@ -198,10 +196,7 @@ impl Picture {
             }
             y += GAP;
         }
-        let left = match folded.iter().any(|block| block.bars.len() > 1) {
-            true => MARGIN + LABELS,
-            false => MARGIN,
-        };
+        let left = if folded.iter().any(|block| block.bars.len() > 1) { MARGIN + LABELS } else { MARGIN };
         let legend = used.into_iter().zip(0u16..).map(|(state, number)| Meaning {
             x: left + f64::from(number) * MEANING,
             state,

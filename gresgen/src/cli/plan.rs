@@ -116,10 +116,8 @@ fn text(prepared: &Prepared, preview: &Preview, pending: &[String]) -> Painted {
     if preview.changed {
         text.append(&steps_text::gpus(&prepared.before, preview));
     }
-    for row in table(&prepared.files.iter().map(row).collect::<Vec<_>>(), "", screen::line()) {
-        text.append(&row);
-        text.push("\n");
-    }
+    let files: Vec<Vec<Cell>> = prepared.files.iter().map(row).collect();
+    text.append_rows(&table(&files, "", screen::line()));
     for line in prepared.blocked.iter().flat_map(|what| what.lines()) {
         text.paint(Role::Warning, "blocked");
         let _ = writeln!(text, ": {line}");

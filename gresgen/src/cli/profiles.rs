@@ -11,10 +11,10 @@ use super::gpus::Only;
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, complete, out};
+use crate::alike::groups;
 use crate::config::boards;
-use crate::cores::ranges;
 use crate::slurm::here;
-use crate::words::did_you_mean;
+use crate::words::{did_you_mean, named_gpus};
 
 /// Options of the verb.
 #[derive(Debug, clap::Args)]
@@ -91,7 +91,7 @@ fn offline(model: &str) -> Result<Listing, Failure> {
         [] => {
             let near = did_you_mean(model, BOARDS.iter().map(|board| board.key));
             let hint = "gresgen profiles --models lists them";
-            return Err(Failure::new(Exit::Usage, format!("{model}: no such GPU model{near}")).hint(hint));
+            return Err(Failure::usage(format!("{model}: no such GPU model{near}")).hint(hint));
         }
         [board] => *board,
         several => {
@@ -100,7 +100,7 @@ fn offline(model: &str) -> Result<Listing, Failure> {
                 None => board.key.to_owned(),
             };
             let names: Vec<String> = several.iter().map(name).collect();
-            return Err(Failure::new(Exit::Usage, format!("{model}: stands for several models"))
+            return Err(Failure::usage(format!("{model}: stands for several models"))
                 .hint(format!("say which: {}", names.join(", "))));
         }
     };
@@ -189,21 +189,14 @@ const HEADINGS: [&str; 11] =
 
 /// GPUs that can be cut into the same share a table.
 fn text(listings: &[Listing], verbose: bool) -> String {
-    let mut groups: Vec<(Vec<u32>, &Listing)> = Vec::new();
-    for listing in listings {
-        let alike = |(_, other): &&mut (Vec<u32>, &Listing)| {
-            other.model == listing.model && other.profiles == listing.profiles
-        };
-        match groups.iter_mut().find(alike) {
-            Some((gpus, _)) => gpus.extend(listing.gpu),
-            None => groups.push((listing.gpu.into_iter().collect(), listing)),
-        }
-    }
-    let blocks = groups.into_iter().map(|(gpus, listing)| {
-        let title = match &gpus[..] {
-            [] => format!("{}  ({})\n", listing.model, listing.certainty.unwrap_or("unknown")),
-            [one] => format!("GPU {one}  {}\n", listing.model),
-            several => format!("GPUs {}  {}\n", ranges(&several.iter().copied().collect()), listing.model),
+    let alike = |one: &&Listing, other: &&Listing| one.model == other.model && one.profiles == other.profiles;
+    let blocks = groups(listings, alike).into_iter().map(|group| {
+        let listing = group[0];
+        let title = if listing.gpu.is_none() {
+            format!("{}  ({})\n", listing.model, listing.certainty.unwrap_or("unknown"))
+        } else {
+            let gpus = named_gpus(group.iter().filter_map(|listing| listing.gpu));
+            format!("{gpus}  {}\n", listing.model)
         };
         let mut rows = vec![HEADINGS.map(str::to_owned).to_vec()];
         rows.extend(listing.profiles.iter().map(Row::cells));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::changed::kept;
+use super::changed::wrote;
 use super::paint::{Painted, Role};
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
@@ -141,18 +141,19 @@ struct Rendered {
 fn this_node(session: &Session, settings: &Settings) -> Result<Rendered, Failure> {
     let mut inventory = session.driver()?.inventory(&session.node_name(settings)?)?;
     slots::complete(&mut inventory, settings, &session.root);
+    slots::check_entries(&inventory, settings).map_err(publish::PublishError::from)?;
     let release = publish::release(settings)?;
     publish::check_line(&inventory, settings, &session.root)?;
     let (table, outputs) = publish::outputs(&inventory, settings, &session.root, release, None)?;
-    let context = Context::of_node(&inventory, &table, settings, release, &session.root)
-        .map_err(|error| Failure::new(Exit::Usage, error))?;
+    let context =
+        Context::of_node(&inventory, &table, settings, release, &session.root).map_err(Failure::usage)?;
     let links = publish::stable_links(&inventory, &table, settings);
     Ok(Rendered { context, templates: templates(&session.root)?, outputs, links })
 }
 
 /// What is only looked at may come from anybody.
 fn cluster(files: &[PathBuf], look: bool, settings: &Settings, root: &Root) -> Result<Rendered, Failure> {
-    let usage = |error: String| Failure::new(Exit::Usage, error);
+    let usage = Failure::usage;
     let release = publish::release(settings)?;
     let mut cluster = Cluster::new(settings, release, root).map_err(|error| usage(error.to_string()))?;
     for file in files {
@@ -174,7 +175,7 @@ fn cluster(files: &[PathBuf], look: bool, settings: &Settings, root: &Root) -> R
 }
 
 fn templates(root: &Root) -> Result<Templates, Failure> {
-    Templates::load(&root.path(Root::TEMPLATES)).map_err(|error| Failure::new(Exit::Usage, error.to_string()))
+    Templates::load(&root.path(Root::TEMPLATES)).map_err(|error| Failure::usage(error.to_string()))
 }
 
 fn print_offer(
@@ -184,7 +185,7 @@ fn print_offer(
     templates: &Templates,
     global: &Global,
 ) -> Result<(), Failure> {
-    let usage = |error: String| Failure::new(Exit::Usage, error);
+    let usage = Failure::usage;
     let offer = Offer::new(context, settings).map_err(|error| usage(error.to_string()))?;
     if global.json {
         return out::json(&offer);
@@ -222,13 +223,5 @@ fn print(report: &Report, global: &Global) -> Result<(), Failure> {
     if global.json {
         return out::json(report);
     }
-    let mut text = String::new();
-    if !report.changed {
-        text.push_str("nothing to change\n");
-    }
-    for file in &report.files {
-        text.push_str(&format!("wrote {}\n", file.display()));
-    }
-    text.push_str(&kept(&report.backups));
-    if global.quiet { Ok(()) } else { out::text(&text) }
+    if global.quiet { Ok(()) } else { out::text(&wrote(report.changed, &report.files, &report.backups)) }
 }

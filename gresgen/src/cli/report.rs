@@ -28,6 +28,16 @@ impl Failure {
         Failure { exit, error: error.into(), note: None, hint: None }
     }
 
+    /// What was asked for is wrong, and nothing was changed.
+    pub fn usage(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Failure::new(Exit::Usage, error)
+    }
+
+    /// It was tried, and failed.
+    pub fn failed(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Failure::new(Exit::Failure, error)
+    }
+
     /// Adds what to do about it.
     pub fn hint(self, hint: impl Into<String>) -> Self {
         Failure { hint: Some(hint.into()), ..self }
@@ -38,9 +48,7 @@ impl Failure {
         let hint = self.hint.map_or_else(|| what.to_owned(), |hint| format!("{hint}; {what}"));
         Failure { hint: Some(hint), ..self }
     }
-}
 
-impl Failure {
     /// What is said, piece by piece: each with the word that stands before it.
     fn parts(&self) -> Vec<(Role, &'static str, String)> {
         let first = self.error.to_string();

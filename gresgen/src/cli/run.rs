@@ -16,13 +16,15 @@ use super::gpus::selector;
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, complete};
-use crate::config::{GpuFacts, Selector};
+use crate::apply::desired;
+use crate::config::Selector;
 use crate::holders::{self, Users};
 use crate::inventory::{Compute, Gpu, Instance, Inventory};
 use crate::lock::{Lock, LockError};
 use crate::publish::present_map;
 use crate::root::Root;
 use crate::site::is_slurms;
+use crate::uuid::begins;
 
 /// Options of the verb.
 #[derive(Debug, clap::Args)]
@@ -50,21 +52,18 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
         let users = holders::annotate(&mut inventory, &session.root);
         choose(session, &inventory, &users, args)
     };
-    let (uuid, held) = match geteuid().is_root() {
-        true => {
-            // Read under the lock: what was free, or there, before may not be now.
-            let _lock = node_lock(&session.root)?;
-            let uuid = look()?;
-            let held = Lock::slice(&session.root, &uuid)?;
-            (uuid, held)
-        }
-        false => {
-            let in_slurm = is_slurms(&session.root, &settings);
-            as_user(&session.root, in_slurm, &look, || Ok(driver.inventory(&name)?))?
-        }
+    let (uuid, held) = if geteuid().is_root() {
+        // Read under the lock: what was free, or there, before may not be now.
+        let _lock = node_lock(&session.root)?;
+        let uuid = look()?;
+        let held = Lock::slice(&session.root, &uuid)?;
+        (uuid, held)
+    } else {
+        let in_slurm = is_slurms(&session.root, &settings);
+        as_user(&session.root, in_slurm, &look, || Ok(driver.inventory(&name)?))?
     };
     // The command keeps the slice's lock: it is given up when the last process that has it open is gone.
-    fcntl_setfd(held.file(), FdFlags::empty()).map_err(|e| Failure::new(Exit::Failure, e))?;
+    fcntl_setfd(held.file(), FdFlags::empty()).map_err(Failure::failed)?;
     let error = Command::new(&args.command[0])
         .args(&args.command[1..])
         .env("CUDA_VISIBLE_DEVICES", &uuid)
@@ -97,11 +96,12 @@ fn as_user(
             Ok(_) => return Err(Failure::new(Exit::InUse, format!("{uuid}: went away while it was taken"))),
             Err(LockError::Io { path, source }) if closed(&source) => {
                 let what = format!("{}: {source}", path.display());
-                let hint = match in_slurm {
-                    true => "on a node of Slurm slices are Slurm's to give: srun --gres=gpu:TYPE:1",
-                    false => "root lets users hold the slices that it makes: gresgen apply",
+                let hint = if in_slurm {
+                    "on a node of Slurm slices are Slurm's to give: srun --gres=gpu:TYPE:1"
+                } else {
+                    "root lets users hold the slices that it makes: gresgen apply"
                 };
-                return Err(Failure::new(Exit::Failure, what).hint(hint));
+                return Err(Failure::failed(what).hint(hint));
             }
             Err(error) => return Err(error.into()),
         }
@@ -129,16 +129,20 @@ type Slices<'a> = Vec<(&'a Gpu, &'a Instance, &'a Compute)>;
 fn fitting<'a>(inventory: &'a Inventory, args: &Args) -> Result<Slices<'a>, Failure> {
     let wanted = &args.slice;
     let profile: Option<Profile> = wanted.parse().ok();
-    let on = |gpu: &Gpu| args.gpu.is_empty() || args.gpu.iter().any(|s| s.matches(&GpuFacts::from(gpu)));
+    // Several selectors name one GPU and more, and one that names none is told from a slice that is not there.
+    let on = desired::selected(inventory, &args.gpu)?;
+    let on = |gpu: &Gpu| {
+        args.gpu.is_empty() || inventory.gpus.iter().zip(&on).any(|(other, on)| *on && other.uuid == gpu.uuid)
+    };
     let is = |c: &Compute| match profile {
         Some(profile) => c.profile == profile,
-        None => begins(&c.uuid, wanted),
+        None => begins("MIG-", &c.uuid, wanted),
     };
     let fitting: Slices<'a> = inventory.devices().filter(|(gpu, _, c)| on(gpu) && is(c)).collect();
     if profile.is_none() && fitting.len() > 1 {
         let which: Vec<&str> = fitting.iter().map(|(_, _, compute)| &*compute.uuid).collect();
         let what = format!("{wanted}: begins the UUIDs of {} slices {}", which.len(), place(args));
-        return Err(Failure::new(Exit::Usage, what).hint(format!("say which: {}", which.join(", "))));
+        return Err(Failure::usage(what).hint(format!("say which: {}", which.join(", "))));
     }
     Ok(fitting)
 }
@@ -148,7 +152,7 @@ fn choose(session: &Session, inventory: &Inventory, users: &Users, args: &Args) 
     let wanted = &args.slice;
     let mut fitting = fitting(inventory, args)?;
     let Some(&(gpu, _, first)) = fitting.first() else {
-        return Err(Failure::new(Exit::Usage, format!("{wanted}: no such slice {}", place(args)))
+        return Err(Failure::usage(format!("{wanted}: no such slice {}", place(args)))
             .hint("gresgen status lists them; gresgen apply creates them"));
     };
     if session.runs_slurm() {
@@ -172,20 +176,6 @@ fn choose(session: &Session, inventory: &Inventory, users: &Users, args: &Args) 
         Failure::new(Exit::InUse, format!("{wanted}: all in use {}: {}", place(args), who.join(", ")))
             .hint("end one of them, or create another slice: gresgen status shows the room")
     })
-}
-
-/// Fewest digits that stand for a UUID, so that no short number means one by chance (git: `minimum_abbrev`).
-const FEWEST_DIGITS: usize = 4;
-
-/// Whether a UUID begins with what was given, which may lack `MIG-`.
-fn begins(uuid: &str, given: &str) -> bool {
-    const KIND: &str = "MIG-";
-    let digits = |text: &str| match text.get(..KIND.len()) {
-        Some(kind) if kind.eq_ignore_ascii_case(KIND) => text[KIND.len()..].to_ascii_lowercase(),
-        _ => text.to_ascii_lowercase(),
-    };
-    let given = digits(given);
-    given.len() >= FEWEST_DIGITS && digits(uuid).starts_with(&given)
 }
 
 /// Where a slice is looked for, as words.
@@ -225,29 +215,5 @@ mod tests {
         );
         let one = fitting(&inventory, &args("abcd2")).unwrap();
         assert_eq!(one.iter().map(|(_, _, c)| &*c.uuid).collect::<Vec<_>>(), ["MIG-abcd2222-0"]);
-    }
-
-    #[test]
-    fn the_first_digits_stand_for_a_uuid() {
-        let uuid = "MIG-26c70135-ae39-5291-95f8-d08b71b05dbb";
-        for given in
-            ["MIG-26c70135-ae39-5291-95f8-d08b71b05dbb", "MIG-26c7", "mig-26C7", "26c7", "26c70135-ae"]
-        {
-            assert!(begins(uuid, given), "{given}");
-        }
-        for given in [
-            "",
-            "MIG-",
-            "MIG",
-            "26c",
-            "MIG-26c",
-            "GPU-26c7",
-            "6c70",
-            "26c70136",
-            "é26c7",
-            "26c70135-ae39-5291-95f8-d08b71b05dbb0",
-        ] {
-            assert!(!begins(uuid, given), "{given}");
-        }
     }
 }

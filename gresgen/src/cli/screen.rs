@@ -20,6 +20,11 @@ pub(super) fn line() -> usize {
     size(stdout()).map_or(usize::MAX, |(columns, _)| columns.max(LEAST))
 }
 
+/// Columns of the terminal that standard error is, or of a usual one.
+pub(super) fn message_columns() -> usize {
+    size(stderr()).map_or(USUAL, |(columns, _)| columns)
+}
+
 /// A message for standard error, broken between words where its terminal would break it within one. What follows stands behind
 /// `indent` blanks.
 pub(super) fn message(text: &str, indent: usize) -> String {

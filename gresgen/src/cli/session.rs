@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::Global;
 use super::progress::warning;
-use super::report::{Exit, Failure};
+use super::report::Failure;
 use crate::apply::desired::DesiredStateError;
 use crate::apply::intent::Intent;
 use crate::config::Config;
@@ -41,7 +41,7 @@ impl Session {
     /// `--simulate` without a root of its own, or without the simulator at hand.
     pub(super) fn new(global: &Global) -> Result<Self, Failure> {
         let root = match &global.root {
-            Some(prefix) => Root::new(prefix).map_err(|e| Failure::new(Exit::Failure, e))?,
+            Some(prefix) => Root::new(prefix).map_err(Failure::failed)?,
             None => Root::host(),
         };
         let Some(spec) = &global.simulate else {
@@ -53,16 +53,13 @@ impl Session {
             });
         };
         if root.is_host() {
-            return Err(Failure::new(
-                Exit::Usage,
-                "--simulate: simulated GPUs need a directory of their own",
-            )
-            .hint("add --root DIR; everything simulated and everything written lies below it"));
+            return Err(Failure::usage("--simulate: simulated GPUs need a directory of their own")
+                .hint("add --root DIR; everything simulated and everything written lies below it"));
         }
         for (name, value) in
             [("NVML_SIM_GPUS", OsStr::new(spec)), ("NVML_SIM_ROOT", root.prefix().as_os_str())]
         {
-            export(name, value).map_err(|e| Failure::new(Exit::Failure, e))?;
+            export(name, value).map_err(Failure::failed)?;
         }
         let library = match &global.nvml_lib {
             Some(library) => library.clone(),
@@ -80,8 +77,7 @@ impl Session {
         driver.map_err(|error| match error.code() {
             // The simulator has said on standard error what is wrong with the SPEC or the directory.
             Some(Code::DRIVER_NOT_LOADED) if self.simulated => {
-                Failure::new(Exit::Usage, "--simulate: the simulator did not start")
-                    .hint("the line above says why")
+                Failure::usage("--simulate: the simulator did not start").hint("the line above says why")
             }
             _ => error.into(),
         })
@@ -99,7 +95,7 @@ impl Session {
             (path.display().to_string(), read::text(&path, Config::MAX_BYTES))
         };
         let text = text.map_err(|e| {
-            let failure = Failure::new(Exit::Usage, format!("{name}: {e}"));
+            let failure = Failure::usage(format!("{name}: {e}"));
             match e.kind() {
                 ErrorKind::NotFound => failure.hint(
                     "gresgen init writes one from what is there; /usr/share/doc/gresgen/examples has others to start from",
@@ -233,11 +229,11 @@ impl Session {
 
 /// The simulator: beside this program, where a package puts it, or where cargo does.
 fn simulator() -> Result<PathBuf, Failure> {
-    let program = std::env::current_exe().map_err(|e| Failure::new(Exit::Failure, e))?;
+    let program = std::env::current_exe().map_err(Failure::failed)?;
     let directory = program.parent().unwrap_or(Path::new("/"));
     let places = [directory.to_owned(), directory.join("deps"), directory.join("../lib/gresgen")];
     places.iter().map(|place| place.join(SIMULATOR)).find(|path| path.exists()).ok_or_else(|| {
-        Failure::new(Exit::Failure, format!("{SIMULATOR}: not found beside {}", program.display()))
+        Failure::failed(format!("{SIMULATOR}: not found beside {}", program.display()))
             .hint("name it with --nvml-lib")
     })
 }

@@ -9,7 +9,7 @@ use super::session::Session;
 use super::{Global, out};
 use crate::slices::{self, Answers, Slice, fitting};
 use crate::slurm::billing::Weight;
-use crate::slurm::control::Control;
+use crate::slurm::control::{Control, hurry};
 use crate::slurm::{Names, SlurmError};
 use crate::users::gigabytes;
 
@@ -46,11 +46,14 @@ pub(super) struct Report<'a> {
     types: Vec<Row<'a>>,
     pending_of_any_type: u64,
     jobs_not_read: u64,
+    /// Nodes whose GPUs are cut on request: of them every place is counted, and not all can be taken at once.
+    nodes_on_request: usize,
 }
 
 pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let settings = session.settings_if_sound(global);
-    let names = Names::new(&settings.types).map_err(|error| Failure::new(Exit::Usage, error))?;
+    let names = Names::new(&settings.types).map_err(Failure::usage)?;
+    hurry();
     let answers = Control::connect().and_then(Answers::ask).map_err(unanswered)?;
     let slices = slices::slices(&answers, &names);
     match args.memory {
@@ -62,7 +65,7 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
 }
 
 fn unanswered(error: SlurmError) -> Failure {
-    Failure::new(Exit::Failure, error).hint("slices asks slurmctld; run it where sinfo works")
+    Failure::failed(error).hint("slices asks slurmctld; run it where sinfo works")
 }
 
 fn pick(slices: &[Slice], memory: u64, global: &Global) -> Result<(), Failure> {
@@ -72,7 +75,7 @@ fn pick(slices: &[Slice], memory: u64, global: &Global) -> Result<(), Failure> {
             format!("the largest is {name} with {} GB", gigabytes(mib))
         });
         let error = format!("--memory: no type here has {:.1} GB; {largest}", memory as f64 / 1e9);
-        return Err(Failure::new(Exit::Failure, error));
+        return Err(Failure::failed(error));
     };
     if global.json {
         return out::json(&Row::new(slice));
@@ -89,10 +92,7 @@ fn pick(slices: &[Slice], memory: u64, global: &Global) -> Result<(), Failure> {
 
 /// What to type. With the count, which 22.05 wants.
 fn option(slice: &Slice) -> String {
-    match slice.name.is_empty() {
-        true => "--gres=gpu:1".to_owned(),
-        false => format!("--gres=gpu:{}:1", slice.name),
-    }
+    if slice.name.is_empty() { "--gres=gpu:1".to_owned() } else { format!("--gres=gpu:{}:1", slice.name) }
 }
 
 impl<'a> Row<'a> {
@@ -120,6 +120,7 @@ fn report<'a>(slices: &'a [Slice], answers: &Answers) -> Report<'a> {
         types: slices.iter().map(Row::new).collect(),
         pending_of_any_type: answers.waiting.any,
         jobs_not_read: answers.waiting.unread,
+        nodes_on_request: answers.on_request(),
     }
 }
 
@@ -138,6 +139,13 @@ fn text(slices: &[Slice], answers: &Answers) -> String {
             "not counted: {} waiting jobs, whose request cannot be read\n",
             answers.waiting.unread
         ));
+    }
+    match answers.on_request() {
+        0 => {}
+        1 => text.push_str("cut on request: 1 node, of which every place counts, and not all can be taken\n"),
+        nodes => text.push_str(&format!(
+            "cut on request: {nodes} nodes, of which every place counts, and not all can be taken\n"
+        )),
     }
     text
 }

@@ -40,7 +40,7 @@ pub(super) struct Report<'a> {
     /// Process that changes the node now.
     running: Option<u32>,
     /// The layout that was last chosen, and what the configuration says.
-    layout: Option<&'a LayoutInForce>,
+    layout: Option<&'a LayoutChoice>,
     /// Slurm's device index of each MIG device and whole GPU, by UUID.
     gres_index: BTreeMap<&'a str, usize>,
     /// Its type, which jobs ask for as `gpu:TYPE`, by UUID; those of no type are left out.
@@ -57,7 +57,7 @@ pub(super) struct Report<'a> {
 
 /// The layout that a boot restores.
 #[derive(Serialize, JsonSchema)]
-struct LayoutInForce {
+struct LayoutChoice {
     label: String,
     chosen_by: String,
     chosen_at: String,
@@ -66,7 +66,7 @@ struct LayoutInForce {
 
 /// What `status` knows.
 struct Status {
-    layout: Option<LayoutInForce>,
+    layout: Option<LayoutChoice>,
     inventory: Inventory,
     interrupted: Option<String>,
     /// Process that changes the node now: what it has set out to do is not cut off.
@@ -116,7 +116,7 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
 fn show(session: &Session, global: &Global, args: &Args) -> Result<Painted, Failure> {
     let status = read(session, global, args)?;
     Ok(if global.json {
-        Painted::json(&status.report()).map_err(|error| Failure::new(Exit::Failure, error))?
+        Painted::json(&status.report()).map_err(Failure::failed)?
     } else if args.short {
         status.short()
     } else {
@@ -143,7 +143,7 @@ fn read(session: &Session, global: &Global, args: &Args) -> Result<Status, Failu
     let running = node_holder(&session.root);
     let interrupted = interrupted(session, global).filter(|_| running.is_none());
     Ok(Status {
-        layout: layout_in_force(session, global),
+        layout: layout_choice(session, global),
         loads: driver.loads(&inventory),
         inventory,
         interrupted,
@@ -168,12 +168,12 @@ fn interrupted(session: &Session, global: &Global) -> Option<String> {
 }
 
 /// What was chosen, where something was. A configuration that is wrong has been warned of.
-fn layout_in_force(session: &Session, global: &Global) -> Option<LayoutInForce> {
+fn layout_choice(session: &Session, global: &Global) -> Option<LayoutChoice> {
     let ChosenLayout { label, by: chosen_by, at: chosen_at, .. } =
         ChosenLayout::load(&session.root).ok()??;
     let config = session.config(global).ok();
     let configured = config.as_ref().and_then(|config| config.choose(None).ok()).map(str::to_owned);
-    Some(LayoutInForce { label, chosen_by, chosen_at, configured })
+    Some(LayoutChoice { label, chosen_by, chosen_at, configured })
 }
 
 impl Status {

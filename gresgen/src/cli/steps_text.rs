@@ -1,36 +1,31 @@
 //! What `plan` and the verbs that change GPUs show alike: what becomes of the GPUs, in the order in which it is done, and what is
 //! left to do.
 
-use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use mig::{Placement, Profile};
 
 use super::paint::{Cell, Painted, Role, table, wrap};
 use super::{draw, screen};
+use crate::alike::groups;
 use crate::apply::preview::{Action, GpuPreview, Preview, Row};
-use crate::cores::ranges;
 use crate::inventory::{Gpu, Inventory};
+use crate::words::named_gpus;
 
 /// Each GPU now and then, those with the same change as one, and a line per kind of instance with its reason.
 pub(super) fn gpus(inventory: &Inventory, preview: &Preview) -> Painted {
-    let mut groups: Vec<(&Gpu, &GpuPreview, BTreeSet<u32>)> = Vec::new();
-    for change in &preview.gpus {
-        let Some(gpu) = inventory.gpus.iter().find(|gpu| gpu.uuid == change.uuid) else { continue };
-        let alike = |(first, other, _): &&mut (&Gpu, &GpuPreview, BTreeSet<u32>)| {
-            first.model == gpu.model
-                && first.geometry == gpu.geometry
-                && other.mode == change.mode
-                && other.slices == change.slices
-        };
-        match groups.iter_mut().find(alike) {
-            Some((.., indexes)) => drop(indexes.insert(gpu.index)),
-            None => groups.push((gpu, change, BTreeSet::from([gpu.index]))),
-        }
-    }
+    let gpu = |change: &GpuPreview| inventory.gpus.iter().find(|gpu| gpu.uuid == change.uuid);
+    let changes = preview.gpus.iter().filter_map(|change| Some((gpu(change)?, change)));
+    let alike = |(gpu, change): &(&Gpu, &GpuPreview), (other, others): &(&Gpu, &GpuPreview)| {
+        gpu.model == other.model
+            && gpu.geometry == other.geometry
+            && change.mode == others.mode
+            && change.slices == others.slices
+    };
     let mut text = Painted::default();
-    for (gpu, change, indexes) in groups {
-        one(&mut text, gpu, change, &indexes);
+    for group in groups(changes, alike) {
+        let (gpu, change) = group[0];
+        one(&mut text, gpu, change, &named_gpus(group.iter().map(|(gpu, _)| gpu.index)));
     }
     let [create, destroy, recut] =
         [Action::Create, Action::Destroy, Action::Recut].map(|action| preview.count(action));
@@ -42,9 +37,8 @@ pub(super) fn gpus(inventory: &Inventory, preview: &Preview) -> Painted {
     text
 }
 
-fn one(text: &mut Painted, gpu: &Gpu, change: &GpuPreview, indexes: &BTreeSet<u32>) {
-    let several = if indexes.len() == 1 { "GPU" } else { "GPUs" };
-    text.paint(Role::Title, &format!("{several} {}", ranges(indexes)));
+fn one(text: &mut Painted, gpu: &Gpu, change: &GpuPreview, gpus: &str) {
+    text.paint(Role::Title, gpus);
     let _ = writeln!(text, "  {}", gpu.model);
     if let Some(on) = change.mode {
         let word = |on| if on { "on" } else { "off" };
@@ -64,10 +58,7 @@ fn one(text: &mut Painted, gpu: &Gpu, change: &GpuPreview, indexes: &BTreeSet<u3
             text.push("\n");
         }
     }
-    for row in table(&rows(&change.slices), "  ", screen::line()) {
-        text.append(&row);
-        text.push("\n");
-    }
+    text.append_rows(&table(&rows(&change.slices), "  ", screen::line()));
     text.push("\n");
 }
 
@@ -75,20 +66,14 @@ fn one(text: &mut Painted, gpu: &Gpu, change: &GpuPreview, indexes: &BTreeSet<u3
 fn rows(slices: &[Row]) -> Vec<Vec<Cell>> {
     let mut order: Vec<&Row> = slices.iter().collect();
     order.sort_by_key(|row| (turn(row.action), row.instance.placement.start));
-    let mut rows: Vec<(&Row, Vec<u8>)> = Vec::new();
-    for row in order {
-        let same = |(other, _): &&mut (&Row, Vec<u8>)| {
-            let what = |row: &Row| (row.action, row.instance.placement.profile);
-            what(other) == what(row) && other.instance.compute == row.instance.compute && other.why == row.why
-        };
-        match rows.iter_mut().find(same) {
-            Some((_, starts)) => starts.push(row.instance.placement.start),
-            None => rows.push((row, vec![row.instance.placement.start])),
-        }
-    }
-    let cells = |(row, starts): (&Row, Vec<u8>)| {
-        let count = if starts.len() == 1 { String::new() } else { format!("{} x ", starts.len()) };
-        let starts: Vec<String> = starts.iter().map(ToString::to_string).collect();
+    let same = |one: &&Row, other: &&Row| {
+        let what = |row: &Row| (row.action, row.instance.placement.profile);
+        what(one) == what(other) && one.instance.compute == other.instance.compute && one.why == other.why
+    };
+    let cells = |group: Vec<&Row>| {
+        let row = group[0];
+        let count = if group.len() == 1 { String::new() } else { format!("{} x ", group.len()) };
+        let starts: Vec<String> = group.iter().map(|row| row.instance.placement.start.to_string()).collect();
         let what = format!(
             "{count}{} at {}{}",
             row.instance.placement.profile,
@@ -101,7 +86,7 @@ fn rows(slices: &[Row]) -> Vec<Vec<Cell>> {
             Cell::new(Role::Faint, row.why.clone()),
         ]
     };
-    rows.into_iter().map(cells).collect()
+    groups(order, same).into_iter().map(cells).collect()
 }
 
 /// What goes goes first, and what stays comes last: it is not done at all.

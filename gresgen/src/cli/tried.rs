@@ -4,7 +4,7 @@
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use strsim::damerau_levenshtein;
 
-use super::report::{Exit, Failure};
+use super::report::Failure;
 use crate::words::nearest;
 
 /// Words of other tools, and what does that here. Nobody is led to what destroys who did not ask for it.
@@ -100,7 +100,7 @@ pub fn answer(error: &clap::Error) -> Option<Failure> {
 }
 
 fn refused(word: &str, what: &str, hint: &str) -> Failure {
-    Failure::new(Exit::Usage, format!("{word}: {what}")).hint(hint)
+    Failure::usage(format!("{word}: {what}")).hint(hint)
 }
 
 fn found(table: &[(&[&str], &'static str)], word: &str) -> Option<&'static str> {

@@ -3,15 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
-use rustix::termios::tcgetwinsize;
-
+use super::screen;
 use crate::node::Waiting;
 
 /// How often a wait is told where it is not shown as it goes.
 const EVERY: Duration = Duration::from_secs(60);
-
-/// Columns of a terminal that does not say how many it has.
-const WIDTH: usize = 80;
 
 /// What was told last of a wait, where it is told in lines.
 #[derive(Default)]
@@ -46,9 +42,7 @@ pub(super) fn line(wait: &Waiting<'_>) -> String {
 
 /// The same in one line of the terminal, cut where it ends: a line that wraps cannot be taken back.
 pub(super) fn live(wait: &Waiting<'_>) -> String {
-    let width = tcgetwinsize(std::io::stderr()).map_or(0, |size| usize::from(size.ws_col));
-    let width = if width == 0 { WIDTH } else { width };
-    cut(&line(wait), width.saturating_sub(1))
+    cut(&line(wait), screen::message_columns().saturating_sub(1))
 }
 
 fn first_line(text: &str) -> &str {

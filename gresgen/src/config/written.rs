@@ -6,6 +6,7 @@ use std::fmt::Write;
 use mig::{Demand, Profile};
 use serde_json::Value;
 
+use crate::alike::groups;
 use crate::inventory::{Gpu, Inventory};
 
 /// GPUs that hold the same.
@@ -19,23 +20,20 @@ pub(crate) struct LayoutEntry {
 
 /// GPUs by what they hold, in the order of the first of each.
 pub(crate) fn fold(gpus: impl IntoIterator<Item = (u32, Option<Demand>)>) -> Vec<LayoutEntry> {
-    let mut entries: Vec<LayoutEntry> = Vec::new();
-    for (gpu, content) in gpus {
-        match entries.iter_mut().find(|entry| entry.content == content) {
-            Some(entry) => entry.gpus.push(gpu),
-            None => entries.push(LayoutEntry { gpus: vec![gpu], content }),
-        }
-    }
-    entries
+    let entry = |group: Vec<(u32, Option<Demand>)>| {
+        let content = group[0].1.clone();
+        LayoutEntry { gpus: group.into_iter().map(|(gpu, _)| gpu).collect(), content }
+    };
+    groups(gpus, |(_, one), (_, other)| one == other).into_iter().map(entry).collect()
 }
 
 /// The GPUs by what they hold now.
 pub(crate) fn current(inventory: &Inventory) -> Vec<LayoutEntry> {
-    fold(inventory.gpus.iter().map(|gpu| (gpu.index, demand_of(gpu))))
+    fold(inventory.gpus.iter().map(|gpu| (gpu.index, content_of(gpu))))
 }
 
 /// What a GPU holds now, by the names of its compute instances; `None` with MIG off.
-pub(crate) fn demand_of(gpu: &Gpu) -> Option<Demand> {
+pub(crate) fn content_of(gpu: &Gpu) -> Option<Demand> {
     let mut counts: BTreeMap<Profile, u32> = BTreeMap::new();
     for compute in gpu.instances.iter().flat_map(|i| &i.compute) {
         *counts.entry(compute.profile).or_default() += 1;

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::{FileError, Kind, Scope};
+use crate::slurm::conf::is_about;
 use crate::slurm::gres_line::defect;
 use crate::slurm::hostlist;
 use crate::slurm::lines::{self, Line, lines, pairs, value, words};
@@ -235,8 +236,7 @@ impl<'a> OwnedContent<'a> {
     }
 
     fn is_here(&self, line: &[(String, String)]) -> bool {
-        let names = value(line, "nodename").map(|list| hostlist::unfold(list).unwrap_or_default());
-        names.is_none_or(|names| names.iter().any(|name| self.scope.contains(name)))
+        is_about(line, |name| self.scope.contains(name))
     }
 }
 

@@ -268,13 +268,12 @@ fn included_files_have_no_gpus_of_this_node() {
         fs::write(place.path("cloud.conf"), "include cloud.conf\ninclude /queue.conf\ninclude none\n")
             .unwrap();
         let adopted = place.adopted("Include cloud.conf\n");
-        match refused {
-            false => assert_eq!(adopted.unwrap(), "Include cloud.conf\n"),
-            true => {
-                let error = adopted.unwrap_err();
-                let due = "ROOT/queue.conf:2: has GPUs of this node, and ROOT/gres.conf includes it";
-                assert!(error.starts_with(due) && error.ends_with(line.trim_end()), "{error}");
-            }
+        if refused {
+            let error = adopted.unwrap_err();
+            let due = "ROOT/queue.conf:2: has GPUs of this node, and ROOT/gres.conf includes it";
+            assert!(error.starts_with(due) && error.ends_with(line.trim_end()), "{error}");
+        } else {
+            assert_eq!(adopted.unwrap(), "Include cloud.conf\n");
         }
     }
     // As after somebody added it to a file of ours.

@@ -59,9 +59,6 @@ const PAUSE: Duration = Duration::from_millis(5);
 const LAST: Duration = Duration::from_secs(5);
 
 /// Runs a program to its end, for `limit` at most, and lets it print `most` bytes at most.
-///
-/// # Errors
-/// [`Ended`].
 pub(super) fn run(mut command: Command, limit: Duration, most: u64, stop: &Stop) -> Result<Answer, Ended> {
     let output = output().map_err(Ended::Io)?;
     let copy = || output.try_clone().map(Stdio::from).map_err(Ended::Io);

@@ -49,7 +49,7 @@ impl LayoutOf {
     pub(crate) fn entries(self, inventory: &Inventory) -> Vec<LayoutEntry> {
         let gpus: Vec<&Gpu> = inventory.gpus.iter().filter(|gpu| is_cut(gpu)).collect();
         let content = |gpu: &Gpu| match self {
-            LayoutOf::Current => written::demand_of(gpu),
+            LayoutOf::Current => written::content_of(gpu),
             LayoutOf::Smallest => Some(smallest(&gpu.geometry)),
             LayoutOf::Balanced => Some(balanced(&gpu.geometry)),
         };

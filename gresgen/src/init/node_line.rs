@@ -74,10 +74,7 @@ impl NodeLine<'_> {
         if let Some(at) = gres {
             let others = |entry: &&str| !entry.split(':').next().unwrap_or(entry).eq_ignore_ascii_case("gpu");
             let left: Vec<&str> = all[at].1.split(',').filter(others).collect();
-            match left.is_empty() {
-                true => drop(all.remove(at)),
-                false => all[at] = ("Gres".to_owned(), left.join(",")),
-            }
+            if left.is_empty() { drop(all.remove(at)) } else { all[at] = ("Gres".to_owned(), left.join(",")) }
         }
         joined(&all)
     }
@@ -143,10 +140,12 @@ fn list(value: &str, count: usize) -> Option<Vec<String>> {
 }
 
 fn joined(words: &[(String, String)]) -> String {
-    let word = |(key, value): &(String, String)| match value.is_empty() || value.contains(char::is_whitespace)
-    {
-        true => format!("{key}=\"{value}\""),
-        false => format!("{key}={value}"),
+    let word = |(key, value): &(String, String)| {
+        if value.is_empty() || value.contains(char::is_whitespace) {
+            format!("{key}=\"{value}\"")
+        } else {
+            format!("{key}={value}")
+        }
     };
     words.iter().map(word).collect::<Vec<_>>().join(" ")
 }

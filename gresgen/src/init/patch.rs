@@ -32,10 +32,7 @@ fn quoted(name: &Path) -> Vec<u8> {
     if !name.iter().all(is_plain) {
         let mut text = vec![b'"'];
         for byte in name {
-            match is_plain(byte) {
-                true => text.push(*byte),
-                false => text.extend(format!("\\{byte:03o}").into_bytes()),
-            }
+            if is_plain(byte) { text.push(*byte) } else { text.extend(format!("\\{byte:03o}").into_bytes()) }
         }
         text.push(b'"');
         return text;

@@ -12,7 +12,7 @@ use crate::cores::ranges;
 use crate::files::SHARING;
 use crate::inventory::Inventory;
 use crate::root::Root;
-use crate::slurm::conf::Conf;
+use crate::slurm::conf::{Conf, is_about};
 use crate::slurm::control::gpus;
 use crate::slurm::lines::value;
 use crate::slurm::names::{TypeSettings, underscored};
@@ -45,14 +45,9 @@ impl Present {
         let is_share = |gres: &str| SHARING.iter().any(|name| name.eq_ignore_ascii_case(gres));
         let in_line = gres.iter().filter(|entry| is_share(entry.split(':').next().unwrap_or(entry)));
         let mut shares: BTreeSet<String> = in_line.cloned().collect();
-        let about = |pairs: &[(String, String)]| {
-            let named = value(pairs, "nodename").map(hostlist::unfold).and_then(Result::ok);
-            value(pairs, "nodename").is_none()
-                || named.is_some_and(|names| names.iter().any(|name| name == node))
-        };
         let conf = Conf::read(&root.path(settings.paths.gres_conf()), root);
-        let said: Vec<_> =
-            conf.said.into_iter().map(|line| line.pairs).filter(|pairs| about(pairs)).collect();
+        let lines = conf.said.into_iter().map(|line| line.pairs);
+        let said: Vec<_> = lines.filter(|pairs| is_about(pairs, |name| name == node)).collect();
         if shares.is_empty() {
             let names = said.iter().filter_map(|pairs| value(pairs, "name")).filter(|name| is_share(name));
             shares.extend(names.map(str::to_ascii_lowercase));

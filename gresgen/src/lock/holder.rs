@@ -27,10 +27,17 @@ pub(crate) enum SliceHolder {
     Other(u32),
 }
 
-/// Who holds a slice, if anybody does.
-pub(crate) fn slice_holder(root: &Root, uuid: &str) -> Option<SliceHolder> {
+/// Who holds a slice, if anybody does, by its lock and by what [`kernel_locks`] says.
+pub(crate) fn slice_holder(root: &Root, uuid: &str, kernel_locks: &str) -> Option<SliceHolder> {
     let path = slice_path(root, uuid)?;
-    held_by(&path).map(SliceHolder::Run).or_else(|| flocked(&path).map(SliceHolder::Other))
+    let other = || is_flocked(&path, kernel_locks).then(|| holder_at(&path)).map(SliceHolder::Other);
+    held_by(&path).map(SliceHolder::Run).or_else(other)
+}
+
+/// All locks of the machine, as the kernel tells everybody (proc(5), /proc/locks: number, kind, …, process, device and
+/// inode). One reading serves a look at all slices; nothing where it cannot be read.
+pub(crate) fn kernel_locks() -> String {
+    read::kernel("/proc/locks").unwrap_or_default()
 }
 
 /// Asks without taking. A lock file that this user may not open is one of root's processes, of which it learns nothing.
@@ -39,21 +46,21 @@ fn held_by(path: &Path) -> Option<u32> {
     is_held(&file).then(|| holder(&mut file).unwrap_or(0))
 }
 
-/// Asks whether a file is held by flock(2), as the kernel tells everybody (proc(5), /proc/locks: number, kind, …,
-/// process, device and inode). The process there is the one that took it, which may be gone while one that it started
-/// holds it, and another may have its number.
-fn flocked(path: &Path) -> Option<u32> {
-    let status = path.symlink_metadata().ok()?;
+/// Whether a file is held by flock(2). The process in the kernel's line is the one that took it, which may be gone while
+/// one that it started holds it, and another may have its number: it is not asked for.
+fn is_flocked(path: &Path, kernel_locks: &str) -> bool {
+    let Ok(status) = path.symlink_metadata() else { return false };
     let (major, minor) = (rustix::fs::major(status.dev()), rustix::fs::minor(status.dev()));
     let place = format!("{major:02x}:{minor:02x}:{}", status.ino());
-    let locks = read::kernel("/proc/locks").ok()?;
-    let is_held = locks.lines().any(|line| {
+    kernel_locks.lines().any(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();
         matches!(words[..], [_, "FLOCK", _, _, _, at, ..] if at == place)
-    });
-    is_held.then(|| {
-        open(path, OpenOptions::new().read(true)).ok().and_then(|mut file| holder(&mut file)).unwrap_or(0)
     })
+}
+
+/// A process that holds the file at a path; 0 where none can be told.
+fn holder_at(path: &Path) -> u32 {
+    open(path, OpenOptions::new().read(true)).ok().and_then(|mut file| holder(&mut file)).unwrap_or(0)
 }
 
 /// Whether a lock stands in the way of one of ours. What the kernel does not tell counts as held.

@@ -35,12 +35,12 @@ fn a_second_taker_learns_who_has_it() {
 #[test]
 fn a_slice_is_held_only_while_locked() {
     let (_directory, root) = place();
-    assert_eq!(slice_holder(&root, "MIG-a"), None);
+    assert_eq!(slice_holder(&root, "MIG-a", &kernel_locks()), None);
     let lock = Lock::slice(&root, "MIG-a").unwrap();
-    assert_eq!(slice_holder(&root, "MIG-a"), Some(SliceHolder::Run(std::process::id())));
+    assert_eq!(slice_holder(&root, "MIG-a", &kernel_locks()), Some(SliceHolder::Run(std::process::id())));
     drop(lock);
-    assert!(soon(|| slice_holder(&root, "MIG-a").is_none()));
-    assert!(Lock::slice(&root, "../x").is_err() && slice_holder(&root, "../x").is_none());
+    assert!(soon(|| slice_holder(&root, "MIG-a", &kernel_locks()).is_none()));
+    assert!(Lock::slice(&root, "../x").is_err() && slice_holder(&root, "../x", &kernel_locks()).is_none());
 }
 
 #[test]
@@ -52,29 +52,32 @@ fn a_slice_that_users_may_hold_is_seen_to_be_held() {
     let mode = || path.metadata().unwrap().mode() & 0o7777;
     assert_eq!(mode(), 0o644);
     let held = Lock::slice_as_user(&root, "MIG-a").unwrap();
-    assert_eq!(slice_holder(&root, "MIG-a"), Some(SliceHolder::Run(std::process::id())));
+    assert_eq!(slice_holder(&root, "MIG-a", &kernel_locks()), Some(SliceHolder::Run(std::process::id())));
     let error = Lock::slice(&root, "MIG-a").unwrap_err().to_string();
     assert!(error.ends_with(&format!("held by process {}", std::process::id())), "{error}");
     drop(held);
     assert!(soon(|| Lock::slice(&root, "MIG-a").is_ok()));
-    assert!(soon(|| slice_holder(&root, "MIG-a").is_none()));
+    assert!(soon(|| slice_holder(&root, "MIG-a", &kernel_locks()).is_none()));
     assert_eq!(mode(), 0o644);
     // Half a lock is in the way as well.
     let file = File::open(&path).unwrap();
     file.lock().unwrap();
-    assert_eq!(slice_holder(&root, "MIG-a"), Some(SliceHolder::Other(std::process::id())));
+    assert_eq!(slice_holder(&root, "MIG-a", &kernel_locks()), Some(SliceHolder::Other(std::process::id())));
     // While it is held it stays, so that its holder is seen.
     let_users_hold(&root, ["MIG-a", "MIG-b"], false).unwrap();
-    assert_eq!((mode(), slice_holder(&root, "MIG-a").is_some()), (0o600, true));
+    assert_eq!((mode(), slice_holder(&root, "MIG-a", &kernel_locks()).is_some()), (0o600, true));
     file.unlock().unwrap();
     let_users_hold(&root, ["MIG-a", "MIG-b"], false).unwrap();
     assert!(!path.exists() && !root.path(Root::SLICES).join("MIG-b").exists());
     // Whoever opened it before locks a file that nobody looks at.
     file.lock().unwrap();
     let lock = Lock::slice(&root, "MIG-a").unwrap();
-    assert_eq!((mode(), slice_holder(&root, "MIG-a")), (0o600, Some(SliceHolder::Run(std::process::id()))));
+    assert_eq!(
+        (mode(), slice_holder(&root, "MIG-a", &kernel_locks())),
+        (0o600, Some(SliceHolder::Run(std::process::id())))
+    );
     drop(lock);
-    assert!(soon(|| slice_holder(&root, "MIG-a").is_none()));
+    assert!(soon(|| slice_holder(&root, "MIG-a", &kernel_locks()).is_none()));
 }
 
 /// `flock FILE sh -c 'sleep &'` leaves a holder behind whose number is not the one the kernel tells.
@@ -93,7 +96,7 @@ fn a_process_that_is_gone_is_not_named() {
     gone.stdout.take().unwrap().read_to_string(&mut sleeper).unwrap();
     let taker = gone.id();
     gone.wait().unwrap();
-    let seen = slice_holder(&root, "MIG-a");
+    let seen = slice_holder(&root, "MIG-a", &kernel_locks());
     let sleeper: u32 = sleeper.trim().parse().unwrap();
     let pid = rustix::process::Pid::from_raw(sleeper as i32).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();

@@ -102,7 +102,8 @@ impl Facts {
         let mut missing = Vec::new();
         let present = device_map::load(&root.path(Root::DEVICE_MAP)).ok();
         let loaded = device_map::load(&root.path(Root::LOADED_MAP)).ok();
-        let allocations: Option<KnownAllocations> = site.asks_slurmctld.then(|| site.allocations());
+        let (allocations, slurmctld): (Option<KnownAllocations>, _) =
+            site.asks_slurmctld.then(|| site.answered()).unzip();
         let occupancy = match &allocations {
             Some(Ok(allocations)) => Some(Occupancy::of_slurm(allocations)),
             Some(Err(error)) => {
@@ -131,7 +132,7 @@ impl Facts {
         let restart = present.as_ref().map(|map| &map.records) != loaded.as_ref().map(|map| &map.records);
         let facts = Facts {
             occupancy,
-            slurmctld: allocations.map(|allocations| allocations.is_ok()),
+            slurmctld,
             links: check::evaluate(&gather::quick(site.settings, root)),
             layout: chosen.map(|chosen| chosen.label),
             pending: vec![

@@ -10,18 +10,15 @@ use super::Options;
 use super::fence::{Fence, lower};
 use crate::files;
 use crate::inventory::Inventory;
-use crate::lock::{Lock, LockError};
+use crate::nvml::Driver;
 use crate::publish::{Expected, PublishError, present_map};
 use crate::root::Root;
 use crate::site::Site;
 use crate::slurm::transition::Action;
-use crate::slurm::{GresTable, SlurmError, here};
+use crate::slurm::{GresTable, SlurmError, here, slots};
 use crate::wait::{self, Ended, Stop};
 
 /// Waits for what may not be there yet at a boot: the driver, the lock that somebody else has.
-///
-/// # Errors
-/// [`Ended`].
 pub(crate) fn retry<T, E>(
     limit: Duration,
     stop: &Stop,
@@ -29,19 +26,6 @@ pub(crate) fn retry<T, E>(
     attempt: impl FnMut() -> Result<T, E>,
 ) -> Result<T, Ended<E>> {
     wait::until_reporting(limit, Duration::from_millis(500), stop, report, attempt)
-}
-
-/// The lock of the node, for a whole boot.
-///
-/// # Errors
-/// [`Ended`].
-pub(crate) fn lock(
-    root: &Root,
-    limit: Duration,
-    stop: &Stop,
-    report: &mut dyn FnMut(Duration, &LockError),
-) -> Result<Lock, Ended<LockError>> {
-    retry(limit, stop, report, || Lock::node(root))
 }
 
 /// Whether the node has been brought up in this boot and runs Slurm's daemon or jobs.
@@ -62,10 +46,45 @@ pub(crate) struct BootFallback {
     pub drained: Result<(), SlurmError>,
 }
 
+/// How a boot that could not restore the layout leaves the node.
+#[derive(Debug)]
+pub(crate) enum BootLeft {
+    /// As it is: a person stopped it, who is there.
+    Interrupted,
+    /// As it is: slurmd and jobs are running.
+    InService,
+    /// With files that slurmd can load, and drained.
+    Drained(BootFallback),
+}
+
+/// After the layout could not be restored, for `reason`. A node must come up, with what it has: slurmd ends when its
+/// gres.conf names a device that is not there. One that is in service already is left as it is, as by any apply that fails.
+/// `configured` is whether the configuration was read, which says what the node is called.
+pub(crate) fn give_up(
+    site: &Site<'_>,
+    configured: bool,
+    boot: &str,
+    in_service: bool,
+    stop: &Stop,
+    driver: impl FnOnce() -> Option<Driver>,
+    reason: &str,
+) -> BootLeft {
+    if stop.is_by_person() {
+        return BootLeft::Interrupted;
+    }
+    if in_service {
+        return BootLeft::InService;
+    }
+    let mut there = driver().and_then(|driver| driver.inventory(&site.node).ok());
+    if let Some(inventory) = &mut there {
+        slots::complete(inventory, site.settings, site.root);
+    }
+    BootLeft::Drained(fall_back(site, configured, boot, there.as_ref(), reason))
+}
+
 /// When the node cannot be what it shall be: writes files of what is there, or of no GPUs where that is not known or
-/// makes no files, and drains the node. `configured` is whether the configuration was read, which says what the node is
-/// called.
-pub(crate) fn fall_back(
+/// makes no files, and drains the node.
+fn fall_back(
     site: &Site<'_>,
     configured: bool,
     boot: &str,
@@ -115,22 +134,31 @@ fn nothing(site: &Site<'_>, boot: &str) -> Inventory {
     Inventory { node: site.node.clone(), boot: boot.to_owned(), ..Inventory::default() }
 }
 
+/// Tells slurmctld, where it is there, of a node whose layout is restored. Gives whose drain holds the node. One that was
+/// in service has been told by the change itself.
+pub(crate) fn announce(site: &Site<'_>, table: &GresTable, in_service: bool) -> Option<String> {
+    if in_service {
+        return None;
+    }
+    if table.form.is_some() {
+        have_read(site, table);
+    }
+    lift_drain(site, table)
+}
+
 /// Before slurmd of a node with GPUs on request starts: its first registration has to be read. A slurmctld that does not answer
 /// knows nothing of it until the next apply.
-pub(crate) fn announce(site: &Site<'_>, table: &GresTable) {
-    if table.form.is_none() {
-        return;
-    }
+fn have_read(site: &Site<'_>, table: &GresTable) {
     let actions = site.pending(&site.look(), table).actions;
     for action in actions.iter().filter(|action| matches!(action, Action::ReadAnew { .. })) {
-        // It is seen by the gate, and is then left to do.
+        // What slurmctld has not read shows in the node's gate, and is then left to do.
         let _ = action.run(&Stop::default());
     }
 }
 
 /// Takes a drain of ours back when a boot has restored what slurmctld was told of the node; gives whose drain
 /// holds it otherwise. A slurmctld that does not answer is left alone.
-pub(crate) fn lift_drain(site: &Site<'_>, table: &GresTable) -> Option<String> {
+fn lift_drain(site: &Site<'_>, table: &GresTable) -> Option<String> {
     let slurm = site.look();
     let knows =
         slurm.view.as_ref().is_some_and(|view| view.gres() == table.gres() && view.form == table.form);

@@ -134,7 +134,7 @@ impl<'n> Node<'n> {
         let slurm = self.site.look();
         let mut pending_actions = self.site.pending(&slurm, &table);
         let mut done_in_slurm = Vec::new();
-        let own = self.site.is_own(&slurm, &pending_actions);
+        let own = self.site.concerns_node_alone(&slurm, &pending_actions);
         if own || options.tell_slurm && pending_actions.here {
             let resume = self.site.resume(&slurm, &pending_actions);
             let drained = resume.first().map(ToString::to_string);
@@ -157,9 +157,10 @@ impl<'n> Node<'n> {
         } else {
             pending_actions.actions.extend(self.site.resume(&slurm, &pending_actions));
         }
-        let slurm_refuses = match options.boot {
-            true => slurm_refuses(self.settings, self.root, &self.site.node, &table),
-            false => Vec::new(),
+        let slurm_refuses = if options.boot {
+            slurm_refuses(self.settings, self.root, &self.site.node, &table)
+        } else {
+            Vec::new()
         };
         let slices = inventory.devices().map(|(_, _, compute)| &*compute.uuid);
         let_users_hold(self.root, slices, !self.site.in_slurm)?;

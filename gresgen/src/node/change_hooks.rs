@@ -78,7 +78,7 @@ impl<'a> ChangeHooks<'a> {
 
     fn run(&self, failed: bool, events: &mut Events<'_>) -> Vec<String> {
         match self.hooks {
-            Some(hooks) => told(hooks.end(failed, &self.about, &events.stop), events),
+            Some(hooks) => warn_of(hooks.end(failed, &self.about, &events.stop), events),
             None => recover(self.about.root, self.about.boot, events),
         }
     }
@@ -93,10 +93,10 @@ fn entry(intent: &Intent, result: Ending, error: Option<String>) -> Entry {
 
 /// Starts services that a change which was killed has left stopped. Gives what went wrong.
 pub(super) fn recover(root: &Root, boot: bool, events: &mut Events<'_>) -> Vec<String> {
-    told(hooks::recover(root, boot).err(), events)
+    warn_of(hooks::recover(root, boot).err(), events)
 }
 
-fn told(errors: impl IntoIterator<Item = HookError>, events: &mut Events<'_>) -> Vec<String> {
+fn warn_of(errors: impl IntoIterator<Item = HookError>, events: &mut Events<'_>) -> Vec<String> {
     let texts: Vec<String> = errors.into_iter().map(|error| error.to_string()).collect();
     texts.iter().for_each(|text| warn(events, text));
     texts

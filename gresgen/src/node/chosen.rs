@@ -58,9 +58,6 @@ impl ChosenLayout {
     }
 
     /// Forgets it: the configuration says again what is meant.
-    ///
-    /// # Errors
-    /// [`PathError`].
     pub(crate) fn forget(root: &Root) -> Result<(), PathError> {
         let path = root.path(Root::CHOSEN);
         match std::fs::remove_file(&path) {
@@ -70,9 +67,6 @@ impl ChosenLayout {
     }
 
     /// Remembers it. The same choice again keeps who made it and when.
-    ///
-    /// # Errors
-    /// [`PathError`].
     pub(crate) fn save(&self, root: &Root) -> Result<(), PathError> {
         if matches!(Self::load(root), Ok(Some(before)) if before.label == self.label) {
             return Ok(());
@@ -86,9 +80,6 @@ impl ChosenLayout {
 
 /// The layout that is meant: the one asked for, else that of an apply which was cut off and is to be finished, else
 /// the last one chosen, else what the configuration says.
-///
-/// # Errors
-/// [`DesiredStateError`].
 pub(crate) fn effective_layout<'a>(
     root: &Root,
     config: &'a Config,

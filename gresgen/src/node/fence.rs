@@ -50,9 +50,6 @@ impl<'a> Fence<'a> {
     }
 
     /// Makes sure that it stands: somebody may have resumed the node.
-    ///
-    /// # Errors
-    /// [`SlurmError`].
     pub(super) fn hold(&mut self) -> Result<(), SlurmError> {
         let view = self.site.view()?;
         if view.is("DRAIN") || self.beside && self.reserve()? {

@@ -112,9 +112,8 @@ fn masked(line: &str) -> String {
     {
         return format!("{index} {kind} {parent}");
     }
-    let file = |path: &str| match path.contains(PLANNED) || path.contains("/nvidia-cap") {
-        true => "*".to_owned(),
-        false => path.to_owned(),
+    let file = |path: &str| {
+        if path.contains(PLANNED) || path.contains("/nvidia-cap") { "*".to_owned() } else { path.to_owned() }
     };
     line.split(',').map(file).collect::<Vec<_>>().join(",")
 }

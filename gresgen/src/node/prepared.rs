@@ -16,7 +16,7 @@ use crate::inventory::{Holder, Inventory, Mode};
 use crate::publish::{Expected, PublishError};
 use crate::site::{PendingActions, SlurmState};
 use crate::slurm::transition::Action;
-use crate::slurm::{GresTable, SlurmError};
+use crate::slurm::{GresTable, SlurmError, slots};
 
 /// What a desired state comes to on one picture of a node. Making one only reads.
 pub(crate) struct Prepared {
@@ -83,6 +83,10 @@ impl Node<'_> {
             return Err(DesiredStateError::Lost { gpu, why }.into());
         }
         let Picture { inventory: mut before, slurm, .. } = picture;
+        // Where some are left out, those may be the ones that an entry names.
+        if options.without.is_empty() {
+            slots::check_entries(&before, self.settings).map_err(PublishError::from)?;
+        }
         let mut wanted = Wanted::new(desired, &before)?;
         let patience = Patience::new();
         while wanted.waits_for_processes() && patience.pause() {
@@ -101,14 +105,13 @@ impl Node<'_> {
         let table = expected.table;
 
         let changes = !steps.is_empty() || !files.is_empty();
-        let beside_jobs = match changes || options.tell_slurm {
-            true => self.site.allow(&slurm, &table.records),
-            false => Ok(()),
-        };
+        let beside_jobs =
+            if changes || options.tell_slurm { self.site.allow(&slurm, &table.records) } else { Ok(()) };
         let (blocked, refusal) = blocked(in_the_way, in_use, beside_jobs);
-        let refusal = match foreign.is_empty() {
-            true => refusal,
-            false => refusal.or(Some(PublishError::Foreign(foreign).into())),
+        let refusal = if foreign.is_empty() {
+            refusal
+        } else {
+            refusal.or(Some(PublishError::Foreign(foreign).into()))
         };
         // What is there already and only waits for the daemons needs no fence: a node that an apply has left waiting
         // is out of scheduling still, or was put back by somebody who knows why.

@@ -19,12 +19,12 @@ pub(super) enum Fault {
     /// It failed, with this return code.
     Code(Code),
     /// It returned success and gave this, which cannot be.
-    Lie(String),
+    Contradiction(String),
 }
 
 /// An answer that cannot be, as the object of "gives".
 pub(super) fn contradiction(what: impl Into<String>) -> Fault {
-    Fault::Lie(what.into())
+    Fault::Contradiction(what.into())
 }
 
 impl From<Code> for Fault {
@@ -92,7 +92,7 @@ mod tests {
         assert_eq!(text(&chars(b"GPU-a\0x")).unwrap(), "GPU-a");
         assert_eq!(ascii(&chars(b"\0")).unwrap(), "");
         for bad in [&b"GPU-a"[..], b"", b"\0", b"a\nb\0", b"\x1b[2J\0", b"\xff\xfe\0"] {
-            assert!(matches!(text(&chars(bad)), Err(Fault::Lie(_))), "{bad:?}");
+            assert!(matches!(text(&chars(bad)), Err(Fault::Contradiction(_))), "{bad:?}");
         }
     }
 

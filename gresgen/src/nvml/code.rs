@@ -17,8 +17,6 @@ impl Code {
     pub const NOT_SUPPORTED: Code = Code(3);
     /// The caller is not root.
     pub const NO_PERMISSION: Code = Code(4);
-    /// Nothing under that id or index.
-    pub const NOT_FOUND: Code = Code(6);
     /// The buffer is too small; the count says what is needed.
     pub const INSUFFICIENT_SIZE: Code = Code(7);
     /// The library lacks the function.
@@ -29,10 +27,6 @@ impl Code {
     pub const RESET_REQUIRED: Code = Code(16);
     /// Somebody uses it.
     pub const IN_USE: Code = Code(19);
-    /// It does not fit beside what is there.
-    pub const INSUFFICIENT_RESOURCES: Code = Code(23);
-    /// No more can be said.
-    pub const UNKNOWN: Code = Code(999);
 
     /// What the code means, in the words of `nvmlErrorString` where those are known.
     pub fn text(self) -> &'static str {

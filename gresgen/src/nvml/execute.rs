@@ -43,12 +43,13 @@ impl Driver {
             .handle
             .create_gpu_instance(place.spec.id, place.start, place.spec.size.into())
             .map_err(failed(&place.name, call))?;
-        let made = match gi.start == place.start {
-            true => place.divide(gi, compute),
-            false => Err(DriverError::Unexpected {
+        let made = if gi.start == place.start {
+            place.divide(gi, compute)
+        } else {
+            Err(DriverError::Unexpected {
                 object: place.name.clone(),
                 what: format!("{call} made it at {}", gi.start),
-            }),
+            })
         };
         made.inspect_err(|_| {
             // The error reported is the first one; if taking back fails too, the next read shows an orphan.

@@ -21,6 +21,7 @@ use super::raw::{self, Handle};
 use super::{Driver, DriverError, failed};
 use crate::cores::Topology;
 use crate::devices::{InstanceIds, boot_id, existing, gpu_file};
+use crate::holders;
 use crate::inventory::{Gpu, Instance, Inventory, Mode};
 use crate::root::Root;
 
@@ -202,11 +203,7 @@ impl Reading<'_> {
         let own = processes.iter().filter(|process| {
             process.gi.is_none_or(|gi| gpu.instances.iter().all(|instance| instance.gi != gi))
         });
-        for holder in own.map(|process| crate::holders::process(process.pid)) {
-            if !gpu.holders.contains(&holder) {
-                gpu.holders.push(holder);
-            }
-        }
+        holders::add(&mut gpu.holders, own.map(|process| holders::process(process.pid)));
         Ok(Some(gpu))
     }
 

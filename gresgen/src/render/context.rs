@@ -133,9 +133,6 @@ pub struct DeviceContext {
 
 impl Context {
     /// The context of one node.
-    ///
-    /// # Errors
-    /// [`RenderError`].
     pub fn of_node(
         inventory: &Inventory,
         table: &GresTable,

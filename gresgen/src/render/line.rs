@@ -16,9 +16,7 @@ use crate::slurm::{Settings, here};
 /// # Errors
 /// [`RenderError::Unnamed`].
 pub(crate) fn check(node: &str, settings: &Settings, root: &Root) -> Result<(), RenderError> {
-    let names = |list: &str| hostlist::expand(list).is_ok_and(|names| names.iter().any(|name| name == node));
-    let said = settings.nodes.iter().find(|entry| names(&entry.names));
-    let poor = match said {
+    let poor = match settings.entry(node) {
         Some(entry) => !entry.parts().unwrap_or_default().have_cpus(),
         None => !settings.nodes.is_empty() || is_read(settings, root) || was_richer(node, settings, root),
     };

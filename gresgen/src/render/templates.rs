@@ -72,18 +72,12 @@ impl Templates {
     }
 
     /// The text a template makes of a context.
-    ///
-    /// # Errors
-    /// [`RenderError`].
     pub fn render(&self, name: &'static str, context: &Context) -> Result<String, RenderError> {
         let devices = context.nodes.iter().map(|node| node.devices.len() as u64 + 1);
         self.make(name, context, devices.sum())
     }
 
     /// The text that a template makes of other values than a context; `size` is how many things there are to write of.
-    ///
-    /// # Errors
-    /// [`RenderError`].
     pub fn make(
         &self,
         name: &'static str,

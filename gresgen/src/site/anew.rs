@@ -20,7 +20,7 @@ const TRIES: u32 = 5;
 const SHOWN: Duration = Duration::from_secs(4);
 
 /// Whether these are the actions that [`Site::read_anew`] does.
-pub(super) fn is_it(actions: &[Action]) -> bool {
+pub(super) fn covers(actions: &[Action]) -> bool {
     let all = |action: &Action| matches!(action, Action::ReadAnew { .. } | Action::ReloadSlurmd(_));
     !actions.is_empty() && actions.iter().all(all)
 }

@@ -1,6 +1,6 @@
 //! What is left to do to Slurm's daemons until they work with a node's table, and doing it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use super::{Site, SlurmState, anew, is_ours};
@@ -9,9 +9,8 @@ use crate::root::Root;
 use crate::slurm::conf::Conf;
 use crate::slurm::control::{Config, NodeView};
 use crate::slurm::plugstack;
-use crate::slurm::settings::NodeEntry;
 use crate::slurm::transition::{Action, Change, Node, transition};
-use crate::slurm::{GresTable, Release, SlurmError, attributes, here, hostlist, include};
+use crate::slurm::{GresTable, Release, SlurmError, attributes, here, include};
 use crate::wait::{self, Ended, Stop};
 
 /// How long daemons may take from their start until the node is registered. slurmctld itself gives a slurmd
@@ -41,7 +40,11 @@ impl Site<'_> {
             dynamic: slurm.view.as_ref().is_some_and(NodeView::is_dynamic),
             attributes: attributes.to_owned(),
             line: self.node_line(slurm, controller),
-            gres: self.entry().and_then(|entry| entry.parts().ok()).map(|parts| parts.gres),
+            gres: self
+                .settings
+                .entry(&self.node)
+                .and_then(|entry| entry.parts().ok())
+                .map(|parts| parts.gres),
         };
         let slurmd = match &slurm.loaded {
             Some(map) => Change::between(&map.records, &table.records),
@@ -85,17 +88,12 @@ impl Site<'_> {
 
     /// What the configuration says of the node beside its GPUs.
     fn attributes(&self) -> &str {
-        self.entry().map_or("", |entry| &entry.attributes)
-    }
-
-    fn entry(&self) -> Option<&NodeEntry> {
-        let is_it = |names: &str| hostlist::expand(names).is_ok_and(|n| n.contains(&self.node));
-        self.settings.nodes.iter().find(|entry| is_it(&entry.names))
+        self.settings.entry(&self.node).map_or("", |entry| &entry.attributes)
     }
 
     /// Whether what is left concerns nobody but this node, and no job on it: then a change does it by itself.
-    pub(crate) fn is_own(&self, slurm: &SlurmState, pending_actions: &PendingActions) -> bool {
-        slurm.answered && slurm.loaded.is_some() && anew::is_it(&pending_actions.actions)
+    pub(crate) fn concerns_node_alone(&self, slurm: &SlurmState, pending_actions: &PendingActions) -> bool {
+        slurm.answered && slurm.loaded.is_some() && anew::covers(&pending_actions.actions)
     }
 
     /// What is to be done to slurmctld's slurm.conf so that it has the node line; `None` where it includes it.
@@ -120,10 +118,7 @@ impl Site<'_> {
 
     /// What is to be done to plugstack.conf so that it loads the plugin; `None` where it does.
     fn plugin_line(&self, slurm: &SlurmState) -> Option<String> {
-        let said = slurm.config.get("PlugStackConfig").map(PathBuf::from);
-        let said = said.filter(|path| self.root.path(path).exists());
-        let folder = here::directory(self.root)?;
-        let path = said.map_or_else(|| folder.join("plugstack.conf"), |path| self.root.path(path));
+        let path = here::plugstack_conf(slurm.config.get("PlugStackConfig"), self.root)?;
         let name = Path::new(&self.settings.plugin.path).file_name()?;
         if plugstack::read(&path).iter().any(|line| line.plugin.file_name() == Some(name)) {
             return None;
@@ -156,15 +151,16 @@ impl Site<'_> {
         stop: &Stop,
         report: &mut dyn FnMut(Duration, Duration, &str),
     ) -> Result<(), SlurmError> {
-        if anew::is_it(&pending_actions.actions) {
+        if anew::covers(&pending_actions.actions) {
             return self.read_anew(&pending_actions.actions, table, stop, report);
         }
         for action in &pending_actions.actions {
             action.run(stop)?;
         }
-        match pending_actions.actions.is_empty() {
-            true => Ok(()),
-            false => self.registered(REGISTERED, table, stop, report),
+        if pending_actions.actions.is_empty() {
+            Ok(())
+        } else {
+            self.registered(REGISTERED, table, stop, report)
         }
     }
 

@@ -55,9 +55,10 @@ impl Conf {
             return;
         }
         // What is not followed is not known, and whoever asks has to hear of it.
-        let text = match self.files.len() > MOST {
-            true => Err(io::Error::other(format!("is one of more than {MOST} included files"))),
-            false => read::bytes(file, read::MAX_TEXT),
+        let text = if self.files.len() > MOST {
+            Err(io::Error::other(format!("is one of more than {MOST} included files")))
+        } else {
+            read::bytes(file, read::MAX_TEXT)
         };
         match text {
             Ok(text) => self.take(&text, file, first, root),
@@ -109,6 +110,13 @@ impl Conf {
         };
         self.said.iter().filter(move |line| node(line)).filter_map(move |line| Some((line, named(line)?)))
     }
+}
+
+/// Whether a line of gres.conf, by its words, is about one of these nodes: one without names is about each that reads it, one
+/// whose list cannot be read is passed over (src/interfaces/gres.c, `_parse_gres_config_node`).
+pub(crate) fn is_about(pairs: &[(String, String)], is_one: impl Fn(&String) -> bool) -> bool {
+    value(pairs, "nodename")
+        .is_none_or(|list| hostlist::unfold(list).is_ok_and(|names| names.iter().any(is_one)))
 }
 
 /// Where a file is that the file `by` includes. 22.05 takes relative ones as beside that (`_add_full_path`), 23.02 and

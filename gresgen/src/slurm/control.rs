@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-pub use command::use_configuration;
+pub use command::{hurry, use_configuration};
 pub use devices::Devices;
 pub(crate) use job::Record;
 pub use listing::Listing;
@@ -29,7 +29,7 @@ pub(crate) use waiting::{asked, least, listed};
 use super::error::SlurmError;
 use super::release::Release;
 pub(super) use command::within;
-use command::{answers, run, run_exact};
+use command::{PATIENCE, answers, run, run_exact};
 
 /// A slurmctld that answered.
 #[derive(Clone, Copy, Debug)]
@@ -75,18 +75,12 @@ impl Control {
     }
 
     /// All nodes, with what jobs have of them.
-    ///
-    /// # Errors
-    /// [`SlurmError`].
     pub fn nodes_in_use(self) -> Result<Vec<NodeView>, SlurmError> {
         let text = run("scontrol", &["--all", "-d", "-o", "show", "node"])?;
         Ok(text.lines().filter_map(NodeView::parse).collect())
     }
 
     /// What waiting jobs ask for, each task of an array for itself.
-    ///
-    /// # Errors
-    /// [`SlurmError`].
     pub fn waiting(self) -> Result<Waiting, SlurmError> {
         let arguments = ["--all", "--local", "-h", "-r", "-t", "PD", "-O", Waiting::FORMAT];
         Ok(Waiting::parse(&run("squeue", &arguments)?))
@@ -94,9 +88,6 @@ impl Control {
 
     /// Waiting jobs one a line, first those that are to start first; each task of an array for itself. `format` is for
     /// `squeue -O`.
-    ///
-    /// # Errors
-    /// [`SlurmError`].
     pub fn queue(self, format: &str) -> Result<String, SlurmError> {
         run("squeue", &["--all", "--local", "-h", "-r", "-t", "PD", "--sort=-p,i", "-O", format])
     }
@@ -151,9 +142,6 @@ impl Control {
     }
 
     /// Values of `TRESBillingWeights=`, one of each partition that has some.
-    ///
-    /// # Errors
-    /// [`SlurmError`].
     pub fn billing_weights(self) -> Result<Vec<String>, SlurmError> {
         let text = run("scontrol", &["--all", "-o", "show", "partition"])?;
         let weights = text.split_whitespace().filter_map(|word| word.strip_prefix("TRESBillingWeights="));
@@ -309,9 +297,10 @@ pub fn installed_release() -> Result<Release, SlurmError> {
     if let Some(known) = KNOWN.get() {
         return Ok(*known);
     }
-    let text = run("slurmd", &["-V"])
-        .or_else(|_| run("slurmctld", &["-V"]))
-        .or_else(|_| run("scontrol", &["--version"]))?;
+    let version = |command, option| within(PATIENCE, command, &[option]);
+    let text = version("slurmd", "-V")
+        .or_else(|_| version("slurmctld", "-V"))
+        .or_else(|_| version("scontrol", "--version"))?;
     let release = text.parse()?;
     Ok(*KNOWN.get_or_init(|| release))
 }

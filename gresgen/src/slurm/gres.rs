@@ -12,7 +12,7 @@ use mig::Profile;
 use super::error::GresError;
 use super::names::{Names, TypeName};
 use super::settings::Settings;
-use super::slots::{self, Form, OnRequest};
+use super::slots::{self, Form, GpuSlots};
 use crate::inventory::{Compute, Gpu, Inventory};
 
 /// What a node offers to Slurm, in Slurm's order. gres.conf, the node line, the device map and every index come
@@ -109,7 +109,7 @@ impl GresTable {
     }
 
     /// A node with GPUs on request: nothing of its order follows from what was before, so that it stays whatever comes.
-    fn on_request(node: &str, mut groups: Vec<Group>, gpus: &[OnRequest<'_>]) -> Result<Self, GresError> {
+    fn on_request(node: &str, mut groups: Vec<Group>, gpus: &[GpuSlots<'_>]) -> Result<Self, GresError> {
         if let Some(group) = groups.iter().find(|g| {
             // `none` is the type of which there is none, see `Action::ReadAnew`.
             [slots::GUARD, "none"].iter().any(|taken| g.name.as_str().eq_ignore_ascii_case(taken))
@@ -148,11 +148,11 @@ struct Group {
 
 fn groups(
     inventory: &Inventory,
-    on_request: &[OnRequest<'_>],
+    on_request: &[GpuSlots<'_>],
     names: &Names<'_>,
 ) -> Result<Vec<Group>, GresError> {
     let mut found: BTreeMap<TypeName, Vec<(Size, Place, Record)>> = BTreeMap::new();
-    for OnRequest { gpu, slots, .. } in on_request {
+    for GpuSlots { gpu, slots, .. } in on_request {
         let directory = &slots::capabilities(&inventory.node, gpu)?.directory;
         for slot in slots {
             let profile = slot.placement.profile;

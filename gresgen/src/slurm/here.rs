@@ -72,6 +72,12 @@ pub(crate) fn directory(root: &Root) -> Option<PathBuf> {
     configuration(root).ok().flatten().and_then(|path| path.parent().map(Path::to_owned))
 }
 
+/// The plugstack.conf of this host: the one that slurmctld says, where that is here, or else the one beside slurm.conf.
+pub(crate) fn plugstack_conf(said: Option<&str>, root: &Root) -> Option<PathBuf> {
+    let said = said.map(|path| root.path(path)).filter(|path| path.exists());
+    said.or_else(|| Some(directory(root)?.join("plugstack.conf")))
+}
+
 /// Where a build with a prefix of its own has it: `PREFIX/bin/scontrol` reads `PREFIX/etc/slurm.conf`.
 fn beside_commands(root: &Root) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").filter(|_| root.is_host())?;

@@ -102,6 +102,11 @@ pub fn expand(text: &str) -> Result<Vec<String>, HostlistError> {
     }
 }
 
+/// Whether a host list names a node. One that cannot be read names none.
+pub fn has(list: &str, node: &str) -> bool {
+    expand(list).is_ok_and(|names| names.iter().any(|name| name == node))
+}
+
 /// The texts a host list stands for, whatever characters they have: device files are listed the same way
 /// (gres.conf(5), File).
 ///

@@ -12,7 +12,7 @@ use device_map::DeviceMap;
 
 use super::control::{Control, Devices, Listing, NodeView};
 use super::error::SlurmError;
-use crate::holders::login;
+use crate::holders::{add, login};
 use crate::inventory::{Holder, Inventory};
 
 /// A job that has devices of a node, or may have.
@@ -164,22 +164,15 @@ pub(crate) fn annotate_unknown(inventory: &mut Inventory) {
 
 /// Adds the holders of each device to its GPU instance, or to its GPU where it is one.
 fn each(inventory: &mut Inventory, holders: impl Fn(&str) -> Vec<Holder>) {
-    let add = |to: &mut Vec<Holder>, uuid: &str| {
-        for holder in holders(uuid) {
-            if !to.contains(&holder) {
-                to.push(holder);
-            }
-        }
-    };
     for gpu in &mut inventory.gpus {
-        add(&mut gpu.holders, &gpu.uuid);
+        add(&mut gpu.holders, holders(&gpu.uuid));
         for instance in &mut gpu.instances {
             // One without compute instances is nobody's device, and stands on a GPU that may be somebody's.
             if instance.compute.is_empty() {
-                add(&mut instance.holders, &gpu.uuid);
+                add(&mut instance.holders, holders(&gpu.uuid));
             }
             for compute in &instance.compute {
-                add(&mut instance.holders, &compute.uuid);
+                add(&mut instance.holders, holders(&compute.uuid));
             }
         }
     }

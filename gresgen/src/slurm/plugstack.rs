@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use glob::{MatchOptions, glob_with};
+
 use crate::read;
 
 /// A line that loads a plugin.
@@ -68,27 +70,20 @@ impl Reader {
     }
 }
 
-/// Files that a pattern with `*` in its last part matches, in order of their names.
-fn matches(pattern: &Path) -> Vec<PathBuf> {
-    let name = pattern.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let Some((head, tail)) = name.split_once('*') else { return vec![pattern.to_owned()] };
-    let Ok(entries) = std::fs::read_dir(pattern.parent().unwrap_or(Path::new("/"))) else {
-        return Vec::new();
+/// Files that a pattern matches, in order of their names, as glob(3) does without flags (src/common/plugstack.c,
+/// `_spank_conf_include`).
+fn matches(pattern: &Path) -> impl Iterator<Item = PathBuf> {
+    let options = MatchOptions {
+        require_literal_separator: true,
+        require_literal_leading_dot: true,
+        ..MatchOptions::default()
     };
-    let mut found: Vec<PathBuf> = entries
-        .flatten()
-        .filter(|entry| {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            // glob(7): a leading dot is matched by a dot alone.
-            name.len() >= head.len() + tail.len()
-                && name.starts_with(head)
-                && name.ends_with(tail)
-                && (head.starts_with('.') || !name.starts_with('.'))
-        })
-        .map(|entry| entry.path())
-        .collect();
-    found.sort();
-    found
+    let mut pattern = pattern.to_string_lossy().into_owned();
+    // Two stars are one to glob(3).
+    while pattern.contains("**") {
+        pattern = pattern.replace("**", "*");
+    }
+    glob_with(&pattern, options).into_iter().flatten().flatten()
 }
 
 #[cfg(test)]
@@ -99,17 +94,20 @@ mod tests {
     fn plugstack_is_read_with_what_it_includes() {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
-        std::fs::create_dir(path("plugstack.conf.d")).unwrap();
         for (name, text) in [
             (
                 "plugstack.conf",
                 "# first\ninclude plugstack.conf.d/*.conf\nrequired spank_last.so\ninclude nowhere.conf\ninclude plugstack.conf\n",
             ),
-            ("plugstack.conf.d/b.conf", "optional b.so\n"),
+            ("plugstack.conf.d/b.conf", "include [!a-b]/?.con**f\noptional b.so\n"),
             ("plugstack.conf.d/a.conf", "optional /lib/a.so x=1 y # z\n"),
             ("plugstack.conf.d/.hidden.conf", "optional hidden.so\n"),
             ("plugstack.conf.d/c.txt", "optional c.so\n"),
+            ("plugstack.conf.d/d/1.conf", "optional d.so\n"),
+            ("plugstack.conf.d/d/10.conf", "optional ten.so\n"),
+            ("plugstack.conf.d/b/2.conf", "optional two.so\n"),
         ] {
+            std::fs::create_dir_all(path(name).parent().unwrap()).unwrap();
             std::fs::write(path(name), text).unwrap();
         }
         // Every file includes the next one twice, and the last one the first.
@@ -119,10 +117,15 @@ mod tests {
         assert!(read(&path("r0")).len() <= 1024, "includes have a limit");
         let lines = read(&path("plugstack.conf"));
         let first: Vec<(PathBuf, bool)> =
-            lines.iter().take(3).map(|l| (l.plugin.clone(), l.optional)).collect();
+            lines.iter().take(4).map(|l| (l.plugin.clone(), l.optional)).collect();
         assert_eq!(
             first,
-            [("/lib/a.so".into(), true), ("b.so".into(), true), ("spank_last.so".into(), false)]
+            [
+                ("/lib/a.so".into(), true),
+                ("d.so".into(), true),
+                ("b.so".into(), true),
+                ("spank_last.so".into(), false)
+            ]
         );
         assert_eq!(lines[0].arguments, ["x=1", "y"]);
     }

@@ -102,12 +102,6 @@ impl Release {
         self.since(23, 11)
     }
 
-    /// Whether slurmd starts anew on reconfigure, so that plugins and the device map are loaded again. Up to
-    /// 23.02 it re-reads its files within the running process.
-    pub fn reconfigure_restarts_slurmd(self) -> bool {
-        self.since(23, 11)
-    }
-
     /// Whether a job request for a type that begins with a digit needs its count (`--gres=gpu:1g.5gb:1`): 22.05
     /// refuses it without ("Invalid Trackable RESource").
     pub fn needs_count_in_requests(self) -> bool {
@@ -131,22 +125,6 @@ impl Release {
     /// (`_check_core_range_matches_sock` in src/interfaces/gres.c).
     pub fn binds_parts_of_sockets(self) -> bool {
         !self.since(24, 11)
-    }
-
-    /// Whether a `Flags=` that differs from an earlier line's ends slurmd.
-    pub fn refuses_mixed_flags(self) -> bool {
-        self.since(23, 2) && !self.since(26, 5)
-    }
-
-    /// Whether a typed `--gpus-per-task` gives each task what it asks for. None seen does: it takes other
-    /// types, or none, without a word.
-    pub fn types_gpus_per_task(self) -> bool {
-        false
-    }
-
-    /// Whether a plugin that is not installed on a login node costs an error line at every `srun`.
-    pub fn complains_about_missing_plugin(self) -> bool {
-        !self.since(25, 11)
     }
 
     /// Keys of cgroup.conf that some release reads.

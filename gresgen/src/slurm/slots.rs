@@ -91,7 +91,7 @@ pub struct Slot<'a> {
 
 /// A GPU on request.
 #[derive(Clone, Debug)]
-pub struct OnRequest<'a> {
+pub struct GpuSlots<'a> {
     /// The GPU.
     pub gpu: &'a Gpu,
     /// Every instance of the profiles on offer that it can have, by profile and place.
@@ -107,10 +107,7 @@ pub fn menu(node: &str, gpu: &Gpu, settings: &Settings) -> Option<Vec<Profile>> 
 ///
 /// # Errors
 /// [`GresError::OnRequest`] for one without MIG, or without a profile on offer.
-pub fn on_request<'a>(
-    inventory: &'a Inventory,
-    settings: &Settings,
-) -> Result<Vec<OnRequest<'a>>, GresError> {
+pub fn on_request<'a>(inventory: &'a Inventory, settings: &Settings) -> Result<Vec<GpuSlots<'a>>, GresError> {
     let mut all = Vec::new();
     for gpu in &inventory.gpus {
         let Some(menu) = menu(&inventory.node, gpu, settings) else { continue };
@@ -128,9 +125,25 @@ pub fn on_request<'a>(
                 spec.placements().map(|placement| Slot { placement, instance: whole(gpu, placement) }),
             );
         }
-        all.push(OnRequest { gpu, slots });
+        all.push(GpuSlots { gpu, slots });
     }
     Ok(all)
+}
+
+/// Refuses an entry about this node that is about none of its GPUs: what it was to offer would be missing without a word.
+///
+/// # Errors
+/// [`GresError::OnRequestEntry`]
+pub fn check_entries(inventory: &Inventory, settings: &Settings) -> Result<(), GresError> {
+    let entries = settings.on_request.iter().enumerate();
+    for (number, entry) in entries.filter(|(_, entry)| entry.is_about(&inventory.node)) {
+        entry.check_devices(&inventory.gpus).map_err(|what| GresError::OnRequestEntry {
+            node: inventory.node.clone(),
+            number,
+            what,
+        })?;
+    }
+    Ok(())
 }
 
 /// Adds what an inventory that was read on its node needs beside, to make records of GPUs on request.
@@ -171,7 +184,7 @@ pub(super) fn void(gpu: &Gpu, gres_type: &str, directory: &Path) -> Record {
     }
 }
 
-impl OnRequest<'_> {
+impl GpuSlots<'_> {
     /// The GPU's guard.
     fn guard(&self, capabilities: &CapabilityNumbers) -> Record {
         let offered = self.slots.iter().filter_map(|slot| slot.instance);
@@ -194,7 +207,7 @@ impl OnRequest<'_> {
 ///
 /// # Errors
 /// [`GresError::OnRequest`] for an inventory that does not say which capabilities a GPU has.
-pub(super) fn behind(node: &str, gpus: &[OnRequest<'_>]) -> Result<Vec<Record>, GresError> {
+pub(super) fn behind(node: &str, gpus: &[GpuSlots<'_>]) -> Result<Vec<Record>, GresError> {
     let mut records = Vec::new();
     for on_request in gpus {
         records.push(on_request.guard(capabilities(node, on_request.gpu)?));

@@ -157,9 +157,8 @@ proptest! {
         let target: Vec<Vec<Placement>> =
             gpus.iter().zip(&next).map(|(g, (_, places, _))| grown(g.geometry, &g.busy, places)).collect();
         let goal = everything(&gpus, held(&target));
-        let turned: Vec<GpuState<'_>> = gpus.iter().zip(&now).zip(relisted).map(|((g, draw), other)| match other {
-            true => GpuState { geometry: &others[draw.0], ..g.clone() },
-            false => g.clone(),
+        let turned: Vec<GpuState<'_>> = gpus.iter().zip(&now).zip(relisted).map(|((g, draw), other)| {
+            if other { GpuState { geometry: &others[draw.0], ..g.clone() } } else { g.clone() }
         }).collect();
         let planned = |gpus: &[GpuState<'_>]| plan(gpus, std::slice::from_ref(&goal)).unwrap().layouts;
         prop_assert_eq!(planned(&gpus), planned(&turned));

@@ -114,9 +114,10 @@ fn uuids(map: &str) -> String {
 fn launches(lab: &Lab, rounds: usize) -> Result<String, LabError> {
     let script = format!("exec bash {FOLDER}/launches {rounds} {FOLDER}");
     let job = lab.wait_job(lab.sbatch(User::Root, &["--gres=gpu:1g.5gb:1"], &script)?)?;
-    match job.state == "COMPLETED" && !job.output.contains("failed ") {
-        true => Ok(job.output),
-        false => Err(unexpected(format!("job {}: {}", job.state, job.output))),
+    if job.state == "COMPLETED" && !job.output.contains("failed ") {
+        Ok(job.output)
+    } else {
+        Err(unexpected(format!("job {}: {}", job.state, job.output)))
     }
 }
 
@@ -126,10 +127,10 @@ fn confirm_variants(said: &str) -> Result<(), LabError> {
         said.lines().filter_map(|line| line.strip_prefix("given ")?.split_once(' ')).collect();
     let is =
         |variant: &str, uuid: bool| given.get(variant).is_some_and(|value| value.starts_with("MIG-") == uuid);
-    match is("plugin", true) && is("lookup", true) && is("none", false) && given["plugin"] == given["lookup"]
-    {
-        true => Ok(()),
-        false => Err(unexpected(format!("the variants gave {given:?}"))),
+    if is("plugin", true) && is("lookup", true) && is("none", false) && given["plugin"] == given["lookup"] {
+        Ok(())
+    } else {
+        Err(unexpected(format!("the variants gave {given:?}")))
     }
 }
 

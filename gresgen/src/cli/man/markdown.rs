@@ -127,12 +127,11 @@ impl Page<'_> {
         if words.is_empty() {
             return;
         }
-        match self.in_item {
-            true => {
-                self.after_heading = false;
-                self.roff.control("IP", ["*", "2"]);
-            }
-            false => self.begin_paragraph(),
+        if self.in_item {
+            self.after_heading = false;
+            self.roff.control("IP", ["*", "2"]);
+        } else {
+            self.begin_paragraph()
         }
         self.roff.text(words);
     }

@@ -16,18 +16,14 @@ impl Status {
         let mut rows = vec![HEADINGS.map(|heading| Cell::new(Role::Faint, heading)).to_vec()];
         rows.extend(self.inventory.gpus.iter().map(|gpu| self.short_row(gpu)));
         let mut text = Painted::default();
-        for row in table(&rows, "", screen::line()) {
-            text.append(&row);
-            text.push("\n");
-        }
+        text.append_rows(&table(&rows, "", screen::line()));
         text
     }
 
     fn short_row(&self, gpu: &Gpu) -> Vec<Cell> {
         let mut kinds: BTreeMap<Profile, usize> = BTreeMap::new();
         let (mut used, mut all) = (0, 0);
-        let devices = gpu.instances.iter().flat_map(|i| i.compute.iter().map(move |c| (i, c)));
-        for (instance, compute) in devices {
+        for (instance, compute) in gpu.devices() {
             *kinds.entry(compute.profile).or_default() += 1;
             used += usize::from(!self.users.of(instance, compute).is_empty());
             all += 1;

@@ -1,17 +1,17 @@
 //! `gresgen status` for a person.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use device_map::NoDevice;
 use mig::{Placement, Profile};
 
-use super::{LayoutInForce, Status, free, gres_type, mode, whole_users};
+use super::{LayoutChoice, Status, free, gres_type, mode, whole_users};
+use crate::alike::groups;
 use crate::cli::paint::{Cell, Painted, Role, table, wrap};
 use crate::cli::{draw, out, screen};
-use crate::cores::ranges;
 use crate::inventory::{Compute, Gpu, Holder, Instance};
-use crate::words::count;
+use crate::words::{count, named_gpus};
 
 /// Digits of a UUID that tell the devices of a node apart, as a container's id has them.
 const SHORT: usize = 8;
@@ -45,7 +45,7 @@ impl Status {
         if let Some(pid) = self.running {
             text.paint(Role::Busy, &format!("being changed by process {pid}\n"));
         }
-        if let Some(LayoutInForce { label, chosen_by, chosen_at, configured }) = &self.layout {
+        if let Some(LayoutChoice { label, chosen_by, chosen_at, configured }) = &self.layout {
             let _ = write!(text, "layout {label}, chosen {chosen_at} by {chosen_by}");
             let _ = match configured {
                 Some(configured) if configured == label => writeln!(text),
@@ -68,14 +68,13 @@ impl Status {
         let guarded = |uuid: &str| {
             records().any(|record| record.no_device() == Some(NoDevice::Guard) && record.parent == uuid)
         };
-        let gpus: BTreeSet<u32> =
+        let gpus: Vec<u32> =
             self.inventory.gpus.iter().filter(|gpu| guarded(&gpu.uuid)).map(|gpu| gpu.index).collect();
         let cut = records().filter(|record| record.instance.is_some() && guarded(&record.parent)).count();
         let void = records().filter(|record| record.no_device() == Some(NoDevice::Void)).count();
-        let which = if gpus.len() == 1 { "GPU" } else { "GPUs" };
-        let list = ranges(&gpus);
+        let all = cut + void;
         (!gpus.is_empty())
-            .then(|| format!("{which} {list} on request: {cut} of {} possible slices are cut", cut + void))
+            .then(|| format!("{} on request: {cut} of {all} possible slices are cut", named_gpus(gpus)))
     }
 
     /// `7 slices, 1 in use: 5 x 1g.5gb (1 in use), 1 x 2g.10gb, 1 x 3g.20gb`, and whole GPUs.
@@ -113,14 +112,7 @@ impl Status {
 
     /// The GPUs, with those that are alike in all that would be said of them together.
     fn groups(&self, folded: bool) -> Vec<Vec<&Gpu>> {
-        let mut groups: Vec<Vec<&Gpu>> = Vec::new();
-        for gpu in &self.inventory.gpus {
-            match groups.iter_mut().find(|group| folded && self.is_alike(group[0], gpu)) {
-                Some(group) => group.push(gpu),
-                None => groups.push(vec![gpu]),
-            }
-        }
-        groups
+        groups(&self.inventory.gpus, |one, other| folded && self.is_alike(one, other))
     }
 
     fn is_alike(&self, one: &Gpu, other: &Gpu) -> bool {
@@ -139,7 +131,7 @@ impl Status {
     fn parts<'a>(&'a self, gpu: &'a Gpu) -> Vec<(u8, Profile, Option<&'a str>)> {
         let name = |uuid: &str| self.gres(uuid).and_then(|(_, record)| gres_type(record));
         let mut parts: Vec<_> =
-            devices(gpu).map(|(i, c)| (i.placement.start, c.profile, name(&c.uuid))).collect();
+            gpu.devices().map(|(i, c)| (i.placement.start, c.profile, name(&c.uuid))).collect();
         parts.sort_unstable();
         parts
     }
@@ -147,7 +139,7 @@ impl Status {
     /// Several GPUs of which the same is to be said.
     fn alike(&self, text: &mut Painted, gpus: &[&Gpu]) {
         let gpu = gpus[0];
-        title(text, &format!("GPUs {}", ranges(&gpus.iter().map(|gpu| gpu.index).collect())), gpu);
+        title(text, &named_gpus(gpus.iter().map(|gpu| gpu.index)), gpu);
         text.paint(Role::Good, "  idle");
         text.push("\n");
         if !gpu.mode.is_on() {
@@ -158,7 +150,7 @@ impl Status {
         }
         self.drawing(text, gpu);
         let mut kinds: BTreeMap<(Profile, String), (usize, Option<u64>)> = BTreeMap::new();
-        for (instance, compute) in devices(gpu) {
+        for (instance, compute) in gpu.devices() {
             let name = self.name(&compute.uuid).unwrap_or_else(|| compute.profile.to_string());
             let kind = kinds.entry((compute.profile, name)).or_insert((0, memory(gpu, instance)));
             kind.0 += 1;
@@ -273,9 +265,10 @@ impl Status {
         let device = |compute: &Compute| {
             let users = self.users.of(instance, compute);
             let users: Vec<String> = users.into_iter().map(|user| said(user, verbose)).collect();
-            let user = match users.is_empty() {
-                true => Cell::new(Role::Good, "idle"),
-                false => Cell::new(Role::Busy, users.join(", ")),
+            let user = if users.is_empty() {
+                Cell::new(Role::Good, "idle")
+            } else {
+                Cell::new(Role::Busy, users.join(", "))
             };
             row(compute.profile, format!("{}/{}", instance.gi, compute.ci), &compute.uuid, user)
         };
@@ -306,10 +299,6 @@ fn title(text: &mut Painted, name: &str, gpu: &Gpu) {
     text.paint(Role::Title, name);
     let guest = if gpu.guest { ", vGPU guest" } else { "" };
     let _ = write!(text, "  {}  MIG {}{guest}", gpu.model, mode(gpu.mode));
-}
-
-fn devices(gpu: &Gpu) -> impl Iterator<Item = (&Instance, &Compute)> {
-    gpu.instances.iter().flat_map(|instance| instance.compute.iter().map(move |compute| (instance, compute)))
 }
 
 /// Memory of a GPU instance in MiB, where it is known.

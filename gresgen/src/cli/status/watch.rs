@@ -48,7 +48,7 @@ pub(super) fn run(
         drop(out);
         match written {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => break,
-            written => written.map_err(|e| Failure::new(Exit::Failure, format!("standard output: {e}")))?,
+            written => written.map_err(|e| Failure::failed(format!("standard output: {e}")))?,
         }
         first = false;
         let next = Instant::now() + pause;

@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::command::{Answer, Parts, Stopped, bounded, bounded_in_parts};
 use crate::slurm::SlurmError;
 
 /// How long one command may take. Slurm's own give up on a slurmctld that does not answer after MessageTimeout (10 s,
 /// slurm.conf(5)), tried more than once; one that waits longer hangs on something else: a user directory, a disk.
-const PATIENCE: Duration = Duration::from_secs(45);
+pub(super) const PATIENCE: Duration = Duration::from_secs(45);
 
 /// Most bytes that are read of what one command prints: room for a thousand jobs on one node that are all as large as
 /// [`RECORD`], and for some ten thousand of a few kB.
@@ -29,18 +29,31 @@ pub fn use_configuration(path: PathBuf) {
     let _ = CONFIGURATION.set(path);
 }
 
-/// Runs a command of Slurm and gives what it printed.
+/// How long a verb that a person or a script waits for asks slurmctld, all questions together. Slurm's own commands give
+/// up in MessageTimeout, which is 10 s where a site does not make it minutes; a Prolog, a timer of a minute and a user on a
+/// login node wait no longer than this.
+const ALL: Duration = Duration::from_secs(15);
+
+/// When slurmctld is asked no more.
+static UNTIL: OnceLock<Instant> = OnceLock::new();
+
+/// Makes every further question to slurmctld end within 15 seconds from now, all of them together. The first call counts.
+pub fn hurry() {
+    let _ = UNTIL.set(Instant::now() + ALL);
+}
+
+/// Asks slurmctld by a command of Slurm and gives what it printed.
 pub(super) fn run(command: &str, arguments: &[&str]) -> Result<String, SlurmError> {
-    within(PATIENCE, command, arguments)
+    question(command, arguments, &[], "", None)
 }
 
 /// The same with times in seconds since 1970 and lists of array elements uncut (squeue(1), "ENVIRONMENT VARIABLES").
 pub(super) fn run_exact(command: &str, arguments: &[&str]) -> Result<String, SlurmError> {
     let exact = [("SLURM_TIME_FORMAT", "%s"), ("SLURM_BITSTR_LEN", "0")];
-    ask(PATIENCE, command, arguments, &exact, "", None)
+    question(command, arguments, &exact, "", None)
 }
 
-/// Runs a command that is asked several things on its standard input, and ends its answer to each with a line of its own.
+/// Asks by a command that is asked several things on its standard input, and ends its answer to each with a line of its own.
 /// What an answer has beyond [`RECORD`] is dropped: users write it.
 pub(super) fn answers(
     command: &str,
@@ -48,10 +61,28 @@ pub(super) fn answers(
     input: &str,
     end: &str,
 ) -> Result<String, SlurmError> {
-    ask(PATIENCE, command, arguments, &[], input, Some(Parts { end, most: RECORD }))
+    question(command, arguments, &[], input, Some(Parts { end, most: RECORD }))
 }
 
-/// Runs a command, of Slurm or about it, for so long at most.
+fn question(
+    command: &str,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+    input: &str,
+    parts: Option<Parts<'_>>,
+) -> Result<String, SlurmError> {
+    let left = UNTIL.get().map(|until| until.saturating_duration_since(Instant::now()));
+    let patience = left.map_or(PATIENCE, |left| left.min(PATIENCE));
+    if patience.is_zero() {
+        return Err(SlurmError::Unreachable(format!("no answer in {} s", ALL.as_secs())));
+    }
+    ask(patience, command, arguments, environment, input, parts).map_err(|error| match error {
+        SlurmError::Late { .. } => SlurmError::Unreachable(error.to_string()),
+        error => error,
+    })
+}
+
+/// Runs a command that does not ask slurmctld for a fact, for so long at most.
 pub(in crate::slurm) fn within(
     patience: Duration,
     command: &str,
@@ -92,7 +123,9 @@ fn ask(
     };
     let Answer { success, stdout, stderr } = done.map_err(|stopped| match stopped {
         Stopped::Io(error) => SlurmError::Missing { command: command.to_owned(), error },
-        Stopped::Late { .. } => SlurmError::Late { command: line.clone(), seconds: patience.as_secs() },
+        Stopped::Late { .. } => {
+            SlurmError::Late { command: line.clone(), seconds: patience.as_secs_f64().round() as u64 }
+        }
         Stopped::Long => SlurmError::Long { command: line.clone(), limit: OUTPUT },
     })?;
     // Bytes that are no text would otherwise be dropped or merged: each stays one sign that no field begins with.
@@ -102,7 +135,12 @@ fn ask(
     }
     let complaint = text(stderr);
     let what = (text(stdout) + &complaint).trim().to_owned();
-    let unreachable = ["Unable to contact slurm controller", "DNS SRV lookup failed"];
+    // slurmctld is not there; or is, and does not answer (src/common/slurm_errno.c; seen on 22.05.8, 24.11.5, 26.05.5).
+    let unreachable = [
+        "Unable to contact slurm controller",
+        "DNS SRV lookup failed",
+        "Socket timed out on send/recv operation",
+    ];
     if unreachable.iter().any(|sign| complaint.contains(sign)) {
         Err(SlurmError::Unreachable(what))
     } else {

@@ -34,10 +34,8 @@ impl Waiting {
         let fields: Vec<&str> = line.trim_end().strip_suffix('|')?.split('|').collect();
         let found = asked(fields[..].try_into().ok()?)?;
         for (name, count) in found {
-            let sum = match name.is_empty() {
-                true => &mut self.any,
-                false => self.types.entry(name.to_owned()).or_default(),
-            };
+            let sum =
+                if name.is_empty() { &mut self.any } else { self.types.entry(name.to_owned()).or_default() };
             *sum = sum.saturating_add(count);
         }
         Some(())

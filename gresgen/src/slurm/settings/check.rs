@@ -71,6 +71,13 @@ impl Attributes {
     }
 }
 
+impl Settings {
+    /// What is said of a node beside its GPUs.
+    pub fn entry(&self, node: &str) -> Option<&NodeEntry> {
+        self.nodes.iter().find(|entry| hostlist::has(&entry.names, node))
+    }
+}
+
 impl NodeEntry {
     /// Its attributes.
     ///
