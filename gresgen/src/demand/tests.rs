@@ -217,6 +217,46 @@ fn nodes_are_narrowed_as_the_job_narrows_them() {
     assert_eq!(unread, never);
 }
 
+/// Job 3 wants a 3g of any node, and nothing hinders it but what is changed here.
+fn said_of_a_job_with(change: &dyn Fn(&mut Answers)) -> String {
+    let mut answers = answers(RECORDED[2].1);
+    change(&mut answers);
+    said(&look_at(&answers, node([FIRST, FIRST])), 3)
+}
+
+#[test]
+fn a_partition_that_gives_whole_nodes_is_promised_none() {
+    let cut = "Cut { nodes: {\"n1\"}, all: true }";
+    assert_eq!(said_of_a_job_with(&|_| ()), cut);
+    assert_eq!(said_of_a_job_with(&|answers| answers.partitions[0].whole = true), "Cannot(Whole)");
+}
+
+#[test]
+fn what_lists_ask_beside_each_other_is_not_left_out() {
+    let asks = |tres: [&str; 4], nodes: u32, tasks: u32| {
+        said_of_a_job_with(&|answers| {
+            let request = answers.requests.iter_mut().find(|request| request.id == 3).unwrap();
+            (request.tres, request.nodes, request.tasks) = (tres.map(str::to_owned), nodes, tasks);
+        })
+    };
+    let (small, large) = ("gres/gpu:1g.5gb:1", "gres/gpu:3g.20gb:1");
+    let cut = "Cut { nodes: {\"n1\"}, all: true }";
+    assert_eq!(asks(["", large, "", ""], 1, 1), cut);
+    assert_eq!(asks([large, large, "", ""], 1, 1), cut);
+    for tres in [
+        [large, small, "", ""],
+        ["", small, "", large],
+        [large, "", "", small],
+        [large, "gres/gpu:1", "", ""],
+    ] {
+        assert_eq!(asks(tres, 1, 1), "Cannot(Request)", "{tres:?}");
+    }
+    for tasks in [u32::MAX, u32::MAX - 1] {
+        assert_ne!(asks(["", "", "", large], 1, tasks), cut, "{tasks}");
+        assert_ne!(asks(["", "", "", large], u32::MAX, tasks), cut, "{tasks}");
+    }
+}
+
 #[test]
 fn an_array_starts_up_to_its_throttle() {
     let mut answers = answers(RECORDED[0].1);

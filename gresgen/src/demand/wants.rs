@@ -118,7 +118,10 @@ pub(crate) fn waiting(answers: &Answers, nodes: &[Node], kinds: &Kinds) -> (Vec<
             continue;
         }
         let demand = asks.clone().and_then(|asks| {
-            if parts.iter().any(|(_, request)| request.whole) {
+            let alone = |job: &Queued| {
+                job.partitions.iter().any(|name| partitions.get(name.as_str()).is_some_and(|p| p.whole))
+            };
+            if parts.iter().any(|(job, request)| request.whole || alone(job)) {
                 return Err(Cannot::Whole);
             }
             job(id, &parts, &asks, &mut places, answers, &running)
@@ -202,6 +205,13 @@ fn asks(request: &Request) -> Result<Vec<Wants>, Cannot> {
     if !socket.is_empty() {
         return Err(Cannot::Socket);
     }
+    // The first list that says something says how it is spread; what another adds to it would be left out.
+    let lists: Vec<_> = [&node, &task, &job].into_iter().filter(|list| !list.is_empty()).collect();
+    if let Some((first, others)) = lists.split_first()
+        && others.iter().copied().flatten().any(|(name, _)| first.iter().all(|(known, _)| known != name))
+    {
+        return Err(Cannot::Request);
+    }
     let nodes = request.nodes;
     if !node.is_empty() {
         return Ok(vec![Wants { types: node, nodes }]);
@@ -213,7 +223,8 @@ fn asks(request: &Request) -> Result<Vec<Wants>, Cannot> {
             task.iter().map(times).collect::<Option<Vec<_>>>().ok_or(Cannot::Request)
         };
         let (each, more) = (request.tasks / nodes, request.tasks % nodes);
-        let both = [wants(times(each + 1)?, more), wants(times(each)?, nodes - more)];
+        let most = each.checked_add(1).ok_or(Cannot::Request)?;
+        let both = [wants(times(most)?, more), wants(times(each)?, nodes - more)];
         return Ok(both
             .into_iter()
             .filter(|wants| wants.nodes > 0 && wants.types.iter().any(|(_, n)| *n > 0))

@@ -8,6 +8,8 @@ pub(crate) struct Partition {
     pub(crate) name: String,
     /// Jobs of a higher one go first, whatever their priority (slurm.conf(5), PriorityTier).
     pub(crate) tier: u32,
+    /// Its jobs share their nodes with nobody, or with none of another user, whatever they ask for.
+    pub(crate) whole: bool,
 }
 
 impl Partition {
@@ -15,8 +17,14 @@ impl Partition {
     pub(crate) fn parse(line: &str) -> Option<Self> {
         let mut words = line.split_whitespace();
         let name = words.next()?.strip_prefix("PartitionName=")?.to_owned();
-        let tier = words.find_map(|word| word.strip_prefix("PriorityTier="))?.parse().ok()?;
-        Some(Partition { name, tier })
+        let values =
+            |key: &'static str| line.split_whitespace().filter_map(move |word| word.strip_prefix(key));
+        let tier = values("PriorityTier=").next()?.parse().ok()?;
+        // slurm.conf(5), OverSubscribe, ExclusiveUser, ExclusiveTopo; 26.05 has one word `Exclusive` for all of them.
+        let mut alone = ["Exclusive=", "ExclusiveUser=", "ExclusiveTopo="].into_iter().flat_map(values);
+        let whole =
+            alone.any(|value| value != "NO") || values("OverSubscribe=").any(|value| value == "EXCLUSIVE");
+        Some(Partition { name, tier, whole })
     }
 }
 
@@ -71,7 +79,19 @@ mod tests {
     #[test]
     fn a_partition_has_a_tier() {
         let line = "PartitionName=gpu AllowGroups=ALL PriorityJobFactor=1 PriorityTier=7 State=UP";
-        assert_eq!(Partition::parse(line), Some(Partition { name: "gpu".into(), tier: 7 }));
+        let gpu = Partition { name: "gpu".into(), tier: 7, whole: false };
+        assert_eq!(Partition::parse(line), Some(gpu.clone()));
+        for (words, whole) in [
+            ("ExclusiveUser=NO ExclusiveTopo=NO OverSubscribe=NO", false),
+            ("Exclusive=NO OverSubscribe=FORCE:2", false),
+            ("ExclusiveUser=NO OverSubscribe=EXCLUSIVE", true),
+            ("ExclusiveUser=YES OverSubscribe=NO", true),
+            ("ExclusiveTopo=YES OverSubscribe=NO", true),
+            ("Exclusive=NODE OverSubscribe=NO", true),
+        ] {
+            let read = Partition::parse(&format!("{line} {words}"));
+            assert_eq!(read, Some(Partition { whole, ..gpu.clone() }), "{words}");
+        }
         assert_eq!(Partition::parse("No partitions"), None);
     }
 }
