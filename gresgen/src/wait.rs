@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 /// Whether SIGINT or SIGTERM came, and which. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +23,15 @@ impl Stop {
             signal_hook::flag::register_usize(signal, Arc::clone(&stop.0), signal as usize)?;
         }
         Ok(stop)
+    }
+
+    /// The same where who is connected may go: what has begun is carried out, and a hangup (SIGHUP) does nothing.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn on_signals_but_hangup() -> io::Result<Self> {
+        signal_hook::flag::register(SIGHUP, Arc::default())?;
+        Self::on_signals()
     }
 
     /// Whether to stop.

@@ -251,6 +251,18 @@ fn an_order_that_was_killed_is_finished_by_the_next_or_by_an_apply() {
     assert_eq!(answer["error"], "layout small: was cut off and is not finished");
 }
 
+/// Whoever is connected may hang up, on a terminal that sshd made where the key does not restrict it.
+#[test]
+fn a_hangup_in_the_middle_stops_nothing() {
+    let node = node();
+    let hangup = "hooks:\n  before:\n    - {command: /bin/sh, args: [-c, 'kill -HUP $PPID']}\n";
+    let gpu = node.gpu(0);
+    node.write("etc/gresgen/config.yaml", &format!("{CONFIG}{hangup}"));
+    let done = node.order(cut(&gpu, &SMALL[..3], &LARGE[..1]));
+    assert_eq!(done["code"], "done", "{done:#}");
+    assert_eq!(node.cut(0), LARGE);
+}
+
 /// A real sshd, on the standard input of the client and without a port, with the line that docs/on-request.md shows.
 #[test]
 fn ssh_has_an_order_carried_out_and_nothing_else() {

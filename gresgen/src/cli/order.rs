@@ -12,7 +12,6 @@ use mig::Profile;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::change::stop;
 use super::changed::Report;
 use super::paint::Painted;
 use super::report::{Exit, Failure, Outcome};
@@ -27,6 +26,7 @@ use crate::lock::{Lock, LockError};
 use crate::node::ordered::name;
 use crate::node::{Events, Options};
 use crate::order::{self, Cut, MAX_BYTES, OrderError, Request};
+use crate::wait::Stop;
 
 /// How long the order may take to come, and the answer to be taken.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -151,10 +151,11 @@ fn carry_out(session: &Session, global: &Global, cut: &Cut) -> Result<Done, Fail
     let config = session.config(global)?;
     let mut node = session.node_with(&config.slurm, session.driver()?)?;
     let hooks = Hooks::new(session.hooks(global)?, None, &session.root)?;
+    let stop = Stop::on_signals_but_hangup().map_err(Failure::failed)?;
     let lock = Lock::node(&session.root)?;
     let what = name(cut, peer(std::env::var("SSH_CONNECTION").ok().as_deref()));
     let options = Options { what: &what, hooks: Some(&hooks), ..Options::default() };
-    let mut events = Events { show: &mut |_| {}, stop: stop()? };
+    let mut events = Events { show: &mut |_| {}, stop };
     let done = node.carry_out_order(&lock, cut, &options, &mut events)?;
     Ok(Done::Cut(Report::new(&done)))
 }
