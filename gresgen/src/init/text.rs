@@ -7,7 +7,7 @@ use crate::config::written::{LayoutEntry, entries, word};
 use crate::slurm::Settings;
 
 /// What is written.
-pub(super) struct Text<'a> {
+pub(super) struct ConfigText<'a> {
     /// What the file is about, as words: `n1`.
     pub about: &'a str,
     /// The layouts, and the one that is meant; `None` for a file without.
@@ -22,7 +22,7 @@ pub(super) struct Text<'a> {
     pub release: Option<&'a str>,
 }
 
-impl Text<'_> {
+impl ConfigText<'_> {
     pub(super) fn render(&self) -> String {
         let mut out = String::new();
         let (cut, know) = ("what the GPUs shall be cut into", "what Slurm has to know");
