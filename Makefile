@@ -10,7 +10,7 @@ PACKAGES := libslurm-dev libclang-dev gcc pkg-config slurmctld slurmd slurm-clie
 LINT_PACKAGES := shellcheck mandoc lintian dpkg-dev rpm python3-rpm python3-venv systemd
 # Tests: other releases of Slurm, judges, package formats; and a systemd, which without systemd-sysv is nobody's init.
 TEST_PACKAGES := git procps strace lua5.4 python3 python3-jsonschema python3-pip python3-yaml debootstrap dpkg-dev rpm systemd prometheus prometheus-node-exporter podman crun \
-  mariadb-server-core mariadb-client-core slurmdbd slurm-wlm-mysql-plugin fish
+  mariadb-server-core mariadb-client-core slurmdbd slurm-wlm-mysql-plugin fish zsh openssh-client openssh-server
 
 .PHONY: root setup setup-tests setup-lint build programs release test lint demo playground bench soak race sweep fuzz valgrind test-slurm-matrix test-shared-unwinder containers accounting hardware hardware-kit install uninstall deb dist rpm
 

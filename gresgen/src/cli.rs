@@ -9,6 +9,7 @@ mod check;
 mod clean;
 mod clear;
 pub mod complete;
+mod demand;
 mod draw;
 mod env;
 mod examples;
@@ -20,6 +21,7 @@ mod history;
 mod init;
 mod man;
 mod metrics;
+mod order;
 mod out;
 mod paint;
 mod picture;
@@ -59,7 +61,7 @@ pub struct Cli {
 }
 
 /// Options every verb understands.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
     /// Prefix of every path read or written
@@ -144,6 +146,8 @@ enum Verb {
     Plan(plan::Args),
     /// Make the node what the configuration says: GPUs, then Slurm's files
     Apply(apply::Args),
+    /// Cut GPUs on request as an order on standard input says: for a forced command of ssh
+    Order,
     /// Destroy all instances of GPUs
     Clear(clear::ClearArgs),
     /// Switch MIG mode
@@ -154,6 +158,8 @@ enum Verb {
     Check(check::Args),
     /// List the GPU types of the cluster, what is free of them and what they cost
     Slices(slices::Args),
+    /// Say which jobs wait for slices on request, what would be cut for them, and why not
+    Demand(demand::Args),
     /// Print what the node has as a configuration file
     Export(export::Args),
     /// Say which layout would have made past jobs wait least
@@ -198,9 +204,11 @@ pub fn run(cli: &Cli) -> Outcome {
         Verb::Profiles(args) => profiles::run(&session, &cli.global, args),
         Verb::Plan(args) => plan::run(&session, &cli.global, args),
         Verb::Apply(args) => apply::run(&session, &cli.global, args),
+        Verb::Order => order::run(&session, &cli.global),
         Verb::Clear(args) => clear::clear(&session, &cli.global, args),
         Verb::Mode(args) => clear::mode(&session, &cli.global, args),
         Verb::Slices(args) => slices::run(&session, &cli.global, args),
+        Verb::Demand(args) => demand::run(&session, &cli.global, args),
         Verb::Export(args) => export::run(&session, &cli.global, args),
         Verb::Render(args) => render::run(&session, &cli.global, args),
         Verb::Check(args) => check::run(&session, &cli.global, args),

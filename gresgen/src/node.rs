@@ -20,11 +20,13 @@ mod events;
 mod fence;
 mod files;
 mod mode;
+pub(crate) mod ordered;
 mod prepared;
 pub(crate) mod undo;
 
 use std::time::Duration;
 
+use crate::apply::desired::unequivocal;
 use crate::config::Selector;
 use crate::files::Kind;
 use crate::holders;
@@ -100,10 +102,11 @@ impl Node<'_> {
     /// Reads the node: the driver, who holds what, and what Slurm works with.
     ///
     /// # Errors
-    /// The driver's. Holders that cannot be asked for are unknown ones, and a slurmctld that does not answer is part
-    /// of the picture.
-    pub(crate) fn read(&self, options: &Options<'_>) -> Result<Picture, DriverError> {
+    /// The driver's, and a GPU to be left out that is not said clearly. Holders that cannot be asked for are unknown ones,
+    /// and a slurmctld that does not answer is part of the picture.
+    pub(crate) fn read(&self, options: &Options<'_>) -> Result<Picture, ApplyError> {
         let (mut inventory, absent) = self.inventory(options)?;
+        unequivocal(&inventory, &absent)?;
         let slurm = self.site.look();
         self.look_ahead(&mut inventory, &slurm.allocations, options);
         Ok(Picture { inventory, absent, slurm })
@@ -149,11 +152,13 @@ impl Node<'_> {
     }
 }
 
-/// Leaves out GPUs, and gives the selectors that name none.
+/// Leaves out GPUs, and gives the selectors that name none, or do not say which.
 fn leave_out(inventory: &mut Inventory, selectors: &[Selector]) -> Vec<Selector> {
     let is = |gpu: &Gpu, selector: &Selector| selector.matches(&gpu.into());
-    let absent = selectors.iter().filter(|s| !inventory.gpus.iter().any(|gpu| is(gpu, s)));
-    let absent = absent.cloned().collect();
-    inventory.gpus.retain(|gpu| !selectors.iter().any(|s| is(gpu, s)));
+    let (clear, absent): (Vec<_>, Vec<_>) = selectors.iter().cloned().partition(|selector| {
+        unequivocal(inventory, std::slice::from_ref(selector)).is_ok()
+            && inventory.gpus.iter().any(|gpu| is(gpu, selector))
+    });
+    inventory.gpus.retain(|gpu| !clear.iter().any(|s| is(gpu, s)));
     absent
 }

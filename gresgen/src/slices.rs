@@ -58,31 +58,12 @@ impl Answers {
     }
 }
 
-/// Words of a node's state in which it takes no job (scontrol(1), slurm.conf(5); src/common/slurm_protocol_defs.c,
-/// `node_state_base_string` and `node_state_flag_string`).
-const OUT: [&str; 14] = [
-    "DOWN",
-    "DRAIN",
-    "DRAINED",
-    "DRAINING",
-    "ERROR",
-    "FAIL",
-    "FAILING",
-    "FUTURE",
-    "INVAL",
-    "INVALID_REG",
-    "MAINTENANCE",
-    "NOT_RESPONDING",
-    "POWERING_DOWN",
-    "UNKNOWN",
-];
-
 /// The types of all nodes, the smallest memory first, those of unknown memory last.
 pub(crate) fn slices(answers: &Answers, names: &Names<'_>) -> Vec<Slice> {
     let mut found: BTreeMap<&str, Slice> = BTreeMap::new();
     let figures = Figures::new(names);
     for node in &answers.nodes {
-        let takes_jobs = !OUT.iter().any(|state| node.is(state));
+        let takes_jobs = node.takes_jobs();
         let mut seen = BTreeSet::new();
         let used: BTreeMap<&str, u64> =
             node.used_types.iter().fold(BTreeMap::new(), |mut sum, (name, count)| {

@@ -1,4 +1,4 @@
-//! What a real fish makes of the completion of layouts, models, GPUs and slices. bash is in `terminal.rs`.
+//! What a real fish and a real zsh make of the completion of layouts, models, GPUs and slices. bash is in `terminal.rs`.
 
 use std::path::Path;
 use std::process::Command;
@@ -69,4 +69,40 @@ fn fish_completes_what_is_plain() {
         let offered: Vec<&str> = offered.into_iter().filter(|word| !word.starts_with('-')).collect();
         assert_eq!(offered, due.into_iter().map(last).collect::<Vec<_>>(), "{typed}: {text}");
     }
+}
+
+/// An interactive zsh on a terminal of its own (zshmodules(1), zsh/zpty), with the script where packages have it. For each line
+/// that is typed, and then TAB, it prints the line that stands there.
+const ZSH: &str = r#"
+zmodload zsh/zpty || exit
+zpty shell 'zsh -f -i'
+zpty -w shell 'PS1= PS2= fpath=($HOME/functions $fpath); autoload -Uz compinit; compinit -u -d $HOME/dump'
+zpty -w shell 'show() { print -r -- "$BUFFER" >$HOME/new; mv $HOME/new $HOME/line; BUFFER= }; zle -N show; bindkey "^Xs" show'
+while IFS= read -r line; do
+    zpty -w -n shell "$line"$'\t\x18s'
+    until [[ -e $HOME/line ]]; do
+        zpty -t shell || exit
+        zpty -r -t shell said
+        sleep 0.05
+    done
+    cat $HOME/line
+    rm $HOME/line
+done
+zpty -d shell
+"#;
+
+/// The first of them is the first of the session.
+#[test]
+fn zsh_completes_what_is_plain() {
+    let node = node();
+    let functions = node.path("home/functions");
+    std::fs::create_dir_all(&functions).unwrap();
+    let script = said(shell(&node, "gresgen").args(["completions", "zsh"]), "gresgen");
+    std::fs::write(functions.join("_gresgen"), script).unwrap();
+    let lines: String = TYPED.iter().map(|(typed, _)| format!("{typed}\n")).collect();
+    node.write("typed", &lines);
+    let typed = std::fs::File::open(node.path("typed")).unwrap();
+    let text = said(shell(&node, "zsh").args(["-f", "-c", ZSH]).stdin(typed), "zsh");
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    assert_eq!(lines, TYPED.map(|(_, due)| due.trim_end()));
 }

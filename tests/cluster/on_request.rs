@@ -6,7 +6,7 @@ use crate::boot::BOOT;
 use crate::node::Node;
 
 /// Layouts of two A100 with every third of a place in another state: what jobs hold at the lowest indexes stays.
-const LAYOUTS: &str = "\
+pub(crate) const LAYOUTS: &str = "\
 version: v1
 layout: first
 mig-configs:
@@ -27,14 +27,14 @@ mig-configs:
       mig-devices: {7g.40gb: 1}
 ";
 
-const ON_REQUEST: &str = "  on-request: [{profiles: [1g.5gb, 2g.10gb, 3g.20gb]}]\n";
+pub(crate) const ON_REQUEST: &str = "  on-request: [{profiles: [1g.5gb, 2g.10gb, 3g.20gb]}]\n";
 
 /// What the node has for good: 7, 3 and 2 places a GPU, a guard for each and two pads.
 const GRES: &str = "gpu:1g.5gb:14,gpu:2g.10gb:6,gpu:3g.20gb:4,gpu:guard:4,gresgen:gate:2";
 
 impl Node {
     /// The node with its GPUs on request, in service on layout `first`.
-    fn on_request(release: Release) -> Option<Self> {
+    pub(crate) fn on_request(release: Release) -> Option<Self> {
         let node = Node::fresh(release)?;
         let config = format!("{LAYOUTS}{}{ON_REQUEST}", Simulated::NODE);
         node.lab.write_file("/etc/gresgen/config.yaml", config).unwrap();

@@ -64,7 +64,10 @@ fn node_for(name: &str) -> Option<DocNode> {
     }
     const PLACE: &str = "/opt/ansible";
     let ansible = fetched::pip(WITH_ANSIBLE.1);
-    let node = DocNode::with(Release::Bookworm, Start::Installed, |options| options.bind(&ansible, PLACE))?;
+    // On which a change of MIG mode waits for a reset: the document ends with one.
+    let gpus = "a100-40gb:2:held";
+    let node =
+        DocNode::with(Release::Bookworm, Start::Installed, gpus, |options| options.bind(&ansible, PLACE))?;
     let program = format!("#!/bin/sh\nPYTHONPATH={PLACE} exec /usr/bin/python3 -m ansible playbook \"$@\"\n");
     node.write("/usr/local/bin/ansible-playbook", &program);
     node.ends(0, "chmod 755 /usr/local/bin/ansible-playbook");

@@ -38,6 +38,8 @@ pub(crate) struct DocNode {
     lab: Lab,
     /// Programs as `make release` leaves them; shown to the node.
     build: tempfile::TempDir,
+    /// In the simulator's grammar.
+    gpus: &'static str,
 }
 
 impl DocNode {
@@ -48,13 +50,14 @@ impl DocNode {
 
     /// The same with the Slurm of a release.
     pub(crate) fn on(release: Release, start: Start) -> Option<Self> {
-        Self::with(release, start, |options| options)
+        Self::with(release, start, GPUS, |options| options)
     }
 
-    /// The same with `more` to it.
+    /// The same with other GPUs, and `more` to it.
     pub(crate) fn with(
         release: Release,
         start: Start,
+        gpus: &'static str,
         more: impl FnOnce(Options) -> Options,
     ) -> Option<Self> {
         let build = build();
@@ -63,13 +66,13 @@ impl DocNode {
             gresgen: file("gresgen"),
             simulator: file("libnvml_sim.so"),
             plugin: file("libspank_mig.so"),
-            gpus: GPUS.to_owned(),
+            gpus: gpus.to_owned(),
             config: "version: v1\n".to_owned(),
         };
         let place = build.path().to_owned();
         let lab = simulated
             .node_with(release, |options| more(options.bind(&checkout(), CHECKOUT).bind(&place, BUILD)));
-        let node = DocNode { lab: lab::require(lab)?, build };
+        let node = DocNode { lab: lab::require(lab)?, build, gpus };
         node.prepare(start).unwrap();
         Some(node)
     }
@@ -145,7 +148,7 @@ impl DocNode {
         self.lab
             .command(&["bash", "-o", "pipefail", "-c", &script])
             .env("NVML_SIM_ROOT", Simulated::TREE)
-            .env("NVML_SIM_GPUS", GPUS)
+            .env("NVML_SIM_GPUS", self.gpus)
             .env("GRESGEN_NVML_LIB", "/usr/local/lib/gresgen/libnvml_sim.so")
             .env("BUILD", BUILD)
             .env("DPKG_DEB_COMPRESSOR_TYPE", "none")

@@ -153,8 +153,7 @@ pub(crate) fn lost(
 ) -> Option<(String, String)> {
     before.iter().find_map(|noted| {
         let gpu = inventory.gpus.iter().find(|gpu| gpu.uuid == noted.gpu);
-        let named = |s: &Selector| matches!(s, Selector::Uuid(uuid) if uuid.eq_ignore_ascii_case(&noted.gpu));
-        if without.iter().any(|s| named(s) || gpu.is_some_and(|gpu| s.matches(&gpu.into()))) {
+        if without.iter().any(|s| s.is_uuid(&noted.gpu) || gpu.is_some_and(|gpu| s.matches(&gpu.into()))) {
             return None;
         }
         let Some(gpu) = gpu else { return Some((noted.gpu.clone(), "is not on this node".to_owned())) };

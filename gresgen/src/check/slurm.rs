@@ -162,19 +162,22 @@ fn hardware(facts: &Facts, slurm: &SlurmFacts) -> Option<Link> {
 }
 
 /// Up to 23.02 slurmctld counts every file of `MultipleFiles=` for a GPU of its own as soon as there is a sharing GRES,
-/// and gives out neither whole GPUs nor shares; with whole GPUs before the slices it does (seen on 22.05.8).
+/// and gives out neither whole GPUs nor shares; with whole GPUs before the slices it does (seen on 22.05.8). Beside slices
+/// alone shares are shares of slices on 24.11.5 and 26.05.5, and none is given out on 22.05.8 (tried with a line
+/// `Name=shard Count=8`).
 fn sharing(facts: &Facts, slurm: &SlurmFacts) -> Option<Link> {
     let release = slurm.release.filter(|release| release.miscounts_shared_gpus())?;
     let shares: Vec<&str> =
         SHARING.into_iter().filter(|gres| slurm.config.lists("GresTypes", gres)).collect();
     let records = &facts.table.as_ref()?.records;
-    let whole = records.iter().rposition(|record| record.uuid == record.parent)?;
+    let whole = records.iter().rposition(|record| record.uuid == record.parent);
     let slice = records.iter().position(|record| record.instance.is_some())?;
-    if shares.is_empty() || slice > whole {
+    if shares.is_empty() || whole.is_some_and(|whole| slice > whole) {
         return None;
     }
     let shares = shares.join(" and ");
-    let what = format!("Slurm {release} gives out no shares ({shares}) and no whole GPUs beside MIG slices");
+    let lacks = if whole.is_some() { "and no whole GPUs beside MIG slices" } else { "of MIG slices" };
+    let what = format!("Slurm {release} gives out no shares ({shares}) {lacks}");
     Some(Link::fail(
         "sharing GRES",
         what,

@@ -12,7 +12,7 @@ use crate::apply::steps::Step;
 use crate::node::Done;
 
 /// What `--json` says of a change.
-#[derive(Serialize, JsonSchema)]
+#[derive(Clone, Serialize, JsonSchema)]
 pub(super) struct Report {
     changed: bool,
     preview: Preview,
@@ -48,6 +48,11 @@ impl Report {
     /// The same where somebody else's drain holds the node.
     pub(super) fn drained(self, reason: Option<String>) -> Self {
         Report { stays_drained: self.stays_drained.or(reason), ..self }
+    }
+
+    /// Whether anything became another.
+    pub(super) fn changed(&self) -> bool {
+        self.changed
     }
 
     pub(super) fn exit(&self) -> Exit {
@@ -111,8 +116,9 @@ pub(super) fn wrote(changed: bool, files: &[PathBuf], backups: &[PathBuf]) -> St
     std::iter::once(nothing.to_owned()).chain(files).chain(backups).collect()
 }
 
-/// Steps that were done: where the mode waits for a reset, it is all there is.
+/// Steps that were done: where the mode waits for a reset, nothing was made behind it.
 fn carried_out(done: &Done) -> Vec<Step> {
     let waits = |step: &Step| done.pending.iter().any(|(uuid, _)| done.before.gpus[step.gpu()].uuid == *uuid);
-    done.steps.iter().filter(|step| matches!(step, Step::Mode { .. }) || !waits(step)).cloned().collect()
+    let done_before = |step: &Step| matches!(step, Step::Mode { .. } | Step::Destroy { .. });
+    done.steps.iter().filter(|step| done_before(step) || !waits(step)).cloned().collect()
 }

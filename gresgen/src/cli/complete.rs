@@ -34,6 +34,10 @@ pub fn answer() {
         .complete();
 }
 
+/// zsh reads a file `_gresgen` of its `fpath` when something is to be completed for the first time in a session, as the body
+/// of the function that is to do it (zshcompsys(1), "Autoloaded files"); clap's script then only registers another one.
+const FIRST_OF_ZSH: &[u8] = b"[[ ${funcstack[1]} != _gresgen ]] || _clap_dynamic_completer_gresgen \"$@\"\n";
+
 /// Prints the script by which a shell asks.
 pub(super) fn script(shell: clap_complete::Shell) -> Outcome {
     let shells = Shells::builtins();
@@ -44,6 +48,9 @@ pub(super) fn script(shell: clap_complete::Shell) -> Outcome {
     completer
         .write_registration(VARIABLE, "gresgen", "gresgen", "gresgen", &mut script)
         .map_err(Failure::failed)?;
+    if shell == clap_complete::Shell::Zsh {
+        script.extend_from_slice(FIRST_OF_ZSH);
+    }
     out::text(&String::from_utf8_lossy(&script))?;
     Ok(Exit::Ok)
 }

@@ -9,7 +9,7 @@ use super::Cli;
 /// A command line, and what it is for.
 type Example = (&'static str, &'static str);
 
-const EXAMPLES: [(&str, &[Example]); 19] = [
+const EXAMPLES: [(&str, &[Example]); 21] = [
     (
         "init",
         &[
@@ -57,6 +57,13 @@ const EXAMPLES: [(&str, &[Example]); 19] = [
         ],
     ),
     (
+        "order",
+        &[(
+            "gresgen order < order.json",
+            "try an order on the node: what ssh would send it on standard input",
+        )],
+    ),
+    (
         "clear",
         &[
             ("gresgen clear 0", "destroy all instances of GPU 0"),
@@ -89,6 +96,16 @@ const EXAMPLES: [(&str, &[Example]); 19] = [
         &[
             ("gresgen slices", "the GPU types of the cluster, and how many of each are free"),
             ("gresgen slices --memory 8G", "the smallest type with so much memory, and what to type for it"),
+        ],
+    ),
+    (
+        "demand",
+        &[
+            (
+                "gresgen demand --inventory /var/lib/inventories",
+                "of nodes that send what `gresgen --json status` says",
+            ),
+            ("gresgen demand --job 4711", "why this job waits, on a node that is all there is"),
         ],
     ),
     ("export", &[("gresgen export > config.yaml", "what the node has, as a configuration to start from")]),
@@ -142,7 +159,7 @@ mod tests {
     /// Words of a line, as a shell would cut it up to where its output goes.
     fn words(line: &str) -> Vec<String> {
         let inner = line.strip_prefix("eval \"$(").and_then(|rest| rest.strip_suffix(")\"")).unwrap_or(line);
-        inner.split(' ').take_while(|word| ![">", "|"].contains(word)).map(str::to_owned).collect()
+        inner.split(' ').take_while(|word| ![">", "<", "|"].contains(word)).map(str::to_owned).collect()
     }
 
     #[test]

@@ -12,7 +12,6 @@ use super::paint::{Cell, Painted, Role, table};
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, out, picture, screen, steps_text};
-use crate::apply::DesiredState;
 use crate::apply::preview::{GpuPreview, Preview};
 use crate::hooks::Hooks;
 use crate::node::{FileChange, Options, Prepared, Write as Change};
@@ -55,7 +54,7 @@ pub(super) struct Report<'a> {
 
 pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let config = session.config(global)?;
-    let layout = DesiredState::Layout(&config, session.layout(&config, global)?);
+    let layout = session.desired(&config, global)?;
     let mut node = session.node_with(&config.slurm, session.driver()?)?;
     node.site.asks_slurmctld &= !args.offline;
     let hooks = Hooks::new(session.hooks(global)?, None, &session.root)?;

@@ -141,6 +141,7 @@ struct Rendered {
 fn this_node(session: &Session, settings: &Settings) -> Result<Rendered, Failure> {
     let mut inventory = session.driver()?.inventory(&session.node_name(settings)?)?;
     slots::complete(&mut inventory, settings, &session.root);
+    slots::check_entries(&inventory, settings).map_err(publish::PublishError::from)?;
     let release = publish::release(settings)?;
     publish::check_line(&inventory, settings, &session.root)?;
     let (table, outputs) = publish::outputs(&inventory, settings, &session.root, release, None)?;

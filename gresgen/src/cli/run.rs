@@ -16,13 +16,15 @@ use super::gpus::selector;
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, complete};
-use crate::config::{GpuFacts, Selector};
+use crate::apply::desired;
+use crate::config::Selector;
 use crate::holders::{self, Users};
 use crate::inventory::{Compute, Gpu, Instance, Inventory};
 use crate::lock::{Lock, LockError};
 use crate::publish::present_map;
 use crate::root::Root;
 use crate::site::is_slurms;
+use crate::uuid::begins;
 
 /// Options of the verb.
 #[derive(Debug, clap::Args)]
@@ -127,10 +129,14 @@ type Slices<'a> = Vec<(&'a Gpu, &'a Instance, &'a Compute)>;
 fn fitting<'a>(inventory: &'a Inventory, args: &Args) -> Result<Slices<'a>, Failure> {
     let wanted = &args.slice;
     let profile: Option<Profile> = wanted.parse().ok();
-    let on = |gpu: &Gpu| args.gpu.is_empty() || args.gpu.iter().any(|s| s.matches(&GpuFacts::from(gpu)));
+    // Several selectors name one GPU and more, and one that names none is told from a slice that is not there.
+    let on = desired::selected(inventory, &args.gpu)?;
+    let on = |gpu: &Gpu| {
+        args.gpu.is_empty() || inventory.gpus.iter().zip(&on).any(|(other, on)| *on && other.uuid == gpu.uuid)
+    };
     let is = |c: &Compute| match profile {
         Some(profile) => c.profile == profile,
-        None => begins(&c.uuid, wanted),
+        None => begins("MIG-", &c.uuid, wanted),
     };
     let fitting: Slices<'a> = inventory.devices().filter(|(gpu, _, c)| on(gpu) && is(c)).collect();
     if profile.is_none() && fitting.len() > 1 {
@@ -172,20 +178,6 @@ fn choose(session: &Session, inventory: &Inventory, users: &Users, args: &Args) 
     })
 }
 
-/// Fewest digits that stand for a UUID, so that no short number means one by chance (git: `minimum_abbrev`).
-const FEWEST_DIGITS: usize = 4;
-
-/// Whether a UUID begins with what was given, which may lack `MIG-`.
-fn begins(uuid: &str, given: &str) -> bool {
-    const KIND: &str = "MIG-";
-    let digits = |text: &str| match text.get(..KIND.len()) {
-        Some(kind) if kind.eq_ignore_ascii_case(KIND) => text[KIND.len()..].to_ascii_lowercase(),
-        _ => text.to_ascii_lowercase(),
-    };
-    let given = digits(given);
-    given.len() >= FEWEST_DIGITS && digits(uuid).starts_with(&given)
-}
-
 /// Where a slice is looked for, as words.
 fn place(args: &Args) -> String {
     match &args.gpu[..] {
@@ -223,29 +215,5 @@ mod tests {
         );
         let one = fitting(&inventory, &args("abcd2")).unwrap();
         assert_eq!(one.iter().map(|(_, _, c)| &*c.uuid).collect::<Vec<_>>(), ["MIG-abcd2222-0"]);
-    }
-
-    #[test]
-    fn the_first_digits_stand_for_a_uuid() {
-        let uuid = "MIG-26c70135-ae39-5291-95f8-d08b71b05dbb";
-        for given in
-            ["MIG-26c70135-ae39-5291-95f8-d08b71b05dbb", "MIG-26c7", "mig-26C7", "26c7", "26c70135-ae"]
-        {
-            assert!(begins(uuid, given), "{given}");
-        }
-        for given in [
-            "",
-            "MIG-",
-            "MIG",
-            "26c",
-            "MIG-26c",
-            "GPU-26c7",
-            "6c70",
-            "26c70136",
-            "é26c7",
-            "26c70135-ae39-5291-95f8-d08b71b05dbb0",
-        ] {
-            assert!(!begins(uuid, given), "{given}");
-        }
     }
 }

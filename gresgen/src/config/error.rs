@@ -83,6 +83,13 @@ pub enum Problem {
         /// GPUs of the node, as text.
         gpus: String,
     },
+    /// Digits that several UUIDs begin with.
+    #[error("{selector}: begins the UUIDs of several GPUs: {}", list(.uuids))]
+    SeveralGpus {
+        /// As written.
+        selector: String,
+        uuids: Vec<String>,
+    },
     /// A GPU that cannot be partitioned.
     #[error("{gpu}: has no MIG profiles")]
     NoMig {

@@ -78,6 +78,15 @@ impl Config {
     /// When there is no such label, it selects no GPU, or asks for profiles or places that a GPU lacks.
     pub fn wanted(&self, label: &str, gpus: &[GpuFacts<'_>]) -> Result<Wanted, ConfigError> {
         let label = self.find(label, Mark::default())?;
+        for entry in &label.entries {
+            for selector in &entry.selectors {
+                if let Some(uuids) = selector.several(gpus.iter().map(|gpu| gpu.uuid)) {
+                    let uuids = uuids.into_iter().map(str::to_owned).collect();
+                    let problem = Problem::SeveralGpus { selector: selector.to_string(), uuids };
+                    return Err(self.error(entry.mark, problem));
+                }
+            }
+        }
         let owners = label.owners(gpus);
         if owners.iter().all(Option::is_none) {
             let problem = Problem::NoGpu { label: label.name.clone(), gpus: present(gpus) };

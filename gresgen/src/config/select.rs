@@ -7,6 +7,7 @@ use mig::{BOARDS, Board, Geometry};
 
 use crate::alike::groups;
 use crate::inventory::Gpu;
+use crate::uuid::begins;
 use crate::words::named_gpus;
 
 /// What selecting and planning need to know of a GPU.
@@ -50,7 +51,7 @@ pub enum Selector {
     All,
     /// NVML index.
     Index(u32),
-    /// `GPU-…`, in either case.
+    /// `GPU-…`, in either case, or its first digits.
     Uuid(String),
     /// PCI address.
     Pci(PciAddress),
@@ -90,12 +91,23 @@ impl fmt::Display for Selector {
 }
 
 impl Selector {
+    /// Whether it is this UUID, or begins it.
+    pub(crate) fn is_uuid(&self, uuid: &str) -> bool {
+        matches!(self, Selector::Uuid(given) if begins("GPU-", uuid, given))
+    }
+
+    /// The GPUs that it may mean, where it is to mean one and does not say which: digits that begin several UUIDs.
+    pub(crate) fn several<'a>(&self, gpus: impl Iterator<Item = &'a str>) -> Option<Vec<&'a str>> {
+        let meant: Vec<&str> = gpus.filter(|uuid| self.is_uuid(uuid)).collect();
+        (meant.len() > 1).then_some(meant)
+    }
+
     /// Whether this GPU is meant.
     pub fn matches(&self, gpu: &GpuFacts<'_>) -> bool {
         match self {
             Selector::All => true,
             Selector::Index(index) => *index == gpu.index,
-            Selector::Uuid(uuid) => uuid.eq_ignore_ascii_case(gpu.uuid),
+            Selector::Uuid(_) => self.is_uuid(gpu.uuid),
             Selector::Pci(address) => PciAddress::parse(gpu.pci) == Some(*address),
             Selector::Model(model) => {
                 is_name(model, gpu.model)
@@ -249,6 +261,8 @@ mod tests {
             "3",
             "GPU-11111111-2222-5333-8444-555555555555",
             "gpu-11111111-2222-5333-8444-555555555555",
+            "GPU-1111",
+            "gpu-11111111-2222",
             "0000:07:00.0",
             "00000000:07:00.0",
             "07:00.0",
@@ -277,6 +291,16 @@ mod tests {
     }
 
     #[test]
+    fn digits_that_begin_several_uuids_mean_none() {
+        let uuids = ["GPU-abcd1111-0", "GPU-abcd2222-0", "GPU-eeee0000-0"];
+        let several = |text: &str| text.parse::<Selector>().unwrap().several(uuids.into_iter());
+        assert_eq!(several("GPU-abcd"), Some(uuids[..2].to_vec()));
+        for text in ["GPU-abcd1", "gpu-EEEE", "GPU-ffff", "GPU-", "all", "0"] {
+            assert_eq!(several(text), None, "{text}");
+        }
+    }
+
+    #[test]
     fn a_filter_may_ask_for_the_board_too() {
         let ids = |text: &str| text.parse::<PciIds>().unwrap();
         let gpu = ids("0x20B010DE:0x134f10de");
@@ -291,9 +315,22 @@ mod tests {
     #[test]
     fn other_gpus_are_not_meant() {
         let geometry = Geometry { units: 0, slices: 0, specs: Vec::new() };
-        for text in
-            ["0", "33", "GPU-11111111", "0001:07:00.0", "07:00.1", "A100", "a100-80gb", "ALL", "", "::"]
-        {
+        for text in [
+            "0",
+            "33",
+            "GPU-",
+            "GPU-111",
+            "GPU-11111112",
+            "1111",
+            "MIG-1111",
+            "0001:07:00.0",
+            "07:00.1",
+            "A100",
+            "a100-80gb",
+            "ALL",
+            "",
+            "::",
+        ] {
             let selector: Selector = text.parse().unwrap();
             assert!(!selector.matches(&facts(&geometry)), "{text} is {selector:?}");
         }

@@ -16,7 +16,7 @@ use crate::inventory::{Holder, Inventory, Mode};
 use crate::publish::{Expected, PublishError};
 use crate::site::{PendingActions, SlurmState};
 use crate::slurm::transition::Action;
-use crate::slurm::{GresTable, SlurmError};
+use crate::slurm::{GresTable, SlurmError, slots};
 
 /// What a desired state comes to on one picture of a node. Making one only reads.
 pub(crate) struct Prepared {
@@ -83,6 +83,10 @@ impl Node<'_> {
             return Err(DesiredStateError::Lost { gpu, why }.into());
         }
         let Picture { inventory: mut before, slurm, .. } = picture;
+        // Where some are left out, those may be the ones that an entry names.
+        if options.without.is_empty() {
+            slots::check_entries(&before, self.settings).map_err(PublishError::from)?;
+        }
         let mut wanted = Wanted::new(desired, &before)?;
         let patience = Patience::new();
         while wanted.waits_for_processes() && patience.pause() {

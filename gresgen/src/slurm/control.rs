@@ -8,23 +8,28 @@ mod devices;
 mod job;
 mod listing;
 mod node;
+mod places;
+mod queue;
 mod waiting;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
 use std::time::Duration;
 
 pub use command::{hurry, use_configuration};
 pub use devices::Devices;
+pub(crate) use job::Record;
 pub use listing::Listing;
 pub use node::{NodeView, gpus};
+pub(crate) use places::{Partition, Reservation};
+pub(crate) use queue::{Place, Queued, Request};
 pub use waiting::Waiting;
-pub(crate) use waiting::{asked, least};
+pub(crate) use waiting::{asked, least, listed};
 
 use super::error::SlurmError;
 use super::release::Release;
 pub(super) use command::within;
-use command::{PATIENCE, answers, run};
+use command::{PATIENCE, answers, run, run_exact};
 
 /// A slurmctld that answered.
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +90,55 @@ impl Control {
     /// `squeue -O`.
     pub fn queue(self, format: &str) -> Result<String, SlurmError> {
         run("squeue", &["--all", "--local", "-h", "-r", "-t", "PD", "--sort=-p,i", "-O", format])
+    }
+
+    /// All jobs, what waits of an array as one, and how many lines are none.
+    ///
+    /// # Errors
+    /// [`SlurmError`].
+    pub(crate) fn queued(self) -> Result<(Vec<Queued>, u64), SlurmError> {
+        let arguments = ["--all", "--local", "-h", "-t", "all", "-o", Queued::FORMAT];
+        Ok(Queued::parse(&run_exact("squeue", &arguments)?))
+    }
+
+    /// What the jobs that wait ask for.
+    ///
+    /// # Errors
+    /// [`SlurmError`].
+    pub(crate) fn requests(self) -> Result<Vec<Request>, SlurmError> {
+        let arguments = ["--all", "--local", "-h", "-t", "PD", "-O", Request::FORMAT];
+        Ok(Request::parse(&run_exact("squeue", &arguments)?))
+    }
+
+    /// What each job has of its nodes, by number, as far as its record says it. Nothing is known where the records are more than is
+    /// read: users make them long.
+    ///
+    /// # Errors
+    /// [`SlurmError`].
+    pub(crate) fn records(self) -> Result<HashMap<u32, Option<Record>>, SlurmError> {
+        match run("scontrol", &["--all", "-d", "-o", "show", "job"]) {
+            Ok(text) => Ok(job::records(&text)),
+            Err(SlurmError::Long { .. }) => Ok(HashMap::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// All partitions.
+    ///
+    /// # Errors
+    /// [`SlurmError`].
+    pub(crate) fn partitions(self) -> Result<Vec<Partition>, SlurmError> {
+        let text = run("scontrol", &["--all", "-o", "show", "partition"])?;
+        Ok(text.lines().filter_map(Partition::parse).collect())
+    }
+
+    /// Reservations that hold now.
+    ///
+    /// # Errors
+    /// [`SlurmError`].
+    pub(crate) fn reservations(self) -> Result<Vec<Reservation>, SlurmError> {
+        let text = run("scontrol", &["-o", "show", "reservation"])?;
+        Ok(text.lines().filter_map(Reservation::parse).collect())
     }
 
     /// Values of `TRESBillingWeights=`, one of each partition that has some.

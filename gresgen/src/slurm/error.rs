@@ -153,6 +153,15 @@ pub enum GresError {
     /// More devices than Slurm can hold.
     #[error("node {node}: {count} devices are more than the {MAX_RECORDS} that Slurm takes per node")]
     TooMany { node: String, count: usize },
+    /// An entry that is about no GPU of a node it is about.
+    #[error("node {node}: slurm.on-request.{number}.devices: {what}")]
+    OnRequestEntry {
+        node: String,
+        /// Position of the entry, from 0.
+        number: usize,
+        /// Why, as a phrase.
+        what: String,
+    },
     /// A GPU that cannot be on request, or not as it is said.
     #[error("node {node}: slurm.on-request, GPU {gpu}: {what}")]
     OnRequest { node: String, gpu: u32, what: String },

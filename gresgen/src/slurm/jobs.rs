@@ -85,7 +85,10 @@ impl Allocations {
     }
 
     /// Puts the two accounts together.
-    fn reconcile<'a>(view: &NodeView, records: impl Iterator<Item = (&'a Listing, Option<Devices>)>) -> Self {
+    pub(crate) fn reconcile<'a>(
+        view: &NodeView,
+        records: impl Iterator<Item = (&'a Listing, Option<Devices>)>,
+    ) -> Self {
         // slurmctld counts nothing of a job that ends, so what is left over says nothing of one.
         let ending = |(listing, devices): (&'a Listing, Option<Devices>)| match devices {
             None if listing.ends() => (listing, Some(Devices::Unlisted)),
@@ -128,7 +131,7 @@ impl Allocations {
 }
 
 /// The name of a job's user: that of the node's own list, else squeue's, where it is a name, else the number.
-fn user(listing: &Listing) -> String {
+pub(crate) fn user(listing: &Listing) -> String {
     let is_name = |c: char| c.is_alphanumeric() || "._-@$+\\".contains(c);
     let said = Some(listing.login.clone()).filter(|name| !name.is_empty() && name.chars().all(is_name));
     login(&listing.uid.to_string()).or(said).unwrap_or_else(|| listing.uid.to_string())

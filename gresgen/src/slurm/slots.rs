@@ -17,7 +17,7 @@ use device_map::{DeviceFile, NoDevice, Record};
 use mig::{Placement, Profile, Spec};
 
 use super::error::GresError;
-use super::settings::Settings;
+use super::settings::{Settings, on_request};
 use crate::devices;
 use crate::inventory::{CAPABILITY, CapabilityNumbers, Compute, Gpu, Instance, Inventory};
 use crate::root::Root;
@@ -100,7 +100,12 @@ pub struct GpuSlots<'a> {
 
 /// The profiles that a GPU offers on request; `None` where it is none of those.
 pub fn menu(node: &str, gpu: &Gpu, settings: &Settings) -> Option<Vec<Profile>> {
-    settings.on_request.iter().find(|entry| entry.selects(node, gpu)).map(|entry| entry.menu())
+    entry(node, gpu, settings).map(on_request::OnRequest::menu)
+}
+
+/// The entry of the configuration that a GPU is on request by.
+pub fn entry<'a>(node: &str, gpu: &Gpu, settings: &'a Settings) -> Option<&'a on_request::OnRequest> {
+    settings.on_request.iter().find(|entry| entry.selects(node, gpu))
 }
 
 /// The GPUs of a node that are on request, in its order.
@@ -128,6 +133,22 @@ pub fn on_request<'a>(inventory: &'a Inventory, settings: &Settings) -> Result<V
         all.push(GpuSlots { gpu, slots });
     }
     Ok(all)
+}
+
+/// Refuses an entry about this node that is about none of its GPUs: what it was to offer would be missing without a word.
+///
+/// # Errors
+/// [`GresError::OnRequestEntry`]
+pub fn check_entries(inventory: &Inventory, settings: &Settings) -> Result<(), GresError> {
+    let entries = settings.on_request.iter().enumerate();
+    for (number, entry) in entries.filter(|(_, entry)| entry.is_about(&inventory.node)) {
+        entry.check_devices(&inventory.gpus).map_err(|what| GresError::OnRequestEntry {
+            node: inventory.node.clone(),
+            number,
+            what,
+        })?;
+    }
+    Ok(())
 }
 
 /// Adds what an inventory that was read on its node needs beside, to make records of GPUs on request.

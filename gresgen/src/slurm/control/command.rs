@@ -44,7 +44,13 @@ pub fn hurry() {
 
 /// Asks slurmctld by a command of Slurm and gives what it printed.
 pub(super) fn run(command: &str, arguments: &[&str]) -> Result<String, SlurmError> {
-    question(command, arguments, "", None)
+    question(command, arguments, &[], "", None)
+}
+
+/// The same with times in seconds since 1970 and lists of array elements uncut (squeue(1), "ENVIRONMENT VARIABLES").
+pub(super) fn run_exact(command: &str, arguments: &[&str]) -> Result<String, SlurmError> {
+    let exact = [("SLURM_TIME_FORMAT", "%s"), ("SLURM_BITSTR_LEN", "0")];
+    question(command, arguments, &exact, "", None)
 }
 
 /// Asks by a command that is asked several things on its standard input, and ends its answer to each with a line of its own.
@@ -55,12 +61,13 @@ pub(super) fn answers(
     input: &str,
     end: &str,
 ) -> Result<String, SlurmError> {
-    question(command, arguments, input, Some(Parts { end, most: RECORD }))
+    question(command, arguments, &[], input, Some(Parts { end, most: RECORD }))
 }
 
 fn question(
     command: &str,
     arguments: &[&str],
+    environment: &[(&str, &str)],
     input: &str,
     parts: Option<Parts<'_>>,
 ) -> Result<String, SlurmError> {
@@ -70,7 +77,7 @@ fn question(
         return Err(SlurmError::Unreachable(late(command, ALL.as_secs())));
     }
     let patience = left.map_or(PATIENCE, |left| left.min(PATIENCE));
-    ask(patience, command, arguments, input, parts).map_err(|error| match error {
+    ask(patience, command, arguments, environment, input, parts).map_err(|error| match error {
         SlurmError::Late { command, seconds } => {
             // Of all questions together, where they have an end.
             SlurmError::Unreachable(late(&command, left.map_or(seconds, |_| ALL.as_secs())))
@@ -85,13 +92,14 @@ pub(in crate::slurm) fn within(
     command: &str,
     arguments: &[&str],
 ) -> Result<String, SlurmError> {
-    ask(patience, command, arguments, "", None)
+    ask(patience, command, arguments, &[], "", None)
 }
 
 fn ask(
     patience: Duration,
     command: &str,
     arguments: &[&str],
+    environment: &[(&str, &str)],
     input: &str,
     parts: Option<Parts<'_>>,
 ) -> Result<String, SlurmError> {
@@ -111,6 +119,7 @@ fn ask(
             process.env_remove(&name);
         }
     }
+    process.envs(environment.iter().copied());
     let input = input.as_bytes().to_vec();
     let done = match parts {
         Some(parts) => bounded_in_parts(process, input, patience, OUTPUT, parts),

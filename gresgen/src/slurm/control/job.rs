@@ -14,6 +14,8 @@
 //! (seen on 22.05.8, 24.11.5 and 26.05.5), while its last task still runs, or its Epilog. Which devices these are it does
 //! not say any more; that there are some, the first word does.
 
+use std::collections::HashMap;
+
 use super::devices::{Devices, devices, named, promised};
 use crate::slurm::hostlist;
 
@@ -22,34 +24,109 @@ const BEGIN: &str = "JOB_GRES=";
 /// Begins what follows it.
 const END: &str = "MinCPUsNode=";
 
-/// The GPU devices of a job on a node with `gpus` of them, by the job's record; `None` where the record does not say.
-pub(super) fn devices_on(record: &str, node: &str, gpus: usize) -> Option<Devices> {
-    let mut parts = record.split(BEGIN);
-    let (before, part, None) = (parts.next()?, parts.next()?, parts.next()) else { return None };
-    before.ends_with(char::is_whitespace).then_some(())?;
-    let mut words = part.split_ascii_whitespace();
-    // All GRES of the job on all its nodes.
-    let promised = promised(words.next()?);
-    let (mut found, mut listed) = (None, 0u64);
-    loop {
-        let word = words.next()?;
-        if word.starts_with(END) {
-            let here = found?;
-            let ends = Devices::is_empty(&here) && listed < promised;
-            return Some(if ends { Devices::Unlisted } else { here });
-        }
-        let names = word.strip_prefix("Nodes=")?;
-        words.next()?.strip_prefix("CPU_IDs=")?;
-        words.next()?.strip_prefix("Mem=")?;
-        let gres = words.next()?.strip_prefix("GRES=")?;
-        let names = hostlist::expand(names).ok()?;
-        listed = listed.saturating_add(named(gres).saturating_mul(names.len() as u64));
-        if names.iter().any(|name| name == node) {
-            // No node is in two groups.
-            found.is_none().then_some(())?;
-            found = Some(devices(gres, gpus));
+/// What a job has of its nodes, by its record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Record {
+    /// All GRES of the job on all its nodes.
+    promised: u64,
+    parts: Vec<Part>,
+}
+
+/// What it has of each of some nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Part {
+    nodes: Vec<String>,
+    cpus: String,
+    memory: String,
+    gres: String,
+}
+
+/// CPUs and memory that a job has of a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Share {
+    pub(crate) cpus: u32,
+    pub(crate) memory_mib: u64,
+}
+
+impl Record {
+    /// Reads a record; `None` where it does not say.
+    pub(super) fn parse(record: &str) -> Option<Self> {
+        let mut parts = record.split(BEGIN);
+        let (before, part, None) = (parts.next()?, parts.next()?, parts.next()) else { return None };
+        before.ends_with(char::is_whitespace).then_some(())?;
+        let mut words = part.split_ascii_whitespace();
+        let promised = promised(words.next()?);
+        let mut parts = Vec::new();
+        loop {
+            let word = words.next()?;
+            if word.starts_with(END) {
+                return Some(Record { promised, parts });
+            }
+            let nodes = hostlist::expand(word.strip_prefix("Nodes=")?).ok()?;
+            let mut value = |key: &str| Some(words.next()?.strip_prefix(key)?.to_owned());
+            let (cpus, memory, gres) = (value("CPU_IDs=")?, value("Mem=")?, value("GRES=")?);
+            parts.push(Part { nodes, cpus, memory, gres });
         }
     }
+
+    /// The GPU devices on a node with `gpus` of them; `None` where the record does not say.
+    pub(crate) fn devices_on(&self, node: &str, gpus: usize) -> Option<Devices> {
+        let named = |part: &Part| named(&part.gres).saturating_mul(part.nodes.len() as u64);
+        let listed = self.parts.iter().fold(0, |sum: u64, part| sum.saturating_add(named(part)));
+        let here = devices(&self.part(node)?.gres, gpus);
+        let ends = Devices::is_empty(&here) && listed < self.promised;
+        Some(if ends { Devices::Unlisted } else { here })
+    }
+
+    /// CPUs and memory on a node; `None` where the record does not say.
+    pub(crate) fn share_on(&self, node: &str) -> Option<Share> {
+        let part = self.part(node)?;
+        let cpus = part.cpus.split(',').filter(|range| !range.is_empty()).map(|range| {
+            let (first, last) = range.split_once('-').unwrap_or((range, range));
+            last.parse::<u32>().ok()?.checked_sub(first.parse().ok()?)?.checked_add(1)
+        });
+        let cpus = cpus.sum::<Option<u32>>()?;
+        Some(Share { cpus, memory_mib: mib(&part.memory)? })
+    }
+
+    /// No node is in two parts.
+    fn part(&self, node: &str) -> Option<&Part> {
+        let mut here = self.parts.iter().filter(|part| part.nodes.iter().any(|name| name == node));
+        here.next().filter(|_| here.next().is_none())
+    }
+}
+
+/// MiB of `4000`, `4000M` or `7.81G`, rounded up (src/common/slurm_protocol_api.c, `convert_num_unit`).
+pub(crate) fn mib(text: &str) -> Option<u64> {
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let factor: f64 = match &text[number.len()..] {
+        "K" => 1.0 / 1024.0,
+        "" | "M" => 1.0,
+        "G" => 1024.0,
+        "T" => 1024.0 * 1024.0,
+        _ => return None,
+    };
+    let mib = number.parse::<f64>().ok()? * factor;
+    (0.0..1e12).contains(&mib).then_some(mib.ceil() as u64)
+}
+
+/// The GPU devices of a job on a node with `gpus` of them, by the job's record; `None` where the record does not say.
+pub(super) fn devices_on(record: &str, node: &str, gpus: usize) -> Option<Devices> {
+    Record::parse(record)?.devices_on(node, gpus)
+}
+
+/// The records of all jobs, by number, as `scontrol -d -o show job` prints them. A text with a line's end in it may look like
+/// another job's record: a number that stands there twice is nobody's.
+pub(super) fn records(text: &str) -> HashMap<u32, Option<Record>> {
+    let mut records = HashMap::new();
+    for line in text.lines() {
+        let Some((id, _)) = line.strip_prefix("JobId=").and_then(|rest| rest.split_once(' ')) else {
+            continue;
+        };
+        let Ok(id) = id.parse() else { continue };
+        records.entry(id).and_modify(|known| *known = None).or_insert_with(|| Record::parse(line));
+    }
+    records
 }
 
 #[cfg(test)]
@@ -100,6 +177,37 @@ mod tests {
             assert_eq!(on(&record("a", text), "n1"), None, "{text:?}");
             assert_eq!(on(&record(text, "a"), "n1"), None, "{text:?}");
         }
+    }
+
+    #[test]
+    fn cpus_and_memory_of_a_job_are_those_of_the_node() {
+        let text = |cpus: &str, memory: &str| {
+            format!("JobId=1 JOB_GRES=(null)   Nodes=n[1-2] CPU_IDs={cpus} Mem={memory} GRES= MinCPUsNode=1")
+        };
+        let share = |cpus: &str, memory: &str| Record::parse(&text(cpus, memory)).unwrap().share_on("n2");
+        assert_eq!(share("0-3,7", "1.5G"), Some(Share { cpus: 5, memory_mib: 1536 }));
+        assert_eq!(share("2", "0"), Some(Share { cpus: 1, memory_mib: 0 }));
+        for (cpus, memory) in [("3-0", "0"), ("x", "0"), ("0-4294967295", "0"), ("0", "NaN"), ("0", "1X")] {
+            assert_eq!(share(cpus, memory), None, "{cpus} {memory}");
+        }
+    }
+
+    #[test]
+    fn a_record_in_another_jobs_text_is_nobodys() {
+        let line = |id: u32, name: &str| {
+            let part = "JOB_GRES=gpu:1   Nodes=n1 CPU_IDs=0 Mem=0 GRES=gpu:1(IDX:0)";
+            format!("JobId={id} JobName={name} {part} MinCPUsNode=1 Comment=x")
+        };
+        let forged = format!(
+            "{}\n{}\n{}\nJobId=4\n",
+            line(1, "a"),
+            line(2, &format!("a\n{}", line(1, "b"))),
+            line(3, "a")
+        );
+        let records = records(&forged);
+        assert_eq!(records[&1], None);
+        assert_eq!(records[&2], None);
+        assert!(records[&3].is_some() && records.len() == 3);
     }
 
     #[test]

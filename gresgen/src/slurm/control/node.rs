@@ -32,9 +32,36 @@ pub struct NodeView {
     pub hardware: Hardware,
     /// CPUs that jobs have; suspended ones leave theirs.
     pub cpus_allocated: u32,
+    /// CPUs that jobs can have; those of a core specialisation are not among them.
+    pub cpus_usable: u64,
+    /// Memory that jobs have, in MiB.
+    pub memory_allocated: u64,
+    /// Features that it has now.
+    pub features: Vec<String>,
+    /// Partitions that it is in.
+    pub partitions: Vec<String>,
     /// Which form of the records of GPUs on request slurmctld has read; `None` on a node without any.
     pub form: Option<Form>,
 }
+
+/// Words of a node's state in which it takes no job (scontrol(1), slurm.conf(5); src/common/slurm_protocol_defs.c,
+/// `node_state_base_string` and `node_state_flag_string`).
+const OUT: [&str; 14] = [
+    "DOWN",
+    "DRAIN",
+    "DRAINED",
+    "DRAINING",
+    "ERROR",
+    "FAIL",
+    "FAILING",
+    "FUTURE",
+    "INVAL",
+    "INVALID_REG",
+    "MAINTENANCE",
+    "NOT_RESPONDING",
+    "POWERING_DOWN",
+    "UNKNOWN",
+];
 
 impl NodeView {
     /// Reads one line of `scontrol -d -o show node`.
@@ -46,6 +73,12 @@ impl NodeView {
         let reason = line.split_once(" Reason=").map(|(_, reason)| reason.trim().to_owned());
         let gpus = gpus(value("Gres").unwrap_or_default());
         let word = |key: &str| value(key).unwrap_or_default().to_owned();
+        let number = |key: &str| value(key).and_then(|number| number.parse().ok());
+        let list = |key: &str| -> Vec<String> {
+            let words = value(key).unwrap_or_default().split(',');
+            words.filter(|word| !word.is_empty() && *word != "(null)").map(str::to_owned).collect()
+        };
+        let hardware = Hardware::read(line);
         // Features stand before it and comments behind it, which admins write.
         let mut used = line.split_whitespace().filter_map(|word| word.strip_prefix("GresUsed="));
         let used = Some(used.next().unwrap_or_default()).filter(|_| used.next().is_none());
@@ -60,7 +93,11 @@ impl NodeView {
             used_count: used.and_then(devices::count),
             cpus_allocated: value("CPUAlloc").and_then(|count| count.parse().ok()).unwrap_or_default(),
             registered: value("SlurmdStartTime") != Some("None"),
-            hardware: Hardware::read(line),
+            cpus_usable: number("CPUEfctv").or(hardware.cpus).unwrap_or_default(),
+            memory_allocated: number("AllocMem").unwrap_or_default(),
+            features: list("ActiveFeatures"),
+            partitions: list("Partitions"),
+            hardware,
             form: form(value("Gres").unwrap_or_default()),
             gpus,
         })
@@ -74,6 +111,11 @@ impl NodeView {
     /// Whether it has a state.
     pub fn is(&self, state: &str) -> bool {
         self.state.iter().any(|s| s == state)
+    }
+
+    /// Whether it takes jobs, as its state goes.
+    pub fn takes_jobs(&self) -> bool {
+        !OUT.iter().any(|state| self.is(state))
     }
 
     /// Whether the node was registered by `slurmd -Z` and has no line in slurm.conf.

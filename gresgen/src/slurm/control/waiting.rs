@@ -49,12 +49,16 @@ pub(crate) fn asked([job, node, socket, task, nodes, tasks]: [&str; 6]) -> Optio
     let mut found = Vec::new();
     // How many sockets of a node a job will have is not known yet: one at least.
     for (list, times) in [(job, 1), (node, nodes), (socket, nodes), (task, tasks)] {
-        for entry in list.split(',').map(str::trim) {
-            let (name, count) = gpus(entry)?;
+        for (name, count) in listed(list)? {
             found.push((name, count.checked_mul(times)?));
         }
     }
     Some(found)
+}
+
+/// Types, empty without one, and counts of one field; none of another TRES. `None` where it cannot be read.
+pub(crate) fn listed(list: &str) -> Option<Vec<(&str, u64)>> {
+    list.split(',').map(|entry| gpus(entry.trim())).collect()
 }
 
 /// The number that a field begins with: `2`, or `2-4` where a job takes from two to four.

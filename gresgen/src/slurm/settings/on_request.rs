@@ -8,8 +8,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Scalar;
+use crate::cores::ranges;
 use crate::inventory::Gpu;
 use crate::slurm::hostlist;
+use crate::uuid::begins;
 
 /// Name of the GRES that shows which records of a node slurmctld has read; its type is
 /// [`Form::GATE_TYPE`](crate::slurm::slots::Form::GATE_TYPE).
@@ -27,6 +29,9 @@ pub struct OnRequest {
     pub devices: Words,
     /// Profiles on offer, as [1g.5gb, 3g.20gb].
     pub profiles: Vec<String>,
+    /// Whether `gresgen order` may cut them; layouts then say what a boot makes of them.
+    #[serde(default)]
+    pub orders: bool,
 }
 
 /// One word, or a list of them.
@@ -57,13 +62,46 @@ impl Words {
 
 const ALL: &str = "all";
 
+/// Whether a word of `devices` is this GPU.
+fn means(word: &str, gpu: &Gpu) -> bool {
+    let is_uuid = || device_map::is_gpu_uuid(word) && begins("GPU-", &gpu.uuid, word);
+    word == ALL || word.parse() == Ok(gpu.index) || is_uuid()
+}
+
 impl OnRequest {
+    /// Whether it is about this node.
+    pub fn is_about(&self, node: &str) -> bool {
+        self.nodes.as_ref().is_none_or(|list| hostlist::has(list, node))
+    }
+
     /// Whether it is about this GPU of this node.
     pub fn selects(&self, node: &str, gpu: &Gpu) -> bool {
-        let here = self.nodes.as_ref().is_none_or(|list| hostlist::has(list, node));
-        let meant =
-            |word: &str| word == ALL || word.parse() == Ok(gpu.index) || word.eq_ignore_ascii_case(&gpu.uuid);
-        here && self.devices.iter().any(meant)
+        self.is_about(node) && self.devices.iter().any(|word| means(word, gpu))
+    }
+
+    /// Why it says nothing, or not what it is about, of a node that it is about: as a phrase.
+    ///
+    /// # Errors
+    /// None of its devices is a GPU of the node, or one begins several UUIDs.
+    pub(crate) fn check_devices(&self, gpus: &[Gpu]) -> Result<(), String> {
+        for word in self.devices.iter().filter(|word| device_map::is_gpu_uuid(word)) {
+            let meant: Vec<&str> = gpus.iter().filter(|gpu| means(word, gpu)).map(|gpu| &*gpu.uuid).collect();
+            if meant.len() > 1 {
+                return Err(format!("{word} begins several UUIDs: {}", meant.join(", ")));
+            }
+        }
+        if self.devices.iter().any(|word| gpus.iter().any(|gpu| means(word, gpu))) {
+            return Ok(());
+        }
+        let words: Vec<&str> = self.devices.iter().collect();
+        let there = match gpus {
+            [] => "none".to_owned(),
+            gpus => ranges(&gpus.iter().map(|gpu| gpu.index).collect()),
+        };
+        Err(format!(
+            "{}: no such GPU on this node (it has {there}); nodes: says which nodes the entry is about",
+            words.join(", ")
+        ))
     }
 
     /// The profiles on offer, from the smallest up, each once.

@@ -111,6 +111,31 @@ fn static_slices_stand_beside() {
 }
 
 #[test]
+fn an_entry_that_is_about_no_gpu_is_refused_by_name() {
+    let mut inventory = node(&[vec![], vec![]]);
+    inventory.gpus[1].uuid = "GPU-abcd1111-0".to_owned();
+    let check = |text: &str| check_entries(&inventory, &settings(text)).map_err(|error| error.to_string());
+    for good in [
+        "{profiles: [3g.20gb]}",
+        "{devices: [1, 9], profiles: [3g.20gb]}",
+        "{devices: GPU-abcd, profiles: [3g.20gb]}",
+        "{nodes: n2, devices: [9], profiles: [3g.20gb]}",
+    ] {
+        assert_eq!(check(&format!("on-request: [{good}]")), Ok(()), "{good}");
+    }
+    for (bad, says) in [
+        (
+            "{devices: [7, GPU-ffffffff], profiles: [3g.20gb]}",
+            "7, GPU-ffffffff: no such GPU on this node (it has 0-1); ",
+        ),
+        ("{nodes: 'n[1-2]', devices: 2, profiles: [3g.20gb]}", "2: no such GPU on this node (it has 0-1); "),
+    ] {
+        let error = check(&format!("on-request: [{{devices: 0, profiles: [3g.20gb]}}, {bad}]")).unwrap_err();
+        assert!(error.starts_with(&format!("node n1: slurm.on-request.1.devices: {says}")), "{error}");
+    }
+}
+
+#[test]
 fn what_cannot_be_on_request_is_refused_by_name() {
     let refused = |text: &str, inventory: &Inventory| {
         GresTable::new(inventory, &settings(text), &PreviousOrder::default()).unwrap_err().to_string()

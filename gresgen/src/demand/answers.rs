@@ -1,0 +1,130 @@
+//! What slurmctld says, asked once for each.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::slurm::SlurmError;
+use crate::slurm::control::{Control, Devices, NodeView, Partition, Queued, Record, Request, Reservation};
+use crate::slurm::hostlist;
+use crate::slurm::jobs::Allocations;
+
+/// Everything that is asked of slurmctld.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Answers {
+    /// Seconds since 1970.
+    pub(crate) now: u64,
+    /// All jobs.
+    pub(crate) queued: Vec<Queued>,
+    /// Lines of squeue that are no job.
+    pub(crate) unread: u64,
+    /// What those that wait ask for.
+    pub(crate) requests: Vec<Request>,
+    /// What each job has of its nodes, by number; empty where that is not known.
+    pub(crate) records: HashMap<u32, Option<Record>>,
+    pub(crate) nodes: Vec<NodeView>,
+    pub(crate) partitions: Vec<Partition>,
+    pub(crate) reservations: Vec<Reservation>,
+    /// Whether Slurm gives out memory, too (slurm.conf(5), SelectTypeParameters).
+    pub(crate) counts_memory: bool,
+}
+
+/// What jobs have of a node.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Held {
+    /// The one account of who holds what.
+    allocations: Allocations,
+    /// When each job ends at the latest, by number.
+    ends: BTreeMap<u32, Option<u64>>,
+    /// CPUs and memory of jobs with GPUs.
+    pub(crate) freed: ::demand::Resources,
+}
+
+impl Answers {
+    /// Asks slurmctld. Nodes come last: a job that started meanwhile is seen there as somebody unknown.
+    ///
+    /// # Errors
+    /// [`SlurmError`].
+    pub(crate) fn ask(control: Control, now: u64) -> Result<Self, SlurmError> {
+        let counts_memory = control.config()?.get("SelectTypeParameters").is_some_and(counts_memory);
+        let (queued, unread) = control.queued()?;
+        let requests = control.requests()?;
+        let records = control.records()?;
+        let (partitions, reservations) = (control.partitions()?, control.reservations()?);
+        let nodes = control.nodes_in_use()?;
+        Ok(Answers { now, queued, unread, requests, records, nodes, partitions, reservations, counts_memory })
+    }
+
+    /// The heterogeneous job that a waiting job is a component of.
+    pub(crate) fn group(&self, id: u32) -> Option<u32> {
+        self.requests.iter().find(|request| request.id == id)?.group
+    }
+
+    /// Jobs that have something of each node, or may have. One whose nodes cannot be read may be on any.
+    pub(crate) fn on_nodes(&self) -> HashMap<String, Vec<&Queued>> {
+        let mut on: HashMap<String, Vec<&Queued>> = HashMap::new();
+        for job in self.queued.iter().filter(|job| job.listing.may_hold()) {
+            let names = hostlist::expand(&job.nodes)
+                .unwrap_or_else(|_| self.nodes.iter().map(|node| node.name.clone()).collect());
+            names.into_iter().for_each(|name| on.entry(name).or_default().push(job));
+        }
+        on
+    }
+
+    /// What jobs have of a node.
+    pub(crate) fn held(&self, view: &NodeView, jobs: &[&Queued]) -> Held {
+        let record = |job: &Queued| match self.records.get(&job.listing.id) {
+            // It ended after it was listed.
+            None if !self.records.is_empty() => Some(Devices::default()),
+            None => None,
+            Some(record) => record.as_ref()?.devices_on(&view.name, view.count()),
+        };
+        let devices: Vec<Option<Devices>> = jobs.iter().map(|job| record(job)).collect();
+        let mut freed = ::demand::Resources::default();
+        for (job, devices) in jobs.iter().zip(&devices) {
+            let record = self.records.get(&job.listing.id).and_then(Option::as_ref);
+            let share = record.filter(|_| devices.as_ref().is_some_and(|devices| !devices.is_empty()));
+            let share = share.and_then(|record| record.share_on(&view.name)).unwrap_or_default();
+            freed.cpus = freed.cpus.saturating_add(share.cpus);
+            freed.memory_mib = freed.memory_mib.saturating_add(share.memory_mib);
+        }
+        let listings = jobs.iter().map(|job| &job.listing).zip(devices);
+        Held {
+            allocations: Allocations::reconcile(view, listings),
+            ends: jobs.iter().map(|job| (job.listing.id, job.ends)).collect(),
+            freed,
+        }
+    }
+}
+
+fn counts_memory(parameters: &str) -> bool {
+    parameters.to_ascii_uppercase().contains("MEMORY")
+}
+
+impl Held {
+    /// Who has the device of an index.
+    pub(crate) fn state(&self, index: usize) -> ::demand::State {
+        let Allocations { jobs, unexplained } = &self.allocations;
+        let mut ends = jobs.iter().filter(|job| job.devices.may_be(index)).map(|job| {
+            // Which of them it has is not known, so neither is when this one is free.
+            let listed = matches!(job.devices, Devices::Listed(_));
+            self.ends.get(&job.id).copied().flatten().filter(|_| listed)
+        });
+        if unexplained.may_be(index) {
+            return ::demand::State::Busy { until: None };
+        }
+        match ends.next() {
+            None => ::demand::State::Idle,
+            Some(first) => {
+                let until = ends.fold(first, |last, end| Some(last?.max(end?)));
+                ::demand::State::Busy { until }
+            }
+        }
+    }
+
+    /// Whether a job surely has the device of an index.
+    pub(crate) fn is_named(&self, index: usize) -> bool {
+        self.allocations
+            .jobs
+            .iter()
+            .any(|job| matches!(&job.devices, Devices::Listed(all) if all.contains(&index)))
+    }
+}

@@ -1,0 +1,381 @@
+//! What waits, as the decision takes it: in Slurm's order, with the nodes that each job may have.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+
+use ::demand::{Array, Job, Node, Reason, Resources, Share, Want};
+use mig::Profile;
+
+use super::answers::Answers;
+use super::stock::Kinds;
+use crate::slurm::control::{Listing, NodeView, Partition, Place, Queued, Request, Reservation, listed};
+use crate::slurm::hostlist;
+use crate::slurm::jobs::user;
+
+/// A job that waits for GPUs. A heterogeneous one is one.
+#[derive(Clone, Debug)]
+pub(crate) struct Waiting {
+    /// Its number.
+    pub(crate) id: u32,
+    /// As squeue names it.
+    pub(crate) shown: String,
+    pub(crate) user: String,
+    /// What it asks for, where that can be read.
+    pub(crate) wants: Vec<Wants>,
+    /// Seconds for which it could have run.
+    pub(crate) waited: u64,
+    /// As the decision takes it, or why it does not.
+    pub(crate) demand: Result<Job, Cannot>,
+}
+
+/// What a job wants on each of some nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wants {
+    /// GRES types, empty where it does not matter, with how many.
+    pub(crate) types: Vec<(String, u32)>,
+    pub(crate) nodes: u32,
+}
+
+/// Why a job is not looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Cannot {
+    /// What it asks for cannot be read.
+    Request,
+    /// Its nodes or features cannot be read.
+    Nodes,
+    /// It asks for so many per socket.
+    Socket,
+    /// It takes nodes for itself alone.
+    Whole,
+    /// It asks for shares of GPUs.
+    Shares,
+    /// A type that is no slice of a known node.
+    Type(String),
+    /// A type that is of several profiles.
+    Several(String),
+    /// How many elements of its array wait cannot be read.
+    Array,
+}
+
+impl fmt::Display for Cannot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cannot::Request => f.write_str("not looked at: its request cannot be read"),
+            Cannot::Nodes => f.write_str("not looked at: its nodes cannot be read"),
+            Cannot::Socket => f.write_str("not looked at: GPUs per socket"),
+            Cannot::Whole => f.write_str("not looked at: whole nodes"),
+            Cannot::Shares => f.write_str("not looked at: shares of GPUs"),
+            Cannot::Type(name) => write!(f, "no known node could have {name}"),
+            Cannot::Several(name) => write!(f, "not looked at: {name} is several profiles"),
+            Cannot::Array => f.write_str("not looked at: its array cannot be read"),
+        }
+    }
+}
+
+/// Nodes in Slurm's and in the decision's order, and the sets of them that jobs may have.
+struct Nodes<'a> {
+    views: Vec<&'a NodeView>,
+    kinds: &'a Kinds,
+    reservations: &'a [Reservation],
+    sets: Vec<Vec<usize>>,
+    known: HashMap<Vec<usize>, usize>,
+}
+
+/// Jobs that wait for GPUs in Slurm's order, and the sets of nodes that they name.
+pub(crate) fn waiting(answers: &Answers, nodes: &[Node], kinds: &Kinds) -> (Vec<Waiting>, Vec<Vec<usize>>) {
+    let by_name: HashMap<&str, &NodeView> =
+        answers.nodes.iter().map(|view| (view.name.as_str(), view)).collect();
+    let mut places = Nodes {
+        views: nodes.iter().filter_map(|node| by_name.get(node.name.as_str()).copied()).collect(),
+        kinds,
+        reservations: &answers.reservations,
+        sets: Vec::new(),
+        known: HashMap::new(),
+    };
+    let requests: HashMap<u32, &Request> =
+        answers.requests.iter().map(|request| (request.id, request)).collect();
+    let partitions: HashMap<&str, &Partition> =
+        answers.partitions.iter().map(|p| (p.name.as_str(), p)).collect();
+    let mut running: HashMap<u32, u32> = HashMap::new();
+    for job in answers.queued.iter().filter(|job| job.listing.may_hold()) {
+        *running.entry(job.array).or_default() += 1;
+    }
+    // Components stand together; a job without a request has started since it was listed.
+    let mut groups: BTreeMap<u32, Vec<(&Queued, &Request)>> = BTreeMap::new();
+    for job in answers.queued.iter().filter(|job| job.waits()) {
+        if let Some(request) = requests.get(&job.listing.id) {
+            groups.entry(request.group.unwrap_or(job.listing.id)).or_default().push((job, request));
+        }
+    }
+    let tier = |job: &Queued| {
+        let known = job.partitions.iter().filter_map(|name| partitions.get(name.as_str()));
+        known.map(|partition| partition.tier).max().unwrap_or_default()
+    };
+    let mut order: Vec<(u32, Vec<(&Queued, &Request)>)> = groups.into_iter().collect();
+    order.sort_by_key(|(id, parts)| {
+        let first = parts[0].0;
+        (std::cmp::Reverse((tier(first), first.priority)), *id)
+    });
+    let mut users: HashMap<u32, String> = HashMap::new();
+    let mut found = Vec::new();
+    for (id, parts) in order {
+        let asks = parts.iter().map(|(_, request)| asks(request));
+        let asks: Result<Vec<Vec<Wants>>, Cannot> = asks.collect();
+        if asks.as_ref().is_ok_and(|asks| asks.iter().all(Vec::is_empty)) {
+            continue;
+        }
+        let demand = asks.clone().and_then(|asks| {
+            if parts.iter().any(|(_, request)| request.whole) {
+                return Err(Cannot::Whole);
+            }
+            job(id, &parts, &asks, &mut places, answers, &running)
+        });
+        let (first, request) = parts[0];
+        let Listing { uid, .. } = first.listing;
+        found.push(Waiting {
+            id,
+            shown: if request.group.is_some() { id.to_string() } else { first.shown.clone() },
+            user: users.entry(uid).or_insert_with(|| user(&first.listing)).clone(),
+            wants: asks.map(|asks| asks.concat()).unwrap_or_default(),
+            waited: waited(&parts, answers.now),
+            demand,
+        });
+    }
+    (found, places.sets)
+}
+
+fn waited(parts: &[(&Queued, &Request)], now: u64) -> u64 {
+    parts
+        .iter()
+        .filter_map(|(_, request)| request.eligible)
+        .max()
+        .map_or(0, |since| now.saturating_sub(since))
+}
+
+fn job(
+    id: u32,
+    parts: &[(&Queued, &Request)],
+    asks: &[Vec<Wants>],
+    places: &mut Nodes<'_>,
+    answers: &Answers,
+    running: &HashMap<u32, u32>,
+) -> Result<Job, Cannot> {
+    let mut shares = Vec::new();
+    for ((job, request), asks) in parts.iter().zip(asks) {
+        let place = job.place.as_ref().ok_or(Cannot::Nodes)?;
+        shares.extend(places.shares(job, request, place, asks, answers.counts_memory)?);
+    }
+    let reasons: Vec<Reason> = parts.iter().map(|(job, _)| Reason::from(job.reason.as_str())).collect();
+    let other = reasons.iter().find(|reason| matches!(reason, Reason::Other(_)));
+    let lacks = reasons.iter().find(|reason| **reason == Reason::Resources);
+    let first = parts[0].0;
+    let array = match first.elements {
+        Some((waiting, throttle)) => {
+            let running = running.get(&first.array).copied().unwrap_or_default();
+            Some(Array { waiting, running, throttle })
+        }
+        None if first.shown.contains('[') => return Err(Cannot::Array),
+        None => None,
+    };
+    Ok(Job {
+        id: id.to_string(),
+        shares,
+        array,
+        waited: waited(parts, answers.now),
+        reason: other.or(lacks).cloned().unwrap_or(Reason::Turn),
+    })
+}
+
+/// What a job asks of its nodes. What it asks for together or by task is spread evenly over as few nodes as it takes: Slurm may
+/// spread it otherwise, but can start it so.
+fn asks(request: &Request) -> Result<Vec<Wants>, Cannot> {
+    let [job, node, socket, task] = &request.tres;
+    let read = |text: &String| -> Result<Vec<(String, u32)>, Cannot> {
+        if text.split(',').any(is_share) {
+            return Err(Cannot::Shares);
+        }
+        let mut sums: Vec<(String, u32)> = Vec::new();
+        for (name, count) in listed(text).ok_or(Cannot::Request)?.into_iter().filter(|(_, count)| *count > 0)
+        {
+            let count = u32::try_from(count).map_err(|_| Cannot::Request)?;
+            match sums.iter_mut().find(|(known, _)| known == name) {
+                Some((_, sum)) => *sum = sum.checked_add(count).ok_or(Cannot::Request)?,
+                None => sums.push((name.to_owned(), count)),
+            }
+        }
+        Ok(sums)
+    };
+    let (job, node, socket, task) = (read(job)?, read(node)?, read(socket)?, read(task)?);
+    if !socket.is_empty() {
+        return Err(Cannot::Socket);
+    }
+    let nodes = request.nodes;
+    if !node.is_empty() {
+        return Ok(vec![Wants { types: node, nodes }]);
+    }
+    let wants = |types: Vec<(String, u32)>, nodes: u32| Wants { types, nodes };
+    if !task.is_empty() {
+        let times = |times: u32| {
+            let times = |(name, count): &(String, u32)| Some((name.clone(), count.checked_mul(times)?));
+            task.iter().map(times).collect::<Option<Vec<_>>>().ok_or(Cannot::Request)
+        };
+        let (each, more) = (request.tasks / nodes, request.tasks % nodes);
+        let both = [wants(times(each + 1)?, more), wants(times(each)?, nodes - more)];
+        return Ok(both
+            .into_iter()
+            .filter(|wants| wants.nodes > 0 && wants.types.iter().any(|(_, n)| *n > 0))
+            .collect());
+    }
+    // Of every type each node has its part, the first of them what is left over.
+    let part = |at: u32| -> Vec<(String, u32)> {
+        let types =
+            job.iter().map(|(name, count)| (name.clone(), count / nodes + u32::from(at < count % nodes)));
+        types.filter(|(_, count)| *count > 0).collect()
+    };
+    let mut spread: Vec<Wants> = Vec::new();
+    for types in (0..nodes.min(MOST_NODES)).map(part).filter(|types| !types.is_empty()) {
+        match spread.last_mut().filter(|last| last.types == types) {
+            Some(last) => last.nodes += 1,
+            None => spread.push(wants(types, 1)),
+        }
+    }
+    Ok(spread)
+}
+
+/// Nodes that one job is spread over, at most.
+const MOST_NODES: u32 = 65_536;
+
+/// Whether an entry asks for a part of a GPU (gres.conf(5), shard and mps).
+fn is_share(entry: &str) -> bool {
+    let name = entry.trim().strip_prefix("gres").and_then(|rest| rest.strip_prefix(['/', ':']));
+    name.and_then(|name| name.split([':', '=']).next()).is_some_and(|name| ["shard", "mps"].contains(&name))
+}
+
+impl Nodes<'_> {
+    /// A part of a job: what it wants, of nodes that it may have.
+    fn shares(
+        &mut self,
+        job: &Queued,
+        request: &Request,
+        place: &Place,
+        asks: &[Wants],
+        counts_memory: bool,
+    ) -> Result<Vec<Share>, Cannot> {
+        let mut may = self.allowed(job, request, place)?;
+        let all: u32 = asks.iter().map(|wants| wants.nodes).sum::<u32>().max(request.nodes);
+        let resources = Resources {
+            cpus: request.cpus.div_ceil(all.max(1)),
+            memory_mib: if counts_memory { request.memory_mib.div_ceil(u64::from(all.max(1))) } else { 0 },
+        };
+        let mut wanted = Vec::new();
+        for wants in asks {
+            let mut want = Vec::new();
+            for (name, count) in &wants.types {
+                let profile = if name.is_empty() { None } else { Some(self.profile(name, &mut may)?) };
+                want.push(Want { profile, count: *count });
+            }
+            wanted.push((want, wants.nodes));
+        }
+        let required = list(&place.required).ok_or(Cannot::Nodes)?;
+        let (must, may): (Vec<usize>, Vec<usize>) =
+            may.into_iter().partition(|node| required.contains(&self.views[*node].name));
+        if required.is_empty() {
+            let set = self.set(may);
+            let share = |(want, nodes)| Share { want, nodes, set, resources };
+            return Ok(wanted.into_iter().map(share).collect());
+        }
+        // The nodes that it names come first, and have what they are due; others make up the rest.
+        let mut left = u32::try_from(required.len()).unwrap_or(u32::MAX);
+        let (must, may) = (self.set(must), self.set(may));
+        let mut shares = Vec::new();
+        for (want, nodes) in wanted {
+            let named = nodes.min(left);
+            left -= named;
+            let share = |nodes, set| Share { want: want.clone(), nodes, set, resources };
+            shares.extend(
+                [(named, must), (nodes - named, may)]
+                    .into_iter()
+                    .filter(|(n, _)| *n > 0)
+                    .map(|(n, s)| share(n, s)),
+            );
+        }
+        Ok(shares)
+    }
+
+    /// Nodes that a job may have, by partition, features, exclusion and reservation.
+    fn allowed(&self, job: &Queued, request: &Request, place: &Place) -> Result<Vec<usize>, Cannot> {
+        let excluded = list(&place.excluded).ok_or(Cannot::Nodes)?;
+        let features = Features::parse(&request.features).ok_or(Cannot::Nodes)?;
+        // Where its nodes cannot be read, any may be one of them.
+        let has = |reservation: &Reservation, view: &NodeView| {
+            reservation.nodes.as_ref().is_none_or(|nodes| nodes.contains(&view.name))
+        };
+        let may = |view: &NodeView| {
+            let mut reserved = self.reservations.iter().filter(|reservation| has(reservation, view));
+            let open = match place.reservation.as_str() {
+                "" => reserved.next().is_none(),
+                name => reserved.any(|reservation| name.split(',').any(|own| own == reservation.name)),
+            };
+            open && job.partitions.iter().any(|partition| view.partitions.contains(partition))
+                && !excluded.contains(&view.name)
+                && features.fit(&view.features)
+        };
+        Ok((0..self.views.len()).filter(|node| may(self.views[*node])).collect())
+    }
+
+    /// The profile of a type; only nodes where it is that one are left.
+    fn profile(&self, name: &str, may: &mut Vec<usize>) -> Result<Profile, Cannot> {
+        let profiles = self.kinds.get(name).ok_or_else(|| Cannot::Type(name.to_owned()))?;
+        let mut here = profiles.iter().filter(|(_, nodes)| may.iter().any(|node| nodes.contains(node)));
+        let (profile, nodes) = match (here.next(), here.next()) {
+            (Some(one), None) => one,
+            (Some(_), Some(_)) => return Err(Cannot::Several(name.to_owned())),
+            // None that it may have: that is the decision's to say.
+            (None, _) => profiles.iter().next().ok_or_else(|| Cannot::Type(name.to_owned()))?,
+        };
+        may.retain(|node| nodes.contains(node));
+        Ok(*profile)
+    }
+
+    fn set(&mut self, nodes: Vec<usize>) -> usize {
+        let next = self.sets.len();
+        let number = *self.known.entry(nodes.clone()).or_insert(next);
+        if number == next {
+            self.sets.push(nodes);
+        }
+        number
+    }
+}
+
+/// The names of a host list; none of an empty one.
+fn list(text: &str) -> Option<BTreeSet<String>> {
+    if text.is_empty() {
+        Some(BTreeSet::new())
+    } else {
+        Some(hostlist::expand(text).ok()?.into_iter().collect())
+    }
+}
+
+/// Features that a node has to have (sbatch(1), --constraint): all of some, or one of some. Counts, brackets and both
+/// together are not read.
+#[derive(Debug, PartialEq, Eq)]
+struct Features<'a> {
+    names: Vec<&'a str>,
+    any: bool,
+}
+
+impl<'a> Features<'a> {
+    fn parse(text: &'a str) -> Option<Self> {
+        let any = text.contains('|');
+        if text.contains(['[', ']', '(', ')', '*']) || any && text.contains(['&', ',']) {
+            return None;
+        }
+        let names = text.split(['&', '|', ',']).map(str::trim).filter(|name| !name.is_empty());
+        Some(Features { names: names.collect(), any })
+    }
+
+    fn fit(&self, has: &[String]) -> bool {
+        let has = |name: &&str| has.iter().any(|feature| feature == name);
+        if self.any { self.names.iter().any(has) } else { self.names.iter().all(has) }
+    }
+}

@@ -1,0 +1,150 @@
+//! `gresgen demand` is right: what it says would serve a job that waits does.
+
+use lab::{JobId, Release, Simulated, User};
+use serde_json::{Value, json};
+
+use crate::node::Node;
+use crate::on_request::{LAYOUTS, ON_REQUEST};
+
+/// Nodes that are never up and have every type, so that slurmctld lets wait what nothing serves now.
+const CATALOG: &str = "NodeName=cut-on-request-[1-2] CPUs=32 RealMemory=4000 State=DRAIN Reason=never_up \
+                       Gres=gpu:1g.5gb:14,gpu:2g.10gb:6,gpu:3g.20gb:4";
+
+impl Node {
+    /// What is said to a user who sees the inventory and slurmctld alone.
+    fn demand(&self) -> Value {
+        let ask = ["gresgen", "--json", "demand", "--inventory", "/tmp/nodes"];
+        let output = self.lab.command(&ask).user(User::Alice).output().unwrap();
+        assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+        serde_json::from_str(&output.stdout).unwrap()
+    }
+
+    /// Waits until a cut would serve a job, and gives all that is said.
+    fn cut_for(&self, job: JobId) -> Value {
+        let look = || {
+            let all = self.demand();
+            let is_cut = row(&all, job)["verdict"] == "cut";
+            Ok(is_cut.then_some(all))
+        };
+        self.lab
+            .wait(&format!("a cut for job {job}"), look)
+            .unwrap_or_else(|e| panic!("{e}: {}", self.demand()))
+    }
+
+    fn take_inventory(&self) {
+        let script =
+            "mkdir -p /tmp/nodes && gresgen --json status > /tmp/nodes/n1.json && chmod -R a+rX /tmp/nodes";
+        self.lab.run(&["sh", "-c", script]).unwrap();
+    }
+
+    fn waits_until_it_runs(&self, job: JobId) {
+        let look = || {
+            let state =
+                self.lab.command(&["squeue", "-h", "-o", "%t", "-j", &job.to_string()]).output()?.stdout;
+            Ok((state.trim() == "R").then_some(()))
+        };
+        self.lab.wait("the job to run on what was cut for it", look).unwrap();
+    }
+}
+
+/// What is said of a job; null where nothing is.
+fn row(all: &Value, job: JobId) -> Value {
+    let rows = all["jobs"].as_array().unwrap();
+    rows.iter().find(|row| row["id"] == job).cloned().unwrap_or_default()
+}
+
+#[test]
+fn what_would_be_cut_makes_the_job_run() {
+    for release in Release::selected() {
+        let Some(node) = Node::fresh(release) else { return };
+        let config = |more: &str| format!("{LAYOUTS}{more}{}{ON_REQUEST}", Simulated::NODE);
+        node.lab.write_file("/etc/gresgen/config.yaml", config("")).unwrap();
+        node.gresgen(&["apply"]).must_be(6);
+        node.lab.run(&["sh", "-c", &format!("echo '{CATALOG}' >> /etc/slurm/slurm.conf")]).unwrap();
+        node.lab.start_slurm().unwrap();
+        node.take_inventory();
+        assert_eq!(
+            node.demand(),
+            json!({"jobs": [], "cuts": [], "unknown": [], "jobs_not_read": 0}),
+            "{release}"
+        );
+
+        let submit = |arguments: &[&str]| node.lab.sbatch(User::Alice, arguments, "sleep 3600").unwrap();
+        let holders = [submit(&["--gres=gpu:3g.20gb:1", "-t60"]), submit(&["--gres=gpu:3g.20gb:1"])];
+        let large = submit(&["--gres=gpu:3g.20gb:1", "-J", "a\nJobId=1 b|c"]);
+        let held = submit(&["--hold", "--gres=gpu:1g.5gb:1"]);
+        let array = submit(&["--gpus=2g.10gb:1", "--array=1-40%3"]);
+        let whole = submit(&["--exclusive", "--gres=gpu:1g.5gb:1"]);
+        let said = node.cut_for(large);
+        record(&node, release, &submit);
+        assert_eq!(row(&said, large)["nodes"], json!(["n1"]), "{release}: {said}");
+        assert_eq!(row(&said, held)["verdict"], "other-reason", "{release}: {said}");
+        assert_eq!(row(&said, whole)["verdict"], "not-looked-at", "{release}: {said}");
+        assert!(holders.into_iter().all(|job| row(&said, job).is_null()), "{release}: {said}");
+
+        // Both cuts, as layouts.
+        let cut = &said["cuts"][0];
+        let due = json!({"node": "n1", "gpu": 0, "job": large.to_string(),
+            "destroy": [{"profile": "1g.5gb", "start": 0}, {"profile": "1g.5gb", "start": 1}, {"profile": "1g.5gb", "start": 2}],
+            "create": [{"profile": "3g.20gb", "start": 0}]});
+        assert_eq!(*cut, due, "{release}: {said}");
+        let layout =
+            "  large:\n    - {devices: [0], mig-enabled: true, mig-devices: {3g.20gb: {at: [0, 4]}}}\n";
+        node.lab.write_file("/etc/gresgen/config.yaml", config(layout)).unwrap();
+        node.gresgen(&["--layout", "large", "apply"]).must_be(0);
+        node.waits_until_it_runs(large);
+        // The inventory of before does not know what the job has, and is not believed.
+        let old = node.demand();
+        assert_eq!(old["unknown"][0]["nodes"], "n1", "{release}: {old}");
+        node.take_inventory();
+
+        // Of this type there was none at all.
+        let said = node.cut_for(array);
+        assert_eq!(
+            said["cuts"][0]["create"][0],
+            json!({"profile": "2g.10gb", "start": 2}),
+            "{release}: {said}"
+        );
+        let layout = "  small:\n    - {devices: [1], mig-enabled: true, mig-devices: {1g.5gb: {at: [0, 1]}, 2g.10gb: {at: 2}, 3g.20gb: {at: 4}}}\n";
+        node.lab.write_file("/etc/gresgen/config.yaml", config(layout)).unwrap();
+        node.gresgen(&["--layout", "small", "apply"]).must_be(0);
+        node.waits_until_it_runs(array);
+    }
+}
+
+fn record(node: &Node, release: Release, submit: &dyn Fn(&[&str]) -> JobId) {
+    for form in [
+        &["--gpus-per-task=1g.5gb:1", "-n4"][..],
+        &["-N2", "--gres=gpu:1g.5gb:1"],
+        &["-N2", "-n3", "--gpus-per-task=2g.10gb:1"],
+        &["--gpus=3"],
+        &["-w", "n1", "--gres=gpu:2g.10gb:1"],
+        &["-x", "n1", "--gres=gpu:3g.20gb:1"],
+        &["--gres=gpu:1g.5gb:1,gpu:2g.10gb:1"],
+        &["--gpus-per-socket=1g.5gb:1", "--sockets-per-node=1"],
+        &["-c32", "--gres=gpu:2g.10gb:1"],
+        &["--dependency=afterok:1", "--gres=gpu:2g.10gb:1"],
+        &["-N2", "--gpus=1g.5gb:3", "--mem=100"],
+        &["-N2", "-w", "n1", "--gres=gpu:2g.10gb:1"],
+        &["--gpus-per-node=3g.20gb:1", "-N1-2"],
+        &["--gres=gpu:2g.10gb:1", ":", "--gres=gpu:1g.5gb:1"],
+    ] {
+        let out = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| submit(form)));
+        eprintln!("-- {form:?} {:?}", out.ok());
+    }
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    for script in [
+        "SLURM_TIME_FORMAT=%s SLURM_BITSTR_LEN=0 squeue --all --local -h -t all -o '%A|%U|%t|%i|%F|%K|%e|%l|%Q|%r|%N|%P|%n|%x|%v|%u'",
+        "SLURM_TIME_FORMAT=%s SLURM_BITSTR_LEN=0 squeue --all --local -h -t PD -O 'JobID:|,NumNodes:|,NumTasks:|,NumCPUs:|,EligibleTime:|,HetJobID:|,tres-alloc:|,Exclusive:|,OverSubscribe:|,tres-per-job:|,tres-per-node:|,tres-per-socket:|,tres-per-task:|,Feature:|'",
+        "scontrol --all -d -o show job",
+        "scontrol --all -d -o show node",
+        "scontrol --all -o show partition",
+        "date +%s",
+        "gresgen demand",
+    ] {
+        let out = node.lab.command(&["sh", "-c", script]).output().unwrap();
+        let short = script.rsplit("squeue").next().unwrap();
+        eprintln!("$$ {release} {}\n{}", &short[..short.len().min(60)], out.stdout);
+    }
+    node.lab.run(&["sh", "-c", "squeue -h -o %F | sort -u | awk '$1>6' | xargs -r scancel; true"]).unwrap();
+}
