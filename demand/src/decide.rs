@@ -88,18 +88,21 @@ impl<'a> Look<'a> {
             && taken.iter().all(|(_, one)| all_stale(one))
     }
 
-    /// Whether a node could be cut into one of each kind that is wanted, or has it.
+    /// Whether as many nodes as it wants could be cut into one of each kind that is wanted, or have it.
     fn is_possible(&self, share: &Share) -> bool {
         let set = self.work.cluster.sets.get(share.set).map_or(&[][..], Vec::as_slice);
-        share.want.iter().filter_map(|want| want.profile).all(|profile| {
-            set.iter().any(|&node| {
-                self.work.tables[node].desks.iter().any(|desk| {
-                    let model = self.work.model(desk);
-                    (desk.cuttable && model.menu.contains(&profile))
-                        || model.masks.profile(profile) & desk.held != 0
-                })
+        let wanted = share.nodes as usize;
+        let could = |node: usize, profile| {
+            self.work.tables[node].desks.iter().any(|desk| {
+                let model = self.work.model(desk);
+                (desk.cuttable && model.menu.contains(&profile))
+                    || model.masks.profile(profile) & desk.held != 0
             })
-        })
+        };
+        set.len() >= wanted
+            && share.want.iter().filter_map(|want| want.profile).all(|profile| {
+                set.iter().filter(|&&node| could(node, profile)).take(wanted).count() == wanted
+            })
     }
 }
 

@@ -217,4 +217,32 @@ impl Gpu {
             capabilities: None,
         }
     }
+
+    /// The same with MIG on and these instances in the driver's numbering (open-gpu-kernel-modules, nv-caps.c), with ids in their
+    /// order, for GPUs on request.
+    pub(crate) fn a100_cut(index: u32, cut: &[Placement]) -> Self {
+        let bare = Gpu::bare_a100(index);
+        let first = 3 + index * 135;
+        let instances = cut.iter().zip(1..).map(|(&placement, gi)| {
+            let cap = |minor: u32| DeviceFile {
+                path: format!("/dev/nvidia-caps/nvidia-cap{minor}").into(),
+                major: 238,
+                minor,
+            };
+            let files = vec![bare.file.clone(), cap(first + gi * 9), cap(first + gi * 9 + 1)];
+            let uuid = format!("MIG-{index}-{gi}");
+            let compute = vec![Compute { ci: 0, profile: placement.profile, start: 0, uuid, files }];
+            Instance { gi, placement, compute, holders: vec![] }
+        });
+        Gpu {
+            mode: Mode::Known { current: true, pending: true },
+            instances: instances.collect(),
+            capabilities: Some(CapabilityNumbers {
+                major: 238,
+                minors: (first..first + 135).collect(),
+                directory: "/dev/gresgen".into(),
+            }),
+            ..bare
+        }
+    }
 }

@@ -4,6 +4,8 @@
 //! [`MAX_BYTES`], of known keys alone, without paths and without a text that is anything but a UUID, a profile or the number
 //! of a job. What it asks of this node's GPUs is judged by [`ordered`](crate::apply::ordered).
 
+use std::io;
+
 use mig::{Placement, Profile};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
@@ -120,6 +122,9 @@ fn is_job(text: &str) -> bool {
 /// Why a text is no order.
 #[derive(Debug, Error)]
 pub enum OrderError {
+    /// It did not come, or not in time, or has more than [`MAX_BYTES`].
+    #[error("order: standard input: {0}")]
+    Input(io::Error),
     /// It is not JSON of this shape.
     #[error("order: {0}")]
     Json(#[from] serde_json::Error),

@@ -41,7 +41,7 @@ impl Node {
         let look = || {
             let state =
                 self.lab.command(&["squeue", "-h", "-o", "%t", "-j", &job.to_string()]).output()?.stdout;
-            Ok((state.trim() == "R").then_some(()))
+            Ok(state.lines().any(|state| state == "R").then_some(()))
         };
         self.lab.wait("the job to run on what was cut for it", look).unwrap();
     }
@@ -76,7 +76,6 @@ fn what_would_be_cut_makes_the_job_run() {
         let array = submit(&["--gpus=2g.10gb:1", "--array=1-40%3"]);
         let whole = submit(&["--exclusive", "--gres=gpu:1g.5gb:1"]);
         let said = node.cut_for(large);
-        record(&node, release, &submit);
         assert_eq!(row(&said, large)["nodes"], json!(["n1"]), "{release}: {said}");
         assert_eq!(row(&said, held)["verdict"], "other-reason", "{release}: {said}");
         assert_eq!(row(&said, whole)["verdict"], "not-looked-at", "{release}: {said}");
@@ -110,41 +109,4 @@ fn what_would_be_cut_makes_the_job_run() {
         node.gresgen(&["--layout", "small", "apply"]).must_be(0);
         node.waits_until_it_runs(array);
     }
-}
-
-fn record(node: &Node, release: Release, submit: &dyn Fn(&[&str]) -> JobId) {
-    for form in [
-        &["--gpus-per-task=1g.5gb:1", "-n4"][..],
-        &["-N2", "--gres=gpu:1g.5gb:1"],
-        &["-N2", "-n3", "--gpus-per-task=2g.10gb:1"],
-        &["--gpus=3"],
-        &["-w", "n1", "--gres=gpu:2g.10gb:1"],
-        &["-x", "n1", "--gres=gpu:3g.20gb:1"],
-        &["--gres=gpu:1g.5gb:1,gpu:2g.10gb:1"],
-        &["--gpus-per-socket=1g.5gb:1", "--sockets-per-node=1"],
-        &["-c32", "--gres=gpu:2g.10gb:1"],
-        &["--dependency=afterok:1", "--gres=gpu:2g.10gb:1"],
-        &["-N2", "--gpus=1g.5gb:3", "--mem=100"],
-        &["-N2", "-w", "n1", "--gres=gpu:2g.10gb:1"],
-        &["--gpus-per-node=3g.20gb:1", "-N1-2"],
-        &["--gres=gpu:2g.10gb:1", ":", "--gres=gpu:1g.5gb:1"],
-    ] {
-        let out = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| submit(form)));
-        eprintln!("-- {form:?} {:?}", out.ok());
-    }
-    std::thread::sleep(std::time::Duration::from_secs(3));
-    for script in [
-        "SLURM_TIME_FORMAT=%s SLURM_BITSTR_LEN=0 squeue --all --local -h -t all -o '%A|%U|%t|%i|%F|%K|%e|%l|%Q|%r|%N|%P|%n|%x|%v|%u'",
-        "SLURM_TIME_FORMAT=%s SLURM_BITSTR_LEN=0 squeue --all --local -h -t PD -O 'JobID:|,NumNodes:|,NumTasks:|,NumCPUs:|,EligibleTime:|,HetJobID:|,tres-alloc:|,Exclusive:|,OverSubscribe:|,tres-per-job:|,tres-per-node:|,tres-per-socket:|,tres-per-task:|,Feature:|'",
-        "scontrol --all -d -o show job",
-        "scontrol --all -d -o show node",
-        "scontrol --all -o show partition",
-        "date +%s",
-        "gresgen demand",
-    ] {
-        let out = node.lab.command(&["sh", "-c", script]).output().unwrap();
-        let short = script.rsplit("squeue").next().unwrap();
-        eprintln!("$$ {release} {}\n{}", &short[..short.len().min(60)], out.stdout);
-    }
-    node.lab.run(&["sh", "-c", "squeue -h -o %F | sort -u | awk '$1>6' | xargs -r scancel; true"]).unwrap();
 }

@@ -34,7 +34,7 @@ const GRES: &str = "gpu:1g.5gb:14,gpu:2g.10gb:6,gpu:3g.20gb:4,gpu:guard:4,gresge
 
 impl Node {
     /// The node with its GPUs on request, in service on layout `first`.
-    pub(crate) fn on_request(release: Release) -> Option<Self> {
+    fn on_request(release: Release) -> Option<Self> {
         let node = Node::fresh(release)?;
         let config = format!("{LAYOUTS}{}{ON_REQUEST}", Simulated::NODE);
         node.lab.write_file("/etc/gresgen/config.yaml", config).unwrap();

@@ -82,6 +82,18 @@ fn an_order_cuts_what_a_job_waits_for() {
             assert_eq!(reports[0], reports[1], "{release}");
         }
         assert_eq!(node.lab.node_state("n1").unwrap(), "IDLE", "{release}");
+
+        // Killed half way, it leaves the fence up, and the next order goes on from there.
+        let back =
+            json!({"cut": {"gpus": [{"gpu": gpu(1), "destroy": [{"profile": "3g.20gb", "start": 0}]}]}});
+        let killed = ["sh", "-c", "NVML_SIM_FAULTS=kill@2 gresgen order"];
+        let killed = node.lab.command(&killed).input(back.to_string()).output().unwrap();
+        assert_eq!((killed.code, killed.stdout.as_str()), (137, ""), "{release}: {}", killed.stderr);
+        assert_ne!(node.lab.node_state("n1").unwrap(), "IDLE", "{release}");
+        let done = node.order(&json!({"cut": {"gpus": []}}));
+        assert_eq!((&done["code"], &done["exit"]), (&json!("done"), &json!(0)), "{release}: {done:#}");
+        assert_eq!(node.lab.node_state("n1").unwrap(), "IDLE", "{release}");
+        assert_eq!(node.job("3g.20gb").kind, "3g.20gb", "{release}");
         let log = node.lab.read_file("/var/log/slurm/slurmctld.log").unwrap_or_default();
         for wrong in ["count mismatch", "type changed", "Setting node n1 state to INVAL", "invalid GRES"] {
             assert!(!log.contains(wrong), "{release}: {wrong}: {log}");

@@ -8,6 +8,7 @@ mod cgroup;
 mod check;
 mod cli;
 mod corpus;
+mod demand;
 mod document;
 mod errors;
 mod faults;

@@ -82,7 +82,8 @@ pub(crate) fn check(cut: &Cut, settings: &Settings, inventory: &Inventory) -> Re
     Ok(())
 }
 
-/// One target per GPU of the inventory: those that the order does not name stay as they are.
+/// One target per GPU of the inventory: what the order does not name stays as it is, but for instances of GPUs that take
+/// orders which whoever was killed has left without a compute instance: they are given one.
 ///
 /// # Errors
 /// [`OrderRefused`] for what no order may have.
@@ -91,7 +92,13 @@ pub(crate) fn targets(
     settings: &Settings,
     inventory: &Inventory,
 ) -> Result<Vec<Target>, OrderRefused> {
-    let mut targets = vec![Target::default(); inventory.gpus.len()];
+    let unnamed = |gpu: &Gpu| match menu(&inventory.node, gpu, settings) {
+        Some(menu) if gpu.mode.is_on() => {
+            Target { mode: None, instances: Some(gpu.instances.iter().map(|i| finished(i, &menu)).collect()) }
+        }
+        _ => Target::default(),
+    };
+    let mut targets: Vec<Target> = inventory.gpus.iter().map(unnamed).collect();
     for change in &cut.gpus {
         let (position, target) = target(change, settings, inventory)?;
         targets[position] = target;
@@ -123,7 +130,7 @@ fn target(
         }
     }
     let stays = gpu.instances.iter().filter(|instance| !change.destroy.contains(&instance.placement));
-    let mut instances: Vec<Divided> = stays.map(Divided::from).collect();
+    let mut instances: Vec<Divided> = stays.map(|instance| finished(instance, &menu)).collect();
     for &placement in &change.create {
         instances.retain(|instance| instance.placement != placement);
         instances.push(whole(placement));
@@ -156,6 +163,14 @@ fn is_whole(instance: &Instance) -> bool {
         [] => true,
         [compute] => compute.profile == instance.placement.profile,
         _ => false,
+    }
+}
+
+/// An instance that stays: as it is, or whole where it was about to be.
+fn finished(instance: &Instance, menu: &[Profile]) -> Divided {
+    match instance.compute.is_empty() && menu.contains(&instance.placement.profile) {
+        true => whole(instance.placement),
+        false => Divided::from(instance),
     }
 }
 

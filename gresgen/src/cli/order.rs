@@ -29,7 +29,7 @@ use crate::node::{Events, Options};
 use crate::order::{self, Cut, MAX_BYTES, OrderError, Request};
 
 /// How long the order may take to come, and the answer to be taken.
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// Most characters of a text that is given back: it may quote what was sent, or what a command said.
 const MAX_TEXT: usize = 4000;
@@ -106,11 +106,10 @@ pub(super) fn run(session: &Session, global: &Global) -> Outcome {
 fn read(global: &Global) -> Result<Request, Failure> {
     trusted_environment()?;
     if global.config.as_deref() == Some(Path::new("-")) {
-        return Err(Failure::new(Exit::Usage, "--config -: the order comes on standard input"));
+        return Err(Failure::usage("--config -: the order comes on standard input"));
     }
-    let text = wire::read(stdin(), MAX_BYTES, LIMIT);
-    let text = text.map_err(|error| Failure::new(Exit::Usage, format!("order: standard input: {error}")))?;
-    order::read(&text).map_err(|error| Failure::new(Exit::Usage, error))
+    let text = wire::read(stdin(), MAX_BYTES, LIMIT).map_err(OrderError::Input);
+    text.and_then(|text| order::read(&text)).map_err(Failure::usage)
 }
 
 /// Over ssh, what the other side may have set (sshd_config(5), AcceptEnv) must not say which files, which library and which
@@ -123,10 +122,8 @@ fn trusted_environment() -> Result<(), Failure> {
         |name: &String| name.starts_with("GRESGEN_") || name == "SLURM_CONF" || name == "SLURMD_NODENAME";
     let mut names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     match names.find(leads) {
-        Some(name) => {
-            Err(Failure::new(Exit::Usage, format!("{name}: is set, perhaps by whoever is connected"))
-                .hint(format!("in authorized_keys: command=\"env -u {name} gresgen order\"")))
-        }
+        Some(name) => Err(Failure::usage(format!("{name}: is set, perhaps by whoever is connected"))
+            .hint(format!("in authorized_keys: command=\"env -u {name} gresgen order\""))),
         None => Ok(()),
     }
 }

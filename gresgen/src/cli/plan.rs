@@ -118,13 +118,15 @@ fn text(prepared: &Prepared, preview: &Preview, pending: &[String]) -> Painted {
     let files: Vec<Vec<Cell>> = prepared.files.iter().map(row).collect();
     text.append_rows(&table(&files, "", screen::line()));
     for line in prepared.blocked.iter().flat_map(|what| what.lines()) {
-        text.paint(Role::Warning, "blocked");
-        let _ = writeln!(text, ": {line}");
+        const BLOCKED: &str = "blocked";
+        let line = screen::output(&format!("{BLOCKED}: {line}\n"), 2);
+        text.paint(Role::Warning, BLOCKED);
+        text.push(&line[BLOCKED.len()..]);
     }
     if prepared.fenced {
         let _ = writeln!(text, "{}: takes no new jobs meanwhile", prepared.before.node);
     }
-    text.push(&steps_text::left_to_do(pending));
+    text.push(&steps_text::in_slurm("left to do in Slurm", pending));
     text
 }
 

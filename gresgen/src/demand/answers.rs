@@ -53,6 +53,29 @@ impl Answers {
         Ok(Answers { now, queued, unread, requests, records, nodes, partitions, reservations, counts_memory })
     }
 
+    /// What slurmctld said elsewhere, on a site that counts no memory.
+    #[cfg(test)]
+    pub(crate) fn read(
+        now: u64,
+        queued: &str,
+        requests: &str,
+        records: &str,
+        partitions: &str,
+        nodes: &str,
+    ) -> Self {
+        let (queued, unread) = Queued::parse(queued);
+        Answers {
+            now,
+            queued,
+            unread,
+            requests: Request::parse(requests),
+            records: Record::parse_all(records),
+            partitions: partitions.lines().filter_map(Partition::parse).collect(),
+            nodes: nodes.lines().filter_map(NodeView::parse).collect(),
+            ..Answers::default()
+        }
+    }
+
     /// The heterogeneous job that a waiting job is a component of.
     pub(crate) fn group(&self, id: u32) -> Option<u32> {
         self.requests.iter().find(|request| request.id == id)?.group

@@ -1,1 +1,260 @@
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
+use mig::Placement;
+
+use super::answers::Held;
+use super::*;
+use crate::config::Config;
+use crate::inventory::{Gpu, Holder, Inventory};
+use crate::slurm::Names;
+use crate::slurm::control::{Devices, NodeView, Queued, Record, Reservation};
+
+/// What a slurmctld printed in a lab: a node with two A100 on request, of which two jobs have a 3g, beside one without GPUs and
+/// a catalog that is not recorded; and jobs of many forms. Job 3 has the beginning of a record in its name.
+const RECORDED: [(&str, &str); 3] = [
+    ("22.05.8", include_str!("recorded/22.05.8.txt")),
+    ("24.11.5", include_str!("recorded/24.11.5.txt")),
+    ("26.05.5", include_str!("recorded/26.05.5.txt")),
+];
+
+const CONFIG: &str = "\
+version: v1
+layout: first
+mig-configs:
+  first:
+    - devices: all
+      mig-enabled: true
+      mig-devices: {1g.5gb: {at: [0, 1, 2]}, 3g.20gb: {at: 4}}
+slurm:
+  on-request: [{profiles: [1g.5gb, 2g.10gb, 3g.20gb]}]
+";
+
+/// The part of a recording.
+fn part<'a>(recorded: &'a str, name: &str) -> &'a str {
+    let rest = recorded.split(&format!("== {name}\n")).nth(1).unwrap();
+    rest.split("== ").next().unwrap()
+}
+
+fn answers(recorded: &str) -> Answers {
+    Answers::read(
+        part(recorded, "now").trim().parse().unwrap(),
+        part(recorded, "queued"),
+        part(recorded, "requests"),
+        part(recorded, "records"),
+        part(recorded, "partitions"),
+        part(recorded, "nodes"),
+    )
+}
+
+fn cut(text: &str) -> Vec<Placement> {
+    let place = |text: &str| {
+        let (profile, start) = text.split_once('@').unwrap();
+        Placement { profile: profile.parse().unwrap(), start: start.parse().unwrap() }
+    };
+    text.split_whitespace().map(place).collect()
+}
+
+fn node(cuts: [&str; 2]) -> Inventory {
+    let gpus = cuts.iter().zip(0..).map(|(text, index)| Gpu::a100_cut(index, &cut(text))).collect();
+    Inventory { node: "n1".into(), gpus, ..Inventory::default() }
+}
+
+const FIRST: &str = "1g.5gb@0 1g.5gb@1 1g.5gb@2 3g.20gb@4";
+
+fn look_at(answers: &Answers, inventory: Inventory) -> Look {
+    let config = Config::parse("c", CONFIG).unwrap();
+    let names = Names::new(&config.slurm.types).unwrap();
+    let known = [(inventory, BTreeMap::new())];
+    look(answers, take(answers, &known, &config.slurm, names, Some((&config, "first"))))
+}
+
+/// Every job with what it wants and what is said, and every cut.
+fn text(look: &Look) -> String {
+    let mut text = String::new();
+    for (job, said) in &look.jobs {
+        let wants: Vec<String> =
+            job.wants.iter().map(|wants| format!("{:?} x {}", wants.types, wants.nodes)).collect();
+        let _ = writeln!(text, "{} {} [{}] {said:?}", job.id, job.shown, wants.join("; "));
+    }
+    for Cut { node, gpu, destroy, create, job } in &look.cuts {
+        let list = |all: &[Placement]| {
+            all.iter().map(|p| format!("{}@{}", p.profile, p.start)).collect::<Vec<_>>().join(" ")
+        };
+        let _ = writeln!(text, "{node} GPU {gpu} for {job}: {} -> {}", list(destroy), list(create));
+    }
+    for (why, nodes) in &look.unknown {
+        let _ = writeln!(text, "{}: {why}", nodes.join(" "));
+    }
+    text
+}
+
+/// What is said of a job.
+fn said(look: &Look, id: u32) -> String {
+    let (_, said) = look.jobs.iter().find(|(job, _)| job.id == id).unwrap();
+    format!("{said:?}")
+}
+
+#[test]
+fn three_releases_are_read_alike() {
+    let texts = RECORDED.map(|(release, recorded)| {
+        let answers = answers(recorded);
+        // Times differ by when the jobs were submitted; what is said does not go by them here.
+        let start = answers.queued.iter().find(|job| job.listing.id == 1).and_then(|job| job.ends).unwrap();
+        (release, text(&look_at(&answers, node([FIRST, FIRST]))).replace(&start.to_string(), "END"))
+    });
+    insta::assert_snapshot!(texts[0].1);
+    for (release, text) in &texts[1..] {
+        assert_eq!(*text, texts[0].1, "{release}");
+    }
+}
+
+#[test]
+fn what_cannot_be_known_takes_no_cut() {
+    let answers = answers(RECORDED[1].1);
+    // Job 1 has the place 4 of GPU 0.
+    let old = node(["1g.5gb@0 1g.5gb@1 1g.5gb@2", FIRST]);
+    let look = look_at(&answers, old);
+    assert_eq!(look.unknown[0].0, "a job has an instance that its inventory lacks; take it anew");
+    assert_eq!((look.cuts.len(), said(&look, 3).as_str()), (0, "Cannot(Type(\"3g.20gb\"))"));
+
+    let mut smaller = node([FIRST, FIRST]);
+    smaller.gpus.pop();
+    assert_eq!(look_at(&answers, smaller).unknown[0].0, "slurmctld has other GPUs on it than its inventory");
+
+    let elsewhere = Inventory { node: "n9".into(), ..node([FIRST, FIRST]) };
+    let look = look_at(&answers, elsewhere);
+    let why: Vec<&str> = look.unknown.iter().map(|(why, _)| why.as_str()).collect();
+    assert_eq!(why, ["slurmctld has no node of this name", "there is no inventory of it"]);
+}
+
+#[test]
+fn what_somebody_else_has_is_not_cut() {
+    let answers = answers(RECORDED[0].1);
+    let mut run = node([FIRST, FIRST]);
+    for gpu in &mut run.gpus {
+        gpu.instances[0].holders.push(Holder::Run { pid: 7 });
+    }
+    let look = look_at(&answers, run.clone());
+    assert!(look.cuts.iter().all(|cut| cut.destroy.iter().all(|place| place.start != 0)), "{:?}", look.cuts);
+    assert!(!look.cuts.is_empty());
+    // Processes beside a job were the job's, and slurmctld says that it has ended.
+    for gpu in &mut run.gpus {
+        let ended = Holder::Process { pid: 8, command: "python".into(), user: "ada".into() };
+        gpu.instances[0].holders = vec![Holder::Job { id: 9, user: "ada".into() }, ended];
+    }
+    assert_eq!(text(&look_at(&answers, run)), text(&look_at(&answers, node([FIRST, FIRST]))));
+}
+
+#[test]
+fn a_job_that_ends_may_have_anything() {
+    let mut answers = answers(RECORDED[0].1);
+    let ending = answers.queued.iter_mut().find(|job| job.listing.id == 2).unwrap();
+    ending.listing.state = "CG".into();
+    // slurmctld has taken back what it had, and says no more than that there was something.
+    let record = "JobId=2 X=y JOB_GRES=gpu:3g.20gb:1   Nodes=n1 CPU_IDs=1 Mem=0 GRES= MinCPUsNode=1 x";
+    answers.records.extend(Record::parse_all(record));
+    let view = answers.nodes.iter_mut().find(|view| view.name == "n1").unwrap();
+    view.used = Devices::Listed([21].into());
+    let look = look_at(&answers, node([FIRST, FIRST]));
+    assert!(look.cuts.is_empty(), "{:?}", look.cuts);
+}
+
+#[test]
+fn nodes_are_narrowed_as_the_job_narrows_them() {
+    let base = answers(RECORDED[2].1);
+    let with = |change: &dyn Fn(&mut Answers)| {
+        let mut answers = base.clone();
+        change(&mut answers);
+        said(&look_at(&answers, node([FIRST, FIRST])), 3)
+    };
+    let job = |answers: &mut Answers, change: &dyn Fn(&mut Queued)| {
+        change(answers.queued.iter_mut().find(|job| job.listing.id == 3).unwrap());
+    };
+    let cut = "Cut { nodes: {\"n1\"}, all: true }";
+    let never = "Decided(Never)";
+    let feature = |text: &str, has: &str| {
+        let (text, has) = (text.to_owned(), has.to_owned());
+        with(&move |answers: &mut Answers| {
+            answers.requests.iter_mut().find(|request| request.id == 3).unwrap().features.clone_from(&text);
+            answers.nodes[0].features = has.split(',').map(str::to_owned).collect();
+        })
+    };
+    for (text, has, due) in [
+        ("", "a", cut),
+        ("a&b", "a,b", cut),
+        ("a&b", "a", never),
+        ("a|b", "b", cut),
+        ("a|b", "c", never),
+        ("[a|b]", "a", "Cannot(Nodes)"),
+        ("a*2", "a", "Cannot(Nodes)"),
+        ("a|b&c", "a", "Cannot(Nodes)"),
+    ] {
+        assert_eq!(feature(text, has), due, "{text} {has}");
+    }
+    assert_eq!(with(&|answers| job(answers, &|job| job.partitions = vec!["other".into()])), never);
+    let place = |required: &str, excluded: &str, reservation: &str| {
+        let place = crate::slurm::control::Place {
+            required: required.into(),
+            excluded: excluded.into(),
+            reservation: reservation.into(),
+        };
+        with(&move |answers: &mut Answers| {
+            job(answers, &|job| job.place = Some(place.clone()));
+            answers.reservations = vec![Reservation { name: "night".into(), nodes: Some(vec!["n1".into()]) }];
+        })
+    };
+    assert_eq!((place("", "", "").as_str(), place("", "", "night").as_str()), (never, cut));
+    assert_eq!((place("n1", "", "night").as_str(), place("n2", "", "night").as_str()), (cut, never));
+    assert_eq!(
+        (place("", "n[1-2]", "night").as_str(), place("", "n[", "night").as_str()),
+        (never, "Cannot(Nodes)")
+    );
+    assert_eq!(with(&|answers| job(answers, &|job| job.place = None)), "Cannot(Nodes)");
+    let unread = with(&|answers| {
+        answers.reservations = vec![Reservation { name: "x".into(), nodes: None }];
+    });
+    assert_eq!(unread, never);
+}
+
+#[test]
+fn an_array_starts_up_to_its_throttle() {
+    let mut answers = answers(RECORDED[0].1);
+    let running = answers.queued.iter().find(|job| job.listing.id == 2).unwrap().clone();
+    // Three of its elements run already.
+    for id in 100..103 {
+        let mut one = running.clone();
+        (one.listing.id, one.array, one.nodes) = (id, 5, "n2".into());
+        answers.queued.push(one);
+    }
+    let look = look_at(&answers, node([FIRST, FIRST]));
+    assert!(look.cuts.iter().all(|cut| cut.job != "5"), "{:?}", look.cuts);
+    let job = answers.queued.iter_mut().find(|job| job.listing.id == 5).unwrap();
+    job.elements = None;
+    assert_eq!(said(&look_at(&answers, node([FIRST, FIRST])), 5), "Cannot(Array)");
+}
+
+#[test]
+fn an_end_that_is_not_known_is_none() {
+    let answers = answers(RECORDED[1].1);
+    let view = answers.nodes.iter().find(|view| view.name == "n1").unwrap();
+    let held = |answers: &Answers| -> Held {
+        let on = answers.on_nodes();
+        answers.held(view, &on["n1"])
+    };
+    let known = answers.queued.iter().find(|job| job.listing.id == 1).unwrap().ends;
+    assert!(known.is_some());
+    let state = |answers: &Answers, index: usize| held(answers).state(index);
+    assert_eq!(state(&answers, 21), State::Busy { until: known });
+    // It has no limit.
+    assert_eq!(state(&answers, 23), State::Busy { until: None });
+    assert_eq!(state(&answers, 0), State::Idle);
+    // No record at all: slurmctld's own count is what is left.
+    let none = Answers { records: Default::default(), ..answers.clone() };
+    assert!(matches!(state(&none, 21), State::Busy { .. }) && matches!(state(&none, 23), State::Busy { .. }));
+    assert_eq!(state(&none, 0), State::Idle);
+    // What slurmctld does not list may be anything.
+    let cut = NodeView { used: Devices::Unlisted, used_count: None, ..view.clone() };
+    let unlisted = answers.held(&cut, &answers.on_nodes()["n1"]);
+    assert!(matches!(unlisted.state(0), State::Busy { until: None }));
+}

@@ -1,16 +1,17 @@
 //! What waits, as the decision takes it: in Slurm's order, with the nodes that each job may have.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod nodes;
+
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
-use ::demand::{Array, Job, Node, Reason, Resources, Share, Want};
-use mig::Profile;
+use ::demand::{Array, Job, Node, Reason};
 
 use super::answers::Answers;
 use super::stock::Kinds;
-use crate::slurm::control::{Listing, NodeView, Partition, Place, Queued, Request, Reservation, listed};
-use crate::slurm::hostlist;
+use crate::slurm::control::{Listing, NodeView, Partition, Queued, Request, listed};
 use crate::slurm::jobs::user;
+use nodes::Nodes;
 
 /// A job that waits for GPUs. A heterogeneous one is one.
 #[derive(Clone, Debug)]
@@ -72,15 +73,6 @@ impl fmt::Display for Cannot {
     }
 }
 
-/// Nodes in Slurm's and in the decision's order, and the sets of them that jobs may have.
-struct Nodes<'a> {
-    views: Vec<&'a NodeView>,
-    kinds: &'a Kinds,
-    reservations: &'a [Reservation],
-    sets: Vec<Vec<usize>>,
-    known: HashMap<Vec<usize>, usize>,
-}
-
 /// Jobs that wait for GPUs in Slurm's order, and the sets of nodes that they name.
 pub(crate) fn waiting(answers: &Answers, nodes: &[Node], kinds: &Kinds) -> (Vec<Waiting>, Vec<Vec<usize>>) {
     let by_name: HashMap<&str, &NodeView> =
@@ -111,6 +103,7 @@ pub(crate) fn waiting(answers: &Answers, nodes: &[Node], kinds: &Kinds) -> (Vec<
         let known = job.partitions.iter().filter_map(|name| partitions.get(name.as_str()));
         known.map(|partition| partition.tier).max().unwrap_or_default()
     };
+    groups.values_mut().for_each(|parts| parts.sort_by_key(|(job, _)| job.listing.id));
     let mut order: Vec<(u32, Vec<(&Queued, &Request)>)> = groups.into_iter().collect();
     order.sort_by_key(|(id, parts)| {
         let first = parts[0].0;
@@ -249,133 +242,4 @@ const MOST_NODES: u32 = 65_536;
 fn is_share(entry: &str) -> bool {
     let name = entry.trim().strip_prefix("gres").and_then(|rest| rest.strip_prefix(['/', ':']));
     name.and_then(|name| name.split([':', '=']).next()).is_some_and(|name| ["shard", "mps"].contains(&name))
-}
-
-impl Nodes<'_> {
-    /// A part of a job: what it wants, of nodes that it may have.
-    fn shares(
-        &mut self,
-        job: &Queued,
-        request: &Request,
-        place: &Place,
-        asks: &[Wants],
-        counts_memory: bool,
-    ) -> Result<Vec<Share>, Cannot> {
-        let mut may = self.allowed(job, request, place)?;
-        let all: u32 = asks.iter().map(|wants| wants.nodes).sum::<u32>().max(request.nodes);
-        let resources = Resources {
-            cpus: request.cpus.div_ceil(all.max(1)),
-            memory_mib: if counts_memory { request.memory_mib.div_ceil(u64::from(all.max(1))) } else { 0 },
-        };
-        let mut wanted = Vec::new();
-        for wants in asks {
-            let mut want = Vec::new();
-            for (name, count) in &wants.types {
-                let profile = if name.is_empty() { None } else { Some(self.profile(name, &mut may)?) };
-                want.push(Want { profile, count: *count });
-            }
-            wanted.push((want, wants.nodes));
-        }
-        let required = list(&place.required).ok_or(Cannot::Nodes)?;
-        let (must, may): (Vec<usize>, Vec<usize>) =
-            may.into_iter().partition(|node| required.contains(&self.views[*node].name));
-        if required.is_empty() {
-            let set = self.set(may);
-            let share = |(want, nodes)| Share { want, nodes, set, resources };
-            return Ok(wanted.into_iter().map(share).collect());
-        }
-        // The nodes that it names come first, and have what they are due; others make up the rest.
-        let mut left = u32::try_from(required.len()).unwrap_or(u32::MAX);
-        let (must, may) = (self.set(must), self.set(may));
-        let mut shares = Vec::new();
-        for (want, nodes) in wanted {
-            let named = nodes.min(left);
-            left -= named;
-            let share = |nodes, set| Share { want: want.clone(), nodes, set, resources };
-            shares.extend(
-                [(named, must), (nodes - named, may)]
-                    .into_iter()
-                    .filter(|(n, _)| *n > 0)
-                    .map(|(n, s)| share(n, s)),
-            );
-        }
-        Ok(shares)
-    }
-
-    /// Nodes that a job may have, by partition, features, exclusion and reservation.
-    fn allowed(&self, job: &Queued, request: &Request, place: &Place) -> Result<Vec<usize>, Cannot> {
-        let excluded = list(&place.excluded).ok_or(Cannot::Nodes)?;
-        let features = Features::parse(&request.features).ok_or(Cannot::Nodes)?;
-        // Where its nodes cannot be read, any may be one of them.
-        let has = |reservation: &Reservation, view: &NodeView| {
-            reservation.nodes.as_ref().is_none_or(|nodes| nodes.contains(&view.name))
-        };
-        let may = |view: &NodeView| {
-            let mut reserved = self.reservations.iter().filter(|reservation| has(reservation, view));
-            let open = match place.reservation.as_str() {
-                "" => reserved.next().is_none(),
-                name => reserved.any(|reservation| name.split(',').any(|own| own == reservation.name)),
-            };
-            open && job.partitions.iter().any(|partition| view.partitions.contains(partition))
-                && !excluded.contains(&view.name)
-                && features.fit(&view.features)
-        };
-        Ok((0..self.views.len()).filter(|node| may(self.views[*node])).collect())
-    }
-
-    /// The profile of a type; only nodes where it is that one are left.
-    fn profile(&self, name: &str, may: &mut Vec<usize>) -> Result<Profile, Cannot> {
-        let profiles = self.kinds.get(name).ok_or_else(|| Cannot::Type(name.to_owned()))?;
-        let mut here = profiles.iter().filter(|(_, nodes)| may.iter().any(|node| nodes.contains(node)));
-        let (profile, nodes) = match (here.next(), here.next()) {
-            (Some(one), None) => one,
-            (Some(_), Some(_)) => return Err(Cannot::Several(name.to_owned())),
-            // None that it may have: that is the decision's to say.
-            (None, _) => profiles.iter().next().ok_or_else(|| Cannot::Type(name.to_owned()))?,
-        };
-        may.retain(|node| nodes.contains(node));
-        Ok(*profile)
-    }
-
-    fn set(&mut self, nodes: Vec<usize>) -> usize {
-        let next = self.sets.len();
-        let number = *self.known.entry(nodes.clone()).or_insert(next);
-        if number == next {
-            self.sets.push(nodes);
-        }
-        number
-    }
-}
-
-/// The names of a host list; none of an empty one.
-fn list(text: &str) -> Option<BTreeSet<String>> {
-    if text.is_empty() {
-        Some(BTreeSet::new())
-    } else {
-        Some(hostlist::expand(text).ok()?.into_iter().collect())
-    }
-}
-
-/// Features that a node has to have (sbatch(1), --constraint): all of some, or one of some. Counts, brackets and both
-/// together are not read.
-#[derive(Debug, PartialEq, Eq)]
-struct Features<'a> {
-    names: Vec<&'a str>,
-    any: bool,
-}
-
-impl<'a> Features<'a> {
-    fn parse(text: &'a str) -> Option<Self> {
-        let any = text.contains('|');
-        if text.contains(['[', ']', '(', ')', '*']) || any && text.contains(['&', ',']) {
-            return None;
-        }
-        let names = text.split(['&', '|', ',']).map(str::trim).filter(|name| !name.is_empty());
-        Some(Features { names: names.collect(), any })
-    }
-
-    fn fit(&self, has: &[String]) -> bool {
-        let has = |name: &&str| has.iter().any(|feature| feature == name);
-        if self.any { self.names.iter().any(has) } else { self.names.iter().all(has) }
-    }
 }

@@ -117,7 +117,7 @@ impl Control {
     /// [`SlurmError`].
     pub(crate) fn records(self) -> Result<HashMap<u32, Option<Record>>, SlurmError> {
         match run("scontrol", &["--all", "-d", "-o", "show", "job"]) {
-            Ok(text) => Ok(job::records(&text)),
+            Ok(text) => Ok(Record::parse_all(&text)),
             Err(SlurmError::Long { .. }) => Ok(HashMap::new()),
             Err(error) => Err(error),
         }

@@ -97,10 +97,13 @@ fn what_is_there_already_is_no_error_and_what_was_half_made_is_finished() {
     );
     let mut half = node(&[at("3g.20gb", 4)]);
     half.gpus[0].instances.push(instance(9, at("2g.10gb", 0), &[]));
-    let rest = cut("GPU-0", &[], &[at("2g.10gb", 0)]);
-    check(&rest, &settings(true), &half).unwrap();
-    let target = &targets(&rest, &settings(true), &half).unwrap()[0];
-    assert_eq!(target.instances.as_ref().unwrap()[1], whole(at("2g.10gb", 0)));
+    let nothing = Cut { gpus: Vec::new(), job: None };
+    for rest in [cut("GPU-0", &[], &[at("2g.10gb", 0)]), cut("GPU-0", &[], &[]), nothing.clone()] {
+        check(&rest, &settings(true), &half).unwrap();
+        let target = &targets(&rest, &settings(true), &half).unwrap()[0];
+        assert_eq!(target.instances.as_ref().unwrap()[1], whole(at("2g.10gb", 0)));
+    }
+    assert_eq!(targets(&nothing, &settings(false), &half).unwrap(), [Target::default()]);
 }
 
 #[test]

@@ -69,6 +69,20 @@ impl Record {
         }
     }
 
+    /// The records of all jobs, by number, as `scontrol -d -o show job` prints them. A text with a line's end in it may look like
+    /// another job's record: a number that stands there twice is nobody's.
+    pub(crate) fn parse_all(text: &str) -> HashMap<u32, Option<Self>> {
+        let mut records = HashMap::new();
+        for line in text.lines() {
+            let Some((id, _)) = line.strip_prefix("JobId=").and_then(|rest| rest.split_once(' ')) else {
+                continue;
+            };
+            let Ok(id) = id.parse() else { continue };
+            records.entry(id).and_modify(|known| *known = None).or_insert_with(|| Self::parse(line));
+        }
+        records
+    }
+
     /// The GPU devices on a node with `gpus` of them; `None` where the record does not say.
     pub(crate) fn devices_on(&self, node: &str, gpus: usize) -> Option<Devices> {
         let named = |part: &Part| named(&part.gres).saturating_mul(part.nodes.len() as u64);
@@ -113,20 +127,6 @@ pub(crate) fn mib(text: &str) -> Option<u64> {
 /// The GPU devices of a job on a node with `gpus` of them, by the job's record; `None` where the record does not say.
 pub(super) fn devices_on(record: &str, node: &str, gpus: usize) -> Option<Devices> {
     Record::parse(record)?.devices_on(node, gpus)
-}
-
-/// The records of all jobs, by number, as `scontrol -d -o show job` prints them. A text with a line's end in it may look like
-/// another job's record: a number that stands there twice is nobody's.
-pub(super) fn records(text: &str) -> HashMap<u32, Option<Record>> {
-    let mut records = HashMap::new();
-    for line in text.lines() {
-        let Some((id, _)) = line.strip_prefix("JobId=").and_then(|rest| rest.split_once(' ')) else {
-            continue;
-        };
-        let Ok(id) = id.parse() else { continue };
-        records.entry(id).and_modify(|known| *known = None).or_insert_with(|| Record::parse(line));
-    }
-    records
 }
 
 #[cfg(test)]
@@ -204,7 +204,7 @@ mod tests {
             line(2, &format!("a\n{}", line(1, "b"))),
             line(3, "a")
         );
-        let records = records(&forged);
+        let records = Record::parse_all(&forged);
         assert_eq!(records[&1], None);
         assert_eq!(records[&2], None);
         assert!(records[&3].is_some() && records.len() == 3);

@@ -12,7 +12,7 @@ pub(crate) struct Partition {
 
 impl Partition {
     /// Reads a line of `scontrol -o show partition`.
-    pub(super) fn parse(line: &str) -> Option<Self> {
+    pub(crate) fn parse(line: &str) -> Option<Self> {
         let mut words = line.split_whitespace();
         let name = words.next()?.strip_prefix("PartitionName=")?.to_owned();
         let tier = words.find_map(|word| word.strip_prefix("PriorityTier="))?.parse().ok()?;
@@ -31,7 +31,7 @@ pub(crate) struct Reservation {
 impl Reservation {
     /// Reads a line of `scontrol -o show reservation`; `None` for one that does not hold now. A name may hold anything that
     /// the rest of its line says, so what stands anywhere counts.
-    pub(super) fn parse(line: &str) -> Option<Self> {
+    pub(crate) fn parse(line: &str) -> Option<Self> {
         let rest = line.strip_prefix("ReservationName=")?;
         let name = rest.split(" StartTime=").next().unwrap_or(rest).to_owned();
         let values =

@@ -20,36 +20,8 @@ fn all() -> Settings {
     settings("on-request: [{profiles: [1g.5gb, 2g.10gb, 3g.20gb, 7g.40gb]}]")
 }
 
-fn file(path: String, major: u32, minor: u32) -> DeviceFile {
-    DeviceFile { path: path.into(), major, minor }
-}
-
-/// The driver's numbering (open-gpu-kernel-modules, nv-caps.c), with ids of instances in the order they were made in.
-fn gpu(index: u32, cut: &[Placement]) -> Gpu {
-    let bare = Gpu::bare_a100(index);
-    let parent = bare.file.clone();
-    let first = 3 + index * 135;
-    let instances = cut.iter().zip(1..).map(|(&placement, gi)| {
-        let cap = |minor: u32| file(format!("/dev/nvidia-caps/nvidia-cap{minor}"), 238, minor);
-        let files = vec![parent.clone(), cap(first + gi * 9), cap(first + gi * 9 + 1)];
-        let uuid = format!("MIG-{index}-{gi}");
-        let compute = vec![Compute { ci: 0, profile: placement.profile, start: 0, uuid, files }];
-        Instance { gi, placement, compute, holders: vec![] }
-    });
-    Gpu {
-        mode: Mode::Known { current: true, pending: true },
-        instances: instances.collect(),
-        capabilities: Some(CapabilityNumbers {
-            major: 238,
-            minors: (first..first + 135).collect(),
-            directory: "/dev/gresgen".into(),
-        }),
-        ..bare
-    }
-}
-
 fn node(cuts: &[Cut]) -> Inventory {
-    let gpus = cuts.iter().zip(0..).map(|(cut, index)| gpu(index, cut)).collect();
+    let gpus = cuts.iter().zip(0..).map(|(cut, index)| Gpu::a100_cut(index, cut)).collect();
     Inventory { node: "n1".into(), boot: "b".into(), gpus, ..Inventory::default() }
 }
 
@@ -126,9 +98,12 @@ fn an_entry_that_is_about_no_gpu_is_refused_by_name() {
     for (bad, says) in [
         (
             "{devices: [7, GPU-ffffffff], profiles: [3g.20gb]}",
-            "7, GPU-ffffffff: no such GPU on this node (it has 0-1); ",
+            "7, GPU-ffffffff: no such GPU on this node (it has GPUs 0-1); ",
         ),
-        ("{nodes: 'n[1-2]', devices: 2, profiles: [3g.20gb]}", "2: no such GPU on this node (it has 0-1); "),
+        (
+            "{nodes: 'n[1-2]', devices: 2, profiles: [3g.20gb]}",
+            "2: no such GPU on this node (it has GPUs 0-1); ",
+        ),
     ] {
         let error = check(&format!("on-request: [{{devices: 0, profiles: [3g.20gb]}}, {bad}]")).unwrap_err();
         assert!(error.starts_with(&format!("node n1: slurm.on-request.1.devices: {says}")), "{error}");
