@@ -10,9 +10,9 @@ PACKAGES := libslurm-dev libclang-dev gcc pkg-config slurmctld slurmd slurm-clie
 LINT_PACKAGES := shellcheck mandoc lintian dpkg-dev rpm python3-rpm python3-venv systemd
 # Tests: other releases of Slurm, judges, package formats; and a systemd, which without systemd-sysv is nobody's init.
 TEST_PACKAGES := git procps strace lua5.4 python3 python3-jsonschema python3-pip python3-yaml debootstrap dpkg-dev rpm systemd prometheus prometheus-node-exporter podman crun \
-  mariadb-server-core mariadb-client-core slurmdbd slurm-wlm-mysql-plugin fish zsh
+  mariadb-server-core mariadb-client-core slurmdbd slurm-wlm-mysql-plugin fish zsh openssh-client openssh-server
 
-.PHONY: root setup setup-tests setup-lint build programs release test lint demo playground bench soak race sweep fuzz valgrind test-slurm-matrix test-shared-unwinder containers accounting hardware hardware-kit install uninstall deb dist rpm
+.PHONY: root setup setup-tests setup-lint build programs release test lint demo playground bench soak race sweep fuzz valgrind test-slurm-matrix test-shared-unwinder test-rpm containers accounting hardware hardware-kit install uninstall deb dist rpm
 
 # Only what is missing is installed, so that a prepared machine needs neither network nor root.
 setup:
@@ -97,6 +97,11 @@ containers: setup-tests
 # A real slurmdbd of each release: billing, shares, limits, reservations. 22.05's is in `make test`.
 accounting: setup-tests
 	LAB_RELEASES=$(RELEASES) $(CARGO) test --locked -p gresgen --test render -- slurmdbd
+
+# What `make rpm` makes is installed, upgraded and removed.
+test-rpm: setup-tests
+	$(CARGO) build --locked
+	$(CARGO) test --locked -p gresgen --test docs -- --ignored rpms_are
 
 soak: setup-tests
 	$(BUILD_RELEASE) -p slurm-plugin

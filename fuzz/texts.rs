@@ -1,5 +1,5 @@
 //! Throws mutated input at everything that `gresgen` reads from others: configurations, inventories of other nodes,
-//! host lists, gres.conf, cgroup.conf and plugstack.conf of the site, and what Slurm's commands print.
+//! orders, host lists, gres.conf, cgroup.conf and plugstack.conf of the site, and what Slurm's commands print.
 //!
 //! ```text
 //! cargo run --profile fuzz -p gresgen --example fuzz-texts -- [SECONDS [SEED [TARGET]]]
@@ -21,6 +21,7 @@ use gresgen::config::{Config, GpuFacts};
 use gresgen::document;
 use gresgen::files::{Comparison, KEEP, Kind, Output, Scope, stage};
 use gresgen::inventory::Inventory;
+use gresgen::order::{self, Request};
 use gresgen::render::{Context, Templates, slurm_files};
 use gresgen::root::Root;
 use gresgen::slurm::control;
@@ -44,9 +45,10 @@ struct Target {
     words: &'static [&'static [u8]],
 }
 
-const TARGETS: [Target; 7] = [
+const TARGETS: [Target; 8] = [
     Target { name: "config", run: config, seeds: CONFIGS, words: YAML },
     Target { name: "inventory", run: inventory, seeds: INVENTORIES, words: JSON },
+    Target { name: "order", run: order, seeds: ORDERS, words: JSON },
     Target { name: "hostlist", run: list, seeds: LISTS, words: WORDS },
     Target { name: "gres.conf", run: gres_conf, seeds: GRES, words: WORDS },
     Target { name: "cgroup.conf", run: cgroup_conf, seeds: CGROUP, words: WORDS },
@@ -275,6 +277,25 @@ fn inventory(place: &Place, input: &[u8]) -> bool {
                 assert!(about.is_some() || value(&pairs, "name").is_none(), "{}", line.code);
             }
         }
+    }
+    true
+}
+
+const ORDERS: &[&[u8]] = &[
+    b"{\"look\": {}}",
+    b"{\"cut\": {\"job\": \"17_3\", \"gpus\": [{\"gpu\": \"GPU-5c3f0a1e\", \"destroy\": [{\"profile\": \"1g.5gb\", \"start\": 0}], \
+      \"create\": [{\"profile\": \"1g.10gb+me\", \"start\": 6}]}, {\"gpu\": \"GPU-0\"}]}}",
+];
+
+/// Asserts that nothing of an order could end a word, a line or a text of somebody else.
+fn order(_: &Place, input: &[u8]) -> bool {
+    let Ok(request) = order::read(input) else { return false };
+    let Request::Cut(cut) = request else { return true };
+    let job = cut.job.iter().map(order::JobId::as_str);
+    let gpus = cut.gpus.iter().map(|change| change.gpu.as_str());
+    for text in job.chain(gpus) {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.+".contains(&byte);
+        assert!(text.len() <= 96 && text.bytes().all(plain), "{text:?}");
     }
     true
 }

@@ -3,6 +3,7 @@
 pub(crate) mod desired;
 pub(crate) mod forecast;
 pub(crate) mod intent;
+pub(crate) mod ordered;
 pub(crate) mod preview;
 pub(crate) mod steps;
 pub(crate) mod target;

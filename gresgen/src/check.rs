@@ -150,12 +150,7 @@ pub(crate) fn worst(links: &[Link]) -> Verdict {
 
 /// A few of many, for a phrase.
 fn few<T: std::fmt::Display>(items: &[T]) -> String {
-    const SHOWN: usize = 3;
-    let shown: Vec<String> = items.iter().take(SHOWN).map(T::to_string).collect();
-    match items.len().saturating_sub(SHOWN) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
+    crate::words::few(items, 3)
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ mod history;
 mod init;
 mod man;
 mod metrics;
+mod order;
 mod out;
 mod paint;
 mod picture;
@@ -60,7 +61,7 @@ pub struct Cli {
 }
 
 /// Options every verb understands.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
     /// Prefix of every path read or written
@@ -145,6 +146,8 @@ enum Verb {
     Plan(plan::Args),
     /// Make the node what the configuration says: GPUs, then Slurm's files
     Apply(apply::Args),
+    /// Cut GPUs on request as an order on standard input says: for a forced command of ssh
+    Order,
     /// Destroy all instances of GPUs
     Clear(clear::ClearArgs),
     /// Switch MIG mode
@@ -201,6 +204,7 @@ pub fn run(cli: &Cli) -> Outcome {
         Verb::Profiles(args) => profiles::run(&session, &cli.global, args),
         Verb::Plan(args) => plan::run(&session, &cli.global, args),
         Verb::Apply(args) => apply::run(&session, &cli.global, args),
+        Verb::Order => order::run(&session, &cli.global),
         Verb::Clear(args) => clear::clear(&session, &cli.global, args),
         Verb::Mode(args) => clear::mode(&session, &cli.global, args),
         Verb::Slices(args) => slices::run(&session, &cli.global, args),

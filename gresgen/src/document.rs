@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::cores::{MAX_CPUS, Topology};
 use crate::inventory::{Gpu, Inventory};
 use crate::slurm::hostlist;
+use crate::words::turns_text;
 
 /// Version of [`Document`]: it changes when an older reader would misunderstand.
 pub const VERSION: u32 = 1;
@@ -180,7 +181,7 @@ fn shown(text: &str) -> String {
 
 /// A text of one line that a person reads.
 fn line(what: &str, text: &str) -> Result<(), String> {
-    let wild = |c: char| c.is_control() || is_unseen(c);
+    let wild = |c: char| c.is_control() || turns_text(c);
     if text.contains(wild) || text.chars().count() > MAX_TEXT {
         Err(format!("{what} {:?} is not a line of text", shown(text)))
     } else {
@@ -190,7 +191,7 @@ fn line(what: &str, text: &str) -> Result<(), String> {
 
 /// A text that goes into Slurm's files and the device map as one word.
 fn word(what: &str, text: &str) -> Result<(), String> {
-    let breaks = |c: char| c.is_whitespace() || c.is_control() || is_unseen(c) || ",=#[]\"\\".contains(c);
+    let breaks = |c: char| c.is_whitespace() || c.is_control() || turns_text(c) || ",=#[]\"\\".contains(c);
     if text.is_empty() || text.contains(breaks) || text.chars().count() > MAX_WORD {
         Err(format!("{what} {:?} is not one word", shown(text)))
     } else {
@@ -200,11 +201,6 @@ fn word(what: &str, text: &str) -> Result<(), String> {
 
 /// Most characters of a device file (Linux PATH_MAX).
 const MAX_WORD: usize = 4096;
-
-/// Characters that turn the direction of the text around them.
-fn is_unseen(c: char) -> bool {
-    matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{200E}' | '\u{200F}' | '\u{61C}')
-}
 
 /// A UUID as NVML has them.
 fn uuid(prefix: &str, text: &str) -> Result<(), String> {

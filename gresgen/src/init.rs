@@ -1,7 +1,7 @@
 //! A first configuration from what is there: the GPUs, and what Slurm's files say of the node.
 //!
 //! ```text
-//! Inventory + Found -> layouts, Settings -> Text;  Conf -> Edits -> patch, or written
+//! Inventory + Found -> layouts, Settings -> ConfigText;  Conf -> Edits -> patch, or written
 //! ```
 //!
 //! Making one only reads. What comes out is read back before it is written: it is a configuration that `plan` takes.
@@ -31,14 +31,14 @@ use crate::inventory::Inventory;
 use crate::root::Root;
 use crate::slurm::settings::{GresTypes, NodeEntry};
 use crate::slurm::{Settings, here, hostlist};
-use edits::Purpose;
-use layouts::is_cut;
-use present::Present;
-use text::Text;
+use edits::EditRequest;
+use layouts::can_be_cut;
+use present::PresentGres;
+use text::ConfigText;
 
 /// What is to be written.
 #[derive(Debug)]
-pub(crate) struct First {
+pub(crate) struct FirstConfig {
     pub config: String,
     /// The layout that it means; `None` in a cluster's, which has none.
     pub layout: Option<LayoutOf>,
@@ -57,12 +57,12 @@ pub(crate) fn node(
     found: Option<&Found>,
     asked: Option<LayoutOf>,
     root: &Root,
-) -> Result<First, InitError> {
-    if !inventory.gpus.iter().any(is_cut) {
+) -> Result<FirstConfig, InitError> {
+    if !inventory.gpus.iter().any(can_be_cut) {
         return Err(InitError::NoGpu(inventory.node.clone()));
     }
     let layouts = LayoutOf::ALL.map(|of| (of, of.entries(inventory)));
-    let left_out = inventory.gpus.iter().filter(|gpu| !is_cut(gpu));
+    let left_out = inventory.gpus.iter().filter(|gpu| !can_be_cut(gpu));
     let left_out: Vec<String> = left_out.map(|gpu| format!("GPU {} ({})", gpu.index, gpu.model)).collect();
     let mut notes = Vec::new();
     let mut edits = Vec::new();
@@ -70,7 +70,7 @@ pub(crate) fn node(
         None => (asked.unwrap_or_else(|| LayoutOf::default_for(inventory)), None),
         Some(found) => {
             let mut settings = settings(inventory, found, root)?;
-            let present = Present::read(found, &inventory.node, &settings, root)?;
+            let present = PresentGres::read(found, &inventory.node, &settings, root)?;
             settings.types.aliases = present.aliases(inventory);
             let meant = asked.unwrap_or_else(|| {
                 if present.is_shared() { LayoutOf::Current } else { LayoutOf::default_for(inventory) }
@@ -90,7 +90,7 @@ pub(crate) fn node(
         }
     };
     let release = found::release();
-    let text = Text {
+    let text = ConfigText {
         about: &inventory.node,
         layouts: &layouts,
         meant,
@@ -99,27 +99,31 @@ pub(crate) fn node(
         release: release.as_deref(),
     };
     let config = text.render();
-    readable(&config, inventory)?;
-    Ok(First { config, layout: Some(meant), edits, notes })
+    check_written(&config, inventory)?;
+    Ok(FirstConfig { config, layout: Some(meant), edits, notes })
 }
 
 /// The configuration with which the files of many nodes are rendered, on a host that has their slurm.conf.
-pub(crate) fn cluster(nodes: &[Inventory], found: Option<&Found>, root: &Root) -> Result<First, InitError> {
+pub(crate) fn cluster(
+    nodes: &[Inventory],
+    found: Option<&Found>,
+    root: &Root,
+) -> Result<FirstConfig, InitError> {
     let found = found.ok_or(InitError::NoSlurm)?;
     let mut settings = Settings { gres_types: GresTypes(found.gres_types()), ..Settings::default() };
-    found.cluster_paths(&mut settings);
+    found.set_cluster_paths(&mut settings);
     for node in nodes {
         let attributes =
             found.attributes(&node.node)?.ok_or_else(|| InitError::Unknown(node.node.clone()))?;
         settings.nodes.push(NodeEntry { names: node.node.clone(), attributes });
     }
-    settings.nodes = folded(settings.nodes);
+    settings.nodes = merged(settings.nodes);
     settings.adopt = !found.foreign(&settings, root).is_empty();
     let names: Vec<String> = nodes.iter().map(|node| node.node.clone()).collect();
     let edits = edits_for(found, &names, &settings, root)?;
     let about = hostlist::fold(names.iter().map(String::as_str));
     let release = found::release();
-    let text = Text {
+    let text = ConfigText {
         about: &about,
         layouts: &[],
         meant: LayoutOf::Current,
@@ -129,11 +133,11 @@ pub(crate) fn cluster(nodes: &[Inventory], found: Option<&Found>, root: &Root) -
     };
     let config = text.render();
     Config::parse("the configuration", &config)?;
-    Ok(First { config, layout: None, edits, notes: found.notes() })
+    Ok(FirstConfig { config, layout: None, edits, notes: found.notes() })
 }
 
 /// Nodes of which the same is said, in one entry.
-fn folded(nodes: Vec<NodeEntry>) -> Vec<NodeEntry> {
+fn merged(nodes: Vec<NodeEntry>) -> Vec<NodeEntry> {
     let entry = |group: Vec<NodeEntry>| NodeEntry {
         names: hostlist::fold(group.iter().map(|entry| entry.names.as_str())),
         attributes: group[0].attributes.clone(),
@@ -151,7 +155,7 @@ fn settings(inventory: &Inventory, found: &Found, root: &Root) -> Result<Setting
         gres_types: GresTypes(found.gres_types()),
         ..Settings::default()
     };
-    found.paths(&mut settings);
+    found.set_paths(&mut settings);
     settings.adopt = !found.foreign(&settings, root).is_empty();
     Ok(settings)
 }
@@ -163,7 +167,7 @@ fn edits_for(
     root: &Root,
 ) -> Result<Vec<Edit>, InitError> {
     let entry = settings.nodes.first().map_or("", |entry| &entry.attributes);
-    edits::edits(&Purpose {
+    edits::edits(&EditRequest {
         slurm_conf: &found.path,
         conf: &found.conf,
         nodes,
@@ -175,7 +179,7 @@ fn edits_for(
 }
 
 /// Reads the configuration back, and plans each of its layouts on a node that nobody uses.
-fn readable(text: &str, inventory: &Inventory) -> Result<(), InitError> {
+fn check_written(text: &str, inventory: &Inventory) -> Result<(), InitError> {
     let config = Config::parse("the configuration", text)?;
     let mut idle = inventory.clone();
     idle.gpus.iter_mut().flat_map(|gpu| &mut gpu.instances).for_each(|instance| instance.holders.clear());

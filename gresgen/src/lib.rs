@@ -34,6 +34,7 @@ mod metrics;
 mod node;
 mod nvml;
 mod open;
+pub mod order;
 mod path_error;
 mod publish;
 mod read;

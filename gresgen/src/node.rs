@@ -20,6 +20,7 @@ mod events;
 mod fence;
 mod files;
 mod mode;
+pub(crate) mod ordered;
 mod prepared;
 pub(crate) mod undo;
 
@@ -160,4 +161,28 @@ fn leave_out(inventory: &mut Inventory, selectors: &[Selector]) -> Vec<Selector>
     });
     inventory.gpus.retain(|gpu| !clear.iter().any(|s| is(gpu, s)));
     absent
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Which is meant is not guessed: neither is left out, and the change is refused.
+    #[test]
+    fn digits_of_two_gpus_leave_out_none() {
+        let mut gpus = [0, 1, 2].map(Gpu::bare_a100).to_vec();
+        gpus[1].uuid = "GPU-abcd1111-0".to_owned();
+        gpus[2].uuid = "GPU-abcd2222-0".to_owned();
+        let whole = Inventory { gpus, ..Inventory::default() };
+        let left_out = |text: &str| {
+            let (mut inventory, selector) = (whole.clone(), text.parse().unwrap());
+            let absent = leave_out(&mut inventory, std::slice::from_ref(&selector));
+            let refused = unequivocal(&inventory, &absent).map_err(|error| error.to_string());
+            (inventory.gpus.len(), absent.len(), refused)
+        };
+        assert_eq!(left_out("GPU-abcd1"), (2, 0, Ok(())));
+        assert_eq!(left_out("GPU-ffff"), (3, 1, Ok(())));
+        let both = "GPU-abcd: begins the UUIDs of 2 GPUs".to_owned();
+        assert_eq!(left_out("GPU-abcd"), (3, 1, Err(both)));
+    }
 }

@@ -57,9 +57,9 @@ impl SlurmState {
         self.map().map_or(&[], |map| &map.records)
     }
 
-    /// How many records the map in its place has.
-    pub(crate) fn present_records(&self) -> usize {
-        self.present.as_ref().map_or(0, |map| map.records.len())
+    /// The records of the map in its place.
+    pub(crate) fn present_records(&self) -> &[Record] {
+        self.present.as_ref().map_or(&[], |map| &map.records)
     }
 
     /// Whether this program took the node out of scheduling.

@@ -1,6 +1,7 @@
 //! Words of messages: how many, and what somebody meant who wrote something else.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 
 use strsim::damerau_levenshtein;
 
@@ -15,6 +16,20 @@ pub(crate) fn count(number: usize, what: &str) -> String {
 pub(crate) fn named_gpus(indexes: impl IntoIterator<Item = u32>) -> String {
     let indexes: BTreeSet<u32> = indexes.into_iter().collect();
     format!("{} {}", if indexes.len() == 1 { "GPU" } else { "GPUs" }, ranges(&indexes))
+}
+
+/// The first of many, for a phrase: `a, b and 3 more`.
+pub(crate) fn few<T: Display>(items: &[T], most: usize) -> String {
+    let shown: Vec<String> = items.iter().take(most).map(T::to_string).collect();
+    match items.len().saturating_sub(most) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+/// Whether a character turns the direction of the text around it (Unicode 16, chapter 23.2 and UAX #9).
+pub(crate) fn turns_text(c: char) -> bool {
+    matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{200E}' | '\u{200F}' | '\u{61C}')
 }
 
 /// The candidate that is spelled most like a word, where one is: no more than a third of its signs are others.

@@ -10,13 +10,13 @@ use spank::{Context, Spank, log};
 
 use crate::access::{self, Access};
 use crate::args::{Args, OnUnresolved};
+use crate::exporters;
 use crate::names::named_rows;
 use crate::node::{self, NoMap};
 use crate::options::{self, Naming};
 use crate::publish;
 use crate::resolve::{Resolution, resolve};
 use crate::step::Step;
-use crate::told;
 
 /// What the hook in slurmstepd found, for the tasks forked from it. Unset when that hook did not end well.
 static PREPARED: OnceLock<Prepared> = OnceLock::new();
@@ -78,7 +78,7 @@ pub fn task_post_fork(spank: &mut Spank<'_>, _: Arguments<'_>) {
         && let Some((holding, claim)) = &*claimed
         && let Err(error) = holding.tell(claim)
     {
-        untold(&error.to_string());
+        log_not_recorded(&error.to_string());
     }
 }
 
@@ -123,16 +123,16 @@ fn claim(spank: &Spank<'_>, step: &Step, map: &DeviceMap, args: &Args) {
         return;
     }
     let holding = Holding::beside(&args.map, args.exporters.clone());
-    let claim =
-        told::step(spank, step, map).and_then(|step| holding.claim(step).map_err(|error| error.to_string()));
+    let claim = exporters::step_record(spank, step, map)
+        .and_then(|step| holding.claim(step).map_err(|error| error.to_string()));
     match (claim, CLAIMED.lock()) {
         (Ok(claim), Ok(mut claimed)) => *claimed = Some((holding, claim)),
         (Ok(_), Err(_)) => {}
-        (Err(why), _) => untold(&why),
+        (Err(why), _) => log_not_recorded(&why),
     }
 }
 
-fn untold(why: &str) {
+fn log_not_recorded(why: &str) {
     log::error(&format!("[mig] {why}; the step runs, and exporters do not know all of its devices"));
 }
 
@@ -141,7 +141,7 @@ fn keep(args: &Args) {
     match node::keep(&args.map) {
         Ok((map, done)) => {
             log::debug(&format!("[mig] {done}"));
-            for why in told::begin(args, map.as_ref()) {
+            for why in exporters::prepare(args, map.as_ref()) {
                 log::error(&format!("[mig] {why}; jobs run, and exporters know less of them"));
             }
         }

@@ -9,13 +9,14 @@
 //!   devices the task may open, [`resolve`] decides from all of it which devices are the task's, [`publish`]
 //!   sets the variables. Where there is no certain answer the task is ended before its program starts.
 //! * `slurm_spank_init` in slurmd: [`node`] keeps a copy of the map that matches the `gres.conf` slurmd loads.
-//! * for exporters of GPU metrics, by [`told`]: `slurm_spank_init` in slurmstepd writes which devices the step has,
+//! * for exporters of GPU metrics, by [`exporters`]: `slurm_spank_init` in slurmstepd writes which devices the step has,
 //!   `slurm_spank_task_post_fork` tells them before a task runs, and `slurm_spank_exit` takes it back.
 //! * in `srun`, `sbatch` and `salloc`: [`options`] only.
 #![forbid(unsafe_code)]
 
 pub mod access;
 pub mod args;
+pub mod exporters;
 pub mod hooks;
 pub mod names;
 pub mod node;
@@ -23,7 +24,6 @@ pub mod options;
 pub mod publish;
 pub mod resolve;
 pub mod step;
-pub mod told;
 
 /// The default one; said here, it is compiled into this crate's own code, which saves each process that loads the
 /// plugin a page of the standard library's.

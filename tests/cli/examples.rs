@@ -184,6 +184,7 @@ fn what_is_printed_is_what_the_schema_says() {
     say("render", &["render", "--context"]);
     say("render", &["render", "--print", "users"]);
     say("config", &["export"]);
+    say("order", &["order"]);
     say("slices", &["slices"]);
     say("slices", &["slices", "--memory", "4G"]);
     let jobs = checkout("examples/jobs.csv").display().to_string();

@@ -393,8 +393,14 @@ fn a_slice_is_looked_for_on_the_gpu_named() {
         Node::with_layout("a100-40gb:2", &["devices: all, mig-enabled: true, mig-devices: {1g.5gb: 1}"]);
     node.ok(&["apply", "-q"]);
     let uuids = node.uuids();
-    for (gpu, uuid) in [("0", &uuids[0]), ("1", &uuids[1]), ("0a:00.0", &uuids[1]), ("a100-40gb", &uuids[0])]
-    {
+    let parent = node.json(&["status"])["gpus"][1]["uuid"].as_str().unwrap()[..12].to_lowercase();
+    for (gpu, uuid) in [
+        ("0", &uuids[0]),
+        ("1", &uuids[1]),
+        ("0a:00.0", &uuids[1]),
+        ("a100-40gb", &uuids[0]),
+        (&parent, &uuids[1]),
+    ] {
         let seen = node.ok(&["run", "--gpu", gpu, "1g.5gb", "--", "printenv", "CUDA_VISIBLE_DEVICES"]);
         assert_eq!(seen.trim(), uuid);
     }

@@ -11,6 +11,7 @@ mod life;
 mod models;
 mod moments;
 mod node;
+mod orders;
 mod pictures;
 #[path = "../shared/plain.rs"]
 mod plain;

@@ -61,7 +61,7 @@ fn what_is_shown_fits_a_terminal_of_eighty_columns() {
     node.write("etc/slurm/slurm.conf", "ClusterName=c\nNodeName=n1 CPUs=2 RealMemory=100\n");
     let first = node.path("first.yaml").display().to_string();
     let jobs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/jobs.csv");
-    let verbs: [&[&str]; 19] = [
+    let verbs: [&[&str]; 20] = [
         &["--config", &first, "init", "--layout-of", "7x1g"],
         &["-v", "status"],
         &["run", "9g.1gb", "true"],
@@ -76,6 +76,7 @@ fn what_is_shown_fits_a_terminal_of_eighty_columns() {
         &["status"],
         &["status", "--short"],
         &["--config", &other, "plan", "--without", "0"],
+        &["--config", &other, "plan"],
         &["check"],
         &["profiles"],
         &["profiles", "-v"],

@@ -19,5 +19,6 @@ mod monitoring;
 mod node;
 mod occupancy;
 mod on_request;
+mod orders;
 mod systemd;
 mod waits;

@@ -178,7 +178,7 @@ impl Node {
     pub(crate) fn reports(&self, job: Waiting) -> Vec<Report> {
         let job = self.lab.wait_job(job.0).unwrap();
         assert_eq!(job.state, "COMPLETED", "{}", job.output);
-        let reports: Vec<_> = Probe::parse_all(&job.output).iter().map(|p| self.judge(p)).collect();
+        let reports: Vec<_> = Probe::parse_all(&job.output).iter().map(|p| self.report(p)).collect();
         assert_eq!(reports.len(), 2, "{}", job.output);
         reports
     }
@@ -188,11 +188,11 @@ impl Node {
         let gres = format!("--gres=gpu:{gres}:1");
         let probes = self.lab.srun(&["-w", "n1", &gres, "lab-probe"]).unwrap().probes();
         assert_eq!(probes.len(), 1);
-        self.judge(&probes[0])
+        self.report(&probes[0])
     }
 
     /// What a task was told beside what it could open, which must agree.
-    fn judge(&self, probe: &Probe) -> Report {
+    pub(crate) fn report(&self, probe: &Probe) -> Report {
         assert!(!probe.denied.is_empty(), "a cgroup that denies nothing proves nothing: {probe:?}");
         let devices = self.devices();
         let open: Vec<&Device> = devices.values().filter(|d| probe.open.contains(&d.own)).collect();

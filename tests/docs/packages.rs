@@ -134,6 +134,62 @@ fn rpmbuild_takes_the_spec_as_it_is() {
     }
 }
 
+/// What the packages' scripts have systemd do: here it only takes notes.
+const NOTES: &str = "#!/bin/sh\necho \"$*\" >> /root/systemctl.log\n";
+
+/// Debian's rpm installs, upgrades and removes what `make rpm` makes, and runs its scripts. What the packages ask for
+/// are packages of other distributions, which its database has not.
+#[test]
+#[ignore = "most of it is rpmbuild: make test-rpm"]
+fn rpms_are_installed_upgraded_and_removed() {
+    let Some(node) = DocNode::new(Start::FromNothing) else { return };
+    let rpm = |verb: &str, version: &str| {
+        packages("rpm", version, &node.build(), &node.build().join(version));
+        format!("rpm --force-debian --nodeps {verb} {BUILD}/{version}/*.rpm")
+    };
+    const ALL: &str = "gresgen slurm-spank-mig gresgen-simulator";
+    // Where rpm has its scripts look.
+    node.write("/usr/bin/systemctl", NOTES);
+    node.ends(0, "chmod 755 /usr/bin/systemctl && mkdir -p /run/systemd/system");
+    let told = || node.ends(0, "cat /root/systemctl.log; rm -f /root/systemctl.log");
+
+    node.ends(0, &rpm("--install", "1.0"));
+    assert_eq!(told(), "daemon-reload\n", "nobody asked for the boot unit yet");
+    assert_eq!(node.ends(0, &format!("rpm --verify --nodeps {ALL}")), "");
+    node.write("/etc/gresgen/config.yaml", CONFIG);
+    let simulated = "env -u GRESGEN_NVML_LIB gresgen --simulate a30-24gb --root /tmp/simulated status";
+    assert!(node.ends(0, simulated).contains("A30"));
+    node.ends(0, "zcat /usr/share/man/man1/gresgen.1.gz /usr/share/man/man8/spank_mig.8.gz | grep -q NAME");
+
+    // Written beside and renamed: slurmd has the old one mapped.
+    let plugin = "stat --format=%i $(rpm --query --list slurm-spank-mig | grep '/spank_mig.so$')";
+    let before = node.ends(0, plugin);
+    node.ends(
+        0,
+        &format!(
+            "exec 3<$(rpm --query --list slurm-spank-mig | grep '/spank_mig.so$'); {}",
+            rpm("--upgrade", "1.1")
+        ),
+    );
+    assert_ne!(node.ends(0, plugin), before, "written over");
+    assert_eq!(told(), "daemon-reload\n".repeat(2), "an upgrade takes no unit out of service");
+    assert_eq!(
+        node.ends(0, "rpm --query --queryformat '%{VERSION} ' gresgen slurm-spank-mig gresgen-simulator"),
+        "1.1 1.1 1.1 "
+    );
+    assert_eq!(node.ends(0, "cat /etc/gresgen/config.yaml"), CONFIG);
+
+    let owned = node.ends(0, &format!("rpm --query --list {ALL}"));
+    let owned: Vec<&str> =
+        owned.lines().filter(|path| path.contains("gresgen") || path.contains("spank")).collect();
+    assert!(owned.len() > 20, "{owned:?}");
+    node.ends(0, &format!("rpm --erase --nodeps {ALL}"));
+    assert_eq!(told(), "disable gresgen-boot.service gresgen-metrics.timer\ndaemon-reload\n");
+    // Of the admin's own nothing goes.
+    assert_eq!(node.ends(0, &format!("ls -d {} 2>/dev/null || true", owned.join(" "))), "/etc/gresgen\n");
+    assert_eq!(node.ends(0, "cat /etc/gresgen/config.yaml"), CONFIG);
+}
+
 /// A node whose config.yaml cuts two GPUs.
 const CONFIG: &str = "\
 version: v1

@@ -159,6 +159,11 @@ fn finish(node: &Node, wrong: &mut Vec<String>) -> Result<(), LabError> {
         let said = format!("{}{}", answer.stdout, answer.stderr);
         wrong.push(format!("last apply: exit code {}: {said}{}", answer.code, node.state_of_slurm()));
     }
+    // Closed, lest one of them begins between the list and the scancel, which would then have ended a job that runs.
+    let partition =
+        |state: &str| node.lab.run(&["scontrol", "update", "PartitionName=lab", &format!("State={state}")]);
+    partition("DOWN")?;
     node.lab.run(&["bash", "-c", "squeue -h -r -t PD -o %i | xargs -r scancel --quiet"])?;
+    partition("UP")?;
     node.lab.wait("all jobs to end", || Ok(node.lab.run(&["squeue", "-h"])?.stdout.is_empty().then_some(())))
 }

@@ -4,13 +4,15 @@ use mig::{Goal, GpuState, Placement, Plan, Profile, plan};
 use thiserror::Error;
 
 use super::intent::{self, Before};
+use super::ordered::{self, OrderRefused};
 use super::target::{Divided, Target};
 use crate::config::{
     Config, ConfigError, Cuts, GpuFacts, Problem, Selector, WantedInstance, divide, present,
 };
 use crate::inventory::{Gpu, Inventory};
+use crate::order::Cut;
 use crate::path_error::PathError;
-use crate::slurm::slots;
+use crate::slurm::{Settings, slots};
 
 /// Why a desired state cannot be met.
 #[derive(Debug, Error)]
@@ -50,6 +52,9 @@ pub enum DesiredStateError {
         /// What cannot be.
         what: String,
     },
+    /// An order that may not be.
+    #[error(transparent)]
+    Order(#[from] OrderRefused),
     /// The layout that was last chosen cannot be read.
     #[error(transparent)]
     Path(#[from] PathError),
@@ -89,6 +94,10 @@ impl DesiredStateError {
 pub(crate) enum DesiredState<'a> {
     /// A layout of the configuration, by its label.
     Layout(&'a Config, &'a str),
+    /// The same but for GPUs that take orders: as they are cut, where they are.
+    InForce(&'a Config, &'a str),
+    /// What an order makes of GPUs that take orders.
+    Ordered(&'a Settings, &'a Cut),
     /// No instances on the selected GPUs.
     Clear(&'a [Selector]),
     /// MIG mode of the selected GPUs, on or off. Switching it on leaves instances that are there; switching it off ends
@@ -105,7 +114,13 @@ impl<'a> DesiredState<'a> {
     /// Why the desired state cannot be met; nothing has been changed for it.
     pub(crate) fn targets(self, inventory: &Inventory) -> Result<Vec<Target>, DesiredStateError> {
         match self {
-            DesiredState::Layout(config, label) => layout(config, label, inventory),
+            DesiredState::Layout(config, label) => layout(config, label, inventory, &[]),
+            DesiredState::InForce(config, label) => {
+                let kept = kept(config, inventory);
+                let targets = layout(config, label, inventory, &kept)?;
+                Ok(targets.into_iter().zip(kept).map(|(target, kept)| kept.unwrap_or(target)).collect())
+            }
+            DesiredState::Ordered(settings, cut) => Ok(ordered::targets(cut, settings, inventory)?),
             DesiredState::Clear(gpus) => {
                 let instances = |gpu: &Gpu| gpu.mode.is_on().then(Vec::new);
                 selected_targets(inventory, gpus, |gpu| Target { mode: None, instances: instances(gpu) })
@@ -119,31 +134,61 @@ impl<'a> DesiredState<'a> {
 
     /// The layout that it is, where it is one.
     pub(crate) fn label(self) -> Option<&'a str> {
-        match self {
-            DesiredState::Layout(_, label) => Some(label),
-            _ => None,
-        }
+        self.layout().map(|(_, label)| label)
     }
 
     /// GPUs it names in a way that comes to nothing, because it names them again.
     pub(crate) fn overruled(self, inventory: &Inventory) -> Vec<String> {
-        let DesiredState::Layout(config, label) = self else { return Vec::new() };
+        let Some((config, label)) = self.layout() else { return Vec::new() };
         let facts: Vec<GpuFacts<'_>> = inventory.gpus.iter().map(GpuFacts::from).collect();
         config.overruled(label, &facts)
     }
 
+    /// GPUs that take orders and are cut otherwise than the layout says, which they stay.
+    pub(crate) fn stays(self, inventory: &Inventory) -> Vec<u32> {
+        let DesiredState::InForce(config, label) = self else { return Vec::new() };
+        let kept = kept(config, inventory);
+        let Ok(targets) = layout(config, label, inventory, &kept) else { return Vec::new() };
+        let differs = |gpu: &usize| kept[*gpu].as_ref().is_some_and(|kept| !targets[*gpu].is_cut_like(kept));
+        (0..kept.len()).filter(differs).map(|gpu| inventory.gpus[gpu].index).collect()
+    }
+
     /// GPUs it names that the node does not have, where that is no error: one file may serve nodes that differ.
     pub(crate) fn unmatched(self, inventory: &Inventory) -> Vec<String> {
-        let DesiredState::Layout(config, label) = self else { return Vec::new() };
+        let Some((config, label)) = self.layout() else { return Vec::new() };
         let facts: Vec<GpuFacts<'_>> = inventory.gpus.iter().map(GpuFacts::from).collect();
         config.unmatched(label, &facts)
     }
+
+    fn layout(self) -> Option<(&'a Config, &'a str)> {
+        match self {
+            DesiredState::Layout(config, label) | DesiredState::InForce(config, label) => {
+                Some((config, label))
+            }
+            _ => None,
+        }
+    }
 }
 
-fn layout(config: &Config, label: &str, inventory: &Inventory) -> Result<Vec<Target>, DesiredStateError> {
+/// What GPUs that take orders stay, in the order of the inventory.
+fn kept(config: &Config, inventory: &Inventory) -> Vec<Option<Target>> {
+    inventory.gpus.iter().map(|gpu| ordered::kept(&inventory.node, gpu, &config.slurm)).collect()
+}
+
+/// The targets of a layout. Who has a part of a GPU that is kept as it is stands in no layout's way.
+fn layout(
+    config: &Config,
+    label: &str,
+    inventory: &Inventory,
+    kept: &[Option<Target>],
+) -> Result<Vec<Target>, DesiredStateError> {
     let facts: Vec<GpuFacts<'_>> = inventory.gpus.iter().map(GpuFacts::from).collect();
     let wanted = config.wanted(label, &facts)?;
-    let states: Vec<GpuState<'_>> = inventory.gpus.iter().map(state).collect();
+    let mut states: Vec<GpuState<'_>> = inventory.gpus.iter().map(state).collect();
+    for (state, _) in states.iter_mut().zip(kept).filter(|(_, kept)| kept.is_some()) {
+        let busy = std::mem::take(&mut state.busy);
+        state.idle.extend(busy);
+    }
     let plan = plan(&states, &wanted.goals).map_err(|error| config.infeasible(&wanted, error))?;
     let mut targets: Vec<Target> =
         wanted.modes.iter().map(|&mode| Target { mode, instances: None }).collect();

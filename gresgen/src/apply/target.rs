@@ -15,6 +15,18 @@ pub(crate) struct Target {
     pub instances: Option<Vec<Divided>>,
 }
 
+impl Target {
+    /// Whether the GPU has the same instances by it, in whatever order they stand.
+    pub(crate) fn is_cut_like(&self, other: &Target) -> bool {
+        let sorted = |target: &Target| {
+            let mut instances = target.instances.clone();
+            instances.iter_mut().for_each(|instances| instances.sort_unstable());
+            instances
+        };
+        sorted(self) == sorted(other)
+    }
+}
+
 /// A GPU instance as far as it can be wanted: where it is, and what it is divided into. Targets, steps, previews and
 /// the journal all speak of instances in this form.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]

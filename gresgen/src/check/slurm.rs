@@ -172,7 +172,12 @@ fn sharing(facts: &Facts, slurm: &SlurmFacts) -> Option<Link> {
     let records = &facts.table.as_ref()?.records;
     let whole = records.iter().rposition(|record| record.uuid == record.parent);
     let slice = records.iter().position(|record| record.instance.is_some())?;
-    if shares.is_empty() || whole.is_some_and(|whole| slice > whole) {
+    // Where there are slices alone, `GresTypes` may have it for other nodes.
+    let harms = match whole {
+        Some(whole) => slice < whole,
+        None => shares.iter().any(|gres| facts.other_gres.iter().any(|here| here == gres)),
+    };
+    if shares.is_empty() || !harms {
         return None;
     }
     let shares = shares.join(" and ");

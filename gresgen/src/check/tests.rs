@@ -304,6 +304,14 @@ fn every_slurm_failure_is_noticed() {
             let map = f.map.clone().unwrap().unwrap();
             f.loaded = Some(Some(Ok(DeviceMap { plugin: Some(VERSION.into()), ..map })));
         }),
+        broken("shares of slices on 22.05", |f| {
+            f.other_gres = vec!["mps".into()];
+            with_slurm(f, |s| {
+                s.release = "22.05.8".parse().ok();
+                let select = "SelectType = select/cons_tres\nConstrainDevices = yes";
+                s.config = Config::parse(&format!("TaskPlugin = cgroup\nGresTypes = gpu,mps\n{select}\n"));
+            });
+        }),
         broken("two models of one name", |f| f.mixed = vec!["a100 is A100-40GB and A100-80GB".into()]),
         broken("another node line", |f| view(f).gpus[0].1 = 7),
         broken("invalid", |f| {

@@ -49,7 +49,7 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     change::run(
         session,
         &config.slurm,
-        DesiredState::Layout(&config, layout),
+        session.desired(&config, global)?,
         &what,
         chosen,
         &args.change,
@@ -169,7 +169,12 @@ fn restore(
     node.site.asks_slurmctld &= in_service && !args.change.offline;
     let hooks = args.change.hooks(session, global)?;
     let options = Options { boot: true, hooks: Some(&hooks), ..args.change.options("boot", None) };
-    change(&mut node, lock, DesiredState::Layout(config, label), &options, stop, global)
+    // Instances are gone after a reboot; those of a node in service may be in use, as an order cut them.
+    let desired = match in_service {
+        true => DesiredState::InForce(config, label),
+        false => DesiredState::Layout(config, label),
+    };
+    change(&mut node, lock, desired, &options, stop, global)
 }
 
 fn wait(progress: &Progress, what: &str, since: Duration, limit: Duration, why: &str) {

@@ -141,6 +141,14 @@ pub(super) fn warn(picture: &Picture, desired: DesiredState<'_>, global: &Global
             "devices: {devices}: a later entry of the layout has these GPUs, and this one does nothing"
         ));
     }
+    let stay = desired.stays(&picture.inventory);
+    if let (false, Some(label)) = (stay.is_empty() || global.quiet, desired.label()) {
+        let gpus: Vec<String> = stay.iter().map(u32::to_string).collect();
+        message(format_args!(
+            "GPU {}: takes orders and stays as it is cut; --layout {label} makes it the layout",
+            gpus.join(", ")
+        ));
+    }
     let options = picture.absent.iter().map(|selector| format!("--without {selector}"));
     let layout = desired.unmatched(&picture.inventory).into_iter().map(|name| format!("devices: {name}"));
     for name in options.chain(layout).filter(|_| !global.quiet) {

@@ -12,7 +12,7 @@ use crate::apply::steps::Step;
 use crate::node::Done;
 
 /// What `--json` says of a change.
-#[derive(Serialize, JsonSchema)]
+#[derive(Clone, Serialize, JsonSchema)]
 pub(super) struct Report {
     changed: bool,
     preview: Preview,
@@ -48,6 +48,11 @@ impl Report {
     /// The same where somebody else's drain holds the node.
     pub(super) fn drained(self, reason: Option<String>) -> Self {
         Report { stays_drained: self.stays_drained.or(reason), ..self }
+    }
+
+    /// Whether anything became another.
+    pub(super) fn changed(&self) -> bool {
+        self.changed
     }
 
     pub(super) fn exit(&self) -> Exit {
@@ -92,10 +97,9 @@ impl Report {
         if let Some(reason) = &self.stays_drained {
             text.push_str(&format!("{node}: was drained before ({reason}) and stays so\n"));
         }
-        for action in &done.done_in_slurm {
-            text.push_str(&format!("told Slurm: {action}\n"));
-        }
-        text.push_str(&steps_text::left_to_do(&self.slurm_pending));
+        let told: Vec<String> = done.done_in_slurm.iter().map(ToString::to_string).collect();
+        text.push_str(&steps_text::in_slurm("done in Slurm", &told));
+        text.push_str(&steps_text::in_slurm("left to do in Slurm", &self.slurm_pending));
         out::text(&screen::output(&text, 2))
     }
 }

@@ -4,7 +4,6 @@ use super::paint::{Painted, Role, wrap};
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, out, screen};
-use crate::apply::DesiredState;
 use crate::apply::preview::{Action, Preview};
 use crate::check::{self, Facts, Link, Verdict, gather};
 use crate::inventory::Inventory;
@@ -73,7 +72,7 @@ fn drift(
     options: &Options<'_>,
 ) -> Result<Vec<String>, Failure> {
     let config = session.config(global)?;
-    let layout = DesiredState::Layout(&config, session.layout(&config, global)?);
+    let layout = session.desired(&config, global)?;
     let prepared = node.prepare(picture, layout, options)?;
     let mut words = Vec::new();
     for gpu in Preview::new(&prepared.before, &prepared.steps).gpus {

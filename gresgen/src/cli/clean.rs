@@ -5,13 +5,13 @@
 
 use std::borrow::Cow;
 
+use crate::words::turns_text;
+
 /// Whether a terminal, or whoever reads on it, is led by a character instead of shown it: control characters but the
-/// end of a line and the tab, and those that turn the direction of text (Unicode 16, chapter 23.2 and UAX #9).
+/// end of a line and the tab, those that end a line elsewhere, and those that turn the direction of text.
 pub(super) fn is_obeyed(c: char) -> bool {
-    let turns =
-        matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{200E}' | '\u{200F}' | '\u{61C}');
     let breaks = matches!(c, '\u{2028}' | '\u{2029}');
-    (c.is_control() && c != '\n' && c != '\t') || turns || breaks
+    (c.is_control() && c != '\n' && c != '\t') || turns_text(c) || breaks
 }
 
 /// The text with a sign in place of each such character.

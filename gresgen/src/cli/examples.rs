@@ -9,7 +9,7 @@ use super::Cli;
 /// A command line, and what it is for.
 type Example = (&'static str, &'static str);
 
-const EXAMPLES: [(&str, &[Example]); 20] = [
+const EXAMPLES: [(&str, &[Example]); 21] = [
     (
         "init",
         &[
@@ -55,6 +55,13 @@ const EXAMPLES: [(&str, &[Example]); 20] = [
             ("gresgen apply --slurm apply", "and tell Slurm's daemons"),
             ("gresgen apply --undo", "go back to what an apply that was cut off had found"),
         ],
+    ),
+    (
+        "order",
+        &[(
+            "gresgen order < order.json",
+            "try an order on the node: what ssh would send it on standard input",
+        )],
     ),
     (
         "clear",
@@ -152,7 +159,7 @@ mod tests {
     /// Words of a line, as a shell would cut it up to where its output goes.
     fn words(line: &str) -> Vec<String> {
         let inner = line.strip_prefix("eval \"$(").and_then(|rest| rest.strip_suffix(")\"")).unwrap_or(line);
-        inner.split(' ').take_while(|word| ![">", "|"].contains(word)).map(str::to_owned).collect()
+        inner.split(' ').take_while(|word| ![">", "<", "|"].contains(word)).map(str::to_owned).collect()
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub(super) fn selector(text: &str) -> Result<Selector, Infallible> {
 }
 
 /// GPUs that a verb shows: all, unless some are named.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(super) struct Only {
     /// Only these GPUs, by index, UUID, PCI address or model
     #[arg(value_name = "GPU", value_parser = selector, add = ArgValueCandidates::new(complete::gpus))]

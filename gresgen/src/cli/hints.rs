@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use super::exit::Exit;
 use super::report::Failure;
 use crate::apply::desired::DesiredStateError;
+use crate::apply::ordered::OrderRefused;
 use crate::config::Problem;
 use crate::hooks::HookError;
 use crate::inventory::Holder;
@@ -66,6 +67,14 @@ impl From<DesiredStateError> for Failure {
             }
             DesiredStateError::OnRequest { .. } => Failure::new(Exit::Usage, error)
                 .hint("change the layout, or slurm.on-request in the configuration"),
+            DesiredStateError::Order(OrderRefused::NotThere(_)) => Failure::new(Exit::Usage, error)
+                .hint("the order was made from an older picture; look again, and order from what is there"),
+            DesiredStateError::Order(OrderRefused::TakesNone(_)) => Failure::new(Exit::Usage, error)
+                .hint("orders: true, in its entry of slurm.on-request in the node's configuration, lets it"),
+            DesiredStateError::Order(
+                OrderRefused::CutOff(_) | OrderRefused::NotApplied(_) | OrderRefused::ModeOff(_),
+            ) => Failure::new(Exit::Usage, error).hint("gresgen apply, on the node"),
+            DesiredStateError::Order(_) => Failure::new(Exit::Usage, error),
             DesiredStateError::Lost { .. } => {
                 Failure::new(Exit::Usage, error).hint("--without GPU goes back on the other GPUs alone")
             }

@@ -11,7 +11,7 @@ use super::progress::{message, warning};
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, out, render};
-use crate::init::{self, First, Found, InitError, LayoutOf, patch, write};
+use crate::init::{self, FirstConfig, Found, InitError, LayoutOf, patch, write};
 use crate::lock::Lock;
 use crate::root::Root;
 use crate::slurm::Settings;
@@ -104,7 +104,12 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     Ok(Exit::Ok)
 }
 
-fn node(session: &Session, found: Option<&Found>, args: &Args, global: &Global) -> Result<First, Failure> {
+fn node(
+    session: &Session,
+    found: Option<&Found>,
+    args: &Args,
+    global: &Global,
+) -> Result<FirstConfig, Failure> {
     let inventory = session.driver()?.inventory(&session.node_name(&Settings::default())?)?;
     let asked = args.layout_of.map(LayoutOf::from);
     let first = init::node(&inventory, found, asked, &session.root)?;
@@ -116,14 +121,14 @@ fn node(session: &Session, found: Option<&Found>, args: &Args, global: &Global) 
     Ok(first)
 }
 
-fn cluster(files: &[PathBuf], found: Option<&Found>, root: &Root) -> Result<First, Failure> {
+fn cluster(files: &[PathBuf], found: Option<&Found>, root: &Root) -> Result<FirstConfig, Failure> {
     let read = |file: &PathBuf| Ok(render::read(file, false).map_err(Failure::usage)?.0);
     let nodes: Vec<_> = files.iter().map(read).collect::<Result<_, Failure>>()?;
     Ok(init::cluster(&nodes, found, root)?)
 }
 
 /// What was done, and what comes next.
-fn say(first: &First, wrote: &write::Wrote, patch: &[u8], is_cluster: bool, root: &Root) {
+fn say(first: &FirstConfig, wrote: &write::WrittenFiles, patch: &[u8], is_cluster: bool, root: &Root) {
     for file in &wrote.files {
         message(format_args!("wrote {}", file.display()));
     }

@@ -12,7 +12,6 @@ use super::paint::{Cell, Painted, Role, table};
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, out, picture, screen, steps_text};
-use crate::apply::DesiredState;
 use crate::apply::preview::{GpuPreview, Preview};
 use crate::hooks::Hooks;
 use crate::node::{FileChange, Options, Prepared, Write as Change};
@@ -55,7 +54,7 @@ pub(super) struct Report<'a> {
 
 pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let config = session.config(global)?;
-    let layout = DesiredState::Layout(&config, session.layout(&config, global)?);
+    let layout = session.desired(&config, global)?;
     let mut node = session.node_with(&config.slurm, session.driver()?)?;
     node.site.asks_slurmctld &= !args.offline;
     let hooks = Hooks::new(session.hooks(global)?, None, &session.root)?;
@@ -119,13 +118,15 @@ fn text(prepared: &Prepared, preview: &Preview, pending: &[String]) -> Painted {
     let files: Vec<Vec<Cell>> = prepared.files.iter().map(row).collect();
     text.append_rows(&table(&files, "", screen::line()));
     for line in prepared.blocked.iter().flat_map(|what| what.lines()) {
-        text.paint(Role::Warning, "blocked");
-        let _ = writeln!(text, ": {line}");
+        const BLOCKED: &str = "blocked";
+        let line = screen::output(&format!("{BLOCKED}: {line}\n"), 2);
+        text.paint(Role::Warning, BLOCKED);
+        text.push(&line[BLOCKED.len()..]);
     }
     if prepared.fenced {
         let _ = writeln!(text, "{}: takes no new jobs meanwhile", prepared.before.node);
     }
-    text.push(&steps_text::left_to_do(pending));
+    text.push(&steps_text::in_slurm("left to do in Slurm", pending));
     text
 }
 

@@ -4,10 +4,11 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 
 use super::report::{Exit, Outcome};
-use super::{advised, changed, demand, env, init, out, plan, profiles, render, slices, status};
+use super::{advised, changed, demand, env, init, order, out, plan, profiles, render, slices, status};
 use crate::check::Link;
 use crate::config::file::Document;
 use crate::history;
+use crate::order::Request;
 use crate::render::Context;
 use crate::users::Offer;
 
@@ -35,6 +36,10 @@ enum What {
     Plan,
     /// What apply, clear and mode print
     Apply,
+    /// What order reads
+    OrderInput,
+    /// What order prints
+    Order,
     /// What render prints
     Render,
     /// What check prints
@@ -70,6 +75,8 @@ pub(super) fn run(args: &Args) -> Outcome {
         What::Profiles => printed::<Either<Vec<profiles::Listing>, Vec<profiles::Model>>>(),
         What::Plan => printed::<plan::Report<'_>>(),
         What::Apply => printed::<changed::Report>(),
+        What::OrderInput => of::<Request>(SchemaSettings::draft2020_12().for_deserialize()),
+        What::Order => printed::<order::Answer<'_>>(),
         What::Render => printed::<Either<render::Report, Either<Context, Offer>>>(),
         What::Check => printed::<Vec<Link>>(),
         What::Slices => printed::<Either<slices::Report<'_>, slices::Row<'_>>>(),

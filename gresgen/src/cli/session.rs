@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::Global;
 use super::progress::warning;
 use super::report::Failure;
+use crate::apply::DesiredState;
 use crate::apply::desired::DesiredStateError;
 use crate::apply::intent::Intent;
 use crate::config::Config;
@@ -127,6 +128,22 @@ impl Session {
     /// that had been asked for it was cut off.
     pub(super) fn chooses(&self, global: &Global) -> Result<bool, Failure> {
         Ok(global.layout.is_some() || self.cut_off()?.is_some_and(|intent| intent.layout.is_some()))
+    }
+
+    /// What the node shall be: the layout that is meant. GPUs that take orders become it where it is chosen.
+    ///
+    /// # Errors
+    /// As [`Session::layout`].
+    pub(super) fn desired<'a>(
+        &self,
+        config: &'a Config,
+        global: &Global,
+    ) -> Result<DesiredState<'a>, Failure> {
+        let label = self.layout(config, global)?;
+        Ok(match self.chooses(global)? {
+            true => DesiredState::Layout(config, label),
+            false => DesiredState::InForce(config, label),
+        })
     }
 
     /// The label that a boot restores: what a reboot cut off is not in Slurm's files yet.

@@ -65,7 +65,7 @@ struct LayoutChoice {
 }
 
 /// What `status` knows.
-struct Status {
+pub(super) struct Status {
     layout: Option<LayoutChoice>,
     inventory: Inventory,
     interrupted: Option<String>,
@@ -101,7 +101,7 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
         return watch::run(pause, global.json, || show(session, global, args));
     }
     if let Some(path) = &args.svg {
-        let status = read(session, global, args)?;
+        let status = Status::read(session, global, &args.only)?;
         picture::write(
             path,
             &picture::of_node(&status.inventory, |gpu, instance| status.is_used(gpu, instance)),
@@ -114,43 +114,13 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
 
 /// What is printed: a picture of the node as it is now.
 fn show(session: &Session, global: &Global, args: &Args) -> Result<Painted, Failure> {
-    let status = read(session, global, args)?;
+    let status = Status::read(session, global, &args.only)?;
     Ok(if global.json {
         Painted::json(&status.report()).map_err(Failure::failed)?
     } else if args.short {
         status.short()
     } else {
         status.text(global.verbose, args.only.gpus.is_empty())
-    })
-}
-
-/// Reads the node. The driver is closed again afterwards: an open session would be a client of its GPUs and stand in the way
-/// of whoever changes them.
-fn read(session: &Session, global: &Global, args: &Args) -> Result<Status, Failure> {
-    let settings = session.settings_if_sound(global);
-    let node = session.node_name_if_known(&settings, global);
-    let driver = session.driver()?;
-    // The text says nothing of what a GPU with MIG off could be cut into; who reads the JSON may plan with it.
-    let read = if global.json { driver.inventory(&node) } else { driver.inventory_as_it_is(&node) };
-    let mut inventory = read?;
-    let whole = inventory.gpus.len();
-    args.only.keep(&mut inventory)?;
-    inventory.partial = inventory.gpus.len() < whole;
-    let users = holders::annotate(&mut inventory, &session.root);
-    slots::complete(&mut inventory, &settings, &session.root);
-    let site = session.site(&settings, node);
-    site.annotate(&mut inventory, &site.allocations());
-    let running = node_holder(&session.root);
-    let interrupted = interrupted(session, global).filter(|_| running.is_none());
-    Ok(Status {
-        layout: layout_choice(session, global),
-        loads: driver.loads(&inventory),
-        inventory,
-        interrupted,
-        running,
-        map: present_map(&session.root),
-        users,
-        whole,
     })
 }
 
@@ -177,7 +147,43 @@ fn layout_choice(session: &Session, global: &Global) -> Option<LayoutChoice> {
 }
 
 impl Status {
-    fn report(&self) -> Report<'_> {
+    /// Reads the node. The driver is closed again afterwards: an open session would be a client of its GPUs and stand in the way
+    /// of whoever changes them.
+    pub(super) fn read(session: &Session, global: &Global, only: &Only) -> Result<Self, Failure> {
+        let settings = session.settings_if_sound(global);
+        let node = session.node_name_if_known(&settings, global);
+        let driver = session.driver()?;
+        // The text says nothing of what a GPU with MIG off could be cut into; who reads the JSON may plan with it.
+        let read = if global.json { driver.inventory(&node) } else { driver.inventory_as_it_is(&node) };
+        let mut inventory = read?;
+        let whole = inventory.gpus.len();
+        only.keep(&mut inventory)?;
+        inventory.partial = inventory.gpus.len() < whole;
+        let users = holders::annotate(&mut inventory, &session.root);
+        slots::complete(&mut inventory, &settings, &session.root);
+        let site = session.site(&settings, node);
+        site.annotate(&mut inventory, &site.allocations());
+        let running = node_holder(&session.root);
+        let interrupted = interrupted(session, global).filter(|_| running.is_none());
+        Ok(Status {
+            layout: layout_choice(session, global),
+            loads: driver.loads(&inventory),
+            inventory,
+            interrupted,
+            running,
+            map: present_map(&session.root),
+            users,
+            whole,
+        })
+    }
+
+    /// What the driver has.
+    pub(super) fn inventory(&self) -> &Inventory {
+        &self.inventory
+    }
+
+    /// What is printed of it as JSON.
+    pub(super) fn report(&self) -> Report<'_> {
         let records = self.map.iter().flat_map(|map| map.records.iter().enumerate());
         let records = records.filter(|(_, record)| record.no_device().is_none());
         let on = self.inventory.gpus.iter().filter(|gpu| gpu.mode.is_on());

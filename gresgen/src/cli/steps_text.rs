@@ -125,10 +125,10 @@ fn divided(compute: &[Profile]) -> String {
     if runs.is_empty() { String::new() } else { format!(" as {}", runs.join(", ")) }
 }
 
-/// What is left to do in Slurm, a line each; nothing where nothing is.
-pub(super) fn left_to_do(actions: &[String]) -> String {
+/// What is left to do in Slurm, or was done, a line each below `heading`; nothing where nothing is.
+pub(super) fn in_slurm(heading: &str, actions: &[String]) -> String {
     let lines: String = actions.iter().map(|action| line_to_do(action)).collect();
-    if actions.is_empty() { lines } else { format!("left to do in Slurm:\n{lines}") }
+    if actions.is_empty() { lines } else { format!("{heading}:\n{lines}") }
 }
 
 /// A line for a shell, which is one line to copy; a comment may be several.

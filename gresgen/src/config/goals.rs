@@ -37,9 +37,7 @@ impl Label {
         let selectors = self.entries.iter().flat_map(|entry| &entry.selectors);
         selectors.filter(|s| !gpus.iter().any(|gpu| s.matches(gpu))).map(ToString::to_string).collect()
     }
-}
 
-impl Label {
     /// Entries that select GPUs and have none, because later ones select them as well, as their selectors.
     fn overruled(&self, gpus: &[GpuFacts<'_>]) -> Vec<String> {
         let owners = self.owners(gpus);
@@ -99,6 +97,8 @@ impl Config {
         };
         for (number, entry) in label.entries.iter().enumerate().filter(|(_, e)| e.enabled) {
             let members: Vec<usize> = (0..gpus.len()).filter(|&gpu| owners[gpu] == Some(number)).collect();
+            // mig-parted's counts are for each GPU, so each is a goal of its own, and a change of one GPU is no reason to touch
+            // another. `per: node` is one goal over all of them, in which the planner places instances where least goes.
             let goals = match entry.per {
                 Per::Gpu => members.chunks(1),
                 Per::Node => members.chunks(members.len().max(1)),
@@ -118,6 +118,8 @@ impl Config {
         gpus: &[GpuFacts<'_>],
         members: &[usize],
     ) -> Result<(), ConfigError> {
+        // The planner knows GPU instances alone. Items that are compute instances are gathered by the GPU instance that they are
+        // parts of, and become a count of it once it is known how many hold them all.
         let mut demand = Demand::new();
         let mut parts: BTreeMap<Profile, (&Spec, Demand)> = BTreeMap::new();
         let mut places: Vec<Placement> = Vec::new();
@@ -125,6 +127,7 @@ impl Config {
             let (gpu, spec) = self.offered(item, gpus, members)?;
             let profile = self.check_compute(item, gpu, spec)?;
             for placed in self.places(item, gpu, spec)? {
+                // The planner would say no more than that the goal cannot be met; here it is known which line is at fault.
                 if let Some(&other) = places.iter().find(|p| gpu.geometry.conflict(**p, placed)) {
                     let problem = Problem::Overlap { gpu: gpu.to_string(), one: placed, other };
                     return Err(self.error(item.mark, problem));
@@ -139,6 +142,7 @@ impl Config {
                 add(&mut demand, profile, item.count);
             }
         }
+        // Which of the GPU instances gets which division is left open until their places are known (`apply/desired.rs`).
         let mut cuts = Cuts::new();
         for (profile, (spec, counts)) in parts {
             let divided = cuts::pack(spec, &counts, members.len());

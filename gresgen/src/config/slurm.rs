@@ -4,6 +4,7 @@
 use std::fmt;
 
 use serde::Deserialize;
+use serde::de::value::SeqAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
@@ -50,12 +51,8 @@ impl<'de> Deserialize<'de> for Tree {
                 Ok(Tree::Scalar)
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Tree, A::Error> {
-                let mut values = Vec::new();
-                while let Some(value) = list.next_element()? {
-                    values.push(value);
-                }
-                Ok(Tree::List(values))
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Tree, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(list)).map(Tree::List)
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Tree, A::Error> {

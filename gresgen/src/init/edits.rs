@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::InitError;
 use super::node_conf::NodeConf;
 use super::node_line;
-use super::written::Written;
+use super::written::WrittenLine;
 use crate::read;
 use crate::root::Root;
 use crate::slurm::conf::Conf;
@@ -36,7 +36,7 @@ impl Edit {
 }
 
 /// What the edits are for.
-pub(crate) struct Purpose<'a> {
+pub(crate) struct EditRequest<'a> {
     pub slurm_conf: &'a Path,
     pub conf: &'a Conf,
     /// The nodes whose lines gresgen writes.
@@ -54,13 +54,13 @@ pub(crate) struct Purpose<'a> {
 ///
 /// # Errors
 /// [`InitError`] for what cannot be read or has more than one meaning.
-pub(crate) fn edits(purpose: &Purpose<'_>) -> Result<Vec<Edit>, InitError> {
+pub(crate) fn edits(request: &EditRequest<'_>) -> Result<Vec<Edit>, InitError> {
     let mut edits = Vec::new();
-    if !purpose.conf.includes(&purpose.root.path(purpose.node_conf)) {
-        edits.extend(slurm_conf(purpose)?);
+    if !request.conf.includes(&request.root.path(request.node_conf)) {
+        edits.extend(slurm_conf(request)?);
     }
-    edits.extend(plugstack_conf(purpose)?);
-    match edits.iter().find(|edit| edit.changes() && !is_below(&edit.path, purpose.root)) {
+    edits.extend(plugstack_conf(request)?);
+    match edits.iter().find(|edit| edit.changes() && !is_below(&edit.path, request.root)) {
         Some(edit) => Err(InitError::Outside(edit.path.clone())),
         None => Ok(edits),
     }
@@ -85,27 +85,27 @@ pub(crate) fn gres_types(conf: &Conf) -> Vec<String> {
     types
 }
 
-fn slurm_conf(purpose: &Purpose<'_>) -> Result<Vec<Edit>, InitError> {
-    let Purpose { conf, nodes, .. } = *purpose;
+fn slurm_conf(request: &EditRequest<'_>) -> Result<Vec<Edit>, InitError> {
+    let EditRequest { conf, nodes, .. } = *request;
     if let Some((file, error)) = conf.unread.first() {
         return Err(InitError::Missing { path: file.clone(), why: error.to_string() });
     }
     let ours = |name: &str| nodes.iter().any(|node| node == name);
     let found = node_line::find(conf, ours)?;
-    let include = format!("include {}", purpose.node_conf);
-    let mut files = Files::default();
+    let include = format!("include {}", request.node_conf);
+    let mut files = LineEdits::default();
     for (at, line) in found.iter().enumerate() {
         let left = line.without(ours).into_iter().chain((at == 0).then(|| include.clone()));
         let lines = line.comments.iter().cloned().chain(left.map(String::into_bytes));
         files.replace(&line.said.file, line.said.number, lines.collect());
     }
     if found.is_empty() {
-        files.append(purpose.slurm_conf, include);
+        files.append(request.slurm_conf, include);
     }
     for said in &conf.said {
         match &said.pairs[..] {
             [(key, _)] if key == "grestypes" => {
-                files.replace(&said.file, said.number, Written::read(said)?.comments);
+                files.replace(&said.file, said.number, WrittenLine::read(said)?.comments);
             }
             pairs if pairs.iter().any(|(key, _)| key == "grestypes") => {
                 return Err(InitError::Line {
@@ -117,26 +117,26 @@ fn slurm_conf(purpose: &Purpose<'_>) -> Result<Vec<Edit>, InitError> {
             _ => {}
         }
     }
-    let path = target(&purpose.root.path(purpose.node_conf))?;
+    let path = target(&request.root.path(request.node_conf))?;
     let old = text(&path)?;
-    let node_conf = NodeConf { nodes, found: &found, hardware: purpose.hardware, types: &gres_types(conf) };
+    let node_conf = NodeConf { nodes, found: &found, hardware: request.hardware, types: &gres_types(conf) };
     let own = Edit { new: node_conf.text(&path, old.as_deref())?, path, old };
     Ok(std::iter::once(own).chain(files.edits()?).collect())
 }
 
 /// The include of the plugin's line, before every plugin: pyxis reads the variables that ours sets.
-fn plugstack_conf(purpose: &Purpose<'_>) -> Result<Option<Edit>, InitError> {
-    let said = purpose.conf.said.iter().rev().find_map(|said| value(&said.pairs, "plugstackconfig"));
-    let beside = || purpose.slurm_conf.with_file_name("plugstack.conf");
-    let path = said.map_or_else(beside, |path| purpose.root.path(path));
+fn plugstack_conf(request: &EditRequest<'_>) -> Result<Option<Edit>, InitError> {
+    let said = request.conf.said.iter().rev().find_map(|said| value(&said.pairs, "plugstackconfig"));
+    let beside = || request.slurm_conf.with_file_name("plugstack.conf");
+    let path = said.map_or_else(beside, |path| request.root.path(path));
     let ours = |line: &plugstack::Line| line.plugin.file_name().is_some_and(|name| name == "spank_mig.so");
-    let include = plugin_include(Path::new(purpose.plugstack_conf));
+    let include = plugin_include(Path::new(request.plugstack_conf));
     let old = text(&path)?;
     let has = lines(old.as_deref().unwrap_or_default()).iter().any(|line| line.code.trim() == include);
     if has || plugstack::read(&path).iter().any(ours) {
         return Ok(None);
     }
-    let mut files = Files::default();
+    let mut files = LineEdits::default();
     let first =
         old.as_deref().map(lines).unwrap_or_default().into_iter().find(|line| !line.code.trim().is_empty());
     match first {
@@ -162,7 +162,7 @@ fn target(path: &Path) -> Result<PathBuf, InitError> {
 ///
 /// # Errors
 /// [`InitError::Io`] for what is no regular file or cannot be read.
-fn text(path: &Path) -> Result<Option<Vec<u8>>, InitError> {
+pub(super) fn text(path: &Path) -> Result<Option<Vec<u8>>, InitError> {
     match read::bytes(path, read::MAX_TEXT) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -172,13 +172,13 @@ fn text(path: &Path) -> Result<Option<Vec<u8>>, InitError> {
 
 /// What happens to lines of files.
 #[derive(Default)]
-struct Files {
+struct LineEdits {
     replaced: BTreeMap<PathBuf, BTreeMap<usize, Vec<Vec<u8>>>>,
     inserted: BTreeMap<PathBuf, BTreeMap<usize, String>>,
     appended: BTreeMap<PathBuf, String>,
 }
 
-impl Files {
+impl LineEdits {
     fn replace(&mut self, file: &Path, line: usize, by: Vec<Vec<u8>>) {
         self.replaced.entry(file.to_owned()).or_default().insert(line, by);
     }

@@ -38,26 +38,16 @@ impl Found {
     }
 
     /// Where gresgen's files go so that Slurm reads them: beside slurm.conf, where that is not the default.
-    pub(crate) fn paths(&self, settings: &mut Settings) {
+    pub(crate) fn set_paths(&self, settings: &mut Settings) {
         if self.folder == Path::new("/etc/slurm") || self.is_cached() {
             return;
         }
-        let path = |name: &str| Some(self.folder.join(name).display().to_string());
-        let paths = &mut settings.paths;
-        paths.gres_conf = path("gres.conf");
-        paths.cgroup_conf = path("cgroup.conf");
-        paths.node_conf = path("gresgen-node.conf");
-        paths.plugstack_conf = path("plugstack.conf.d/mig.conf");
+        place(settings, &self.folder, "gresgen-node.conf", "plugstack.conf.d/mig.conf");
     }
 
     /// Where the files of a whole cluster go.
-    pub(crate) fn cluster_paths(&self, settings: &mut Settings) {
-        let path = |name: &str| Some(self.folder.join("cluster").join(name).display().to_string());
-        let paths = &mut settings.paths;
-        paths.gres_conf = path("gres.conf");
-        paths.cgroup_conf = path("cgroup.conf");
-        paths.node_conf = path("nodes.conf");
-        paths.plugstack_conf = path("mig.conf");
+    pub(crate) fn set_cluster_paths(&self, settings: &mut Settings) {
+        place(settings, &self.folder.join("cluster"), "nodes.conf", "mig.conf");
     }
 
     /// What slurm.conf says of a node beside its GPUs; `None` where it has no line for it.
@@ -111,6 +101,16 @@ impl Found {
         }
         notes
     }
+}
+
+/// Puts gresgen's files into a folder, those that have no name of Slurm's under these.
+fn place(settings: &mut Settings, folder: &Path, node_conf: &str, plugstack_conf: &str) {
+    let path = |name: &str| Some(folder.join(name).display().to_string());
+    let paths = &mut settings.paths;
+    paths.gres_conf = path("gres.conf");
+    paths.cgroup_conf = path("cgroup.conf");
+    paths.node_conf = path(node_conf);
+    paths.plugstack_conf = path(plugstack_conf);
 }
 
 /// The release that files will be for, as a comment.

@@ -47,7 +47,7 @@ impl LayoutOf {
 
     /// The entries of the label; a GPU that cannot be cut is in none and stays as it is.
     pub(crate) fn entries(self, inventory: &Inventory) -> Vec<LayoutEntry> {
-        let gpus: Vec<&Gpu> = inventory.gpus.iter().filter(|gpu| is_cut(gpu)).collect();
+        let gpus: Vec<&Gpu> = inventory.gpus.iter().filter(|gpu| can_be_cut(gpu)).collect();
         let content = |gpu: &Gpu| match self {
             LayoutOf::Current => written::content_of(gpu),
             LayoutOf::Smallest => Some(smallest(&gpu.geometry)),
@@ -65,7 +65,7 @@ impl LayoutOf {
 }
 
 /// Whether this program can cut a GPU, and knows into what.
-pub(crate) fn is_cut(gpu: &Gpu) -> bool {
+pub(crate) fn can_be_cut(gpu: &Gpu) -> bool {
     gpu.mode != Mode::Unsupported && !gpu.guest && !gpu.geometry.specs.is_empty()
 }
 

@@ -29,10 +29,10 @@ impl NodeConf<'_> {
             of_one_node(path, old, &Scope::Node(node.clone()))?;
         }
         let kept = ours.map_or(&[][..], |old| &old[head(old).len()..]);
-        Ok([self.as_it_was().as_bytes(), kept].concat())
+        Ok([self.lines_of_before().as_bytes(), kept].concat())
     }
 
-    fn as_it_was(&self) -> String {
+    fn lines_of_before(&self) -> String {
         let line = |node: &String| {
             let known = self.found.iter().find(|line| line.names.contains(node));
             known.map_or_else(|| format!("NodeName={node} {}", self.hardware), |line| line.alone(node))

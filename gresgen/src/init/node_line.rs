@@ -5,7 +5,7 @@ use crate::slurm::hostlist;
 use crate::slurm::lines::{name, value};
 
 use super::InitError;
-use super::written::Written;
+use super::written::WrittenLine;
 
 /// Keys whose n-th value is that of the line's n-th node (slurm.conf(5), NodeName).
 const PER_NODE: [&str; 4] = ["nodeaddr", "nodehostname", "port", "bcastaddr"];
@@ -50,9 +50,9 @@ pub(super) fn find<'a>(conf: &'a Conf, is: impl Fn(&str) -> bool) -> Result<Vec<
         if !ours.is_empty() {
             let mut all = Vec::new();
             for said in &defaults {
-                Written::read(said)?.words.into_iter().skip(1).for_each(|word| set(&mut all, word));
+                WrittenLine::read(said)?.words.into_iter().skip(1).for_each(|word| set_word(&mut all, word));
             }
-            let Written { words, comments } = Written::read(said)?;
+            let WrittenLine { words, comments } = WrittenLine::read(said)?;
             let words = words.into_iter().skip(1).collect();
             found.push(NodeLine { said, names, comments, words, defaults: all });
         }
@@ -60,7 +60,7 @@ pub(super) fn find<'a>(conf: &'a Conf, is: impl Fn(&str) -> bool) -> Result<Vec<
     Ok(found)
 }
 
-fn set(all: &mut Vec<(String, String)>, (key, value): (String, String)) {
+fn set_word(all: &mut Vec<(String, String)>, (key, value): (String, String)) {
     all.retain(|(known, _)| !name(known).eq_ignore_ascii_case(name(&key)));
     all.push((key, value));
 }
@@ -69,7 +69,7 @@ impl NodeLine<'_> {
     /// What the line says of one of its nodes beside `Gres=gpu`, with what it has from `NodeName=DEFAULT`: for
     /// `slurm.nodes`.
     pub(super) fn attributes(&self, node: &str) -> String {
-        let mut all = self.all(node);
+        let mut all = self.words_with_defaults(node);
         let gres = all.iter().position(|(key, _)| name(key).eq_ignore_ascii_case("gres"));
         if let Some(at) = gres {
             let others = |entry: &&str| !entry.split(':').next().unwrap_or(entry).eq_ignore_ascii_case("gpu");
@@ -81,21 +81,21 @@ impl NodeLine<'_> {
 
     /// Every entry of `Gres=` that one of its nodes has.
     pub(super) fn gres(&self, node: &str) -> Vec<String> {
-        let all = self.all(node);
+        let all = self.words_with_defaults(node);
         let gres = all.iter().find(|(key, _)| name(key).eq_ignore_ascii_case("gres"));
         gres.map(|(_, value)| value.split(',').map(str::to_owned).collect()).unwrap_or_default()
     }
 
     /// The words for one node, with those of `NodeName=DEFAULT`.
-    fn all(&self, node: &str) -> Vec<(String, String)> {
+    fn words_with_defaults(&self, node: &str) -> Vec<(String, String)> {
         let mut all = self.defaults.clone();
-        self.of(node).into_iter().for_each(|word| set(&mut all, word));
+        self.words_of(node).into_iter().for_each(|word| set_word(&mut all, word));
         all
     }
 
     /// The line for one of its nodes alone, as slurm.conf has it.
     pub(super) fn alone(&self, node: &str) -> String {
-        format!("NodeName={node} {}", joined(&self.of(node))).trim_end().to_owned()
+        format!("NodeName={node} {}", joined(&self.words_of(node))).trim_end().to_owned()
     }
 
     /// The line for its other nodes; `None` where there are none.
@@ -108,7 +108,7 @@ impl NodeLine<'_> {
         let mut words = self.words.clone();
         let mut ordered = false;
         for (_, value) in words.iter_mut().filter(|(key, _)| is_per_node(key)) {
-            if let Some(values) = list(value, self.names.len()) {
+            if let Some(values) = values_by_node(value, self.names.len()) {
                 *value = left.iter().map(|&at| values[at].as_str()).collect::<Vec<_>>().join(",");
                 ordered = true;
             }
@@ -119,10 +119,10 @@ impl NodeLine<'_> {
     }
 
     /// The words for one node.
-    fn of(&self, node: &str) -> Vec<(String, String)> {
+    fn words_of(&self, node: &str) -> Vec<(String, String)> {
         let at = self.names.iter().position(|name| name == node).unwrap_or_default();
         let word = |(key, value): &(String, String)| {
-            let own = is_per_node(key).then(|| list(value, self.names.len())).flatten();
+            let own = is_per_node(key).then(|| values_by_node(value, self.names.len())).flatten();
             (key.clone(), own.map_or_else(|| value.clone(), |values| values[at].clone()))
         };
         self.words.iter().map(word).collect()
@@ -134,7 +134,7 @@ fn is_per_node(key: &str) -> bool {
 }
 
 /// The values of a list with one for each of `count` nodes; `None` for one that holds for all of them.
-fn list(value: &str, count: usize) -> Option<Vec<String>> {
+fn values_by_node(value: &str, count: usize) -> Option<Vec<String>> {
     let values = hostlist::unfold(value).ok()?;
     (values.len() == count && count > 1).then_some(values)
 }

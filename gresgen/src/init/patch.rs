@@ -10,10 +10,10 @@ use crate::root::Root;
 /// The patch. Files may be in any encoding, so it is bytes. Names are below the root and have no slash before them:
 /// both programs refuse absolute ones.
 pub(crate) fn unified(edits: &[Edit], root: &Root) -> Vec<u8> {
-    edits.iter().filter(|edit| edit.changes()).flat_map(|edit| one(edit, root)).collect()
+    edits.iter().filter(|edit| edit.changes()).flat_map(|edit| of_file(edit, root)).collect()
 }
 
-fn one(edit: &Edit, root: &Root) -> Vec<u8> {
+fn of_file(edit: &Edit, root: &Root) -> Vec<u8> {
     // The root may itself be reached by a link, which the path of an edit no longer has.
     let real = root.prefix().canonicalize().unwrap_or_else(|_| root.prefix().to_owned());
     let below = edit.path.strip_prefix(root.prefix()).or_else(|_| edit.path.strip_prefix(&real));

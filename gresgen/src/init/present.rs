@@ -5,7 +5,7 @@ use std::path::Path;
 
 use mig::Profile;
 
-use super::layouts::{LayoutOf, is_cut};
+use super::layouts::{LayoutOf, can_be_cut};
 use super::{Found, InitError};
 use crate::config::written::LayoutEntry;
 use crate::cores::ranges;
@@ -20,7 +20,7 @@ use crate::slurm::{Names, Settings, TypeName, hostlist};
 
 /// The GRES of a node's GPUs, as its files have them.
 #[derive(Debug, Default)]
-pub(super) struct Present {
+pub(super) struct PresentGres {
     /// GPU types in `Gres=` of its line.
     types: BTreeSet<String>,
     /// Shares of its GPUs, as `shard:8` in `Gres=`, or `shard` where gres.conf alone has some.
@@ -29,7 +29,7 @@ pub(super) struct Present {
     said: Vec<Vec<(String, String)>>,
 }
 
-impl Present {
+impl PresentGres {
     /// Reads the node's `Gres=` and gres.conf.
     ///
     /// # Errors
@@ -52,7 +52,7 @@ impl Present {
             let names = said.iter().filter_map(|pairs| value(pairs, "name")).filter(|name| is_share(name));
             shares.extend(names.map(str::to_ascii_lowercase));
         }
-        Ok(Present { types: types.collect(), shares, said })
+        Ok(PresentGres { types: types.collect(), shares, said })
     }
 
     /// Whether jobs have shares of whole GPUs, which a GPU that is cut has no more.
@@ -132,7 +132,7 @@ impl Present {
         let mut cut = BTreeSet::new();
         for gpu in &inventory.gpus {
             let entry = layout.iter().find(|entry| entry.gpus.is_empty() || entry.gpus.contains(&gpu.index));
-            match entry.filter(|_| is_cut(gpu)).and_then(|entry| entry.content.as_ref()) {
+            match entry.filter(|_| can_be_cut(gpu)).and_then(|entry| entry.content.as_ref()) {
                 Some(counts) => {
                     types.extend(counts.keys().filter_map(|profile| names.slice(&gpu.model, *profile).ok()));
                     cut.insert(gpu.index);

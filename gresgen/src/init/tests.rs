@@ -16,7 +16,7 @@ fn site<T: AsRef<[u8]>>(files: &[(&str, T)]) -> (tempfile::TempDir, Root) {
 fn edits_of(root: &Root, nodes: &[&str]) -> Result<Vec<Edit>, InitError> {
     let path = root.path("/etc/slurm/slurm.conf");
     let nodes: Vec<String> = nodes.iter().map(|node| (*node).to_owned()).collect();
-    edits::edits(&Purpose {
+    edits::edits(&EditRequest {
         slurm_conf: &path,
         conf: &crate::slurm::conf::Conf::read(&path, root),
         nodes: &nodes,

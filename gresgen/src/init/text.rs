@@ -7,7 +7,7 @@ use crate::config::written::{LayoutEntry, entries, word};
 use crate::slurm::Settings;
 
 /// What is written.
-pub(super) struct Text<'a> {
+pub(super) struct ConfigText<'a> {
     /// What the file is about, as words: `n1`.
     pub about: &'a str,
     /// The layouts, and the one that is meant; `None` for a file without.
@@ -22,7 +22,7 @@ pub(super) struct Text<'a> {
     pub release: Option<&'a str>,
 }
 
-impl Text<'_> {
+impl ConfigText<'_> {
     pub(super) fn render(&self) -> String {
         let mut out = String::new();
         let (cut, know) = ("what the GPUs shall be cut into", "what Slurm has to know");
@@ -32,7 +32,7 @@ impl Text<'_> {
             (false, Some(_)) => format!("{cut}, and {know}"),
         };
         let _ = writeln!(out, "# {}: {what}.", self.about);
-        out.push_str("# Made by gresgen init from what was there, and yours from now on; `gresgen plan` shows what it comes to.\n");
+        out.push_str("# Made by gresgen init from what was there, and yours from now on.\n# `gresgen plan` shows what it comes to.\n");
         out.push_str("version: v1\n");
         if !self.layouts.is_empty() {
             out.push_str(&self.mig());
@@ -47,11 +47,11 @@ impl Text<'_> {
         let mut out = String::new();
         out.push_str("\n# The layout that `gresgen apply` makes, one of those below.\n");
         let _ = writeln!(out, "layout: {}", word(self.meant.label()));
-        out.push_str("\n# `gresgen profiles` lists what else the GPUs can be cut into. A GPU ends with these instances and no others.\n");
+        out.push_str("\n# A GPU ends with these instances and no others. `gresgen profiles` lists\n# what else the GPUs can be cut into.\n");
         for gpu in self.left_out {
             let _ = writeln!(
                 out,
-                "# {gpu} stays as it is: it cannot be cut, or its driver does not say into what."
+                "# {gpu} stays as it is: it cannot be cut, or its driver does not say\n# into what."
             );
         }
         out.push_str("mig-configs:\n");
@@ -67,7 +67,7 @@ impl Text<'_> {
         if let Some(node) = &settings.node {
             let _ = write!(out, "  # Slurm's name of this node.\n  node: {}\n\n", word(node));
         }
-        out.push_str("  # Slurm takes one NodeName line per node, and gresgen writes it: what else it says stands here.\n  nodes:\n");
+        out.push_str("  # Slurm takes one NodeName line per node, and gresgen writes it: what else\n  # it says stands here.\n  nodes:\n");
         for entry in &settings.nodes {
             let _ = writeln!(out, "    - names: {}", word(&entry.names));
             let _ = writeln!(out, "      attributes: {}", text(&entry.attributes));
@@ -103,15 +103,15 @@ impl Text<'_> {
         }
         if settings.adopt {
             out.push_str(
-                "\n  # There are files of yours in the places of gresgen's: the first apply keeps a copy of each, and of their\n  \
-                 # lines all that it does not write itself.\n  adopt: true\n",
+                "\n  # There are files of yours in the places of gresgen's: the first apply keeps\n  \
+                 # a copy of each, and of their lines all that it does not write itself.\n  adopt: true\n",
             );
         }
         out.push_str("\n  # The release that files are for; asked of the installed Slurm when absent.\n");
         let _ = writeln!(out, "  # release: \"{}\"", self.release.unwrap_or("24.11"));
         out.push_str(
-            "\n  # How GRES types are spelled: {profile} gives gpu:1g.5gb, {model}_{profile} gives gpu:a100_1g.5gb.\n  \
-             # types: {pattern: \"{model}_{profile}\"}\n",
+            "\n  # How GRES types are spelled: {profile} gives gpu:1g.5gb, and\n  \
+             # {model}_{profile} gpu:a100_1g.5gb.\n  # types: {pattern: \"{model}_{profile}\"}\n",
         );
         out
     }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::edits::text;
 use super::{Edit, InitError};
 use crate::atomic::{self, Attributes};
 use crate::files::state_directory;
@@ -10,7 +11,7 @@ use crate::root::Root;
 
 /// What was written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Wrote {
+pub(crate) struct WrittenFiles {
     pub files: Vec<PathBuf>,
     /// Copies of those that were there.
     pub backups: Vec<PathBuf>,
@@ -20,7 +21,7 @@ pub(crate) struct Wrote {
 ///
 /// # Errors
 /// [`InitError::Io`]. Files before the one it names are replaced; the same again writes the others.
-pub(crate) fn write(edits: &[Edit], root: &Root) -> Result<Wrote, InitError> {
+pub(crate) fn write(edits: &[Edit], root: &Root) -> Result<WrittenFiles, InitError> {
     let state = state_directory(root);
     let io = |path: &Path| {
         let path = path.to_owned();
@@ -50,7 +51,7 @@ pub(crate) fn write(edits: &[Edit], root: &Root) -> Result<Wrote, InitError> {
         };
         staged.push((edit, new, backup));
     }
-    let mut wrote = Wrote::default();
+    let mut wrote = WrittenFiles::default();
     for (edit, new, backup) in staged {
         if let Some((file, copy)) = backup {
             wrote.backups.push(atomic::commit_copy(file, &copy).map_err(io(&copy))?);
@@ -65,15 +66,11 @@ pub(crate) fn write(edits: &[Edit], root: &Root) -> Result<Wrote, InitError> {
 ///
 /// # Errors
 /// [`InitError::Exists`] where one is there and is not to be replaced.
-pub(crate) fn config(path: PathBuf, text: &str, force: bool) -> Result<Edit, InitError> {
-    let old = match read::bytes(&path, read::MAX_TEXT) {
-        Ok(old) => Some(old),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(source) => return Err(InitError::Io { path, source }),
-    };
+pub(crate) fn config(path: PathBuf, config: &str, force: bool) -> Result<Edit, InitError> {
+    let old = text(&path)?;
     if old.is_some() && !force {
         return Err(InitError::Exists(path));
     }
     let path = path.canonicalize().unwrap_or(path);
-    Ok(Edit { path, old, new: text.as_bytes().to_vec() })
+    Ok(Edit { path, old, new: config.as_bytes().to_vec() })
 }

@@ -6,14 +6,14 @@ use crate::slurm::conf::ConfLine;
 use crate::slurm::lines::{lines, words};
 
 /// What a line has that must not be lost.
-pub(super) struct Written {
+pub(super) struct WrittenLine {
     /// Its words, keys with their operators.
     pub words: Vec<(String, String)>,
     /// Its comments, in any encoding.
     pub comments: Vec<Vec<u8>>,
 }
 
-impl Written {
+impl WrittenLine {
     /// Reads a line again, as bytes.
     ///
     /// # Errors
@@ -41,6 +41,6 @@ impl Written {
             return refused("Slurm does not read all of it; mend what stands behind its last KEY=VALUE");
         }
         let comments = line.comments().map(<[u8]>::to_vec).collect();
-        Ok(Written { words: words(&line.code), comments })
+        Ok(WrittenLine { words: words(&line.code), comments })
     }
 }

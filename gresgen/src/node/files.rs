@@ -14,6 +14,9 @@ use crate::site::SlurmState;
 /// A file that becomes another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct FileChange {
+    /// Which it is.
+    #[serde(skip)]
+    pub kind: Kind,
     /// Its path.
     pub path: PathBuf,
     /// What happens to it.
@@ -45,7 +48,7 @@ pub(super) fn changes(
     slurm: &SlurmState,
     adopt: bool,
 ) -> Result<Vec<FileChange>, PublishError> {
-    let records = (slurm.present_records(), expected.table.records.len());
+    let records = (slurm.present_records().len(), expected.table.records.len());
     let change = |output: &Output| change(output, adopt, records).transpose();
     Ok(expected.outputs.iter().filter_map(change).collect::<Result<_, _>>()?)
 }
@@ -54,7 +57,13 @@ fn change(output: &Output, adopt: bool, records: (usize, usize)) -> Result<Optio
     let comparison = match Comparison::new(vec![output.clone()], adopt) {
         Err(FileError::Foreign(_)) => {
             let (path, what) = (output.path.clone(), "not written by gresgen".to_owned());
-            return Ok(Some(FileChange { path, change: Write::Foreign, what, certain: true }));
+            return Ok(Some(FileChange {
+                kind: output.kind,
+                path,
+                change: Write::Foreign,
+                what,
+                certain: true,
+            }));
         }
         comparison => comparison?,
     };
@@ -71,7 +80,7 @@ fn change(output: &Output, adopt: bool, records: (usize, usize)) -> Result<Optio
         _ if change == Write::Create => format!("{} lines", lines.added),
         _ => format!("+{} -{} lines", lines.added, lines.removed),
     };
-    Ok(Some(FileChange { path, change, what, certain: lines.certain }))
+    Ok(Some(FileChange { kind: output.kind, path, change, what, certain: lines.certain }))
 }
 
 /// The lines of a diff.

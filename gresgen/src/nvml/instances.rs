@@ -17,6 +17,7 @@ use super::process_list::Process;
 use super::raw::{GpuInstance, Handle};
 use super::{Driver, DriverError, failed};
 use crate::devices::InstanceIds;
+use crate::holders;
 use crate::inventory::{Compute, Gpu, Instance};
 
 /// Reads the instances of one GPU.
@@ -61,11 +62,7 @@ impl<'a> Reader<'a> {
             }
             let on_it = self.processes.iter().filter(|process| process.gi == Some(gi.id));
             let mut holders = Vec::new();
-            for holder in on_it.map(|process| crate::holders::process(process.pid)) {
-                if !holders.contains(&holder) {
-                    holders.push(holder);
-                }
-            }
+            holders::add(&mut holders, on_it.map(|process| holders::process(process.pid)));
             instances.push(Instance { gi: gi.id, placement, compute, holders });
         }
         instances.sort_by_key(|i| i.gi);

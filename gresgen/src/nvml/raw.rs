@@ -69,6 +69,16 @@ macro_rules! call {
     }};
 }
 
+/// What such a function writes to the place of its last argument.
+macro_rules! answer {
+    ($lib:expr, $function:ident ( $($argument:ident),* ) -> $type:ty) => {{
+        // SAFETY: a plain C type of integers, characters and pointers, for which all zeroes is a value.
+        let mut answer: $type = unsafe { std::mem::zeroed() };
+        let out = &raw mut answer;
+        call!($lib, $function($($argument,)* out)).map(|()| answer)
+    }};
+}
+
 /// What the versions of the struct have in common, field by field.
 macro_rules! profile {
     ($info:ident, $name:expr) => {
@@ -124,20 +134,14 @@ impl<'a> Handle<'a> {
 
     pub(super) fn pci(self) -> Result<Pci, Fault> {
         let Handle { lib, device } = self;
-        // SAFETY: a plain C struct of integers, for which all zeroes is a value.
-        let mut info: nvmlPciInfo_t = unsafe { std::mem::zeroed() };
-        let out = &raw mut info;
-        call!(lib, nvmlDeviceGetPciInfo_v3(device, out))?;
+        let info = answer!(lib, nvmlDeviceGetPciInfo_v3(device) -> nvmlPciInfo_t)?;
         Ok(Pci { bus_id: text(&info.busId)?, device: info.pciDeviceId, subsystem: info.pciSubSystemId })
     }
 
     /// Total memory, in bytes. The first version of the call, which every driver has, gives the same as the second.
     pub(super) fn memory(self) -> Result<u64, Fault> {
         let Handle { lib, device } = self;
-        let mut info = nvmlMemory_t { total: 0, free: 0, used: 0 };
-        let out = &raw mut info;
-        call!(lib, nvmlDeviceGetMemoryInfo(device, out))?;
-        Ok(info.total)
+        Ok(answer!(lib, nvmlDeviceGetMemoryInfo(device) -> nvmlMemory_t)?.total)
     }
 
     /// Fills `words` by the newest version of the call that there is, and says whether entries carry ids.
@@ -188,19 +192,15 @@ impl<'a> Handle<'a> {
     /// How many MIG devices the GPU can have, and hence the indexes under which they are looked for.
     pub(super) fn max_mig_devices(self) -> Result<u32, Fault> {
         let Handle { lib, device } = self;
-        let mut count: c_uint = 0;
-        let out = &raw mut count;
-        call!(lib, nvmlDeviceGetMaxMigDeviceCount(device, out))?;
+        let count = answer!(lib, nvmlDeviceGetMaxMigDeviceCount(device) -> c_uint)?;
         if count > MAX_INSTANCES { Err(contradiction(format!("{count} MIG devices"))) } else { Ok(count) }
     }
 
     /// The MIG device of an index, of which any may be vacant.
     pub(super) fn mig_device(self, index: u32) -> Result<Option<Handle<'a>>, Fault> {
         let Handle { lib, device } = self;
-        let mut mig: nvmlDevice_t = null_mut();
-        let out = &raw mut mig;
-        match call!(lib, nvmlDeviceGetMigDeviceHandleByIndex(device, index, out)) {
-            Ok(()) => Handle { lib, device: mig }.present().map(Some),
+        match answer!(lib, nvmlDeviceGetMigDeviceHandleByIndex(device, index) -> nvmlDevice_t) {
+            Ok(device) => Handle { lib, device }.present().map(Some),
             // The R580 driver says the first; NVIDIA's go-nvlib (device.VisitMigDevices) bears with either.
             Err(NvmlError::NotFound | NvmlError::InvalidArg) => Ok(None),
             Err(error) => Err(error.into()),
@@ -210,28 +210,19 @@ impl<'a> Handle<'a> {
     /// Id of the GPU instance a MIG device is in.
     pub(super) fn gpu_instance_id(self) -> Result<u32, Fault> {
         let Handle { lib, device } = self;
-        let mut id: c_uint = 0;
-        let out = &raw mut id;
-        call!(lib, nvmlDeviceGetGpuInstanceId(device, out))?;
-        Ok(id)
+        Ok(answer!(lib, nvmlDeviceGetGpuInstanceId(device) -> c_uint)?)
     }
 
     /// Id of the compute instance a MIG device is.
     pub(super) fn compute_instance_id(self) -> Result<u32, Fault> {
         let Handle { lib, device } = self;
-        let mut id: c_uint = 0;
-        let out = &raw mut id;
-        call!(lib, nvmlDeviceGetComputeInstanceId(device, out))?;
-        Ok(id)
+        Ok(answer!(lib, nvmlDeviceGetComputeInstanceId(device) -> c_uint)?)
     }
 
     /// What a MIG device has.
     pub(super) fn attributes(self) -> Result<Attributes, Fault> {
         let Handle { lib, device } = self;
-        // SAFETY: as above.
-        let mut info: nvmlDeviceAttributes_t = unsafe { std::mem::zeroed() };
-        let out = &raw mut info;
-        call!(lib, nvmlDeviceGetAttributes_v2(device, out))?;
+        let info = answer!(lib, nvmlDeviceGetAttributes_v2(device) -> nvmlDeviceAttributes_t)?;
         Ok(Attributes { sms: info.multiprocessorCount, slices: info.computeInstanceSliceCount })
     }
 
@@ -247,7 +238,7 @@ impl<'a> Handle<'a> {
     /// Version 2: of version 3 the R580 driver leaves the name empty.
     fn gpu_profile_v2(self, number: u32) -> Result<GpuProfile, Fault> {
         let Handle { lib, device } = self;
-        // SAFETY: as above.
+        // SAFETY: a plain C struct of integers and characters, for which all zeroes is a value.
         let mut info: nvmlGpuInstanceProfileInfo_v2_t = unsafe { std::mem::zeroed() };
         info.version = PROFILE_INFO_V2;
         let out = &raw mut info;
@@ -258,10 +249,7 @@ impl<'a> Handle<'a> {
 
     fn gpu_profile_v1(self, number: u32) -> Result<GpuProfile, Fault> {
         let Handle { lib, device } = self;
-        // SAFETY: as above.
-        let mut info: nvmlGpuInstanceProfileInfo_t = unsafe { std::mem::zeroed() };
-        let out = &raw mut info;
-        call!(lib, nvmlDeviceGetGpuInstanceProfileInfo(device, number, out))?;
+        let info = answer!(lib, nvmlDeviceGetGpuInstanceProfileInfo(device, number) -> nvmlGpuInstanceProfileInfo_t)?;
         Ok(profile!(info, None))
     }
 
@@ -304,10 +292,7 @@ impl<'a> Handle<'a> {
 
     fn gpu_instance_info(self, handle: nvmlGpuInstance_t) -> Result<GpuInstance, Fault> {
         let lib = self.lib;
-        // SAFETY: as above.
-        let mut info: nvmlGpuInstanceInfo_t = unsafe { std::mem::zeroed() };
-        let out = &raw mut info;
-        call!(lib, nvmlGpuInstanceGetInfo(handle, out))?;
+        let info = answer!(lib, nvmlGpuInstanceGetInfo(handle) -> nvmlGpuInstanceInfo_t)?;
         Ok(GpuInstance { handle, id: info.id, profile: info.profileId, start: info.placement.start })
     }
 
@@ -320,9 +305,11 @@ impl<'a> Handle<'a> {
     ) -> Result<GpuInstance, Fault> {
         let Handle { lib, device } = self;
         let placement = nvmlGpuInstancePlacement_t { start, size };
-        let mut handle: nvmlGpuInstance_t = null_mut();
-        let (place, out) = (&raw const placement, &raw mut handle);
-        call!(lib, nvmlDeviceCreateGpuInstanceWithPlacement(device, profile, place, out))?;
+        let place = &raw const placement;
+        let handle = answer!(
+            lib,
+            nvmlDeviceCreateGpuInstanceWithPlacement(device, profile, place) -> nvmlGpuInstance_t
+        )?;
         if handle.is_null() { Err(contradiction("no handle")) } else { self.gpu_instance_info(handle) }
     }
 
@@ -333,11 +320,11 @@ impl<'a> Handle<'a> {
 
     /// The compute instance profile of that `NVML_COMPUTE_INSTANCE_PROFILE_*` number.
     pub(super) fn compute_profile(self, gi: GpuInstance, number: u32) -> Result<ComputeProfile, Fault> {
-        let (lib, handle, engines) = (self.lib, gi.handle, SHARED_ENGINES);
-        // SAFETY: as above.
-        let mut info: nvmlComputeInstanceProfileInfo_t = unsafe { std::mem::zeroed() };
-        let out = &raw mut info;
-        call!(lib, nvmlGpuInstanceGetComputeInstanceProfileInfo(handle, number, engines, out))?;
+        let (lib, gi, engines) = (self.lib, gi.handle, SHARED_ENGINES);
+        let info = answer!(
+            lib,
+            nvmlGpuInstanceGetComputeInstanceProfileInfo(gi, number, engines) -> nvmlComputeInstanceProfileInfo_t
+        )?;
         Ok(ComputeProfile {
             id: info.id,
             slices: info.sliceCount,
@@ -364,9 +351,7 @@ impl<'a> Handle<'a> {
     /// The compute instance of that id.
     pub(super) fn compute_instance(self, gi: GpuInstance, id: u32) -> Result<ComputeInstance, Fault> {
         let (lib, gi) = (self.lib, gi.handle);
-        let mut handle: nvmlComputeInstance_t = null_mut();
-        let out = &raw mut handle;
-        call!(lib, nvmlGpuInstanceGetComputeInstanceById(gi, id, out))?;
+        let handle = answer!(lib, nvmlGpuInstanceGetComputeInstanceById(gi, id) -> nvmlComputeInstance_t)?;
         if handle.is_null() { Err(contradiction("no handle")) } else { self.compute_instance_info(handle) }
     }
 
@@ -374,18 +359,14 @@ impl<'a> Handle<'a> {
     /// UUID is never that of the MIG device.
     fn compute_instance_info(self, handle: nvmlComputeInstance_t) -> Result<ComputeInstance, Fault> {
         let lib = self.lib;
-        // SAFETY: as above.
-        let mut info: nvmlComputeInstanceInfo_t = unsafe { std::mem::zeroed() };
-        let out = &raw mut info;
-        call!(lib, nvmlComputeInstanceGetInfo_v2(handle, out))?;
+        let info = answer!(lib, nvmlComputeInstanceGetInfo_v2(handle) -> nvmlComputeInstanceInfo_t)?;
         Ok(ComputeInstance { handle, id: info.id, start: info.placement.start })
     }
 
     pub(super) fn create_compute_instance(self, gi: GpuInstance, profile: u32) -> Result<(), Fault> {
         let (lib, gi) = (self.lib, gi.handle);
-        let mut handle: nvmlComputeInstance_t = null_mut();
-        let out = &raw mut handle;
-        Ok(call!(lib, nvmlGpuInstanceCreateComputeInstance(gi, profile, out))?)
+        answer!(lib, nvmlGpuInstanceCreateComputeInstance(gi, profile) -> nvmlComputeInstance_t)?;
+        Ok(())
     }
 
     pub(super) fn destroy_compute_instance(self, instance: ComputeInstance) -> Result<(), Fault> {

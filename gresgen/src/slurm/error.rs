@@ -5,6 +5,7 @@ use std::sync::Arc;
 use device_map::MAX_RECORDS;
 
 use super::release::UnknownRelease;
+use crate::wait::Ended;
 
 /// Why Slurm gave no answer, forbids a change, or was not told of one.
 #[derive(Debug, thiserror::Error)]
@@ -125,6 +126,15 @@ pub enum SlurmError {
         /// What slurmctld says of it.
         what: String,
     },
+}
+
+impl From<Ended<SlurmError>> for SlurmError {
+    fn from(ended: Ended<SlurmError>) -> Self {
+        match ended {
+            Ended::Stopped => SlurmError::Stopped,
+            Ended::Late(error) => error,
+        }
+    }
 }
 
 /// Why the devices of a node make no table, a text no GRES type, or a type has no weight.

@@ -17,7 +17,7 @@ use device_map::{DeviceFile, NoDevice, Record};
 use mig::{Placement, Profile, Spec};
 
 use super::error::GresError;
-use super::settings::Settings;
+use super::settings::{Settings, on_request};
 use crate::devices;
 use crate::inventory::{CAPABILITY, CapabilityNumbers, Compute, Gpu, Instance, Inventory};
 use crate::root::Root;
@@ -100,7 +100,12 @@ pub struct GpuSlots<'a> {
 
 /// The profiles that a GPU offers on request; `None` where it is none of those.
 pub fn menu(node: &str, gpu: &Gpu, settings: &Settings) -> Option<Vec<Profile>> {
-    settings.on_request.iter().find(|entry| entry.selects(node, gpu)).map(|entry| entry.menu())
+    entry(node, gpu, settings).map(on_request::OnRequest::menu)
+}
+
+/// The entry of the configuration that a GPU is on request by.
+pub fn entry<'a>(node: &str, gpu: &Gpu, settings: &'a Settings) -> Option<&'a on_request::OnRequest> {
+    settings.on_request.iter().find(|entry| entry.selects(node, gpu))
 }
 
 /// The GPUs of a node that are on request, in its order.

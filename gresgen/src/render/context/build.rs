@@ -75,26 +75,24 @@ pub(super) fn node(
     let mut devices = Vec::with_capacity(table.records.len());
     let mut vacant = Vacant::new(inventory, settings, &names)?;
     for (record, index) in table.records.iter().zip(0..) {
-        if let Some(kind) = record.no_device() {
+        let vacant_instance;
+        let (gpu, slice, files) = if let Some(kind) = record.no_device() {
             let Some(gpu) = inventory.gpus.iter().find(|gpu| gpu.uuid == record.parent) else { continue };
-            let planned = if kind == NoDevice::Void { vacant.next(record) } else { None };
-            let slice = planned.as_ref().map(|instance| (instance, &instance.compute[0]));
-            if let (Some(_), Some(billing)) = (slice, &settings.billing) {
-                let weight = billing::weight(&record.gres_type, billing, &names, gpu, slice)?;
-                weights.add(&record.gres_type, weight)?;
-            }
-            let files = no_device_files(kind, record, table);
-            devices.extend(files.map(|files| device(index, record, gpu, slice, files)));
-            continue;
-        }
-        // A table made from this inventory names nothing else.
-        let Some(&(gpu, slice)) = found.get(record.uuid.as_str()) else { continue };
-        if let Some(billing) = &settings.billing {
+            vacant_instance = if kind == NoDevice::Void { vacant.next(record) } else { None };
+            let slice = vacant_instance.as_ref().map(|instance| (instance, &instance.compute[0]));
+            (gpu, slice, no_device_files(kind, record, table))
+        } else {
+            // A table made from this inventory names nothing else.
+            let Some(&(gpu, slice)) = found.get(record.uuid.as_str()) else { continue };
+            (gpu, slice, Some(record.files.iter().map(|f| path(&f.path)).collect()))
+        };
+        // A void is billed as the slice that it becomes before a job has it. Nobody is given a guard or a pad.
+        let is_billed = slice.is_some() || record.no_device().is_none();
+        if let Some(billing) = settings.billing.as_ref().filter(|_| is_billed) {
             let weight = billing::weight(&record.gres_type, billing, &names, gpu, slice)?;
             weights.add(&record.gres_type, weight)?;
         }
-        let files = record.files.iter().map(|f| path(&f.path)).collect();
-        devices.push(device(index, record, gpu, slice, files));
+        devices.extend(files.map(|files| device(index, record, gpu, slice, files)));
     }
     let gates = match table.form {
         Some(form) => gated(&mut devices, form, sockets, settings, release, inventory)?,
@@ -270,11 +268,14 @@ impl Fold {
         if !self.names.insert(name.clone()) {
             return Err(RenderError::Duplicate(name));
         }
+        // What differs on equal nodes and stands in no file of Slurm's. With the files and types that are left, nodes that are
+        // equal here are so to slurmd: a thousand of them are one line in which only the names are more.
         for device in &mut node.devices {
             device.uuid.clear();
             device.parent.clear();
             device.start = None;
         }
+        // A place in a list, because a map's own order is another in every run and would change files that say the same.
         let at = *self.by_content.entry(node.clone()).or_insert(self.order.len());
         match self.order.get_mut(at) {
             Some((_, names)) => names.push(name),

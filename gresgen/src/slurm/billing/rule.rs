@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::value::MapAccessDeserializer;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use crate::schema::{self, schema_of};
@@ -152,12 +152,8 @@ impl<'de> Deserialize<'de> for Rules {
                 Ok(Rules(vec![Rule::deserialize(serde::de::value::StrDeserializer::new(rule))?]))
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Rules, A::Error> {
-                let mut rules = Vec::new();
-                while let Some(rule) = list.next_element()? {
-                    rules.push(rule);
-                }
-                Ok(Rules(rules))
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Rules, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(list)).map(Rules)
             }
         }
         deserializer.deserialize_any(OneOrMore)

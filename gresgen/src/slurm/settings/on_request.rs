@@ -8,10 +8,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Scalar;
-use crate::cores::ranges;
 use crate::inventory::Gpu;
 use crate::slurm::hostlist;
 use crate::uuid::begins;
+use crate::words::named_gpus;
 
 /// Name of the GRES that shows which records of a node slurmctld has read; its type is
 /// [`Form::GATE_TYPE`](crate::slurm::slots::Form::GATE_TYPE).
@@ -29,6 +29,9 @@ pub struct OnRequest {
     pub devices: Words,
     /// Profiles on offer, as [1g.5gb, 3g.20gb].
     pub profiles: Vec<String>,
+    /// Whether `gresgen order` may cut them; layouts then say what a boot makes of them.
+    #[serde(default)]
+    pub orders: bool,
 }
 
 /// One word, or a list of them.
@@ -93,7 +96,7 @@ impl OnRequest {
         let words: Vec<&str> = self.devices.iter().collect();
         let there = match gpus {
             [] => "none".to_owned(),
-            gpus => ranges(&gpus.iter().map(|gpu| gpu.index).collect()),
+            gpus => named_gpus(gpus.iter().map(|gpu| gpu.index)),
         };
         Err(format!(
             "{}: no such GPU on this node (it has {there}); nodes: says which nodes the entry is about",

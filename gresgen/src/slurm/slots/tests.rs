@@ -98,9 +98,12 @@ fn an_entry_that_is_about_no_gpu_is_refused_by_name() {
     for (bad, says) in [
         (
             "{devices: [7, GPU-ffffffff], profiles: [3g.20gb]}",
-            "7, GPU-ffffffff: no such GPU on this node (it has 0-1); ",
+            "7, GPU-ffffffff: no such GPU on this node (it has GPUs 0-1); ",
         ),
-        ("{nodes: 'n[1-2]', devices: 2, profiles: [3g.20gb]}", "2: no such GPU on this node (it has 0-1); "),
+        (
+            "{nodes: 'n[1-2]', devices: 2, profiles: [3g.20gb]}",
+            "2: no such GPU on this node (it has GPUs 0-1); ",
+        ),
     ] {
         let error = check(&format!("on-request: [{{devices: 0, profiles: [3g.20gb]}}, {bad}]")).unwrap_err();
         assert!(error.starts_with(&format!("node n1: slurm.on-request.1.devices: {says}")), "{error}");

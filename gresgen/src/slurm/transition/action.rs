@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::slurm::SlurmError;
 use crate::slurm::control::{Control, Listing, reservation, within};
 use crate::slurm::settings::on_request::GATE;
-use crate::wait::{self, Ended, Stop};
+use crate::wait::{self, Stop};
+use crate::words;
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,14 +68,12 @@ impl Action {
     /// The command that does it; `None` where it takes more than one.
     pub fn command(&self) -> Option<Vec<String>> {
         let words = |words: &[&str]| Some(words.iter().map(|w| (*w).to_owned()).collect());
+        let update = |node: &str, keys: &[&str]| {
+            words(&[&["scontrol", "update", &format!("NodeName={node}")], keys].concat())
+        };
         match self {
-            Action::Drain { node, reason } => {
-                let (node, reason) = (format!("NodeName={node}"), format!("Reason={reason}"));
-                words(&["scontrol", "update", &node, "State=DRAIN", &reason])
-            }
-            Action::Resume(node) => {
-                words(&["scontrol", "update", &format!("NodeName={node}"), "State=RESUME"])
-            }
+            Action::Drain { node, reason } => update(node, &["State=DRAIN", &format!("Reason={reason}")]),
+            Action::Resume(node) => update(node, &["State=RESUME"]),
             Action::Reserve(node) => words(&[
                 "scontrol",
                 "create",
@@ -90,18 +89,11 @@ impl Action {
             Action::Release(node) => {
                 words(&["scontrol", "delete", &format!("ReservationName={}", reservation(node))])
             }
-            Action::Undrain(node) => {
-                words(&["scontrol", "update", &format!("NodeName={node}"), "State=UNDRAIN"])
+            Action::Undrain(node) => update(node, &["State=UNDRAIN"]),
+            Action::Reason { node, reason } => update(node, &[&format!("Reason={reason}")]),
+            Action::ReadAnew { node, gres } => {
+                update(node, &[&format!("Gres={gres},gpu:none:0,{GATE}:none:0")])
             }
-            Action::Reason { node, reason } => {
-                words(&["scontrol", "update", &format!("NodeName={node}"), &format!("Reason={reason}")])
-            }
-            Action::ReadAnew { node, gres } => words(&[
-                "scontrol",
-                "update",
-                &format!("NodeName={node}"),
-                &format!("Gres={gres},gpu:none:0,{GATE}:none:0"),
-            ]),
             Action::ReloadSlurmd(_) => words(&["systemctl", "reload", "slurmd"]),
             Action::Reconfigure => words(&["scontrol", "reconfigure"]),
             Action::Delete(node) => words(&["scontrol", "delete", &format!("NodeName={node}")]),
@@ -129,11 +121,7 @@ impl Action {
     pub(crate) fn run(&self, stop: &Stop) -> Result<(), SlurmError> {
         const PAUSE: Duration = Duration::from_millis(500);
         if let Action::WaitRegistered(node) = self {
-            let heard = wait::until(REGISTER, PAUSE, stop, || registered(node));
-            return heard.map_err(|ended| match ended {
-                Ended::Stopped => SlurmError::Stopped,
-                Ended::Late(error) => error,
-            });
+            return Ok(wait::until(REGISTER, PAUSE, stop, || registered(node))?);
         }
         let Some(words) = self.command() else { return Err(SlurmError::ByHand(self.to_string())) };
         let (command, arguments) = words.split_first().expect("a command has a name");
@@ -195,25 +183,16 @@ pub fn wait_idle(
         let jobs = few(&words);
         Err(SlurmError::Busy { node: node.to_owned(), seconds: limit.as_secs(), jobs })
     };
-    let mut words = |since: Duration, error: &SlurmError| match error {
+    let mut report = |since: Duration, error: &SlurmError| match error {
         SlurmError::Busy { jobs, .. } => report(since, jobs),
         error => report(since, &error.to_string()),
     };
-    wait::until_reporting(limit, PAUSE, stop, &mut words, idle).map_err(|ended| match ended {
-        Ended::Stopped => SlurmError::Stopped,
-        Ended::Late(error) => error,
-    })
+    Ok(wait::until_reporting(limit, PAUSE, stop, &mut report, idle)?)
 }
 
 /// Some of the jobs by name, and how many more.
 fn few(jobs: &[String]) -> String {
-    const SHOWN: usize = 5;
-    let word = if jobs.len() == 1 { "job" } else { "jobs" };
-    let shown = jobs[..jobs.len().min(SHOWN)].join(", ");
-    match jobs.len().saturating_sub(SHOWN) {
-        0 => format!("{word} {shown}"),
-        more => format!("{word} {shown} and {more} more"),
-    }
+    format!("{} {}", if jobs.len() == 1 { "job" } else { "jobs" }, words::few(jobs, 5))
 }
 
 impl fmt::Display for Action {

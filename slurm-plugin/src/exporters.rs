@@ -12,7 +12,7 @@ use crate::step::Step;
 ///
 /// # Errors
 /// A phrase, where the map and what Slurm says do not tell which devices it has.
-pub fn step(spank: &Spank<'_>, step: &Step, map: &DeviceMap) -> Result<holding::Step, String> {
+pub fn step_record(spank: &Spank<'_>, step: &Step, map: &DeviceMap) -> Result<holding::Step, String> {
     let said = |error: spank::Error| format!("the step's job: {error}");
     let (job, uid) = (spank.job().map_err(said)?, spank.user().map_err(said)?);
     let rows =
@@ -41,7 +41,7 @@ fn rows(step: &Step, map: &DeviceMap) -> Option<Vec<usize>> {
 }
 
 /// In slurmd: makes what exporters read say what holds now. Returns a phrase for each that could not be.
-pub fn begin(args: &Args, map: Option<&DeviceMap>) -> Vec<String> {
+pub fn prepare(args: &Args, map: Option<&DeviceMap>) -> Vec<String> {
     let holding = Holding::beside(&args.map, args.exporters.clone());
     let asked = args.exporters.any() || args.ceems.is_some();
     let indexes = map.is_none_or(|map| map.records.iter().all(|record| map.place(record).is_some()));

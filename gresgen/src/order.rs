@@ -1,0 +1,159 @@
+//! What an order says: the one thing that is read of whoever has GPUs on request cut from elsewhere.
+//!
+//! It comes over a connection from another host, so it is hostile until it is read: one JSON value of at most
+//! [`MAX_BYTES`], of known keys alone, without paths and without a text that is anything but a UUID, a profile or the number
+//! of a job. What it asks of this node's GPUs is judged by [`ordered`](crate::apply::ordered).
+
+use std::io;
+
+use mig::{Placement, Profile};
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer};
+use thiserror::Error;
+
+/// Longest order that is read, in bytes. One that cuts 16 GPUs from seven instances into seven others has 13 kB.
+pub const MAX_BYTES: u64 = 64 << 10;
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub enum Request {
+    /// What the node has, who uses it, and what its GPUs on request offer.
+    Look(Look),
+    /// Cut GPUs on request anew.
+    Cut(Cut),
+}
+
+/// Nothing more is said of a look.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Look {}
+
+/// A cut: what goes and what comes, as a change of what was seen. What is not named stays as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cut {
+    /// GPUs, each once. None at all: only what an order that was cut off has left is finished.
+    pub gpus: Vec<Change>,
+    /// The job that waits for it, as Slurm shows it: `17`, `17_3` of an array, `17+1` of a heterogeneous job.
+    #[serde(default)]
+    pub job: Option<JobId>,
+}
+
+/// What changes on one GPU.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Change {
+    /// Its UUID.
+    pub gpu: GpuUuid,
+    /// Instances that go. They have to be there.
+    #[serde(default, deserialize_with = "placements")]
+    #[schemars(with = "Vec<Place>")]
+    pub destroy: Vec<Placement>,
+    /// Instances that come. Those that are there already are no error.
+    #[serde(default, deserialize_with = "placements")]
+    #[schemars(with = "Vec<Place>")]
+    pub create: Vec<Placement>,
+}
+
+/// An instance by its profile and its first placement unit, as an inventory has them.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Place {
+    profile: Profile,
+    start: u8,
+}
+
+fn placements<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Placement>, D::Error> {
+    let places = Vec::<Place>::deserialize(deserializer)?;
+    Ok(places.into_iter().map(|Place { profile, start }| Placement { profile, start }).collect())
+}
+
+/// A text of which every byte is known to be harmless, since it goes into messages, the journal and Slurm's reasons.
+macro_rules! checked {
+    ($(#[$about:meta])* $name:ident, $is:expr, $what:literal) => {
+        $(#[$about])*
+        #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+        #[serde(try_from = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// As it was written.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = &'static str;
+
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                if $is(&text) { Ok($name(text)) } else { Err($what) }
+            }
+        }
+    };
+}
+
+checked!(
+    /// The UUID of a GPU.
+    GpuUuid, is_gpu, "gpu is not the UUID of a GPU"
+);
+checked!(
+    /// The number of a job.
+    JobId, is_job, "job is not the number of a job"
+);
+
+/// NVML's texts of a UUID have 96 bytes at most (`NVML_DEVICE_UUID_V2_BUFFER_SIZE`).
+fn is_gpu(text: &str) -> bool {
+    text.len() <= 96 && text.is_ascii() && device_map::is_gpu_uuid(text)
+}
+
+/// A number that slurmctld gives (32 bits), and that of an element or of a component behind it.
+fn is_job(text: &str) -> bool {
+    let is_number = |text: &str| {
+        text.len() <= 10 && text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u32>().is_ok()
+    };
+    match text.split_once(['_', '+']) {
+        Some((job, part)) => is_number(job) && is_number(part),
+        None => is_number(text),
+    }
+}
+
+/// Why a text is no order.
+#[derive(Debug, Error)]
+pub enum OrderError {
+    /// It did not come, or not in time, or has more than [`MAX_BYTES`].
+    #[error("order: standard input: {0}")]
+    Input(io::Error),
+    /// It is not JSON of this shape.
+    #[error("order: {0}")]
+    Json(#[from] serde_json::Error),
+    /// One GPU, or one of its instances, is named twice.
+    #[error("order: {0} stands in it twice")]
+    Twice(String),
+}
+
+/// Reads an order.
+///
+/// # Errors
+/// [`OrderError`]. What it quotes of the text may be as long as that.
+pub fn read(text: &[u8]) -> Result<Request, OrderError> {
+    let request: Request = serde_json::from_slice(text)?;
+    if let Request::Cut(cut) = &request {
+        for (number, change) in cut.gpus.iter().enumerate() {
+            let gpu = change.gpu.as_str();
+            if cut.gpus[..number].iter().any(|other| other.gpu.as_str().eq_ignore_ascii_case(gpu)) {
+                return Err(OrderError::Twice(gpu.to_owned()));
+            }
+            let mut all: Vec<Placement> = change.destroy.iter().chain(&change.create).copied().collect();
+            all.sort_unstable();
+            if let Some(pair) = all.windows(2).find(|pair| pair[0] == pair[1]) {
+                return Err(OrderError::Twice(format!("{gpu} {}", pair[0])));
+            }
+        }
+    }
+    Ok(request)
+}
+
+#[cfg(test)]
+mod tests;
