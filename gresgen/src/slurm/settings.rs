@@ -212,7 +212,7 @@ accounting: true
 gres-types: [gpu, mps]
 cores: false
 stable-links: true
-on-request: [{nodes: n1, devices: [0, GPU-a], profiles: [1g.5gb, 3g.20gb]}]
+on-request: [{nodes: n1, devices: [0, GPU-a], profiles: [1g.5gb, 3g.20gb], orders: true}]
 cgroup: {ConstrainRAMSpace: yes, AllowedRAMSpace: 95, CgroupMountpoint: /sys/fs/cgroup}
 plugin: {path: /p.so, arguments: {on_unresolved: warn, notices: yes}}
 submit: {default-type: small, require-type: false, max-slices: 1, synonyms: {tiny: small}, other-types: [v100],
