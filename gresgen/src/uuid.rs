@@ -4,8 +4,8 @@
 const FEWEST_DIGITS: usize = 4;
 
 /// Whether a UUID begins with what was given, in either case; both with `kind`, `GPU-` or `MIG-`, or without it. As many
-/// digits do as tell it from all others, which is the caller's to see to (CUDA C++ Programming Guide, environment variable
-/// `CUDA_VISIBLE_DEVICES`: "enough digits from the beginning of the GPU UUID to uniquely identify that GPU").
+/// digits do as tell it from all others, which is the caller's to see to: CUDA takes the first few characters, too (NVIDIA's
+/// Multi-Process Service guide, `CUDA_VISIBLE_DEVICES`).
 pub(crate) fn begins(kind: &str, uuid: &str, given: &str) -> bool {
     let digits = |text: &str| match text.get(..kind.len()) {
         Some(start) if start.eq_ignore_ascii_case(kind) => text[kind.len()..].to_ascii_lowercase(),

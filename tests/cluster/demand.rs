@@ -75,6 +75,11 @@ fn what_would_be_cut_makes_the_job_run() {
         let held = submit(&["--hold", "--gres=gpu:1g.5gb:1"]);
         let array = submit(&["--gpus=2g.10gb:1", "--array=1-40%3"]);
         let whole = submit(&["--exclusive", "--gres=gpu:1g.5gb:1"]);
+        let named = ["-w", "n1", "--gres=gpu:2g.10gb:1"];
+        assert!(
+            node.lab.sbatch(User::Alice, &named, "true").is_err(),
+            "{release}: nothing could ever serve it"
+        );
         let said = node.cut_for(large);
         assert_eq!(row(&said, large)["nodes"], json!(["n1"]), "{release}: {said}");
         assert_eq!(row(&said, held)["verdict"], "other-reason", "{release}: {said}");

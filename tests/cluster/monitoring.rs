@@ -111,6 +111,7 @@ ask metrics metrics --output /var/lab/out/gresgen.prom &
 ask slices slices &
 wait
 kill -CONT $(pgrep -x slurmctld)
+echo >continued
 exit 0
 ";
 
@@ -120,6 +121,10 @@ fn a_slurmctld_that_hangs_holds_nobody_up() {
     for release in Release::selected() {
         let Some(node) = start_with(release, HUNG) else { return };
         let job = node.lab.sbatch(User::Alice, &["-wn1", "--gres=gpu:1g.5gb:1"], "lab-probe").unwrap();
+        // Nothing asks slurmctld before it goes on.
+        let continued =
+            || Ok(node.lab.command(&["cat", "/var/lab/out/continued"]).output()?.success().then_some(()));
+        node.lab.wait("the Prolog to end", continued).unwrap();
         let done = node.lab.wait_job(job).unwrap();
         assert_eq!(done.state, "COMPLETED", "{release}: {}", done.output);
         node.lab.wait_nodes().unwrap();

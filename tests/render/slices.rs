@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::{Child, Output, Stdio};
 
 use lab::{FakeGpus, Lab, Node, Options, Release, User};
 
@@ -116,33 +116,35 @@ fn where_slurmctld_is_not_there_it_says_so() {
 const MAP: &str = "gresgen-devices 1\nnode n1\nboot BOOT\ncolumns index type uuid parent gi ci files\n\
     0 1g.5gb MIG-x GPU-a 7 0 /dev/c1=9:1\n1 3g.20gb MIG-y GPU-a 2 0 /dev/c2=9:2\nend 2\n";
 
+/// A node of a cluster below the stand-in, whose `scontrol` is this script, with the map of a boot. What it gives runs
+/// `gresgen` by another program.
+fn on_node(cluster: &StandIn, scontrol: &str, boot: &str) -> impl Fn(&[&str], &[&str]) -> Child {
+    let root = cluster.0.path().to_owned();
+    std::fs::write(root.join("scontrol"), scontrol).unwrap();
+    std::fs::create_dir_all(root.join("run/gresgen")).unwrap();
+    std::fs::create_dir_all(root.join("etc/slurm")).unwrap();
+    for map in ["devices", "devices.slurmd"] {
+        std::fs::write(root.join("run/gresgen").join(map), MAP.replace("BOOT", boot)).unwrap();
+    }
+    std::fs::write(root.join("etc/slurm/slurm.conf"), "NodeName=n1\n").unwrap();
+    move |command, arguments| {
+        let mut run = plain(command[0]);
+        run.args(&command[1..]).args([GRESGEN, "--root"]).arg(&root).args(arguments);
+        run.env("PATH", format!("{}:/usr/bin:/bin", root.display())).env("SLURMD_NODENAME", "n1");
+        run.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+}
+
 /// Where Slurm's own commands do not come back, as with a MessageTimeout of minutes, these verbs do: in 15 seconds, and not
 /// in the 45 that others give one command. `timeout` is for what would wait for ever.
 #[test]
 fn a_command_of_slurm_that_does_not_end_is_not_waited_for() {
     let cluster = StandIn::new("", "", "");
-    let root = cluster.0.path();
-    for name in ["scontrol", "squeue"] {
-        std::fs::write(root.join(name), "#!/bin/sh\nsleep 600\n").unwrap();
-    }
-    std::fs::create_dir_all(root.join("run/gresgen")).unwrap();
-    std::fs::create_dir_all(root.join("etc/slurm")).unwrap();
-    let write_maps = |boot: &str| {
-        for map in ["devices", "devices.slurmd"] {
-            std::fs::write(root.join("run/gresgen").join(map), MAP.replace("BOOT", boot)).unwrap();
-        }
-    };
-    write_maps(std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap().trim());
-    std::fs::write(root.join("etc/slurm/slurm.conf"), "NodeName=n1\n").unwrap();
-    let run = |arguments: &[&str]| {
-        let mut command = plain("timeout");
-        command.args(["120", GRESGEN, "--root"]).arg(root).args(arguments);
-        command.env("PATH", format!("{}:/usr/bin:/bin", root.display())).env("SLURMD_NODENAME", "n1");
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-    };
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let run = on_node(&cluster, "#!/bin/sh\nsleep 600\n", boot.trim());
     let verbs: [&[&str]; 3] = [&["slices"], &["env", "--job", "5"], &["metrics"]];
-    let late = "slurmctld unreachable: scontrol ping: no answer in 15 s";
-    let running = verbs.map(run);
+    let late = "slurmctld unreachable: scontrol ping: no answer within 15 s";
+    let running = verbs.map(|verb| run(&["timeout", "120"], verb));
     for ((child, code), begins) in running.into_iter().zip([1, 1, 0]).zip([
         format!("error: {late}\n"),
         format!("error: job 5: which devices it has is not known: {late}\n"),
@@ -153,12 +155,21 @@ fn a_command_of_slurm_that_does_not_end_is_not_waited_for() {
         assert_eq!(output.status.code(), Some(code), "{said}");
         assert!(said.starts_with(&begins) && said.matches(late).count() == 1, "{said}");
     }
-    // Since a boot no slurmd has run: no job is here, whoever says so, and slurmctld did not.
-    std::fs::write(root.join("scontrol"), "#!/bin/sh\nexit 1\n").unwrap();
-    write_maps("of-another-time");
-    let output = run(&["metrics"]).wait_with_output().unwrap();
+}
+
+/// Since a boot no slurmd has run: no job is here, whoever says so, and slurmctld did not. In a process namespace of its
+/// own, where no other test runs a slurmd; that takes root.
+#[test]
+fn a_slurmctld_that_gave_no_answer_is_not_said_to_be_up() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let cluster = StandIn::new("", "", "");
+    let run = on_node(&cluster, "#!/bin/sh\nexit 1\n", "of-another-time");
+    let alone = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
+    let output = run(&alone, &["metrics"]).wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(text.contains("gresgen_slurmctld_up 0\n"), "{text}");
+    assert!(text.contains("gresgen_slurmctld_up 0\n"), "{text}{output:?}");
     assert!(text.contains("gresgen_devices_busy{type=\"1g.5gb\"} 0\n"), "{text}");
 }
 

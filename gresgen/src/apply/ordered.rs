@@ -67,17 +67,18 @@ fn list<T: ToString>(items: &[T]) -> String {
 /// # Errors
 /// [`OrderRefused`], also what [`targets`] refuses.
 pub(crate) fn check(cut: &Cut, settings: &Settings, inventory: &Inventory) -> Result<(), OrderRefused> {
-    for (change, target) in cut.gpus.iter().map(|change| (change, target(change, settings, inventory))) {
-        let (position, target) = target?;
-        let gpu = &inventory.gpus[position];
-        let there = |placement: Placement| gpu.instances.iter().any(|i| i.placement == placement);
-        let wanted = target.instances.iter().flatten().map(|instance| instance.placement);
-        let missing = change.destroy.iter().find(|&&placement| !there(placement));
-        if let Some(&missing) = missing
-            && !wanted.into_iter().all(there)
+    for change in &cut.gpus {
+        let target = target(change, settings, inventory);
+        if matches!(target, Ok(_) | Err(OrderRefused::Impossible { .. }))
+            && let Some(gpu) = position(change, inventory).map(|position| &inventory.gpus[position])
         {
-            return Err(OrderRefused::NotThere(name(gpu, missing)));
+            let there = |placement: &Placement| gpu.instances.iter().any(|i| i.placement == *placement);
+            let is_done = !change.destroy.iter().any(there) && change.create.iter().all(there);
+            if let Some(gone) = change.destroy.iter().find(|placement| !there(placement) && !is_done) {
+                return Err(OrderRefused::NotThere(name(gpu, *gone)));
+            }
         }
+        target?;
     }
     Ok(())
 }
@@ -106,6 +107,10 @@ pub(crate) fn targets(
     Ok(targets)
 }
 
+fn position(change: &Change, inventory: &Inventory) -> Option<usize> {
+    inventory.gpus.iter().position(|gpu| gpu.uuid.eq_ignore_ascii_case(change.gpu.as_str()))
+}
+
 /// What becomes of the GPU of a change, and its position.
 fn target(
     change: &Change,
@@ -113,8 +118,7 @@ fn target(
     inventory: &Inventory,
 ) -> Result<(usize, Target), OrderRefused> {
     let uuid = change.gpu.as_str();
-    let position = inventory.gpus.iter().position(|gpu| gpu.uuid.eq_ignore_ascii_case(uuid));
-    let position = position.ok_or_else(|| OrderRefused::NoGpu(uuid.to_owned()))?;
+    let position = position(change, inventory).ok_or_else(|| OrderRefused::NoGpu(uuid.to_owned()))?;
     let gpu = &inventory.gpus[position];
     let menu = menu(&inventory.node, gpu, settings).ok_or(OrderRefused::TakesNone(gpu.index))?;
     if !gpu.mode.is_on() || gpu.mode.is_pending() {

@@ -162,6 +162,7 @@ fn cluster(files: &[PathBuf], look: bool, settings: &Settings, root: &Root) -> R
         let table = |previous: &PreviousOrder| {
             GresTable::new(&inventory, settings, previous).map_err(|e| named(e.to_string()))
         };
+        slots::check_entries(&inventory, settings).map_err(|e| named(e.to_string()))?;
         let fresh = table(&PreviousOrder::default())?;
         let table = table(&PreviousOrder::of_indexes(&fresh, &indexes))?;
         cluster.add(&inventory, &table).map_err(|e| named(e.to_string()))?;

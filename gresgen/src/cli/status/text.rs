@@ -36,11 +36,8 @@ impl Status {
         let (node, driver) = (&self.inventory.node, &self.inventory.driver);
         text.paint(Role::Title, node);
         let _ = writeln!(text, ": {}, driver {driver}", count(self.whole, "GPU"));
-        for line in self.totals() {
-            let _ = writeln!(text, "{line}");
-        }
-        if let Some(line) = self.on_request() {
-            let _ = writeln!(text, "{line}");
+        for line in self.totals().into_iter().chain(self.on_request()) {
+            text.push(&screen::output(&format!("{line}\n"), 2));
         }
         if let Some(pid) = self.running {
             text.paint(Role::Busy, &format!("being changed by process {pid}\n"));

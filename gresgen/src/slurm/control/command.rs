@@ -72,12 +72,16 @@ fn question(
     parts: Option<Parts<'_>>,
 ) -> Result<String, SlurmError> {
     let left = UNTIL.get().map(|until| until.saturating_duration_since(Instant::now()));
-    let patience = left.map_or(PATIENCE, |left| left.min(PATIENCE));
-    if patience.is_zero() {
-        return Err(SlurmError::Unreachable(format!("no answer in {} s", ALL.as_secs())));
+    let late = |command: &str, seconds| format!("{command}: no answer within {seconds} s");
+    if left.is_some_and(|left| left.is_zero()) {
+        return Err(SlurmError::Unreachable(late(command, ALL.as_secs())));
     }
+    let patience = left.map_or(PATIENCE, |left| left.min(PATIENCE));
     ask(patience, command, arguments, environment, input, parts).map_err(|error| match error {
-        SlurmError::Late { .. } => SlurmError::Unreachable(error.to_string()),
+        SlurmError::Late { command, seconds } => {
+            // Of all questions together, where they have an end.
+            SlurmError::Unreachable(late(&command, left.map_or(seconds, |_| ALL.as_secs())))
+        }
         error => error,
     })
 }
@@ -123,9 +127,7 @@ fn ask(
     };
     let Answer { success, stdout, stderr } = done.map_err(|stopped| match stopped {
         Stopped::Io(error) => SlurmError::Missing { command: command.to_owned(), error },
-        Stopped::Late { .. } => {
-            SlurmError::Late { command: line.clone(), seconds: patience.as_secs_f64().round() as u64 }
-        }
+        Stopped::Late { .. } => SlurmError::Late { command: line.clone(), seconds: patience.as_secs() },
         Stopped::Long => SlurmError::Long { command: line.clone(), limit: OUTPUT },
     })?;
     // Bytes that are no text would otherwise be dropped or merged: each stays one sign that no field begins with.
