@@ -8,21 +8,19 @@ use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-/// Whether SIGINT or SIGTERM came, and which. Clones share it.
+/// Whether a signal came that asks to stop, and which. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Stop(Arc<AtomicUsize>);
 
 impl Stop {
-    /// Set from now on when one of the signals comes, which no longer end the process by themselves.
+    /// Set from now on when SIGINT, SIGTERM or SIGHUP comes, which no longer end the process by themselves: a terminal that goes
+    /// away must not leave a change half done. Under nohup(1) SIGHUP stays ignored.
     ///
     /// # Errors
     /// The system's.
     pub fn on_signals() -> io::Result<Self> {
-        let stop = Stop::default();
-        for signal in [SIGINT, SIGTERM] {
-            signal_hook::flag::register_usize(signal, Arc::clone(&stop.0), signal as usize)?;
-        }
-        Ok(stop)
+        let hangup = (!hangup_is_ignored()).then_some(SIGHUP);
+        Self::on([SIGINT, SIGTERM].into_iter().chain(hangup))
     }
 
     /// The same where who is connected may go: what has begun is carried out, and a hangup (SIGHUP) does nothing.
@@ -31,7 +29,15 @@ impl Stop {
     /// The system's.
     pub fn on_signals_but_hangup() -> io::Result<Self> {
         signal_hook::flag::register(SIGHUP, Arc::default())?;
-        Self::on_signals()
+        Self::on([SIGINT, SIGTERM])
+    }
+
+    fn on(signals: impl IntoIterator<Item = i32>) -> io::Result<Self> {
+        let stop = Stop::default();
+        for signal in signals {
+            signal_hook::flag::register_usize(signal, Arc::clone(&stop.0), signal as usize)?;
+        }
+        Ok(stop)
     }
 
     /// Whether to stop.
@@ -43,6 +49,14 @@ impl Stop {
     pub fn is_by_person(&self) -> bool {
         self.0.load(Ordering::Relaxed) == SIGINT as usize
     }
+}
+
+/// Whether whoever started this process wants it to outlive a hangup (proc_pid_status(5), `SigIgn`: signal N is bit N - 1).
+fn hangup_is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & (1 << (SIGHUP - 1)) != 0)
 }
 
 /// Why a wait ended without what was waited for.

@@ -201,11 +201,24 @@ fn where_systemd_does_not_say_what_runs_no_gpu_is_changed() {
     }
 }
 
+/// A terminal that goes away stops a change, unless whoever began it has said that it is to go on.
+#[test]
+fn a_change_outlives_a_hangup_under_nohup() {
+    let node = Hooked::new("  before: [{command: /bin/sh, args: [-c, 'kill -HUP $PPID']}]\n");
+    let gresgen = node.0.command(&["apply", "-q"]);
+    let mut nohup = std::process::Command::new("/usr/bin/nohup");
+    nohup.arg(gresgen.get_program()).args(gresgen.get_args()).env_clear();
+    nohup.envs(gresgen.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let done = nohup.stdin(std::process::Stdio::null()).output().unwrap();
+    assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
+    assert!(!node.0.uuids().is_empty());
+}
+
 /// A hook that has begun is not left alone: neither by a signal that ends us, nor by one that kills us.
 #[test]
 fn a_hook_ends_with_whoever_runs_it() {
-    for (signal, code) in [(rustix::process::Signal::TERM, Some(130)), (rustix::process::Signal::KILL, None)]
-    {
+    use rustix::process::Signal;
+    for (signal, code) in [(Signal::TERM, Some(130)), (Signal::HUP, Some(130)), (Signal::KILL, None)] {
         let node = Hooked::new(
             "  before: [{command: /bin/sh, args: [-c, 'sleep 600 & echo $$ $! > SAID.new; mv SAID.new SAID; wait']}]\n  on-failure: [{command: /bin/sh, args: [-c, 'echo failure >> SAID']}]\n",
         );
