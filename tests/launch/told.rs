@@ -67,7 +67,15 @@ pub(crate) fn check(
         let holder = holder.to_string();
         let part = |job: &str| job != holder && probes.iter().any(|probe| job >= probe.job.as_str());
         let alone = !case.arguments.contains("--array");
-        let told = told_of(probe, layout, |job| job == probe.job || (alone && part(job)))?;
+        // Elements of an array begin and end while another reads one file after the other.
+        let is_other = |owner: &[String]| {
+            !alone
+                && owner.first().is_some_and(|job| *job != probe.job && probes.iter().any(|p| p.job == *job))
+        };
+        let mut seen = probe.clone();
+        seen.dcgm.retain(|_, owner| !is_other(owner));
+        seen.gpustat.retain(|_, owner| !is_other(owner));
+        let told = told_of(&seen, layout, |job| job == probe.job || (alone && part(job)))?;
         let mates = probes.iter().filter(|other| other.node == probe.node && other.job == probe.job);
         let all: BTreeSet<usize> = mates.flat_map(|mate| has(mate, layout)).collect();
         let right = if all.is_empty() {
