@@ -201,14 +201,19 @@ fn where_systemd_does_not_say_what_runs_no_gpu_is_changed() {
     }
 }
 
+/// A command as another program runs it, in its own place.
+fn by(program: &[&str], command: &std::process::Command) -> std::process::Command {
+    let mut whole = std::process::Command::new(program[0]);
+    whole.args(&program[1..]).arg(command.get_program()).args(command.get_args()).env_clear();
+    whole.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    whole
+}
+
 /// A terminal that goes away stops a change, unless whoever began it has said that it is to go on.
 #[test]
 fn a_change_outlives_a_hangup_under_nohup() {
     let node = Hooked::new("  before: [{command: /bin/sh, args: [-c, 'kill -HUP $PPID']}]\n");
-    let gresgen = node.0.command(&["apply", "-q"]);
-    let mut nohup = std::process::Command::new("/usr/bin/nohup");
-    nohup.arg(gresgen.get_program()).args(gresgen.get_args()).env_clear();
-    nohup.envs(gresgen.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut nohup = by(&["/usr/bin/nohup"], &node.0.command(&["apply", "-q"]));
     let done = nohup.stdin(std::process::Stdio::null()).output().unwrap();
     assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
     assert!(!node.0.uuids().is_empty());
@@ -222,11 +227,11 @@ fn a_hook_ends_with_whoever_runs_it() {
         let node = Hooked::new(
             "  before: [{command: /bin/sh, args: [-c, 'sleep 600 & echo $$ $! > SAID.new; mv SAID.new SAID; wait']}]\n  on-failure: [{command: /bin/sh, args: [-c, 'echo failure >> SAID']}]\n",
         );
-        let mut child = node
-            .0
-            .command(&["apply", "-q"])
+        // These tests may have been started by nohup.
+        let mut child = by(&["/usr/bin/env", "--default-signal=HUP"], &node.0.command(&["apply", "-q"]))
+            .stdin(std::process::Stdio::null())
             .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null())
+            .stderr(std::fs::File::create(node.0.path("stderr")).unwrap())
             .spawn()
             .unwrap();
         let until = |there: &dyn Fn() -> bool| {
@@ -240,7 +245,9 @@ fn a_hook_ends_with_whoever_runs_it() {
         let said = node.said();
         let pids: Vec<&str> = said[0].split_whitespace().collect();
         rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).unwrap();
-        assert_eq!(child.wait().unwrap().code(), code);
+        let ended = child.wait().unwrap().code();
+        let stderr = std::fs::read_to_string(node.0.path("stderr")).unwrap();
+        assert_eq!(ended, code, "{signal:?}: {stderr}");
         for pid in pids {
             // A process that nobody has waited for is none that runs.
             let runs = || {
