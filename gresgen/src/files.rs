@@ -272,9 +272,10 @@ impl StagedFile {
         let backup = match old {
             Some(old) => {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
-                let place = match adopted {
-                    false => BackupPlace::Last(state.join(&*name)),
-                    true => BackupPlace::Beside(state.join(format!("{name}.adopted"))),
+                let place = if *adopted {
+                    BackupPlace::Beside(state.join(format!("{name}.adopted")))
+                } else {
+                    BackupPlace::Last(state.join(&*name))
                 };
                 let (BackupPlace::Last(at) | BackupPlace::Beside(at)) = &place;
                 Some((write_beside(at, old, attributes)?, place))

@@ -11,20 +11,12 @@ const GRESGEN: &str = env!("CARGO_BIN_EXE_gresgen");
 /// Two A100 on request of which two jobs have a 3g, and jobs of many forms.
 const RECORDED: &str = include_str!("../../gresgen/src/demand/recorded/24.11.5.txt");
 
-const CONFIG: &str = "\
-version: v1
-layout: first
-mig-configs:
-  first:
-    - devices: all
-      mig-enabled: true
-      mig-devices: {1g.5gb: {at: [0, 1, 2]}, 3g.20gb: {at: 4}}
-slurm:
-  node: n1
-  release: '24.11'
-  nodes: [{names: n1, attributes: CPUs=32 RealMemory=4000}]
-  on-request: [{profiles: [1g.5gb, 2g.10gb, 3g.20gb]}]
-";
+const CONFIG: &str = concat!(
+    include_str!("../../gresgen/src/demand/recorded/config.yaml"),
+    "  node: n1\n",
+    "  release: '24.11'\n",
+    "  nodes: [{names: n1, attributes: CPUs=32 RealMemory=4000}]\n",
+);
 
 /// What a login node has: the configuration, inventories, and Slurm's commands.
 struct Login(tempfile::TempDir);

@@ -172,9 +172,10 @@ fn is_whole(instance: &Instance) -> bool {
 
 /// An instance that stays: as it is, or whole where it was about to be.
 fn finished(instance: &Instance, menu: &[Profile]) -> Divided {
-    match instance.compute.is_empty() && menu.contains(&instance.placement.profile) {
-        true => whole(instance.placement),
-        false => Divided::from(instance),
+    if instance.compute.is_empty() && menu.contains(&instance.placement.profile) {
+        whole(instance.placement)
+    } else {
+        Divided::from(instance)
     }
 }
 

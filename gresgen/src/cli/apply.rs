@@ -170,10 +170,8 @@ fn restore(
     let hooks = args.change.hooks(session, global)?;
     let options = Options { boot: true, hooks: Some(&hooks), ..args.change.options("boot", None) };
     // Instances are gone after a reboot; those of a node in service may be in use, as an order cut them.
-    let desired = match in_service {
-        true => DesiredState::InForce(config, label),
-        false => DesiredState::Layout(config, label),
-    };
+    let desired =
+        if in_service { DesiredState::InForce(config, label) } else { DesiredState::Layout(config, label) };
     change(&mut node, lock, desired, &options, stop, global)
 }
 

@@ -31,17 +31,16 @@ pub(super) struct Args {
 pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let config = session.config(global)?;
     let settings = &config.slurm;
-    let names = Names::new(&settings.types).map_err(|error| Failure::new(Exit::Usage, error))?;
+    let names = Names::new(&settings.types).map_err(Failure::usage)?;
     if settings.on_request.is_empty() {
-        return Err(Failure::new(
-            Exit::Usage,
+        return Err(Failure::usage(
             "slurm.on-request: is not in the configuration, so no GPU is cut on request",
         )
         .hint("docs/on-request.md says what it is"));
     }
     // One that was asked for has to be there; without any the rest of a region is left empty.
     let label = match config.choose(global.layout.as_deref()) {
-        Err(error) if global.layout.is_some() => return Err(Failure::new(Exit::Usage, error)),
+        Err(error) if global.layout.is_some() => return Err(Failure::usage(error)),
         label => label.ok(),
     };
     let inventories = inventories(session, settings, args)?;
@@ -61,7 +60,7 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
 }
 
 fn unanswered(error: SlurmError) -> Failure {
-    Failure::new(Exit::Failure, error).hint("demand asks slurmctld; run it where squeue works")
+    Failure::failed(error).hint("demand asks slurmctld; run it where squeue works")
 }
 
 /// The inventories that are named, or this node's.
@@ -81,21 +80,18 @@ fn inventories(session: &Session, settings: &Settings, args: &Args) -> Result<Ve
     for place in &args.inventory {
         if place.is_dir() { files.extend(within(place)?) } else { files.push(place.clone()) }
     }
-    let read = |file: &PathBuf| render::read(file, false).map_err(|error| Failure::new(Exit::Usage, error));
+    let read = |file: &PathBuf| render::read(file, false).map_err(Failure::usage);
     let known: Vec<Known> = files.iter().map(read).collect::<Result<_, _>>()?;
     let mut seen = BTreeSet::new();
     match known.iter().find(|(inventory, _)| !seen.insert(&inventory.node)) {
-        Some((twice, _)) => {
-            Err(Failure::new(Exit::Usage, format!("node {}: two inventories are of it", twice.node)))
-        }
+        Some((twice, _)) => Err(Failure::usage(format!("node {}: two inventories are of it", twice.node))),
         None => Ok(known),
     }
 }
 
 /// The inventories of a directory, in the order of their names.
 fn within(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let failed =
-        |error: std::io::Error| Failure::new(Exit::Usage, format!("{}: {error}", directory.display()));
+    let failed = |error: std::io::Error| Failure::usage(format!("{}: {error}", directory.display()));
     let entries = std::fs::read_dir(directory).map_err(failed)?;
     let paths: Vec<PathBuf> =
         entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>().map_err(failed)?;
@@ -103,7 +99,7 @@ fn within(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
         paths.into_iter().filter(|path| path.extension().is_some_and(|end| end == "json")).collect();
     files.sort();
     if files.is_empty() {
-        return Err(Failure::new(Exit::Usage, format!("{}: has no NODE.json", directory.display()))
+        return Err(Failure::usage(format!("{}: has no NODE.json", directory.display()))
             .hint("on each node: gresgen --json status > NODE.json"));
     }
     Ok(files)
@@ -124,5 +120,5 @@ fn only(look: &mut Look, id: u32, answers: &Answers) -> Result<(), Failure> {
         Some(job) if job.waits() => "asks for no GPU".to_owned(),
         Some(job) => format!("does not wait, its state is {}", job.listing.state),
     };
-    Err(Failure::new(Exit::Failure, format!("job {id}: {what}")))
+    Err(Failure::failed(format!("job {id}: {what}")))
 }

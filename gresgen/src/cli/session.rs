@@ -131,18 +131,16 @@ impl Session {
     }
 
     /// What the node shall be: the layout that is meant. GPUs that take orders become it where it is chosen.
-    ///
-    /// # Errors
-    /// As [`Session::layout`].
     pub(super) fn desired<'a>(
         &self,
         config: &'a Config,
         global: &Global,
     ) -> Result<DesiredState<'a>, Failure> {
         let label = self.layout(config, global)?;
-        Ok(match self.chooses(global)? {
-            true => DesiredState::Layout(config, label),
-            false => DesiredState::InForce(config, label),
+        Ok(if self.chooses(global)? {
+            DesiredState::Layout(config, label)
+        } else {
+            DesiredState::InForce(config, label)
         })
     }
 

@@ -18,17 +18,8 @@ const RECORDED: [(&str, &str); 3] = [
     ("26.05.5", include_str!("recorded/26.05.5.txt")),
 ];
 
-const CONFIG: &str = "\
-version: v1
-layout: first
-mig-configs:
-  first:
-    - devices: all
-      mig-enabled: true
-      mig-devices: {1g.5gb: {at: [0, 1, 2]}, 3g.20gb: {at: 4}}
-slurm:
-  on-request: [{profiles: [1g.5gb, 2g.10gb, 3g.20gb]}]
-";
+/// That of the node.
+const CONFIG: &str = include_str!("recorded/config.yaml");
 
 /// The part of a recording.
 fn part<'a>(recorded: &'a str, name: &str) -> &'a str {

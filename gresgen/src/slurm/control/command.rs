@@ -44,13 +44,13 @@ pub fn hurry() {
 
 /// Asks slurmctld by a command of Slurm and gives what it printed.
 pub(super) fn run(command: &str, arguments: &[&str]) -> Result<String, SlurmError> {
-    question(command, arguments, &[], "", None)
+    in_time(command, |patience| ask(patience, command, arguments, &[], "", None))
 }
 
 /// The same with times in seconds since 1970 and lists of array elements uncut (squeue(1), "ENVIRONMENT VARIABLES").
 pub(super) fn run_exact(command: &str, arguments: &[&str]) -> Result<String, SlurmError> {
     let exact = [("SLURM_TIME_FORMAT", "%s"), ("SLURM_BITSTR_LEN", "0")];
-    question(command, arguments, &exact, "", None)
+    in_time(command, |patience| ask(patience, command, arguments, &exact, "", None))
 }
 
 /// Asks by a command that is asked several things on its standard input, and ends its answer to each with a line of its own.
@@ -61,15 +61,14 @@ pub(super) fn answers(
     input: &str,
     end: &str,
 ) -> Result<String, SlurmError> {
-    question(command, arguments, &[], input, Some(Parts { end, most: RECORD }))
+    let parts = Parts { end, most: RECORD };
+    in_time(command, |patience| ask(patience, command, arguments, &[], input, Some(parts)))
 }
 
-fn question(
+/// Asks for as long as there is time.
+fn in_time(
     command: &str,
-    arguments: &[&str],
-    environment: &[(&str, &str)],
-    input: &str,
-    parts: Option<Parts<'_>>,
+    question: impl FnOnce(Duration) -> Result<String, SlurmError>,
 ) -> Result<String, SlurmError> {
     let left = UNTIL.get().map(|until| until.saturating_duration_since(Instant::now()));
     let late = |command: &str, seconds| format!("{command}: no answer within {seconds} s");
@@ -77,7 +76,7 @@ fn question(
         return Err(SlurmError::Unreachable(late(command, ALL.as_secs())));
     }
     let patience = left.map_or(PATIENCE, |left| left.min(PATIENCE));
-    ask(patience, command, arguments, environment, input, parts).map_err(|error| match error {
+    question(patience).map_err(|error| match error {
         SlurmError::Late { command, seconds } => {
             // Of all questions together, where they have an end.
             SlurmError::Unreachable(late(&command, left.map_or(seconds, |_| ALL.as_secs())))
