@@ -9,6 +9,7 @@
 //! known is named and takes no cut.
 
 mod answers;
+mod sheet;
 mod stock;
 mod wants;
 
@@ -18,7 +19,8 @@ use ::demand::{Cluster, Instance, Job, Node, Order, Policy, State, Verdict, deci
 use mig::Placement;
 
 pub(crate) use answers::Answers;
-pub(crate) use stock::{Known, Stock, take};
+pub(crate) use sheet::Known;
+pub(crate) use stock::{Stock, take};
 pub(crate) use wants::{Cannot, Waiting, Wants};
 
 /// What one look says.
