@@ -69,6 +69,8 @@ pub(super) struct Slice {
     pub(super) device: Option<usize>,
     /// Somebody has it whom slurmctld does not know.
     pub(super) elsewhere: bool,
+    /// Slurm gives it out no more.
+    pub(super) closed: bool,
 }
 
 impl<'a> Sheets<'a> {
@@ -124,6 +126,7 @@ impl<'a> Sheets<'a> {
                 placement: instance.placement,
                 device: device(instance).and_then(|uuid| index.get(uuid).copied()),
                 elsewhere: is_elsewhere(instance),
+                closed: instance.closed,
             };
             let name = |profile: &Profile| {
                 let name = self.names.slice(&gpu.model, *profile).map_err(|error| error.to_string())?;

@@ -102,7 +102,7 @@ impl<'a> Taking<'a> {
                     // Nobody can be given it, so nobody gives it back.
                     None => State::Busy { until: None },
                 },
-                closed: false,
+                closed: slice.closed,
                 since: None,
             };
             let instances = instances.iter().map(instance).collect();
