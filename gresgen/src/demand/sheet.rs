@@ -37,6 +37,18 @@ pub(crate) struct Sheet {
     pub(super) records: Result<Records, String>,
 }
 
+impl Sheet {
+    /// The sheet of a node whose inventory cannot be read.
+    pub(crate) fn unread(node: String, why: String) -> Self {
+        Sheet { node, records: Err(why) }
+    }
+
+    /// The name of its node.
+    pub(crate) fn node(&self) -> &str {
+        &self.node
+    }
+}
+
 /// What a node offers to Slurm.
 #[derive(Clone, Debug)]
 pub(super) struct Records {

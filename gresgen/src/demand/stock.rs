@@ -36,6 +36,7 @@ struct Taking<'a> {
 }
 
 /// Takes stock of the nodes that slurmctld has. `layout` is what idle GPUs are cut into.
+#[allow(dead_code)]
 pub(crate) fn take<'a>(
     answers: &Answers,
     inventories: &[Known],
@@ -50,8 +51,7 @@ pub(crate) fn take<'a>(
 
 /// The same of inventories that were looked through before.
 pub(crate) fn take_sheets<'a>(answers: &Answers, sheets: impl IntoIterator<Item = &'a Sheet>) -> Stock {
-    let known: HashMap<&str, &Sheet> =
-        sheets.into_iter().map(|sheet| (sheet.node.as_str(), sheet)).collect();
+    let known: HashMap<&str, &Sheet> = sheets.into_iter().map(|sheet| (sheet.node.as_str(), sheet)).collect();
     let on = answers.on_nodes();
     let mut taking = Taking { answers, models: Vec::new(), stock: Stock::default() };
     for view in answers.nodes.iter().filter(|view| view.count() > 0) {
@@ -69,11 +69,12 @@ pub(crate) fn take_sheets<'a>(answers: &Answers, sheets: impl IntoIterator<Item 
         }
     }
     let views: HashSet<&str> = answers.nodes.iter().map(|view| view.name.as_str()).collect();
-    let mut strange: Vec<&str> = known.into_keys().filter(|node| !views.contains(node)).collect();
-    if !strange.is_empty() {
-        strange.sort_unstable();
-        let why = "slurmctld has no node of this name".to_owned();
-        taking.stock.unknown.insert(why, strange.into_iter().map(str::to_owned).collect());
+    let mut strange: Vec<&Sheet> =
+        known.into_values().filter(|sheet| !views.contains(sheet.node.as_str())).collect();
+    strange.sort_unstable_by_key(|sheet| &sheet.node);
+    for Sheet { node, records } in strange {
+        let why = records.as_ref().err().map_or("slurmctld has no node of this name", String::as_str);
+        taking.stock.unknown.entry(why.to_owned()).or_default().push(node.clone());
     }
     taking.stock
 }

@@ -102,7 +102,9 @@ impl<'a> Nodes<'a> {
             let named = wants.nodes.min(left);
             left -= named;
             let share = |(nodes, set)| Share { want: want.clone(), nodes, set, resources };
-            shares.extend([(named, must), (wants.nodes - named, may)].into_iter().filter(|(n, _)| *n > 0).map(share));
+            shares.extend(
+                [(named, must), (wants.nodes - named, may)].into_iter().filter(|(n, _)| *n > 0).map(share),
+            );
         }
         Ok(shares)
     }
