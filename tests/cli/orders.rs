@@ -121,7 +121,7 @@ fn an_order_cuts_a_gpu_that_takes_orders_and_is_no_drift() {
     let plan = node.run(&["plan", "--detailed-exitcode"]);
     assert_eq!(plan.code, 0, "{}", plan.stdout);
     assert!(
-        plan.stderr.contains("GPU 0: takes orders and stays as it is cut; --layout small"),
+        plan.stderr.contains("GPU 0: takes orders and stays as they have left it; --layout small"),
         "{}",
         plan.stderr
     );
