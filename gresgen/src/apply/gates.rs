@@ -43,7 +43,9 @@ pub(crate) fn words(before: &Inventory, after: &Inventory) -> Vec<String> {
     let mut words = Vec::new();
     for gpu in &after.gpus {
         let was = before.gpus.iter().find(|before| before.uuid == gpu.uuid);
-        for instance in &gpu.instances {
+        let mut instances: Vec<&Instance> = gpu.instances.iter().collect();
+        instances.sort_by_key(|instance| instance.placement.start);
+        for instance in instances {
             let mut all = was.into_iter().flat_map(|gpu| &gpu.instances);
             let was = all.find(|was| was.placement == instance.placement).is_some_and(|was| was.closed);
             if was != instance.closed {
