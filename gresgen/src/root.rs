@@ -54,6 +54,8 @@ impl Root {
     pub const DEVICE_MAP: &'static str = "/run/gresgen/devices";
     /// The copy of the map that the running slurmd loaded; kept by the SPANK plugin.
     pub const LOADED_MAP: &'static str = "/run/gresgen/devices.slurmd";
+    /// Instances that orders have closed.
+    pub const CLOSED: &'static str = "/run/gresgen/closed";
     /// The devices of jobs that a Prolog asked for, until their Epilog.
     pub const JOBS: &'static str = "/run/gresgen/jobs";
     /// What this program keeps until the next boot.
