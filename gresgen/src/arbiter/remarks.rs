@@ -1,4 +1,4 @@
-//! What users are told of their jobs: a line in the job's AdminComment, which `scontrol show job` and `squeue -O AdminComment` print.
+//! What users are told of their jobs: a line in the job's AdminComment, which `scontrol show job` prints.
 //!
 //! A comment is somebody else's unless it is empty or begins with our name. Nothing that a user wrote is repeated in one.
 
@@ -12,7 +12,7 @@ use crate::demand::Cannot;
 use crate::slurm::hostlist;
 
 /// Begins every comment of ours.
-const OURS: &str = "gresgen: ";
+pub(super) const OURS: &str = "gresgen: ";
 
 /// Seconds for which a verdict has to stand before it is told. A cut is told at once.
 const STANDS: u64 = 5;
@@ -71,11 +71,6 @@ impl Remarks {
         }
         due
     }
-}
-
-/// Whether a comment is ours to replace.
-pub(super) fn is_ours(comment: &str) -> bool {
-    comment.is_empty() || comment.starts_with(OURS)
 }
 
 /// What a user is told, and whether at once; `None` for what passes by itself in a moment.
@@ -186,6 +181,5 @@ mod tests {
         assert!(first.iter().all(|(_, text)| !text.contains('x') || !text.contains("AdminComment")));
         assert_eq!(due(&mut remarks, &hostile, 11).len(), MOST);
         assert_eq!(due(&mut remarks, &hostile, 12).len(), 4);
-        assert!(is_ours("") && is_ours("gresgen: cut") && !is_ours("see ticket 7") && !is_ours("gresgen"));
     }
 }

@@ -14,7 +14,7 @@ use super::event::{Event, Kind};
 use super::figures::{Figures, keyword};
 use super::nodes::Nodes;
 use super::reach::{self, Errand, Outcome};
-use super::remarks::{self, Remarks};
+use super::remarks::{OURS, Remarks};
 use super::step::{self, Said, Site, Step};
 use super::wire::NodeOrder;
 use crate::demand::{Answers, Waiting};
@@ -269,21 +269,18 @@ impl<'a, 'b> Running<'a, 'b> {
         }
         let tell = || -> Result<Vec<Event>, SlurmError> {
             let control = Control::connect()?;
-            let present = control.admin_comments()?;
+            let jobs: Vec<u32> = due.iter().map(|(job, _)| *job).collect();
+            let free = control.may_comment(&jobs, OURS)?;
             let mut events = Vec::new();
-            for (job, text) in due {
-                let theirs = present.get(&job).is_none_or(|comment| !remarks::is_ours(comment));
-                if theirs || present.get(&job) == Some(&text) {
-                    continue;
-                }
-                match control.set_admin_comment(job, &text) {
+            for (job, text) in due.iter().filter(|(job, _)| free.get(job) == Some(&true)) {
+                match control.set_admin_comment(*job, text) {
                     // It ended meanwhile.
                     Err(SlurmError::Refused { what, .. })
                         if what.contains("job") && !what.contains("denied") => {}
                     done => done?,
                 }
                 if !text.is_empty() {
-                    let says = text.trim_start_matches("gresgen: ");
+                    let says = text.trim_start_matches(OURS);
                     events.push(Event::new(Kind::Job, says).for_job(Some(&job.to_string())));
                 }
             }

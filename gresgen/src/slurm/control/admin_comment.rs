@@ -1,22 +1,33 @@
-//! What operators write on jobs (scontrol(1), AdminComment), as far as it concerns jobs that wait.
+//! What operators write on jobs (scontrol(1), AdminComment).
 
 use std::collections::BTreeMap;
 
-use super::Control;
-use super::command::{run, run_exact};
+use super::command::{answers, run};
+use super::{Control, secret, split};
 use crate::slurm::SlurmError;
 
 impl Control {
-    /// The AdminComment of each job that waits, and has not begun since; of an array one for all that waits of it.
+    /// Whether the AdminComment of each of these jobs is empty or begins with `ours`; of an array that of all its elements.
+    /// Jobs that have gone are left out.
     ///
     /// # Errors
     /// [`SlurmError`].
-    pub(crate) fn admin_comments(self) -> Result<BTreeMap<u32, String>, SlurmError> {
-        let arguments = ["--all", "--local", "-h", "-t", "PD,R,CF", "-O", "JobID:|,AdminComment:|"];
-        Ok(parse(&run_exact("squeue", &arguments)?))
+    pub(crate) fn may_comment(self, jobs: &[u32], ours: &str) -> Result<BTreeMap<u32, bool>, SlurmError> {
+        let word = secret();
+        let question = |job: &u32| format!("show job {job}\nshow hostnames {word}\n");
+        let questions: String = jobs.iter().map(question).collect();
+        let said = answers("scontrol", &["--all", "-o"], &questions, &word)
+            // A job that ended meanwhile makes the whole of it fail, with all else printed.
+            .or_else(|error| match error {
+                SlurmError::Refused { what, .. } => Ok(what + "\n"),
+                error => Err(error),
+            })?;
+        let records = split(&said, &word, jobs.len()).unwrap_or_default();
+        let records = jobs.iter().zip(records).filter(|(_, record)| record.contains("JobId="));
+        Ok(records.map(|(job, record)| (*job, is_free(record, ours))).collect())
     }
 
-    /// Replaces it; empty takes it away.
+    /// Replaces the AdminComment of a job; an empty text takes it away.
     ///
     /// # Errors
     /// [`SlurmError`]; slurmctld lets operators alone write it.
@@ -25,47 +36,36 @@ impl Control {
     }
 }
 
-/// Elements of an array share a number: a comment counts where it is the same of all. A line that is none may be the rest of a
-/// comment, so the job before it has one that is not known.
-fn parse(text: &str) -> BTreeMap<u32, String> {
-    let mut comments: BTreeMap<u32, String> = BTreeMap::new();
-    let mut last = None;
-    for line in text.lines() {
-        let read =
-            line.split_once('|').and_then(|(id, rest)| Some((id.parse().ok()?, rest.strip_suffix('|')?)));
-        match read {
-            Some((id, comment)) => {
-                let comment = if comment == "(null)" { "" } else { comment };
-                let known = comments.entry(id).or_insert_with(|| comment.to_owned());
-                if known != comment {
-                    UNKNOWN.clone_into(known);
-                }
-                last = Some(id);
-            }
-            None => {
-                if let Some(known) = last.and_then(|id| comments.get_mut(&id)) {
-                    UNKNOWN.clone_into(known);
-                }
-            }
-        }
-    }
-    comments
+/// A user may write what looks like a comment, so whatever looks like one counts: that makes his own job one that is left alone,
+/// and no comment of an operator one that is replaced. Without a comment the key is not printed, or stands before the next.
+fn is_free(record: &str, ours: &str) -> bool {
+    let is_key = |word: &str| word.split_once('=').is_some_and(|(key, _)| !key.is_empty());
+    record.split("AdminComment=").skip(1).all(|rest| {
+        rest.starts_with(ours)
+            || rest.trim().is_empty()
+            || rest.starts_with([' ', '\n']) && rest.split_whitespace().next().is_some_and(is_key)
+    })
 }
-
-/// A comment that cannot be told, which nobody wrote.
-const UNKNOWN: &str = "?";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_comment_of_several_lines_is_no_other_jobs() {
-        let text = "7||\n8|(null)|\n9|gresgen: a|b|\n10|first\nsecond|\n11|a|\n11|b|\nx\n12||\n12||\n";
-        let comments = parse(text);
-        let due = [(7, ""), (8, ""), (9, "gresgen: a|b"), (10, "?"), (11, "?"), (12, "")];
-        assert_eq!(comments, due.map(|(id, comment)| (id, comment.to_owned())).into());
-        // A line that looks like another job's makes that one's unknown, not free.
-        assert_eq!(parse("7|see ticket|\n8|a\n7||\n")[&7], "?");
+    fn a_comment_of_an_operator_is_seen_whatever_a_user_writes() {
+        for (record, due) in [
+            ("JobId=7 JobName=x Comment=(null) WorkDir=/", true),
+            ("JobId=7 AdminComment= WorkDir=/", true),
+            ("JobId=7 AdminComment= \n", true),
+            ("JobId=7 AdminComment=gresgen: cut for it on n1 WorkDir=/", true),
+            ("JobId=7 AdminComment=see ticket 7 WorkDir=/", false),
+            ("JobId=7 AdminComment=gresgen WorkDir=/", false),
+            ("JobId=7 AdminComment= see ticket 7 WorkDir=/", false),
+            ("JobId=7 JobName=AdminComment=gresgen: x AdminComment=see ticket 7 WorkDir=/", false),
+            ("JobId=7 JobName=a\nJobId=8 AdminComment=b WorkDir=/", false),
+            ("JobId=7 AdminComment=gresgen: x\nJobId=7 AdminComment=see ticket 7\n", false),
+        ] {
+            assert_eq!(is_free(record, "gresgen: "), due, "{record:?}");
+        }
     }
 }
