@@ -64,10 +64,10 @@ impl Node {
     }
 
     fn runs(&self, job: JobId) {
-        self.waits_until(&format!("job {job} to run"), || self.state(job) == "RUNNING");
+        self.waits_until(&format!("job {job} to run"), || self.state_of(job) == "RUNNING");
     }
 
-    fn state(&self, job: JobId) -> String {
+    fn state_of(&self, job: JobId) -> String {
         let output =
             self.lab.command(&["squeue", "-h", "-o", "%T", "-j", &job.to_string()]).output().unwrap();
         output.stdout.trim().to_owned()
@@ -114,7 +114,7 @@ fn jobs_that_wait_for_a_cut_run_with_nobodys_help() {
         assert!(once.stderr.contains("/run/gresgen/arbiter.lock: held by process"), "{}", once.stderr);
         node.kill(&second);
 
-        assert!(holders.iter().all(|job| node.state(*job) == "RUNNING"), "{release}: {}", node.log());
+        assert!(holders.iter().all(|job| node.state_of(*job) == "RUNNING"), "{release}: {}", node.log());
         node.go();
         let reports = node.reports(beside);
         assert_eq!(reports[0], reports[1], "{release}: {}", node.log());
