@@ -20,9 +20,8 @@ use mig::Placement;
 
 pub(crate) use answers::Answers;
 pub(crate) use sheet::{Known, Sheet, Sheets};
-#[allow(unused_imports)]
 pub(crate) use stock::{Stock, take, take_sheets};
-pub(crate) use wants::{Cannot, Waiting, Wants};
+pub(crate) use wants::{Cannot, Waiting, Wants, waiting};
 
 /// What one look says.
 #[derive(Debug)]

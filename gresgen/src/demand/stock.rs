@@ -36,7 +36,6 @@ struct Taking<'a> {
 }
 
 /// Takes stock of the nodes that slurmctld has. `layout` is what idle GPUs are cut into.
-#[allow(dead_code)]
 pub(crate) fn take<'a>(
     answers: &Answers,
     inventories: &[Known],

@@ -59,7 +59,7 @@ impl Status {
         }
     }
 
-    /// `GPUs 0-1 on request: 8 of 24 possible slices are cut`, by the map.
+    /// `GPUs 0-1 on request: 8 of 24 possible slices are cut, 1 is closed`, by the map.
     fn on_request(&self) -> Option<String> {
         let records = || self.map.iter().flat_map(|map| &map.records);
         let guarded = |uuid: &str| {
@@ -70,8 +70,15 @@ impl Status {
         let cut = records().filter(|record| record.instance.is_some() && guarded(&record.parent)).count();
         let void = records().filter(|record| record.no_device() == Some(NoDevice::Void)).count();
         let all = cut + void;
-        (!gpus.is_empty())
-            .then(|| format!("{} on request: {cut} of {all} possible slices are cut", named_gpus(gpus)))
+        let closed = self.inventory.gpus.iter().flat_map(|gpu| &gpu.instances).filter(|i| i.closed).count();
+        let closed = match closed {
+            0 => String::new(),
+            1 => ", 1 is closed".to_owned(),
+            _ => format!(", {closed} are closed"),
+        };
+        (!gpus.is_empty()).then(|| {
+            format!("{} on request: {cut} of {all} possible slices are cut{closed}", named_gpus(gpus))
+        })
     }
 
     /// `7 slices, 1 in use: 5 x 1g.5gb (1 in use), 1 x 2g.10gb, 1 x 3g.20gb`, and whole GPUs.
@@ -115,7 +122,10 @@ impl Status {
     fn is_alike(&self, one: &Gpu, other: &Gpu) -> bool {
         let idle = |gpu: &Gpu| {
             !self.is_used(gpu, None)
-                && gpu.instances.iter().all(|i| !i.compute.is_empty() && !self.is_used(gpu, Some(i)))
+                && gpu
+                    .instances
+                    .iter()
+                    .all(|i| !i.compute.is_empty() && !i.closed && !self.is_used(gpu, Some(i)))
         };
         let same = one.model == other.model && one.mode == other.mode && one.guest == other.guest;
         same && one.geometry == other.geometry
@@ -261,7 +271,8 @@ impl Status {
         }
         let device = |compute: &Compute| {
             let users = self.users.of(instance, compute);
-            let users: Vec<String> = users.into_iter().map(|user| said(user, verbose)).collect();
+            let mut users: Vec<String> = users.into_iter().map(|user| said(user, verbose)).collect();
+            users.extend(instance.closed.then(|| CLOSED.to_owned()));
             let user = if users.is_empty() {
                 Cell::new(Role::Good, "idle")
             } else {
@@ -276,6 +287,8 @@ impl Status {
 /// `AT`: first placement unit; `GI/CI`: ids of GPU instance and compute instance, as in `nvidia-smi`; `MiB`: memory of the
 /// GPU instance, which its compute instances share; `USED`: of it, in MiB; `GRES`, `INDEX`: what Slurm calls it.
 const HEADINGS: [&str; 9] = ["PROFILE", "AT", "GI/CI", "MiB", "USED", "UUID", "GRES", "INDEX", "USED BY"];
+/// Of an instance that Slurm gives to nobody, beside whoever has it.
+const CLOSED: &str = "closed";
 /// Columns with which a row has room for a whole UUID.
 const WIDE: usize = 120;
 /// Where `GI/CI` is, which only those need who go on with nvidia-smi.
