@@ -59,7 +59,7 @@ impl Status {
         }
     }
 
-    /// `GPUs 0-1 on request: 8 of 24 possible slices are cut`, by the map.
+    /// `GPUs 0-1 on request: 8 of 24 possible slices are cut; GPU 0 takes orders`, by the map and the configuration.
     fn on_request(&self) -> Option<String> {
         let records = || self.map.iter().flat_map(|map| &map.records);
         let guarded = |uuid: &str| {
@@ -70,8 +70,14 @@ impl Status {
         let cut = records().filter(|record| record.instance.is_some() && guarded(&record.parent)).count();
         let void = records().filter(|record| record.no_device() == Some(NoDevice::Void)).count();
         let all = cut + void;
-        (!gpus.is_empty())
-            .then(|| format!("{} on request: {cut} of {all} possible slices are cut", named_gpus(gpus)))
+        let orders = match &self.ordered[..] {
+            [] => String::new(),
+            [gpu] => format!("; GPU {gpu} takes orders"),
+            gpus => format!("; {} take orders", named_gpus(gpus.iter().copied())),
+        };
+        (!gpus.is_empty()).then(|| {
+            format!("{} on request: {cut} of {all} possible slices are cut{orders}", named_gpus(gpus))
+        })
     }
 
     /// `7 slices, 1 in use: 5 x 1g.5gb (1 in use), 1 x 2g.10gb, 1 x 3g.20gb`, and whole GPUs.
