@@ -104,7 +104,7 @@ fn controller(facts: &Facts, slurm: &SlurmFacts, links: &mut Vec<Link>) {
             "has no {GATE}, by which slurmctld shows what it has read of GPUs on request: no cut is confirmed"
         );
         let fix = format!(
-            "GresTypes=gpu,{GATE} in slurm.conf, behind the line of gresgen-node.conf or instead of it"
+            "GresTypes=gpu,{GATE} in slurm.conf, where the last such line counts; restart slurmctld and slurmd"
         );
         links.push(Link::fail("GresTypes", what, fix));
     }
