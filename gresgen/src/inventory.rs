@@ -119,6 +119,9 @@ pub struct Instance {
     pub compute: Vec<Compute>,
     /// Who uses it. Empty until [`crate::holders`] has looked.
     pub holders: Vec<Holder>,
+    /// Whether an order has closed it: who has it keeps it, and Slurm gives it to nobody.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub closed: bool,
 }
 
 /// A compute instance, which is what CUDA and Slurm call a MIG device.
@@ -232,7 +235,7 @@ impl Gpu {
             let files = vec![bare.file.clone(), cap(first + gi * 9), cap(first + gi * 9 + 1)];
             let uuid = format!("MIG-{index}-{gi}");
             let compute = vec![Compute { ci: 0, profile: placement.profile, start: 0, uuid, files }];
-            Instance { gi, placement, compute, holders: vec![] }
+            Instance { gi, placement, compute, holders: vec![], closed: false }
         });
         Gpu {
             mode: Mode::Known { current: true, pending: true },

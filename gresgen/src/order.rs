@@ -54,6 +54,15 @@ pub struct Change {
     #[serde(default, deserialize_with = "placements")]
     #[schemars(with = "Vec<Place>")]
     pub create: Vec<Placement>,
+    /// Instances that Slurm is to give to nobody from then on: those that are there already, and of those that come. Who has
+    /// one keeps it. Closing what is closed is no error.
+    #[serde(default, deserialize_with = "placements")]
+    #[schemars(with = "Vec<Place>")]
+    pub close: Vec<Placement>,
+    /// Instances that Slurm may give out again. Opening what is open is no error.
+    #[serde(default, deserialize_with = "placements")]
+    #[schemars(with = "Vec<Place>")]
+    pub open: Vec<Placement>,
 }
 
 /// An instance by its profile and its first placement unit, as an inventory has them.
@@ -145,14 +154,22 @@ pub fn read(text: &[u8]) -> Result<Request, OrderError> {
             if cut.gpus[..number].iter().any(|other| other.gpu.as_str().eq_ignore_ascii_case(gpu)) {
                 return Err(OrderError::Twice(gpu.to_owned()));
             }
-            let mut all: Vec<Placement> = change.destroy.iter().chain(&change.create).copied().collect();
-            all.sort_unstable();
-            if let Some(pair) = all.windows(2).find(|pair| pair[0] == pair[1]) {
-                return Err(OrderError::Twice(format!("{gpu} {}", pair[0])));
+            if let Some(placement) = contradiction(change) {
+                return Err(OrderError::Twice(format!("{gpu} {placement}")));
             }
         }
     }
     Ok(request)
+}
+
+/// An instance of which a change says one thing twice, or two that cannot be together. One that comes may be closed.
+fn contradiction(change: &Change) -> Option<Placement> {
+    let Change { destroy, create, close, open, .. } = change;
+    [&[destroy, create][..], &[destroy, close, open]].into_iter().find_map(|lists| {
+        let mut all: Vec<Placement> = lists.iter().copied().flatten().copied().collect();
+        all.sort_unstable();
+        all.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
+    })
 }
 
 #[cfg(test)]

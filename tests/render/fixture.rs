@@ -169,7 +169,7 @@ impl GpuLine {
         let known = gpu.instances.iter().position(|i| i.placement == placement);
         let at = known.unwrap_or(gpu.instances.len());
         if known.is_none() {
-            gpu.instances.push(Instance { gi, placement, compute: vec![], holders: vec![] });
+            gpu.instances.push(Instance { gi, placement, compute: vec![], holders: vec![], closed: false });
         }
         let compute = &mut gpu.instances[at].compute;
         let ci = compute.len() as u32;

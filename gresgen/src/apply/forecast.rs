@@ -47,5 +47,5 @@ fn planned(gpu: &Gpu, Divided { placement, compute }: &Divided) -> Instance {
     let compute = compute.collect();
     // No GPU instance of this number exists: the driver's ids are below 15 (nv-caps.c).
     let gi = u32::MAX - u32::from(placement.start);
-    Instance { gi, placement: *placement, compute, holders: Vec::new() }
+    Instance { gi, placement: *placement, compute, holders: Vec::new(), closed: false }
 }

@@ -46,7 +46,7 @@ pub enum OrderRefused {
         /// What it would hold.
         instances: Vec<Placement>,
     },
-    /// What is to go is not there: the order was made from an older picture.
+    /// What is to go, to be closed or to be opened is not there: the order was made from an older picture.
     #[error("{0}: is not there")]
     NotThere(String),
     /// A change that was no order was cut off, and is not an order's to finish.
@@ -124,7 +124,8 @@ fn target(
     if !gpu.mode.is_on() || gpu.mode.is_pending() {
         return Err(OrderRefused::ModeOff(gpu.index));
     }
-    for &placement in change.destroy.iter().chain(&change.create) {
+    let Change { destroy, create, close, open, .. } = change;
+    for &placement in [destroy, create, close, open].into_iter().flatten() {
         if !menu.contains(&placement.profile) {
             return Err(OrderRefused::NotOffered { instance: name(gpu, placement), menu });
         }
@@ -133,9 +134,9 @@ fn target(
             return Err(OrderRefused::Divided(name(gpu, placement)));
         }
     }
-    let stays = gpu.instances.iter().filter(|instance| !change.destroy.contains(&instance.placement));
+    let stays = gpu.instances.iter().filter(|instance| !destroy.contains(&instance.placement));
     let mut instances: Vec<Divided> = stays.map(|instance| finished(instance, &menu)).collect();
-    for &placement in &change.create {
+    for &placement in create {
         instances.retain(|instance| instance.placement != placement);
         instances.push(whole(placement));
     }
@@ -143,6 +144,9 @@ fn target(
     if !gpu.geometry.legal(&places) {
         places.sort_unstable_by_key(|placement| placement.start);
         return Err(OrderRefused::Impossible { gpu: gpu.index, instances: places });
+    }
+    if let Some(gone) = close.iter().chain(open).find(|placement| !places.contains(placement)) {
+        return Err(OrderRefused::NotThere(name(gpu, *gone)));
     }
     Ok((position, Target { mode: None, instances: Some(instances) }))
 }

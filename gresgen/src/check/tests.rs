@@ -44,7 +44,13 @@ fn inventory() -> Inventory {
         cpus: vec![],
         geometry,
         file: files[0].clone(),
-        instances: vec![Instance { gi: 7, placement, compute: vec![compute], holders: vec![] }],
+        instances: vec![Instance {
+            gi: 7,
+            placement,
+            compute: vec![compute],
+            holders: vec![],
+            closed: false,
+        }],
         holders: vec![],
         capabilities: None,
     };

@@ -123,7 +123,7 @@ impl Taking<'_> {
                     // Nobody can be given it, so nobody gives it back.
                     None => State::Busy { until: None },
                 };
-                Instance { placement: instance.placement, state, closed: false, since: None }
+                Instance { placement: instance.placement, state, closed: instance.closed, since: None }
             });
             gpus.push(Gpu { model, fixed, instances: instances.collect() });
             indexes.push(gpu.index);

@@ -63,7 +63,7 @@ impl<'a> Reader<'a> {
             let on_it = self.processes.iter().filter(|process| process.gi == Some(gi.id));
             let mut holders = Vec::new();
             holders::add(&mut holders, on_it.map(|process| holders::process(process.pid)));
-            instances.push(Instance { gi: gi.id, placement, compute, holders });
+            instances.push(Instance { gi: gi.id, placement, compute, holders, closed: false });
         }
         instances.sort_by_key(|i| i.gi);
         Ok(instances)

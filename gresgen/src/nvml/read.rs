@@ -279,7 +279,8 @@ mod tests {
             Compute { ci, profile, start: 0, uuid: String::new(), files: Vec::new() }
         };
         let placement = Placement { profile: compute(0).profile, start: 0 };
-        let listed = [Instance { gi: 7, placement, compute: vec![compute(0)], holders: Vec::new() }];
+        let listed =
+            [Instance { gi: 7, placement, compute: vec![compute(0)], holders: Vec::new(), closed: false }];
         let ids = |list: &[(u32, &[u32])]| -> InstanceIds {
             list.iter().map(|(gi, compute)| (*gi, compute.iter().copied().collect())).collect()
         };

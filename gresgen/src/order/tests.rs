@@ -95,6 +95,27 @@ fn nothing_is_named_twice() {
     };
     twice("/cut/gpus/0/create", json!([place("2g.10gb", 0), place("2g.10gb", 0)]));
     twice("/cut/gpus/0/create", json!([place("1g.5gb", 1)]));
+    let gates = |lists: Value| {
+        let mut order = order();
+        let change = order.pointer_mut("/cut/gpus/0").unwrap().as_object_mut().unwrap();
+        change.extend(lists.as_object().unwrap().clone());
+        read(order.to_string().as_bytes()).map_err(|error| error.to_string())
+    };
+    let (stays, comes, goes) = (place("3g.20gb", 4), place("2g.10gb", 0), place("1g.5gb", 1));
+    for wrong in [
+        json!({"close": [&stays, &stays]}),
+        json!({"open": [&stays, &stays]}),
+        json!({"close": [&stays], "open": [&stays]}),
+        json!({"close": [&goes]}),
+        json!({"open": [&goes]}),
+    ] {
+        assert!(gates(wrong.clone()).unwrap_err().ends_with("stands in it twice"), "{wrong}");
+    }
+    let Request::Cut(cut) = gates(json!({"close": [&comes], "open": [&stays]})).unwrap() else {
+        panic!("a cut")
+    };
+    assert_eq!((cut.gpus[0].close.len(), cut.gpus[0].open[0].to_string().as_str()), (1, "3g.20gb at 4"));
+    gates(json!({"close": [&stays], "open": [&comes]})).unwrap();
     let change = |gpu: &str| json!({"gpu": gpu});
     twice(
         "/cut/gpus",

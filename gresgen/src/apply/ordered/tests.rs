@@ -25,7 +25,7 @@ fn instance(gi: u32, placement: Placement, compute: &[Profile]) -> Instance {
         files: Vec::new(),
     };
     let compute = (0..).zip(compute).map(part).collect();
-    Instance { gi, placement, compute, holders: Vec::new() }
+    Instance { gi, placement, compute, holders: Vec::new(), closed: false }
 }
 
 /// An A100 with these instances, each whole.

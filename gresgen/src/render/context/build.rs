@@ -131,7 +131,8 @@ impl Vacant {
             for placement in slots.into_iter().map(|slot| slot.placement) {
                 let profile = placement.profile;
                 let compute = Compute { ci: 0, profile, start: 0, uuid: String::new(), files: Vec::new() };
-                let instance = Instance { gi: 0, placement, compute: vec![compute], holders: Vec::new() };
+                let instance =
+                    Instance { gi: 0, placement, compute: vec![compute], holders: Vec::new(), closed: false };
                 let key = (gpu.uuid.clone(), names.slice(&gpu.model, profile)?.to_string());
                 vacant.entry(key).or_default().push_back(instance);
             }

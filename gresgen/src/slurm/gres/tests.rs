@@ -27,6 +27,7 @@ fn gpu(index: u32, slices: &[(&str, u8)]) -> Gpu {
             placement,
             compute: vec![Compute { ci: 0, profile, start: 0, uuid, files }],
             holders: vec![],
+            closed: false,
         }
     });
     Gpu {
