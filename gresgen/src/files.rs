@@ -25,7 +25,6 @@ use crate::path_error::PathError;
 use crate::read;
 use crate::root::Root;
 use crate::slurm::hostlist;
-use crate::slurm::lines::{lines, value};
 use kept::OwnedContent;
 
 /// What a file is.
@@ -254,12 +253,9 @@ pub fn only_node(path: &Path) -> Option<String> {
     if !text.starts_with(Output::MARKER.as_bytes()) {
         return None;
     }
-    let lines = lines(&text);
     let mut nodes = BTreeSet::new();
-    for line in &lines {
-        if let Some(list) = value(&line.pairs(), "nodename") {
-            nodes.extend(hostlist::expand(list).ok()?);
-        }
+    for list in kept::node_lists(&text) {
+        nodes.extend(hostlist::expand(&list).ok()?);
     }
     if nodes.len() == 1 { nodes.pop_first() } else { None }
 }

@@ -33,6 +33,13 @@ fn the_catalog_stands_below_the_node_s_line() {
     let node = node("  catalog: wait-[1-3]\n");
     node.ok(&["apply", "-q"]);
     insta::assert_snapshot!(node.read("etc/slurm/gresgen-node.conf"));
+    // The next one writes the file anew, under other names, too, and a boot takes it for this node's.
+    node.write("etc/gresgen/config.yaml", &format!("{CONFIG}  catalog: later-[1-2]\n"));
+    node.ok(&["apply", "-q"]);
+    let later = node.read("etc/slurm/gresgen-node.conf");
+    assert!(later.contains("\nNodeName=later-[1-2] ") && !later.contains("wait-"), "{later}");
+    node.ok(&["apply", "-q", "--boot"]);
+    node.write("etc/gresgen/config.yaml", &format!("{CONFIG}  catalog: wait-[1-3]\n"));
     let status = node.ok(&["status"]);
     let line = "GPUs 0-1 on request: 8 of 21 possible slices are cut; GPU 0 takes orders";
     assert!(status.lines().any(|said| said == line), "{status}");

@@ -102,8 +102,7 @@ fn what_is_not_built_is_said() {
 
 #[test]
 fn units_start_what_is_installed() {
-    for (name, start) in
-        [("boot", "/usr/bin/gresgen apply --boot"), ("arbiter", "/usr/bin/gresgen arbiter")]
+    for (name, start) in [("boot", "/usr/bin/gresgen apply --boot"), ("arbiter", "/usr/bin/gresgen arbiter")]
     {
         let unit = checkout().join(format!("packaging/systemd/gresgen-{name}.service"));
         let unit = std::fs::read_to_string(unit).unwrap();

@@ -130,9 +130,9 @@ impl Settings {
         self.check_plugin()?;
         self.check_on_request()?;
         self.check_catalog()?;
-        self.arbiter.check().or_else(|(mut place, what)| {
+        self.arbiter.check().map_err(|(mut place, what)| {
             place.insert(0, "arbiter".to_owned());
-            Err(Fault { place, what: format!("slurm.arbiter.{what}"), hardware: false })
+            Fault { place, what: format!("slurm.arbiter.{what}"), hardware: false }
         })
     }
 
