@@ -7,7 +7,7 @@ use crate::node::Node;
 use crate::on_request::{LAYOUTS, ON_REQUEST};
 
 /// Nodes that are never up and have every type, so that slurmctld lets wait what nothing serves now.
-const CATALOG: &str = "NodeName=cut-on-request-[1-2] CPUs=32 RealMemory=4000 State=DRAIN Reason=never_up \
+pub(crate) const CATALOG: &str = "NodeName=cut-on-request-[1-2] CPUs=32 RealMemory=4000 State=DRAIN Reason=never_up \
                        Gres=gpu:1g.5gb:14,gpu:2g.10gb:6,gpu:3g.20gb:4";
 
 impl Node {

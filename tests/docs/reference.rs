@@ -116,6 +116,7 @@ fn every_key_of_the_configuration_is_described() {
         ("#### slurm.nodes", "slurm: {nodes: [{zzz: 1}]}"),
         ("#### slurm.types", "slurm: {types: {zzz: 1}}"),
         ("#### slurm.on-request", "slurm: {on-request: [{zzz: 1}]}"),
+        ("#### slurm.arbiter", "slurm: {arbiter: {zzz: 1}}"),
         ("#### slurm.paths", "slurm: {paths: {zzz: 1}}"),
         ("#### slurm.billing", "slurm: {billing: {zzz: 1}}"),
         ("#### slurm.submit", "slurm: {submit: {zzz: 1}}"),

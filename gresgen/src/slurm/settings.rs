@@ -1,5 +1,6 @@
 //! The `slurm:` section of the configuration.
 
+pub mod arbiter;
 mod check;
 pub mod on_request;
 pub mod submit;
@@ -45,6 +46,8 @@ pub struct Settings {
     pub stable_links: bool,
     /// GPUs that are cut anew beside running jobs: Slurm has a record of every instance they can have, for good.
     pub on_request: Vec<on_request::OnRequest>,
+    /// Who has them cut for jobs that wait.
+    pub arbiter: arbiter::Arbiter,
     /// Further lines of cgroup.conf, such as `ConstrainRAMSpace: yes`.
     pub cgroup: BTreeMap<String, Scalar>,
     /// The SPANK plugin.
@@ -213,6 +216,8 @@ gres-types: [gpu, mps]
 cores: false
 stable-links: true
 on-request: [{nodes: n1, devices: [0, GPU-a], profiles: [1g.5gb, 3g.20gb], orders: true}]
+arbiter: {reach: [ssh, '{node}'], patience: 5s, cordon-after: 1m, cordon-within: 2h, dwell: 10s, grace: 2m, linger: never,
+  cuts-per-hour: 7, comments: false}
 cgroup: {ConstrainRAMSpace: yes, AllowedRAMSpace: 95, CgroupMountpoint: /sys/fs/cgroup}
 plugin: {path: /p.so, arguments: {on_unresolved: warn, notices: yes}}
 submit: {default-type: small, require-type: false, max-slices: 1, synonyms: {tiny: small}, other-types: [v100],

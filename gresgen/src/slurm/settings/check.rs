@@ -128,7 +128,11 @@ impl Settings {
         self.check_cgroup()?;
         self.check_paths()?;
         self.check_plugin()?;
-        self.check_on_request()
+        self.check_on_request()?;
+        self.arbiter.check().or_else(|(mut place, what)| {
+            place.insert(0, "arbiter".to_owned());
+            Err(Fault { place, what: format!("slurm.arbiter.{what}"), hardware: false })
+        })
     }
 
     fn check_nodes(&self) -> Result<(), Fault> {
