@@ -185,6 +185,7 @@ install: $(BUILD)/THIRD-PARTY
 	$(call put,$(BUILD)/libnvml_sim.so,$(DESTDIR)$(PREFIX)/lib/gresgen/libnvml_sim.so,644)
 	$(call put,$(BUILD)/libspank_mig.so,$(DESTDIR)$(PLUGIN_DIR)/spank_mig.so,644)
 	$(call put,packaging/systemd/gresgen-boot.service,$(DESTDIR)$(UNIT_DIR)/gresgen-boot.service,644)
+	$(call put,packaging/systemd/gresgen-arbiter.service,$(DESTDIR)$(UNIT_DIR)/gresgen-arbiter.service,644)
 	$(call put,packaging/systemd/gresgen-metrics.service,$(DESTDIR)$(UNIT_DIR)/gresgen-metrics.service,644)
 	$(call put,packaging/systemd/gresgen-metrics.timer,$(DESTDIR)$(UNIT_DIR)/gresgen-metrics.timer,644)
 	$(call put,packaging/health/gresgen-health.sh,$(DESTDIR)$(PREFIX)/libexec/gresgen/gresgen-health.sh,755)
@@ -203,7 +204,7 @@ install: $(BUILD)/THIRD-PARTY
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/gresgen $(DESTDIR)$(PLUGIN_DIR)/spank_mig.so $(DESTDIR)$(UNIT_DIR)/gresgen-boot.service \
-	  $(DESTDIR)$(UNIT_DIR)/gresgen-metrics.service $(DESTDIR)$(UNIT_DIR)/gresgen-metrics.timer \
+	  $(DESTDIR)$(UNIT_DIR)/gresgen-arbiter.service $(DESTDIR)$(UNIT_DIR)/gresgen-metrics.service $(DESTDIR)$(UNIT_DIR)/gresgen-metrics.timer \
 	  $(SHARE)/man/man1/gresgen.1 $(SHARE)/man/man5/gresgen.yaml.5 $(SHARE)/man/man8/spank_mig.8 \
 	  $(SHARE)/bash-completion/completions/gresgen \
 	  $(SHARE)/zsh/site-functions/_gresgen $(SHARE)/fish/vendor_completions.d/gresgen.fish
