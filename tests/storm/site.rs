@@ -57,9 +57,9 @@ exit $code
 "#;
 
 /// Starts slurmd whenever there is none, as a site's systemd does that is told `Restart=always`. One that starts in the midst of a cut
-/// waits for the device file of an instance that is gone, and ends after 20 s.
+/// waits for the device file of an instance that is gone, and ends after 20 s. Debian 13 calls the program `slurmd-wlm`.
 const KEEP: &str = r#"#!/bin/sh
-while sleep 0.5; do grep -qsx slurmd /proc/[0-9]*/comm || lab-slurmd; done
+while sleep 0.5; do grep -qsxE 'slurmd(-wlm)?' /proc/[0-9]*/comm || lab-slurmd; done
 "#;
 
 /// As long as was measured on an A30 by others (FAR, JPDC 2025: create 0.13 to 0.16 s, destroy 0.10 s, of GPU and
