@@ -58,7 +58,15 @@ impl std::error::Error for LoadError {}
 /// # Errors
 /// [`LoadError`], which names the object at fault: the map or a directory above it.
 pub fn load(path: &Path) -> Result<DeviceMap, LoadError> {
-    read(path, 0)?.parse().map_err(|error| LoadError::Parse(path.to_owned(), error))
+    text(path)?.parse().map_err(|error| LoadError::Parse(path.to_owned(), error))
+}
+
+/// The text of a file of at most [`MAX_BYTES`] that nobody but root can have written.
+///
+/// # Errors
+/// [`LoadError`], as of [`load`].
+pub fn text(path: &Path) -> Result<String, LoadError> {
+    read(path, 0)
 }
 
 /// The text of `path`, when only `owner` can have written it.

@@ -2,6 +2,7 @@
 
 pub(crate) mod desired;
 pub(crate) mod forecast;
+pub(crate) mod gates;
 pub(crate) mod intent;
 pub(crate) mod ordered;
 pub(crate) mod preview;

@@ -3,6 +3,7 @@
 mod advise;
 mod advised;
 mod apply;
+mod arbiter;
 mod change;
 mod changed;
 mod check;
@@ -160,6 +161,8 @@ enum Verb {
     Slices(slices::Args),
     /// Say which jobs wait for slices on request, what would be cut for them, and why not
     Demand(demand::Args),
+    /// Have GPUs on request cut for jobs that wait, until a signal comes: the service on slurmctld's host
+    Arbiter(arbiter::Args),
     /// Print what the node has as a configuration file
     Export(export::Args),
     /// Say which layout would have made past jobs wait least
@@ -209,6 +212,7 @@ pub fn run(cli: &Cli) -> Outcome {
         Verb::Mode(args) => clear::mode(&session, &cli.global, args),
         Verb::Slices(args) => slices::run(&session, &cli.global, args),
         Verb::Demand(args) => demand::run(&session, &cli.global, args),
+        Verb::Arbiter(args) => arbiter::run(&session, &cli.global, args),
         Verb::Export(args) => export::run(&session, &cli.global, args),
         Verb::Render(args) => render::run(&session, &cli.global, args),
         Verb::Check(args) => check::run(&session, &cli.global, args),

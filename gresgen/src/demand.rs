@@ -19,7 +19,7 @@ use mig::Placement;
 
 pub(crate) use answers::Answers;
 pub(crate) use stock::{Known, Stock, take};
-pub(crate) use wants::{Cannot, Waiting, Wants};
+pub(crate) use wants::{Cannot, Waiting, Wants, waiting};
 
 /// What one look says.
 #[derive(Debug)]

@@ -24,7 +24,7 @@ use crate::diff;
 use crate::path_error::PathError;
 use crate::read;
 use crate::root::Root;
-use crate::slurm::hostlist;
+use crate::slurm::{closed, hostlist};
 use kept::OwnedContent;
 
 /// What a file is.
@@ -37,6 +37,8 @@ pub enum Kind {
     /// The plugstack fragment.
     PlugstackConf,
     DeviceMap,
+    /// Instances that orders have closed.
+    Closed,
 }
 
 impl Kind {
@@ -44,6 +46,7 @@ impl Kind {
     fn marker(self) -> &'static str {
         match self {
             Kind::DeviceMap => "gresgen-devices ",
+            Kind::Closed => closed::MARKER,
             _ => Output::MARKER,
         }
     }
@@ -191,7 +194,7 @@ impl FileText {
         let Output { kind, path, text, unread, scope, root } = output;
         // A link, as of a shared /etc, stays a link: its target is replaced.
         let path = match kind {
-            Kind::DeviceMap => path,
+            Kind::DeviceMap | Kind::Closed => path,
             _ => fs::canonicalize(&path).unwrap_or(path),
         };
         let old = match read::bytes(&path, read::MAX_TEXT) {

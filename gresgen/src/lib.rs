@@ -13,6 +13,7 @@
 pub mod advise;
 mod alike;
 mod apply;
+mod arbiter;
 mod atomic;
 mod check;
 pub mod cli;

@@ -52,7 +52,18 @@ impl Lock {
     /// # Errors
     /// [`LockError::Held`] at once when another process has it: nobody waits on a GPU change.
     pub(crate) fn node(root: &Root) -> Result<Lock, LockError> {
-        take(root, &root.path(Root::LOCK), MODE)
+        directories(root)?;
+        take(&root.path(Root::LOCK), MODE)
+    }
+
+    /// The lock of the one arbiter of a host, who need not be root where the file is elsewhere.
+    ///
+    /// # Errors
+    /// As [`Lock::node`].
+    pub(crate) fn arbiter(path: &Path) -> Result<Lock, LockError> {
+        let io = |source| LockError::Io { path: path.to_owned(), source };
+        path.parent().map_or(Ok(()), atomic::directory).map_err(io)?;
+        take(path, MODE)
     }
 
     /// The lock of one slice, by its MIG UUID.
@@ -61,7 +72,9 @@ impl Lock {
     /// [`LockError::Held`] when the slice is in use by `gresgen run`; [`LockError::Io`] for a text that is no name
     /// of a file.
     pub(crate) fn slice(root: &Root, uuid: &str) -> Result<Lock, LockError> {
-        take(root, &slice_file(root, uuid)?, FOR_USERS)
+        let file = slice_file(root, uuid)?;
+        directories(root)?;
+        take(&file, FOR_USERS)
     }
 
     /// The same for a user who is not root, where the slice's file was made for users ([`let_users_hold`]).
@@ -155,9 +168,8 @@ fn directories(root: &Root) -> Result<(), LockError> {
 }
 
 /// Takes a lock of root's. A file that has more rights than `allowed` is closed.
-fn take(root: &Root, path: &Path, allowed: u32) -> Result<Lock, LockError> {
+fn take(path: &Path, allowed: u32) -> Result<Lock, LockError> {
     let io = |source| LockError::Io { path: path.to_owned(), source };
-    directories(root)?;
     let mut options = OpenOptions::new();
     let mut file = open(path, options.read(true).write(true).create(true).mode(MODE)).map_err(io)?;
     let mode = file.metadata().map_err(io)?.mode() & 0o7777;

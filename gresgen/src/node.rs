@@ -82,7 +82,7 @@ impl Options<'_> {
     fn writes(&self, kind: Kind, site: &Site<'_>) -> bool {
         match kind {
             Kind::DeviceMap => true,
-            Kind::GresConf => site.in_slurm,
+            Kind::GresConf | Kind::Closed => site.in_slurm,
             _ => site.in_slurm && !self.boot,
         }
     }

@@ -11,6 +11,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 
+use crate::inventory::Gpu;
+
 /// Longest order that is read, in bytes. One that cuts 16 GPUs from seven instances into seven others has 13 kB.
 pub const MAX_BYTES: u64 = 64 << 10;
 
@@ -63,6 +65,13 @@ pub struct Change {
     #[serde(default, deserialize_with = "placements")]
     #[schemars(with = "Vec<Place>")]
     pub open: Vec<Placement>,
+}
+
+impl Change {
+    /// Whether it is about this GPU: NVML's text of a UUID may be written in either case.
+    pub(crate) fn is_of(&self, gpu: &Gpu) -> bool {
+        gpu.uuid.eq_ignore_ascii_case(self.gpu.as_str())
+    }
 }
 
 /// An instance by its profile and its first placement unit, as an inventory has them.

@@ -17,7 +17,7 @@ use crate::slurm::gres::PreviousOrder;
 use crate::slurm::links::{self, Links};
 use crate::slurm::release::UnknownRelease;
 use crate::slurm::slots::{self, Form};
-use crate::slurm::{GresError, GresTable, Release, Settings, SlurmError, here};
+use crate::slurm::{GresError, GresTable, Release, Settings, SlurmError, closed, here};
 
 /// Why a node's files cannot be written.
 #[derive(Debug, Error)]
@@ -241,6 +241,10 @@ pub(crate) fn outputs(
             table.form = Some(read.unwrap_or(present).other());
             outputs = render::node(inventory, &table, settings, release, root)?;
         }
+    }
+    // Before the gres.conf that has them: whoever is killed in between leaves what the next one makes it from.
+    if closed::is_due(inventory, root) {
+        outputs.insert(0, render::closed(inventory, root));
     }
     Ok((table, outputs))
 }

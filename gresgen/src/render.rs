@@ -73,6 +73,18 @@ pub fn device_map(map: &DeviceMap, root: &Root) -> Result<Output, RenderError> {
     Err(PathError::new(path, what).into())
 }
 
+/// The file of what orders have closed, see [`closed`](crate::slurm::closed).
+pub(crate) fn closed(inventory: &Inventory, root: &Root) -> Output {
+    Output {
+        kind: Kind::Closed,
+        path: root.path(Root::CLOSED),
+        text: crate::slurm::closed::text(inventory),
+        unread: Vec::new(),
+        scope: Scope::Node(inventory.node.clone()),
+        root: root.clone(),
+    }
+}
+
 /// Everything a node needs: Slurm's files, and the map that carries the digest of the gres.conf among them.
 pub fn node(
     inventory: &Inventory,

@@ -54,6 +54,8 @@ impl Root {
     pub const DEVICE_MAP: &'static str = "/run/gresgen/devices";
     /// The copy of the map that the running slurmd loaded; kept by the SPANK plugin.
     pub const LOADED_MAP: &'static str = "/run/gresgen/devices.slurmd";
+    /// Instances that orders have closed.
+    pub const CLOSED: &'static str = "/run/gresgen/closed";
     /// The devices of jobs that a Prolog asked for, until their Epilog.
     pub const JOBS: &'static str = "/run/gresgen/jobs";
     /// What this program keeps until the next boot.
@@ -62,6 +64,8 @@ impl Root {
     pub const SLICES: &'static str = "/run/gresgen/slices";
     /// Held by whoever changes GPUs or files.
     pub const LOCK: &'static str = "/run/gresgen/lock";
+    /// Lock of the one arbiter of a host.
+    pub const ARBITER_LOCK: &str = "/run/gresgen/arbiter.lock";
     /// What an apply set out to do; present only while it runs or after it was cut off.
     pub const INTENT: &'static str = "/var/lib/gresgen/intent.json";
     /// Changes that were made, a line each; older ones beside it with the ending `.1`.

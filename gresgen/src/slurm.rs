@@ -4,6 +4,7 @@
 
 pub(crate) mod attributes;
 pub mod billing;
+pub(crate) mod closed;
 pub(crate) mod conf;
 pub mod control;
 mod error;

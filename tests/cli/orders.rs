@@ -121,7 +121,7 @@ fn an_order_cuts_a_gpu_that_takes_orders_and_is_no_drift() {
     let plan = node.run(&["plan", "--detailed-exitcode"]);
     assert_eq!(plan.code, 0, "{}", plan.stdout);
     assert!(
-        plan.stderr.contains("GPU 0: takes orders and stays as it is cut; --layout small"),
+        plan.stderr.contains("GPU 0: takes orders and stays as they have left it; --layout small"),
         "{}",
         plan.stderr
     );
@@ -137,6 +137,102 @@ fn an_order_cuts_a_gpu_that_takes_orders_and_is_no_drift() {
     node.ok(&["--layout", "small", "apply", "-q"]);
     assert_eq!(node.cut(0), SMALL);
     assert_eq!(node.order(json!({"cut": {"gpus": []}}))["code"], "nothing");
+}
+
+/// Closed and opened as a node without slurmctld sees it: files, status, plan, check, boot, and who opens what.
+#[test]
+fn what_an_order_closes_stays_so_until_it_is_opened() {
+    let node = node();
+    let gpu = node.gpu(0);
+    let order = |lists: Value| {
+        let mut change = json!({"gpu": gpu});
+        change.as_object_mut().unwrap().extend(lists.as_object().unwrap().clone());
+        node.order(json!({"cut": {"gpus": [change], "job": "17"}}))
+    };
+    let places = |list: &[&str]| list.iter().map(|text| place(text)).collect::<Vec<_>>();
+    // Lines of gres.conf that Slurm gives to nobody, though they name a MIG device.
+    let gated = || {
+        let gres_conf = node.read("etc/slurm/gres.conf");
+        let lines =
+            gres_conf.lines().filter(|line| line.contains("Cores=\"\"") && line.contains("nvidia-caps"));
+        lines.filter(|line| !line.contains("Type=guard")).count()
+    };
+    let closed = || {
+        let status = node.json(&["status"]);
+        let instances =
+            status["gpus"].as_array().unwrap().iter().flat_map(|gpu| gpu["instances"].as_array().unwrap());
+        let closed = instances.filter(|i| i["closed"] == true);
+        let mut closed: Vec<_> =
+            closed.map(|i| format!("{} at {}", i["profile"].as_str().unwrap(), i["start"])).collect();
+        closed.sort();
+        closed
+    };
+    let (map, ways) = (node.read("run/gresgen/devices"), || node.read("run/gresgen/devices"));
+    let rows = |map: &str| {
+        map.lines().filter(|line| !line.starts_with("gres-conf ")).map(str::to_owned).collect::<Vec<_>>()
+    };
+
+    let done = order(json!({"close": places(&SMALL[2..])}));
+    assert_eq!(
+        (&done["code"], &done["cut"]["preview"]["changed"]),
+        (&json!("done"), &json!(false)),
+        "{done:#}"
+    );
+    assert_eq!((closed(), gated()), (SMALL[2..].iter().map(|s| s.to_string()).collect(), 2));
+    assert_eq!(rows(&ways()), rows(&map), "whoever has one goes on with it");
+    assert_eq!(order(json!({"close": places(&SMALL[2..])}))["code"], "nothing");
+    let last = node.json(&["history", "-n", "1"])[0].clone();
+    assert_eq!(last["what"], "order for job 17");
+    assert_eq!(last["steps"], json!(["close GPU 0 1g.5gb at 2", "close GPU 0 3g.20gb at 4"]));
+    let text = node.ok(&["status"]);
+    assert!(text.contains("8 of 21 possible slices are cut, 2 are closed"), "{text}");
+    assert_eq!(text.lines().filter(|line| line.ends_with(" closed")).count(), 2 + 1, "{text}");
+
+    // It is no drift, and stays where nothing else is asked for by name.
+    let plan = node.run(&["plan", "--detailed-exitcode"]);
+    assert_eq!(plan.code, 0, "{}", plan.stdout);
+    assert!(plan.stderr.contains("GPU 0: takes orders and stays as they have left it"), "{}", plan.stderr);
+    for name in ["layout", "files", "gres.conf", "device map"] {
+        let check = node.json(&["check"]);
+        let link = check.as_array().unwrap().iter().find(|link| link["name"] == name).unwrap();
+        assert_eq!(link["verdict"], "pass", "{link:#}");
+    }
+    node.ok(&["apply", "-q"]);
+    assert_eq!(gated(), 2);
+
+    // What goes is forgotten, what comes is open or not as the order says.
+    let done = order(
+        json!({"destroy": places(&SMALL[..3]), "create": places(&LARGE[..1]), "close": places(&LARGE[..1])}),
+    );
+    assert_eq!(done["code"], "done", "{done:#}");
+    assert_eq!((closed(), gated()), (LARGE.iter().map(|s| s.to_string()).collect(), 2));
+    let done = order(json!({"destroy": places(&LARGE[..1]), "create": places(&SMALL[..3])}));
+    assert_eq!((&done["code"], closed(), gated()), (&json!("done"), vec![LARGE[1].to_owned()], 1));
+    assert_eq!(order(json!({"open": places(&SMALL)}))["code"], "done");
+    assert_eq!((closed(), gated()), (Vec::<String>::new(), 0));
+
+    // Going back opens and closes as it was; a layout that is asked for by name opens all, and so does a boot.
+    node.ok(&["apply", "--undo", "-q"]);
+    assert_eq!(closed(), [LARGE[1]]);
+    let plan = node.run(&["--layout", "small", "plan", "--detailed-exitcode"]);
+    assert_eq!(
+        (plan.code, plan.stdout.lines().next()),
+        (10, Some("open GPU 0 3g.20gb at 4")),
+        "{}",
+        plan.stdout
+    );
+    node.ok(&["--layout", "small", "apply", "-q"]);
+    assert_eq!((closed(), gated()), (vec![], 0));
+    assert_eq!(order(json!({"close": places(&SMALL[..1])}))["code"], "done");
+    node.ok(&["apply", "--boot", "-q"]);
+    assert_eq!((closed(), gated()), (vec![], 0));
+
+    // A node that takes no orders any more could have nobody open what they closed.
+    assert_eq!(order(json!({"close": places(&SMALL[..1])}))["code"], "done");
+    node.write("etc/gresgen/config.yaml", &CONFIG.replace(", orders: true", ""));
+    assert_eq!(closed(), [""; 0]);
+    node.ok(&["apply", "-q"]);
+    assert_eq!(gated(), 0);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::node::Node;
 use crate::on_request::{LAYOUTS, ON_REQUEST};
 
 /// Nodes that are never up and have every type, so that slurmctld lets wait what nothing serves now.
-const CATALOG: &str = "  catalog: cut-on-request-[1-2]\n";
+pub(crate) const CATALOG: &str = "  catalog: cut-on-request-[1-2]\n";
 
 impl Node {
     /// What is said to a user who sees the inventory and slurmctld alone.

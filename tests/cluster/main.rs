@@ -4,6 +4,7 @@
 //! wrote. The judge of a job is the devices its cgroup lets it open beside the UUIDs it was given.
 #![forbid(unsafe_code)]
 
+mod arbiter;
 mod boot;
 mod check;
 mod configless;

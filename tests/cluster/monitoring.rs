@@ -208,7 +208,7 @@ impl Drop for NodeExporter {
 }
 
 /// `promtool check metrics` has nothing to say.
-fn judged(text: &str) {
+pub(crate) fn judged(text: &str) {
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())

@@ -49,7 +49,7 @@ impl Node {
     }
 
     /// How many of a type one job could have, by slurmctld's own account.
-    fn most(&self, gres: &str) -> usize {
+    pub(crate) fn most(&self, gres: &str) -> usize {
         let could = |count: &usize| {
             let request = format!("--gres=gpu:{gres}:{count}");
             let ask = ["sbatch", "--test-only", "-w", "n1", &request, "--wrap", "true"];

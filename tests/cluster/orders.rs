@@ -1,9 +1,10 @@
-//! An order from elsewhere cuts what a job waits for, beside jobs that run, and nothing that anybody has.
+//! An order from elsewhere cuts what a job waits for, beside jobs that run, and nothing that anybody has. What it closes nobody
+//! is given, and who has it keeps it.
 
 use lab::{Probe, Release, Simulated, User};
 use serde_json::{Value, json};
 
-use crate::node::Node;
+use crate::node::{Node, Waiting};
 
 const LAYOUT: &str = "\
 version: v1
@@ -26,6 +27,104 @@ impl Node {
         assert_eq!(answer["exit"], output.code, "{answer:#}");
         answer
     }
+
+    fn done(&self, order: &Value, code: &str) {
+        let done = self.order(order);
+        assert_eq!((&done["code"], &done["exit"]), (&json!(code), &json!(0)), "{order}: {done:#}");
+    }
+
+    /// A batch job of one probe, which is not waited for.
+    fn submitted(&self, gres: &str) -> lab::JobId {
+        let gres = format!("--gres=gpu:{gres}:1");
+        self.lab.sbatch(User::Alice, &["-w", "n1", &gres], "lab-probe").unwrap()
+    }
+
+    fn state(&self, job: lab::JobId) -> String {
+        let squeue = ["squeue", "-h", "-o", "%T", "-j", &job.to_string()];
+        self.lab.run(&squeue).unwrap().stdout.trim().to_owned()
+    }
+
+    /// The UUID that a job was given, once it has ended.
+    fn given(&self, job: lab::JobId) -> String {
+        let done = self.lab.wait_job(job).unwrap();
+        assert_eq!(done.state, "COMPLETED", "{}", done.output);
+        self.report(&Probe::parse_all(&done.output)[0]).uuid
+    }
+
+    /// The UUID that a further step of a job is given.
+    fn step(&self, job: &Waiting) -> String {
+        let inside = format!("--jobid={}", job.0);
+        let step = self.lab.command(&["srun", &inside, "--overlap", "lab-probe"]).user(User::Alice);
+        let output = step.output().unwrap();
+        assert_eq!(output.code, 0, "{}", output.stderr);
+        self.report(&output.probes()[0]).uuid
+    }
+
+    /// The 1g.5gb of a GPU by place, with their UUIDs and whether they are closed.
+    fn small(&self, gpu: usize) -> Vec<(Value, String, bool)> {
+        let look = self.order(&json!({"look": {}}));
+        let all = look["look"]["gpus"][gpu]["instances"].as_array().unwrap();
+        let of = |start: u64| {
+            let instance = all.iter().find(|i| i["profile"] == "1g.5gb" && i["start"] == start).unwrap();
+            let uuid = instance["compute"][0]["uuid"].as_str().unwrap().to_owned();
+            (json!({"profile": "1g.5gb", "start": start}), uuid, instance["closed"] == json!(true))
+        };
+        (0..3).map(of).collect()
+    }
+
+    /// Whoever has a closed instance goes on with it, in further steps too, and nobody else is given one until it is opened.
+    fn closes_and_opens(&self, release: Release, gpus: [&Value; 2], holder: &Waiting) {
+        let beside = self.waiting("1g.5gb");
+        let (held, taken) = (self.step(holder), self.step(&beside));
+        let all = || [0, 1].map(|gpu| self.small(gpu));
+        let places = |close: &dyn Fn(&str) -> bool| {
+            let of = |small: Vec<(Value, String, bool)>| {
+                small
+                    .into_iter()
+                    .filter(|(_, uuid, _)| close(uuid))
+                    .map(|(place, ..)| place)
+                    .collect::<Vec<_>>()
+            };
+            all().map(of)
+        };
+        let order = |verb: &str, [first, second]: [Vec<Value>; 2]| json!({"cut": {"gpus": [{"gpu": gpus[0], verb: first}, {"gpu": gpus[1], verb: second}]}});
+        let close = order("close", places(&|uuid| uuid != taken));
+        self.done(&close, "done");
+        self.done(&close, "nothing");
+        let closed = all().concat().into_iter().filter(|(.., closed)| *closed).map(|(_, uuid, _)| uuid);
+        let closed: Vec<String> = closed.collect();
+        assert!(closed.len() == 5 && closed.contains(&held), "{release}: {closed:?}");
+        assert_eq!(self.most("1g.5gb"), 1, "{release}");
+        self.gresgen(&["plan", "--detailed-exitcode"]).must_be(0);
+        let waits = self.submitted("1g.5gb");
+        // Whoever comes after it runs, and it does not.
+        self.lab.run(&["srun", "-w", "n1", "true"]).unwrap();
+        assert_eq!((self.state(waits).as_str(), self.step(holder)), ("PENDING", held.clone()), "{release}");
+
+        // Killed when the files say that one is open, and slurmctld has not read them.
+        let opened = self.small(1)[2].clone();
+        let open = json!({"cut": {"gpus": [{"gpu": gpus[1], "open": [opened.0]}]}});
+        let deadly = "#!/bin/sh\ncase $* in *Gres=*) kill -KILL $PPID; exit 1 ;; esac\n\
+                      PATH=${PATH#*:} exec scontrol \"$@\"\n";
+        self.lab.write_file("/var/lab/deadly/scontrol", deadly).unwrap();
+        let killed = "chmod +x /var/lab/deadly/scontrol && PATH=/var/lab/deadly:$PATH gresgen order";
+        let killed = self.lab.command(&["sh", "-c", killed]).input(open.to_string()).output().unwrap();
+        assert_eq!((killed.code, killed.stdout.as_str()), (137, ""), "{release}: {}", killed.stderr);
+        self.done(&json!({"cut": {"gpus": []}}), "nothing");
+        assert_eq!((self.given(waits), self.step(holder)), (opened.1.clone(), held.clone()), "{release}");
+
+        // A slurmctld that starts anew gives out no more than it did.
+        self.lab.restart_slurmctld().unwrap();
+        assert_eq!(self.given(self.submitted("1g.5gb")), opened.1, "{release}");
+        self.done(&order("open", places(&|_| true)), "done");
+        assert_eq!(
+            (self.most("1g.5gb"), self.step(holder), self.step(&beside)),
+            (6, held, taken),
+            "{release}"
+        );
+        self.lab.run(&["scancel", &beside.0.to_string()]).unwrap();
+        self.lab.wait_job(beside.0).unwrap();
+    }
 }
 
 /// Destroys the first three eighths of a GPU, and makes one instance of them.
@@ -46,13 +145,14 @@ fn an_order_cuts_what_a_job_waits_for() {
 
         // Somebody has a part of GPU 0, and all of its kind that a job now waits for are taken.
         let held = [node.waiting("1g.5gb"), node.waiting("3g.20gb"), node.waiting("3g.20gb")];
+        let look = node.order(&json!({"look": {}}));
+        let gpu = |index: usize| &look["look"]["gpus"][index]["uuid"];
+        node.closes_and_opens(release, [gpu(0), gpu(1)], &held[0]);
         let holder = format!("job {}", held[0].0);
         let waits = node.lab.sbatch(User::Alice, &["-w", "n1", "--gres=gpu:3g.20gb:1"], "lab-probe").unwrap();
         let job = waits.to_string();
         let state = || node.lab.run(&["squeue", "-h", "-o", "%T", "-j", &job]).unwrap().stdout;
         assert_eq!(state().trim(), "PENDING", "{release}");
-        let look = node.order(&json!({"look": {}}));
-        let gpu = |index: usize| &look["look"]["gpus"][index]["uuid"];
 
         let before = node.picture();
         let refused = node.order(&cut(gpu(0), &job));
@@ -65,8 +165,7 @@ fn an_order_cuts_what_a_job_waits_for() {
         assert_eq!(node.picture(), before, "{release}");
         assert_eq!(state().trim(), "PENDING", "{release}");
 
-        let done = node.order(&cut(gpu(1), &job));
-        assert_eq!((&done["code"], &done["exit"]), (&json!("done"), &json!(0)), "{release}: {done:#}");
+        node.done(&cut(gpu(1), &job), "done");
         let done = node.lab.wait_job(waits).unwrap();
         assert_eq!(done.state, "COMPLETED", "{release}: {}", done.output);
         let report = node.report(&Probe::parse_all(&done.output)[0]);
@@ -90,8 +189,7 @@ fn an_order_cuts_what_a_job_waits_for() {
         let killed = node.lab.command(&killed).input(back.to_string()).output().unwrap();
         assert_eq!((killed.code, killed.stdout.as_str()), (137, ""), "{release}: {}", killed.stderr);
         assert_ne!(node.lab.node_state("n1").unwrap(), "IDLE", "{release}");
-        let done = node.order(&json!({"cut": {"gpus": []}}));
-        assert_eq!((&done["code"], &done["exit"]), (&json!("done"), &json!(0)), "{release}: {done:#}");
+        node.done(&json!({"cut": {"gpus": []}}), "done");
         assert_eq!(node.lab.node_state("n1").unwrap(), "IDLE", "{release}");
         assert_eq!(node.job("3g.20gb").kind, "3g.20gb", "{release}");
         let log = node.lab.read_file("/var/log/slurm/slurmctld.log").unwrap_or_default();

@@ -21,7 +21,9 @@ fn a_page_with_everything_that_a_site_can_say() {
 #[test]
 fn users_are_told_of_slices_that_are_cut_for_them() {
     let on_request = |orders| {
-        let site = format!("{{nodes: [{{names: n1, attributes: CPUs=32}}], on-request: [{{profiles: [1g.5gb, 3g.20gb], orders: {orders}}}]}}");
+        let site = format!(
+            "{{nodes: [{{names: n1, attributes: CPUs=32}}], on-request: [{{profiles: [1g.5gb, 3g.20gb], orders: {orders}}}]}}"
+        );
         text("users.md.j2", &offer("{board: a100-40gb, slices: [1g.5gb@0]}", &site))
     };
     let told = on_request(true);

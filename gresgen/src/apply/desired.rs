@@ -144,12 +144,15 @@ impl<'a> DesiredState<'a> {
         config.overruled(label, &facts)
     }
 
-    /// GPUs that take orders and are cut otherwise than the layout says, which they stay.
+    /// GPUs that take orders and are cut otherwise than the layout says, or have instances that are closed: so they stay.
     pub(crate) fn stays(self, inventory: &Inventory) -> Vec<u32> {
         let DesiredState::InForce(config, label) = self else { return Vec::new() };
         let kept = kept(config, inventory);
         let Ok(targets) = layout(config, label, inventory, &kept) else { return Vec::new() };
-        let differs = |gpu: &usize| kept[*gpu].as_ref().is_some_and(|kept| !targets[*gpu].is_cut_like(kept));
+        let differs = |gpu: &usize| {
+            let is_closed = || inventory.gpus[*gpu].instances.iter().any(|instance| instance.closed);
+            kept[*gpu].as_ref().is_some_and(|kept| !targets[*gpu].is_cut_like(kept) || is_closed())
+        };
         (0..kept.len()).filter(differs).map(|gpu| inventory.gpus[gpu].index).collect()
     }
 

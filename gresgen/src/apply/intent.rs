@@ -7,6 +7,7 @@
 use std::io;
 use std::time::SystemTime;
 
+use mig::Placement;
 use serde::{Deserialize, Serialize};
 
 use super::target::{Divided, Target};
@@ -60,6 +61,9 @@ pub(crate) struct Before {
     /// Whether MIG was on.
     pub mig: bool,
     pub slices: Vec<Divided>,
+    /// Those of them that orders had closed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub closed: Vec<Placement>,
 }
 
 const VERSION: u32 = 1;
@@ -179,6 +183,8 @@ pub(crate) fn targets(before: &[Before], inventory: &Inventory) -> Vec<Target> {
 impl From<&Gpu> for Before {
     fn from(gpu: &Gpu) -> Self {
         let slices = gpu.instances.iter().map(Divided::from).collect();
-        Before { gpu: gpu.uuid.clone(), mig: gpu.mode.is_on(), slices }
+        let closed = gpu.instances.iter().filter(|instance| instance.closed);
+        let closed = closed.map(|instance| instance.placement).collect();
+        Before { gpu: gpu.uuid.clone(), mig: gpu.mode.is_on(), slices, closed }
     }
 }

@@ -108,7 +108,7 @@ pub(crate) fn targets(
 }
 
 fn position(change: &Change, inventory: &Inventory) -> Option<usize> {
-    inventory.gpus.iter().position(|gpu| gpu.uuid.eq_ignore_ascii_case(change.gpu.as_str()))
+    inventory.gpus.iter().position(|gpu| change.is_of(gpu))
 }
 
 /// What becomes of the GPU of a change, and its position.

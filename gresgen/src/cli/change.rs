@@ -145,7 +145,7 @@ pub(super) fn warn(picture: &Picture, desired: DesiredState<'_>, global: &Global
     if let (false, Some(label)) = (stay.is_empty() || global.quiet, desired.label()) {
         let gpus: Vec<String> = stay.iter().map(u32::to_string).collect();
         message(format_args!(
-            "GPU {}: takes orders and stays as it is cut; --layout {label} makes it the layout",
+            "GPU {}: takes orders and stays as they have left it; --layout {label} makes it the layout",
             gpus.join(", ")
         ));
     }

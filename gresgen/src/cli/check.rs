@@ -74,7 +74,7 @@ fn drift(
     let config = session.config(global)?;
     let layout = session.desired(&config, global)?;
     let prepared = node.prepare(picture, layout, options)?;
-    let mut words = Vec::new();
+    let mut words = prepared.gates.clone();
     for gpu in Preview::new(&prepared.before, &prepared.steps).gpus {
         let index = gpu.gpu;
         words.extend(gpu.mode.map(|on| format!("GPU {index} MIG mode {}", if on { "on" } else { "off" })));

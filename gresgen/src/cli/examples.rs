@@ -9,7 +9,7 @@ use super::Cli;
 /// A command line, and what it is for.
 type Example = (&'static str, &'static str);
 
-const EXAMPLES: [(&str, &[Example]); 21] = [
+const EXAMPLES: [(&str, &[Example]); 22] = [
     (
         "init",
         &[
@@ -106,6 +106,13 @@ const EXAMPLES: [(&str, &[Example]); 21] = [
                 "of nodes that send what `gresgen --json status` says",
             ),
             ("gresgen demand --job 4711", "why this job waits, on a node that is all there is"),
+        ],
+    ),
+    (
+        "arbiter",
+        &[
+            ("gresgen arbiter", "what gresgen-arbiter.service runs"),
+            ("gresgen arbiter --once", "one pass, to see what it does"),
         ],
     ),
     ("export", &[("gresgen export > config.yaml", "what the node has, as a configuration to start from")]),

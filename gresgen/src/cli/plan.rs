@@ -41,6 +41,8 @@ pub(super) struct Report<'a> {
     /// Whether GPUs or files become others.
     changed: bool,
     gpus: &'a [GpuPreview],
+    /// What becomes closed to Slurm or open to it, in words.
+    gates: &'a [String],
     files: &'a [FileChange],
     /// What is in the way; an apply is refused for it as things are.
     blocked: &'a [String],
@@ -78,6 +80,7 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
         out::json(&Report {
             changed: prepared.changes(),
             gpus: &preview.gpus,
+            gates: &prepared.gates,
             files: &prepared.files,
             blocked: &prepared.blocked,
             drains: prepared.fenced,
@@ -114,6 +117,9 @@ fn text(prepared: &Prepared, preview: &Preview, pending: &[String]) -> Painted {
     }
     if preview.changed {
         text.append(&steps_text::gpus(&prepared.before, preview));
+    }
+    for gate in &prepared.gates {
+        let _ = writeln!(text, "{gate}");
     }
     let files: Vec<Vec<Cell>> = prepared.files.iter().map(row).collect();
     text.append_rows(&table(&files, "", screen::line()));

@@ -1,7 +1,7 @@
 //! The text format of Prometheus, version 0.0.4 (prometheus.io, "Exposition formats"). The textfile collector of
 //! node_exporter reads it, and takes a whole node's file away for one line that is none.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
 /// Metrics as they are written.
 #[derive(Debug, Default)]
@@ -12,13 +12,19 @@ pub(crate) struct Exposition(String);
 pub(crate) struct Gauge<'a> {
     text: &'a mut String,
     name: &'static str,
+    kind: &'static str,
     head: Option<&'static str>,
 }
 
 impl Exposition {
     /// A metric that goes up and down. A name is used once: readers refuse a metric whose lines are apart.
     pub(crate) fn gauge(&mut self, name: &'static str, help: &'static str) -> Gauge<'_> {
-        Gauge { text: &mut self.0, name, head: Some(help) }
+        Gauge { text: &mut self.0, name, kind: "gauge", head: Some(help) }
+    }
+
+    /// A metric that only goes up while the process runs that counts; its name ends in `_total`.
+    pub(crate) fn counter(&mut self, name: &'static str, help: &'static str) -> Gauge<'_> {
+        Gauge { kind: "counter", ..self.gauge(name, help) }
     }
 
     /// All that was added.
@@ -29,10 +35,10 @@ impl Exposition {
 
 impl Gauge<'_> {
     /// Adds a value. What others wrote, such as a user's name, stands in labels alone.
-    pub(crate) fn add(&mut self, labels: &[(&str, &str)], value: u64) {
-        let name = self.name;
+    pub(crate) fn add(&mut self, labels: &[(&str, &str)], value: impl Display) {
+        let (name, kind) = (self.name, self.kind);
         if let Some(help) = self.head.take() {
-            let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} gauge");
+            let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
         }
         let labels: Vec<String> =
             labels.iter().map(|(key, value)| format!("{key}=\"{}\"", escaped(value))).collect();
@@ -72,10 +78,12 @@ mod tests {
         let mut plain = text.gauge("b", "More.");
         plain.add(&[], 0);
         plain.add(&[("k", "")], 1);
+        text.counter("c_total", "Most.").add(&[], 0.25);
         assert_eq!(
             text.finish(),
             "# HELP a Help.\n# TYPE a gauge\na{user=\"x\\\"} 1\\nb{\\\\\u{fffd}[2J\"} 3\n\
-             # HELP b More.\n# TYPE b gauge\nb 0\nb{k=\"\"} 1\n"
+             # HELP b More.\n# TYPE b gauge\nb 0\nb{k=\"\"} 1\n\
+             # HELP c_total Most.\n# TYPE c_total counter\nc_total 0.25\n"
         );
     }
 }

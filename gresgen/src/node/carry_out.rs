@@ -15,9 +15,10 @@ use crate::files::Committed;
 use crate::inventory::Inventory;
 use crate::lock::{Lock, let_users_hold};
 use crate::nvml::Code;
-use crate::publish::Expected;
+use crate::publish::{Expected, PublishError};
 use crate::site::{PendingActions, is_ours};
 use crate::slurm::shortfall::refused as slurm_refuses;
+use crate::slurm::slots::Form;
 use crate::slurm::transition::Action;
 use crate::slurm::{GresTable, SlurmError};
 use crate::wait::Stop;
@@ -68,7 +69,7 @@ impl<'n> Node<'n> {
         }
         // What would refuse the files afterwards must refuse the change before anything else is touched.
         if prepared.changes() {
-            self.expected(&forecast(&prepared.before, &prepared.steps), options)?
+            self.expected(forecast(&prepared.before, &prepared.steps), desired, options)?
                 .stage(self.root, self.adopts(options))?;
         }
         if prepared.fenced {
@@ -179,13 +180,25 @@ impl<'n> Node<'n> {
         })
     }
 
+    /// The files of a node after a change.
     pub(super) fn expected(
         &self,
-        inventory: &Inventory,
+        mut after: Inventory,
+        desired: DesiredState<'_>,
         options: &Options<'_>,
     ) -> Result<Expected, ApplyError> {
-        let read = self.site.form_read();
-        Ok(Expected::new(inventory, self.settings, self.root, read, |kind| options.writes(kind, &self.site))?)
+        desired.gate(&mut after);
+        Ok(self.files(&after, self.site.form_read(), options)?)
+    }
+
+    /// The files of a node like this. `read` is the form of gres.conf that slurmctld has read.
+    pub(super) fn files(
+        &self,
+        inventory: &Inventory,
+        read: Option<Form>,
+        options: &Options<'_>,
+    ) -> Result<Expected, PublishError> {
+        Expected::new(inventory, self.settings, self.root, read, |kind| options.writes(kind, &self.site))
     }
 }
 

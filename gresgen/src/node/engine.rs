@@ -72,7 +72,8 @@ impl Engine<'_, '_, '_> {
             return Ok(Applied { inventory, steps: 0, pending, files: Committed::default(), table, beside });
         }
         let resumes = prepared.interrupted.is_some();
-        let steps = prepared.steps.iter().map(|step| step.words(&prepared.before.gpus[step.gpu()])).collect();
+        let steps = prepared.steps.iter().map(|step| step.words(&prepared.before.gpus[step.gpu()]));
+        let steps = steps.chain(prepared.gates.iter().cloned()).collect();
         let node = self.node.site.node.clone();
         let label = self.desired.label().map(str::to_owned);
         let hooks = ChangeHooks::new(
@@ -150,7 +151,7 @@ impl Engine<'_, '_, '_> {
     ) -> Result<(Applied, Publication), (usize, ApplyError)> {
         let Changed { inventory, steps, pending } = self.change(inventory, first)?;
         let ready = self.make_nodes(&inventory).and_then(|made| {
-            let expected = self.node.expected(&inventory, self.options)?;
+            let expected = self.node.expected(inventory.clone(), self.desired, self.options)?;
             Ok((made, expected.stage(self.node.root, self.node.adopts(self.options))?))
         });
         let (made, publication) = ready.map_err(|error| (steps, error))?;

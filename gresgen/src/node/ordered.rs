@@ -53,7 +53,8 @@ impl Node<'_> {
         if let Some(Intent { what, .. }) = prepared.interrupted.as_ref().filter(|intent| !is_order(intent)) {
             return Err(OrderRefused::CutOff(what.clone()));
         }
-        let is_own = |file: &&FileChange| matches!(file.kind, Kind::GresConf | Kind::DeviceMap);
+        let is_own =
+            |file: &&FileChange| matches!(file.kind, Kind::GresConf | Kind::DeviceMap | Kind::Closed);
         if let Some(file) = prepared.files.iter().find(|file| !is_own(file)) {
             let path = file.path.display();
             return Err(OrderRefused::NotApplied(format!(

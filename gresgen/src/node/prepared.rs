@@ -11,9 +11,9 @@ use crate::apply::forecast::forecast;
 use crate::apply::intent::{Intent, lost};
 use crate::apply::steps::{Step, disturbed, steps};
 use crate::apply::target::Target;
-use crate::apply::{DesiredState, name};
+use crate::apply::{DesiredState, gates, name};
 use crate::inventory::{Holder, Inventory, Mode};
-use crate::publish::{Expected, PublishError};
+use crate::publish::PublishError;
 use crate::site::{PendingActions, SlurmState};
 use crate::slurm::transition::Action;
 use crate::slurm::{GresTable, SlurmError, slots};
@@ -26,6 +26,8 @@ pub(crate) struct Prepared {
     pub slurm: SlurmState,
     /// What is done to the GPUs, in order.
     pub steps: Vec<Step>,
+    /// What becomes closed or open, in words.
+    pub gates: Vec<String>,
     /// What stands in the way, for a person: instances in use that would have to go, and what Slurm could not bear beside
     /// the jobs that run.
     pub blocked: Vec<String>,
@@ -95,10 +97,10 @@ impl Node<'_> {
             wanted = Wanted::new(desired, &before)?;
         }
         let Wanted { steps, in_use, in_the_way } = wanted;
+        let mut after = forecast(&before, &steps);
+        desired.gate(&mut after);
         let read = slurm.view.as_ref().and_then(|view| view.form);
-        let expected = Expected::new(&forecast(&before, &steps), self.settings, self.root, read, |kind| {
-            options.writes(kind, &self.site)
-        })?;
+        let expected = self.files(&after, read, options)?;
         let foreign = expected.foreign(self.adopts(options))?;
         let files = changes(&expected, &slurm, self.adopts(options))?;
         let has_nodes = !steps.is_empty() || expected.has_nodes(self.root);
@@ -128,9 +130,9 @@ impl Node<'_> {
         pending_actions.actions.extend(resume);
         let interrupted = Intent::load(self.root)?.filter(|intent| intent.boot == before.boot);
         Ok(Prepared {
-            before,
             slurm,
             steps,
+            gates: gates::words(&before, &after),
             blocked,
             files,
             table,
@@ -139,6 +141,7 @@ impl Node<'_> {
             refusal,
             interrupted,
             has_nodes,
+            before,
         })
     }
 

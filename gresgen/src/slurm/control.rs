@@ -3,6 +3,7 @@
 //! Their output is read, not linked: one binary then speaks to every release, and to the cluster of whatever
 //! `SLURM_CONF` says.
 
+mod admin_comment;
 mod command;
 mod devices;
 mod job;

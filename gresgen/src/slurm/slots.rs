@@ -6,6 +6,8 @@
 //! gated. `Cores=""` is what gates one: a GRES near no core is given to no job that asks for GRES (select/cons_tres,
 //! seen on 22.05.8, 24.11.5 and 26.05.5).
 //!
+//! So is one of an instance that an order has [closed]: its job keeps it, and Slurm gives it to no other.
+//!
 //! Devices that gres.conf does not name are open to every job, and steps that run keep what they may open. So the
 //! capabilities of all instances that a GPU has not stand in its *guard*, which is gated too: a step that runs is denied
 //! an instance that is made later.
@@ -16,6 +18,7 @@ use std::path::{Path, PathBuf};
 use device_map::{DeviceFile, NoDevice, Record};
 use mig::{Placement, Profile, Spec};
 
+use super::closed;
 use super::error::GresError;
 use super::settings::{Settings, on_request};
 use crate::devices;
@@ -151,7 +154,8 @@ pub fn check_entries(inventory: &Inventory, settings: &Settings) -> Result<(), G
     Ok(())
 }
 
-/// Adds what an inventory that was read on its node needs beside, to make records of GPUs on request.
+/// Adds what an inventory that was read on its node needs beside, to make records of GPUs on request: also which instances are
+/// closed, where orders can open them.
 pub fn complete(inventory: &mut Inventory, settings: &Settings, root: &Root) {
     if settings.on_request.is_empty() {
         return;
@@ -161,6 +165,8 @@ pub fn complete(inventory: &mut Inventory, settings: &Settings, root: &Root) {
     for gpu in gpus.iter_mut().filter(|gpu| menu(node, gpu, settings).is_some()) {
         gpu.capabilities = capabilities.of_gpu(gpu.minor);
     }
+    let node = inventory.node.clone();
+    closed::mark(inventory, root, |gpu| entry(&node, gpu, settings).is_some_and(|entry| entry.orders));
 }
 
 fn known(specs: &[Spec]) -> String {

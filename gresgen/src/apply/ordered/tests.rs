@@ -2,6 +2,10 @@ use proptest::prelude::*;
 use proptest::sample::subsequence;
 
 use super::*;
+use crate::apply::DesiredState;
+use crate::apply::gates::words;
+use crate::apply::intent::Before;
+use crate::config::Config;
 use crate::inventory::{Compute, Mode};
 use crate::order::{self, Request};
 
@@ -36,7 +40,14 @@ fn node(places: &[Placement]) -> Inventory {
 }
 
 fn cut(gpu: &str, destroy: &[Placement], create: &[Placement]) -> Cut {
-    let text = serde_json::json!({"cut": {"gpus": [{"gpu": gpu, "destroy": destroy, "create": create}]}});
+    gated(gpu, [destroy, create, &[], &[]])
+}
+
+/// The same with what is to be closed and opened.
+fn gated(gpu: &str, [destroy, create, close, open]: [&[Placement]; 4]) -> Cut {
+    let change =
+        serde_json::json!({"gpu": gpu, "destroy": destroy, "create": create, "close": close, "open": open});
+    let text = serde_json::json!({"cut": {"gpus": [change]}});
     match order::read(text.to_string().as_bytes()).unwrap() {
         Request::Cut(cut) => cut,
         Request::Look(_) => unreachable!("a cut"),
@@ -119,6 +130,77 @@ fn a_gpu_that_takes_orders_stays_as_it_is_cut() {
     assert_eq!(kept(&node(&[]), true), None, "nothing is cut: the layout is for it");
     let odd = node(&[at("4g.20gb", 0), at("3g.20gb", 4)]);
     assert_eq!(kept(&odd, true), Some(vec![at("3g.20gb", 4)]), "what is not on offer goes");
+}
+
+#[test]
+fn what_is_closed_or_opened_is_there_afterwards_and_on_offer() {
+    let there = node(&[at("1g.5gb", 0), at("4g.20gb", 1), at("2g.10gb", 5)]);
+    let check = |lists: [&[Placement]; 4]| {
+        let cut = gated("GPU-0", lists);
+        check(&cut, &settings(true), &there).map_err(|error| error.to_string())
+    };
+    let (small, odd, large, gone) = (at("1g.5gb", 0), at("4g.20gb", 1), at("2g.10gb", 5), at("1g.5gb", 6));
+    for right in [[&[][..], &[], &[small], &[large]], [&[small], &[], &[large], &[]]] {
+        assert_eq!(check(right), Ok(()));
+    }
+    for list in [2, 3] {
+        let only = |placement| {
+            let only = [placement];
+            let mut lists: [&[Placement]; 4] = [&[]; 4];
+            lists[list] = &only;
+            check(lists).unwrap_err()
+        };
+        assert_eq!(only(gone), "GPU 0 1g.5gb at 6: is not there");
+        assert_eq!(only(odd), "GPU 0 4g.20gb at 1: is not on offer, only 1g.5gb, 2g.10gb, 3g.20gb");
+    }
+    // What comes may be closed, where it can come.
+    assert_eq!(check([&[large], &[gone], &[gone], &[]]), Ok(()));
+    assert!(check([&[], &[gone], &[gone], &[]]).unwrap_err().contains("cannot hold"));
+}
+
+/// What a change closes and opens of a node of which the 1g.5gb at 0 was closed.
+fn gates(desired: DesiredState<'_>, after: &[Placement]) -> Vec<String> {
+    let mut before = node(&[at("1g.5gb", 0), at("1g.5gb", 1), at("3g.20gb", 4)]);
+    before.gpus[0].instances[0].closed = true;
+    let mut after = node(after);
+    for instance in &mut after.gpus[0].instances {
+        instance.closed = instance.placement == at("1g.5gb", 0);
+    }
+    desired.gate(&mut after);
+    words(&before, &after)
+}
+
+#[test]
+fn an_order_closes_and_opens_what_it_names_and_a_layout_opens_all() {
+    let (first, second, large) = (at("1g.5gb", 0), at("1g.5gb", 1), at("3g.20gb", 4));
+    let all = [first, second, large];
+    fn ordered(after: &[Placement], lists: [&[Placement]; 4]) -> Vec<String> {
+        gates(DesiredState::Ordered(&settings(true), &gated("GPU-0", lists)), after)
+    }
+    assert_eq!(ordered(&all, [&[], &[], &[], &[]]), [""; 0]);
+    assert_eq!(ordered(&all, [&[], &[], &[first, large], &[]]), ["close GPU 0 3g.20gb at 4"]);
+    assert_eq!(
+        ordered(&all, [&[], &[], &[second], &[first, large]]),
+        ["open GPU 0 1g.5gb at 0", "close GPU 0 1g.5gb at 1"]
+    );
+    let two = at("2g.10gb", 0);
+    assert_eq!(ordered(&[two, large], [&[first, second], &[two], &[two], &[]]), ["close GPU 0 2g.10gb at 0"]);
+    assert_eq!(ordered(&[two, large], [&[first, second], &[two], &[], &[]]), [""; 0]);
+    // What an order has come is open, also where it is there already.
+    assert_eq!(ordered(&all, [&[], &[first], &[], &[]]), ["open GPU 0 1g.5gb at 0"]);
+    assert_eq!(ordered(&all, [&[], &[first], &[first], &[]]), [""; 0]);
+
+    let config =
+        Config::parse("c", "version: v1\nmig-configs: {a: [{devices: all, mig-enabled: false}]}\n").unwrap();
+    assert_eq!(gates(DesiredState::InForce(&config, "a"), &all), [""; 0]);
+    assert_eq!(gates(DesiredState::Layout(&config, "a"), &all), ["open GPU 0 1g.5gb at 0"]);
+    let mut noted = node(&all);
+    noted.gpus[0].instances[1].closed = true;
+    let noted: Vec<Before> = noted.gpus.iter().map(Before::from).collect();
+    assert_eq!(
+        gates(DesiredState::Before(&noted), &all),
+        ["open GPU 0 1g.5gb at 0", "close GPU 0 1g.5gb at 1"]
+    );
 }
 
 /// Every place of an A100, those that are not on offer among them.

@@ -59,7 +59,7 @@ impl Status {
         }
     }
 
-    /// `GPUs 0-1 on request: 8 of 24 possible slices are cut; GPU 0 takes orders`, by the map and the configuration.
+    /// `GPUs 0-1 on request: 8 of 24 possible slices are cut, 1 is closed; GPU 0 takes orders`, by the map and the configuration.
     fn on_request(&self) -> Option<String> {
         let records = || self.map.iter().flat_map(|map| &map.records);
         let guarded = |uuid: &str| {
@@ -75,8 +75,14 @@ impl Status {
             [gpu] => format!("; GPU {gpu} takes orders"),
             gpus => format!("; {} take orders", named_gpus(gpus.iter().copied())),
         };
+        let closed = self.inventory.gpus.iter().flat_map(|gpu| &gpu.instances).filter(|i| i.closed).count();
+        let closed = match closed {
+            0 => String::new(),
+            1 => ", 1 is closed".to_owned(),
+            _ => format!(", {closed} are closed"),
+        };
         (!gpus.is_empty()).then(|| {
-            format!("{} on request: {cut} of {all} possible slices are cut{orders}", named_gpus(gpus))
+            format!("{} on request: {cut} of {all} possible slices are cut{closed}{orders}", named_gpus(gpus))
         })
     }
 
@@ -121,7 +127,10 @@ impl Status {
     fn is_alike(&self, one: &Gpu, other: &Gpu) -> bool {
         let idle = |gpu: &Gpu| {
             !self.is_used(gpu, None)
-                && gpu.instances.iter().all(|i| !i.compute.is_empty() && !self.is_used(gpu, Some(i)))
+                && gpu
+                    .instances
+                    .iter()
+                    .all(|i| !i.compute.is_empty() && !i.closed && !self.is_used(gpu, Some(i)))
         };
         let same = one.model == other.model && one.mode == other.mode && one.guest == other.guest;
         same && one.geometry == other.geometry
@@ -267,7 +276,8 @@ impl Status {
         }
         let device = |compute: &Compute| {
             let users = self.users.of(instance, compute);
-            let users: Vec<String> = users.into_iter().map(|user| said(user, verbose)).collect();
+            let mut users: Vec<String> = users.into_iter().map(|user| said(user, verbose)).collect();
+            users.extend(instance.closed.then(|| CLOSED.to_owned()));
             let user = if users.is_empty() {
                 Cell::new(Role::Good, "idle")
             } else {
@@ -282,6 +292,8 @@ impl Status {
 /// `AT`: first placement unit; `GI/CI`: ids of GPU instance and compute instance, as in `nvidia-smi`; `MiB`: memory of the
 /// GPU instance, which its compute instances share; `USED`: of it, in MiB; `GRES`, `INDEX`: what Slurm calls it.
 const HEADINGS: [&str; 9] = ["PROFILE", "AT", "GI/CI", "MiB", "USED", "UUID", "GRES", "INDEX", "USED BY"];
+/// Of an instance that Slurm gives to nobody, beside whoever has it.
+const CLOSED: &str = "closed";
 /// Columns with which a row has room for a whole UUID.
 const WIDE: usize = 120;
 /// Where `GI/CI` is, which only those need who go on with nvidia-smi.

@@ -145,8 +145,8 @@ impl Vacant {
     }
 }
 
-/// Cores of a node with GPUs on request: every record has some, or the two quotes that keep Slurm from giving it away. Where
-/// the GPUs' own are not known, they are all of the node's.
+/// Cores of a node with GPUs on request: every record has some, or the two quotes that keep Slurm from giving it away, where it
+/// is no device or its instance is closed. Where the GPUs' own are not known, they are all of the node's.
 fn gated(
     devices: &mut [DeviceContext],
     form: Form,
@@ -161,8 +161,13 @@ fn gated(
     let all = sockets.map(|sockets| sockets.all).or_else(counted).ok_or_else(unknown)?;
     add_cores(devices, sockets, settings, release, inventory);
     let every = ranges(&(0..all).collect());
+    let closed: HashSet<&str> = inventory
+        .devices()
+        .filter_map(|(_, instance, compute)| instance.closed.then_some(&*compute.uuid))
+        .collect();
     for device in devices {
-        if device.uuid != device.parent && !device.uuid.starts_with("MIG-") {
+        let is_device = device.uuid == device.parent || device.uuid.starts_with("MIG-");
+        if !is_device || closed.contains(&*device.uuid) {
             device.cores = NONE.to_owned();
         } else if device.cores.is_empty() {
             device.cores.clone_from(&every);

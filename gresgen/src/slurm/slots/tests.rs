@@ -5,7 +5,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::inventory::Mode;
-use crate::slurm::{GresTable, PreviousOrder};
+use crate::render::{self, Context, Templates};
+use crate::slurm::{GresTable, PreviousOrder, Release};
 
 const GPUS: u32 = 2;
 
@@ -52,6 +53,24 @@ fn every_instance_there_could_be_has_a_record() {
     assert_eq!(real, [(2, "MIG-0-2"), (21, "MIG-0-1")]);
     assert_eq!(names(&table)[26..], ["guard-26", "guard-27", "pad-28", "pad-29"]);
     assert_eq!(table.form, Some(Form::Joined));
+}
+
+/// One that is closed has its row in the device map and its device nodes in gres.conf, and no cores.
+#[test]
+fn a_closed_instance_is_near_no_core() {
+    let settings =
+        settings("{nodes: [{names: n1, attributes: CPUs=4}], on-request: [{profiles: [3g.20gb]}]}");
+    let mut inventory = node(&[cut("3g.20gb@0 3g.20gb@4")]);
+    let open = table(&inventory, &settings);
+    inventory.gpus[0].instances[1].closed = true;
+    let table = table(&inventory, &settings);
+    assert_eq!(table, open);
+    let root = Root::new(std::path::Path::new("/nowhere")).unwrap();
+    let context = Context::of_node(&inventory, &table, &settings, Release::latest(), &root).unwrap();
+    let files =
+        render::slurm_files(&Templates::load(&root.path("/none")).unwrap(), &context, &settings, &root);
+    let text = files.unwrap()[0].text.lines().skip(1).map(|line| format!("{line}\n")).collect::<String>();
+    insta::assert_snapshot!(text);
 }
 
 #[test]

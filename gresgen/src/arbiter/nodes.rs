@@ -1,0 +1,312 @@
+//! What is known of nodes on request: by looks alone, and by what this process saw itself.
+//!
+//! Nothing of it has to outlive the process. What stands on a node and what is closed is asked of it at the start; only
+//! the age of instances and the number of cuts begin anew.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use mig::{Placement, Profile};
+
+use super::event::{Event, Kind};
+use super::reach::{Errand, Outcome};
+use super::wire::{Answer, Code, NodeOrder, Seen};
+use crate::demand::Known;
+
+/// All nodes on request.
+#[derive(Debug, Default)]
+pub(super) struct Nodes {
+    /// Their inventories, in no order, so that all of them can be lent at once.
+    known: Vec<Known>,
+    states: BTreeMap<String, NodeState>,
+}
+
+/// A node.
+#[derive(Debug, Default)]
+pub(super) struct NodeState {
+    /// Position of its inventory; `None` where it was not seen yet.
+    at: Option<usize>,
+    /// Profiles that may be ordered of each GPU, by UUID.
+    pub(super) offers: BTreeMap<String, BTreeSet<Profile>>,
+    /// When it was last seen.
+    seen: Option<u64>,
+    /// It is to be seen before its age asks for it.
+    stale: bool,
+    /// An admin, or an order of before, changes it now.
+    running: bool,
+    /// Something of a change is left to be done: its journal or its fence is there, or an answer said so.
+    unfinished: bool,
+    /// What goes on: a look or an order.
+    errand: Option<Errand>,
+    /// With looks, with orders, with what slurmctld says of it.
+    looks: Trouble,
+    orders: Trouble,
+    views: Trouble,
+    /// When it was cut.
+    cuts: VecDeque<u64>,
+    /// Instances that were seen, by NVML index and place.
+    pub(super) ages: BTreeMap<(u32, Placement), Age>,
+}
+
+/// Failures in a row, after which there is a pause that grows.
+#[derive(Debug, Default)]
+struct Trouble {
+    failures: u32,
+    until: u64,
+    /// What was said of the last one, so that it is said once.
+    said: Option<String>,
+}
+
+impl Trouble {
+    /// 2, 4, 8 ... seconds. Whether there is something new to be said.
+    fn failed(&mut self, why: &str, now: u64) -> bool {
+        self.failures = self.failures.saturating_add(1);
+        self.until = now.saturating_add(1u64.checked_shl(self.failures).unwrap_or(LONGEST).min(LONGEST));
+        self.said.replace(why.to_owned()).as_deref() != Some(why)
+    }
+
+    /// Whether there were failures.
+    fn over(&mut self) -> bool {
+        std::mem::take(self).failures > 0
+    }
+}
+
+/// How old an instance is, as far as this process saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Age {
+    /// When it was made or given back.
+    pub(super) since: Option<u64>,
+    /// Whether somebody had it when it was last seen.
+    pub(super) busy: bool,
+}
+
+/// Seconds after which a node is seen anew, where nothing asks for it sooner: somebody may have rebooted or cut it.
+const OLD: u64 = 180;
+
+/// Longest pause after failures in a row, in seconds.
+const LONGEST: u64 = 300;
+
+/// Seconds between two looks at a node that somebody else changes.
+const RUNNING: u64 = 2;
+
+const HOUR: u64 = 3600;
+
+impl Nodes {
+    /// Inventories of all that were seen.
+    pub(super) fn known(&self) -> &[Known] {
+        &self.known
+    }
+
+    /// The inventory of a node.
+    pub(super) fn inventory(&self, node: &str) -> Option<&Known> {
+        self.known.get(self.states.get(node)?.at?)
+    }
+
+    pub(super) fn state_mut(&mut self, node: &str) -> Option<&mut NodeState> {
+        self.states.get_mut(node)
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &String> {
+        self.states.keys()
+    }
+
+    /// How many of them are not known, or take no order for now because something is wrong.
+    pub(super) fn troubled(&self) -> usize {
+        let is_wrong = |state: &&NodeState| {
+            let troubles = [&state.looks, &state.orders, &state.views];
+            state.seen.is_none() || troubles.iter().any(|trouble| trouble.failures > 0)
+        };
+        self.states.values().filter(is_wrong).count()
+    }
+
+    /// Takes these for all there are.
+    pub(super) fn keep(&mut self, names: &BTreeSet<String>) {
+        // One that an errand is at stays until that is over.
+        let gone: Vec<String> = self
+            .states
+            .iter()
+            .filter(|(name, state)| !names.contains(*name) && state.errand.is_none())
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in gone {
+            if let Some(at) = self.states.remove(&name).and_then(|state| state.at) {
+                self.known.swap_remove(at);
+                if let Some((moved, _)) = self.known.get(at)
+                    && let Some(state) = self.states.get_mut(&moved.node)
+                {
+                    state.at = Some(at);
+                }
+            }
+        }
+        for name in names.iter().filter(|name| !self.states.contains_key(*name)).cloned().collect::<Vec<_>>()
+        {
+            self.states.insert(name, NodeState::default());
+        }
+    }
+
+    /// Nodes to be seen now, those that were never seen or not for the longest time first.
+    pub(super) fn to_see(&self, now: u64) -> Vec<String> {
+        let is_due = |state: &NodeState| {
+            let age = state.seen.map_or(u64::MAX, |seen| now.saturating_sub(seen));
+            let due = state.stale || state.running && age >= RUNNING || age >= OLD;
+            due && state.errand.is_none() && now >= state.looks.until
+        };
+        let mut due: Vec<(&String, &NodeState)> =
+            self.states.iter().filter(|(_, state)| is_due(state)).collect();
+        due.sort_by_key(|(name, state)| (state.seen, *name));
+        due.into_iter().map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Nodes on which something of a change is left that nobody goes on with: the next order finishes it, whatever it says.
+    pub(super) fn to_finish(&self, now: u64) -> Vec<String> {
+        let is_due = |state: &NodeState| {
+            state.unfinished && state.seen.is_some() && !state.running && state.is_free(now)
+        };
+        self.states.iter().filter(|(_, state)| is_due(state)).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// What slurmctld says contradicts the last look at a node.
+    pub(super) fn contradicted(&mut self, node: &str, why: &str, now: u64) -> Option<Event> {
+        let state = self.states.get_mut(node)?;
+        if state.seen.is_none() || state.stale || state.errand.is_some() || now < state.views.until {
+            return None;
+        }
+        state.stale = true;
+        let new = state.views.failed(why, now);
+        // Slurm may have read before the node was seen; what is so twice is worth a word.
+        (new && state.views.failures > 1).then(|| Event::of_node(Kind::Node, node, why))
+    }
+
+    /// slurmctld agrees with the last look at a node.
+    pub(super) fn agreed(&mut self, node: &str) {
+        if let Some(state) = self.states.get_mut(node).filter(|state| !state.stale) {
+            state.views.over();
+        }
+    }
+
+    /// A fence of this program stands around a node, and no order of this process made it.
+    pub(super) fn fenced(&mut self, node: &str) {
+        if let Some(state) = self.states.get_mut(node).filter(|state| state.errand.is_none()) {
+            state.unfinished = true;
+        }
+    }
+
+    /// Notes that an errand has begun.
+    pub(super) fn began(&mut self, node: &str, errand: Errand, now: u64) {
+        let Some(state) = self.states.get_mut(node) else { return };
+        if matches!(&errand, Errand::Order(order) if order.cuts()) {
+            state.cuts.push_back(now);
+        }
+        state.errand = Some(errand);
+    }
+
+    /// Takes over what an errand came to.
+    pub(super) fn ended(&mut self, node: &str, outcome: Outcome, now: u64) -> Vec<Event> {
+        let Nodes { known, states } = self;
+        let Some(state) = states.get_mut(node) else { return Vec::new() };
+        let mut events = Vec::new();
+        if let (Some(answer), Some(Errand::Order(order))) = (&outcome.order, state.errand.take()) {
+            events.push(answered(node, &order, answer));
+            state.answered(&order, answer, &events[0].says, now);
+        }
+        match outcome.look {
+            Ok(Answer { look: Some(seen), .. }) => {
+                if state.seen.is_none() {
+                    events.push(Event::of_node(Kind::Node, node, summary(&seen)));
+                } else if state.looks.failures > 0 {
+                    events.push(Event::of_node(Kind::Node, node, "is seen again"));
+                }
+                state.looks.over();
+                state.take(known, *seen, now);
+            }
+            Ok(Answer { code, error, .. }) => {
+                let error = error.map(|error| format!(": {error}")).unwrap_or_default();
+                let why = format!("does not let itself be seen, {}{error}", code.word());
+                events.extend(state.unseen(node, &why, now));
+            }
+            Err(error) => events.extend(state.unseen(node, &format!("is not reached: {error}"), now)),
+        }
+        events
+    }
+}
+
+fn answered(node: &str, order: &NodeOrder, answer: &Result<Answer, String>) -> Event {
+    let says = match answer {
+        Ok(Answer { code, error: None, .. }) => code.word().to_owned(),
+        Ok(Answer { code, error: Some(error), .. }) => format!("{}: {error}", code.word()),
+        Err(error) => format!("no answer: {error}"),
+    };
+    Event::of_node(Kind::Answer, node, says).for_job(order.job.as_deref())
+}
+
+fn summary(seen: &Seen) -> String {
+    let gpus = &seen.known.0.gpus;
+    let take = gpus.iter().filter(|gpu| seen.offers.contains_key(&gpu.uuid)).count();
+    match take {
+        0 => "is known, and none of its GPUs takes orders (slurm.on-request, orders: true)".to_owned(),
+        take => format!("is known, {take} of its {} GPUs take orders", gpus.len()),
+    }
+}
+
+impl NodeState {
+    /// Whether no order is given to it now.
+    pub(super) fn is_underway(&self, now: u64) -> bool {
+        self.running || self.unfinished || self.stale || now < self.looks.until || !self.is_free(now)
+    }
+
+    /// Whether nothing goes on, and it need not be left alone after what went wrong.
+    fn is_free(&self, now: u64) -> bool {
+        self.errand.is_none() && now >= self.orders.until
+    }
+
+    /// The order that is carried out on it.
+    pub(super) fn order(&self) -> Option<&NodeOrder> {
+        match &self.errand {
+            Some(Errand::Order(order)) => Some(order),
+            _ => None,
+        }
+    }
+
+    /// How often it was cut during the last hour.
+    pub(super) fn cuts_in_an_hour(&mut self, now: u64) -> u32 {
+        while self.cuts.front().is_some_and(|at| now.saturating_sub(*at) >= HOUR) {
+            self.cuts.pop_front();
+        }
+        u32::try_from(self.cuts.len()).unwrap_or(u32::MAX)
+    }
+
+    fn answered(&mut self, order: &NodeOrder, answer: &Result<Answer, String>, says: &str, now: u64) {
+        let code = answer.as_ref().ok().map(|answer| answer.code);
+        self.unfinished = match code {
+            Some(Code::Done | Code::Nothing) => false,
+            // Nothing was changed: what was left to be done before still is.
+            Some(Code::Invalid | Code::Refused | Code::Stale | Code::InUse | Code::Locked) => self.unfinished,
+            _ => true,
+        };
+        match code {
+            Some(Code::Done) => self.orders.over(),
+            // What was there already was not seen: the same order again would come to the same.
+            Some(Code::Nothing) if order.gpus.is_empty() => self.orders.over(),
+            _ => self.orders.failed(says, now),
+        };
+    }
+
+    fn take(&mut self, known: &mut Vec<Known>, seen: Seen, now: u64) {
+        let Seen { known: one, offers, running, interrupted } = seen;
+        match self.at {
+            Some(at) => known[at] = one,
+            None => {
+                self.at = Some(known.len());
+                known.push(one);
+            }
+        }
+        self.unfinished |= interrupted;
+        (self.offers, self.running) = (offers, running);
+        (self.seen, self.stale) = (Some(now), false);
+    }
+
+    /// It could not be seen. What it was before takes no order.
+    fn unseen(&mut self, node: &str, why: &str, now: u64) -> Option<Event> {
+        self.stale = true;
+        self.looks.failed(why, now).then(|| Event::of_node(Kind::Node, node, why))
+    }
+}

@@ -1,0 +1,326 @@
+//! The loop: asks slurmctld, steps, gives orders, and waits for what comes of them.
+//!
+//! It ends by a signal, at any moment, and by itself never. Nothing has to be undone then: an order that was given goes on on
+//! its node, and who comes next sees what it made.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use ::demand::Verdict;
+use jiff::tz::TimeZone;
+
+use super::event::{Event, Kind};
+use super::figures::{Figures, keyword};
+use super::nodes::Nodes;
+use super::reach::{self, Errand, Outcome};
+use super::remarks::{OURS, Remarks};
+use super::step::{self, Said, Site, Step};
+use super::wire::NodeOrder;
+use crate::demand::{Answers, Waiting};
+use crate::slurm::SlurmError;
+use crate::slurm::control::{Control, listed};
+
+/// What it does beside its decisions.
+pub(crate) struct Service<'a> {
+    pub(crate) site: Site<'a>,
+    /// Whether users are told by AdminComment.
+    pub(crate) comments: bool,
+    /// Takes what is said.
+    pub(crate) say: &'a mut dyn FnMut(&Event),
+    /// Takes the figures, as text for Prometheus.
+    pub(crate) publish: &'a mut dyn FnMut(&str),
+}
+
+/// Looks and orders at once.
+const MOST_LOOKS: usize = 16;
+const MOST_ORDERS: usize = 32;
+
+/// Between two passes: while somebody waits or an order is under way, and else.
+const BUSY: Duration = Duration::from_secs(1);
+const QUIET: Duration = Duration::from_secs(3);
+
+/// After what was waited for has come. slurmctld is not asked more often, whatever nodes answer.
+const SHORT: Duration = Duration::from_millis(200);
+
+/// Longest pause while slurmctld does not answer.
+const AWAY: Duration = Duration::from_secs(60);
+
+/// Everything is looked at so often, though nobody waits: nodes come and go.
+const WHOLE: u64 = 60;
+
+/// Figures are published so often, though nothing happens: who reads them sees that it works.
+const FIGURES: u64 = 15;
+
+/// After slurmctld has refused a comment, none is tried for so long, in seconds.
+const NO_COMMENTS: u64 = 600;
+
+/// A loop under way.
+struct Running<'a, 'b> {
+    service: &'b mut Service<'a>,
+    nodes: Nodes,
+    remarks: Remarks,
+    figures: Figures,
+    published: (Figures, u64),
+    sender: Sender<(String, Outcome)>,
+    receiver: Receiver<(String, Outcome)>,
+    looks: usize,
+    orders: usize,
+    /// Something is closed, or somebody waits: the queue alone does not say enough.
+    busy: bool,
+    /// When everything was last looked at.
+    whole: u64,
+    silent_until: u64,
+    /// Passes in a row without an answer of slurmctld.
+    unanswered: u32,
+    zone: TimeZone,
+}
+
+impl<'a> Service<'a> {
+    /// Works until the process is ended.
+    pub(crate) fn run(&mut self) -> ! {
+        let mut running = Running::new(self);
+        loop {
+            let pause = running.pass();
+            running.wait(pause);
+        }
+    }
+
+    /// One pass, with the looks it needs before and until its orders are answered. Whether slurmctld answered, and every order was
+    /// carried out.
+    pub(crate) fn once(&mut self) -> bool {
+        let mut running = Running::new(self);
+        running.pass();
+        running.settle();
+        running.busy = true;
+        if running.figures.slurmctld {
+            running.pass();
+            running.settle();
+        }
+        let bad = running.figures.answers.keys().any(|code| !["done", "nothing"].contains(code));
+        running.figures.slurmctld && !bad
+    }
+}
+
+impl<'a, 'b> Running<'a, 'b> {
+    fn new(service: &'b mut Service<'a>) -> Self {
+        let (sender, receiver) = channel();
+        Running {
+            service,
+            nodes: Nodes::default(),
+            remarks: Remarks::default(),
+            figures: Figures::default(),
+            published: Default::default(),
+            sender,
+            receiver,
+            looks: 0,
+            orders: 0,
+            busy: true,
+            whole: 0,
+            silent_until: 0,
+            unanswered: 0,
+            zone: TimeZone::system(),
+        }
+    }
+
+    /// One pass; how long to wait for the next.
+    fn pass(&mut self) -> Duration {
+        let (begin, now) = (Instant::now(), now());
+        let asked = self.ask(now);
+        match &asked {
+            Ok(_) if self.unanswered > 0 => self.say(Event::new(Kind::Slurmctld, "answers again")),
+            Err(error) if self.unanswered == 0 => {
+                let what = super::wire::shown(&error.to_string());
+                self.say(Event::new(Kind::Slurmctld, format!("is not asked for now: {what}")));
+            }
+            _ => {}
+        }
+        self.figures.slurmctld = asked.is_ok();
+        let pause = match asked {
+            Ok(answers) => {
+                self.unanswered = 0;
+                if let Some(answers) = answers {
+                    self.decide(answers);
+                }
+                if self.busy || self.orders > 0 { BUSY } else { QUIET }
+            }
+            Err(_) => {
+                self.unanswered = self.unanswered.saturating_add(1);
+                BUSY.saturating_mul(1 << self.unanswered.min(6)).min(AWAY)
+            }
+        };
+        self.figures.seconds = begin.elapsed().as_secs_f64();
+        self.publish(now);
+        pause
+    }
+
+    /// What slurmctld says; `None` where nobody waits and nothing is to be opened.
+    fn ask(&self, now: u64) -> Result<Option<Answers>, SlurmError> {
+        let control = Control::connect()?;
+        if !self.busy && now.saturating_sub(self.whole) < WHOLE {
+            let wants =
+                |text: &String| listed(text).is_none_or(|all| all.iter().any(|(_, count)| *count > 0));
+            if !control.requests()?.iter().any(|request| request.tres.iter().any(wants)) {
+                return Ok(None);
+            }
+        }
+        Answers::ask(control, now).map(Some)
+    }
+
+    fn decide(&mut self, answers: Answers) {
+        let now = answers.now;
+        self.whole = now;
+        self.nodes.keep(&step::on_request(&answers));
+        let away: Vec<String> = step::away(&answers).into_iter().map(str::to_owned).collect();
+        let Step { orders, events, jobs, closed } = step::step(answers, &mut self.nodes, &self.service.site);
+        events.into_iter().for_each(|event| self.say(event));
+        for (node, order) in orders {
+            if self.orders < MOST_ORDERS {
+                self.order(&node, order, now);
+            }
+        }
+        for node in self.nodes.to_finish(now) {
+            if self.orders < MOST_ORDERS && !away.contains(&node) {
+                self.order(&node, NodeOrder::default(), now);
+            }
+        }
+        for node in self.nodes.to_see(now) {
+            if self.looks < MOST_LOOKS && !away.contains(&node) {
+                self.looks += 1;
+                self.send(&node, Errand::Look, now);
+            }
+        }
+        self.busy = closed || self.looks > 0 || jobs.iter().any(|(_, said)| may_change(said));
+        self.figures.waiting.values_mut().for_each(|count| *count = 0);
+        for (_, said) in &jobs {
+            *self.figures.waiting.entry(keyword(said)).or_default() += 1;
+        }
+        if self.service.comments && now >= self.silent_until {
+            self.comment(&jobs, now);
+        }
+    }
+
+    fn order(&mut self, node: &str, order: NodeOrder, now: u64) {
+        self.say(Event::of_node(Kind::Order, node, order.to_string()).for_job(order.job.as_deref()));
+        self.figures.cuts += u64::from(order.cuts());
+        self.orders += 1;
+        self.send(node, Errand::Order(order), now);
+    }
+
+    /// Lets a thread run an errand.
+    fn send(&mut self, node: &str, errand: Errand, now: u64) {
+        self.nodes.began(node, errand.clone(), now);
+        let command = self.service.site.settings.arbiter.command(node);
+        let (node, sender) = (node.to_owned(), self.sender.clone());
+        thread::spawn(move || {
+            let outcome = reach::run(&node, &command, &errand);
+            sender.send((node, outcome))
+        });
+    }
+
+    /// Waits for the next pass. An order that is answered, or the last look that comes, ends it soon.
+    fn wait(&mut self, pause: Duration) {
+        let begin = Instant::now();
+        let mut end = begin + pause;
+        loop {
+            match self.receiver.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok((node, outcome)) => {
+                    let ordered = outcome.order.is_some();
+                    self.ended(&node, outcome);
+                    if ordered || self.looks == 0 {
+                        end = end.min((Instant::now() + SHORT).max(begin + SHORT));
+                    }
+                }
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Waits until nothing is under way.
+    fn settle(&mut self) {
+        while self.looks + self.orders > 0 {
+            let Ok((node, outcome)) = self.receiver.recv() else { return };
+            self.ended(&node, outcome);
+        }
+    }
+
+    fn ended(&mut self, node: &str, outcome: Outcome) {
+        match &outcome.order {
+            None => self.looks = self.looks.saturating_sub(1),
+            Some(answer) => {
+                self.orders = self.orders.saturating_sub(1);
+                let word = answer.as_ref().map_or("no-answer", |answer| answer.code.word());
+                *self.figures.answers.entry(word).or_default() += 1;
+                // What it made is looked at.
+                self.busy = true;
+            }
+        }
+        for event in self.nodes.ended(node, outcome, now()) {
+            self.say(event);
+        }
+    }
+
+    /// Tells users. That it fails changes nothing else.
+    fn comment(&mut self, jobs: &[(Waiting, Said)], now: u64) {
+        let said: Vec<(u32, &Said)> = jobs.iter().map(|(job, said)| (job.id, said)).collect();
+        let due = self.remarks.due(&said, now, &self.zone);
+        if due.is_empty() {
+            return;
+        }
+        let tell = || -> Result<Vec<Event>, SlurmError> {
+            let control = Control::connect()?;
+            let jobs: Vec<u32> = due.iter().map(|(job, _)| *job).collect();
+            let free = control.may_comment(&jobs, OURS)?;
+            let mut events = Vec::new();
+            for (job, text) in due.iter().filter(|(job, _)| free.get(job) == Some(&true)) {
+                match control.set_admin_comment(*job, text) {
+                    // It ended meanwhile.
+                    Err(SlurmError::Refused { what, .. })
+                        if what.contains("job") && !what.contains("denied") => {}
+                    done => done?,
+                }
+                if !text.is_empty() {
+                    let says = text.trim_start_matches(OURS);
+                    events.push(Event::new(Kind::Job, says).for_job(Some(&job.to_string())));
+                }
+            }
+            Ok(events)
+        };
+        match tell() {
+            Ok(events) => events.into_iter().for_each(|event| self.say(event)),
+            Err(error) => {
+                self.silent_until = now + NO_COMMENTS;
+                let what = super::wire::shown(&error.to_string());
+                self.say(Event::new(
+                    Kind::Slurmctld,
+                    format!("takes no AdminComment, none is written for a while: {what}"),
+                ));
+            }
+        }
+    }
+
+    fn say(&mut self, event: Event) {
+        (self.service.say)(&event);
+    }
+
+    fn publish(&mut self, now: u64) {
+        self.figures.at = now;
+        self.figures.nodes = self.nodes.names().count();
+        self.figures.troubled = self.nodes.troubled();
+        self.figures.orders_underway = self.orders;
+        let (before, at) = &self.published;
+        if self.figures.differs(before) || now.saturating_sub(*at) >= FIGURES {
+            (self.service.publish)(&self.figures.text());
+            self.published = (self.figures.clone(), now);
+        }
+    }
+}
+
+/// Whether the next pass may find something to do for a job.
+fn may_change(said: &Said) -> bool {
+    !matches!(said, Err(_) | Ok(Verdict::Other(_) | Verdict::Never))
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

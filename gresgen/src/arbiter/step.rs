@@ -1,0 +1,232 @@
+//! One pass: from what slurmctld says and what is known of nodes to what they are ordered, without doing any of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ::demand::{
+    Cluster, Decision, Gpu, Instance, Instances, Job, Node, Order, Policy, State, Verdict, decide,
+};
+use mig::Placement;
+
+use super::event::Event;
+use super::nodes::{Age, Nodes};
+use super::wire::{Changes, NodeOrder};
+use crate::config::Config;
+use crate::demand::{self, Answers, Cannot, Stock, Waiting};
+use crate::inventory::Inventory;
+use crate::site::is_ours;
+use crate::slurm::control::{NodeView, reservation};
+use crate::slurm::slots::GUARD;
+use crate::slurm::{Names, Settings};
+
+/// What a site says.
+pub(crate) struct Site<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) names: Names<'a>,
+    /// The cut of idle GPUs.
+    pub(crate) layout: Option<(&'a Config, &'a str)>,
+    pub(crate) policy: Policy,
+}
+
+/// What comes of a pass.
+#[derive(Debug, Default)]
+pub(super) struct Step {
+    /// Orders by node.
+    pub(super) orders: BTreeMap<String, NodeOrder>,
+    /// What each order is, for people.
+    pub(super) events: Vec<Event>,
+    /// Jobs that wait for GPUs, in Slurm's order, with what is said of each.
+    pub(super) jobs: Vec<(Waiting, Said)>,
+    /// Something is closed on some node.
+    pub(super) closed: bool,
+}
+
+/// What is said of a job.
+pub(super) type Said = Result<Verdict, Cannot>;
+
+/// Nodes of which slurmctld says that their GPUs are on request.
+pub(super) fn on_request(answers: &Answers) -> BTreeSet<String> {
+    let is = |view: &&NodeView| view.form.is_some() && view.types().any(|name| name == GUARD);
+    answers.nodes.iter().filter(is).map(|view| view.name.clone()).collect()
+}
+
+/// Words of a state in which nobody answers on a node, or it is not there (slurm.conf(5), scontrol(1)).
+const AWAY: [&str; 6] = ["DOWN", "FUTURE", "NOT_RESPONDING", "POWERED_DOWN", "POWERING_DOWN", "POWERING_UP"];
+
+/// Nodes that it makes no sense to ask.
+pub(super) fn away(answers: &Answers) -> BTreeSet<&str> {
+    let is = |view: &&NodeView| AWAY.iter().any(|word| view.is(word));
+    answers.nodes.iter().filter(is).map(|view| view.name.as_str()).collect()
+}
+
+/// Looks at what waits and what there is, once.
+pub(super) fn step(mut answers: Answers, nodes: &mut Nodes, site: &Site<'_>) -> Step {
+    let now = answers.now;
+    let fenced = fenced(&mut answers, nodes);
+    let taken = demand::take(&answers, nodes.known(), site.settings, site.names.clone(), site.layout);
+    let Stock { nodes: mut stock, gpus, kinds, models, unknown } = taken;
+    let mut step = Step::default();
+    for (why, names) in &unknown {
+        step.events.extend(names.iter().filter_map(|name| nodes.contradicted(name, why, now)));
+    }
+    for (node, indexes) in stock.iter_mut().zip(&gpus) {
+        nodes.agreed(&node.name);
+        let is_fenced = fenced.contains(&node.name);
+        prepare(node, indexes, nodes, is_fenced, now);
+        step.closed |= node.gpus.iter().any(|gpu| gpu.instances.iter().any(|instance| instance.closed));
+    }
+    let (waiting, sets) = demand::waiting(&answers, &stock, &kinds);
+    let cluster = Cluster { models, nodes: stock, sets };
+    let jobs: Vec<Job> = waiting.iter().filter_map(|job| job.demand.as_ref().ok().cloned()).collect();
+    let Decision { orders, verdicts } = decide(&cluster, &jobs, &site.policy, now);
+    for order in orders {
+        let at = order_node(&order);
+        let node = &cluster.nodes[at];
+        let known = nodes.inventory(&node.name);
+        // What is decided beside an order under way waits for its answer.
+        if let Some((inventory, _)) = known.filter(|_| !node.underway) {
+            let all = step.orders.entry(node.name.clone()).or_default();
+            add(all, order, inventory, &gpus[at]);
+        }
+    }
+    step.orders.values_mut().for_each(settle);
+    step.orders.retain(|_, order| !order.gpus.is_empty());
+    let mut verdicts = verdicts.into_iter();
+    let said = |job: Waiting| {
+        let said = match &job.demand {
+            Ok(_) => Ok(verdicts.next().unwrap_or(Verdict::Depth)),
+            Err(why) => Err(why.clone()),
+        };
+        (job, said)
+    };
+    step.jobs = waiting.into_iter().map(said).collect();
+    step
+}
+
+fn order_node(order: &Order) -> usize {
+    match order {
+        Order::Cut(cut) => cut.node,
+        Order::Close(instances) | Order::Open(instances) => instances.node,
+    }
+}
+
+/// Nodes that a fence of this program stands around. A job must not be told that such a node is not for it, since it is again in
+/// a moment: so the reservations are left out of what slurmctld says.
+fn fenced(answers: &mut Answers, nodes: &mut Nodes) -> BTreeSet<String> {
+    let names: Vec<String> = nodes.names().cloned().collect();
+    let by_name: BTreeMap<String, &String> = names.iter().map(|name| (reservation(name), name)).collect();
+    let mut fenced = BTreeSet::new();
+    answers.reservations.retain(|reservation| match by_name.get(&reservation.name) {
+        Some(name) => {
+            fenced.insert((*name).clone());
+            false
+        }
+        None => true,
+    });
+    let drained = answers.nodes.iter().filter(|view| view.is("DRAIN") && is_ours(view));
+    fenced.extend(drained.map(|view| view.name.clone()));
+    fenced.iter().for_each(|name| nodes.fenced(name));
+    fenced
+}
+
+/// Adds to a node what slurmctld and its inventory do not say.
+fn prepare(node: &mut Node, indexes: &[u32], nodes: &mut Nodes, is_fenced: bool, now: u64) {
+    let inventory = nodes.inventory(&node.name).map(|(inventory, _)| uuids(inventory));
+    let (Some(uuids), Some(state)) = (inventory, nodes.state_mut(&node.name)) else { return };
+    node.cuts = state.cuts_in_an_hour(now);
+    node.underway = is_fenced || state.is_underway(now);
+    node.usable |= is_fenced;
+    let before = std::mem::take(&mut state.ages);
+    let order = state.order().cloned();
+    for (gpu, index) in node.gpus.iter_mut().zip(indexes) {
+        let uuid = uuids.get(index);
+        let offer = uuid.and_then(|uuid| state.offers.get(uuid));
+        gpu.fixed |= offer.is_none();
+        for instance in &mut gpu.instances {
+            let busy = matches!(instance.state, State::Busy { .. });
+            let age = match before.get(&(*index, instance.placement)) {
+                Some(age) if age.busy && !busy => Age { since: Some(now), busy },
+                Some(age) => Age { busy, ..*age },
+                None => Age { since: Some(now), busy },
+            };
+            state.ages.insert((*index, instance.placement), age);
+            instance.since = age.since;
+        }
+        if let Some(changes) = uuid.and_then(|uuid| order.as_ref()?.gpus.get(uuid)) {
+            foresee(gpu, changes);
+        }
+    }
+}
+
+fn uuids(inventory: &Inventory) -> BTreeMap<u32, String> {
+    inventory.gpus.iter().map(|gpu| (gpu.index, gpu.uuid.clone())).collect()
+}
+
+/// What an order under way makes of a GPU.
+fn foresee(gpu: &mut Gpu, changes: &Changes) {
+    gpu.instances.retain(|instance| !changes.destroy.contains(&instance.placement));
+    for instance in &mut gpu.instances {
+        instance.closed |= changes.close.contains(&instance.placement);
+        if changes.open.contains(&instance.placement) {
+            instance.closed = false;
+            if instance.state == State::Idle {
+                instance.state = State::Coming;
+            }
+        }
+    }
+    let there: BTreeSet<Placement> = gpu.instances.iter().map(|instance| instance.placement).collect();
+    let coming = changes.create.iter().filter(|placement| !there.contains(placement));
+    let new = |&placement: &Placement| {
+        let closed = changes.close.contains(&placement);
+        Instance { placement, state: State::Coming, closed, since: None }
+    };
+    gpu.instances.extend(coming.map(new));
+}
+
+/// Adds an order to what its node is asked.
+fn add(all: &mut NodeOrder, order: Order, inventory: &Inventory, indexes: &[u32]) {
+    let uuids = uuids(inventory);
+    let gpus = &mut all.gpus;
+    let mut changes = |gpu: usize, change: &mut dyn FnMut(&mut Changes)| {
+        let index = indexes.get(gpu).copied();
+        if let Some((index, uuid)) = index.and_then(|index| Some((index, uuids.get(&index)?))) {
+            let changes = gpus.entry(uuid.clone()).or_default();
+            changes.index = index;
+            change(changes);
+        }
+    };
+    let mut each = |instances: Instances, list: fn(&mut Changes) -> &mut Vec<Placement>| {
+        for (gpu, placements) in instances.gpus {
+            changes(gpu, &mut |changes| list(changes).extend(&placements));
+        }
+        all.job = all.job.take().or(instances.job);
+    };
+    match order {
+        Order::Close(instances) => each(instances, |changes| &mut changes.close),
+        Order::Open(instances) => each(instances, |changes| &mut changes.open),
+        Order::Cut(cut) => {
+            // A cut names the job that the order is for, whatever is closed and opened beside it.
+            all.job = cut.job.or(all.job.take());
+            for change in cut.gpus {
+                changes(change.gpu, &mut |changes| {
+                    changes.destroy.extend(&change.destroy);
+                    changes.create.extend(&change.create);
+                    let closed = if cut.open { &[][..] } else { &change.wanted };
+                    changes.close.extend(closed);
+                });
+            }
+        }
+    }
+}
+
+/// Says nothing twice and nothing that another part of the order makes void, which a node refuses.
+fn settle(order: &mut NodeOrder) {
+    for Changes { destroy, create, close, open, .. } in order.gpus.values_mut() {
+        for list in [&mut *destroy, &mut *create, &mut *close, &mut *open] {
+            list.sort_unstable();
+            list.dedup();
+        }
+        close.retain(|placement| !destroy.contains(placement));
+        open.retain(|placement| ![&*destroy, &*create, &*close].iter().any(|list| list.contains(placement)));
+    }
+    order.gpus.retain(|_, changes| !changes.is_empty());
+}

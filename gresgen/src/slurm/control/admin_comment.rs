@@ -1,0 +1,71 @@
+//! What operators write on jobs (scontrol(1), AdminComment).
+
+use std::collections::BTreeMap;
+
+use super::command::{answers, run};
+use super::{Control, secret, split};
+use crate::slurm::SlurmError;
+
+impl Control {
+    /// Whether the AdminComment of each of these jobs is empty or begins with `ours`; of an array that of all its elements.
+    /// Jobs that have gone are left out.
+    ///
+    /// # Errors
+    /// [`SlurmError`].
+    pub(crate) fn may_comment(self, jobs: &[u32], ours: &str) -> Result<BTreeMap<u32, bool>, SlurmError> {
+        let word = secret();
+        let question = |job: &u32| format!("show job {job}\nshow hostnames {word}\n");
+        let questions: String = jobs.iter().map(question).collect();
+        let said = answers("scontrol", &["--all", "-o"], &questions, &word)
+            // A job that ended meanwhile makes the whole of it fail, with all else printed.
+            .or_else(|error| match error {
+                SlurmError::Refused { what, .. } => Ok(what + "\n"),
+                error => Err(error),
+            })?;
+        let records = split(&said, &word, jobs.len()).unwrap_or_default();
+        let records = jobs.iter().zip(records).filter(|(_, record)| record.contains("JobId="));
+        Ok(records.map(|(job, record)| (*job, is_free(record, ours))).collect())
+    }
+
+    /// Replaces the AdminComment of a job; an empty text takes it away.
+    ///
+    /// # Errors
+    /// [`SlurmError`]; slurmctld lets operators alone write it.
+    pub(crate) fn set_admin_comment(self, job: u32, text: &str) -> Result<(), SlurmError> {
+        run("scontrol", &["update", &format!("JobId={job}"), &format!("AdminComment={text}")]).map(drop)
+    }
+}
+
+/// A user may write what looks like a comment, so whatever looks like one counts: that makes his own job one that is left alone,
+/// and no comment of an operator one that is replaced. Without a comment the key is not printed, or stands before the next.
+fn is_free(record: &str, ours: &str) -> bool {
+    let is_key = |word: &str| word.split_once('=').is_some_and(|(key, _)| !key.is_empty());
+    record.split("AdminComment=").skip(1).all(|rest| {
+        rest.starts_with(ours)
+            || rest.trim().is_empty()
+            || rest.starts_with([' ', '\n']) && rest.split_whitespace().next().is_some_and(is_key)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comment_of_an_operator_is_seen_whatever_a_user_writes() {
+        for (record, due) in [
+            ("JobId=7 JobName=x Comment=(null) WorkDir=/", true),
+            ("JobId=7 AdminComment= WorkDir=/", true),
+            ("JobId=7 AdminComment= \n", true),
+            ("JobId=7 AdminComment=gresgen: cut for it on n1 WorkDir=/", true),
+            ("JobId=7 AdminComment=see ticket 7 WorkDir=/", false),
+            ("JobId=7 AdminComment=gresgen WorkDir=/", false),
+            ("JobId=7 AdminComment= see ticket 7 WorkDir=/", false),
+            ("JobId=7 JobName=AdminComment=gresgen: x AdminComment=see ticket 7 WorkDir=/", false),
+            ("JobId=7 JobName=a\nJobId=8 AdminComment=b WorkDir=/", false),
+            ("JobId=7 AdminComment=gresgen: x\nJobId=7 AdminComment=see ticket 7\n", false),
+        ] {
+            assert_eq!(is_free(record, "gresgen: "), due, "{record:?}");
+        }
+    }
+}

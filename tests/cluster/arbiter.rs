@@ -1,0 +1,159 @@
+//! The arbiter: jobs that wait for what is not there run with nobody's help, whatever ends it meanwhile.
+
+use lab::{JobId, Release, Simulated, User};
+
+use crate::demand::CATALOG;
+use crate::monitoring::judged;
+use crate::node::Node;
+use crate::on_request::LAYOUTS;
+
+/// GPUs take orders, which come without a network, and there is little patience.
+const SETTINGS: &str = "  on-request: [{profiles: [1g.5gb, 2g.10gb, 3g.20gb], orders: true}]
+  arbiter: {reach: [sh, /var/lab/reach, '{node}'], patience: 1s, cordon-after: 1s, dwell: 1s}
+";
+
+/// The way to the node. Where the file is there, the next cut dies half way.
+const REACH: &str = "\
+order=$(cat)
+case $order in
+  *create*) rm /var/lab/die 2>/dev/null && export NVML_SIM_FAULTS=kill@2 ;;
+esac
+printf %s \"$order\" | gresgen order
+";
+
+impl Node {
+    /// Starts an arbiter, which ends with the lab, and gives its number there.
+    fn arbiter(&self, more: &str) -> String {
+        let script =
+            format!("setsid gresgen arbiter {more} </dev/null >>/var/lab/arbiter.log 2>&1 & echo $!");
+        self.lab.run(&["sh", "-c", &script]).unwrap().stdout.trim().to_owned()
+    }
+
+    /// As the kernel does, or an admin who is in a hurry.
+    fn kill(&self, arbiter: &str) {
+        self.lab.run(&["kill", "-KILL", arbiter]).unwrap();
+    }
+
+    /// The node on request in service, with a catalog.
+    fn for_arbiter(release: Release) -> Option<Self> {
+        let node = Node::fresh(release)?;
+        let config = format!("{LAYOUTS}{}{SETTINGS}{CATALOG}", Simulated::NODE);
+        node.lab.write_file("/etc/gresgen/config.yaml", config).unwrap();
+        node.lab.write_file("/var/lab/reach", REACH).unwrap();
+        node.gresgen(&["apply"]).must_be(6);
+        node.lab.start_slurm().unwrap();
+        Some(node)
+    }
+
+    fn log(&self) -> String {
+        self.lab.read_file("/var/lab/arbiter.log").unwrap_or_default()
+    }
+
+    fn waits_until(&self, what: &str, is: impl Fn() -> bool) {
+        let look = || Ok(is().then_some(()));
+        self.lab.wait(what, look).unwrap_or_else(|error| panic!("{error}: {}", self.log()));
+    }
+
+    fn says(&self, words: &str) {
+        self.waits_until(words, || self.log().contains(words));
+    }
+
+    fn submit(&self, arguments: &[&str]) -> JobId {
+        self.lab.sbatch(User::Alice, arguments, "sleep 3600").unwrap()
+    }
+
+    fn runs(&self, job: JobId) {
+        self.waits_until(&format!("job {job} to run"), || self.state_of(job) == "RUNNING");
+    }
+
+    fn state_of(&self, job: JobId) -> String {
+        let output =
+            self.lab.command(&["squeue", "-h", "-o", "%T", "-j", &job.to_string()]).output().unwrap();
+        output.stdout.trim().to_owned()
+    }
+
+    /// The job's AdminComment. Its name has one, too, on a line of its own.
+    fn comment(&self, job: JobId) -> String {
+        let text = self.lab.run(&["scontrol", "show", "job", &job.to_string()]).unwrap().stdout;
+        let comment = text.lines().find_map(|line| line.strip_prefix("   AdminComment="));
+        comment.unwrap_or_default().trim().to_owned()
+    }
+}
+
+#[test]
+fn jobs_that_wait_for_a_cut_run_with_nobodys_help() {
+    for release in Release::selected() {
+        let Some(node) = Node::for_arbiter(release) else { return };
+        let beside = node.waiting("1g.5gb");
+        let holders = [node.submit(&["--gres=gpu:3g.20gb:1"]), node.submit(&["--gres=gpu:3g.20gb:1"])];
+        let first = node.arbiter("--metrics /var/lab/arbiter.prom");
+        node.says("n1: is known, 2 of its 2 GPUs take orders");
+
+        // The idle part of GPU 1 is cut; then there is a job of a kind that nobody has, with a comment in its name.
+        let large = node.submit(&["--gres=gpu:3g.20gb:1"]);
+        node.runs(large);
+        let other = node.submit(&["--gpus=2g.10gb:1", "-J", "a\n   AdminComment=b"]);
+        node.runs(other);
+        assert_eq!(node.comment(large), "gresgen: cut for it on n1", "{release}: {}", node.log());
+        assert_eq!(node.comment(other), "b", "{release}: {}", node.log());
+        let figures = || node.lab.read_file("/var/lab/arbiter.prom").unwrap();
+        node.waits_until("the figures", || {
+            figures().contains("gresgen_arbiter_orders_total{answer=\"done\"} 2\n")
+        });
+        assert!(figures().contains("gresgen_arbiter_cuts_total 2\n"), "{release}: {}", figures());
+        judged(&figures());
+
+        // A second one stands by, and takes over.
+        let second = node.arbiter("");
+        node.says("arbiter: stands by while process");
+        node.kill(&first);
+        node.waits_until("the second to begin", || node.log().matches("arbiter: begins").count() == 2);
+        // One that is to make one pass does not wait for its turn.
+        let once = node.gresgen(&["arbiter", "--once"]).must_be(1);
+        assert!(once.stderr.contains("/run/gresgen/arbiter.lock: held by process"), "{}", once.stderr);
+        node.kill(&second);
+
+        assert!(holders.iter().all(|job| node.state_of(*job) == "RUNNING"), "{release}: {}", node.log());
+        node.go();
+        let reports = node.reports(beside);
+        assert_eq!(reports[0], reports[1], "{release}: {}", node.log());
+        // With nobody who waits there is nothing to do, and nothing is done.
+        let before = node.picture();
+        node.gresgen(&["arbiter", "--once"]).must_be(0);
+        assert_eq!(node.picture(), before, "{release}");
+        assert_eq!(node.lab.node_state("n1").unwrap(), "MIXED", "{release}");
+    }
+}
+
+#[test]
+fn whatever_dies_in_the_middle_of_a_cut_the_job_runs() {
+    for release in Release::selected() {
+        let Some(node) = Node::for_arbiter(release) else { return };
+        let beside = node.waiting("1g.5gb");
+        // The cut dies, and so does who ordered it.
+        node.lab.write_file("/var/lab/die", "").unwrap();
+        let arbiter = node.arbiter("");
+        let job = node.submit(&["--gres=gpu:2g.10gb:2"]);
+        node.waits_until("the cut to die", || node.lab.read_file("/var/lab/die").is_err());
+        node.kill(&arbiter);
+
+        let arbiter = node.arbiter("");
+        node.runs(job);
+        node.says("n1: finishes what was cut off");
+        // The cut dies, and who ordered it hears nothing of it.
+        node.lab.write_file("/var/lab/die", "").unwrap();
+        let job = node.submit(&["--gres=gpu:2g.10gb:1"]);
+        node.runs(job);
+        node.says(&format!("n1: job {job}: no answer: "));
+        node.kill(&arbiter);
+
+        node.go();
+        let reports = node.reports(beside);
+        assert_eq!(reports[0], reports[1], "{release}: {}", node.log());
+        assert!(!node.log().contains("panicked"), "{release}: {}", node.log());
+        let log = node.lab.read_file("/var/log/slurm/slurmctld.log").unwrap_or_default();
+        for wrong in ["count mismatch", "type changed", "Setting node n1 state to INVAL", "invalid GRES"] {
+            assert!(!log.contains(wrong), "{release}: {wrong}: {log}");
+        }
+    }
+}
