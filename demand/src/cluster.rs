@@ -56,7 +56,8 @@ impl fmt::Display for ModelError {
 impl std::error::Error for ModelError {}
 
 impl Model {
-    /// A model with the profiles on offer, and what its GPUs are cut into while nobody wants otherwise.
+    /// A model with the profiles on offer, and what its GPUs are cut into while nobody wants otherwise: an empty `default` leaves
+    /// them as they are.
     ///
     /// # Errors
     /// The menu or the default cut is not the GPU's.
@@ -77,6 +78,14 @@ impl Model {
         let default = masks.of(default).ok_or(ModelError::Default)?;
         let offered = menu.iter().map(|&profile| masks.profile(profile)).collect();
         Ok(Model { masks, menu, offered, default })
+    }
+
+    /// What the rest of a region is cut into beside these places: as the default cut has it, and what that leaves, as where it is
+    /// one instance of all the GPU, into the smallest on the menu.
+    pub(crate) fn rest(&self, present: u128) -> u128 {
+        let default = self.masks.filling(self.default, present);
+        let smallest = self.offered.last().copied().unwrap_or_default();
+        default | self.masks.filling(smallest, present | default)
     }
 
     /// How many of each profile on the menu still fit beside these places, each taken alone and packed: the largest profile in
