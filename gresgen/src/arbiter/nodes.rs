@@ -173,7 +173,8 @@ impl Nodes {
         state.stale = true;
         let new = state.views.failed(why, now);
         // Slurm may have read before the node was seen; what is so twice is worth a word.
-        (new && state.views.failures > 1).then(|| Event::of_node(Kind::Node, node, why))
+        let twice = state.views.failures == 2 || new && state.views.failures > 2;
+        twice.then(|| Event::of_node(Kind::Node, node, why))
     }
 
     /// slurmctld agrees with the last look at a node.
