@@ -12,7 +12,7 @@ LINT_PACKAGES := shellcheck mandoc lintian dpkg-dev rpm python3-rpm python3-venv
 TEST_PACKAGES := git procps strace lua5.4 python3 python3-jsonschema python3-pip python3-yaml debootstrap dpkg-dev rpm systemd prometheus prometheus-node-exporter podman crun \
   mariadb-server-core mariadb-client-core slurmdbd slurm-wlm-mysql-plugin fish zsh openssh-client openssh-server
 
-.PHONY: root setup setup-tests setup-lint build programs release test lint demo playground bench soak race sweep fuzz valgrind test-slurm-matrix test-shared-unwinder test-rpm containers accounting hardware hardware-kit install uninstall deb dist rpm
+.PHONY: root setup setup-tests setup-lint build programs release test lint demo playground bench soak race storm sweep fuzz valgrind test-slurm-matrix test-shared-unwinder test-rpm containers accounting hardware hardware-kit install uninstall deb dist rpm
 
 # Only what is missing is installed, so that a prepared machine needs neither network nor root.
 setup:
@@ -112,6 +112,12 @@ soak: setup-tests
 race: setup-tests
 	RACE_ROUNDS=$${RACE_ROUNDS:-1000} $(CARGO) test --locked -p gresgen --test race -- --nocapture --test-threads=1
 
+# Jobs on GPUs that the arbiter cuts, while everything ends that can; then fifty nodes, and how long a job waits for its cut.
+storm: setup-tests
+	LAB_RELEASES=$(RELEASES) STORM_JOBS=$${STORM_JOBS:-1000} STORM_ROUNDS=$${STORM_ROUNDS:-1} \
+	  $(CARGO) test --locked -p gresgen --test storm -- --nocapture --test-threads=1 --include-ignored storm
+	LAB_RELEASES=$(RELEASES) $(CARGO) test --locked -p gresgen --test storm -- --nocapture --test-threads=1 --ignored nodes waits
+
 sweep:
 	GRESGEN_SWEEP=full $(CARGO) test --locked --release -p gresgen --test sweep -- --nocapture
 
@@ -185,6 +191,7 @@ install: $(BUILD)/THIRD-PARTY
 	$(call put,$(BUILD)/libnvml_sim.so,$(DESTDIR)$(PREFIX)/lib/gresgen/libnvml_sim.so,644)
 	$(call put,$(BUILD)/libspank_mig.so,$(DESTDIR)$(PLUGIN_DIR)/spank_mig.so,644)
 	$(call put,packaging/systemd/gresgen-boot.service,$(DESTDIR)$(UNIT_DIR)/gresgen-boot.service,644)
+	$(call put,packaging/systemd/gresgen-arbiter.service,$(DESTDIR)$(UNIT_DIR)/gresgen-arbiter.service,644)
 	$(call put,packaging/systemd/gresgen-metrics.service,$(DESTDIR)$(UNIT_DIR)/gresgen-metrics.service,644)
 	$(call put,packaging/systemd/gresgen-metrics.timer,$(DESTDIR)$(UNIT_DIR)/gresgen-metrics.timer,644)
 	$(call put,packaging/health/gresgen-health.sh,$(DESTDIR)$(PREFIX)/libexec/gresgen/gresgen-health.sh,755)
@@ -203,7 +210,7 @@ install: $(BUILD)/THIRD-PARTY
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/gresgen $(DESTDIR)$(PLUGIN_DIR)/spank_mig.so $(DESTDIR)$(UNIT_DIR)/gresgen-boot.service \
-	  $(DESTDIR)$(UNIT_DIR)/gresgen-metrics.service $(DESTDIR)$(UNIT_DIR)/gresgen-metrics.timer \
+	  $(DESTDIR)$(UNIT_DIR)/gresgen-arbiter.service $(DESTDIR)$(UNIT_DIR)/gresgen-metrics.service $(DESTDIR)$(UNIT_DIR)/gresgen-metrics.timer \
 	  $(SHARE)/man/man1/gresgen.1 $(SHARE)/man/man5/gresgen.yaml.5 $(SHARE)/man/man8/spank_mig.8 \
 	  $(SHARE)/bash-completion/completions/gresgen \
 	  $(SHARE)/zsh/site-functions/_gresgen $(SHARE)/fish/vendor_completions.d/gresgen.fish

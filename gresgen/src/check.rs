@@ -3,6 +3,7 @@
 //! [`gather`] reads the world into [`Facts`]; [`evaluate`] judges them and touches nothing. What was not
 //! gathered is not judged: `--quick` gathers what can be known without the driver and slurmctld.
 
+mod catalog;
 mod clients;
 mod device;
 pub(crate) mod gather;
@@ -113,6 +114,8 @@ pub(crate) struct Facts {
     pub slurm: Option<Result<SlurmFacts, String>>,
     /// Whether cgroup v2 is the only hierarchy.
     pub unified_cgroup: bool,
+    /// Names of the nodes that let requests wait for what is not cut; `None` where nobody wants them to.
+    pub catalog: Option<String>,
     /// Services that a change stopped and did not start again.
     pub stopped: Vec<String>,
     /// Processes, modules and settings that are known to block repartitioning, each with what to do before MIG mode or
@@ -127,8 +130,10 @@ pub(crate) struct SlurmFacts {
     pub config: Config,
     /// Its picture of this node, or why there is none.
     pub node: Result<NodeView, String>,
-    /// GPU types of all nodes.
+    /// GPU types of all nodes, each once.
     pub types: Vec<String>,
+    /// Its picture of all nodes.
+    pub nodes: Vec<NodeView>,
     /// Its release; `None` for one this program does not know.
     pub release: Option<Release>,
 }

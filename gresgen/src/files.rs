@@ -24,7 +24,6 @@ use crate::diff;
 use crate::path_error::PathError;
 use crate::read;
 use crate::root::Root;
-use crate::slurm::lines::{lines, value};
 use crate::slurm::{closed, hostlist};
 use kept::OwnedContent;
 
@@ -257,12 +256,9 @@ pub fn only_node(path: &Path) -> Option<String> {
     if !text.starts_with(Output::MARKER.as_bytes()) {
         return None;
     }
-    let lines = lines(&text);
     let mut nodes = BTreeSet::new();
-    for line in &lines {
-        if let Some(list) = value(&line.pairs(), "nodename") {
-            nodes.extend(hostlist::expand(list).ok()?);
-        }
+    for list in kept::node_lists(&text) {
+        nodes.extend(hostlist::expand(&list).ok()?);
     }
     if nodes.len() == 1 { nodes.pop_first() } else { None }
 }

@@ -2,6 +2,7 @@
 
 mod advise;
 mod alone;
+mod catalog;
 mod errors;
 mod examples;
 mod history;

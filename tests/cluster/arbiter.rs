@@ -39,11 +39,10 @@ impl Node {
     /// The node on request in service, with a catalog.
     fn for_arbiter(release: Release) -> Option<Self> {
         let node = Node::fresh(release)?;
-        let config = format!("{LAYOUTS}{}{SETTINGS}", Simulated::NODE);
+        let config = format!("{LAYOUTS}{}{SETTINGS}{CATALOG}", Simulated::NODE);
         node.lab.write_file("/etc/gresgen/config.yaml", config).unwrap();
         node.lab.write_file("/var/lab/reach", REACH).unwrap();
         node.gresgen(&["apply"]).must_be(6);
-        node.lab.run(&["sh", "-c", &format!("echo '{CATALOG}' >> /etc/slurm/slurm.conf")]).unwrap();
         node.lab.start_slurm().unwrap();
         Some(node)
     }

@@ -7,8 +7,7 @@ use crate::node::Node;
 use crate::on_request::{LAYOUTS, ON_REQUEST};
 
 /// Nodes that are never up and have every type, so that slurmctld lets wait what nothing serves now.
-pub(crate) const CATALOG: &str = "NodeName=cut-on-request-[1-2] CPUs=32 RealMemory=4000 State=DRAIN Reason=never_up \
-                       Gres=gpu:1g.5gb:14,gpu:2g.10gb:6,gpu:3g.20gb:4";
+pub(crate) const CATALOG: &str = "  catalog: cut-on-request-[1-2]\n";
 
 impl Node {
     /// What is said to a user who sees the inventory and slurmctld alone.
@@ -57,11 +56,11 @@ fn row(all: &Value, job: JobId) -> Value {
 fn what_would_be_cut_makes_the_job_run() {
     for release in Release::selected() {
         let Some(node) = Node::fresh(release) else { return };
-        let config = |more: &str| format!("{LAYOUTS}{more}{}{ON_REQUEST}", Simulated::NODE);
+        let config = |more: &str| format!("{LAYOUTS}{more}{}{ON_REQUEST}{CATALOG}", Simulated::NODE);
         node.lab.write_file("/etc/gresgen/config.yaml", config("")).unwrap();
         node.gresgen(&["apply"]).must_be(6);
-        node.lab.run(&["sh", "-c", &format!("echo '{CATALOG}' >> /etc/slurm/slurm.conf")]).unwrap();
         node.lab.start_slurm().unwrap();
+        node.gresgen(&["check"]).must_say(&["pass  catalog "]);
         node.take_inventory();
         assert_eq!(
             node.demand(),

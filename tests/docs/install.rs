@@ -12,10 +12,11 @@ use crate::{checkout, node::build};
 pub(crate) const PLUGIN_DIR: &str = "/usr/lib/slurm";
 
 /// What admins, systemd, man and shells look for.
-const FILES: [(&str, u32); 15] = [
+const FILES: [(&str, u32); 16] = [
     ("/usr/bin/gresgen", 0o755),
     ("/usr/lib/gresgen/libnvml_sim.so", 0o644),
     ("/usr/lib/slurm/spank_mig.so", 0o644),
+    ("/usr/lib/systemd/system/gresgen-arbiter.service", 0o644),
     ("/usr/lib/systemd/system/gresgen-boot.service", 0o644),
     ("/usr/lib/systemd/system/gresgen-metrics.service", 0o644),
     ("/usr/lib/systemd/system/gresgen-metrics.timer", 0o644),
@@ -100,11 +101,15 @@ fn what_is_not_built_is_said() {
 }
 
 #[test]
-fn the_unit_starts_what_is_installed() {
-    let unit = std::fs::read_to_string(checkout().join("packaging/systemd/gresgen-boot.service")).unwrap();
-    let starts: Vec<_> = unit.lines().filter_map(|line| line.strip_prefix("ExecStart=")).collect();
-    assert_eq!(starts, ["/usr/bin/gresgen apply --boot"]);
-    assert!(FILES.iter().any(|(path, _)| starts[0].starts_with(path)));
+fn units_start_what_is_installed() {
+    for (name, start) in [("boot", "/usr/bin/gresgen apply --boot"), ("arbiter", "/usr/bin/gresgen arbiter")]
+    {
+        let unit = checkout().join(format!("packaging/systemd/gresgen-{name}.service"));
+        let unit = std::fs::read_to_string(unit).unwrap();
+        let starts: Vec<_> = unit.lines().filter_map(|line| line.strip_prefix("ExecStart=")).collect();
+        assert_eq!(starts, [start]);
+        assert!(FILES.iter().any(|(path, _)| start.starts_with(path)));
+    }
 }
 
 #[test]

@@ -184,7 +184,10 @@ fn rpms_are_installed_upgraded_and_removed() {
         owned.lines().filter(|path| path.contains("gresgen") || path.contains("spank")).collect();
     assert!(owned.len() > 20, "{owned:?}");
     node.ends(0, &format!("rpm --erase --nodeps {ALL}"));
-    assert_eq!(told(), "disable gresgen-boot.service gresgen-metrics.timer\ndaemon-reload\n");
+    assert_eq!(
+        told(),
+        "disable gresgen-boot.service gresgen-arbiter.service gresgen-metrics.timer\ndaemon-reload\n"
+    );
     // Of the admin's own nothing goes.
     assert_eq!(node.ends(0, &format!("ls -d {} 2>/dev/null || true", owned.join(" "))), "/etc/gresgen\n");
     assert_eq!(node.ends(0, "cat /etc/gresgen/config.yaml"), CONFIG);

@@ -18,7 +18,7 @@ use crate::read;
 use crate::render;
 use crate::root::Root;
 use crate::site::is_slurms;
-use crate::slurm::control::{Control, host_hardware};
+use crate::slurm::control::{Control, NodeView, host_hardware};
 use crate::slurm::hardware::Hardware;
 use crate::slurm::here;
 use crate::slurm::links::Links;
@@ -81,6 +81,8 @@ pub(crate) fn full(
         facts.slurm = Some(controller(node).map_err(|e| e.to_string()));
         let entry = settings.entry(node).and_then(|entry| entry.parts().ok());
         facts.configured = entry.map(|entry| Hardware::of(&entry));
+        let orders = settings.on_request.iter().any(|entry| entry.orders && entry.is_about(node));
+        facts.catalog = settings.catalog.clone().or_else(|| orders.then(|| CATALOG.to_owned()));
         facts.host = host_hardware().map(|line| Hardware::read(&line));
         plugin(&mut facts, settings, root);
     }
@@ -149,13 +151,19 @@ fn seen(path: &Path) -> Seen {
     }
 }
 
+/// Names of nodes of a catalog, where the site has not said its own.
+const CATALOG: &str = "cut-on-request-[1-2]";
+
 fn controller(node: &str) -> Result<SlurmFacts, SlurmError> {
     let control = Control::connect()?;
     let config = control.config()?;
     let release = config.release();
+    let nodes = control.nodes()?;
+    let types: BTreeSet<&str> = nodes.iter().flat_map(NodeView::types).collect();
     Ok(SlurmFacts {
         node: control.node(node).map_err(|e| e.to_string()),
-        types: control.all_types()?,
+        types: types.into_iter().map(str::to_owned).collect(),
+        nodes,
         release,
         config,
     })

@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 
-use super::{Facts, Link, SlurmFacts, few, plugstack};
+use super::{Facts, Link, SlurmFacts, catalog, few, plugstack};
 use crate::files::SHARING;
 use crate::site::is_ours;
 use crate::slurm::lines::{lines, value};
 use crate::slurm::names::clashes;
+use crate::slurm::settings::on_request::GATE;
 use crate::words::count;
 
 pub(super) fn judge(facts: &Facts, links: &mut Vec<Link>) {
@@ -96,7 +97,17 @@ fn controller(facts: &Facts, slurm: &SlurmFacts, links: &mut Vec<Link>) {
     });
     // slurmd: "Ignoring gres.conf record, invalid name" (src/interfaces/gres.c, `_parse_gres_config`).
     let unknown = |gres: &&String| !slurm.config.lists("GresTypes", gres);
-    let unknown: Vec<&String> = facts.other_gres.iter().filter(unknown).collect();
+    let (gate, unknown): (Vec<&String>, Vec<&String>) =
+        facts.other_gres.iter().filter(unknown).partition(|gres| **gres == GATE);
+    if !gate.is_empty() {
+        let what = format!(
+            "has no {GATE}, by which slurmctld shows what it has read of GPUs on request: no cut is confirmed"
+        );
+        let fix = format!(
+            "GresTypes=gpu,{GATE} in slurm.conf, where the last such line counts; restart slurmctld and slurmd"
+        );
+        links.push(Link::fail("GresTypes", what, fix));
+    }
     if !unknown.is_empty() {
         let what = format!("lacks {}, which gres.conf gives this node and slurmd ignores", few(&unknown));
         links.push(Link::warn(
@@ -225,6 +236,7 @@ fn node(facts: &Facts, slurm: &SlurmFacts, links: &mut Vec<Link>) {
     }
     let bad = ["INVALID_REG", "INVAL", "DRAIN", "DOWN", "NOT_RESPONDING", "FAIL"];
     let found: Vec<&str> = bad.into_iter().filter(|state| view.is(state)).collect();
+    links.extend(catalog::judge(facts, slurm, view));
     links.push(if found.is_empty() {
         Link::pass(NAME, format!("is {}", view.state.join("+").to_lowercase()))
     } else {

@@ -7,6 +7,7 @@ use mig::{Board, Placement};
 use super::*;
 use crate::inventory::{Compute, Gpu, Instance, Mode};
 use crate::slurm::hardware::Hardware;
+use crate::slurm::slots::Form;
 use crate::slurm::{PreviousOrder, Settings};
 
 fn file(path: &str, minor: u32) -> DeviceFile {
@@ -71,8 +72,9 @@ fn slurm(release: &str) -> SlurmFacts {
     let node = NodeView::parse("NodeName=n1 CPUTot=8 Gres=gpu:1g.5gb:1 State=IDLE RealMemory=4000").unwrap();
     SlurmFacts {
         config: Config::parse(&text),
-        node: Ok(node),
+        node: Ok(node.clone()),
         types: vec!["1g.5gb".into()],
+        nodes: vec![node.clone()],
         release: release.parse().ok(),
     }
 }
@@ -116,6 +118,7 @@ fn well() -> Facts {
         plugin: Some(("spank_mig.so".into(), Some(true))),
         slurm: Some(Ok(slurm("24.11.5"))),
         unified_cgroup: true,
+        catalog: None,
         stopped: Vec::new(),
         clients: Some(vec![]),
         map: Some(Ok(map)),
@@ -162,6 +165,26 @@ fn map(facts: &mut Facts) -> &mut DeviceMap {
 fn view(facts: &mut Facts) -> &mut NodeView {
     let Some(Ok(slurm)) = &mut facts.slurm else { panic!() };
     slurm.node.as_mut().unwrap()
+}
+
+/// A node on request in two partitions, with a catalog in these.
+fn catalog(facts: &mut Facts, partitions: &str) {
+    let line = |name: &str, gres: &str, partitions: &str| {
+        NodeView::parse(&format!(
+            "NodeName={name} CPUTot=8 Gres={gres} State=IDLE RealMemory=4000 Partitions={partitions}"
+        ))
+        .unwrap()
+    };
+    facts.catalog = Some("cut-on-request-[1-2]".into());
+    let table = facts.table.as_mut().unwrap();
+    table.form = Some(Form::Split);
+    let types: Vec<String> = table.types.iter().map(|(name, count)| format!("gpu:{name}:{count}")).collect();
+    let types = types.join(",");
+    let node = line("n1", &format!("{types},gresgen:gate:2"), "a,b");
+    with_slurm(facts, |slurm| {
+        slurm.node = Ok(node.clone());
+        slurm.nodes = vec![node, line("cut-on-request-1", &types, partitions)];
+    });
 }
 
 fn lines(facts: &mut Facts) -> &mut Vec<Line> {
@@ -249,6 +272,22 @@ fn every_device_failure_is_noticed() {
 }
 
 #[test]
+fn requests_wait_where_every_partition_has_the_catalog() {
+    let link = |names: &str| {
+        let mut facts = well();
+        catalog(&mut facts, names);
+        evaluate(&facts).into_iter().find(|link| link.name == "catalog").map(|link| link.verdict)
+    };
+    assert_eq!(link("b,a"), Some(Verdict::Pass));
+    assert_eq!(link("b"), Some(Verdict::Warn));
+    assert_eq!(
+        evaluate(&well()).iter().filter(|link| link.name == "catalog").count(),
+        0,
+        "nobody asked for one"
+    );
+}
+
+#[test]
 fn every_slurm_failure_is_noticed() {
     let text = [
         broken("no cgroup.conf", |f| f.cgroup_conf = Some(String::new())),
@@ -269,6 +308,8 @@ fn every_slurm_failure_is_noticed() {
             with_slurm(f, |s| s.config = Config::parse("TaskPlugin = affinity\nGresTypes = gpu\n"))
         }),
         broken("a GRES that GresTypes lacks", |f| f.other_gres = vec!["nic".into()]),
+        broken("no gresgen in GresTypes", |f| f.other_gres = vec!["gresgen".into()]),
+        broken("no catalog in one of two partitions", |f| catalog(f, "a")),
         broken("select/linear", |f| {
             with_slurm(f, |s| {
                 s.config = Config::parse("TaskPlugin = cgroup\nGresTypes = gpu\nSelectType = select/linear\n")

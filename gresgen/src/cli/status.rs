@@ -77,6 +77,8 @@ pub(super) struct Status {
     loads: BTreeMap<String, Load>,
     /// GPUs of the node, of which the inventory may show some.
     whole: usize,
+    /// NVML indexes of those that take orders.
+    ordered: Vec<u32>,
 }
 
 /// Options of the verb.
@@ -161,6 +163,8 @@ impl Status {
         inventory.partial = inventory.gpus.len() < whole;
         let users = holders::annotate(&mut inventory, &session.root);
         slots::complete(&mut inventory, &settings, &session.root);
+        let takes_orders = |gpu: &&Gpu| slots::entry(&node, gpu, &settings).is_some_and(|entry| entry.orders);
+        let ordered = inventory.gpus.iter().filter(takes_orders).map(|gpu| gpu.index).collect();
         let site = session.site(&settings, node);
         site.annotate(&mut inventory, &site.allocations());
         let running = node_holder(&session.root);
@@ -174,6 +178,7 @@ impl Status {
             map: present_map(&session.root),
             users,
             whole,
+            ordered,
         })
     }
 

@@ -292,11 +292,22 @@ fn renamed(line: &Line<'_>, pairs: &[(String, String)], list: &str) -> Vec<u8> {
     text
 }
 
+/// Reason of the nodes of a catalog (templates/gresgen-node.conf.j2), which are nobody's: every writer of the file writes them anew.
+const NEVER_UP: &str = "never_up";
+
+/// The host lists that lines of a file of ours name as nodes.
+pub(super) fn node_lists(head: &[u8]) -> Vec<String> {
+    let of = |pairs: Vec<(String, String)>| {
+        let is_catalog = value(&pairs, "reason") == Some(NEVER_UP);
+        value(&pairs, "nodename").filter(|_| !is_catalog).map(str::to_owned)
+    };
+    lines(head).iter().filter_map(|line| of(line.pairs())).collect()
+}
+
 /// Nodes that the lines of a file of ours give GPUs to, or describe.
 pub(super) fn nodes(head: &[u8]) -> Vec<String> {
-    let lines = lines(head);
-    let lists = lines.iter().filter_map(|line| value(&line.pairs(), "nodename").map(str::to_owned));
-    let mut names: Vec<String> = lists.flat_map(|list| hostlist::expand(&list).unwrap_or_default()).collect();
+    let mut names: Vec<String> =
+        node_lists(head).iter().flat_map(|list| hostlist::expand(list).unwrap_or_default()).collect();
     names.sort();
     names.dedup();
     names

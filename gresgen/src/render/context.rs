@@ -2,6 +2,7 @@
 //! renamed or given another meaning. `gresgen render --context` prints it as JSON.
 
 mod build;
+mod catalog;
 mod near;
 
 use schemars::JsonSchema;
@@ -41,6 +42,19 @@ pub struct Context {
     pub plugin: PluginContext,
     /// Nodes; alike ones are one entry.
     pub nodes: Vec<NodeContext>,
+    /// Nodes that are never up and let requests wait for types of which nothing is cut; none unless asked for, one entry else.
+    pub catalog: Vec<CatalogContext>,
+}
+
+/// The nodes of the catalog.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct CatalogContext {
+    /// A host list.
+    pub names: String,
+    /// Value of the other attributes in slurm.conf: those of the largest node.
+    pub attributes: String,
+    /// Value of `Gres=`: of each type as many as any node can have.
+    pub gres: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -177,6 +191,10 @@ impl Context {
         // Nobody is given a guard, so there is nothing to account for.
         let guards = nodes.iter().any(|node| !node.gates.is_empty());
         types.retain(|name| !guards || *name != GUARD);
+        let catalog = match &settings.catalog {
+            Some(names) => catalog::catalog(names, &nodes)?,
+            None => None,
+        };
         let mut tres = vec!["gres/gpu".to_owned()];
         tres.extend(types.iter().map(|name| format!("gres/gpu:{name}")));
         Ok(Context {
@@ -189,6 +207,7 @@ impl Context {
             cgroup: cgroup(settings, release)?,
             plugin: plugin(settings, root),
             nodes,
+            catalog: catalog.into_iter().collect(),
         })
     }
 }

@@ -46,6 +46,9 @@ pub enum RenderError {
     /// A node whose cores are not known, with GPUs on request.
     #[error("node {0}: its cores are not in the inventory, and records of GPUs on request need them")]
     Cores(String),
+    /// A catalog that would not do what it is for.
+    #[error("slurm.catalog: {0}")]
+    Catalog(String),
     /// The same node in two inventories.
     #[error("node {0}: stands in two inventories")]
     Duplicate(String),

@@ -169,15 +169,6 @@ impl Control {
         Ok(text.lines().any(|line| is_maintenance(line, node)))
     }
 
-    /// GRES types of GPUs on all nodes, each once.
-    pub fn all_types(self) -> Result<Vec<String>, SlurmError> {
-        let nodes = self.nodes()?;
-        let mut types: Vec<String> = nodes.iter().flat_map(NodeView::types).map(str::to_owned).collect();
-        types.sort();
-        types.dedup();
-        Ok(types)
-    }
-
     /// Jobs that slurmctld has on a node, in any state, the ended ones it still remembers too.
     pub fn jobs(self, node: &str) -> Result<Vec<Listing>, SlurmError> {
         let mut arguments = vec!["--all", "--local", "-h", "-r", "-t", "all", "-w", node];

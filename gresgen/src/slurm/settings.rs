@@ -46,6 +46,8 @@ pub struct Settings {
     pub stable_links: bool,
     /// GPUs that are cut anew beside running jobs: Slurm has a record of every instance they can have, for good.
     pub on_request: Vec<on_request::OnRequest>,
+    /// Host list of the nodes that are never up and let requests wait for types of which nothing is cut.
+    pub catalog: Option<String>,
     /// Who has them cut for jobs that wait.
     pub arbiter: arbiter::Arbiter,
     /// Further lines of cgroup.conf, such as `ConstrainRAMSpace: yes`.
@@ -216,6 +218,7 @@ gres-types: [gpu, mps]
 cores: false
 stable-links: true
 on-request: [{nodes: n1, devices: [0, GPU-a], profiles: [1g.5gb, 3g.20gb], orders: true}]
+catalog: 'cut-on-request-[1-2]'
 arbiter: {reach: [ssh, '{node}'], patience: 5s, cordon-after: 1m, cordon-within: 2h, dwell: 10s, grace: 2m, linger: never,
   cuts-per-hour: 7, comments: false}
 cgroup: {ConstrainRAMSpace: yes, AllowedRAMSpace: 95, CgroupMountpoint: /sys/fs/cgroup}

@@ -129,9 +129,10 @@ impl Settings {
         self.check_paths()?;
         self.check_plugin()?;
         self.check_on_request()?;
-        self.arbiter.check().or_else(|(mut place, what)| {
+        self.check_catalog()?;
+        self.arbiter.check().map_err(|(mut place, what)| {
             place.insert(0, "arbiter".to_owned());
-            Err(Fault { place, what: format!("slurm.arbiter.{what}"), hardware: false })
+            Fault { place, what: format!("slurm.arbiter.{what}"), hardware: false }
         })
     }
 
@@ -225,6 +226,24 @@ impl Settings {
             return fault(&["stable-links"], what.to_owned());
         }
         Ok(())
+    }
+
+    fn check_catalog(&self) -> Result<(), Fault> {
+        let Some(names) = &self.catalog else { return Ok(()) };
+        let wrong = |what: String| fault(&["catalog"], format!("slurm.catalog {names:?}: {what}"));
+        let names = match hostlist::expand(names) {
+            Ok(names) => names,
+            Err(error) => return wrong(error.to_string()),
+        };
+        if self.on_request.is_empty() {
+            return wrong("nothing can be missing without slurm.on-request; remove it".to_owned());
+        }
+        match names.iter().find(|name| self.entry(name).is_some()) {
+            Some(name) => {
+                wrong(format!("{name} stands in slurm.nodes, and these nodes are none; choose other names"))
+            }
+            None => Ok(()),
+        }
     }
 
     fn check_cgroup(&self) -> Result<(), Fault> {
