@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ::demand::{
-    Cluster, Decision, Gpu, Instance, Instances, Job, Node, Order, Policy, State, Verdict, decide,
-};
+use ::demand::{Cluster, Gpu, Instance, Instances, Job, Node, Order, Policy, State, Verdict, decide};
 use mig::Placement;
 
 use super::event::Event;
@@ -191,12 +189,11 @@ fn uuids(inventory: &Inventory) -> BTreeMap<u32, String> {
 fn foresee(gpu: &mut Gpu, changes: &Changes) {
     gpu.instances.retain(|instance| !changes.destroy.contains(&instance.placement));
     for instance in &mut gpu.instances {
-        instance.closed |= changes.close.contains(&instance.placement);
-        if changes.open.contains(&instance.placement) {
-            instance.closed = false;
-            if instance.state == State::Idle {
-                instance.state = State::Coming;
-            }
+        let placement = &instance.placement;
+        let opens = changes.open.contains(placement);
+        instance.closed = (instance.closed || changes.close.contains(placement)) && !opens;
+        if (opens || changes.create.contains(placement)) && instance.state == State::Idle {
+            instance.state = State::Coming;
         }
     }
     let there: BTreeSet<Placement> = gpu.instances.iter().map(|instance| instance.placement).collect();
