@@ -9,6 +9,7 @@
 //! `make storm` runs all of it.
 #![forbid(unsafe_code)]
 
+mod account;
 mod arbiter;
 mod forms;
 mod history;

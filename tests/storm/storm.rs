@@ -13,18 +13,16 @@ use std::{
 
 use lab::{Fleet, LabError};
 
+use crate::account::Faults;
 use crate::arbiter;
 use crate::history::Watch;
 use crate::jobs::{self, Submitted};
-use crate::judge::{self, Faults};
+use crate::judge;
 use crate::site::Site;
 use crate::weather::{self, Event, Weather};
 
 /// Longest that a queue may stay as it is before it is called stuck.
 const STUCK: Duration = Duration::from_secs(300);
-
-/// Longest that a job stays that Slurm holds.
-const HELD: Duration = Duration::from_secs(5);
 
 /// What happens beside jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,11 +114,8 @@ fn wait_empty(fleet: &Fleet, faults: &mut Faults) {
         } else if since.elapsed() > STUCK {
             faults.left.extend(last.lines().map(|line| format!("in the queue: {line}")));
             return;
-        } else if last.contains("held") && since.elapsed() > HELD {
-            // slurmd refuses a job that slurmctld, which was killed, has forgotten to have started; Slurm then holds it for an admin.
-            let release = "squeue -h -t PD -o '%A %r' | sed -n 's/ .*requeued held$//p' | xargs -r -n1 scontrol release";
-            fleet.lab.command(&["sh", "-c", release]).output().unwrap();
         }
+        weather::release(fleet);
         sleep(Duration::from_millis(500));
     }
 }

@@ -101,6 +101,7 @@ pub(crate) fn blow(
     let all: u64 = events.iter().map(|(weight, _)| weight).sum();
     while !stop.load(Ordering::Relaxed) {
         sleep(Duration::from_millis(random.below(PAUSE_MS)));
+        release(fleet);
         let mut at = random.below(all);
         let mut rest = events.iter();
         let event = loop {
@@ -116,6 +117,14 @@ pub(crate) fn blow(
     }
     let _ = fleet.lab.command(&["rm", "-f", "/var/lab/storm/next"]).output();
     weather
+}
+
+/// Releases, as an admin would, jobs that Slurm holds: slurmd refuses one that slurmctld, which was killed, has forgotten to have
+/// started there.
+pub(crate) fn release(fleet: &Fleet) {
+    const RELEASE: &str =
+        "squeue -h -t PD -o '%A %r' | sed -n 's/ .*requeued held$//p' | xargs -r -n1 scontrol release";
+    let _ = fleet.lab.command(&["sh", "-c", RELEASE]).output();
 }
 
 /// Whether it could be done.
