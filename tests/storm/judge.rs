@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use lab::{Fleet, JobId, LabError, Probe, Release};
+use lab::{Fleet, JobId, LabError, Probe};
 
 use crate::account::{Faults, Tally};
 use crate::history::{self, Life};
@@ -70,7 +70,7 @@ pub(crate) fn judge(
     faults.rejected.extend(submitted.rejected.iter().cloned());
     let mut tally = Tally { jobs: submitted.jobs.values().map(|form| form.jobs).sum(), ..Tally::default() };
     let orphans = if ctld_killed { orphans(fleet) } else { BTreeSet::new() };
-    let said = said(fleet.lab.release(), &output, faults);
+    let said = said(&output, faults);
     states(submitted, &records, &said, ctld_killed, &orphans, faults, &mut tally);
     devices(&said, lives, &orphans, faults, &mut tally);
     Ok(tally)
@@ -138,11 +138,11 @@ fn states(
     }
 }
 
-fn said(release: Release, output: &str, faults: &mut Faults) -> Said {
+fn said(output: &str, faults: &mut Faults) -> Said {
     let mut said = Said::new();
     for line in output.lines().filter(|line| !line.trim().is_empty()) {
         let Some((before, _)) = line.split_once(" probe begin=") else {
-            if !is_usual(release, line) {
+            if !is_slurms(line) {
                 faults.failed.push(format!("said: {line}"));
             }
             continue;
@@ -165,25 +165,12 @@ fn said(release: Release, output: &str, faults: &mut Faults) -> Said {
     said
 }
 
-/// What Slurm says to a job that it ends or to one that waits, none of which is a fault.
-fn is_usual(release: Release, line: &str) -> bool {
-    const USUAL: [&str; 12] = [
-        "CANCELLED",
-        "Job step aborted",
-        "Force Terminated",
-        "forcing job termination",
-        "Terminated",
-        "Killed",
-        "REQUEUE",
-        "PREEMPT",
-        "Step creation temporarily disabled",
-        "Step created for",
-        "Job step creation",
-        "Unable to contact slurm controller",
-    ];
-    // srun of 26.05 says now and then, when it ends, that its own socket is closed already.
-    let of_socket = release == Release::Sid && line.starts_with("srun: error: _attempt_accept: ");
-    of_socket || USUAL.iter().any(|usual| line.contains(usual))
+/// What Slurm or a shell says of a job that is ended, or of a daemon that is away. What becomes of the job tells whether it is a fault;
+/// what the plugin says is one.
+fn is_slurms(line: &str) -> bool {
+    let of_shell =
+        line.contains("/slurm_script: line ") && (line.contains("Terminated") || line.contains("Killed"));
+    !line.contains("[mig]") && (line.starts_with("srun: ") || line.starts_with("slurmstepd") || of_shell)
 }
 
 fn devices(

@@ -115,7 +115,7 @@ fn wait_empty(fleet: &Fleet, faults: &mut Faults) {
             faults.left.extend(last.lines().map(|line| format!("in the queue: {line}")));
             return;
         }
-        weather::release(fleet);
+        weather::mend(fleet);
         sleep(Duration::from_millis(500));
     }
 }

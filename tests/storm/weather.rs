@@ -101,7 +101,7 @@ pub(crate) fn blow(
     let all: u64 = events.iter().map(|(weight, _)| weight).sum();
     while !stop.load(Ordering::Relaxed) {
         sleep(Duration::from_millis(random.below(PAUSE_MS)));
-        release(fleet);
+        mend(fleet);
         let mut at = random.below(all);
         let mut rest = events.iter();
         let event = loop {
@@ -119,12 +119,13 @@ pub(crate) fn blow(
     weather
 }
 
-/// Releases, as an admin would, jobs that Slurm holds: slurmd refuses one that slurmctld, which was killed, has forgotten to have
-/// started there.
-pub(crate) fn release(fleet: &Fleet) {
-    const RELEASE: &str =
-        "squeue -h -t PD -o '%A %r' | sed -n 's/ .*requeued held$//p' | xargs -r -n1 scontrol release";
-    let _ = fleet.lab.command(&["sh", "-c", RELEASE]).output();
+/// Does what an admin does about a slurmctld that was killed and has forgotten what it started last: slurmd refuses a job that it has
+/// already, and Slurm then holds the job, or drains the node.
+pub(crate) fn mend(fleet: &Fleet) {
+    const MEND: &str = "squeue -h -t PD -o '%A %r' | sed -n 's/ .*requeued held$//p' | xargs -r -n1 scontrol release\n\
+        sinfo -h -N -o '%N %E' | sed -En 's/ (Duplicate jobid|Kill task failed)$//p' | sort -u |\n\
+        while read -r node; do scontrol update NodeName=\"$node\" State=RESUME; done";
+    let _ = fleet.lab.command(&["sh", "-c", MEND]).output();
 }
 
 /// Whether it could be done.
