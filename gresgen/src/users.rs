@@ -36,6 +36,8 @@ pub struct Offer {
     pub require_type: u32,
     /// MIG devices that one job may have; null without a limit.
     pub max_slices: Option<u32>,
+    /// 1 when slices are cut for jobs that wait, else 0.
+    pub on_request: u32,
     /// 1 when the site has rules for requests (`slurm.submit`), else 0.
     pub rules: u32,
     /// The type that examples show: the default, else the smallest slice, else the first.
@@ -126,8 +128,11 @@ impl Offer {
         }
         let smallest = kinds.iter().find(|kind| kind.is_slice()).or(kinds.first());
         let example = submit.default_type.clone().or_else(|| smallest.map(|kind| kind.name.clone()));
+        let orders = settings.on_request.iter().any(|entry| entry.orders);
+        let on_request = orders && context.nodes.iter().any(|node| !node.gates.is_empty());
         Ok(Offer {
             schema: SCHEMA,
+            on_request: on_request.into(),
             example: example.unwrap_or_default(),
             types: kinds,
             synonyms,

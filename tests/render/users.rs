@@ -18,6 +18,22 @@ fn a_page_with_everything_that_a_site_can_say() {
     insta::assert_snapshot!(text("users.md.j2", &offer(GPUS, SITE)));
 }
 
+#[test]
+fn users_are_told_of_slices_that_are_cut_for_them() {
+    let on_request = |orders| {
+        let site = format!(
+            "{{nodes: [{{names: n1, attributes: CPUs=32}}], on-request: [{{profiles: [1g.5gb, 3g.20gb], orders: {orders}}}]}}"
+        );
+        text("users.md.j2", &offer("{board: a100-40gb, slices: [1g.5gb@0]}", &site))
+    };
+    let told = on_request(true);
+    let (_, own) = told.split_once("## Slices that are cut for you").unwrap();
+    insta::assert_snapshot!(own.split("## What a program sees").next().unwrap());
+    assert!(told.contains("GPUs are cut for those who wait"), "{told}");
+    // Who has only an admin to cut GPUs does not wait for one.
+    assert!(!on_request(false).contains("cut for"), "{}", on_request(false));
+}
+
 /// Keys as Open OnDemand documents them (osc.github.io/ood-documentation, "Form Configuration": `widget`, `label`, `help`,
 /// `value`, `options` of `[label, value]`).
 #[test]

@@ -1,8 +1,12 @@
 //! Nodes that are never up and could have every type of the GPUs on request.
 //!
-//! slurmctld refuses a request that no node it knows could ever serve, whatever the nodes' state is (`_pick_best_nodes` in
-//! src/slurmctld/node_scheduler.c tries what is down and drained, too). A type of which nothing is cut is gated on every node, so
-//! such a node is what lets a request for it wait.
+//! slurmctld refuses a request that could not run "if all configured nodes available" (`_pick_best_nodes` in
+//! src/slurmctld/node_scheduler.c). A type of which nothing is cut is gated on every node, so such a node is what lets a request for
+//! it wait.
+//!
+//! The template gives them an address at which every host refuses at once. Of names that do not resolve slurmctld makes nodes
+//! that nobody sees (FUTURE), each after 10 s of asking (`_validate_slurmd_addr` in src/slurmctld/read_config.c, `get_addr_info`
+//! in src/common/xgetaddr.c; seen on 22.05.8).
 
 use std::collections::{BTreeMap, BTreeSet};
 
