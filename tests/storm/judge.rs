@@ -257,3 +257,58 @@ fn is_limited(file: &std::path::Path) -> bool {
     let number = |prefix: &str| name.strip_prefix(prefix).and_then(|number| number.parse::<u32>().ok());
     number("nvidia").is_some() || number("nvidia-cap").is_some_and(|minor| minor > 2)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UUID: &str = "MIG-a";
+    const OWN: &str = "/dev/nvidia0,/dev/nvidia-caps/nvidia-cap3,/dev/nvidia-caps/nvidia-cap4,";
+
+    fn lives() -> BTreeMap<String, Vec<Life>> {
+        let files = OWN.split(',').filter(|file| !file.is_empty()).map(PathBuf::from).collect();
+        let kind = "1g.5gb".to_owned();
+        let life = Life { uuid: UUID.to_owned(), kind, files, birth: 1, from: 10, gone: Some(100) };
+        BTreeMap::from([("n1".to_owned(), vec![life])])
+    }
+
+    /// What a job that has the device from `begin` to `end` says, where it can open `open`.
+    fn job(job: u32, must: &str, [begin, end]: [u64; 2], open: &str) -> String {
+        let line = |moment: &str, time: u64| {
+            format!(
+                "{moment} {must} 0 probe begin={time} job={job} step=0 task=0 node=n1 cuda={UUID} open={open} \
+                 denied=/dev/nvidia1, other=/dev/nvidia-caps/nvidia-cap1:13, end={time}\n"
+            )
+        };
+        line("first", begin) + &line("last", end)
+    }
+
+    fn counts(text: &str) -> [usize; 5] {
+        let (mut faults, mut tally) = (Faults::default(), Tally::default());
+        let said = said(text, &mut faults);
+        devices(&said, &lives(), &BTreeSet::new(), &mut faults, &mut tally);
+        [&faults.failed, &faults.wrong, &faults.other, &faults.shared, &faults.touched].map(Vec::len)
+    }
+
+    #[test]
+    fn what_is_wrong_is_seen() {
+        let right = job(1, "1g.5gb", [20, 30], OWN);
+        let after = job(2, "any", [31, 40], OWN);
+        assert_eq!(counts(&format!("{right}srun: error: x\n{after}")), [0; 5]);
+        assert_eq!(counts(&format!("{right}{}", job(2, "1g.5gb", [29, 40], OWN))), [0, 0, 0, 1, 0]);
+        assert_eq!(counts(&job(1, "1g.5gb", [20, 101], OWN))[4], 1);
+        assert_eq!(counts(&job(1, "1g.5gb", [5, 30], OWN))[1], 1, "before it was there");
+        for open in [
+            "",
+            "/dev/nvidia0,",
+            &format!("{OWN}/dev/nvidia1,"),
+            &format!("{OWN}/dev/nvidia-caps/nvidia-cap7,"),
+        ] {
+            assert_eq!(counts(&job(1, "1g.5gb", [20, 30], open)), [0, 2, 0, 0, 0], "{open}");
+        }
+        for must in ["2g.10gb", "1g.5gb+1g.5gb", "any+any"] {
+            assert_eq!(counts(&job(1, must, [20, 30], OWN)), [0, 0, 2, 0, 0], "{must}");
+        }
+        assert_eq!(counts("srun: [mig] x\nsh: 1: lab-probe: not found\n"), [2, 0, 0, 0, 0]);
+    }
+}
