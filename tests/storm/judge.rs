@@ -13,6 +13,8 @@ use crate::jobs::Submitted;
 /// A task in one run of a job.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Task {
+    /// That it was submitted with.
+    number: u64,
     job: JobId,
     step: String,
     task: String,
@@ -68,7 +70,8 @@ pub(crate) fn judge(
     let records = Record::parse_all(&text);
     let output = fleet.lab.run(&["bash", "-c", "cd /var/lab/out && find . -type f -exec cat {} +"])?.stdout;
     faults.rejected.extend(submitted.rejected.iter().cloned());
-    let mut tally = Tally { jobs: submitted.jobs.values().map(|form| form.jobs).sum(), ..Tally::default() };
+    let mut tally =
+        Tally { jobs: submitted.jobs.values().map(|(_, form)| form.jobs).sum(), ..Tally::default() };
     let orphans = if ctld_killed { orphans(fleet) } else { BTreeSet::new() };
     let said = said(&output, faults);
     states(submitted, &records, &said, ctld_killed, &orphans, faults, &mut tally);
@@ -99,16 +102,20 @@ fn states(
     faults: &mut Faults,
     tally: &mut Tally,
 ) {
-    for (id, form) in &submitted.jobs {
+    let mut taken = BTreeSet::new();
+    for (number, (id, form)) in submitted.jobs.iter().rev() {
+        // One that slurmctld has given for the second time is that of the last job which has it.
+        let is_own = |record: &&Record| record.id == *id || record.array == *id;
         let own: Vec<&Record> =
-            records.iter().filter(|record| record.id == *id || record.array == *id).collect();
+            if taken.insert(*id) { records.iter().filter(is_own).collect() } else { Vec::new() };
         let cancelled = submitted.cancelled.contains(id);
         if own.is_empty() {
-            tally.forgotten += 1;
+            tally.forgotten += form.jobs;
             if !ctld_killed {
                 faults.failed.push(format!("job {id}: slurmctld does not know it"));
             }
         }
+        let complete = !own.is_empty() && own.iter().all(|record| record.state == "COMPLETED");
         for record in own {
             tally.restarts += record.restarts;
             match record.state.as_str() {
@@ -119,20 +126,16 @@ fn states(
                 _ => faults.failed.push(record.line.clone()),
             }
         }
-        let complete =
-            records.iter().filter(|r| r.id == *id || r.array == *id).all(|r| r.state == "COMPLETED");
-        let whole = |job: JobId| {
-            let runs = said.iter().filter(|(task, probes)| task.job == job && probes.len() == 2);
-            runs.map(|(task, _)| (&task.step, &task.task, &task.must)).collect::<BTreeSet<_>>().len()
-        };
-        let jobs = records.iter().filter(|r| r.id == *id || r.array == *id).map(|record| record.id);
-        let tasks: usize = jobs.map(whole).sum();
+        let whole = said.iter().filter(|(task, probes)| task.number == *number && probes.len() == 2);
+        let whole: BTreeSet<_> = whole.map(|(task, _)| (task.job, &task.step, &task.task)).collect();
         // A heterogeneous job has its tasks in its components together.
         let expected = if form.arguments.is_empty() { form.tasks } else { form.tasks * form.jobs };
-        if complete && !cancelled && tasks != expected && tasks > 0 {
-            faults.other.push(format!(
-                "job {id} {:?}: {tasks} of {expected} tasks came to their end",
-                form.arguments
+        // One that began anew may have come to its end more than once: slurmctld did not know it.
+        if complete && whole.len() < expected && !orphans.contains(id) {
+            faults.failed.push(format!(
+                "job {id} {:?}: {} of {expected} tasks came to their end",
+                form.arguments,
+                whole.len()
             ));
         }
     }
@@ -148,17 +151,22 @@ fn said(output: &str, faults: &mut Faults) -> Said {
             continue;
         };
         let words: Vec<&str> = before.split(' ').collect();
-        let (Some(probe), [moment, must, run]) = (Probe::parse_all(line).pop(), &words[..]) else {
+        let said_so = match &words[..] {
+            [moment, must, run] => must.split_once('/').map(|(number, must)| (moment, number, must, run)),
+            _ => None,
+        };
+        let (Some(probe), Some((moment, number, must, run))) = (Probe::parse_all(line).pop(), said_so) else {
             faults.failed.push(format!("said: {line}"));
             continue;
         };
         let task = Task {
+            number: number.parse().unwrap_or(u64::MAX),
             job: probe.job.parse().unwrap_or(0),
             step: probe.step.clone(),
             task: probe.task.clone(),
             node: probe.node.clone(),
             run: (*run).to_owned(),
-            must: (*must).to_owned(),
+            must: must.to_owned(),
         };
         said.entry(task).or_default().insert((*moment).to_owned(), probe);
     }
@@ -168,9 +176,12 @@ fn said(output: &str, faults: &mut Faults) -> Said {
 /// What Slurm or a shell says of a job that is ended, or of a daemon that is away. What becomes of the job tells whether it is a fault;
 /// what the plugin says is one.
 fn is_slurms(line: &str) -> bool {
+    // As newer releases begin what slurmstepd says: [2026-11-27T06:09:51.026] error: *** JOB 19 ON n2 CANCELLED
+    let of_step = line.starts_with('[') && line.contains("] error: *** ");
     let of_shell =
         line.contains("/slurm_script: line ") && (line.contains("Terminated") || line.contains("Killed"));
-    !line.contains("[mig]") && (line.starts_with("srun: ") || line.starts_with("slurmstepd") || of_shell)
+    !line.contains("[mig]")
+        && (line.starts_with("srun: ") || line.starts_with("slurmstepd") || of_shell || of_step)
 }
 
 fn devices(
@@ -212,12 +223,13 @@ fn devices(
             uses.entry((node, uuid)).or_default().push((begin, end, task));
         }
     }
+    let of = |task: &Task| (task.number, task.job);
     for ((node, uuid), mut times) in uses {
         times.sort_unstable();
         // The one that ends last of those before may overlap with any that follows.
         let mut longest: Option<Use<'_>> = None;
         for next in times {
-            if let Some(before) = longest.filter(|before| before.1 > next.0 && before.2.job != next.2.job) {
+            if let Some(before) = longest.filter(|before| before.1 > next.0 && of(before.2) != of(next.2)) {
                 faults.shared.push(format!("{uuid} of {node}: {before:?} and {next:?}"));
             }
             longest = Some(longest.filter(|before| before.1 > next.1).unwrap_or(next));
@@ -276,7 +288,7 @@ mod tests {
     fn job(job: u32, must: &str, [begin, end]: [u64; 2], open: &str) -> String {
         let line = |moment: &str, time: u64| {
             format!(
-                "{moment} {must} 0 probe begin={time} job={job} step=0 task=0 node=n1 cuda={UUID} open={open} \
+                "{moment} {job}/{must} 0 probe begin={time} job={job} step=0 task=0 node=n1 cuda={UUID} open={open} \
                  denied=/dev/nvidia1, other=/dev/nvidia-caps/nvidia-cap1:13, end={time}\n"
             )
         };
