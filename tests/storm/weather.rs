@@ -58,14 +58,9 @@ pub(crate) const ALL: &Events = &[
     (4, Event::KillOrderAtCall),
 ];
 
-/// Those after which Slurm is soon what it was.
-pub(crate) const SOME: &Events = &[
-    (2, Event::Cancel),
-    (2, Event::KillArbiter),
-    (1, Event::FailNvml),
-    (1, Event::KillOrder),
-    (1, Event::KillOrderAtCall),
-];
+/// Those that leave Slurm and jobs alone.
+pub(crate) const SOME: &Events =
+    &[(2, Event::KillArbiter), (1, Event::FailNvml), (1, Event::KillOrder), (1, Event::KillOrderAtCall)];
 
 /// Calls that a cut makes, and codes that they can give.
 const CALLS: [&str; 6] = [
