@@ -12,7 +12,7 @@ LINT_PACKAGES := shellcheck mandoc lintian dpkg-dev rpm python3-rpm python3-venv
 TEST_PACKAGES := git procps strace lua5.4 python3 python3-jsonschema python3-pip python3-yaml debootstrap dpkg-dev rpm systemd prometheus prometheus-node-exporter podman crun \
   mariadb-server-core mariadb-client-core slurmdbd slurm-wlm-mysql-plugin fish zsh openssh-client openssh-server
 
-.PHONY: root setup setup-tests setup-lint build programs release test lint demo playground bench soak race sweep fuzz valgrind test-slurm-matrix test-shared-unwinder test-rpm containers accounting hardware hardware-kit install uninstall deb dist rpm
+.PHONY: root setup setup-tests setup-lint build programs release test lint demo playground bench soak race storm sweep fuzz valgrind test-slurm-matrix test-shared-unwinder test-rpm containers accounting hardware hardware-kit install uninstall deb dist rpm
 
 # Only what is missing is installed, so that a prepared machine needs neither network nor root.
 setup:
@@ -111,6 +111,12 @@ soak: setup-tests
 # Layouts applied beside jobs, with and without SIGKILL of the apply.
 race: setup-tests
 	RACE_ROUNDS=$${RACE_ROUNDS:-1000} $(CARGO) test --locked -p gresgen --test race -- --nocapture --test-threads=1
+
+# Jobs on GPUs that the arbiter cuts, while everything ends that can; then fifty nodes, and how long a job waits for its cut.
+storm: setup-tests
+	LAB_RELEASES=$(RELEASES) STORM_JOBS=$${STORM_JOBS:-1000} STORM_ROUNDS=$${STORM_ROUNDS:-1} \
+	  $(CARGO) test --locked -p gresgen --test storm -- --nocapture --test-threads=1 --include-ignored storm
+	LAB_RELEASES=$(RELEASES) $(CARGO) test --locked -p gresgen --test storm -- --nocapture --test-threads=1 --ignored nodes waits
 
 sweep:
 	GRESGEN_SWEEP=full $(CARGO) test --locked --release -p gresgen --test sweep -- --nocapture

@@ -19,7 +19,7 @@ pub struct Cluster {
 }
 
 /// GPUs that can be cut into the same.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Model {
     pub(crate) masks: Masks,
     /// Largest first.
@@ -77,6 +77,11 @@ impl Model {
         let default = masks.of(default).ok_or(ModelError::Default)?;
         let offered = menu.iter().map(|&profile| masks.profile(profile)).collect();
         Ok(Model { masks, menu, offered, default })
+    }
+
+    /// The places of a profile; all where it does not matter.
+    pub(crate) fn places(&self, profile: Option<Profile>) -> u128 {
+        profile.map_or(u128::MAX, |profile| self.masks.profile(profile))
     }
 
     /// How many of each profile on the menu still fit beside these places, each taken alone and packed: the largest profile in

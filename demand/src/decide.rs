@@ -5,6 +5,7 @@ mod serve;
 
 use crate::cluster::Cluster;
 use crate::job::{Job, Reason, Share};
+use crate::memory::Memory;
 use crate::order::{Order, Verdict};
 use crate::policy::Policy;
 use crate::shapes::Shapes;
@@ -27,12 +28,38 @@ pub struct Decision {
 /// # Panics
 /// When a node's GPU names a model, or a set a node, that the cluster lacks.
 pub fn decide(cluster: &Cluster, jobs: &[Job], policy: &Policy, now: u64) -> Decision {
+    Memory::default().decide(cluster, jobs, policy, now)
+}
+
+/// The same with what is known from before.
+pub(crate) fn look(
+    cluster: &Cluster,
+    jobs: &[Job],
+    policy: &Policy,
+    now: u64,
+    memory: &mut Memory,
+) -> Decision {
     let mut work = Work::new(cluster, policy, now);
-    spare(&mut work, jobs);
-    let mut look = Look { work, shapes: Shapes::default(), policy, now, orders: Vec::new() };
-    let verdicts = jobs.iter().map(|job| look.job(job)).collect();
+    let (mut shapes, numbers) = Shapes::new(jobs, &cluster.models, memory);
+    let jobs = || jobs.iter().zip(&numbers).map(|(job, numbers)| Asked { job, numbers });
+    spare(&mut work, &mut shapes, jobs());
+    let mut look = Look { work, shapes, policy, now, orders: Vec::new() };
+    let verdicts = jobs().map(|job| look.job(job)).collect();
     look.rest();
     Decision { orders: look.orders, verdicts }
+}
+
+/// A job, with the numbers of its shares.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    job: &'a Job,
+    numbers: &'a [usize],
+}
+
+impl<'a> Asked<'a> {
+    fn shares(self) -> impl Iterator<Item = (usize, &'a Share)> {
+        self.numbers.iter().copied().zip(&self.job.shares)
+    }
 }
 
 /// A look under way.
@@ -46,16 +73,18 @@ struct Look<'a> {
 
 impl<'a> Look<'a> {
     /// Looks at one job, element by element.
-    fn job(&mut self, job: &'a Job) -> Verdict {
+    fn job(&mut self, asked: Asked<'_>) -> Verdict {
+        let Asked { job, numbers } = asked;
         if let Reason::Other(reason) = &job.reason {
             return Verdict::Other(reason.clone());
         }
-        if job.shares.iter().any(|share| !self.is_possible(share)) {
+        let Look { work, shapes, .. } = self;
+        if !numbers.iter().all(|&number| shapes.is_possible(number, |share| is_possible(work, share))) {
             return Verdict::Never;
         }
         let mut last = Verdict::There;
         for _ in 0..job.may_start() {
-            match take(&mut self.work, &mut self.shapes, job) {
+            match take(&mut self.work, &mut self.shapes, asked) {
                 Some(taken) if self.is_ignored(job, &taken) => {
                     taken.iter().for_each(|(share, one)| self.work.give_back(one, share));
                     return Verdict::NotStarted(self.policy.grace);
@@ -65,7 +94,7 @@ impl<'a> Look<'a> {
                     return Verdict::Patience(self.policy.patience - job.waited);
                 }
                 None => {
-                    last = self.serve(job);
+                    last = self.serve(asked);
                     if !matches!(
                         last,
                         Verdict::Cut(_) | Verdict::Opens | Verdict::Cordon { .. } | Verdict::Ends(_)
@@ -87,34 +116,38 @@ impl<'a> Look<'a> {
             && job.waited >= self.policy.grace
             && taken.iter().all(|(_, one)| all_stale(one))
     }
+}
 
-    /// Whether as many nodes as it wants could be cut into one of each kind that is wanted, or have it.
-    fn is_possible(&self, share: &Share) -> bool {
-        let set = self.work.cluster.sets.get(share.set).map_or(&[][..], Vec::as_slice);
-        let wanted = share.nodes as usize;
-        let could = |node: usize, profile| {
-            self.work.tables[node].desks.iter().any(|desk| {
-                let model = self.work.model(desk);
-                (desk.cuttable && model.menu.contains(&profile))
-                    || model.masks.profile(profile) & desk.held != 0
-            })
-        };
-        set.len() >= wanted
-            && share.want.iter().filter_map(|want| want.profile).all(|profile| {
-                set.iter().filter(|&&node| could(node, profile)).take(wanted).count() == wanted
-            })
-    }
+/// Whether as many nodes as it wants could be cut into one of each kind that is wanted, or have it.
+fn is_possible(work: &Work<'_>, share: &Share) -> bool {
+    let set = work.cluster.sets.get(share.set).map_or(&[][..], Vec::as_slice);
+    let wanted = share.nodes as usize;
+    let could = |node: usize, profile| {
+        work.tables[node].desks.iter().any(|desk| {
+            let model = work.model(desk);
+            (desk.cuttable && model.menu.contains(&profile)) || model.masks.profile(profile) & desk.held != 0
+        })
+    };
+    set.len() >= wanted
+        && share
+            .want
+            .iter()
+            .filter_map(|want| want.profile)
+            .all(|profile| set.iter().filter(|&&node| could(node, profile)).take(wanted).count() == wanted)
 }
 
 /// What Slurm can give a job of what is open; all of it or nothing.
-fn take<'a>(work: &mut Work<'_>, shapes: &mut Shapes<'a>, job: &'a Job) -> Option<Vec<(&'a Share, Taken)>> {
+fn take<'a>(
+    work: &mut Work<'_>,
+    shapes: &mut Shapes<'_>,
+    asked: Asked<'a>,
+) -> Option<Vec<(&'a Share, Taken)>> {
     let mut all: Vec<(&Share, Taken)> = Vec::new();
-    for share in &job.shares {
-        let number = shapes.number(share);
+    for (number, share) in asked.shares() {
         let mut taken = Vec::new();
-        if !shapes.take(number, share, work, &mut taken) {
+        if !shapes.take(number, work, &mut taken) {
             all.iter().for_each(|(share, one)| work.give_back(one, share));
-            if job.shares.len() > 1 {
+            if asked.numbers.len() > 1 {
                 // It failed beside the others, which says nothing of it alone.
                 shapes.forget(number);
             }
@@ -127,22 +160,22 @@ fn take<'a>(work: &mut Work<'_>, shapes: &mut Shapes<'a>, job: &'a Job) -> Optio
 
 /// Notes which of the instances made a moment ago a job can have as they are: they were made for it, and Slurm may be about to
 /// start it, whoever else waits.
-fn spare(work: &mut Work<'_>, jobs: &[Job]) {
+fn spare<'a>(work: &mut Work<'_>, shapes: &mut Shapes<'_>, jobs: impl Iterator<Item = Asked<'a>>) {
     if work.tables.iter().all(|table| table.desks.iter().all(|desk| desk.fresh == 0)) {
         return;
     }
     let mut trial = work.fork();
-    let mut shapes = Shapes::default();
-    for job in jobs.iter().filter(|job| !matches!(job.reason, Reason::Other(_))) {
-        for _ in 0..job.may_start() {
-            if take(&mut trial, &mut shapes, job).is_none() {
+    for asked in jobs.filter(|asked| !matches!(asked.job.reason, Reason::Other(_))) {
+        for _ in 0..asked.job.may_start() {
+            if take(&mut trial, shapes, asked).is_none() {
                 break;
             }
         }
     }
+    shapes.begin_again();
     for (table, tried) in work.tables.iter_mut().zip(&trial.tables) {
-        for (desk, tried) in table.desks.iter_mut().zip(&tried.desks) {
-            desk.spared = desk.fresh & tried.stays;
+        for (gpu, tried) in tried.desks.iter().enumerate() {
+            table.spare(gpu, table.desks[gpu].fresh & tried.stays);
         }
     }
 }

@@ -10,8 +10,8 @@
 //!   nobody has: the cheapest region first (`region`), or where none is idle a *cordon*, which lets one fall idle.
 //! * [`order`] is the answer, in values and in words.
 //!
-//! An answer follows from its input alone. Nothing is remembered from one look to the next: how long a job has waited is
-//! Slurm's to say, what is closed and how old an instance is the node's. So whoever asks can be killed at any moment and
+//! An answer follows from its input alone. Nothing that counts is remembered from one look to the next ([`memory`] only saves
+//! time): how long a job has waited is Slurm's to say, what is closed and how old an instance is the node's. So whoever asks can be killed at any moment and
 //! asks again. For the same reason a closed instance belongs to no job: the first in Slurm's order that can use it has it.
 //!
 //! Nothing here performs I/O, reads a clock or draws random numbers. Times are whole seconds since any origin.
@@ -21,6 +21,8 @@ pub mod cluster;
 pub mod decide;
 pub mod job;
 mod masks;
+pub mod memory;
+mod offer;
 pub mod order;
 pub mod policy;
 mod region;
@@ -30,5 +32,6 @@ mod work;
 pub use cluster::{Cluster, Gpu, Instance, Model, ModelError, Node, Resources, State};
 pub use decide::{Decision, decide};
 pub use job::{Array, Job, Reason, Share, Want};
+pub use memory::Memory;
 pub use order::{Change, Cut, Instances, Order, Verdict};
 pub use policy::Policy;

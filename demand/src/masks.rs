@@ -3,9 +3,11 @@
 use mig::{Geometry, Placement, Profile};
 
 /// The places of a geometry, and which of them exclude each other, as [`Geometry::conflict`] says.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Masks {
     places: Vec<Placement>,
+    /// The places of each profile.
+    profiles: Vec<(Profile, u128)>,
     /// Of each place, those it cannot be beside, itself among them.
     conflicts: Vec<u128>,
     units: Vec<u32>,
@@ -27,7 +29,14 @@ impl Masks {
         };
         let conflicts = places.iter().map(excluded).collect();
         let units = places.iter().map(|&place| geometry.span(place).len() as u32).collect();
-        Some(Masks { conflicts, units, places })
+        let mut profiles: Vec<(Profile, u128)> = Vec::new();
+        for (bit, place) in places.iter().enumerate() {
+            match profiles.iter_mut().find(|(profile, _)| *profile == place.profile) {
+                Some((_, mask)) => *mask |= 1 << bit,
+                None => profiles.push((place.profile, 1 << bit)),
+            }
+        }
+        Some(Masks { conflicts, units, profiles, places })
     }
 
     /// `None` where one of them is no place of the geometry.
@@ -41,8 +50,7 @@ impl Masks {
 
     /// The places of a profile.
     pub(crate) fn profile(&self, profile: Profile) -> u128 {
-        let same = self.places.iter().enumerate().filter(|(_, place)| place.profile == profile);
-        same.fold(0, |mask, (bit, _)| mask | 1 << bit)
+        self.profiles.iter().find(|(known, _)| *known == profile).map_or(0, |(_, mask)| *mask)
     }
 
     pub(crate) fn placements(&self, mask: u128) -> Vec<Placement> {

@@ -2,7 +2,8 @@
 
 use mig::Profile;
 
-use crate::masks::{Masks, bits};
+use crate::cluster::Model;
+use crate::masks::bits;
 
 /// What a region costs. Less is better, field by field in this order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,7 +33,7 @@ impl Cost {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Site<'a> {
     pub(crate) gpu: usize,
-    pub(crate) masks: &'a Masks,
+    pub(crate) model: &'a Model,
     /// What stays, whoever has it.
     pub(crate) stays: u128,
     /// What may go, idle or not. Idle ones of the kinds needed are not among it: those are had without a cut.
@@ -55,38 +56,43 @@ pub(crate) type Region = (Cost, Vec<Part>);
 /// Combinations of counts that are told apart; a request with more is not served.
 const COMBINATIONS: usize = 4096;
 
-/// The cheapest way to have `need` on these GPUs; `None` if there is none. `room` says how much of each profile could be cut
-/// beside what stays, packed.
-pub(crate) fn cheapest(
-    sites: &[Site<'_>],
-    need: &[(Profile, u32)],
-    mut room: impl FnMut(&Site<'_>, u128) -> u128,
-) -> Option<Region> {
+/// The last step on the way to a combination: what a GPU adds, and the step before it.
+type Step = (Part, Option<usize>);
+
+/// The cheapest way to have `need` on these GPUs; `None` if there is none.
+pub(crate) fn cheapest(sites: &[Site<'_>], need: &[(Profile, u32)]) -> Option<Region> {
     let mut radix = vec![1usize];
     for (_, count) in need {
         let next = radix.last()?.checked_mul(*count as usize + 1).filter(|all| *all <= COMBINATIONS)?;
         radix.push(next);
     }
     let all = radix.pop()?;
-    let mut best: Vec<Option<Region>> = vec![None; all];
-    best[0] = Some((Cost::default(), Vec::new()));
+    let mut steps: Vec<Step> = Vec::new();
+    let mut best: Vec<Option<(Cost, Option<usize>)>> = vec![None; all];
+    best[0] = Some((Cost::default(), None));
     for site in sites {
-        let choices = choices(site, need, &radix, all, &mut room);
+        let choices = choices(site, need, &radix, all);
         let before = best.clone();
         for (counts, (cost, part)) in choices {
             for (from, known) in before.iter().enumerate() {
-                let Some((sum, parts)) = known else { continue };
+                let Some((sum, last)) = *known else { continue };
                 let Some(to) = added(from, counts, need, &radix) else { continue };
                 let total = sum.and(cost);
-                if best[to].as_ref().is_none_or(|(other, _)| total < *other) {
-                    let mut parts = parts.clone();
-                    parts.push(part);
-                    best[to] = Some((total, parts));
+                if best[to].is_none_or(|(other, _)| total < other) {
+                    best[to] = Some((total, Some(steps.len())));
+                    steps.push((part, last));
                 }
             }
         }
     }
-    best.pop().flatten()
+    let (cost, mut at) = best.pop()??;
+    let mut parts = Vec::new();
+    while let Some((part, before)) = at.map(|step| steps[step]) {
+        parts.push(part);
+        at = before;
+    }
+    parts.reverse();
+    Some((cost, parts))
 }
 
 /// The sum of two combinations; `None` beyond what is needed.
@@ -102,36 +108,39 @@ fn choices(
     need: &[(Profile, u32)],
     radix: &[usize],
     all: usize,
-    room: &mut impl FnMut(&Site<'_>, u128) -> u128,
 ) -> Vec<(usize, (Cost, Part))> {
+    let masks = &site.model.masks;
     let kinds: Vec<(u128, usize, u32)> = need
         .iter()
         .zip(radix)
-        .map(|((profile, count), step)| (site.masks.profile(*profile), *step, *count))
+        .map(|((profile, count), step)| (masks.profile(*profile), *step, *count))
         .collect();
     let mut best: Vec<Option<(Cost, Part)>> = vec![None; all];
     let mut todo = vec![(0u128, 0usize, 0usize)];
     let mut free_room = None;
     while let Some((create, counts, from)) = todo.pop() {
         if create != 0 {
-            let region = site.masks.excluded(create) & site.loose;
-            // A busy instance of the kind wanted is waited for, and stays.
-            let gone = region & !create;
+            let region = masks.excluded(create) & site.loose;
             let ends = site.ends.iter().filter(|(bit, _)| bit & region != 0).map(|(_, until)| *until);
             let until = ends.max().map_or(0, |until| until.max(1));
-            let before = *free_room.get_or_insert_with(|| room(site, site.stays));
-            let cost = Cost {
-                until,
-                // Of each profile no more fits beside more.
-                room: before - room(site, site.stays | create),
-                spill: site.masks.units(gone).saturating_sub(site.masks.units(create)),
-                gone: gone.count_ones(),
-            };
-            if best[counts].as_ref().is_none_or(|(other, _)| cost < *other) {
-                best[counts] = Some((cost, Part { gpu: site.gpu, create, gone }));
+            // One that falls idle later costs more, whatever else it costs.
+            if best[counts].as_ref().is_none_or(|(other, _)| until <= other.until) {
+                // A busy instance of the kind wanted is waited for, and stays.
+                let gone = region & !create;
+                let before = *free_room.get_or_insert_with(|| site.model.room(site.stays));
+                let cost = Cost {
+                    until,
+                    // Of each profile no more fits beside more.
+                    room: before - site.model.room(site.stays | create),
+                    spill: masks.units(gone).saturating_sub(masks.units(create)),
+                    gone: gone.count_ones(),
+                };
+                if best[counts].as_ref().is_none_or(|(other, _)| cost < *other) {
+                    best[counts] = Some((cost, Part { gpu: site.gpu, create, gone }));
+                }
             }
         }
-        let excluded = site.masks.excluded(site.stays | create);
+        let excluded = masks.excluded(site.stays | create);
         for &(places, step, count) in &kinds {
             if counts / step % (count as usize + 1) == count as usize {
                 continue;

@@ -6,22 +6,37 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
+use std::rc::Rc;
 
-use crate::job::Share;
+use crate::cluster::Model;
+use crate::job::{Job, Share};
+use crate::memory::Memory;
+use crate::offer::{Offer, Regions};
 use crate::region::Cost;
-use crate::work::{Hindrance, Offer, Regions, Taken, Work};
+use crate::work::{Hindrance, Taken, Work};
 
 /// Everything known of requests, by number.
-#[derive(Default)]
 pub(crate) struct Shapes<'a> {
-    numbers: HashMap<&'a Share, usize>,
+    shapes: Vec<Shape<'a>>,
     known: Vec<Known>,
     /// Requests for which regions were looked for.
     pub(crate) looked: usize,
+    memory: &'a mut Memory,
+}
+
+/// A request, whoever has it.
+pub(crate) struct Shape<'a> {
+    pub(crate) share: &'a Share,
+    /// The number of what it wants of a node.
+    pub(crate) want: usize,
+    /// Places of each kind that it wants, on a GPU of any model.
+    pub(crate) places: Vec<u128>,
 }
 
 #[derive(Default)]
 struct Known {
+    /// Whether as many nodes as it wants have it or could be cut into it.
+    possible: Option<bool>,
     /// Nodes of the set that have nothing open for it, from the first on.
     cursor: usize,
     /// There is nothing open for it.
@@ -42,35 +57,44 @@ struct Ranking {
 }
 
 impl<'a> Shapes<'a> {
-    /// The number of a request.
-    pub(crate) fn number(&mut self, share: &'a Share) -> usize {
-        let next = self.known.len();
-        let number = *self.numbers.entry(share).or_insert(next);
-        if number == next {
-            self.known.push(Known::default());
-        }
-        number
+    /// Numbers what jobs ask for; also gives the numbers of the shares of each job.
+    pub(crate) fn new(jobs: &'a [Job], models: &[Model], memory: &'a mut Memory) -> (Self, Vec<Vec<usize>>) {
+        let mut shapes: Vec<Shape<'a>> = Vec::new();
+        let mut numbers: HashMap<&Share, usize> = HashMap::new();
+        let mut number = |share: &'a Share| {
+            *numbers.entry(share).or_insert_with(|| {
+                let all = |profile| models.iter().fold(0, |all, model| all | model.places(profile));
+                let want = memory.want(&share.want);
+                let wants = share.want.iter().filter(|want| want.count > 0);
+                shapes.push(Shape { share, want, places: wants.map(|want| all(want.profile)).collect() });
+                shapes.len() - 1
+            })
+        };
+        let of_jobs = jobs.iter().map(|job| job.shares.iter().map(&mut number).collect()).collect();
+        let known = shapes.iter().map(|_| Known::default()).collect();
+        (Shapes { shapes, known, looked: 0, memory }, of_jobs)
+    }
+
+    /// Forgets all that was found out.
+    pub(crate) fn begin_again(&mut self) {
+        self.known.fill_with(Known::default);
+        self.looked = 0;
     }
 
     /// Takes a share on as many nodes as it wants out of what is open.
-    pub(crate) fn take(
-        &mut self,
-        number: usize,
-        share: &Share,
-        work: &mut Work<'_>,
-        taken: &mut Vec<Taken>,
-    ) -> bool {
-        let known = &mut self.known[number];
+    pub(crate) fn take(&mut self, number: usize, work: &mut Work<'_>, taken: &mut Vec<Taken>) -> bool {
+        let (known, shape) = (&mut self.known[number], &self.shapes[number]);
         if known.untakeable {
             return false;
         }
+        let share = shape.share;
         let set = work.cluster.sets.get(share.set).map_or(&[][..], Vec::as_slice);
         let before = taken.len();
         let mut at = known.cursor;
         let mut from_the_first = true;
         while taken.len() - before < share.nodes as usize {
             let Some(&node) = set.get(at) else { break };
-            match work.take(node, share) {
+            match work.take(node, shape) {
                 Some(one) => {
                     taken.push(one);
                     from_the_first = false;
@@ -88,6 +112,11 @@ impl<'a> Shapes<'a> {
         all
     }
 
+    /// Whether it could be served at all, which `find` finds out.
+    pub(crate) fn is_possible(&mut self, number: usize, find: impl FnOnce(&Share) -> bool) -> bool {
+        *self.known[number].possible.get_or_insert_with(|| find(self.shapes[number].share))
+    }
+
     /// Whether regions for it have been looked for.
     pub(crate) fn is_looked(&self, number: usize) -> bool {
         self.known[number].idle.asked
@@ -97,14 +126,15 @@ impl<'a> Shapes<'a> {
     pub(crate) fn cheapest(
         &mut self,
         number: usize,
-        share: &Share,
         regions: Regions,
         except: &[usize],
         work: &mut Work<'_>,
-    ) -> Option<(usize, Offer)> {
-        let Known { idle, any, hindrance, .. } = &mut self.known[number];
+    ) -> Option<(usize, Rc<Offer>)> {
+        let Shapes { shapes, known, looked, memory } = self;
+        let shape = &shapes[number];
+        let Known { idle, any, hindrance, .. } = &mut known[number];
         let ranking = if regions == Regions::Idle { idle } else { any };
-        let mut ask = |node: usize, work: &mut Work<'_>| match work.offer(node, share, regions) {
+        let mut ask = |node: usize, work: &mut Work<'_>| match work.offer(node, shape, regions, memory) {
             Ok(offer) if regions == Regions::Idle || !work.tables[node].cordoned => Some(offer),
             Ok(_) => None,
             Err(why) => {
@@ -114,12 +144,13 @@ impl<'a> Shapes<'a> {
         };
         if !ranking.asked {
             ranking.asked = true;
-            self.looked += usize::from(regions == Regions::Idle);
-            for &node in work.cluster.sets.get(share.set).map_or(&[][..], Vec::as_slice) {
-                if let Some(offer) = ask(node, work) {
-                    ranking.heap.push(Reverse((offer.cost, node, work.tables[node].version)));
-                }
-            }
+            *looked += usize::from(regions == Regions::Idle);
+            let set = work.cluster.sets.get(shape.share.set).map_or(&[][..], Vec::as_slice);
+            let asked = set.iter().filter_map(|&node| {
+                let offer = ask(node, work)?;
+                Some(Reverse((offer.cost, node, work.tables[node].version)))
+            });
+            ranking.heap = asked.collect();
         }
         let mut passed = Vec::new();
         let mut found = None;

@@ -1,14 +1,13 @@
 //! Nodes during one look: what is still to be had, and who has been promised what.
 
-use std::collections::HashMap;
-
-use mig::Profile;
+use std::rc::Rc;
 
 use crate::cluster::{Cluster, Gpu, Model, Node, Resources, State};
-use crate::job::{Share, Want};
-use crate::masks::bits;
+use crate::job::Share;
+use crate::memory::Memory;
+use crate::offer::{Board, Offer, Regions, Seat, pick};
 use crate::policy::Policy;
-use crate::region::{Cost, Part, Region, Site, cheapest};
+use crate::shapes::Shape;
 
 /// A GPU during one look. Every mask is of places of its model.
 #[derive(Clone, Debug, Default)]
@@ -58,6 +57,8 @@ pub(crate) struct Table {
     pub(crate) worn: bool,
     /// Counts changes, so that what was found out before one is known to be old.
     pub(crate) version: u32,
+    /// Its GPUs as they are, where they have been looked at so.
+    board: Option<(Rc<Board>, usize)>,
 }
 
 /// What was taken of a node.
@@ -65,17 +66,6 @@ pub(crate) struct Table {
 pub(crate) struct Taken {
     pub(crate) node: usize,
     pub(crate) gpus: Vec<(usize, u128)>,
-}
-
-/// How a share could be served on a node.
-#[derive(Clone, Debug)]
-pub(crate) struct Offer {
-    pub(crate) cost: Cost,
-    /// Open ones that it uses, by GPU.
-    pub(crate) open: Vec<(usize, u128)>,
-    /// Closed ones that it uses.
-    pub(crate) closed: Vec<(usize, u128)>,
-    pub(crate) parts: Vec<Part>,
 }
 
 /// Why a node does not serve a share.
@@ -87,18 +77,11 @@ pub(crate) enum Hindrance {
     Resources,
 }
 
-/// Which regions are looked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Regions {
-    Idle,
-    /// Busy ones, too.
-    Any,
-}
-
 pub(crate) struct Work<'a> {
     pub(crate) cluster: &'a Cluster,
     pub(crate) tables: Vec<Table>,
-    room: HashMap<(usize, u128), u128>,
+    /// Of each node, at least the places that are open on one of its GPUs, whatever their models.
+    open: Vec<u128>,
 }
 
 /// A time that has no known end.
@@ -116,13 +99,15 @@ impl<'a> Work<'a> {
             underway: node.underway,
             worn: node.cuts >= policy.cuts_per_hour,
             version: 0,
+            board: None,
         };
-        Work { cluster, tables: cluster.nodes.iter().map(table).collect(), room: HashMap::new() }
+        let tables: Vec<Table> = cluster.nodes.iter().map(table).collect();
+        Work { cluster, open: tables.iter().map(Table::open).collect(), tables }
     }
 
     /// The same state, to try something out.
     pub(crate) fn fork(&self) -> Work<'a> {
-        Work { cluster: self.cluster, tables: self.tables.clone(), room: HashMap::new() }
+        Work { cluster: self.cluster, tables: self.tables.clone(), open: self.open.clone() }
     }
 
     pub(crate) fn model(&self, desk: &Desk) -> &'a Model {
@@ -130,7 +115,12 @@ impl<'a> Work<'a> {
     }
 
     /// Takes what is open on a node for one share, as Slurm would: by ascending index. `None` where it is not all there.
-    pub(crate) fn take(&mut self, node: usize, share: &Share) -> Option<Taken> {
+    pub(crate) fn take(&mut self, node: usize, shape: &Shape<'_>) -> Option<Taken> {
+        // Most nodes have nothing of it, which is to be seen at once.
+        if shape.places.iter().any(|places| self.open[node] & places == 0) {
+            return None;
+        }
+        let Shape { share, .. } = shape;
         let table = &self.tables[node];
         if !table.usable || !share.resources.within(table.free) {
             return None;
@@ -138,7 +128,8 @@ impl<'a> Work<'a> {
         let mut open: Vec<u128> = table.desks.iter().map(|desk| desk.open).collect();
         let mut gpus: Vec<(usize, u128)> = Vec::new();
         for want in &share.want {
-            let (found, got) = self.pick(node, *want, &mut open);
+            let of = table.desks.iter().map(|desk| desk.model);
+            let (found, got) = pick(&self.cluster.models, of, *want, &mut open);
             if found < want.count {
                 return None;
             }
@@ -150,6 +141,7 @@ impl<'a> Work<'a> {
             table.desks[gpu].stays |= mask;
         }
         table.spend(share.resources);
+        self.open[node] = table.open();
         Some(Taken { node, gpus })
     }
 
@@ -164,60 +156,34 @@ impl<'a> Work<'a> {
             all.cpus += share.resources.cpus;
             all.memory_mib += share.resources.memory_mib;
         }
-    }
-
-    /// Some of what is wanted out of `from`, one mask per GPU, and how many they are.
-    fn pick(&self, node: usize, want: Want, from: &mut [u128]) -> (u32, Vec<(usize, u128)>) {
-        let (mut found, mut got) = (0, Vec::new());
-        for (gpu, desk) in self.tables[node].desks.iter().enumerate() {
-            let all = want.profile.map_or(u128::MAX, |profile| self.model(desk).masks.profile(profile));
-            let mut mask = 0u128;
-            for bit in bits(from[gpu] & all).take((want.count - found) as usize) {
-                mask |= 1 << bit;
-            }
-            if mask != 0 {
-                found += mask.count_ones();
-                from[gpu] &= !mask;
-                got.push((gpu, mask));
-            }
-        }
-        (found, got)
+        table.board = None;
+        self.open[taken.node] = table.open();
     }
 
     /// The cheapest way to serve a share on a node, or what hinders it.
-    pub(crate) fn offer(&mut self, node: usize, share: &Share, regions: Regions) -> Result<Offer, Hindrance> {
-        let table = &self.tables[node];
+    pub(crate) fn offer(
+        &mut self,
+        node: usize,
+        shape: &Shape<'_>,
+        regions: Regions,
+        memory: &mut Memory,
+    ) -> Result<Rc<Offer>, Hindrance> {
+        let resources = shape.share.resources;
+        let table = &mut self.tables[node];
         if !table.usable {
             return Err(Hindrance::Place);
         }
         let enough = match regions {
-            Regions::Idle => share.resources.within(table.free),
-            Regions::Any => share.resources.within(table.reachable),
+            Regions::Idle => resources.within(table.free),
+            Regions::Any => resources.within(table.reachable),
         };
-        let mut open: Vec<u128> = table.desks.iter().map(|desk| desk.open).collect();
-        let mut closed: Vec<u128> = table.desks.iter().map(|desk| desk.closed).collect();
-        let (mut uses_open, mut uses_closed) = (Vec::new(), Vec::new());
-        let mut need: Vec<(Profile, u32)> = Vec::new();
-        for want in &share.want {
-            let (found, got) = self.pick(node, *want, &mut open);
-            uses_open.extend(got);
-            let rest = Want { count: want.count - found, ..*want };
-            let (more, got) = self.pick(node, rest, &mut closed);
-            uses_closed.extend(got);
-            if rest.count > more {
-                let profile = want.profile.or_else(|| self.smallest(node)).ok_or(Hindrance::Place)?;
-                need.push((profile, rest.count - more));
-            }
-        }
-        let mut offer =
-            Offer { cost: Cost::default(), open: uses_open, closed: uses_closed, parts: Vec::new() };
-        if !need.is_empty() {
-            let (cost, parts) = self.region(node, &need, &offer, regions).ok_or(Hindrance::Place)?;
-            (offer.cost, offer.parts) = (cost, parts);
-        }
+        let (board, number) = table
+            .board
+            .get_or_insert_with(|| memory.board(Board(table.desks.iter().map(Desk::seat).collect())));
+        let offer = memory.offer((board, *number), (&shape.share.want, shape.want), regions);
+        let offer = offer.ok_or(Hindrance::Place)?;
         // Where all of it is idle, keeping it while something else lacks would help nobody.
-        let enough = enough && (offer.cost.until > 0 || share.resources.within(self.tables[node].free));
-        let table = &self.tables[node];
+        let enough = enough && (offer.cost.until > 0 || resources.within(table.free));
         let cuts = !offer.parts.is_empty() && offer.cost.until == 0;
         if cuts && table.worn {
             return Err(Hindrance::Worn);
@@ -229,42 +195,6 @@ impl<'a> Work<'a> {
             return Err(Hindrance::Resources);
         }
         Ok(offer)
-    }
-
-    /// The smallest profile that the node can be cut into.
-    fn smallest(&self, node: usize) -> Option<Profile> {
-        let mut desks = self.tables[node].desks.iter().filter(|desk| desk.cuttable);
-        desks.find_map(|desk| self.model(desk).menu.last().copied())
-    }
-
-    fn region(
-        &mut self,
-        node: usize,
-        need: &[(Profile, u32)],
-        used: &Offer,
-        regions: Regions,
-    ) -> Option<Region> {
-        let Work { cluster, tables, room, .. } = self;
-        let desks = &tables[node].desks;
-        let mut sites = Vec::new();
-        for (gpu, desk) in desks.iter().enumerate() {
-            let model = &cluster.models[desk.model];
-            if !desk.cuttable || !need.iter().any(|(profile, _)| model.menu.contains(profile)) {
-                continue;
-            }
-            let uses = used.open.iter().chain(&used.closed).filter(|(other, _)| *other == gpu);
-            let stays = uses.fold(desk.stays | desk.spared | desk.coming, |stays, (_, mask)| stays | mask);
-            let idle = (desk.open | desk.closed) & !stays;
-            let (loose, stays) = match regions {
-                Regions::Idle => (idle, stays | desk.busy),
-                Regions::Any => (idle | desk.busy, stays),
-            };
-            sites.push(Site { gpu, masks: &model.masks, stays, loose, ends: &desk.ends });
-        }
-        cheapest(&sites, need, |site, mask| {
-            let model = desks[site.gpu].model;
-            *room.entry((model, mask)).or_insert_with(|| cluster.models[model].room(mask))
-        })
     }
 
     /// Promises what an offer uses to a job: nobody after it gets it in this look.
@@ -292,10 +222,30 @@ impl<'a> Work<'a> {
         if !now {
             table.free = free;
         }
+        self.open[node] = table.open();
+    }
+}
+
+impl Desk {
+    fn seat(&self) -> Seat {
+        let Desk { model, cuttable, open, closed, busy, .. } = *self;
+        let stays = self.stays | self.spared | self.coming;
+        Seat { model, cuttable, open, closed, stays, busy, ends: self.ends.clone() }
     }
 }
 
 impl Table {
+    /// Places that are open on one of its GPUs.
+    fn open(&self) -> u128 {
+        self.desks.iter().fold(0, |open, desk| open | desk.open)
+    }
+
+    /// Notes that these instances of a GPU are spared.
+    pub(crate) fn spare(&mut self, gpu: usize, mask: u128) {
+        self.desks[gpu].spared = mask;
+        self.board = None;
+    }
+
     /// Cores and memory promised to a job.
     fn spend(&mut self, resources: Resources) {
         for all in [&mut self.free, &mut self.reachable] {
@@ -303,6 +253,7 @@ impl Table {
             all.memory_mib = all.memory_mib.saturating_sub(resources.memory_mib);
         }
         self.version += 1;
+        self.board = None;
     }
 }
 

@@ -7,8 +7,8 @@ mod course;
 mod judge;
 
 use demand::{
-    Array, Cluster, Gpu, Instance, Job, Model, Node, Order, Policy, Reason, Resources, Share, State, Verdict,
-    Want, decide,
+    Array, Cluster, Gpu, Instance, Job, Memory, Model, Node, Order, Policy, Reason, Resources, Share, State,
+    Verdict, Want, decide,
 };
 use mig::{Board, Geometry, Placement, Profile};
 use proptest::prelude::*;
@@ -324,6 +324,12 @@ proptest! {
         let decision = decide(&cluster, &jobs, &Policy::default(), now);
         prop_assert_eq!(decision.verdicts.len(), jobs.len());
         prop_assert_eq!(&decide(&cluster, &jobs, &Policy::default(), now), &decision);
+        // What is kept of other looks at the same GPUs changes nothing.
+        let mut memory = Memory::default();
+        for (jobs, now) in [(&jobs[jobs.len() / 2..], now + 37), (&jobs[..], now), (&jobs[..], now)] {
+            let looked = memory.decide(&cluster, jobs, &Policy::default(), now);
+            prop_assert_eq!(looked, decide(&cluster, jobs, &Policy::default(), now));
+        }
         judge::orders(key, &cluster, &decision.orders);
     }
 }

@@ -9,16 +9,18 @@
 //! known is named and takes no cut.
 
 mod answers;
+mod sheet;
 mod stock;
 mod wants;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
-use ::demand::{Cluster, Instance, Job, Node, Order, Policy, State, Verdict, decide};
+use ::demand::{Cluster, Instance, Job, Memory, Node, Order, Policy, State, Verdict};
 use mig::Placement;
 
 pub(crate) use answers::Answers;
-pub(crate) use stock::{Known, Stock, take};
+pub(crate) use sheet::{Known, Sheet, Sheets};
+pub(crate) use stock::{Stock, take, take_sheets};
 pub(crate) use wants::{Cannot, Waiting, Wants, waiting};
 
 /// What one look says.
@@ -74,7 +76,8 @@ pub(crate) fn look(answers: &Answers, stock: Stock) -> Look {
     let mut cluster = Cluster { models, nodes, sets };
     let jobs: Vec<Job> = waiting.iter().filter_map(|job| job.demand.as_ref().ok().cloned()).collect();
     let mut cuts = Vec::new();
-    let mut last = decide(&cluster, &jobs, &policy(), answers.now);
+    let mut memory = Memory::default();
+    let mut last = memory.decide(&cluster, &jobs, &policy(), answers.now);
     for _ in 0..ROUNDS {
         let before = cuts.len();
         for order in std::mem::take(&mut last.orders) {
@@ -92,11 +95,15 @@ pub(crate) fn look(answers: &Answers, stock: Stock) -> Look {
         if cuts.len() == before {
             break;
         }
-        last = decide(&cluster, &jobs, &policy(), answers.now);
+        last = memory.decide(&cluster, &jobs, &policy(), answers.now);
     }
     // A job that has not waited long is not told where its place will be; who asks wants to know.
     let eager = Policy { cordon_after: 0, reach: u64::MAX / 4, ..policy() };
-    let eager = decide(&cluster, &jobs, &eager, answers.now);
+    let eager = memory.decide(&cluster, &jobs, &eager, answers.now);
+    let mut cut_for: HashMap<&str, BTreeSet<String>> = HashMap::new();
+    for Cut { node, job, .. } in &cuts {
+        cut_for.entry(job).or_default().insert(node.clone());
+    }
     let mut verdicts = last.verdicts.into_iter().zip(eager.verdicts);
     let said = |job: Waiting| {
         let said = match &job.demand {
@@ -104,8 +111,7 @@ pub(crate) fn look(answers: &Answers, stock: Stock) -> Look {
             Ok(demand) => {
                 let (last, eager) = verdicts.next().unwrap_or((Verdict::Depth, Verdict::Depth));
                 let rest = if matches!(last, Verdict::Busy(_)) { eager } else { last };
-                let own = cuts.iter().filter(|cut| cut.job == demand.id).map(|cut| cut.node.clone());
-                let nodes: BTreeSet<String> = own.collect();
+                let nodes = cut_for.get(demand.id.as_str()).cloned().unwrap_or_default();
                 match (nodes.is_empty(), rest) {
                     (true, rest) => Said::Decided(rest),
                     (false, Verdict::There | Verdict::NotStarted(_)) => Said::Cut { nodes, all: true },

@@ -2,6 +2,8 @@
 
 use lab::{JobId, Release, Simulated, User};
 
+use serde_json::Value;
+
 use crate::demand::CATALOG;
 use crate::monitoring::judged;
 use crate::node::Node;
@@ -9,7 +11,7 @@ use crate::on_request::LAYOUTS;
 
 /// GPUs take orders, which come without a network, and there is little patience.
 const SETTINGS: &str = "  on-request: [{profiles: [1g.5gb, 2g.10gb, 3g.20gb], orders: true}]
-  arbiter: {reach: [sh, /var/lab/reach, '{node}'], patience: 1s, cordon-after: 1s, dwell: 1s}
+  arbiter: {reach: [sh, /var/lab/reach, '{node}'], patience: 1s, cordon-after: 1s, cordon-within: 1s, dwell: 1s}
 ";
 
 /// The way to the node. Where the file is there, the next cut dies half way.
@@ -58,8 +60,25 @@ impl Node {
         self.waits_until(words, || self.log().contains(words));
     }
 
+    /// UUIDs of what is closed.
+    fn closed(&self) -> Vec<String> {
+        let text = self.lab.run(&["gresgen", "--json", "status"]).unwrap().stdout;
+        let status: Value = serde_json::from_str(&text).unwrap();
+        let gpus = status["gpus"].as_array().unwrap().iter();
+        let instances = gpus.flat_map(|gpu| gpu["instances"].as_array().unwrap());
+        let closed = instances.filter(|instance| instance["closed"] == true);
+        closed.map(|instance| instance["compute"][0]["uuid"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// What a job that runs was given.
+    fn uuid_of(&self, job: JobId) -> String {
+        let path = format!("/var/lab/out/{job}");
+        let told = || Ok(Some(self.lab.read_file(&path)?).filter(|text| text.contains("MIG-")));
+        self.lab.wait("what the job was told", told).unwrap().trim().to_owned()
+    }
+
     fn submit(&self, arguments: &[&str]) -> JobId {
-        self.lab.sbatch(User::Alice, arguments, "sleep 3600").unwrap()
+        self.lab.sbatch(User::Alice, arguments, "echo $CUDA_VISIBLE_DEVICES; sleep 3600").unwrap()
     }
 
     fn runs(&self, job: JobId) {
@@ -155,5 +174,44 @@ fn whatever_dies_in_the_middle_of_a_cut_the_job_runs() {
         for wrong in ["count mismatch", "type changed", "Setting node n1 state to INVAL", "invalid GRES"] {
             assert!(!log.contains(wrong), "{release}: {wrong}: {log}");
         }
+    }
+}
+
+#[test]
+fn a_large_job_is_not_starved_by_small_ones() {
+    for release in Release::selected() {
+        let Some(node) = Node::for_arbiter(release) else { return };
+        let small = || node.submit(&["--gres=gpu:1g.5gb:1"]);
+        let short = ["--gres=gpu:1g.5gb:1", "-t60"];
+        let holders: Vec<JobId> = (0..6).map(|_| node.submit(&short)).collect();
+        let halves = [node.submit(&["--gres=gpu:3g.20gb:1"]), node.submit(&["--gres=gpu:3g.20gb:1"])];
+        holders.iter().chain(&halves).for_each(|job| node.runs(*job));
+        let arbiter = node.arbiter("");
+
+        // Nothing is idle, and small jobs wait for whatever falls idle. Where they run is free long before what others have.
+        let large = node.submit(&["--gres=gpu:3g.20gb:1"]);
+        node.says(&format!("n1: job {large}: GPU "));
+        node.says(&format!("n1: job {large}: done"));
+        let closed = node.closed();
+        assert_eq!(closed.len(), 3, "{release}: {closed:?}: {}", node.log());
+        let waiting: Vec<JobId> = (0..6).map(|_| small()).collect();
+        assert_eq!(node.comment(large), "", "{release}: {}", node.log());
+        node.waits_until("the user to be told", || {
+            node.comment(large).starts_with("gresgen: kept for it on n1, free at ")
+        });
+
+        // They end one by one, and nobody gets what is given back.
+        for holder in holders.iter().filter(|job| closed.contains(&node.uuid_of(**job))) {
+            node.lab.run(&["scancel", &holder.to_string()]).unwrap();
+            node.waits_until("it to end", || node.state_of(*holder) != "RUNNING");
+        }
+        node.runs(large);
+        let started = waiting.iter().filter(|job| node.state_of(**job) == "RUNNING");
+        assert!(started.count() < waiting.len(), "{release}: {}", node.log());
+
+        // With nobody who waits nothing stays closed.
+        waiting.iter().for_each(|job| drop(node.lab.run(&["scancel", &job.to_string()]).unwrap()));
+        node.waits_until("nothing to be closed", || node.closed().is_empty());
+        node.kill(&arbiter);
     }
 }

@@ -113,9 +113,21 @@ impl Node {
         self.done(&json!({"cut": {"gpus": []}}), "nothing");
         assert_eq!((self.given(waits), self.step(holder)), (opened.1.clone(), held.clone()), "{release}");
 
-        // A slurmctld that starts anew gives out no more than it did.
+        // A slurmctld that starts anew gives out no more than it did, and neither does one that reads its files again.
         self.lab.restart_slurmctld().unwrap();
         assert_eq!(self.given(self.submitted("1g.5gb")), opened.1, "{release}");
+        self.lab.reconfigure().unwrap();
+        assert_eq!((self.most("1g.5gb"), self.step(holder)), (2, held.clone()), "{release}");
+
+        // Where slurmctld is away, what is left to do is said, and done by the next order.
+        let stop = "pid=$(cat /run/slurmctld.pid) && kill $pid && while kill -0 $pid 2>/dev/null; do sleep 0.02; done";
+        self.lab.run(&["sh", "-c", stop]).unwrap();
+        let away = self.order(&json!({"cut": {"gpus": [{"gpu": gpus[1], "close": [opened.0]}]}}));
+        assert_eq!((&away["code"], &away["exit"]), (&json!("pending"), &json!(6)), "{release}: {away:#}");
+        self.lab.run(&["slurmctld"]).unwrap();
+        self.lab.wait_nodes().unwrap();
+        self.done(&json!({"cut": {"gpus": []}}), "nothing");
+        assert_eq!((self.most("1g.5gb"), self.step(holder)), (1, held.clone()), "{release}");
         self.done(&order("open", places(&|_| true)), "done");
         assert_eq!(
             (self.most("1g.5gb"), self.step(holder), self.step(&beside)),

@@ -1,16 +1,19 @@
 //! Serving a job that Slurm cannot start as things are.
 
-use super::Look;
+use std::rc::Rc;
+
+use super::{Asked, Look};
 use crate::job::{Job, Share};
 use crate::masks::Masks;
+use crate::offer::{Offer, Regions};
 use crate::order::{Change, Cut, Instances, Order, Verdict};
-use crate::work::{FAR, Hindrance, Offer, Regions};
+use crate::work::{FAR, Hindrance};
 
 /// One node of a job.
 struct Piece<'a> {
     share: &'a Share,
     node: usize,
-    offer: Offer,
+    offer: Rc<Offer>,
 }
 
 impl Piece<'_> {
@@ -22,20 +25,20 @@ impl Piece<'_> {
 
 impl<'a> Look<'a> {
     /// Orders what the job lacks, or says why not.
-    pub(super) fn serve(&mut self, job: &'a Job) -> Verdict {
-        for share in &job.shares {
-            let number = self.shapes.number(share);
+    pub(super) fn serve(&mut self, asked: Asked<'_>) -> Verdict {
+        let job = asked.job;
+        for &number in asked.numbers {
             if !self.shapes.is_looked(number) && self.shapes.looked >= self.policy.depth {
                 return Verdict::Depth;
             }
         }
-        if let Ok(pieces) = self.pieces(job, false) {
+        if let Ok(pieces) = self.pieces(asked, false) {
             return self.cut(job, pieces);
         }
         if job.waited < self.policy.cordon_after {
             return Verdict::Busy(self.policy.cordon_after - job.waited);
         }
-        match self.pieces(job, true) {
+        match self.pieces(asked, true) {
             Ok(pieces) => self.cordon(job, pieces),
             Err(Hindrance::Resources) => Verdict::Resources,
             Err(Hindrance::Worn) => Verdict::Limit,
@@ -45,18 +48,16 @@ impl<'a> Look<'a> {
     }
 
     /// The cheapest nodes for all that the job wants, each once; busy regions only where no idle one is left.
-    fn pieces(&mut self, job: &'a Job, busy: bool) -> Result<Vec<Piece<'a>>, Hindrance> {
-        let mut pieces: Vec<Piece<'a>> = Vec::new();
-        let alone = job.shares.len() == 1;
-        for share in &job.shares {
-            let number = self.shapes.number(share);
+    fn pieces<'j>(&mut self, asked: Asked<'j>, busy: bool) -> Result<Vec<Piece<'j>>, Hindrance> {
+        let mut pieces: Vec<Piece<'j>> = Vec::new();
+        let alone = asked.numbers.len() == 1;
+        for (number, share) in asked.shares() {
             if self.shapes.is_hopeless(number, busy) {
                 return Err(self.shapes.hindrance(number));
             }
             for _ in 0..share.nodes {
                 let except: Vec<usize> = pieces.iter().map(|piece| piece.node).collect();
-                let mut cheapest =
-                    |regions| self.shapes.cheapest(number, share, regions, &except, &mut self.work);
+                let mut cheapest = |regions| self.shapes.cheapest(number, regions, &except, &mut self.work);
                 let found = match cheapest(Regions::Idle) {
                     None if busy => cheapest(Regions::Any),
                     found => found,

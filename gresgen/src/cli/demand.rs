@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{Global, out, render};
-use crate::demand::{self as look, Answers, Known, Look, Waiting};
+use crate::demand::{self as look, Answers, Known, Look, Sheet, Sheets, Waiting};
 use crate::holders;
 use crate::slurm::control::Control;
 use crate::slurm::{Names, Settings, SlurmError, slots};
@@ -43,11 +43,15 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
         Err(error) if global.layout.is_some() => return Err(Failure::usage(error)),
         label => label.ok(),
     };
-    let inventories = inventories(session, settings, args)?;
+    let mut sheets = Sheets::new(settings, names, label.map(|label| (&config, label)));
+    let sheets = if args.inventory.is_empty() {
+        vec![sheets.of(&here(session, settings)?)]
+    } else {
+        named(&args.inventory, &mut sheets)?
+    };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let answers = Control::connect().and_then(|control| Answers::ask(control, now)).map_err(unanswered)?;
-    let stock = look::take(&answers, &inventories, settings, names, label.map(|label| (&config, label)));
-    let mut look = look::look(&answers, stock);
+    let mut look = look::look(&answers, look::take_sheets(&answers, &sheets));
     if let Some(id) = args.job {
         only(&mut look, id, &answers)?;
     }
@@ -63,29 +67,40 @@ fn unanswered(error: SlurmError) -> Failure {
     Failure::failed(error).hint("demand asks slurmctld; run it where squeue works")
 }
 
-/// The inventories that are named, or this node's.
-fn inventories(session: &Session, settings: &Settings, args: &Args) -> Result<Vec<Known>, Failure> {
-    if args.inventory.is_empty() {
-        let here = || -> Result<Known, Failure> {
-            let mut inventory = session.driver()?.inventory(&session.node_name(settings)?)?;
-            slots::complete(&mut inventory, settings, &session.root);
-            holders::annotate(&mut inventory, &session.root);
-            Ok((inventory, Default::default()))
-        };
-        return here().map(|known| vec![known]).map_err(|failure| {
-            failure.hint("--inventory names files that `gresgen --json status` wrote on the nodes, or a directory of them")
-        });
+/// This node's inventory.
+fn here(session: &Session, settings: &Settings) -> Result<Known, Failure> {
+    let read = || -> Result<Known, Failure> {
+        let mut inventory = session.driver()?.inventory(&session.node_name(settings)?)?;
+        slots::complete(&mut inventory, settings, &session.root);
+        holders::annotate(&mut inventory, &session.root);
+        Ok((inventory, Default::default()))
+    };
+    read().map_err(|failure| {
+        failure.hint(
+            "--inventory names files that `gresgen --json status` wrote on the nodes, or a directory of them",
+        )
+    })
+}
+
+/// The inventories that are named. A file of a directory that cannot be read says so of its node, and nothing of others.
+fn named(places: &[PathBuf], sheets: &mut Sheets<'_>) -> Result<Vec<Sheet>, Failure> {
+    let mut all = Vec::new();
+    for place in places {
+        if !place.is_dir() {
+            all.push(sheets.of(&render::read(place, false).map_err(Failure::usage)?));
+            continue;
+        }
+        for file in within(place)? {
+            all.push(match render::read(&file, false) {
+                Ok(known) => sheets.of(&known),
+                Err(why) => Sheet::unread(render::sender(&file).0, why),
+            });
+        }
     }
-    let mut files = Vec::new();
-    for place in &args.inventory {
-        if place.is_dir() { files.extend(within(place)?) } else { files.push(place.clone()) }
-    }
-    let read = |file: &PathBuf| render::read(file, false).map_err(Failure::usage);
-    let known: Vec<Known> = files.iter().map(read).collect::<Result<_, _>>()?;
     let mut seen = BTreeSet::new();
-    match known.iter().find(|(inventory, _)| !seen.insert(&inventory.node)) {
-        Some((twice, _)) => Err(Failure::usage(format!("node {}: two inventories are of it", twice.node))),
-        None => Ok(known),
+    match all.iter().find(|sheet| !seen.insert(sheet.node())) {
+        Some(twice) => Err(Failure::usage(format!("node {}: two inventories are of it", twice.node()))),
+        None => Ok(all),
     }
 }
 

@@ -212,7 +212,7 @@ pub(super) fn read(file: &Path, anybody: bool) -> Result<(Inventory, BTreeMap<St
 }
 
 /// The node that an argument is about, and its file.
-fn sender(argument: &Path) -> (String, &Path) {
+pub(super) fn sender(argument: &Path) -> (String, &Path) {
     let named = argument.to_str().and_then(|text| text.split_once('='));
     match named.filter(|(node, _)| hostlist::is_name(node)) {
         Some((node, file)) => (node.to_owned(), Path::new(file)),

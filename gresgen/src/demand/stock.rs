@@ -1,20 +1,16 @@
 //! What there is: the nodes of the inventories as slurmctld has them, with who holds each instance.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use ::demand::{Gpu, Instance, Model, Node, Resources, State};
-use device_map::NoDevice;
-use mig::{Geometry, Placement, Profile};
+use mig::Profile;
 
 use super::answers::{Answers, Held};
-use crate::apply::DesiredState;
+use super::sheet::{Face, Known, Sheet, Sheets, Slice};
 use crate::config::Config;
-use crate::inventory::{self, Holder, Inventory};
 use crate::slurm::control::NodeView;
-use crate::slurm::{GresTable, Names, PreviousOrder, Settings, slots};
-
-/// The inventory of a node, with Slurm's indexes of its devices by UUID.
-pub(crate) type Known = (Inventory, BTreeMap<String, usize>);
+use crate::slurm::{Names, Settings};
 
 /// GRES types: the profile of each, with the nodes that have it or could.
 pub(crate) type Kinds = BTreeMap<String, BTreeMap<Profile, BTreeSet<usize>>>;
@@ -31,37 +27,37 @@ pub(crate) struct Stock {
     pub(crate) unknown: BTreeMap<String, Vec<String>>,
 }
 
-/// A model, with what it was made of.
-type Made = (Geometry, Vec<Profile>, Vec<Placement>);
-
 /// Stock that is being taken.
 struct Taking<'a> {
     answers: &'a Answers,
-    settings: &'a Settings,
-    names: Names<'a>,
-    /// The cut of idle GPUs.
-    layout: Option<(&'a Config, &'a str)>,
-    made: Vec<Made>,
+    /// Those of the stock.
+    models: Vec<&'a Arc<Model>>,
     stock: Stock,
 }
 
 /// Takes stock of the nodes that slurmctld has. `layout` is what idle GPUs are cut into.
 pub(crate) fn take<'a>(
-    answers: &'a Answers,
+    answers: &Answers,
     inventories: &[Known],
     settings: &'a Settings,
     names: Names<'a>,
     layout: Option<(&'a Config, &'a str)>,
 ) -> Stock {
-    let known: HashMap<&str, &Known> =
-        inventories.iter().map(|known| (known.0.node.as_str(), known)).collect();
+    let mut sheets = Sheets::new(settings, names, layout);
+    let sheets: Vec<Sheet> = inventories.iter().map(|known| sheets.of(known)).collect();
+    take_sheets(answers, &sheets)
+}
+
+/// The same of inventories that were looked through before.
+pub(crate) fn take_sheets<'a>(answers: &Answers, sheets: impl IntoIterator<Item = &'a Sheet>) -> Stock {
+    let known: HashMap<&str, &Sheet> = sheets.into_iter().map(|sheet| (sheet.node.as_str(), sheet)).collect();
     let on = answers.on_nodes();
-    let mut taking = Taking { answers, settings, names, layout, made: Vec::new(), stock: Stock::default() };
+    let mut taking = Taking { answers, models: Vec::new(), stock: Stock::default() };
     for view in answers.nodes.iter().filter(|view| view.count() > 0) {
         let done = match known.get(view.name.as_str()) {
-            Some(known) => {
+            Some(sheet) => {
                 let held = answers.held(view, on.get(&view.name).map_or(&[][..], Vec::as_slice));
-                taking.node(view, known, &held)
+                taking.node(view, sheet, &held)
             }
             // One that takes no jobs takes no cut either, whatever is on it.
             None if !view.takes_jobs() => Ok(()),
@@ -71,69 +67,53 @@ pub(crate) fn take<'a>(
             taking.stock.unknown.entry(why).or_default().push(view.name.clone());
         }
     }
-    for (inventory, _) in
-        inventories.iter().filter(|(inventory, _)| !answers.nodes.iter().any(|v| v.name == inventory.node))
-    {
-        let why = "slurmctld has no node of this name".to_owned();
-        taking.stock.unknown.entry(why).or_default().push(inventory.node.clone());
+    let views: HashSet<&str> = answers.nodes.iter().map(|view| view.name.as_str()).collect();
+    let mut strange: Vec<&Sheet> =
+        known.into_values().filter(|sheet| !views.contains(sheet.node.as_str())).collect();
+    strange.sort_unstable_by_key(|sheet| &sheet.node);
+    for Sheet { node, records } in strange {
+        let why = records.as_ref().err().map_or("slurmctld has no node of this name", String::as_str);
+        taking.stock.unknown.entry(why.to_owned()).or_default().push(node.clone());
     }
     taking.stock
 }
 
-impl Taking<'_> {
+impl<'a> Taking<'a> {
     /// Adds a node, or says why it takes no cut.
-    fn node(&mut self, view: &NodeView, (inventory, indexes): &Known, held: &Held) -> Result<(), String> {
-        let said = |error: &dyn std::fmt::Display| error.to_string();
-        let table = |previous: &PreviousOrder| {
-            GresTable::new(inventory, self.settings, previous).map_err(|e| said(&e))
-        };
-        let fresh = table(&PreviousOrder::default())?;
-        let table = table(&PreviousOrder::of_indexes(&fresh, indexes))?;
-        if table.gres() != view.gres() {
+    fn node(&mut self, view: &NodeView, sheet: &'a Sheet, held: &Held) -> Result<(), String> {
+        let records = sheet.records.as_ref().map_err(String::clone)?;
+        if records.gres != view.gres() {
             return Err("slurmctld has other GPUs on it than its inventory".to_owned());
         }
         // A job that has the whole node has what is not there, too.
-        let is_void = |index: &usize| table.records[*index].no_device() == Some(NoDevice::Void);
-        let all = (0..table.records.len()).all(|index| held.is_named(index));
-        if !all && (0..table.records.len()).filter(is_void).any(|index| held.is_named(index)) {
+        let all = (0..records.count).all(|index| held.is_named(index));
+        if !all && records.void.iter().any(|index| held.is_named(*index)) {
             return Err("a job has an instance that its inventory lacks; take it anew".to_owned());
         }
-        let index: HashMap<&str, usize> =
-            table.records.iter().enumerate().map(|(index, record)| (record.uuid.as_str(), index)).collect();
-        let defaults = self.defaults(inventory);
+        let faces = records.gpus.as_ref().map_err(String::clone)?;
         let number = self.stock.nodes.len();
-        let (mut gpus, mut indexes, mut kinds) = (Vec::new(), Vec::new(), Vec::new());
-        for (gpu, default) in inventory.gpus.iter().zip(defaults) {
-            let menu = slots::menu(&inventory.node, gpu, self.settings);
-            let present: BTreeSet<Profile> =
-                gpu.instances.iter().map(|instance| instance.placement.profile).collect();
-            // MIG that is off would have to be switched on, which takes the whole GPU.
-            let fixed = menu.is_none() || !gpu.mode.is_on();
-            if fixed && present.is_empty() {
-                continue;
-            }
-            let offered: Vec<Profile> = menu.unwrap_or_else(|| present.iter().copied().collect());
-            let default = if fixed { Vec::new() } else { default };
-            let model = self.model((gpu.geometry.clone(), offered.clone(), default))?;
-            let instances = gpu.instances.iter().map(|instance| {
-                let state = device(instance).and_then(|uuid| index.get(uuid)).map(|index| held.state(*index));
-                let state = match state {
-                    Some(State::Idle) if is_elsewhere(instance) => State::Busy { until: None },
+        let mut gpus = Vec::new();
+        for Face { model, fixed, instances, types, .. } in faces {
+            let instance = |slice: &Slice| Instance {
+                placement: slice.placement,
+                state: match slice.device.map(|index| held.state(index)) {
+                    Some(State::Idle) if slice.elsewhere => State::Busy { until: None },
                     Some(state) => state,
                     // Nobody can be given it, so nobody gives it back.
                     None => State::Busy { until: None },
+                },
+                closed: slice.closed,
+                since: None,
+            };
+            let instances = instances.iter().map(instance).collect();
+            gpus.push(Gpu { model: self.model(model), fixed: *fixed, instances });
+            for (name, profile) in types {
+                let profiles = match self.stock.kinds.get_mut(name) {
+                    Some(profiles) => profiles,
+                    None => self.stock.kinds.entry(name.clone()).or_default(),
                 };
-                Instance { placement: instance.placement, state, closed: instance.closed, since: None }
-            });
-            gpus.push(Gpu { model, fixed, instances: instances.collect() });
-            indexes.push(gpu.index);
-            for profile in offered {
-                let name = self.names.slice(&gpu.model, profile).map_err(|e| said(&e))?;
-                kinds.push((name.to_string(), profile));
+                profiles.entry(*profile).or_default().insert(number);
             }
-        }
-        for (name, profile) in kinds {
-            self.stock.kinds.entry(name).or_default().entry(profile).or_default().insert(number);
         }
         let free = self.free(view);
         let reachable = Resources {
@@ -143,33 +123,18 @@ impl Taking<'_> {
         let usable = view.takes_jobs();
         let name = view.name.clone();
         self.stock.nodes.push(Node { name, gpus, usable, free, reachable, underway: false, cuts: 0 });
-        self.stock.gpus.push(indexes);
+        self.stock.gpus.push(faces.iter().map(|face| face.index).collect());
         Ok(())
     }
 
-    /// What each GPU is cut into while nobody wants otherwise, as far as the layout says it.
-    fn defaults(&self, inventory: &Inventory) -> Vec<Vec<Placement>> {
-        let none = || vec![Vec::new(); inventory.gpus.len()];
-        let Some((config, label)) = self.layout else { return none() };
-        let mut bare = inventory.clone();
-        bare.gpus.iter_mut().for_each(|gpu| gpu.instances.clear());
-        let Ok(targets) = DesiredState::Layout(config, label).targets(&bare) else { return none() };
-        let placements = |target: crate::apply::target::Target| {
-            target.instances.unwrap_or_default().into_iter().map(|instance| instance.placement).collect()
-        };
-        targets.into_iter().map(placements).collect()
-    }
-
     /// The position of a model.
-    fn model(&mut self, made: Made) -> Result<usize, String> {
-        if let Some(known) = self.made.iter().position(|other| *other == made) {
-            return Ok(known);
+    fn model(&mut self, model: &'a Arc<Model>) -> usize {
+        if let Some(known) = self.models.iter().position(|other| Arc::ptr_eq(other, model)) {
+            return known;
         }
-        let (geometry, menu, default) = &made;
-        let model = Model::new(geometry, menu, default).map_err(|error| error.to_string())?;
-        self.stock.models.push(model);
-        self.made.push(made);
-        Ok(self.made.len() - 1)
+        self.models.push(model);
+        self.stock.models.push(Model::clone(model));
+        self.models.len() - 1
     }
 
     /// CPUs and memory that no job has; all memory where Slurm does not give it out.
@@ -181,23 +146,4 @@ impl Taking<'_> {
             memory_mib: if self.answers.counts_memory { memory } else { u64::MAX / 4 },
         }
     }
-}
-
-/// The device that is all of an instance, by UUID.
-fn device(instance: &inventory::Instance) -> Option<&str> {
-    match &instance.compute[..] {
-        [compute] if compute.profile == instance.placement.profile => Some(&compute.uuid),
-        _ => None,
-    }
-}
-
-/// Whether somebody has it whom slurmctld does not know. Processes beside a job are the job's.
-fn is_elsewhere(instance: &inventory::Instance) -> bool {
-    let of_job = instance.holders.iter().any(|holder| matches!(holder, Holder::Job { .. }));
-    let own = |holder: &Holder| match holder {
-        Holder::Run { .. } => true,
-        Holder::Process { .. } => !of_job,
-        _ => false,
-    };
-    instance.holders.iter().any(own)
 }

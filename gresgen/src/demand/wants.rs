@@ -77,13 +77,8 @@ impl fmt::Display for Cannot {
 pub(crate) fn waiting(answers: &Answers, nodes: &[Node], kinds: &Kinds) -> (Vec<Waiting>, Vec<Vec<usize>>) {
     let by_name: HashMap<&str, &NodeView> =
         answers.nodes.iter().map(|view| (view.name.as_str(), view)).collect();
-    let mut places = Nodes {
-        views: nodes.iter().filter_map(|node| by_name.get(node.name.as_str()).copied()).collect(),
-        kinds,
-        reservations: &answers.reservations,
-        sets: Vec::new(),
-        known: HashMap::new(),
-    };
+    let views = nodes.iter().filter_map(|node| by_name.get(node.name.as_str()).copied()).collect();
+    let mut places = Nodes::new(views, kinds, &answers.reservations);
     let requests: HashMap<u32, &Request> =
         answers.requests.iter().map(|request| (request.id, request)).collect();
     let partitions: HashMap<&str, &Partition> =
@@ -148,11 +143,11 @@ fn waited(parts: &[(&Queued, &Request)], now: u64) -> u64 {
         .map_or(0, |since| now.saturating_sub(since))
 }
 
-fn job(
+fn job<'a>(
     id: u32,
-    parts: &[(&Queued, &Request)],
+    parts: &[(&'a Queued, &'a Request)],
     asks: &[Vec<Wants>],
-    places: &mut Nodes<'_>,
+    places: &mut Nodes<'a>,
     answers: &Answers,
     running: &HashMap<u32, u32>,
 ) -> Result<Job, Cannot> {

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use device_map::DeviceMap;
+
 use super::{Site, SlurmState, anew, is_ours};
 use crate::publish::release;
 use crate::root::Root;
@@ -52,6 +54,7 @@ impl Site<'_> {
         };
         let change = match self.controller_has(slurm, table, attributes) {
             // What it would say is not known: it knows what slurmd registered with.
+            None if table.form.is_some() && !has_loaded(slurm) => slurmd.max(Change::Devices),
             None => slurmd,
             Some(false) => slurmd.max(Change::Types),
             Some(true) if slurmd == Change::None && has_read(slurm, table) => Change::None,
@@ -223,6 +226,12 @@ impl Site<'_> {
 /// Whether slurmctld has read the records of GPUs on request that are in place.
 fn has_read(slurm: &SlurmState, table: &GresTable) -> bool {
     slurm.view.as_ref().is_some_and(|view| view.form == table.form)
+}
+
+/// Whether slurmd has loaded the gres.conf in place: some of the same records may be closed in it.
+fn has_loaded(slurm: &SlurmState) -> bool {
+    let digest = |map: &Option<DeviceMap>| map.as_ref().map(|map| map.digest.clone());
+    digest(&slurm.loaded) == digest(&slurm.present)
 }
 
 /// Whether this host runs the only slurmctld. What a backup reads is not known here.

@@ -1,6 +1,6 @@
 //! Host lists: `n[01-03,7],login` and the names it stands for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 /// A text that is no host list.
@@ -102,9 +102,52 @@ pub fn expand(text: &str) -> Result<Vec<String>, HostlistError> {
     }
 }
 
-/// Whether a host list names a node. One that cannot be read names none.
+/// Whether a host list names a node, without a look at each of the names that it stands for. One that cannot be read names
+/// none.
 pub fn has(list: &str, node: &str) -> bool {
-    expand(list).is_ok_and(|names| names.iter().any(|name| name == node))
+    let (mut found, mut names) = (false, 0);
+    for token in tokens(list) {
+        let Some(pieces) = pieces(token).ok().filter(|pieces| are_names(pieces)) else { return false };
+        let Ok(more) = count(token, &pieces, MAX_NAMES - names) else { return false };
+        names += more;
+        found = found || stands_for(&pieces, node);
+    }
+    found
+}
+
+/// Whether what a part stands for are names as of [`is_name`]. With a number in it, none is a word that Slurm keeps.
+fn are_names(pieces: &[Piece<'_>]) -> bool {
+    match pieces {
+        [Piece::Text(name)] => is_name(name),
+        pieces => pieces.iter().all(|piece| match piece {
+            Piece::Text(text) => text.is_empty() || is_name(&format!("{text}0")),
+            Piece::Numbers(_) => true,
+        }),
+    }
+}
+
+/// Whether one of the names that a part stands for is this one.
+fn stands_for(pieces: &[Piece<'_>], name: &str) -> bool {
+    // Up to where in the name the pieces so far may reach: where numbers end is not written.
+    let mut ends = BTreeSet::from([0]);
+    for piece in pieces {
+        ends = ends
+            .into_iter()
+            .flat_map(|end| {
+                let rest = &name[end..];
+                let lengths: Vec<usize> = match piece {
+                    Piece::Text(text) => rest.starts_with(text).then_some(text.len()).into_iter().collect(),
+                    Piece::Numbers(ranges) => {
+                        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+                        let is_one = |length: &usize| ranges.iter().any(|range| range.has(&rest[..*length]));
+                        (1..=digits).filter(is_one).collect()
+                    }
+                };
+                lengths.into_iter().map(move |length| end + length)
+            })
+            .collect();
+    }
+    ends.contains(&name.len())
 }
 
 /// The texts a host list stands for, whatever characters they have: device files are listed the same way
@@ -168,7 +211,31 @@ fn tokens(text: &str) -> impl Iterator<Item = &str> {
 /// A piece of a name: a text, or the numbers that one pair of brackets stands for.
 enum Piece<'a> {
     Text(&'a str),
-    Numbers(Vec<String>),
+    Numbers(Vec<Range>),
+}
+
+/// Numbers that follow each other.
+struct Range {
+    first: u64,
+    last: u64,
+    /// As wide as they are written at least.
+    width: usize,
+}
+
+impl Range {
+    fn count(&self) -> usize {
+        (self.last - self.first) as usize + 1
+    }
+
+    fn written(&self) -> impl Iterator<Item = String> {
+        (self.first..=self.last).map(|number| format!("{number:0width$}", width = self.width))
+    }
+
+    /// Whether it is so that one of them is written.
+    fn has(&self, digits: &str) -> bool {
+        let as_wide = digits.len() == self.width || digits.len() > self.width && !digits.starts_with('0');
+        as_wide && digits.parse().is_ok_and(|number| (self.first..=self.last).contains(&number))
+    }
 }
 
 /// Most bytes that the names of one part may have together.
@@ -176,36 +243,41 @@ const MAX_BYTES: usize = 16 << 20;
 
 const TOO_MANY: &str = "stands for too many names";
 
+/// How many names a part stands for, `room` of them at most: counted before any is made, for a few brackets, or a long text
+/// before one, are more than memory holds.
+fn count(token: &str, pieces: &[Piece<'_>], room: usize) -> Result<usize, &'static str> {
+    let numbers = pieces.iter().map(|piece| match piece {
+        Piece::Text(_) => 1,
+        Piece::Numbers(ranges) => ranges.iter().map(Range::count).sum(),
+    });
+    let count: usize = numbers.product();
+    let fits = count <= room && count.saturating_mul(token.len()) <= MAX_BYTES;
+    if fits { Ok(count) } else { Err(TOO_MANY) }
+}
+
 fn unfold_token(token: &str, names: &mut Vec<String>) -> Result<(), &'static str> {
     let pieces = pieces(token)?;
-    let numbered: Vec<(usize, usize)> = pieces
+    let count = count(token, &pieces, MAX_NAMES - names.len())?;
+    // What each piece may be, in order.
+    let choices: Vec<Vec<String>> = pieces
         .iter()
-        .enumerate()
-        .filter_map(|(at, piece)| match piece {
-            Piece::Text(_) => None,
-            Piece::Numbers(numbers) => Some((at, numbers.len())),
+        .map(|piece| match piece {
+            Piece::Text(text) => vec![(*text).to_owned()],
+            Piece::Numbers(ranges) => ranges.iter().flat_map(Range::written).collect(),
         })
         .collect();
-    let count: usize = numbered.iter().map(|(_, count)| count).product();
-    // Counted before any name is made: a few brackets, or a long text before one, are more than memory holds.
-    if names.len() + count > MAX_NAMES || count.saturating_mul(token.len()) > MAX_BYTES {
-        return Err(TOO_MANY);
-    }
+    let numbered = pieces.iter().enumerate().filter(|(_, piece)| matches!(piece, Piece::Numbers(_)));
+    let numbered: Vec<usize> = numbered.map(|(at, _)| at).collect();
     // Slurm turns the last pair fastest, and of those before it the first (`_push_range_list` calls itself).
     let last = numbered.len().saturating_sub(1);
-    let fastest_first: Vec<(usize, usize)> =
-        numbered[last..].iter().chain(&numbered[..last]).copied().collect();
+    let fastest_first: Vec<usize> = numbered[last..].iter().chain(&numbered[..last]).copied().collect();
     let mut turned = vec![0; pieces.len()];
     for mut number in 0..count {
-        for &(at, count) in &fastest_first {
-            turned[at] = number % count;
-            number /= count;
+        for &at in &fastest_first {
+            turned[at] = number % choices[at].len();
+            number /= choices[at].len();
         }
-        let text = pieces.iter().zip(&turned).map(|(piece, &number)| match piece {
-            Piece::Text(text) => *text,
-            Piece::Numbers(numbers) => &numbers[number],
-        });
-        names.push(text.collect());
+        names.push(choices.iter().zip(&turned).map(|(choices, &number)| choices[number].as_str()).collect());
     }
     Ok(())
 }
@@ -218,13 +290,15 @@ fn pieces(token: &str) -> Result<Vec<Piece<'_>>, &'static str> {
         if text.contains(']') || list.contains('[') {
             return Err("brackets do not match");
         }
-        let mut numbered = Vec::new();
-        for range in list.split(',') {
-            numbered.extend(numbers(range, room - numbered.len())?);
+        let (mut ranges, mut numbers) = (Vec::new(), 0);
+        for text in list.split(',') {
+            let range = range(text, room - numbers)?;
+            numbers += range.count();
+            ranges.push(range);
         }
         // Each pair multiplies the names of those before it.
-        room /= numbered.len();
-        pieces.extend([Piece::Text(text), Piece::Numbers(numbered)]);
+        room /= numbers;
+        pieces.extend([Piece::Text(text), Piece::Numbers(ranges)]);
         rest = after;
     }
     if rest.contains(']') {
@@ -234,8 +308,8 @@ fn pieces(token: &str) -> Result<Vec<Piece<'_>>, &'static str> {
     Ok(pieces)
 }
 
-fn numbers(range: &str, room: usize) -> Result<Vec<String>, &'static str> {
-    let (low, high) = range.split_once('-').unwrap_or((range, range));
+fn range(text: &str, room: usize) -> Result<Range, &'static str> {
+    let (low, high) = text.split_once('-').unwrap_or((text, text));
     let number = |digits: &str| {
         let plain = digits.len() <= 18 && digits.bytes().all(|b| b.is_ascii_digit());
         digits.parse::<u64>().ok().filter(|_| plain).ok_or("a range holds something that is no number")
@@ -248,7 +322,7 @@ fn numbers(range: &str, room: usize) -> Result<Vec<String>, &'static str> {
     if last - first >= room as u64 {
         return Err(TOO_MANY);
     }
-    Ok((first..=last).map(|n| format!("{n:0w$}", w = low.len())).collect())
+    Ok(Range { first, last, width: low.len() })
 }
 
 #[cfg(test)]
@@ -350,6 +424,20 @@ mod tests {
         #[test]
         fn no_text_panics(text in "[a-z0-9\\[\\],-]{0,20}") {
             let _ = expand(&text);
+        }
+
+        #[test]
+        fn a_list_has_what_it_stands_for(
+            parts in proptest::collection::vec("[ab01]{0,2}(\\[[01]{0,2}[0-9](-[0-9]{0,3})?(,[0-9]{1,2})?\\][b1]?){0,3}[/,]?", 1..4),
+            node in "[ab01]{0,2}[0-9]{0,4}[ab1]?",
+            any in any::<prop::sample::Index>(),
+        ) {
+            let list = parts.concat();
+            let names = expand(&list).unwrap_or_default();
+            prop_assert_eq!(has(&list, &node), names.contains(&node), "{} {}", list, node);
+            if !names.is_empty() {
+                prop_assert!(has(&list, &names[any.index(names.len())]), "{}", list);
+            }
         }
     }
 }

@@ -34,7 +34,7 @@ const NODES: &str = "/var/lab/node";
 const TREES: &str = "/var/lab/trees";
 
 /// The shim that hides cgroup v1 from the daemons.
-const SHIM: &str = "/var/lab/bin/cgroup2_shim.so";
+pub(crate) const SHIM: &str = "/var/lab/bin/cgroup2_shim.so";
 
 /// A running cluster. Dropping it ends all of it; its end needs no cooperation from anything inside.
 #[derive(Debug)]
@@ -100,6 +100,11 @@ impl Lab {
         self.namespace.pid()
     }
 
+    /// Name of its cgroup in every hierarchy.
+    pub(crate) fn group(&self) -> &str {
+        self.namespace.group()
+    }
+
     // --- files ---
 
     /// Writes a file, with its folder, by rename.
@@ -108,6 +113,14 @@ impl Lab {
     /// When it cannot be written.
     pub fn write_file(&self, path: &str, content: impl AsRef<[u8]>) -> Result<(), LabError> {
         self.put(path, "644", content.as_ref())
+    }
+
+    /// Writes a program, with its folder, by rename.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_executable(&self, path: &str, content: impl AsRef<[u8]>) -> Result<(), LabError> {
+        self.put(path, "755", content.as_ref())
     }
 
     /// Copies a file of the host into the lab, executable.

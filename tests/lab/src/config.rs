@@ -8,10 +8,10 @@ use crate::{
 };
 
 /// The address every daemon serves on: Slurm refuses loopback addresses, so pid 1 adds this one to `lo`.
-const ADDRESS: &str = "10.0.0.1";
+pub(crate) const ADDRESS: &str = "10.0.0.1";
 
 /// slurmd of the first node; the others follow.
-const SLURMD_PORT: usize = 6818;
+pub(crate) const SLURMD_PORT: usize = 6818;
 
 /// No waiting for more to schedule. Heterogeneous jobs are started by the backfill scheduler alone, every 30 s
 /// by default (slurm.conf(5), bf_interval).

@@ -26,8 +26,10 @@ pub mod bench;
 mod build;
 mod cluster;
 mod config;
+pub mod crowd;
 pub mod demo;
 mod error;
+mod fleet;
 mod gpus;
 mod invocation;
 mod job;
@@ -42,6 +44,7 @@ mod simulated;
 pub use build::compile;
 pub use cluster::Lab;
 pub use error::LabError;
+pub use fleet::{Fleet, FleetOptions};
 pub use gpus::{FakeGpu, FakeGpus};
 pub use invocation::{Invocation, User};
 pub use job::{Job, JobId};
@@ -54,7 +57,7 @@ pub use simulated::Simulated;
 ///
 /// # Panics
 /// When the lab does not start, unless it is unavailable here and `LAB_SKIP=1` is set.
-pub fn require(lab: Result<Lab, LabError>) -> Option<Lab> {
+pub fn require<T>(lab: Result<T, LabError>) -> Option<T> {
     match lab {
         Ok(lab) => Some(lab),
         Err(error @ LabError::Unavailable(_)) if std::env::var("LAB_SKIP").as_deref() == Ok("1") => {

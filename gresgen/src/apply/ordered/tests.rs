@@ -134,12 +134,12 @@ fn a_gpu_that_takes_orders_stays_as_it_is_cut() {
 
 #[test]
 fn what_is_closed_or_opened_is_there_afterwards_and_on_offer() {
-    let there = node(&[at("1g.5gb", 0), at("4g.20gb", 1), at("2g.10gb", 5)]);
+    let there = node(&[at("4g.20gb", 0), at("2g.10gb", 4), at("1g.5gb", 6)]);
     let check = |lists: [&[Placement]; 4]| {
         let cut = gated("GPU-0", lists);
         check(&cut, &settings(true), &there).map_err(|error| error.to_string())
     };
-    let (small, odd, large, gone) = (at("1g.5gb", 0), at("4g.20gb", 1), at("2g.10gb", 5), at("1g.5gb", 6));
+    let (small, odd, large, gone) = (at("1g.5gb", 6), at("4g.20gb", 0), at("2g.10gb", 4), at("1g.5gb", 4));
     for right in [[&[][..], &[], &[small], &[large]], [&[small], &[], &[large], &[]]] {
         assert_eq!(check(right), Ok(()));
     }
@@ -150,8 +150,8 @@ fn what_is_closed_or_opened_is_there_afterwards_and_on_offer() {
             lists[list] = &only;
             check(lists).unwrap_err()
         };
-        assert_eq!(only(gone), "GPU 0 1g.5gb at 6: is not there");
-        assert_eq!(only(odd), "GPU 0 4g.20gb at 1: is not on offer, only 1g.5gb, 2g.10gb, 3g.20gb");
+        assert_eq!(only(gone), "GPU 0 1g.5gb at 4: is not there");
+        assert_eq!(only(odd), "GPU 0 4g.20gb at 0: is not on offer, only 1g.5gb, 2g.10gb, 3g.20gb");
     }
     // What comes may be closed, where it can come.
     assert_eq!(check([&[large], &[gone], &[gone], &[]]), Ok(()));

@@ -59,7 +59,8 @@ impl Status {
         }
     }
 
-    /// `GPUs 0-1 on request: 8 of 24 possible slices are cut, 1 is closed; GPU 0 takes orders`, by the map and the configuration.
+    /// `GPUs 0-1 on request: 8 of 24 possible slices are cut, 1 is closed; GPU 0 takes orders`, by the map and the
+    /// configuration.
     fn on_request(&self) -> Option<String> {
         let records = || self.map.iter().flat_map(|map| &map.records);
         let guarded = |uuid: &str| {
@@ -70,16 +71,16 @@ impl Status {
         let cut = records().filter(|record| record.instance.is_some() && guarded(&record.parent)).count();
         let void = records().filter(|record| record.no_device() == Some(NoDevice::Void)).count();
         let all = cut + void;
-        let orders = match &self.ordered[..] {
-            [] => String::new(),
-            [gpu] => format!("; GPU {gpu} takes orders"),
-            gpus => format!("; {} take orders", named_gpus(gpus.iter().copied())),
-        };
         let closed = self.inventory.gpus.iter().flat_map(|gpu| &gpu.instances).filter(|i| i.closed).count();
         let closed = match closed {
             0 => String::new(),
             1 => ", 1 is closed".to_owned(),
             _ => format!(", {closed} are closed"),
+        };
+        let orders = match &self.ordered[..] {
+            [] => String::new(),
+            [gpu] => format!("; GPU {gpu} takes orders"),
+            gpus => format!("; {} take orders", named_gpus(gpus.iter().copied())),
         };
         (!gpus.is_empty()).then(|| {
             format!("{} on request: {cut} of {all} possible slices are cut{closed}{orders}", named_gpus(gpus))

@@ -1,6 +1,6 @@
 //! Which nodes a job may have.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use ::demand::{Resources, Share, Want};
 use mig::Profile;
@@ -10,82 +10,142 @@ use crate::demand::stock::Kinds;
 use crate::slurm::control::{NodeView, Place, Queued, Request, Reservation};
 use crate::slurm::hostlist;
 
-/// Nodes in Slurm's and in the decision's order, and the sets of them that jobs may have.
+/// Nodes in Slurm's and in the decision's order, and the sets of them that jobs may have. Most jobs ask as others do, and are
+/// looked up.
 pub(super) struct Nodes<'a> {
-    pub(super) views: Vec<&'a NodeView>,
-    pub(super) kinds: &'a Kinds,
-    pub(super) reservations: &'a [Reservation],
+    views: Vec<&'a NodeView>,
+    numbers: HashMap<&'a str, usize>,
+    /// The profiles of a type, and of each node whether the type is that one there.
+    types: HashMap<&'a str, Vec<(Profile, Vec<bool>)>>,
+    reservations: &'a [Reservation],
     pub(super) sets: Vec<Vec<usize>>,
-    pub(super) known: HashMap<Vec<usize>, usize>,
+    known: HashMap<Vec<usize>, usize>,
+    open: HashMap<Open<'a>, Vec<usize>>,
+    found: HashMap<(Open<'a>, &'a Place, Vec<String>), Result<Found, Cannot>>,
 }
 
-impl Nodes<'_> {
+/// What opens nodes to a job: partitions, features, reservation.
+type Open<'a> = (&'a [String], &'a str, &'a str);
+
+/// Nodes of a job.
+#[derive(Clone, Debug)]
+struct Found {
+    /// Of each type that it asks for.
+    profiles: Vec<Option<Profile>>,
+    /// How many nodes it names.
+    named: usize,
+    /// The set of those it names, and of the others.
+    must: usize,
+    may: usize,
+}
+
+impl<'a> Nodes<'a> {
+    pub(super) fn new(views: Vec<&'a NodeView>, kinds: &'a Kinds, reservations: &'a [Reservation]) -> Self {
+        let count = views.len();
+        let types = kinds.iter().map(|(name, profiles)| {
+            let profiles = profiles.iter().map(|(profile, nodes)| {
+                let mut has = vec![false; count];
+                nodes.iter().for_each(|node| has[*node] = true);
+                (*profile, has)
+            });
+            (name.as_str(), profiles.collect())
+        });
+        Nodes {
+            numbers: views.iter().enumerate().map(|(number, view)| (view.name.as_str(), number)).collect(),
+            types: types.collect(),
+            views,
+            reservations,
+            sets: Vec::new(),
+            known: HashMap::new(),
+            open: HashMap::new(),
+            found: HashMap::new(),
+        }
+    }
+
     /// A part of a job: what it wants, of nodes that it may have.
     pub(super) fn shares(
         &mut self,
-        job: &Queued,
-        request: &Request,
-        place: &Place,
+        job: &'a Queued,
+        request: &'a Request,
+        place: &'a Place,
         asks: &[Wants],
         counts_memory: bool,
     ) -> Result<Vec<Share>, Cannot> {
-        let mut may = self.allowed(job, request, place)?;
+        let open = (&job.partitions[..], request.features.as_str(), place.reservation.as_str());
+        let names = asks.iter().flat_map(|wants| &wants.types).map(|(name, _)| name.clone()).collect();
+        let key = (open, place, names);
+        let found = match self.found.get(&key) {
+            Some(found) => found.clone(),
+            None => {
+                let found = self.find(open, place, &key.2);
+                self.found.insert(key, found.clone());
+                found
+            }
+        };
+        let Found { profiles, named, must, may } = found?;
         let all: u32 = asks.iter().map(|wants| wants.nodes).sum::<u32>().max(request.nodes);
         let resources = Resources {
             cpus: request.cpus.div_ceil(all.max(1)),
             memory_mib: if counts_memory { request.memory_mib.div_ceil(u64::from(all.max(1))) } else { 0 },
         };
-        let mut wanted = Vec::new();
-        for wants in asks {
-            let mut want = Vec::new();
-            for (name, count) in &wants.types {
-                let profile = if name.is_empty() { None } else { Some(self.profile(name, &mut may)?) };
-                want.push(Want { profile, count: *count });
-            }
-            wanted.push((want, wants.nodes));
-        }
-        let required = list(&place.required).ok_or(Cannot::Nodes)?;
-        let (must, may): (Vec<usize>, Vec<usize>) =
-            may.into_iter().partition(|node| required.contains(&self.views[*node].name));
-        if required.is_empty() {
-            let set = self.set(may);
-            let share = |(want, nodes)| Share { want, nodes, set, resources };
-            return Ok(wanted.into_iter().map(share).collect());
-        }
+        let mut profiles = profiles.into_iter();
         // The nodes that it names come first, and have what they are due; others make up the rest.
-        let mut left = u32::try_from(required.len()).unwrap_or(u32::MAX);
-        let (must, may) = (self.set(must), self.set(may));
+        let mut left = u32::try_from(named).unwrap_or(u32::MAX);
         let mut shares = Vec::new();
-        for (want, nodes) in wanted {
-            let named = nodes.min(left);
+        for wants in asks {
+            let want: Vec<Want> = wants
+                .types
+                .iter()
+                .zip(&mut profiles)
+                .map(|((_, count), profile)| Want { profile, count: *count })
+                .collect();
+            let named = wants.nodes.min(left);
             left -= named;
-            let share = |nodes, set| Share { want: want.clone(), nodes, set, resources };
+            let share = |(nodes, set)| Share { want: want.clone(), nodes, set, resources };
             shares.extend(
-                [(named, must), (nodes - named, may)]
-                    .into_iter()
-                    .filter(|(n, _)| *n > 0)
-                    .map(|(n, s)| share(n, s)),
+                [(named, must), (wants.nodes - named, may)].into_iter().filter(|(n, _)| *n > 0).map(share),
             );
         }
         Ok(shares)
     }
 
+    fn find(&mut self, open: Open<'a>, place: &Place, types: &[String]) -> Result<Found, Cannot> {
+        let mut may = self.allowed(open, place)?;
+        let mut profiles = Vec::new();
+        for name in types {
+            profiles.push(if name.is_empty() { None } else { Some(self.profile(name, &mut may)?) });
+        }
+        let required = list(&place.required).ok_or(Cannot::Nodes)?;
+        let must = self.marked(&required);
+        let (must, may): (Vec<usize>, Vec<usize>) = may.into_iter().partition(|node| must[*node]);
+        let must = if required.is_empty() { 0 } else { self.set(must) };
+        Ok(Found { profiles, named: required.len(), must, may: self.set(may) })
+    }
+
     /// Nodes that a job may have, by partition, features, exclusion and reservation.
-    fn allowed(&self, job: &Queued, request: &Request, place: &Place) -> Result<Vec<usize>, Cannot> {
+    fn allowed(&mut self, open: Open<'a>, place: &Place) -> Result<Vec<usize>, Cannot> {
         let excluded = list(&place.excluded).ok_or(Cannot::Nodes)?;
-        let features = Features::parse(&request.features).ok_or(Cannot::Nodes)?;
+        if !self.open.contains_key(&open) {
+            let nodes = self.opened(open)?;
+            self.open.insert(open, nodes);
+        }
+        let excluded = self.marked(&excluded);
+        Ok(self.open[&open].iter().copied().filter(|node| !excluded[*node]).collect())
+    }
+
+    fn opened(&self, (partitions, features, reservation): Open<'_>) -> Result<Vec<usize>, Cannot> {
+        let features = Features::parse(features).ok_or(Cannot::Nodes)?;
         // Where its nodes cannot be read, any may be one of them.
         let has = |reservation: &Reservation, view: &NodeView| {
             reservation.nodes.as_ref().is_none_or(|nodes| nodes.contains(&view.name))
         };
         let may = |view: &NodeView| {
             let mut reserved = self.reservations.iter().filter(|reservation| has(reservation, view));
-            let open = match place.reservation.as_str() {
+            let open = match reservation {
                 "" => reserved.next().is_none(),
                 name => reserved.any(|reservation| name.split(',').any(|own| own == reservation.name)),
             };
-            open && job.partitions.iter().any(|partition| view.partitions.contains(partition))
-                && !excluded.contains(&view.name)
+            open && partitions.iter().any(|partition| view.partitions.contains(partition))
                 && features.fit(&view.features)
         };
         Ok((0..self.views.len()).filter(|node| may(self.views[*node])).collect())
@@ -93,35 +153,46 @@ impl Nodes<'_> {
 
     /// The profile of a type; only nodes where it is that one are left.
     fn profile(&self, name: &str, may: &mut Vec<usize>) -> Result<Profile, Cannot> {
-        let profiles = self.kinds.get(name).ok_or_else(|| Cannot::Type(name.to_owned()))?;
-        let mut here = profiles.iter().filter(|(_, nodes)| may.iter().any(|node| nodes.contains(node)));
-        let (profile, nodes) = match (here.next(), here.next()) {
+        let profiles = self.types.get(name).ok_or_else(|| Cannot::Type(name.to_owned()))?;
+        let mut here = profiles.iter().filter(|(_, has)| may.iter().any(|node| has[*node]));
+        let (profile, has) = match (here.next(), here.next()) {
             (Some(one), None) => one,
             (Some(_), Some(_)) => return Err(Cannot::Several(name.to_owned())),
             // None that it may have: that is the decision's to say.
-            (None, _) => profiles.iter().next().ok_or_else(|| Cannot::Type(name.to_owned()))?,
+            (None, _) => profiles.first().ok_or_else(|| Cannot::Type(name.to_owned()))?,
         };
-        may.retain(|node| nodes.contains(node));
+        may.retain(|node| has[*node]);
         Ok(*profile)
     }
 
-    fn set(&mut self, nodes: Vec<usize>) -> usize {
-        let next = self.sets.len();
-        let number = *self.known.entry(nodes.clone()).or_insert(next);
-        if number == next {
-            self.sets.push(nodes);
+    /// Of each node whether it is one of these.
+    fn marked(&self, names: &[String]) -> Vec<bool> {
+        let mut marked = vec![false; self.views.len()];
+        for number in names.iter().filter_map(|name| self.numbers.get(name.as_str())) {
+            marked[*number] = true;
         }
-        number
+        marked
+    }
+
+    fn set(&mut self, nodes: Vec<usize>) -> usize {
+        if let Some(number) = self.known.get(&nodes) {
+            return *number;
+        }
+        self.sets.push(nodes.clone());
+        self.known.insert(nodes, self.sets.len() - 1);
+        self.sets.len() - 1
     }
 }
 
-/// The names of a host list; none of an empty one.
-fn list(text: &str) -> Option<BTreeSet<String>> {
+/// The names of a host list, each once; none of an empty one.
+fn list(text: &str) -> Option<Vec<String>> {
     if text.is_empty() {
-        Some(BTreeSet::new())
-    } else {
-        Some(hostlist::expand(text).ok()?.into_iter().collect())
+        return Some(Vec::new());
     }
+    let mut names = hostlist::expand(text).ok()?;
+    names.sort_unstable();
+    names.dedup();
+    Some(names)
 }
 
 /// Features that a node has to have (sbatch(1), --constraint): all of some, or one of some. Counts, brackets and both

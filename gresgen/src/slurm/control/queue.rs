@@ -30,7 +30,7 @@ pub(crate) struct Queued {
 }
 
 /// Nodes that a job names.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Place {
     /// Host list of those it must have; empty for none.
     pub(crate) required: String,

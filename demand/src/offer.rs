@@ -1,0 +1,132 @@
+//! The cheapest way to have something of the GPUs of a node: what is open, what is closed, and for the rest a region.
+
+use mig::Profile;
+
+use crate::cluster::Model;
+use crate::job::Want;
+use crate::masks::bits;
+use crate::region::{Cost, Part, Region, Site, cheapest};
+
+/// The GPUs of a node, as far as an offer follows from them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Board(pub(crate) Vec<Seat>);
+
+/// A GPU. Every mask is of places of its model.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Seat {
+    pub(crate) model: usize,
+    /// It may be cut.
+    pub(crate) cuttable: bool,
+    /// Idle, open, promised to nobody.
+    pub(crate) open: u128,
+    /// Idle, closed, promised to nobody.
+    pub(crate) closed: u128,
+    /// Places that stay as they are, whether an instance stands there or not.
+    pub(crate) stays: u128,
+    /// Somebody has it.
+    pub(crate) busy: u128,
+    /// When those who have busy ones end.
+    pub(crate) ends: Vec<(u128, u64)>,
+}
+
+/// How a share could be served on a node.
+#[derive(Clone, Debug)]
+pub(crate) struct Offer {
+    pub(crate) cost: Cost,
+    /// Open ones that it uses, by GPU.
+    pub(crate) open: Vec<(usize, u128)>,
+    /// Closed ones that it uses.
+    pub(crate) closed: Vec<(usize, u128)>,
+    pub(crate) parts: Vec<Part>,
+}
+
+/// Which regions are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Regions {
+    Idle,
+    /// Busy ones, too.
+    Any,
+}
+
+/// Some of what is wanted out of `from`, which has a mask for each GPU, as its model `of` it is: one mask per GPU, and how many
+/// they are.
+pub(crate) fn pick(
+    models: &[Model],
+    of: impl Iterator<Item = usize>,
+    want: Want,
+    from: &mut [u128],
+) -> (u32, Vec<(usize, u128)>) {
+    let (mut found, mut got) = (0, Vec::new());
+    for (gpu, (model, from)) in of.zip(from).enumerate() {
+        if found == want.count {
+            break;
+        }
+        let all = models[model].places(want.profile);
+        let some = bits(*from & all).take((want.count - found) as usize);
+        let mask: u128 = some.fold(0, |mask, bit| mask | 1 << bit);
+        if mask != 0 {
+            found += mask.count_ones();
+            *from &= !mask;
+            got.push((gpu, mask));
+        }
+    }
+    (found, got)
+}
+
+impl Board {
+    /// The cheapest way to have what is wanted; `None` if there is none.
+    pub(crate) fn offer(&self, models: &[Model], want: &[Want], regions: Regions) -> Option<Offer> {
+        let seats = &self.0;
+        let mut open: Vec<u128> = seats.iter().map(|seat| seat.open).collect();
+        let mut closed: Vec<u128> = seats.iter().map(|seat| seat.closed).collect();
+        let mut need: Vec<(Profile, u32)> = Vec::new();
+        let mut offer =
+            Offer { cost: Cost::default(), open: Vec::new(), closed: Vec::new(), parts: Vec::new() };
+        for want in want {
+            let of = || seats.iter().map(|seat| seat.model);
+            let (found, got) = pick(models, of(), *want, &mut open);
+            offer.open.extend(got);
+            let rest = Want { count: want.count - found, ..*want };
+            let (more, got) = pick(models, of(), rest, &mut closed);
+            offer.closed.extend(got);
+            if rest.count > more {
+                need.push((want.profile.or_else(|| self.smallest(models))?, rest.count - more));
+            }
+        }
+        if !need.is_empty() {
+            (offer.cost, offer.parts) = self.region(models, &need, &offer, regions)?;
+        }
+        Some(offer)
+    }
+
+    /// The smallest profile that the node can be cut into.
+    fn smallest(&self, models: &[Model]) -> Option<Profile> {
+        let mut seats = self.0.iter().filter(|seat| seat.cuttable);
+        seats.find_map(|seat| models[seat.model].menu.last().copied())
+    }
+
+    fn region(
+        &self,
+        models: &[Model],
+        need: &[(Profile, u32)],
+        used: &Offer,
+        regions: Regions,
+    ) -> Option<Region> {
+        let mut sites = Vec::new();
+        for (gpu, seat) in self.0.iter().enumerate() {
+            let model = &models[seat.model];
+            if !seat.cuttable || !need.iter().any(|(profile, _)| model.menu.contains(profile)) {
+                continue;
+            }
+            let uses = used.open.iter().chain(&used.closed).filter(|(other, _)| *other == gpu);
+            let stays = uses.fold(seat.stays, |stays, (_, mask)| stays | mask);
+            let idle = (seat.open | seat.closed) & !stays;
+            let (loose, stays) = match regions {
+                Regions::Idle => (idle, stays | seat.busy),
+                Regions::Any => (idle | seat.busy, stays),
+            };
+            sites.push(Site { gpu, model, stays, loose, ends: &seat.ends });
+        }
+        cheapest(&sites, need)
+    }
+}

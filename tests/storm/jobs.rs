@@ -1,0 +1,75 @@
+//! Jobs without pause.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Mutex,
+    thread::sleep,
+    time::Duration,
+};
+
+use lab::{Fleet, JobId, User};
+
+use crate::forms::{self, Form};
+use crate::random::Random;
+
+/// Jobs waiting or running at a time, for each node: a few times what its GPUs can take.
+const QUEUE: usize = 7;
+
+/// Longest a task keeps what it has, in seconds.
+const LONGEST: u64 = 4;
+
+/// What Slurm says while it cannot be asked; such a submission is made again.
+const AWAY: [&str; 5] = [
+    "Unable to contact",
+    "Socket timed out",
+    "Connection refused",
+    "Zero Bytes were transmitted",
+    "Transport endpoint",
+];
+
+/// Everything that was asked of Slurm.
+#[derive(Debug, Default)]
+pub(crate) struct Submitted {
+    pub(crate) jobs: BTreeMap<JobId, Form>,
+    pub(crate) rejected: Vec<String>,
+    /// Jobs that were cancelled by us, as they were named to scancel.
+    pub(crate) cancelled: BTreeSet<JobId>,
+}
+
+/// Submits so many jobs, some of which make way for others where `preempt` says so.
+pub(crate) fn submit(fleet: &Fleet, preempt: bool, count: u64, seed: u64, submitted: &Mutex<Submitted>) {
+    let lab = &fleet.lab;
+    let mut random = Random(seed);
+    let mut done = 0;
+    while done < count {
+        let queued = lab.command(&["squeue", "-h", "-r", "-o", "%A"]).output().unwrap();
+        if !queued.success() || queued.stdout.lines().count() >= fleet.nodes().len() * QUEUE {
+            sleep(Duration::from_millis(200));
+            continue;
+        }
+        let form = forms::any(&mut random, LONGEST);
+        let low = random.below(3) == 0 && preempt;
+        let user = if random.below(3) == 0 { User::Root } else { User::Alice };
+        // Also for what PreemptMode=REQUEUE starts again, which would write over what was said before.
+        let own = [
+            "-t2",
+            "--requeue",
+            "--open-mode=append",
+            if low { "--partition=low" } else { "--partition=lab" },
+        ];
+        let arguments: Vec<&str> = form.arguments.iter().map(String::as_str).chain(own).collect();
+        match lab.submit(lab.submission(&arguments, &form.script).user(user)) {
+            Ok(id) => {
+                submitted.lock().unwrap().jobs.insert(id, form);
+                done += 1;
+            }
+            Err(error) if AWAY.iter().any(|away| error.to_string().contains(away)) => {
+                sleep(Duration::from_millis(500))
+            }
+            Err(error) => {
+                submitted.lock().unwrap().rejected.push(format!("{:?}: {error}", form.arguments));
+                done += 1;
+            }
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! One storm, from the first job to the last word.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use lab::{Fleet, LabError};
+
+use crate::arbiter;
+use crate::history::Watch;
+use crate::jobs::{self, Submitted};
+use crate::judge::{self, Faults};
+use crate::site::Site;
+use crate::weather::{self, Event, Weather};
+
+/// Longest that a queue may stay as it is before it is called stuck.
+const STUCK: Duration = Duration::from_secs(300);
+
+/// Longest that a job stays that Slurm holds.
+const HELD: Duration = Duration::from_secs(5);
+
+/// What happens beside jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sky {
+    Calm,
+    Breeze,
+    Storm,
+}
+
+/// Lets `jobs` jobs run, and judges them. `None` where no lab can run.
+pub(crate) fn storm(site: &Site, sky: Sky, jobs: u64, seed: u64) -> Option<()> {
+    println!("storm: {}, {sky:?}, STORM_JOBS={jobs} STORM_SEED={seed}", site.name());
+    let begin = Instant::now();
+    let fleet = site.start()?;
+    let nodes = fleet.nodes().len();
+    let watch = |node: &String| (node.clone(), Watch::start(&fleet.machine(node), nodes as u32));
+    let watches: BTreeMap<String, Watch> = fleet.nodes().iter().map(watch).collect();
+    let submitted = Mutex::new(Submitted::default());
+    let over = AtomicBool::new(sky == Sky::Calm);
+    let mut faults = Faults::default();
+    arbiter::start(&fleet).unwrap();
+    let weather = std::thread::scope(|scope| {
+        let events = if sky == Sky::Storm { weather::ALL } else { weather::SOME };
+        let weather = scope.spawn(|| weather::blow(&fleet, events, seed, &submitted, &over));
+        jobs::submit(&fleet, sky == Sky::Storm, jobs, seed, &submitted);
+        over.store(true, Ordering::Relaxed);
+        weather.join().expect("the weather ends")
+    });
+    wait_empty(&fleet, &mut faults);
+    let Weather { events, undrained, arbiters } = weather;
+    faults.left.extend(arbiters);
+    wait_open(&fleet);
+    if !arbiter::end(&fleet, "TERM").unwrap() {
+        faults.left.push("no arbiter: it had ended".to_owned());
+    }
+    let lives = watches.iter().map(|(node, watch)| (node.clone(), watch.lives())).collect();
+    let submitted = submitted.into_inner().unwrap();
+    faults.undrained = undrained;
+    let killed = events.contains_key(&Event::KillSlurmctld);
+    let tally = judge::judge(&fleet, &submitted, &lives, killed, &mut faults).unwrap();
+    left(&fleet, &mut faults).unwrap();
+    let orders = fleet.lab.read_file("/var/lab/storm/orders").unwrap_or_default();
+    let done = |line: &&str| line.split(' ').nth(1) == Some("0") && line.contains("\"create\"");
+    let cuts = orders.lines().filter(done).count();
+    println!(
+        "storm: {}, {sky:?}, seed {seed}, {:.0} s: {tally}; {} orders, {cuts} of them cuts that were done; {events:?}; {}",
+        site.name(),
+        begin.elapsed().as_secs_f64(),
+        orders.lines().count(),
+        faults.counts(),
+    );
+    let text = faults.text();
+    if !text.is_empty() {
+        println!("{text}");
+        if let Some(folder) = std::env::var_os("STORM_KEEP") {
+            keep(&fleet, Path::new(&folder));
+        }
+    }
+    assert!(text.is_empty(), "{}, {sky:?}, STORM_SEED={seed}: {}", site.name(), faults.counts());
+    assert!(
+        tally.whole > 0 && tally.denied > 0 && cuts > 0,
+        "{}: nothing was tried: {tally}, {cuts} cuts",
+        site.name()
+    );
+    Some(())
+}
+
+/// Keeps what tells how it came to that.
+fn keep(fleet: &Fleet, folder: &Path) {
+    std::fs::create_dir_all(folder).unwrap();
+    let of_node = fleet.nodes().iter().map(|node| format!("/var/log/slurm/slurmd-{node}.log"));
+    let of_all = ["/var/lab/storm/orders", arbiter::LOG, "/var/log/slurm/slurmctld.log"].map(str::to_owned);
+    for file in of_node.chain(of_all) {
+        let text = fleet.lab.read_file(&file).unwrap_or_default();
+        std::fs::write(folder.join(file.rsplit('/').next().unwrap_or_default()), text).unwrap();
+    }
+}
+
+/// Waits until the queue is empty, as long as it gets shorter or what runs changes.
+fn wait_empty(fleet: &Fleet, faults: &mut Faults) {
+    let (mut last, mut since) = (String::new(), Instant::now());
+    loop {
+        let queue = fleet.lab.command(&["squeue", "-h", "-r", "-o", "%i %T %b %N %r"]).output().unwrap();
+        if queue.success() && queue.stdout.is_empty() {
+            return;
+        }
+        if queue.stdout != last {
+            (last, since) = (queue.stdout, Instant::now());
+        } else if since.elapsed() > STUCK {
+            faults.left.extend(last.lines().map(|line| format!("in the queue: {line}")));
+            return;
+        } else if last.contains("held") && since.elapsed() > HELD {
+            // slurmd refuses a job that slurmctld, which was killed, has forgotten to have started; Slurm then holds it for an admin.
+            let release = "squeue -h -t PD -o '%A %r' | sed -n 's/ .*requeued held$//p' | xargs -r -n1 scontrol release";
+            fleet.lab.command(&["sh", "-c", release]).output().unwrap();
+        }
+        sleep(Duration::from_millis(500));
+    }
+}
+
+/// Waits until nothing is closed and no node is fenced, for as long as an arbiter takes to look at everything that is quiet.
+fn wait_open(fleet: &Fleet) {
+    let is_open = |node: &String| {
+        let status = fleet.on(node, &["gresgen", "--json", "status"]).output().unwrap();
+        let state = fleet.lab.node_state(node).unwrap_or_default();
+        status.success() && !status.stdout.contains("\"closed\": true") && state == "IDLE"
+    };
+    let end = Instant::now() + STUCK;
+    while !fleet.nodes().iter().all(is_open) && Instant::now() < end {
+        sleep(Duration::from_millis(500));
+    }
+}
+
+/// What should not be there when all is over.
+fn left(fleet: &Fleet, faults: &mut Faults) -> Result<(), LabError> {
+    for node in fleet.nodes() {
+        let status = fleet.must(node, &["gresgen", "--json", "status"])?;
+        let closed = status.matches("\"closed\": true").count();
+        if closed > 0 {
+            faults.left.push(format!("{node}: {closed} closed instances"));
+        }
+        let state = fleet.lab.node_state(node)?;
+        if state != "IDLE" {
+            faults.left.push(fleet.lab.run(&["scontrol", "-o", "show", "node", node])?.stdout);
+        }
+        let check = fleet.on(node, &["gresgen", "check"]).output()?;
+        if check.code != 0 {
+            faults
+                .left
+                .push(format!("{node}: gresgen check: {}: {}{}", check.code, check.stdout, check.stderr));
+        }
+    }
+    let reserved = fleet.lab.command(&["scontrol", "-o", "show", "reservation"]).output()?.stdout;
+    faults.left.extend(reserved.lines().filter(|line| line.contains("ReservationName=")).map(str::to_owned));
+    Ok(())
+}
