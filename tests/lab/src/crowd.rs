@@ -9,8 +9,7 @@ const NODES: usize = 1000;
 const PASSES: u32 = 20;
 
 /// Eight A100-40GB that offer four profiles.
-const GRES: &str =
-    "gpu:1g.5gb:56,gpu:2g.10gb:24,gpu:3g.20gb:16,gpu:7g.40gb:8,gpu:guard:10,gresgen:gate:2";
+const GRES: &str = "gpu:1g.5gb:56,gpu:2g.10gb:24,gpu:3g.20gb:16,gpu:7g.40gb:8,gpu:guard:10,gresgen:gate:2";
 const CONFIG: &str = "\
 version: v1
 layout: small
