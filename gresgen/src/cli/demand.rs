@@ -38,7 +38,7 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
         )
         .hint("docs/on-request.md says what it is"));
     }
-    // One that was asked for has to be there; without any the rest of a region is left empty.
+    // One that was asked for has to be there; without any the rest of a region becomes the smallest on offer.
     let label = match config.choose(global.layout.as_deref()) {
         Err(error) if global.layout.is_some() => return Err(Failure::usage(error)),
         label => label.ok(),
