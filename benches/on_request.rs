@@ -59,7 +59,14 @@ struct Row {
 }
 
 fn table(geometry: &Geometry, kinds: &Kinds, rules: Rules, load: f64, seeds: u64, layouts: bool) {
-    let names = ["best fixed layout", "advised", "on request", "on request, no cordons", "bound"];
+    let names = [
+        "best fixed layout",
+        "advised",
+        "on request, idle GPUs in seven",
+        "the same without cordons",
+        "on request, idle GPUs whole",
+        "bound",
+    ];
     let mut rows: Vec<Row> = names.iter().map(|_| Row::default()).collect();
     let begun = Instant::now();
     for seed in 0..seeds {
@@ -93,17 +100,22 @@ fn table(geometry: &Geometry, kinds: &Kinds, rules: Rules, load: f64, seeds: u64
             add(0, (best.unwrap_or_default(), Waits::default()), 0, 0);
             add(1, (fixed(&ask(&demand, LEARN)), Waits::default()), 0, 0);
         }
-        let policies = [Policy::default(), Policy { cordon_after: u64::MAX, ..Policy::default() }];
-        for (row, policy) in (2..).zip(policies) {
-            let how = CutRules { default: default(geometry), policy, cut: 5, open: 2 };
+        let policies = [
+            (1, Policy::default()),
+            (1, Policy { cordon_after: u64::MAX, ..Policy::default() }),
+            // They are so at once, not after an hour.
+            (7, Policy { linger: 0, ..Policy::default() }),
+        ];
+        for (row, (slices, policy)) in (2..).zip(policies) {
+            let how = CutRules { default: default(geometry, slices), policy, cut: 5, open: 2 };
             let outcome = on_request(geometry, kinds, rules, FLEET, &how, &demand.classes, held);
             assert_eq!(outcome.figures.never, 0);
             add(row, (outcome.figures.waits, outcome.large), outcome.cuts, outcome.cordons);
         }
         let outcome = bound(geometry, kinds, rules, FLEET, &demand.classes, held);
-        add(4, (outcome.figures.waits, outcome.large), 0, 0);
+        add(5, (outcome.figures.waits, outcome.large), 0, 0);
     }
-    let bound = rows[4].mean;
+    let bound = rows[5].mean;
     for (name, row) in names.iter().zip(&rows).filter(|(_, row)| row.mean > 0.0) {
         let Row { mean, p95, large, cuts, cordons } = row;
         println!(
@@ -114,10 +126,10 @@ fn table(geometry: &Geometry, kinds: &Kinds, rules: Rules, load: f64, seeds: u64
     eprintln!("load {load}: {:.1} s", begun.elapsed().as_secs_f64());
 }
 
-/// Seven of the smallest slices.
-fn default(geometry: &Geometry) -> Vec<Placement> {
-    let small = geometry.specs.iter().find(|spec| spec.profile.slices() == 1).expect("the model has slices");
-    small.placements().collect()
+/// As many instances of a size as a GPU has.
+fn default(geometry: &Geometry, slices: u8) -> Vec<Placement> {
+    let spec = geometry.specs.iter().find(|spec| spec.profile.slices() == slices);
+    spec.expect("the model has such slices").placements().collect()
 }
 
 /// Jobs by day and night, 12 hours each; run times are log-normal, of 45 minutes on average and of 8 hours at most, limits one

@@ -56,7 +56,8 @@ impl fmt::Display for ModelError {
 impl std::error::Error for ModelError {}
 
 impl Model {
-    /// A model with the profiles on offer, and what its GPUs are cut into while nobody wants otherwise.
+    /// A model with the profiles on offer, and what its GPUs are cut into while nobody wants otherwise: an empty `default` leaves
+    /// them as they are.
     ///
     /// # Errors
     /// The menu or the default cut is not the GPU's.
@@ -82,6 +83,14 @@ impl Model {
     /// The places of a profile; all where it does not matter.
     pub(crate) fn places(&self, profile: Option<Profile>) -> u128 {
         profile.map_or(u128::MAX, |profile| self.masks.profile(profile))
+    }
+
+    /// What the rest of a region is cut into beside these places: as the default cut has it, and what that leaves, as where it is
+    /// one instance of all the GPU, into the smallest on the menu.
+    pub(crate) fn rest(&self, present: u128) -> u128 {
+        let default = self.masks.filling(self.default, present);
+        let smallest = self.offered.last().copied().unwrap_or_default();
+        default | self.masks.filling(smallest, present | default)
     }
 
     /// How many of each profile on the menu still fit beside these places, each taken alone and packed: the largest profile in

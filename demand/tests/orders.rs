@@ -92,6 +92,27 @@ fn what_is_left_of_a_region_is_filled_as_the_default_cut_has_it() {
 }
 
 #[test]
+fn what_the_default_cut_cannot_fill_is_cut_into_the_smallest() {
+    let menu = ["1g.5gb", "2g.10gb", "3g.20gb", "7g.40gb"].map(profile);
+    let whole = [at("7g.40gb", 0)];
+    let uncut = |default: &[Placement]| Cluster {
+        models: vec![Model::new(&geometry("a100-40gb"), &menu, default).unwrap()],
+        ..cluster(vec![node("n1", vec![vec![idle(whole[0])]])])
+    };
+    let policy = Policy { linger: 0, ..Policy::default() };
+    for default in [&whole[..], &[]] {
+        let decision = decide(&uncut(default), &[job(1, "2g.10gb", 1, 1)], &policy, 100);
+        let [Order::Cut(cut)] = &decision.orders[..] else { panic!("{decision:?}") };
+        assert_eq!(
+            cut.describe(),
+            "GPU 0 7g.40gb at 0 -> GPU 0 1g.5gb at 0, 1, 2, 3, 6 + GPU 0 2g.10gb at 4"
+        );
+        // Where nothing is said about idle GPUs they stay as they are.
+        assert_eq!(decide(&uncut(default), &[], &policy, 100).orders, []);
+    }
+}
+
+#[test]
 fn jobs_are_served_in_their_order_and_what_slurm_can_start_is_left_to_it() {
     let gpu = vec![idle(at("3g.20gb", 0)), idle(at("3g.20gb", 4))];
     let cluster = cluster(vec![node("n1", vec![gpu])]);

@@ -35,7 +35,7 @@ impl Look<'_> {
                 desk.cuttable && desk.held & !(desk.open | desk.closed) == 0 && desk.stays | desk.kept == 0;
             nobody
                 && desk.coming == 0
-                && desk.held != self.work.model(desk).default
+                && ![0, desk.held].contains(&self.work.model(desk).default)
                 && self.now.saturating_sub(desk.changed) >= self.policy.linger
         };
         let change = |(gpu, desk): (usize, &Desk)| {

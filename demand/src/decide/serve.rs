@@ -112,12 +112,12 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// What a cut does to a GPU. What the wanted instances leave of the region is filled as the default cut has it.
+    /// What a cut does to a GPU. What the wanted instances leave of it is filled, so that the next small one needs no cut.
     fn change(&self, node: usize, gpu: usize, create: u128, gone: u128) -> Change {
         let desk = &self.work.tables[node].desks[gpu];
         let model = self.work.model(desk);
         let masks = &model.masks;
-        let filling = masks.filling(model.default, desk.held & !gone | desk.stays | create);
+        let filling = model.rest(desk.held & !gone | desk.stays | create);
         Change {
             gpu,
             destroy: masks.placements(gone),
