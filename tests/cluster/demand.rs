@@ -60,7 +60,8 @@ fn what_would_be_cut_makes_the_job_run() {
         node.lab.write_file("/etc/gresgen/config.yaml", config("")).unwrap();
         node.gresgen(&["apply"]).must_be(6);
         node.lab.start_slurm().unwrap();
-        node.gresgen(&["check"]).must_say(&["pass  catalog "]);
+        let check = node.gresgen(&["check"]);
+        assert!(check.stdout.contains("pass  catalog "), "{release}: {}", check.stdout);
         node.take_inventory();
         assert_eq!(
             node.demand(),
