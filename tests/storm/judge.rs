@@ -118,6 +118,7 @@ fn states(
         let complete = !own.is_empty() && own.iter().all(|record| record.state == "COMPLETED");
         for record in own {
             tally.restarts += record.restarts;
+            let cancelled = cancelled || submitted.cancelled.contains(&record.id);
             match record.state.as_str() {
                 "COMPLETED" => tally.completed += 1,
                 "CANCELLED" if cancelled => tally.cancelled += 1,
