@@ -129,7 +129,9 @@ impl<'a> Taking<'a> {
 
     /// The position of a model.
     fn model(&mut self, model: &'a Arc<Model>) -> usize {
-        if let Some(known) = self.models.iter().position(|other| Arc::ptr_eq(other, model)) {
+        // Sheets that were not made together have equal ones.
+        let is_same = |other: &&Arc<Model>| Arc::ptr_eq(other, model) || other == &model;
+        if let Some(known) = self.models.iter().position(|other| is_same(&other)) {
             return known;
         }
         self.models.push(model);
