@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use device_map::DeviceFile;
 use mig::{Placement, Profile};
 
 use super::event::{Event, Kind};
@@ -252,7 +253,9 @@ fn foresee(inventory: &mut Inventory, order: &NodeOrder) {
                 continue;
             }
             let uuid = format!("MIG-coming-{}-{number}", gpu.index);
-            let files = vec![gpu.file.clone()];
+            // A device of its own, as the order of records wants it; number 0 is none (Linux, devices.txt).
+            let path = format!("/dev/{uuid}").into();
+            let files = vec![DeviceFile { path, major: 0, minor: gpu.index << 16 | number as u32 }];
             let compute = vec![Compute { ci: 0, profile: placement.profile, start: 0, uuid, files }];
             let gi = u32::MAX - u32::try_from(number).unwrap_or(0);
             gpu.instances.push(Instance { gi, placement, compute, holders: Vec::new(), closed: false });

@@ -105,7 +105,8 @@ fn what_an_order_under_way_makes_is_not_ordered_again() {
     // Slurm has given some of it out before the answer has come: the node stays known.
     let mut early = at(now + 1);
     early.nodes[0].used = crate::slurm::control::Devices::Listed([20, 21, 23].into());
-    assert_eq!(*said(&stepped(early, &mut nodes), 5), Ok(Verdict::There));
+    let step = stepped(early, &mut nodes);
+    assert_eq!((order(&step).as_str(), said(&step, 5)), ("", &Ok(Verdict::Busy(113))));
     assert_eq!((nodes.to_see(now + 1000).len(), nodes.to_finish(now + 1000).len()), (0, 0));
 }
 
