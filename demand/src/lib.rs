@@ -26,6 +26,7 @@ mod offer;
 pub mod order;
 pub mod policy;
 mod region;
+mod shape;
 mod shapes;
 mod work;
 

@@ -7,7 +7,7 @@ use crate::job::Share;
 use crate::memory::Memory;
 use crate::offer::{Board, Offer, Regions, Seat, pick};
 use crate::policy::Policy;
-use crate::shapes::Shape;
+use crate::shape::Shape;
 
 /// A GPU during one look. Every mask is of places of its model.
 #[derive(Clone, Debug, Default)]
