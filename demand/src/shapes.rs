@@ -13,7 +13,7 @@ use crate::job::{Job, Share};
 use crate::memory::Memory;
 use crate::offer::{Offer, Regions};
 use crate::region::Cost;
-use crate::work::{Hindrance, Taken, Work};
+use crate::work::{Hindrance, Shape, Taken, Work};
 
 /// Everything known of requests, by number.
 pub(crate) struct Shapes<'a> {
@@ -22,15 +22,6 @@ pub(crate) struct Shapes<'a> {
     /// Requests for which regions were looked for.
     pub(crate) looked: usize,
     memory: &'a mut Memory,
-}
-
-/// A request, whoever has it.
-pub(crate) struct Shape<'a> {
-    pub(crate) share: &'a Share,
-    /// The number of what it wants of a node.
-    pub(crate) want: usize,
-    /// Places of each kind that it wants, on a GPU of any model.
-    pub(crate) places: Vec<u128>,
 }
 
 #[derive(Default)]

@@ -7,7 +7,15 @@ use crate::job::Share;
 use crate::memory::Memory;
 use crate::offer::{Board, Offer, Regions, Seat, pick};
 use crate::policy::Policy;
-use crate::shapes::Shape;
+
+/// A request, whoever has it.
+pub(crate) struct Shape<'a> {
+    pub(crate) share: &'a Share,
+    /// The number of what it wants of a node.
+    pub(crate) want: usize,
+    /// Places of each kind that it wants, on a GPU of any model.
+    pub(crate) places: Vec<u128>,
+}
 
 /// A GPU during one look. Every mask is of places of its model.
 #[derive(Clone, Debug, Default)]
