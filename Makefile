@@ -160,7 +160,6 @@ bench: setup release
 	benches/render.py
 	benches/slices.py
 	benches/demand.py
-	target/release/lab crowd bookworm
 	target/release/lab bench
 
 # `make install` copies what `make release` built, as root or below DESTDIR.
