@@ -66,6 +66,11 @@ impl Trouble {
         self.said.replace(why.to_owned()).as_deref() != Some(why)
     }
 
+    /// The clock was set back to this time.
+    fn set_back(&mut self, now: u64) {
+        self.until = self.until.min(now);
+    }
+
     /// Whether there were failures.
     fn over(&mut self) -> bool {
         std::mem::take(self).failures > 0
@@ -123,6 +128,18 @@ impl Nodes {
     /// Whether something is going on, or left, that the next pass has to see to.
     pub(super) fn unsettled(&self) -> bool {
         self.states.values().any(|state| state.unfinished || state.running)
+    }
+
+    /// The clock was set back to this time: nothing was later, and no pause lasts longer than it would have.
+    pub(super) fn set_back(&mut self, now: u64) {
+        for state in self.states.values_mut() {
+            for trouble in [&mut state.looks, &mut state.orders, &mut state.views] {
+                trouble.set_back(now);
+            }
+            state.seen = state.seen.map(|seen| seen.min(now));
+            state.cuts.iter_mut().for_each(|at| *at = (*at).min(now));
+            state.ages.values_mut().for_each(|age| age.since = age.since.map(|since| since.min(now)));
+        }
     }
 
     /// Takes these for all there are.
@@ -219,7 +236,16 @@ impl Nodes {
         let mut events = Vec::new();
         if let (Some(answer), Some(Errand::Order(order))) = (&outcome.order, state.errand.take()) {
             events.push(answered(node, &order, answer));
-            state.answered(&order, answer, &events[0].says, now);
+            let seen = outcome.look.as_ref().ok().and_then(|answer| answer.look.as_ref());
+            let is_so = seen.is_none_or(|seen| order.is_seen(&seen.known.0));
+            if !is_so && matches!(answer, Ok(Answer { code: Code::Done, .. })) {
+                events.push(Event::of_node(
+                    Kind::Node,
+                    node,
+                    "says that it is done, and is not as it was ordered",
+                ));
+            }
+            state.answered(&order, answer, is_so, &events[0].says, now);
         }
         match outcome.look {
             Ok(Answer { look: Some(seen), .. }) => {
@@ -308,7 +334,14 @@ impl NodeState {
         u32::try_from(self.cuts.len()).unwrap_or(u32::MAX)
     }
 
-    fn answered(&mut self, order: &NodeOrder, answer: &Result<Answer, String>, says: &str, now: u64) {
+    fn answered(
+        &mut self,
+        order: &NodeOrder,
+        answer: &Result<Answer, String>,
+        is_so: bool,
+        says: &str,
+        now: u64,
+    ) {
         let code = answer.as_ref().ok().map(|answer| answer.code);
         self.unfinished = match code {
             Some(Code::Done | Code::Nothing) => false,
@@ -317,7 +350,8 @@ impl NodeState {
             _ => true,
         };
         match code {
-            Some(Code::Done) => self.orders.over(),
+            // One that is not so would be ordered again at once, and for ever.
+            Some(Code::Done) if is_so => self.orders.over(),
             // What was there already was not seen: the same order again would come to the same.
             Some(Code::Nothing) if order.gpus.is_empty() => self.orders.over(),
             _ => self.orders.failed(says, now),
@@ -344,3 +378,6 @@ impl NodeState {
         self.looks.failed(why, now).then(|| Event::of_node(Kind::Node, node, why))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! The way to a node: a command that takes an order on its standard input and prints the answer.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
 use std::time::Duration;
 
@@ -33,13 +34,26 @@ pub(super) struct Outcome {
     pub(super) look: Result<Answer, String>,
 }
 
+impl Outcome {
+    /// Nothing came of an errand, since this host could not run it.
+    pub(super) fn none(errand: &Errand, why: &str) -> Self {
+        let order = matches!(errand, Errand::Order(_)).then(|| Err(why.to_owned()));
+        Outcome { order, look: Err(why.to_owned()) }
+    }
+}
+
 /// Runs an errand to its end. `command` gives an order to this node.
 pub(super) fn run(node: &str, command: &[String], errand: &Errand) -> Outcome {
-    let order = match errand {
-        Errand::Look => None,
-        Errand::Order(order) => Some(ask(node, command, &order.text(), ORDER_PATIENCE)),
+    let both = || {
+        let order = match errand {
+            Errand::Look => None,
+            Errand::Order(order) => Some(ask(node, command, &order.text(), ORDER_PATIENCE)),
+        };
+        Outcome { order, look: ask(node, command, LOOK, LOOK_PATIENCE) }
     };
-    Outcome { order, look: ask(node, command, LOOK, LOOK_PATIENCE) }
+    // An errand without an end would keep its node from all others, and whoever waits for it for ever.
+    catch_unwind(AssertUnwindSafe(both))
+        .unwrap_or_else(|_| Outcome::none(errand, "its answer could not be read"))
 }
 
 fn ask(node: &str, command: &[String], order: &str, patience: Duration) -> Result<Answer, String> {

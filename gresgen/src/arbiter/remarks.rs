@@ -37,6 +37,11 @@ struct Remark {
 }
 
 impl Remarks {
+    /// The clock was set back to this time.
+    pub(super) fn set_back(&mut self, now: u64) {
+        self.jobs.values_mut().for_each(|remark| remark.since = remark.since.min(now));
+    }
+
     /// What is to be told now: job, and text, empty where nothing is true any more. `jobs` are all that wait.
     pub(super) fn due(
         &mut self,

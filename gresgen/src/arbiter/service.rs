@@ -71,6 +71,8 @@ struct Running<'a, 'b> {
     /// When everything was last looked at.
     whole: u64,
     silent_until: u64,
+    /// When the last pass began.
+    last: u64,
     /// Passes in a row without an answer of slurmctld.
     unanswered: u32,
     zone: TimeZone,
@@ -118,6 +120,7 @@ impl<'a, 'b> Running<'a, 'b> {
             busy: true,
             whole: 0,
             silent_until: 0,
+            last: 0,
             unanswered: 0,
             zone: TimeZone::system(),
         }
@@ -126,6 +129,10 @@ impl<'a, 'b> Running<'a, 'b> {
     /// One pass; how long to wait for the next.
     fn pass(&mut self) -> Duration {
         let (begin, now) = (Instant::now(), now());
+        if now < self.last {
+            self.set_back(now);
+        }
+        self.last = now;
         let asked = self.ask(now);
         match &asked {
             Ok(_) if self.unanswered > 0 => self.say(Event::new(Kind::Slurmctld, "answers again")),
@@ -152,6 +159,13 @@ impl<'a, 'b> Running<'a, 'b> {
         self.figures.seconds = begin.elapsed().as_secs_f64();
         self.publish(now);
         pause
+    }
+
+    /// The clock was set back: what was to be so until a time that is far now would be so for as long.
+    fn set_back(&mut self, now: u64) {
+        self.nodes.set_back(now);
+        self.remarks.set_back(now);
+        (self.whole, self.silent_until, self.published.1) = (0, 0, 0);
     }
 
     /// What slurmctld says; `None` where nobody waits and nothing is to be opened.
@@ -214,11 +228,16 @@ impl<'a, 'b> Running<'a, 'b> {
     fn send(&mut self, node: &str, errand: Errand, now: u64) {
         self.nodes.began(node, errand.clone(), now);
         let command = self.service.site.settings.arbiter.command(node);
-        let (node, sender) = (node.to_owned(), self.sender.clone());
-        thread::spawn(move || {
-            let outcome = reach::run(&node, &command, &errand);
-            sender.send((node, outcome))
+        let (name, task, sender) = (node.to_owned(), errand.clone(), self.sender.clone());
+        let begun = thread::Builder::new().spawn(move || {
+            let outcome = reach::run(&name, &command, &task);
+            sender.send((name, outcome))
         });
+        if let Err(error) = begun {
+            let outcome = Outcome::none(&errand, &format!("no thread can be made here: {error}"));
+            // The receiver is this loop's own.
+            let _ = self.sender.send((node.to_owned(), outcome));
+        }
     }
 
     /// Waits for the next pass. An order that is answered, or the last look that comes, ends it soon.

@@ -14,7 +14,7 @@ use crate::inventory::Inventory;
 use crate::site::is_ours;
 use crate::slurm::control::{NodeView, reservation};
 use crate::slurm::slots::GUARD;
-use crate::slurm::{Names, Settings};
+use crate::slurm::{Names, Settings, hostlist};
 
 /// What a site says.
 pub(crate) struct Site<'a> {
@@ -43,7 +43,12 @@ pub(super) type Said = Result<Verdict, Cannot>;
 
 /// Nodes of which slurmctld says that their GPUs are on request.
 pub(super) fn on_request(answers: &Answers) -> BTreeSet<String> {
-    let is = |view: &&NodeView| view.form.is_some() && view.types().any(|name| name == GUARD);
+    // Its name becomes a word of a command, for which one that begins so is an option: a node that names itself (slurmd -Z) could
+    // say one.
+    let is_word = |name: &str| hostlist::is_name(name) && !name.starts_with('-');
+    let is = |view: &&NodeView| {
+        view.form.is_some() && view.types().any(|name| name == GUARD) && is_word(&view.name)
+    };
     answers.nodes.iter().filter(is).map(|view| view.name.clone()).collect()
 }
 

@@ -83,6 +83,22 @@ impl NodeOrder {
         self.gpus.values().any(|changes| !changes.destroy.is_empty() || !changes.create.is_empty())
     }
 
+    /// Whether a node is as it makes it.
+    pub(super) fn is_seen(&self, inventory: &Inventory) -> bool {
+        let is_so = |(uuid, changes): (&String, &Changes)| {
+            let gpu = inventory.gpus.iter().find(|gpu| gpu.uuid == *uuid);
+            let there = |place: &Placement| {
+                gpu.and_then(|gpu| gpu.instances.iter().find(|instance| instance.placement == *place))
+            };
+            let Changes { destroy, create, close, open, .. } = changes;
+            !destroy.iter().any(|place| there(place).is_some())
+                && create.iter().all(|place| there(place).is_some())
+                && close.iter().all(|place| there(place).is_some_and(|instance| instance.closed))
+                && open.iter().all(|place| there(place).is_some_and(|instance| !instance.closed))
+        };
+        self.gpus.iter().all(is_so)
+    }
+
     /// As `gresgen order` reads it.
     pub(super) fn text(&self) -> String {
         let gpus: Vec<Value> = self

@@ -182,8 +182,9 @@ impl<'a> Sheets<'a> {
             menu: slots::menu(&inventory.node, gpu, self.settings),
         };
         let kinds: Vec<Kind> = inventory.gpus.iter().map(kind).collect();
-        let known = self.defaults.iter().find(|(other, _)| *other == kinds);
-        if let Some((_, known)) = known.filter(|_| !config.names_uuids(label)) {
+        let alike = !config.names_uuids(label);
+        let known = self.defaults.iter().find(|(other, _)| alike && *other == kinds);
+        if let Some((_, known)) = known {
             return known.clone();
         }
         let mut bare = inventory.clone();
@@ -193,7 +194,9 @@ impl<'a> Sheets<'a> {
             target.instances.unwrap_or_default().into_iter().map(|instance| instance.placement).collect()
         };
         let defaults: Vec<Vec<Placement>> = targets.into_iter().map(placements).collect();
-        self.defaults.push((kinds, defaults.clone()));
+        if alike {
+            self.defaults.push((kinds, defaults.clone()));
+        }
         defaults
     }
 

@@ -129,9 +129,7 @@ impl<'a> Taking<'a> {
 
     /// The position of a model.
     fn model(&mut self, model: &'a Arc<Model>) -> usize {
-        // Sheets that were not made together have equal ones.
-        let is_same = |other: &&Arc<Model>| Arc::ptr_eq(other, model) || other == &model;
-        if let Some(known) = self.models.iter().position(is_same) {
+        if let Some(known) = self.models.iter().position(|other| *other == model) {
             return known;
         }
         self.models.push(model);

@@ -63,12 +63,16 @@ const MOST: Duration = Duration::from_secs(366 * 86_400);
 impl Default for Arbiter {
     fn default() -> Self {
         let policy = Policy::default();
-        // BatchMode: it asks nobody; ConnectTimeout: a node that is gone is known to be in seconds (ssh_config(5)). Host keys are
-        // checked as ssh is set up to.
+        // IdentitiesOnly: another key of root's, or of an agent, may open a shell where this one takes orders; -a: nor may root of
+        // a node use such an agent, whatever ssh_config(5) forwards. BatchMode: it asks nobody; ConnectTimeout: a node that is
+        // gone is known to be in seconds. Host keys are checked as ssh is set up to.
         let reach = [
             "ssh",
+            "-a",
             "-i",
             "/etc/gresgen/order_key",
+            "-o",
+            "IdentitiesOnly=yes",
             "-o",
             "BatchMode=yes",
             "-o",

@@ -1,0 +1,54 @@
+use super::*;
+use crate::arbiter::wire::Changes;
+use crate::inventory::{Gpu, Inventory};
+
+const FIRST: Placement = Placement { profile: Profile::new(1, 5, mig::Attribute::None), start: 0 };
+
+fn answer(code: Code, inventory: Option<Inventory>) -> Result<Answer, String> {
+    let seen = |inventory| Seen {
+        known: (inventory, BTreeMap::new()),
+        offers: BTreeMap::new(),
+        running: false,
+        interrupted: false,
+    };
+    Ok(Answer { code, error: None, look: inventory.map(seen).map(Box::new) })
+}
+
+fn n1(closed: bool) -> Inventory {
+    let mut gpu = Gpu::a100_cut(0, &[FIRST]);
+    gpu.instances[0].closed = closed;
+    Inventory { node: "n1".into(), gpus: vec![gpu], ..Inventory::default() }
+}
+
+/// A node that was ordered to close an instance and says that it is done; what is said of it.
+fn ordered(closes: bool, now: u64) -> (Nodes, Vec<String>) {
+    let mut nodes = Nodes::default();
+    nodes.keep(&["n1".to_owned()].into());
+    let changes = Changes { close: vec![FIRST], ..Changes::default() };
+    let order = NodeOrder { job: None, gpus: [(n1(false).gpus[0].uuid.clone(), changes)].into() };
+    nodes.began("n1", Errand::Order(order), now);
+    let outcome =
+        Outcome { order: Some(answer(Code::Done, None)), look: answer(Code::Done, Some(n1(closes))) };
+    let says = nodes.ended("n1", outcome, now).into_iter().map(|event| event.says).collect();
+    (nodes, says)
+}
+
+#[test]
+fn a_node_that_says_it_is_done_and_is_not_is_left_alone_for_a_while() {
+    let (mut nodes, says) = ordered(true, 100);
+    assert_eq!(says[0], "done");
+    assert!(!nodes.state_mut("n1").unwrap().is_underway(100));
+    let (mut nodes, says) = ordered(false, 100);
+    assert_eq!(says[..2], ["done", "says that it is done, and is not as it was ordered"]);
+    let state = nodes.state_mut("n1").unwrap();
+    assert!(state.is_underway(101) && !state.is_underway(102));
+    assert_eq!(nodes.troubled(), 1);
+}
+
+#[test]
+fn a_clock_that_is_set_back_makes_no_pause_longer() {
+    let (mut nodes, _) = ordered(false, 1_000_000);
+    nodes.set_back(50);
+    assert!(!nodes.state_mut("n1").unwrap().is_underway(50));
+    assert_eq!(nodes.to_see(50 + OLD), ["n1"]);
+}
