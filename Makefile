@@ -159,6 +159,8 @@ bench: setup release
 	benches/calls.py
 	benches/render.py
 	benches/slices.py
+	benches/demand.py
+	target/release/lab crowd bookworm
 	target/release/lab bench
 
 # `make install` copies what `make release` built, as root or below DESTDIR.

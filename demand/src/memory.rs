@@ -6,11 +6,9 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use crate::cluster::{Cluster, Model};
-use crate::decide::{Decision, look};
-use crate::job::{Job, Want};
+use crate::cluster::Model;
+use crate::job::Want;
 use crate::offer::{Board, Offer, Regions};
-use crate::policy::Policy;
 
 /// What whoever looks again keeps, so that the next look takes less time. It changes no answer, and may be dropped at any
 /// time.
@@ -28,16 +26,12 @@ const MOST_OFFERS: usize = 1 << 18;
 const MOST_BOARDS: usize = 1 << 15;
 
 impl Memory {
-    /// As [`decide`](crate::decide()), and in less time where much is as it was.
-    ///
-    /// # Panics
-    /// As [`decide`](crate::decide()).
-    pub fn decide(&mut self, cluster: &Cluster, jobs: &[Job], policy: &Policy, now: u64) -> Decision {
+    /// Forgets what is of other models, or more than is kept.
+    pub(crate) fn begin(&mut self, models: &[Model]) {
         let full = self.offers.len() > MOST_OFFERS || self.boards.len() > MOST_BOARDS;
-        if full || self.models != cluster.models {
-            *self = Memory { models: cluster.models.clone(), ..Memory::default() };
+        if full || self.models != models {
+            *self = Memory { models: models.to_vec(), ..Memory::default() };
         }
-        look(cluster, jobs, policy, now, self)
     }
 
     /// The number of what is wanted of a node.

@@ -3,7 +3,7 @@
 use mig::Profile;
 
 use crate::cluster::Model;
-use crate::job::Want;
+use crate::job::{Share, Want};
 use crate::masks::bits;
 use crate::region::{Cost, Part, Region, Site, cheapest};
 
@@ -27,6 +27,15 @@ pub(crate) struct Seat {
     pub(crate) busy: u128,
     /// When those who have busy ones end.
     pub(crate) ends: Vec<(u128, u64)>,
+}
+
+/// A request, whoever has it.
+pub(crate) struct Shape<'a> {
+    pub(crate) share: &'a Share,
+    /// The number of what it wants of a node.
+    pub(crate) want: usize,
+    /// Places of each kind that it wants, on a GPU of any model.
+    pub(crate) places: Vec<u128>,
 }
 
 /// How a share could be served on a node.

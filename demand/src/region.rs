@@ -116,38 +116,45 @@ fn choices(
         .map(|((profile, count), step)| (masks.profile(*profile), *step, *count))
         .collect();
     let mut best: Vec<Option<(Cost, Part)>> = vec![None; all];
-    let mut todo = vec![(0u128, 0usize, 0usize)];
+    let standing = masks.excluded(site.stays);
     let mut free_room = None;
-    while let Some((create, counts, from)) = todo.pop() {
-        if create != 0 {
-            let region = masks.excluded(create) & site.loose;
-            let ends = site.ends.iter().filter(|(bit, _)| bit & region != 0).map(|(_, until)| *until);
-            let until = ends.max().map_or(0, |until| until.max(1));
-            // One that falls idle later costs more, whatever else it costs.
-            if best[counts].as_ref().is_none_or(|(other, _)| until <= other.until) {
-                // A busy instance of the kind wanted is waited for, and stays.
-                let gone = region & !create;
-                let before = *free_room.get_or_insert_with(|| site.model.room(site.stays));
-                let cost = Cost {
-                    until,
-                    // Of each profile no more fits beside more.
-                    room: before - site.model.room(site.stays | create),
-                    spill: masks.units(gone).saturating_sub(masks.units(create)),
-                    gone: gone.count_ones(),
-                };
-                if best[counts].as_ref().is_none_or(|(other, _)| cost < *other) {
-                    best[counts] = Some((cost, Part { gpu: site.gpu, create, gone }));
-                }
+    // What is created, the combination that it is, what it excludes, when that is idle, and the place from which to go on.
+    let mut todo = vec![(0u128, 0usize, 0u128, 0u64, 0usize)];
+    while let Some((create, counts, excluded, until, from)) = todo.pop() {
+        // One that falls idle later costs more, whatever else it costs.
+        if create != 0 && best[counts].as_ref().is_none_or(|(other, _)| until <= other.until) {
+            // A busy instance of the kind wanted is waited for, and stays.
+            let gone = excluded & site.loose & !create;
+            let before = *free_room.get_or_insert_with(|| site.model.room(site.stays));
+            let cost = Cost {
+                until,
+                // Of each profile no more fits beside more.
+                room: before - site.model.room(site.stays | create),
+                spill: masks.units(gone).saturating_sub(masks.units(create)),
+                gone: gone.count_ones(),
+            };
+            if best[counts].as_ref().is_none_or(|(other, _)| cost < *other) {
+                best[counts] = Some((cost, Part { gpu: site.gpu, create, gone }));
             }
         }
-        let excluded = masks.excluded(site.stays | create);
         for &(places, step, count) in &kinds {
             if counts / step % (count as usize + 1) == count as usize {
                 continue;
             }
-            let free = places & !excluded & u128::MAX.checked_shl(from as u32).unwrap_or(0);
-            todo.extend(bits(free).map(|bit| (create | 1 << bit, counts + step, bit + 1)));
+            let free = places & !standing & !excluded & u128::MAX.checked_shl(from as u32).unwrap_or(0);
+            todo.extend(bits(free).map(|bit| {
+                let more = masks.excluded(1 << bit);
+                let until = until.max(idle_from(site, more));
+                (create | 1 << bit, counts + step, excluded | more, until, bit + 1)
+            }));
         }
     }
     best.into_iter().enumerate().filter_map(|(counts, choice)| Some((counts, choice?))).collect()
+}
+
+/// When all who have something of these places are due to have ended; 0 where nobody has.
+fn idle_from(site: &Site<'_>, places: u128) -> u64 {
+    let busy = places & site.loose;
+    let ends = site.ends.iter().filter(|(bit, _)| bit & busy != 0).map(|(_, until)| *until);
+    ends.max().map_or(0, |until| until.max(1))
 }

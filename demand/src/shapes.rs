@@ -11,7 +11,7 @@ use std::rc::Rc;
 use crate::cluster::Model;
 use crate::job::{Job, Share};
 use crate::memory::Memory;
-use crate::offer::{Offer, Regions};
+use crate::offer::{Offer, Regions, Shape};
 use crate::region::Cost;
 use crate::work::{Hindrance, Taken, Work};
 
@@ -22,15 +22,6 @@ pub(crate) struct Shapes<'a> {
     /// Requests for which regions were looked for.
     pub(crate) looked: usize,
     memory: &'a mut Memory,
-}
-
-/// A request, whoever has it.
-pub(crate) struct Shape<'a> {
-    pub(crate) share: &'a Share,
-    /// The number of what it wants of a node.
-    pub(crate) want: usize,
-    /// Places of each kind that it wants, on a GPU of any model.
-    pub(crate) places: Vec<u128>,
 }
 
 #[derive(Default)]

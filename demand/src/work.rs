@@ -5,9 +5,8 @@ use std::rc::Rc;
 use crate::cluster::{Cluster, Gpu, Model, Node, Resources, State};
 use crate::job::Share;
 use crate::memory::Memory;
-use crate::offer::{Board, Offer, Regions, Seat, pick};
+use crate::offer::{Board, Offer, Regions, Seat, Shape, pick};
 use crate::policy::Policy;
-use crate::shapes::Shape;
 
 /// A GPU during one look. Every mask is of places of its model.
 #[derive(Clone, Debug, Default)]

@@ -62,7 +62,7 @@ impl Answers {
 pub(crate) fn slices(answers: &Answers, names: &Names<'_>) -> Vec<Slice> {
     let mut found: BTreeMap<&str, Slice> = BTreeMap::new();
     let figures = Figures::new(names);
-    for node in &answers.nodes {
+    for node in answers.nodes.iter().filter(|node| !node.is_never_up()) {
         let takes_jobs = node.takes_jobs();
         let mut seen = BTreeSet::new();
         let used: BTreeMap<&str, u64> =

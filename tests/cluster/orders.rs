@@ -117,7 +117,9 @@ impl Node {
         self.lab.restart_slurmctld().unwrap();
         assert_eq!(self.given(self.submitted("1g.5gb")), opened.1, "{release}");
         self.lab.reconfigure().unwrap();
-        assert_eq!((self.most("1g.5gb"), self.step(holder)), (2, held.clone()), "{release}");
+        let two = || Ok((self.most("1g.5gb") == 2).then_some(()));
+        self.lab.wait("slurmctld to give out what is open", two).unwrap();
+        assert_eq!(self.step(holder), held, "{release}");
 
         // Where slurmctld is away, what is left to do is said, and done by the next order.
         let stop = "pid=$(cat /run/slurmctld.pid) && kill $pid && while kill -0 $pid 2>/dev/null; do sleep 0.02; done";

@@ -10,6 +10,9 @@ const SCRIPT: &str = include_str!("assets/systemd.sh");
 /// The boot unit as it is installed.
 const BOOT: &str = include_str!("../../packaging/systemd/gresgen-boot.service");
 
+/// The arbiter's unit as it is installed.
+const ARBITER: &str = include_str!("../../packaging/systemd/gresgen-arbiter.service");
+
 /// For slurmd, which finds the devices controller elsewhere under this systemd.
 const CGROUP: &str = "  cgroup: {CgroupPlugin: cgroup/v1, CgroupMountpoint: /var/lab/cgroup}\n";
 
@@ -107,6 +110,36 @@ impl<'a> Booted<'a> {
         }
     }
 
+    /// Starts the arbiter's unit, with its powers and none more, and waits for what it is to come to.
+    fn arbiter(&self, config: &str, state: &str) -> Unit {
+        let lab = &self.node.lab;
+        let write = |file: &str, text: &str| lab.write_file(file, text).unwrap();
+        write("/etc/gresgen/arbiter.yaml", config);
+        let unit = "/run/systemd/system/gresgen-arbiter.service";
+        let enter = ["nsenter", "--target", &self.pid, "--mount", "--pid"];
+        let inside = |command: &[&str]| lab.run(&[&enter[..], command].concat()).unwrap();
+        write("/var/lab/arbiter.service", ARBITER);
+        let other = "[Service]\nExecStart=\nExecStart=/usr/bin/gresgen --config /etc/gresgen/arbiter.yaml arbiter \
+                     --lock /run/arbiter.lock\n";
+        write("/var/lab/arbiter.conf", other);
+        let script = format!(
+            "mkdir -p {unit}.d && cp /var/lab/arbiter.service {unit} && cp /var/lab/arbiter.conf {unit}.d/"
+        );
+        inside(&["sh", "-ec", &script]);
+        self.systemctl(&["daemon-reload"]);
+        self.systemctl(&["restart", "gresgen-arbiter"]);
+        let is = || {
+            let locked =
+                inside(&["sh", "-c", "flock --nonblock /run/arbiter.lock true && echo free || echo held"])
+                    .stdout;
+            let held = locked.trim() == "held";
+            let unit = self.unit("gresgen-arbiter");
+            Ok((unit.state == state && held == (state == "active")).then_some(unit))
+        };
+        lab.wait(&format!("the arbiter to be {state}"), is)
+            .unwrap_or_else(|error| panic!("{error}\n{}", self.systemctl(&["status", "gresgen-arbiter"])))
+    }
+
     fn stop(self) {
         self.node.lab.run(&["kill", "-KILL", &self.pid]).unwrap();
     }
@@ -123,6 +156,12 @@ fn the_layout_is_there_when_slurmd_starts() {
         node.settled();
         assert_eq!(node.lab.node_state("n1").unwrap(), "IDLE", "{release}");
         assert_eq!(node.job("2g.10gb").uuid, node.devices()[&2].uuid, "{release}");
+        let config = node.lab.read_file("/etc/gresgen/config.yaml").unwrap();
+        let on_request = "  on-request: [{profiles: [1g.5gb], orders: true}]\n";
+        booted.arbiter(&format!("{config}{on_request}"), "active");
+        // What is wrong in the configuration is not tried again and again.
+        let unit = booted.arbiter(&config, "failed");
+        assert_eq!(unit.result, "exit-code", "{release}");
         booted.stop();
     }
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Stands for systemd, which a lab has not: starts and stops what the documents name.
 #
-# usage: systemctl daemon-reload | enable [--now] UNIT... | start|stop|restart UNIT...
+# usage: systemctl daemon-reload | enable [--now] UNIT... | start|stop|restart|reload UNIT...
 set -eu
 verb=$1
 shift
@@ -16,6 +16,10 @@ stop() {
     kill $pid
     while kill -0 $pid 2>/dev/null; do sleep 0.02; done
 }
+
+# As the units of Slurm have it (ExecReload).
+# shellcheck disable=SC2046 # A word for each process.
+reload() { kill -HUP $(pidof "$1"); }
 
 # A database of this node's own: what the package's unit would start is the host's.
 mariadb_in_memory() {
@@ -54,6 +58,7 @@ for unit in "$@"; do
     start) start "$unit" ;;
     stop) stop "$unit" ;;
     restart) stop "$unit"; start "$unit" ;;
+    reload) reload "$unit" ;;
     daemon-reload) ;;
     *) echo "systemctl $verb: not known here" >&2; exit 1 ;;
     esac

@@ -156,7 +156,7 @@ fn an_inventory_that_cannot_be_read_is_of_its_node_alone() {
         serde_json::from_slice(&output.stdout).unwrap()
     };
     let inventory = std::fs::read_to_string(login.path("inventories/n1.json")).unwrap();
-    login.file("inventories/n2.json", &inventory);
+    login.file("inventories/n8.json", &inventory);
     login.file("inventories/n3.json", "{\"version\": 1, \"node\": \"n3\", \"gpus\": \"\\u001b[2J");
     login.file("inventories/\u{1b}[1m.json", &inventory.replace("\"version\": 1", "\"version\": 9"));
     let output = login.run(&["--json", "demand", "--inventory", "inventories"]);
@@ -167,12 +167,12 @@ fn an_inventory_that_cannot_be_read_is_of_its_node_alone() {
         let of = |row: &&serde_json::Value| row["nodes"].as_str().is_some_and(|nodes| nodes.contains(node));
         unknown.iter().find(of).unwrap()["why"].as_str().unwrap().to_owned()
     };
-    assert!(why("n2").contains("inventories/n2.json: is the inventory of node n1, not of n2"), "{all}");
+    assert!(why("n8").contains("inventories/n8.json: is the inventory of node n1, not of n8"), "{all}");
     assert!(why("n3").contains("inventories/n3.json: not an inventory"), "{all}");
     assert!(why("[1m").contains("its inventory has version 9"), "{all}");
     let text = login.run(&["demand", "--inventory", "inventories"]);
     let said = both(&text);
-    assert!(text.status.success() && said.contains("no cut on n2: inventories/n2.json: is the"), "{said}");
+    assert!(text.status.success() && said.contains("no cut on n8: inventories/n8.json: is the"), "{said}");
     assert!(!said.contains('\u{1b}'), "{said:?}");
     // A node that is broken is not free to be cut because its file was named.
     assert_eq!(login.run(&["demand", "--inventory", "inventories/n3.json"]).status.code(), Some(2));

@@ -64,6 +64,12 @@ impl Choice {
     }
 }
 
+/// A request that nothing serves at first, so that there is something to cut in the shortest storm.
+pub(crate) fn first() -> Form {
+    let choice = Choice { kind: "2g.10gb", other: "1g.5gb", hold: "1.1".to_owned() };
+    plain("--gres=gpu:2g.10gb:1", choice.kind, &choice)
+}
+
 /// A form by chance. Jobs hold what they have for `seconds` at most.
 pub(crate) fn any(random: &mut Random, seconds: u64) -> Form {
     let all: u64 = FORMS.iter().map(|(weight, _)| weight).sum();

@@ -26,7 +26,7 @@ pub(crate) struct Life {
     /// Device files that a task needs for it: those of its GPU, its GPU instance and its compute instance.
     pub(crate) files: BTreeSet<PathBuf>,
     /// Which of its kind: one that is made anew in the same place has the same UUID.
-    birth: u64,
+    pub(crate) birth: u64,
     /// When it was first seen.
     pub(crate) from: u64,
     /// When it was first seen to be gone: it was destroyed before.

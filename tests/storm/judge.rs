@@ -4,94 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use lab::{Fleet, JobId, LabError, Probe, Release};
+use lab::{Fleet, JobId, LabError, Probe};
 
+use crate::account::{Faults, Tally};
 use crate::history::{self, Life};
 use crate::jobs::Submitted;
-
-/// What ran, in words.
-impl std::fmt::Display for Tally {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { jobs, completed, cancelled, restarts, tasks, whole, denied, forgotten } = self;
-        write!(
-            out,
-            "{jobs} jobs, {completed} completed, {cancelled} cancelled, {restarts} begun anew, {forgotten} forgotten by a slurmctld \
-             that was killed; {tasks} tasks, {whole} of them to their end, denied {denied} devices"
-        )
-    }
-}
-
-/// Counts that have to be 0, each with what was seen.
-#[derive(Debug, Default)]
-pub(crate) struct Faults {
-    /// Submissions that slurmctld refused.
-    pub(crate) rejected: Vec<String>,
-    /// Jobs that ended otherwise than they should.
-    pub(crate) failed: Vec<String>,
-    /// Tasks with another device than one they were told of, or one that was not there.
-    pub(crate) wrong: Vec<String>,
-    /// Tasks whose devices were not of the kind and number that were asked for.
-    pub(crate) other: Vec<String>,
-    /// Devices with tasks of two jobs at one time.
-    pub(crate) shared: Vec<String>,
-    /// Devices destroyed while a task had them.
-    pub(crate) touched: Vec<String>,
-    /// Drains of the admin that did not last until the admin took them back.
-    pub(crate) undrained: Vec<String>,
-    /// What was left behind.
-    pub(crate) left: Vec<String>,
-}
-
-/// What ran.
-#[derive(Debug, Default)]
-pub(crate) struct Tally {
-    /// Jobs by Slurm's count: elements and components are one each.
-    pub(crate) jobs: usize,
-    pub(crate) completed: usize,
-    pub(crate) cancelled: usize,
-    /// Times that a job began anew: preempted, or requeued by an admin.
-    pub(crate) restarts: u64,
-    /// Tasks that began, and said what they could open.
-    pub(crate) tasks: usize,
-    /// Of these, tasks that came to their end.
-    pub(crate) whole: usize,
-    /// Devices that a task was denied, all tasks together.
-    pub(crate) denied: usize,
-    /// Jobs that slurmctld, which was killed, had not yet saved.
-    pub(crate) forgotten: usize,
-}
-
-impl Faults {
-    fn rows(&self) -> [(&'static str, &Vec<String>); 8] {
-        [
-            ("rejected", &self.rejected),
-            ("failed", &self.failed),
-            ("wrong", &self.wrong),
-            ("of another kind", &self.other),
-            ("shared", &self.shared),
-            ("touched", &self.touched),
-            ("undrained", &self.undrained),
-            ("left behind", &self.left),
-        ]
-    }
-
-    /// `0 rejected, 0 failed, ...`
-    pub(crate) fn counts(&self) -> String {
-        self.rows().map(|(name, seen)| format!("{} {name}", seen.len())).join(", ")
-    }
-
-    /// All that was seen; empty where all was right.
-    pub(crate) fn text(&self) -> String {
-        let rows = self.rows();
-        let lines =
-            rows.iter().flat_map(|(name, seen)| seen.iter().map(move |seen| format!("{name}: {seen}\n")));
-        lines.collect()
-    }
-}
 
 /// A task in one run of a job.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Task {
+    /// That it was submitted with.
+    number: u64,
     job: JobId,
     step: String,
     task: String,
@@ -147,9 +70,10 @@ pub(crate) fn judge(
     let records = Record::parse_all(&text);
     let output = fleet.lab.run(&["bash", "-c", "cd /var/lab/out && find . -type f -exec cat {} +"])?.stdout;
     faults.rejected.extend(submitted.rejected.iter().cloned());
-    let mut tally = Tally { jobs: submitted.jobs.values().map(|form| form.jobs).sum(), ..Tally::default() };
+    let mut tally =
+        Tally { jobs: submitted.jobs.values().map(|(_, form)| form.jobs).sum(), ..Tally::default() };
     let orphans = if ctld_killed { orphans(fleet) } else { BTreeSet::new() };
-    let said = said(fleet.lab.release(), &output, faults);
+    let said = said(&output, faults);
     states(submitted, &records, &said, ctld_killed, &orphans, faults, &mut tally);
     devices(&said, lives, &orphans, faults, &mut tally);
     Ok(tally)
@@ -178,18 +102,23 @@ fn states(
     faults: &mut Faults,
     tally: &mut Tally,
 ) {
-    for (id, form) in &submitted.jobs {
+    let mut taken = BTreeSet::new();
+    for (number, (id, form)) in submitted.jobs.iter().rev() {
+        // One that slurmctld has given for the second time is that of the last job which has it.
+        let is_own = |record: &&Record| record.id == *id || record.array == *id;
         let own: Vec<&Record> =
-            records.iter().filter(|record| record.id == *id || record.array == *id).collect();
+            if taken.insert(*id) { records.iter().filter(is_own).collect() } else { Vec::new() };
         let cancelled = submitted.cancelled.contains(id);
         if own.is_empty() {
-            tally.forgotten += 1;
+            tally.forgotten += form.jobs;
             if !ctld_killed {
                 faults.failed.push(format!("job {id}: slurmctld does not know it"));
             }
         }
+        let complete = !own.is_empty() && own.iter().all(|record| record.state == "COMPLETED");
         for record in own {
             tally.restarts += record.restarts;
+            let cancelled = cancelled || submitted.cancelled.contains(&record.id);
             match record.state.as_str() {
                 "COMPLETED" => tally.completed += 1,
                 "CANCELLED" if cancelled => tally.cancelled += 1,
@@ -198,72 +127,62 @@ fn states(
                 _ => faults.failed.push(record.line.clone()),
             }
         }
-        let complete =
-            records.iter().filter(|r| r.id == *id || r.array == *id).all(|r| r.state == "COMPLETED");
-        let whole = |job: JobId| {
-            let runs = said.iter().filter(|(task, probes)| task.job == job && probes.len() == 2);
-            runs.map(|(task, _)| (&task.step, &task.task, &task.must)).collect::<BTreeSet<_>>().len()
-        };
-        let jobs = records.iter().filter(|r| r.id == *id || r.array == *id).map(|record| record.id);
-        let tasks: usize = jobs.map(whole).sum();
+        let whole = said.iter().filter(|(task, probes)| task.number == *number && probes.len() == 2);
+        let whole: BTreeSet<_> = whole.map(|(task, _)| (task.job, &task.step, &task.task)).collect();
         // A heterogeneous job has its tasks in its components together.
         let expected = if form.arguments.is_empty() { form.tasks } else { form.tasks * form.jobs };
-        if complete && !cancelled && tasks != expected && tasks > 0 {
-            faults.other.push(format!(
-                "job {id} {:?}: {tasks} of {expected} tasks came to their end",
-                form.arguments
+        // One that began anew may have come to its end more than once: slurmctld did not know it.
+        if complete && whole.len() < expected && !orphans.contains(id) {
+            faults.failed.push(format!(
+                "job {id} {:?}: {} of {expected} tasks came to their end",
+                form.arguments,
+                whole.len()
             ));
         }
     }
 }
 
-fn said(release: Release, output: &str, faults: &mut Faults) -> Said {
+fn said(output: &str, faults: &mut Faults) -> Said {
     let mut said = Said::new();
     for line in output.lines().filter(|line| !line.trim().is_empty()) {
         let Some((before, _)) = line.split_once(" probe begin=") else {
-            if !is_usual(release, line) {
+            if !is_slurms(line) {
                 faults.failed.push(format!("said: {line}"));
             }
             continue;
         };
-        let probe = Probe::parse_all(line).pop().expect("a probe");
         let words: Vec<&str> = before.split(' ').collect();
-        let [moment, must, run] = words[..] else {
+        let said_so = match &words[..] {
+            [moment, must, run] => must.split_once('/').map(|(number, must)| (moment, number, must, run)),
+            _ => None,
+        };
+        let (Some(probe), Some((moment, number, must, run))) = (Probe::parse_all(line).pop(), said_so) else {
             faults.failed.push(format!("said: {line}"));
             continue;
         };
         let task = Task {
+            number: number.parse().unwrap_or(u64::MAX),
             job: probe.job.parse().unwrap_or(0),
             step: probe.step.clone(),
             task: probe.task.clone(),
             node: probe.node.clone(),
-            run: run.to_owned(),
+            run: (*run).to_owned(),
             must: must.to_owned(),
         };
-        said.entry(task).or_default().insert(moment.to_owned(), probe);
+        said.entry(task).or_default().insert((*moment).to_owned(), probe);
     }
     said
 }
 
-/// What Slurm says to a job that it ends or to one that waits, none of which is a fault.
-fn is_usual(release: Release, line: &str) -> bool {
-    const USUAL: [&str; 12] = [
-        "CANCELLED",
-        "Job step aborted",
-        "Force Terminated",
-        "forcing job termination",
-        "Terminated",
-        "Killed",
-        "REQUEUE",
-        "PREEMPT",
-        "Step creation temporarily disabled",
-        "Step created for",
-        "Job step creation",
-        "Unable to contact slurm controller",
-    ];
-    // srun of 26.05 says now and then, when it ends, that its own socket is closed already.
-    let of_socket = release == Release::Sid && line.starts_with("srun: error: _attempt_accept: ");
-    of_socket || USUAL.iter().any(|usual| line.contains(usual))
+/// What Slurm or a shell says of a job that is ended, or of a daemon that is away. What becomes of the job tells whether it is a fault;
+/// what the plugin says is one.
+fn is_slurms(line: &str) -> bool {
+    // As newer releases begin what slurmstepd says: [2026-11-27T06:09:51.026] error: *** JOB 19 ON n2 CANCELLED
+    let of_step = line.starts_with('[') && line.contains("] error: *** ");
+    let of_shell =
+        line.contains("/slurm_script: line ") && (line.contains("Terminated") || line.contains("Killed"));
+    !line.contains("[mig]")
+        && (line.starts_with("srun: ") || line.starts_with("slurmstepd") || of_shell || of_step)
 }
 
 fn devices(
@@ -305,12 +224,13 @@ fn devices(
             uses.entry((node, uuid)).or_default().push((begin, end, task));
         }
     }
+    let of = |task: &Task| (task.number, task.job);
     for ((node, uuid), mut times) in uses {
         times.sort_unstable();
         // The one that ends last of those before may overlap with any that follows.
         let mut longest: Option<Use<'_>> = None;
         for next in times {
-            if let Some(before) = longest.filter(|before| before.1 > next.0 && before.2.job != next.2.job) {
+            if let Some(before) = longest.filter(|before| before.1 > next.0 && of(before.2) != of(next.2)) {
                 faults.shared.push(format!("{uuid} of {node}: {before:?} and {next:?}"));
             }
             longest = Some(longest.filter(|before| before.1 > next.1).unwrap_or(next));
@@ -349,4 +269,59 @@ fn is_limited(file: &std::path::Path) -> bool {
     let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let number = |prefix: &str| name.strip_prefix(prefix).and_then(|number| number.parse::<u32>().ok());
     number("nvidia").is_some() || number("nvidia-cap").is_some_and(|minor| minor > 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UUID: &str = "MIG-a";
+    const OWN: &str = "/dev/nvidia0,/dev/nvidia-caps/nvidia-cap3,/dev/nvidia-caps/nvidia-cap4,";
+
+    fn lives() -> BTreeMap<String, Vec<Life>> {
+        let files = OWN.split(',').filter(|file| !file.is_empty()).map(PathBuf::from).collect();
+        let kind = "1g.5gb".to_owned();
+        let life = Life { uuid: UUID.to_owned(), kind, files, birth: 1, from: 10, gone: Some(100) };
+        BTreeMap::from([("n1".to_owned(), vec![life])])
+    }
+
+    /// What a job that has the device from `begin` to `end` says, where it can open `open`.
+    fn job(job: u32, must: &str, [begin, end]: [u64; 2], open: &str) -> String {
+        let line = |moment: &str, time: u64| {
+            format!(
+                "{moment} {job}/{must} 0 probe begin={time} job={job} step=0 task=0 node=n1 cuda={UUID} open={open} \
+                 denied=/dev/nvidia1, other=/dev/nvidia-caps/nvidia-cap1:13, end={time}\n"
+            )
+        };
+        line("first", begin) + &line("last", end)
+    }
+
+    fn counts(text: &str) -> [usize; 5] {
+        let (mut faults, mut tally) = (Faults::default(), Tally::default());
+        let said = said(text, &mut faults);
+        devices(&said, &lives(), &BTreeSet::new(), &mut faults, &mut tally);
+        [&faults.failed, &faults.wrong, &faults.other, &faults.shared, &faults.touched].map(Vec::len)
+    }
+
+    #[test]
+    fn what_is_wrong_is_seen() {
+        let right = job(1, "1g.5gb", [20, 30], OWN);
+        let after = job(2, "any", [31, 40], OWN);
+        assert_eq!(counts(&format!("{right}srun: error: x\n{after}")), [0; 5]);
+        assert_eq!(counts(&format!("{right}{}", job(2, "1g.5gb", [29, 40], OWN))), [0, 0, 0, 1, 0]);
+        assert_eq!(counts(&job(1, "1g.5gb", [20, 101], OWN))[4], 1);
+        assert_eq!(counts(&job(1, "1g.5gb", [5, 30], OWN))[1], 1, "before it was there");
+        for open in [
+            "",
+            "/dev/nvidia0,",
+            &format!("{OWN}/dev/nvidia1,"),
+            &format!("{OWN}/dev/nvidia-caps/nvidia-cap7,"),
+        ] {
+            assert_eq!(counts(&job(1, "1g.5gb", [20, 30], open)), [0, 2, 0, 0, 0], "{open}");
+        }
+        for must in ["2g.10gb", "1g.5gb+1g.5gb", "any+any"] {
+            assert_eq!(counts(&job(1, must, [20, 30], OWN)), [0, 0, 2, 0, 0], "{must}");
+        }
+        assert_eq!(counts("srun: [mig] x\nsh: 1: lab-probe: not found\n"), [2, 0, 0, 0, 0]);
+    }
 }

@@ -4,11 +4,12 @@
 //! Every task says which device files it can open, when it begins and before it ends. When which instance existed is told by the
 //! simulator's state, watched all along; what became of jobs and nodes by slurmctld.
 //!
-//! `STORM_JOBS` says how many jobs a storm has; without it a breeze blows, in which Slurm's daemons stay. `STORM_ROUNDS` says how many
+//! `STORM_JOBS` says how many jobs a storm has; without it a breeze blows, which leaves Slurm and jobs alone. `STORM_ROUNDS` says how many
 //! follow each other, `STORM_SEED` repeats one, and `STORM_KEEP` names a folder for the logs of one in which something was wrong;
 //! `make storm` runs all of it.
 #![forbid(unsafe_code)]
 
+mod account;
 mod arbiter;
 mod forms;
 mod history;
@@ -29,7 +30,7 @@ use site::Site;
 use storm::{Sky, storm};
 
 /// What blows where nobody asked for more.
-const FEW: u64 = 8;
+const FEW: u64 = 6;
 const SEED: u64 = 1;
 
 /// Large requests are served before the storm is over, and what was cut may be cut anew soon.

@@ -25,9 +25,9 @@ slurm:
   on-request: [{profiles: [1g.5gb, 2g.10gb, 3g.20gb, 7g.40gb], orders: true}]
 ";
 
-/// A task that says what it must have (`1g.5gb+3g.20gb`, `any`), what it has when it begins, and after a while again.
+/// A task that says for which job it is and what it must have (`12/1g.5gb+3g.20gb`, `13/any`), what it has when it begins, and after a while again.
 const TASK: &str = r#"#!/bin/sh
-say() { lab-probe | sed "s/^/$1 $must ${SLURM_RESTART_COUNT:-0} /"; }
+say() { lab-probe | sed "s|^|$1 $must ${SLURM_RESTART_COUNT:-0} |"; }
 must=$1
 say first
 sleep "$2"

@@ -13,18 +13,16 @@ use std::{
 
 use lab::{Fleet, LabError};
 
+use crate::account::Faults;
 use crate::arbiter;
 use crate::history::Watch;
 use crate::jobs::{self, Submitted};
-use crate::judge::{self, Faults};
+use crate::judge;
 use crate::site::Site;
 use crate::weather::{self, Event, Weather};
 
 /// Longest that a queue may stay as it is before it is called stuck.
 const STUCK: Duration = Duration::from_secs(300);
-
-/// Longest that a job stays that Slurm holds.
-const HELD: Duration = Duration::from_secs(5);
 
 /// What happens beside jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,10 +65,9 @@ pub(crate) fn storm(site: &Site, sky: Sky, jobs: u64, seed: u64) -> Option<()> {
     let tally = judge::judge(&fleet, &submitted, &lives, killed, &mut faults).unwrap();
     left(&fleet, &mut faults).unwrap();
     let orders = fleet.lab.read_file("/var/lab/storm/orders").unwrap_or_default();
-    let done = |line: &&str| line.split(' ').nth(1) == Some("0") && line.contains("\"create\"");
-    let cuts = orders.lines().filter(done).count();
+    let asked = orders.lines().filter(|line| line.contains("\"create\"")).count();
     println!(
-        "storm: {}, {sky:?}, seed {seed}, {:.0} s: {tally}; {} orders, {cuts} of them cuts that were done; {events:?}; {}",
+        "storm: {}, {sky:?}, seed {seed}, {:.0} s: {tally}; {} orders, {asked} of them for a cut; {events:?}; {}",
         site.name(),
         begin.elapsed().as_secs_f64(),
         orders.lines().count(),
@@ -85,8 +82,8 @@ pub(crate) fn storm(site: &Site, sky: Sky, jobs: u64, seed: u64) -> Option<()> {
     }
     assert!(text.is_empty(), "{}, {sky:?}, STORM_SEED={seed}: {}", site.name(), faults.counts());
     assert!(
-        tally.whole > 0 && tally.denied > 0 && cuts > 0,
-        "{}: nothing was tried: {tally}, {cuts} cuts",
+        tally.whole > 0 && tally.denied > 0 && asked > 0,
+        "{}: nothing was tried: {tally}, {asked} cuts",
         site.name()
     );
     Some(())
@@ -116,11 +113,8 @@ fn wait_empty(fleet: &Fleet, faults: &mut Faults) {
         } else if since.elapsed() > STUCK {
             faults.left.extend(last.lines().map(|line| format!("in the queue: {line}")));
             return;
-        } else if last.contains("held") && since.elapsed() > HELD {
-            // slurmd refuses a job that slurmctld, which was killed, has forgotten to have started; Slurm then holds it for an admin.
-            let release = "squeue -h -t PD -o '%A %r' | sed -n 's/ .*requeued held$//p' | xargs -r -n1 scontrol release";
-            fleet.lab.command(&["sh", "-c", release]).output().unwrap();
         }
+        weather::mend(fleet);
         sleep(Duration::from_millis(500));
     }
 }

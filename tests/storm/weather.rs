@@ -58,14 +58,9 @@ pub(crate) const ALL: &Events = &[
     (4, Event::KillOrderAtCall),
 ];
 
-/// Those after which Slurm is soon what it was.
-pub(crate) const SOME: &Events = &[
-    (2, Event::Cancel),
-    (2, Event::KillArbiter),
-    (1, Event::FailNvml),
-    (1, Event::KillOrder),
-    (1, Event::KillOrderAtCall),
-];
+/// Those that leave Slurm and jobs alone.
+pub(crate) const SOME: &Events =
+    &[(2, Event::KillArbiter), (1, Event::FailNvml), (1, Event::KillOrder), (1, Event::KillOrderAtCall)];
 
 /// Calls that a cut makes, and codes that they can give.
 const CALLS: [&str; 6] = [
@@ -101,6 +96,7 @@ pub(crate) fn blow(
     let all: u64 = events.iter().map(|(weight, _)| weight).sum();
     while !stop.load(Ordering::Relaxed) {
         sleep(Duration::from_millis(random.below(PAUSE_MS)));
+        mend(fleet);
         let mut at = random.below(all);
         let mut rest = events.iter();
         let event = loop {
@@ -116,6 +112,15 @@ pub(crate) fn blow(
     }
     let _ = fleet.lab.command(&["rm", "-f", "/var/lab/storm/next"]).output();
     weather
+}
+
+/// Does what an admin does about a slurmctld that was killed and has forgotten what it started last: slurmd refuses a job that it has
+/// already, and Slurm then holds the job, or drains the node.
+pub(crate) fn mend(fleet: &Fleet) {
+    const MEND: &str = "squeue -h -t PD -o '%A %r' | sed -n 's/ .*requeued held$//p' | xargs -r -n1 scontrol release\n\
+        sinfo -h -N -o '%N %E' | sed -En 's/ (Duplicate jobid|Kill task failed)$//p' | sort -u |\n\
+        while read -r node; do scontrol update NodeName=\"$node\" State=RESUME; done";
+    let _ = fleet.lab.command(&["sh", "-c", MEND]).output();
 }
 
 /// Whether it could be done.
@@ -137,8 +142,18 @@ fn happen(
             run(&["scancel", &array.to_string()])
         }
         Event::Requeue => {
-            let Some((job, _)) = one(fleet, "R", random) else { return false };
-            run(&["scontrol", "requeue", &job])
+            let heterogeneous = |job: &str| {
+                submitted
+                    .lock()
+                    .unwrap()
+                    .jobs
+                    .values()
+                    .any(|(id, form)| form.arguments.is_empty() && id.to_string() == job)
+            };
+            match one(fleet, "R", random) {
+                Some((job, _)) if !heterogeneous(&job) => run(&["scontrol", "requeue", &job]),
+                _ => false,
+            }
         }
         Event::Hold => {
             let Some((job, _)) = one(fleet, "PD", random) else { return false };

@@ -5,12 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use device_map::DeviceFile;
 use mig::{Placement, Profile};
 
 use super::event::{Event, Kind};
 use super::reach::{Errand, Outcome};
 use super::wire::{Answer, Code, NodeOrder, Seen};
 use crate::demand::Known;
+use crate::inventory::{Compute, Instance, Inventory};
 
 /// All nodes on request.
 #[derive(Debug, Default)]
@@ -135,6 +137,11 @@ impl Nodes {
         }
     }
 
+    /// Whether something is going on, or left, that the next pass has to see to.
+    pub(super) fn unsettled(&self) -> bool {
+        self.states.values().any(|state| state.unfinished || state.running)
+    }
+
     /// Takes these for all there are.
     pub(super) fn keep(&mut self, names: &BTreeSet<String>) {
         // One that an errand is at stays until that is over.
@@ -190,7 +197,8 @@ impl Nodes {
         state.stale = true;
         let new = state.views.failed(why, now);
         // Slurm may have read before the node was seen; what is so twice is worth a word.
-        (new && state.views.failures > 1).then(|| Event::of_node(Kind::Node, node, why))
+        let twice = state.views.failures == 2 || new && state.views.failures > 2;
+        twice.then(|| Event::of_node(Kind::Node, node, why))
     }
 
     /// slurmctld agrees with the last look at a node.
@@ -210,8 +218,13 @@ impl Nodes {
     /// Notes that an errand has begun.
     pub(super) fn began(&mut self, node: &str, errand: Errand, now: u64) {
         let Some(state) = self.states.get_mut(node) else { return };
-        if matches!(&errand, Errand::Order(order) if order.cuts()) {
-            state.cuts.push_back(now);
+        if let Errand::Order(order) = &errand {
+            if order.cuts() {
+                state.cuts.push_back(now);
+            }
+            if let Some((inventory, _)) = state.at.and_then(|at| self.known.get_mut(at)) {
+                foresee(inventory, order);
+            }
         }
         state.errand = Some(errand);
     }
@@ -252,6 +265,27 @@ impl Nodes {
             Err(error) => events.extend(state.unseen(node, &format!("is not reached: {error}"), now)),
         }
         events
+    }
+}
+
+/// Makes an inventory what an order under way makes the node: Slurm may have given it out before the node is seen again. The names
+/// are nobody's.
+fn foresee(inventory: &mut Inventory, order: &NodeOrder) {
+    for gpu in &mut inventory.gpus {
+        let Some(changes) = order.gpus.get(&gpu.uuid) else { continue };
+        gpu.instances.retain(|instance| !changes.destroy.contains(&instance.placement));
+        for (number, &placement) in changes.create.iter().enumerate() {
+            if gpu.instances.iter().any(|instance| instance.placement == placement) {
+                continue;
+            }
+            let uuid = format!("MIG-coming-{}-{number}", gpu.index);
+            // A device of its own, as the order of records wants it; number 0 is none (Linux, devices.txt).
+            let path = format!("/dev/{uuid}").into();
+            let files = vec![DeviceFile { path, major: 0, minor: gpu.index << 16 | number as u32 }];
+            let compute = vec![Compute { ci: 0, profile: placement.profile, start: 0, uuid, files }];
+            let gi = u32::MAX - u32::try_from(number).unwrap_or(0);
+            gpu.instances.push(Instance { gi, placement, compute, holders: Vec::new(), closed: false });
+        }
     }
 }
 

@@ -204,7 +204,10 @@ impl<'a, 'b> Running<'a, 'b> {
                 self.send(&node, Errand::Look, now);
             }
         }
-        self.busy = closed || self.looks > 0 || jobs.iter().any(|(_, said)| may_change(said));
+        self.busy = closed
+            || self.looks > 0
+            || self.nodes.unsettled()
+            || jobs.iter().any(|(_, said)| may_change(said));
         self.figures.waiting.values_mut().for_each(|count| *count = 0);
         for (_, said) in &jobs {
             *self.figures.waiting.entry(keyword(said)).or_default() += 1;

@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ::demand::{
-    Cluster, Decision, Gpu, Instance, Instances, Job, Node, Order, Policy, State, Verdict, decide,
-};
+use ::demand::{Cluster, Gpu, Instance, Instances, Job, Node, Order, Policy, State, Verdict, decide};
 use mig::Placement;
 
 use super::event::Event;
@@ -76,21 +74,37 @@ pub(super) fn step(mut answers: Answers, nodes: &mut Nodes, site: &Site<'_>) -> 
     for (node, indexes) in stock.iter_mut().zip(&gpus) {
         nodes.agreed(&node.name);
         let is_fenced = fenced.contains(&node.name);
-        prepare(node, indexes, nodes, is_fenced, now);
+        prepare(node, indexes, nodes, is_fenced, (now, site.policy.dwell));
         step.closed |= node.gpus.iter().any(|gpu| gpu.instances.iter().any(|instance| instance.closed));
     }
     let (waiting, sets) = demand::waiting(&answers, &stock, &kinds);
-    let cluster = Cluster { models, nodes: stock, sets };
+    let mut cluster = Cluster { models, nodes: stock, sets };
     let jobs: Vec<Job> = waiting.iter().filter_map(|job| job.demand.as_ref().ok().cloned()).collect();
-    let Decision { orders, verdicts } = decide(&cluster, &jobs, &site.policy, now);
-    for order in orders {
-        let at = order_node(&order);
-        let node = &cluster.nodes[at];
-        let known = nodes.inventory(&node.name);
-        // What is decided beside an order under way waits for its answer.
-        if let Some((inventory, _)) = known.filter(|_| !node.underway) {
+    let mut verdicts = Vec::new();
+    let mut cut_for: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for _ in 0..ROUNDS {
+        let decision = decide(&cluster, &jobs, &site.policy, now);
+        verdicts = decision.verdicts;
+        let mut cut = false;
+        for order in decision.orders {
+            let at = order_node(&order);
+            let node = &mut cluster.nodes[at];
+            // What is decided beside an order under way waits for its answer.
+            let Some((inventory, _)) = nodes.inventory(&node.name).filter(|_| !node.underway) else {
+                continue;
+            };
+            if let Order::Cut(one) = &order {
+                cut = true;
+                if let Some(job) = &one.job {
+                    cut_for.entry(job.clone()).or_default().insert(node.name.clone());
+                }
+                node.cuts = node.cuts.saturating_add(1);
+            }
             let all = step.orders.entry(node.name.clone()).or_default();
-            add(all, order, inventory, &gpus[at]);
+            add(all, order, node, inventory, &gpus[at]);
+        }
+        if !cut {
+            break;
         }
     }
     step.orders.values_mut().for_each(settle);
@@ -98,7 +112,10 @@ pub(super) fn step(mut answers: Answers, nodes: &mut Nodes, site: &Site<'_>) -> 
     let mut verdicts = verdicts.into_iter();
     let said = |job: Waiting| {
         let said = match &job.demand {
-            Ok(_) => Ok(verdicts.next().unwrap_or(Verdict::Depth)),
+            Ok(demand) => {
+                let last = verdicts.next().unwrap_or(Verdict::Depth);
+                Ok(cut_for.remove(&demand.id).map_or(last, |nodes| Verdict::Cut(nodes.into_iter().collect())))
+            }
             Err(why) => Err(why.clone()),
         };
         (job, said)
@@ -106,6 +123,10 @@ pub(super) fn step(mut answers: Answers, nodes: &mut Nodes, site: &Site<'_>) -> 
     step.jobs = waiting.into_iter().map(said).collect();
     step
 }
+
+/// Decisions at most that follow each other in a pass, each on what those before it make. A node has one cut in each, and all of
+/// them are one order.
+const ROUNDS: usize = 16;
 
 fn order_node(order: &Order) -> usize {
     match order {
@@ -134,13 +155,14 @@ fn fenced(answers: &mut Answers, nodes: &mut Nodes) -> BTreeSet<String> {
 }
 
 /// Adds to a node what slurmctld and its inventory do not say.
-fn prepare(node: &mut Node, indexes: &[u32], nodes: &mut Nodes, is_fenced: bool, now: u64) {
+fn prepare(node: &mut Node, indexes: &[u32], nodes: &mut Nodes, is_fenced: bool, (now, dwell): (u64, u64)) {
     let inventory = nodes.inventory(&node.name).map(|(inventory, _)| uuids(inventory));
     let (Some(uuids), Some(state)) = (inventory, nodes.state_mut(&node.name)) else { return };
     node.cuts = state.cuts_in_an_hour(now);
     node.underway = is_fenced || state.is_underway(now);
     node.usable |= is_fenced;
     let before = std::mem::take(&mut state.ages);
+    let first = before.is_empty();
     let order = state.order().cloned();
     for (gpu, index) in node.gpus.iter_mut().zip(indexes) {
         let uuid = uuids.get(index);
@@ -151,6 +173,8 @@ fn prepare(node: &mut Node, indexes: &[u32], nodes: &mut Nodes, is_fenced: bool,
             let age = match before.get(&(*index, instance.placement)) {
                 Some(age) if age.busy && !busy => Age { since: Some(now), busy },
                 Some(age) => Age { busy, ..*age },
+                // What was there before this process is no younger than that, and Slurm may be about to give it out.
+                None if first => Age { since: Some(now.saturating_sub(dwell)), busy },
                 None => Age { since: Some(now), busy },
             };
             state.ages.insert((*index, instance.placement), age);
@@ -170,12 +194,11 @@ fn uuids(inventory: &Inventory) -> BTreeMap<u32, String> {
 fn foresee(gpu: &mut Gpu, changes: &Changes) {
     gpu.instances.retain(|instance| !changes.destroy.contains(&instance.placement));
     for instance in &mut gpu.instances {
-        instance.closed |= changes.close.contains(&instance.placement);
-        if changes.open.contains(&instance.placement) {
-            instance.closed = false;
-            if instance.state == State::Idle {
-                instance.state = State::Coming;
-            }
+        let placement = &instance.placement;
+        let opens = changes.open.contains(placement);
+        instance.closed = (instance.closed || changes.close.contains(placement)) && !opens;
+        if (opens || changes.create.contains(placement)) && instance.state == State::Idle {
+            instance.state = State::Coming;
         }
     }
     let there: BTreeSet<Placement> = gpu.instances.iter().map(|instance| instance.placement).collect();
@@ -187,39 +210,41 @@ fn foresee(gpu: &mut Gpu, changes: &Changes) {
     gpu.instances.extend(coming.map(new));
 }
 
-/// Adds an order to what its node is asked.
-fn add(all: &mut NodeOrder, order: Order, inventory: &Inventory, indexes: &[u32]) {
-    let uuids = uuids(inventory);
-    let gpus = &mut all.gpus;
-    let mut changes = |gpu: usize, change: &mut dyn FnMut(&mut Changes)| {
-        let index = indexes.get(gpu).copied();
-        if let Some((index, uuid)) = index.and_then(|index| Some((index, uuids.get(&index)?))) {
-            let changes = gpus.entry(uuid.clone()).or_default();
-            changes.index = index;
-            change(changes);
+/// Adds an order to what its node is asked, and does to the node what it will do.
+fn add(all: &mut NodeOrder, order: Order, node: &mut Node, inventory: &Inventory, indexes: &[u32]) {
+    let (job, each): (Option<String>, Vec<(usize, Changes)>) = match order {
+        Order::Close(Instances { gpus, job, .. }) => (
+            job,
+            gpus.into_iter().map(|(gpu, close)| (gpu, Changes { close, ..Changes::default() })).collect(),
+        ),
+        Order::Open(Instances { gpus, job, .. }) => {
+            (job, gpus.into_iter().map(|(gpu, open)| (gpu, Changes { open, ..Changes::default() })).collect())
         }
-    };
-    let mut each = |instances: Instances, list: fn(&mut Changes) -> &mut Vec<Placement>| {
-        for (gpu, placements) in instances.gpus {
-            changes(gpu, &mut |changes| list(changes).extend(&placements));
-        }
-        all.job = all.job.take().or(instances.job);
-    };
-    match order {
-        Order::Close(instances) => each(instances, |changes| &mut changes.close),
-        Order::Open(instances) => each(instances, |changes| &mut changes.open),
         Order::Cut(cut) => {
             // A cut names the job that the order is for, whatever is closed and opened beside it.
-            all.job = cut.job.or(all.job.take());
-            for change in cut.gpus {
-                changes(change.gpu, &mut |changes| {
-                    changes.destroy.extend(&change.destroy);
-                    changes.create.extend(&change.create);
-                    let closed = if cut.open { &[][..] } else { &change.wanted };
-                    changes.close.extend(closed);
-                });
-            }
+            all.job = if all.cuts() { all.job.take() } else { None };
+            let change = |::demand::Change { gpu, destroy, create, wanted }| {
+                let close = if cut.open { Vec::new() } else { wanted };
+                (gpu, Changes { destroy, create, close, ..Changes::default() })
+            };
+            (cut.job, cut.gpus.into_iter().map(change).collect())
         }
+    };
+    all.job = all.job.take().or(job);
+    let uuids = uuids(inventory);
+    for (gpu, changes) in each {
+        let known = indexes.get(gpu).and_then(|index| Some((*index, uuids.get(index)?)));
+        let Some((index, uuid)) = known else { continue };
+        foresee(&mut node.gpus[gpu], &changes);
+        let sum = all.gpus.entry(uuid.clone()).or_default();
+        sum.index = index;
+        // What is decided last counts.
+        sum.open.retain(|placement| !changes.close.contains(placement));
+        sum.close.retain(|placement| !changes.open.contains(placement));
+        sum.destroy.extend(changes.destroy);
+        sum.create.extend(changes.create);
+        sum.close.extend(changes.close);
+        sum.open.extend(changes.open);
     }
 }
 
@@ -235,3 +260,6 @@ fn settle(order: &mut NodeOrder) {
     }
     order.gpus.retain(|_, changes| !changes.is_empty());
 }
+
+#[cfg(test)]
+mod tests;

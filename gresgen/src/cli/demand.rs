@@ -4,7 +4,10 @@ mod document;
 mod text;
 
 use std::collections::BTreeSet;
+use std::num::NonZero;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::report::{Exit, Failure, Outcome};
@@ -43,11 +46,11 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
         Err(error) if global.layout.is_some() => return Err(Failure::usage(error)),
         label => label.ok(),
     };
-    let mut sheets = Sheets::new(settings, names, label.map(|label| (&config, label)));
+    let sheets = || Sheets::new(settings, names.clone(), label.map(|label| (&config, label)));
     let sheets = if args.inventory.is_empty() {
-        vec![sheets.of(&here(session, settings)?)]
+        vec![sheets().of(&here(session, settings)?)]
     } else {
-        named(&args.inventory, &mut sheets)?
+        named(&args.inventory, sheets)?
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let answers = Control::connect().and_then(|control| Answers::ask(control, now)).map_err(unanswered)?;
@@ -82,21 +85,33 @@ fn here(session: &Session, settings: &Settings) -> Result<Known, Failure> {
     })
 }
 
-/// The inventories that are named. A file of a directory that cannot be read says so of its node, and nothing of others.
-fn named(places: &[PathBuf], sheets: &mut Sheets<'_>) -> Result<Vec<Sheet>, Failure> {
-    let mut all = Vec::new();
+/// The inventories that are named, read by as many threads as there are cores. A file of a directory that cannot be read says so
+/// of its node, and nothing of others.
+fn named<'a>(places: &[PathBuf], sheets: impl Fn() -> Sheets<'a> + Sync) -> Result<Vec<Sheet>, Failure> {
+    let mut files = Vec::new();
     for place in places {
-        if !place.is_dir() {
-            all.push(sheets.of(&render::read(place, false).map_err(Failure::usage)?));
-            continue;
-        }
-        for file in within(place)? {
-            all.push(match render::read(&file, false) {
-                Ok(known) => sheets.of(&known),
-                Err(why) => Sheet::unread(render::sender(&file).0, why),
-            });
+        if place.is_dir() {
+            files.extend(within(place)?.into_iter().map(|file| (file, true)));
+        } else {
+            files.push((place.clone(), false));
         }
     }
+    let read = |files: &[(PathBuf, bool)]| -> Result<Vec<Sheet>, String> {
+        let mut sheets = sheets();
+        let sheet = |(file, among): &(PathBuf, bool)| match render::read(file, false) {
+            Ok(known) => Ok(sheets.of(&known)),
+            Err(why) if *among => Ok(Sheet::unread(render::sender(file).0, why)),
+            Err(why) => Err(why),
+        };
+        files.iter().map(sheet).collect()
+    };
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let parts: Vec<Result<Vec<Sheet>, String>> = thread::scope(|scope| {
+        let parts = files.chunks(files.len().div_ceil(threads).max(1));
+        let threads: Vec<_> = parts.map(|part| scope.spawn(|| read(part))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    });
+    let all = parts.into_iter().collect::<Result<Vec<_>, _>>().map_err(Failure::usage)?.concat();
     let mut seen = BTreeSet::new();
     match all.iter().find(|sheet| !seen.insert(sheet.node())) {
         Some(twice) => Err(Failure::usage(format!("node {}: two inventories are of it", twice.node()))),

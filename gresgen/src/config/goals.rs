@@ -7,7 +7,7 @@ use mig::{Demand, Goal, Infeasible, Placement, Profile, Spec, Want};
 use super::cuts::Cuts;
 use super::error::{ConfigError, Problem};
 use super::file::Per;
-use super::select::{GpuFacts, present};
+use super::select::{GpuFacts, Selector, present};
 use super::snippet::Mark;
 use super::{Config, Entry, Item, Label, cuts};
 
@@ -68,6 +68,13 @@ impl Config {
     /// The `devices` of entries that do nothing, because later entries of the label have their GPUs.
     pub fn overruled(&self, label: &str, gpus: &[GpuFacts<'_>]) -> Vec<String> {
         self.find(label, Mark::default()).map(|label| label.overruled(gpus)).unwrap_or_default()
+    }
+
+    /// Whether a label names GPUs by what no other GPU has, so that it may want something else of a node that is alike.
+    pub(crate) fn names_uuids(&self, label: &str) -> bool {
+        let is_uuid = |selector: &Selector| matches!(selector, Selector::Uuid(_));
+        let label = self.find(label, Mark::default());
+        label.is_ok_and(|label| label.entries.iter().flat_map(|entry| &entry.selectors).any(is_uuid))
     }
 
     /// What a label wants of these GPUs.

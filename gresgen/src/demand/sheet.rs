@@ -24,10 +24,22 @@ pub(crate) struct Sheets<'a> {
     /// The cut of idle GPUs.
     layout: Option<(&'a Config, &'a str)>,
     models: Vec<(Made, Result<Arc<Model>, String>)>,
+    defaults: Vec<(Vec<Kind>, Vec<Vec<Placement>>)>,
 }
 
 /// What a model is made of: geometry, profiles on offer, the cut of idle GPUs.
 type Made = (Geometry, Vec<Profile>, Vec<Placement>);
+
+/// All that a layout goes by on a GPU, but for its UUID.
+#[derive(PartialEq)]
+struct Kind {
+    index: u32,
+    pci: String,
+    ids: (u32, Option<u32>),
+    model: String,
+    geometry: Geometry,
+    menu: Option<Vec<Profile>>,
+}
 
 /// A node by its inventory.
 #[derive(Clone, Debug)]
@@ -92,7 +104,7 @@ impl<'a> Sheets<'a> {
         names: Names<'a>,
         layout: Option<(&'a Config, &'a str)>,
     ) -> Self {
-        Sheets { settings, names, layout, models: Vec::new() }
+        Sheets { settings, names, layout, models: Vec::new(), defaults: Vec::new() }
     }
 
     /// The sheet of an inventory.
@@ -123,7 +135,8 @@ impl<'a> Sheets<'a> {
         let index: HashMap<&str, usize> =
             table.records.iter().enumerate().map(|(index, record)| (record.uuid.as_str(), index)).collect();
         let mut faces = Vec::new();
-        for (gpu, default) in inventory.gpus.iter().zip(self.defaults(inventory)) {
+        let defaults = self.defaults(inventory);
+        for (gpu, default) in inventory.gpus.iter().zip(defaults) {
             let menu = slots::menu(&inventory.node, gpu, self.settings);
             let present: BTreeSet<Profile> =
                 gpu.instances.iter().map(|instance| instance.placement.profile).collect();
@@ -155,17 +168,36 @@ impl<'a> Sheets<'a> {
         Ok(faces)
     }
 
-    /// What each GPU is cut into while nobody wants otherwise, as far as the layout says it.
-    fn defaults(&self, inventory: &Inventory) -> Vec<Vec<Placement>> {
+    /// What each GPU is cut into while nobody wants otherwise, as far as the layout says it. Nodes that are alike are planned
+    /// for once.
+    fn defaults(&mut self, inventory: &Inventory) -> Vec<Vec<Placement>> {
         let none = || vec![Vec::new(); inventory.gpus.len()];
         let Some((config, label)) = self.layout else { return none() };
+        let kind = |gpu: &inventory::Gpu| Kind {
+            index: gpu.index,
+            pci: gpu.pci.clone(),
+            ids: (gpu.pci_device, gpu.pci_subsystem),
+            model: gpu.model.clone(),
+            geometry: gpu.geometry.clone(),
+            menu: slots::menu(&inventory.node, gpu, self.settings),
+        };
+        let kinds: Vec<Kind> = inventory.gpus.iter().map(kind).collect();
+        let alike = !config.names_uuids(label);
+        let known = self.defaults.iter().find(|(other, _)| alike && *other == kinds);
+        if let Some((_, known)) = known {
+            return known.clone();
+        }
         let mut bare = inventory.clone();
         bare.gpus.iter_mut().for_each(|gpu| gpu.instances.clear());
         let Ok(targets) = DesiredState::Layout(config, label).targets(&bare) else { return none() };
         let placements = |target: crate::apply::target::Target| {
             target.instances.unwrap_or_default().into_iter().map(|instance| instance.placement).collect()
         };
-        targets.into_iter().map(placements).collect()
+        let defaults: Vec<Vec<Placement>> = targets.into_iter().map(placements).collect();
+        if alike {
+            self.defaults.push((kinds, defaults.clone()));
+        }
+        defaults
     }
 
     /// The model of GPUs that can be cut into the same: one, however many have it.

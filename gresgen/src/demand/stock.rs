@@ -129,7 +129,7 @@ impl<'a> Taking<'a> {
 
     /// The position of a model.
     fn model(&mut self, model: &'a Arc<Model>) -> usize {
-        if let Some(known) = self.models.iter().position(|other| Arc::ptr_eq(other, model)) {
+        if let Some(known) = self.models.iter().position(|other| *other == model) {
             return known;
         }
         self.models.push(model);

@@ -8,6 +8,7 @@ use crate::slurm::conf::is_about;
 use crate::slurm::gres_line::defect;
 use crate::slurm::hostlist;
 use crate::slurm::lines::{self, Line, lines, pairs, value, words};
+use crate::slurm::slots::NEVER_UP;
 
 /// Lines below this one are the site's.
 pub const KEEP: &str = "# Lines below this one are kept as they are.";
@@ -292,10 +293,8 @@ fn renamed(line: &Line<'_>, pairs: &[(String, String)], list: &str) -> Vec<u8> {
     text
 }
 
-/// Reason of the nodes of a catalog (templates/gresgen-node.conf.j2), which are nobody's: every writer of the file writes them anew.
-const NEVER_UP: &str = "never_up";
-
-/// The host lists that lines of a file of ours name as nodes.
+/// The host lists that lines of a file of ours name as nodes. Those of a catalog are nobody's: every writer of the file writes
+/// them anew.
 pub(super) fn node_lists(head: &[u8]) -> Vec<String> {
     let of = |pairs: Vec<(String, String)>| {
         let is_catalog = value(&pairs, "reason") == Some(NEVER_UP);

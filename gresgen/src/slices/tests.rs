@@ -22,6 +22,10 @@ fn types_are_summed_over_nodes_that_take_jobs() {
             node("NodeName=n3 State=IDLE Gres=gpu:v100:2,shard:4 GresUsed=gpu:v100:0(IDX:N/A),shard:0"),
             node("NodeName=n4 State=ALLOCATED Gres=gpu:2 GresUsed=gpu:(null):2(IDX:0-1)"),
             node("NodeName=n5 State=IDLE Gres=(null)"),
+            // Of a catalog, as slurmctld has it.
+            node(
+                "NodeName=cut-1 State=DOWN+DRAIN+NOT_RESPONDING Gres=gpu:1g.5gb:14 Partitions=lab Reason=never_up [slurm@2026-11-27T05:46:53]",
+            ),
         ],
         waiting: Waiting {
             types: [("1g.5gb".to_owned(), 5), ("other".to_owned(), 9)].into(),

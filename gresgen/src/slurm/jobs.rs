@@ -81,13 +81,14 @@ impl Allocations {
         let holding: Vec<&Listing> = listed.iter().filter(|job| job.may_hold()).collect();
         // The node comes with the records, after the list: a job that started meanwhile is seen as unexplained.
         let (view, records) = control.allocations(node, &holding)?;
-        Ok(Self::reconcile(&view, holding.into_iter().zip(records)))
+        Ok(Self::reconcile(&view, holding.into_iter().zip(records), user))
     }
 
-    /// Puts the two accounts together.
+    /// Puts the two accounts together. `user` names the user of a job, for who wants the name.
     pub(crate) fn reconcile<'a>(
         view: &NodeView,
         records: impl Iterator<Item = (&'a Listing, Option<Devices>)>,
+        user: impl Fn(&Listing) -> String,
     ) -> Self {
         // slurmctld counts nothing of a job that ends, so what is left over says nothing of one.
         let ending = |(listing, devices): (&'a Listing, Option<Devices>)| match devices {

@@ -28,6 +28,9 @@ use crate::root::Root;
 /// Type of guards and pads, which nobody is given.
 pub const GUARD: &str = "guard";
 
+/// Reason of the nodes that are never up and let requests wait (templates/gresgen-node.conf.j2).
+pub(crate) const NEVER_UP: &str = "never_up";
+
 /// How many records a node has beside those of its GPUs, see [`Form`].
 pub const PADS: u32 = 2;
 

@@ -281,6 +281,17 @@ impl Lab {
         self.stop(&format!("/run/slurmd-{node}.pid"))
     }
 
+    /// Stops all daemons; [`Self::start_slurm`] starts them again.
+    ///
+    /// # Errors
+    /// When one does not run.
+    pub fn stop_slurm(&self) -> Result<(), LabError> {
+        for node in &self.options.nodes {
+            self.stop_slurmd(&node.name)?;
+        }
+        self.stop("/run/slurmctld.pid")
+    }
+
     /// Stops and starts slurmctld, which keeps its state.
     ///
     /// # Errors

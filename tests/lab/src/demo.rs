@@ -1,6 +1,7 @@
 //! `lab demo`: simulated GPUs are cut, a real Slurm starts on the files written, and jobs try to open every slice of
 //! the node: each opens the one whose UUID it was given, and is denied all others.
 
+mod on_request;
 mod slices;
 
 use std::fmt;
@@ -36,10 +37,11 @@ const BOTH: &[&str] = &["--gres=gpu:1g.5gb:1"];
 
 /// What is about to happen, before anything does.
 const HEADER: &str = "\
-A private node with two simulated A100-40GB and Debian's Slurm, for about 5 s:
+A private node with two simulated A100-40GB and Debian's Slurm, for about 15 s:
   1. gresgen cuts the GPUs and writes Slurm's files
   2. slurmctld and slurmd start on those files
   3. six jobs try to open every slice of the node
+  4. a job asks for a slice that there is not, and a GPU is cut for it
 It stops at the first thing that is not as it should be, and leaves nothing.
 ";
 
@@ -98,9 +100,10 @@ fn play(lab: &Lab) -> Result<(), DemoError> {
     say(format_args!(""))?;
     let again = gresgen(lab, root, &["apply"], 0)?;
     match again.trim() {
-        "nothing to change" => Ok(()),
-        other => Err(DemoError::Wrong(format!("a second apply said {other:?}"))),
+        "nothing to change" => {}
+        other => return Err(DemoError::Wrong(format!("a second apply said {other:?}"))),
     }
+    on_request::play(lab)
 }
 
 fn gresgen(lab: &Lab, prompt: &str, arguments: &[&str], code: i32) -> Result<String, DemoError> {

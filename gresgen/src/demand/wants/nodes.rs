@@ -125,12 +125,15 @@ impl<'a> Nodes<'a> {
     /// Nodes that a job may have, by partition, features, exclusion and reservation.
     fn allowed(&mut self, open: Open<'a>, place: &Place) -> Result<Vec<usize>, Cannot> {
         let excluded = list(&place.excluded).ok_or(Cannot::Nodes)?;
-        if !self.open.contains_key(&open) {
-            let nodes = self.opened(open)?;
-            self.open.insert(open, nodes);
-        }
         let excluded = self.marked(&excluded);
-        Ok(self.open[&open].iter().copied().filter(|node| !excluded[*node]).collect())
+        let nodes = match self.open.get(&open) {
+            Some(nodes) => nodes,
+            None => {
+                let nodes = self.opened(open)?;
+                self.open.entry(open).or_insert(nodes)
+            }
+        };
+        Ok(nodes.iter().copied().filter(|node| !excluded[*node]).collect())
     }
 
     fn opened(&self, (partitions, features, reservation): Open<'_>) -> Result<Vec<usize>, Cannot> {

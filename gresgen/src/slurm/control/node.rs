@@ -2,7 +2,7 @@
 
 use super::devices::{self, Devices, entries};
 use crate::slurm::hardware::Hardware;
-use crate::slurm::slots::Form;
+use crate::slurm::slots::{Form, NEVER_UP};
 
 /// slurmctld's picture of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -116,6 +116,11 @@ impl NodeView {
     /// Whether it takes jobs, as its state goes.
     pub fn takes_jobs(&self) -> bool {
         !OUT.iter().any(|state| self.is(state))
+    }
+
+    /// Whether it is one of a catalog, which has nothing to be had. slurmctld writes who gave the reason, and when, behind it.
+    pub fn is_never_up(&self) -> bool {
+        !self.takes_jobs() && self.reason.split_whitespace().next() == Some(NEVER_UP)
     }
 
     /// Whether the node was registered by `slurmd -Z` and has no line in slurm.conf.

@@ -69,6 +69,10 @@ impl Slices {
 fn row(line: &str) -> Option<(PathBuf, Slice)> {
     let cells: Vec<&str> = line.split(' ').collect();
     let [_, kind, uuid, _, instance, _, files] = cells[..] else { return None };
+    // On request, some are no devices.
+    if !uuid.starts_with("MIG-") {
+        return None;
+    }
     let (path, _) = files.rsplit(',').next()?.split_once('=')?;
     let (gpu, _) = files.strip_prefix("/dev/nvidia")?.split_once('=')?;
     let [kind, uuid, gpu, instance] = [kind, uuid, gpu, instance].map(str::to_owned);

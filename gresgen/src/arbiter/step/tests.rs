@@ -1,0 +1,247 @@
+use std::collections::BTreeMap;
+
+use super::super::reach::{Errand, Outcome};
+use super::super::wire::{Answer, Code, Seen};
+use super::*;
+use crate::slurm::control::Reservation;
+
+/// What a slurmctld said: n1 with two A100 on request, of each of which a job has the 3g at 4; job 3 waits for another, 5 is an
+/// array of 2g of which three may run.
+const RECORDED: &str = include_str!("../../demand/recorded/24.11.5.txt");
+const CONFIG: &str = include_str!("../../demand/recorded/config.yaml");
+
+fn answers() -> Answers {
+    let part = |name: &str| {
+        let rest = RECORDED.split(&format!("== {name}\n")).nth(1).unwrap();
+        rest.split("== ").next().unwrap()
+    };
+    let now = part("now").trim().parse().unwrap();
+    Answers::read(now, part("queued"), part("requests"), part("records"), part("partitions"), part("nodes"))
+}
+
+fn places(text: &str) -> Vec<Placement> {
+    let place = |text: &str| {
+        let (profile, start) = text.split_once('@').unwrap();
+        Placement { profile: profile.parse().unwrap(), start: start.parse().unwrap() }
+    };
+    text.split_whitespace().map(place).collect()
+}
+
+const FIRST: &str = "1g.5gb@0 1g.5gb@1 1g.5gb@2 3g.20gb@4";
+
+/// A look at n1, of whose GPUs the first `takers` take orders.
+fn look(cuts: [&str; 2], takers: usize) -> Result<Answer, String> {
+    let gpus: Vec<_> = cuts
+        .iter()
+        .zip(0..)
+        .map(|(text, index)| crate::inventory::Gpu::a100_cut(index, &places(text)))
+        .collect();
+    let menu = ["1g.5gb", "2g.10gb", "3g.20gb"].map(|name| name.parse().unwrap());
+    let offers = gpus.iter().take(takers).map(|gpu| (gpu.uuid.clone(), menu.into())).collect();
+    let inventory = Inventory { node: "n1".into(), gpus, ..Inventory::default() };
+    let seen = Seen { known: (inventory, BTreeMap::new()), offers, running: false, interrupted: false };
+    Ok(Answer { code: Code::Done, error: None, look: Some(Box::new(seen)) })
+}
+
+fn answer(code: Code) -> Option<Result<Answer, String>> {
+    Some(Ok(Answer { code, error: None, look: None }))
+}
+
+fn stepped(answers: Answers, nodes: &mut Nodes) -> Step {
+    let config = Config::parse("c", CONFIG).unwrap();
+    let names = Names::new(&config.slurm.types).unwrap();
+    let layout = Some((&config, "first"));
+    let site = Site { settings: &config.slurm, names, layout, policy: Policy::default() };
+    step(answers, nodes, &site)
+}
+
+/// n1 after one look.
+fn seen(takers: usize) -> (Nodes, u64) {
+    let (mut nodes, now) = (Nodes::default(), answers().now);
+    nodes.keep(&on_request(&answers()));
+    assert_eq!(nodes.to_see(now), ["n1"]);
+    nodes.began("n1", Errand::Look, now);
+    let events = nodes.ended("n1", Outcome { order: None, look: look([FIRST, FIRST], takers) }, now);
+    assert_eq!(events.len(), 1, "{events:?}");
+    (nodes, now)
+}
+
+fn at(now: u64) -> Answers {
+    Answers { now, ..answers() }
+}
+
+/// What n1 is ordered.
+fn order(step: &Step) -> String {
+    step.orders.get("n1").map(NodeOrder::to_string).unwrap_or_default()
+}
+
+fn said(step: &Step, id: u32) -> &Said {
+    &step.jobs.iter().find(|(job, _)| job.id == id).unwrap().1
+}
+
+const DUE: &str = "GPU 0: 1g.5gb at 0, 1, 2 -> 3g.20gb at 0; GPU 1: 1g.5gb at 0, 1, 2 -> 2g.10gb at 0, 2";
+
+#[test]
+fn a_node_that_was_seen_has_all_cuts_in_one_order() {
+    let mut unseen = Nodes::default();
+    unseen.keep(&on_request(&answers()));
+    assert_eq!(order(&stepped(answers(), &mut unseen)), "");
+
+    let (mut nodes, _) = seen(2);
+    let step = stepped(answers(), &mut nodes);
+    assert_eq!(order(&step), DUE);
+    assert_eq!(step.orders["n1"].job.as_deref(), Some("3"));
+    assert_eq!(*said(&step, 3), Ok(Verdict::Cut(vec!["n1".into()])));
+    assert_eq!(*said(&step, 5), Ok(Verdict::Cut(vec!["n1".into()])));
+}
+
+#[test]
+fn what_an_order_under_way_makes_is_not_ordered_again() {
+    let (mut nodes, now) = seen(2);
+    let first = stepped(answers(), &mut nodes).orders["n1"].clone();
+    nodes.began("n1", Errand::Order(first), now);
+    let step = stepped(at(now + 1), &mut nodes);
+    assert_eq!((order(&step).as_str(), said(&step, 3)), ("", &Ok(Verdict::There)));
+    // Slurm has given some of it out before the answer has come: the node stays known.
+    let mut early = at(now + 1);
+    early.nodes[0].used = crate::slurm::control::Devices::Listed([20, 21, 23].into());
+    let step = stepped(early, &mut nodes);
+    assert_eq!((order(&step).as_str(), said(&step, 5)), ("", &Ok(Verdict::Busy(113))));
+    assert_eq!((nodes.to_see(now + 1000).len(), nodes.to_finish(now + 1000).len()), (0, 0));
+}
+
+#[test]
+fn a_refusal_is_not_met_with_the_same_again_at_once() {
+    let (mut nodes, mut now) = seen(2);
+    let mut pauses = Vec::new();
+    for code in [Code::Stale, Code::InUse, Code::Locked, Code::Nothing, Code::Unknown, Code::Refused] {
+        let ordered = stepped(at(now), &mut nodes).orders["n1"].clone();
+        nodes.began("n1", Errand::Order(ordered), now);
+        nodes.ended("n1", Outcome { order: answer(code), look: look([FIRST, FIRST], 2) }, now);
+        let begin = now;
+        while order(&stepped(at(now), &mut nodes)).is_empty() {
+            // An answer that is not understood may have left something to be done.
+            for node in nodes.to_finish(now) {
+                nodes.began(&node, Errand::Order(NodeOrder::default()), now);
+                let order = if code == Code::Unknown { answer(Code::Nothing) } else { answer(code) };
+                nodes.ended(&node, Outcome { order, look: look([FIRST, FIRST], 2) }, now);
+            }
+            now += 1;
+        }
+        pauses.push(now - begin);
+    }
+    assert_eq!(pauses, [2, 4, 8, 16, 33, 2]);
+}
+
+#[test]
+fn what_takes_no_orders_is_not_cut() {
+    let (mut nodes, _) = seen(1);
+    assert_eq!(order(&stepped(answers(), &mut nodes)), "GPU 0: 1g.5gb at 0, 1, 2 -> 3g.20gb at 0");
+    let (mut nodes, _) = seen(0);
+    let step = stepped(answers(), &mut nodes);
+    assert_eq!((order(&step).as_str(), said(&step, 5)), ("", &Ok(Verdict::Never)));
+}
+
+#[test]
+fn a_fence_of_ours_is_finished_and_hides_no_node() {
+    let (mut nodes, now) = seen(2);
+    let mut fenced = answers();
+    fenced.reservations.push(Reservation { name: "gresgen-n1".into(), nodes: Some(vec!["n1".into()]) });
+    let step = stepped(fenced.clone(), &mut nodes);
+    assert_eq!((order(&step).as_str(), said(&step, 3)), ("", &Ok(Verdict::Busy(114))));
+    assert_eq!(nodes.to_finish(now), ["n1"]);
+    nodes.began("n1", Errand::Order(NodeOrder::default()), now);
+    nodes.ended("n1", Outcome { order: answer(Code::Done), look: look([FIRST, FIRST], 2) }, now);
+    assert_eq!(order(&stepped(answers(), &mut nodes)), DUE);
+    // Somebody else's is his.
+    fenced.reservations[0].name = "gresgen-n10".into();
+    assert_eq!(order(&stepped(fenced, &mut nodes)), "");
+    assert_eq!(nodes.to_finish(now), [""; 0]);
+}
+
+#[test]
+fn a_node_that_is_not_what_was_seen_is_seen_again_with_growing_pauses() {
+    let (mut nodes, now) = seen(2);
+    // Job 1 has the place 4 of GPU 0.
+    let wrong = ["1g.5gb@0 1g.5gb@1 1g.5gb@2", FIRST];
+    let mut looks = Vec::new();
+    let mut words = 0;
+    nodes.began("n1", Errand::Look, now);
+    nodes.ended("n1", Outcome { order: None, look: look(wrong, 2) }, now);
+    for second in 0..40 {
+        let step = stepped(at(now + second), &mut nodes);
+        words += step.events.len();
+        assert_eq!(order(&step), "");
+        if !nodes.to_see(now + second).is_empty() {
+            looks.push(second);
+            nodes.began("n1", Errand::Look, now + second);
+            nodes.ended("n1", Outcome { order: None, look: look(wrong, 2) }, now + second);
+        }
+    }
+    assert_eq!((looks, words), (vec![0, 2, 6, 14, 30], 1));
+    nodes.began("n1", Errand::Look, now + 40);
+    nodes.ended("n1", Outcome { order: None, look: look([FIRST, FIRST], 2) }, now + 40);
+    assert_eq!(order(&stepped(at(now + 41), &mut nodes)), DUE);
+}
+
+#[test]
+fn a_node_that_does_not_answer_is_named_once_and_left_alone() {
+    let (mut nodes, now) = seen(2);
+    let lost = || Outcome { order: None, look: Err("ssh: connect to host n1: refused".into()) };
+    let mut looks = Vec::new();
+    let mut words = Vec::new();
+    nodes.began("n1", Errand::Look, now);
+    words.extend(nodes.ended("n1", lost(), now));
+    for second in 0..1000 {
+        assert_eq!(order(&stepped(at(now + second), &mut nodes)), "");
+        if !nodes.to_see(now + second).is_empty() {
+            looks.push(second);
+            nodes.began("n1", Errand::Look, now + second);
+            words.extend(nodes.ended("n1", lost(), now + second));
+        }
+    }
+    assert_eq!(looks, [2, 6, 14, 30, 62, 126, 254, 510, 810]);
+    let words: Vec<String> = words.iter().map(ToString::to_string).collect();
+    assert_eq!(words, ["n1: is not reached: ssh: connect to host n1: refused"]);
+    nodes.began("n1", Errand::Look, now + 1000);
+    let events = nodes.ended("n1", Outcome { order: None, look: look([FIRST, FIRST], 2) }, now + 1000);
+    assert_eq!(events[0].to_string(), "n1: is seen again");
+    assert!(
+        order(&stepped(at(now + 1001), &mut nodes)).starts_with("GPU 0: 1g.5gb at 0, 1, 2 -> 3g.20gb at 0")
+    );
+    // It leaves Slurm.
+    nodes.keep(&BTreeSet::new());
+    assert_eq!((nodes.known().len(), nodes.names().count()), (0, 0));
+}
+
+#[test]
+fn what_was_closed_for_nobody_is_opened() {
+    let (mut nodes, now) = seen(2);
+    let mut closed = look([FIRST, FIRST], 2).unwrap();
+    closed.look.as_mut().unwrap().known.0.gpus[1].instances[0].closed = true;
+    nodes.began("n1", Errand::Look, now);
+    nodes.ended("n1", Outcome { order: None, look: Ok(closed) }, now);
+    let mut idle = answers();
+    idle.queued.retain(|job| !job.waits());
+    let step = stepped(idle, &mut nodes);
+    assert_eq!((order(&step).as_str(), step.closed), ("GPU 1: opens 1g.5gb at 0", true));
+}
+
+#[test]
+fn an_order_says_nothing_that_a_node_refuses() {
+    let changes = Changes {
+        index: 0,
+        destroy: places("1g.5gb@0 1g.5gb@0"),
+        create: places("2g.10gb@0"),
+        close: places("1g.5gb@0 2g.10gb@0 3g.20gb@4"),
+        open: places("2g.10gb@0 3g.20gb@4 1g.5gb@2"),
+    };
+    let mut order = NodeOrder { job: None, gpus: [("GPU-a".to_owned(), changes)].into() };
+    settle(&mut order);
+    let due = "GPU 0: 1g.5gb at 0 -> 2g.10gb at 0, closes 2g.10gb at 0 + 3g.20gb at 4, opens 1g.5gb at 2";
+    assert_eq!(order.to_string(), due);
+    let again = crate::order::read(
+        order.text().replace("GPU-a", "GPU-8c4c05eb-4ff1-5bcd-b394-0c3c04a6ba58").as_bytes(),
+    );
+    assert!(again.is_ok(), "{again:?}");
+}
