@@ -125,11 +125,6 @@ impl Nodes {
         self.states.values().filter(is_wrong).count()
     }
 
-    /// Whether something is going on, or left, that the next pass has to see to.
-    pub(super) fn unsettled(&self) -> bool {
-        self.states.values().any(|state| state.unfinished || state.running)
-    }
-
     /// The clock was set back to this time: nothing was later, and no pause lasts longer than it would have.
     pub(super) fn set_back(&mut self, now: u64) {
         for state in self.states.values_mut() {
@@ -140,6 +135,11 @@ impl Nodes {
             state.cuts.iter_mut().for_each(|at| *at = (*at).min(now));
             state.ages.values_mut().for_each(|age| age.since = age.since.map(|since| since.min(now)));
         }
+    }
+
+    /// Whether something is going on, or left, that the next pass has to see to.
+    pub(super) fn unsettled(&self) -> bool {
+        self.states.values().any(|state| state.unfinished || state.running)
     }
 
     /// Takes these for all there are.
