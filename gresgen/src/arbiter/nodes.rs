@@ -137,9 +137,9 @@ impl Nodes {
         }
     }
 
-    /// Whether something is going on, or left, that the next pass has to see to.
-    pub(super) fn unsettled(&self) -> bool {
-        self.states.values().any(|state| state.unfinished || state.running)
+    /// Whether something is going on, or left, that the next pass has to see to. What a node is left alone with is not.
+    pub(super) fn unsettled(&self, now: u64) -> bool {
+        self.states.values().any(|state| state.running || state.unfinished && now >= state.orders.until)
     }
 
     /// Takes these for all there are.

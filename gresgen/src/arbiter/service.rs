@@ -66,7 +66,7 @@ struct Running<'a, 'b> {
     receiver: Receiver<(String, Outcome)>,
     looks: usize,
     orders: usize,
-    /// Something is closed, or somebody waits: the queue alone does not say enough.
+    /// Something is closed or looked at, or somebody waits.
     busy: bool,
     /// When everything was last looked at.
     whole: u64,
@@ -149,7 +149,7 @@ impl<'a, 'b> Running<'a, 'b> {
                 if let Some(answers) = answers {
                     self.decide(answers);
                 }
-                if self.busy || self.orders > 0 { BUSY } else { QUIET }
+                if self.is_busy(now) || self.orders > 0 { BUSY } else { QUIET }
             }
             Err(_) => {
                 self.unanswered = self.unanswered.saturating_add(1);
@@ -159,6 +159,11 @@ impl<'a, 'b> Running<'a, 'b> {
         self.figures.seconds = begin.elapsed().as_secs_f64();
         self.publish(now);
         pause
+    }
+
+    /// Whether the queue alone does not say enough.
+    fn is_busy(&self, now: u64) -> bool {
+        self.busy || self.nodes.unsettled(now)
     }
 
     /// The clock was set back: what was to be so until a time that is far now would be so for as long.
@@ -171,7 +176,7 @@ impl<'a, 'b> Running<'a, 'b> {
     /// What slurmctld says; `None` where nobody waits and nothing is to be opened.
     fn ask(&self, now: u64) -> Result<Option<Answers>, SlurmError> {
         let control = Control::connect()?;
-        if !self.busy && now.saturating_sub(self.whole) < WHOLE {
+        if !self.is_busy(now) && now.saturating_sub(self.whole) < WHOLE {
             let wants =
                 |text: &String| listed(text).is_none_or(|all| all.iter().any(|(_, count)| *count > 0));
             if !control.requests()?.iter().any(|request| request.tres.iter().any(wants)) {
@@ -204,10 +209,7 @@ impl<'a, 'b> Running<'a, 'b> {
                 self.send(&node, Errand::Look, now);
             }
         }
-        self.busy = closed
-            || self.looks > 0
-            || self.nodes.unsettled()
-            || jobs.iter().any(|(_, said)| may_change(said));
+        self.busy = closed || self.looks > 0 || jobs.iter().any(|(_, said)| may_change(said));
         self.figures.waiting.values_mut().for_each(|count| *count = 0);
         for (_, said) in &jobs {
             *self.figures.waiting.entry(keyword(said)).or_default() += 1;
