@@ -105,6 +105,8 @@ fn jobs_that_wait_for_a_cut_run_whatever_dies_meanwhile() {
         let Some(node) = Node::for_arbiter(release) else { return };
         let beside = node.waiting("1g.5gb");
         let holders = [node.submit(&["--gres=gpu:3g.20gb:1"]), node.submit(&["--gres=gpu:3g.20gb:1"])];
+        // What is cut for others is not theirs: later a region is free whose other half somebody has.
+        holders.iter().for_each(|job| node.runs(*job));
         let first = node.arbiter("--metrics /var/lab/arbiter.prom");
         node.says("n1: is known, 2 of its 2 GPUs take orders");
 
