@@ -39,17 +39,18 @@ pub(crate) struct Held {
 }
 
 impl Answers {
-    /// Asks slurmctld. Nodes come last: a job that started meanwhile is seen there as somebody unknown.
+    /// Asks slurmctld. Nodes come after jobs and what they have: a job that started meanwhile is seen there as somebody unknown. Who
+    /// waits is asked after that, so that such a job is not taken for one that waits for what it has.
     ///
     /// # Errors
     /// [`SlurmError`].
     pub(crate) fn ask(control: Control, now: u64) -> Result<Self, SlurmError> {
         let counts_memory = control.config()?.get("SelectTypeParameters").is_some_and(counts_memory);
         let (queued, unread) = control.queued()?;
-        let requests = control.requests()?;
         let records = control.records()?;
         let (partitions, reservations) = (control.partitions()?, control.reservations()?);
         let nodes = control.nodes_in_use()?;
+        let requests = control.requests()?;
         Ok(Answers { now, queued, unread, requests, records, nodes, partitions, reservations, counts_memory })
     }
 
