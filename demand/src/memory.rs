@@ -24,11 +24,15 @@ pub struct Memory {
 const MOST_OFFERS: usize = 1 << 18;
 /// Most boards that are kept from one look to the next, of a kilobyte each where they have eight GPUs.
 const MOST_BOARDS: usize = 1 << 15;
+/// Most different requests that are kept from one look to the next: users make them up.
+const MOST_WANTS: usize = 1 << 14;
 
 impl Memory {
     /// Forgets what is of other models, or more than is kept.
     pub(crate) fn begin(&mut self, models: &[Model]) {
-        let full = self.offers.len() > MOST_OFFERS || self.boards.len() > MOST_BOARDS;
+        let full = self.offers.len() > MOST_OFFERS
+            || self.boards.len() > MOST_BOARDS
+            || self.wants.len() > MOST_WANTS;
         if full || self.models != models {
             *self = Memory { models: models.to_vec(), ..Memory::default() };
         }

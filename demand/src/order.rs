@@ -93,6 +93,29 @@ pub enum Verdict {
     Depth,
 }
 
+impl Verdict {
+    /// In one word, for programs.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Verdict::Cut(_) => "cut",
+            Verdict::There => "there",
+            Verdict::NotStarted(_) => "not-started",
+            Verdict::Other(_) => "other-reason",
+            Verdict::Patience(_) => "new",
+            Verdict::Opens => "opens",
+            Verdict::Cordon { .. } => "kept",
+            Verdict::Ends(_) => "ends",
+            Verdict::Busy(_) => "busy",
+            Verdict::Behind => "behind",
+            Verdict::Resources => "cpus-or-memory",
+            Verdict::Limit => "limit",
+            Verdict::UnderWay => "under-way",
+            Verdict::Never => "never",
+            Verdict::Depth => "depth",
+        }
+    }
+}
+
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

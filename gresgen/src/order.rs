@@ -8,7 +8,7 @@ use std::io;
 
 use mig::{Placement, Profile};
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
 use crate::inventory::Gpu;
@@ -134,6 +134,55 @@ fn is_job(text: &str) -> bool {
     match text.split_once(['_', '+']) {
         Some((job, part)) => is_number(job) && is_number(part),
         None => is_number(text),
+    }
+}
+
+/// What became of an order, in a word, for whoever gave it (docs/on-request.md, "The answer").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Code {
+    /// It is done.
+    Done,
+    /// All of it was there already.
+    Nothing,
+    /// The GPUs are done, and something is left to do: in Slurm, a reset.
+    Pending,
+    /// It is no order; nothing was changed.
+    Invalid,
+    /// It may not be here; nothing was changed.
+    Refused,
+    /// The node is not what the order supposes; nothing was changed.
+    Stale,
+    /// Somebody has what would go; nothing was changed.
+    InUse,
+    /// Somebody changes the node now; nothing was changed.
+    Locked,
+    /// A signal came; what was changed is back.
+    Interrupted,
+    /// It failed; the error says whether what was changed is back.
+    Failed,
+    /// A word of a later release, as whoever gave the order reads it. No answer has it.
+    #[serde(other, skip_serializing)]
+    #[schemars(skip)]
+    Unknown,
+}
+
+impl Code {
+    /// As it stands in an answer.
+    pub fn word(self) -> &'static str {
+        match self {
+            Code::Done => "done",
+            Code::Nothing => "nothing",
+            Code::Pending => "pending",
+            Code::Invalid => "invalid",
+            Code::Refused => "refused",
+            Code::Stale => "stale",
+            Code::InUse => "in-use",
+            Code::Locked => "locked",
+            Code::Interrupted => "interrupted",
+            Code::Failed => "failed",
+            Code::Unknown => "unknown",
+        }
     }
 }
 

@@ -56,7 +56,7 @@ fn job(lab: &Lab, random: &mut Random) -> lab::Invocation {
 }
 
 /// What is wrong with the jobs that ran, and how many did.
-pub(crate) fn judge(lab: &Lab, lives: &[Life]) -> Result<(usize, Vec<String>), LabError> {
+pub(crate) fn judge(lab: &Lab, lives: &[Life<()>]) -> Result<(usize, Vec<String>), LabError> {
     let text = lab.run(&["scontrol", "--oneliner", "show", "job"])?.stdout;
     let field = |line: &str, key: &str| {
         line.split(' ').find_map(|word| word.strip_prefix(key)).unwrap_or_default().to_owned()

@@ -8,6 +8,7 @@
 //! `RACE_ROUNDS` says how many layouts are applied, `RACE_SEED` repeats a run; `make race` runs many.
 #![forbid(unsafe_code)]
 
+#[path = "../shared/history.rs"]
 mod history;
 mod jobs;
 mod node;

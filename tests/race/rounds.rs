@@ -7,7 +7,7 @@ use std::{
 
 use lab::{LabError, Output, Release};
 
-use crate::history::Watch;
+use crate::history::{PAUSE, Watch};
 use crate::jobs;
 use crate::node::{LAYOUTS, Node};
 use crate::random::{Random, number};
@@ -59,7 +59,7 @@ fn race_once(release: Release, ending: Ending, seed: u64) -> bool {
     let rounds = number("RACE_ROUNDS").unwrap_or(FEW);
     println!("race: {release}, {ending:?}, RACE_ROUNDS={rounds} RACE_SEED={seed}");
     let Some(node) = Node::start(release) else { return true };
-    let watch = Watch::start(node.state());
+    let watch = Watch::start(node.state(), PAUSE, |_| ());
     let begin = Instant::now();
     let stop = AtomicBool::new(false);
     let (tally, submitted, wrong) = std::thread::scope(|scope| {

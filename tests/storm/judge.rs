@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use lab::{Fleet, JobId, LabError, Probe};
 
 use crate::account::{Faults, Tally};
-use crate::history::{self, Life};
+use crate::devices::Life;
+use crate::history;
 use crate::jobs::Submitted;
 
 /// A task in one run of a job.
@@ -209,12 +210,9 @@ fn devices(
             faults.wrong.push(format!("{task:?} began with {first:?}, ended with {last:?}"));
         }
         for uuid in first.cuda_list() {
-            let life = history::at(&lives[&task.node], uuid, begin);
-            if let Some(gone) = life.and_then(|life| life.gone).filter(|gone| *gone <= end) {
-                faults
-                    .touched
-                    .push(format!("{uuid} went before {gone}, {task:?} had it from {begin} to {end}"));
-            }
+            let lives = &lives[&task.node];
+            let fault = history::at(lives, uuid, begin).and_then(|_| history::fault(lives, uuid, begin, end));
+            faults.touched.extend(fault.map(|fault| format!("{fault} by {task:?}")));
         }
         if orphans.contains(&task.job) {
             continue;
@@ -247,14 +245,14 @@ fn look(task: &Task, probe: &Probe, lives: &[Life], faults: &mut Faults) {
         faults.wrong.push(format!("{task:?} was told of what was not there: {probe:?}"));
         return;
     }
-    let files: BTreeSet<PathBuf> = there.iter().flat_map(|life| life.files.iter().cloned()).collect();
+    let files: BTreeSet<PathBuf> = there.iter().flat_map(|life| life.what.files.iter().cloned()).collect();
     let open: BTreeSet<PathBuf> = probe.open.iter().filter(|file| is_limited(file)).cloned().collect();
     if open != files {
         faults
             .wrong
             .push(format!("{task:?} was told of {told:?}, which is {files:?}, and could open {open:?}"));
     }
-    let mut kinds: Vec<&str> = there.iter().map(|life| life.kind.as_str()).collect();
+    let mut kinds: Vec<&str> = there.iter().map(|life| life.what.kind.as_str()).collect();
     let mut must: Vec<&str> = task.must.split('+').collect();
     kinds.sort_unstable();
     must.sort_unstable();
@@ -274,6 +272,7 @@ fn is_limited(file: &std::path::Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::devices::Device;
 
     const UUID: &str = "MIG-a";
     const OWN: &str = "/dev/nvidia0,/dev/nvidia-caps/nvidia-cap3,/dev/nvidia-caps/nvidia-cap4,";
@@ -281,7 +280,8 @@ mod tests {
     fn lives() -> BTreeMap<String, Vec<Life>> {
         let files = OWN.split(',').filter(|file| !file.is_empty()).map(PathBuf::from).collect();
         let kind = "1g.5gb".to_owned();
-        let life = Life { uuid: UUID.to_owned(), kind, files, birth: 1, from: 10, gone: Some(100) };
+        let what = Device { kind, files };
+        let life = Life { uuid: UUID.to_owned(), birth: 1, what, from: 10, gone: Some(100) };
         BTreeMap::from([("n1".to_owned(), vec![life])])
     }
 

@@ -11,7 +11,9 @@
 
 mod account;
 mod arbiter;
+mod devices;
 mod forms;
+#[path = "../shared/history.rs"]
 mod history;
 mod jobs;
 mod judge;

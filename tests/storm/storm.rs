@@ -15,6 +15,7 @@ use lab::{Fleet, LabError};
 
 use crate::account::Faults;
 use crate::arbiter;
+use crate::devices::{Device, watch};
 use crate::history::Watch;
 use crate::jobs::{self, Submitted};
 use crate::judge;
@@ -38,8 +39,8 @@ pub(crate) fn storm(site: &Site, sky: Sky, jobs: u64, seed: u64) -> Option<()> {
     let begin = Instant::now();
     let fleet = site.start()?;
     let nodes = fleet.nodes().len();
-    let watch = |node: &String| (node.clone(), Watch::start(&fleet.machine(node), nodes as u32));
-    let watches: BTreeMap<String, Watch> = fleet.nodes().iter().map(watch).collect();
+    let of = |node: &String| (node.clone(), watch(&fleet.machine(node), nodes as u32));
+    let watches: BTreeMap<String, Watch<Device>> = fleet.nodes().iter().map(of).collect();
     let submitted = Mutex::new(Submitted::default());
     let over = AtomicBool::new(sky == Sky::Calm);
     let mut faults = Faults::default();

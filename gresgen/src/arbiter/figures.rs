@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use ::demand::Verdict;
-
 use super::step::Said;
 use crate::metrics::Exposition;
 
@@ -72,22 +70,6 @@ impl Figures {
 pub(super) fn keyword(said: &Said) -> &'static str {
     match said {
         Err(_) => "not-looked-at",
-        Ok(verdict) => match verdict {
-            Verdict::Cut(_) => "cut",
-            Verdict::There => "there",
-            Verdict::NotStarted(_) => "not-started",
-            Verdict::Other(_) => "other-reason",
-            Verdict::Patience(_) => "new",
-            Verdict::Opens => "opens",
-            Verdict::Cordon { .. } => "kept",
-            Verdict::Ends(_) => "ends",
-            Verdict::Busy(_) => "busy",
-            Verdict::Behind => "behind",
-            Verdict::Resources => "cpus-or-memory",
-            Verdict::Limit => "limit",
-            Verdict::UnderWay => "under-way",
-            Verdict::Never => "never",
-            Verdict::Depth => "depth",
-        },
+        Ok(verdict) => verdict.word(),
     }
 }

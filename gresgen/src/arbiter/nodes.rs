@@ -10,9 +10,10 @@ use mig::{Placement, Profile};
 
 use super::event::{Event, Kind};
 use super::reach::{Errand, Outcome};
-use super::wire::{Answer, Code, NodeOrder, Seen};
+use super::wire::{Answer, NodeOrder, Seen};
 use crate::demand::Known;
 use crate::inventory::{Compute, Instance, Inventory};
+use crate::order::Code;
 
 /// All nodes on request.
 #[derive(Debug, Default)]

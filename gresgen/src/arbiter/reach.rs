@@ -76,7 +76,7 @@ fn ask(node: &str, command: &[String], order: &str, patience: Duration) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arbiter::wire::Code;
+    use crate::order::Code;
 
     fn shell(script: &str, errand: &Errand) -> Outcome {
         run("n1", &["sh".into(), "-c".into(), script.into()], errand)

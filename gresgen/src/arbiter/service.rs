@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use ::demand::Verdict;
+use ::demand::{Memory, Verdict};
 use jiff::tz::TimeZone;
 
 use super::event::{Event, Kind};
@@ -59,6 +59,7 @@ const NO_COMMENTS: u64 = 600;
 struct Running<'a, 'b> {
     service: &'b mut Service<'a>,
     nodes: Nodes,
+    memory: Memory,
     remarks: Remarks,
     figures: Figures,
     published: (Figures, u64),
@@ -110,6 +111,7 @@ impl<'a, 'b> Running<'a, 'b> {
         Running {
             service,
             nodes: Nodes::default(),
+            memory: Memory::default(),
             remarks: Remarks::default(),
             figures: Figures::default(),
             published: Default::default(),
@@ -191,7 +193,8 @@ impl<'a, 'b> Running<'a, 'b> {
         self.whole = now;
         self.nodes.keep(&step::on_request(&answers));
         let away: Vec<String> = step::away(&answers).into_iter().map(str::to_owned).collect();
-        let Step { orders, events, jobs, closed } = step::step(answers, &mut self.nodes, &self.service.site);
+        let Step { orders, events, jobs, closed } =
+            step::step(answers, &mut self.nodes, &self.service.site, &mut self.memory);
         events.into_iter().for_each(|event| self.say(event));
         for (node, order) in orders {
             if self.orders < MOST_ORDERS {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ::demand::{Cluster, Gpu, Instance, Instances, Job, Node, Order, Policy, State, Verdict, decide};
+use ::demand::{Cluster, Gpu, Instance, Instances, Job, Memory, Node, Order, Policy, State, Verdict};
 use mig::Placement;
 
 use super::event::Event;
@@ -61,8 +61,8 @@ pub(super) fn away(answers: &Answers) -> BTreeSet<&str> {
     answers.nodes.iter().filter(is).map(|view| view.name.as_str()).collect()
 }
 
-/// Looks at what waits and what there is, once.
-pub(super) fn step(mut answers: Answers, nodes: &mut Nodes, site: &Site<'_>) -> Step {
+/// Looks at what waits and what there is, once. `memory` is what passes before found out of GPUs, and changes no answer.
+pub(super) fn step(mut answers: Answers, nodes: &mut Nodes, site: &Site<'_>, memory: &mut Memory) -> Step {
     let now = answers.now;
     let fenced = fenced(&mut answers, nodes);
     let taken = demand::take(&answers, nodes.known(), site.settings, site.names.clone(), site.layout);
@@ -83,7 +83,7 @@ pub(super) fn step(mut answers: Answers, nodes: &mut Nodes, site: &Site<'_>) -> 
     let mut verdicts = Vec::new();
     let mut cut_for: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for _ in 0..ROUNDS {
-        let decision = decide(&cluster, &jobs, &site.policy, now);
+        let decision = memory.decide(&cluster, &jobs, &site.policy, now);
         verdicts = decision.verdicts;
         let mut cut = false;
         for order in decision.orders {

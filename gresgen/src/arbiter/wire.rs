@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::demand::Known;
 use crate::document;
 use crate::inventory::{Gpu, Inventory};
+use crate::order::Code;
 use crate::words::turns_text;
 
 /// What is asked of a node. GPUs are by UUID.
@@ -116,44 +117,6 @@ impl NodeOrder {
 
 /// The order that changes nothing.
 pub(super) const LOOK: &str = r#"{"look": {}}"#;
-
-/// What became of an order, in a word (docs/on-request.md, "The answer").
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum Code {
-    Done,
-    Nothing,
-    Pending,
-    Invalid,
-    Refused,
-    Stale,
-    InUse,
-    Locked,
-    Interrupted,
-    Failed,
-    /// A word of a later release.
-    #[serde(other)]
-    Unknown,
-}
-
-impl Code {
-    /// As it stands in an answer.
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Code::Done => "done",
-            Code::Nothing => "nothing",
-            Code::Pending => "pending",
-            Code::Invalid => "invalid",
-            Code::Refused => "refused",
-            Code::Stale => "stale",
-            Code::InUse => "in-use",
-            Code::Locked => "locked",
-            Code::Interrupted => "interrupted",
-            Code::Failed => "failed",
-            Code::Unknown => "unknown",
-        }
-    }
-}
 
 /// An answer that was read.
 #[derive(Clone, Debug)]

@@ -25,7 +25,7 @@ use crate::hooks::Hooks;
 use crate::lock::{Lock, LockError};
 use crate::node::ordered::name;
 use crate::node::{Events, Options};
-use crate::order::{self, Cut, MAX_BYTES, OrderError, Request};
+use crate::order::{self, Code, Cut, MAX_BYTES, OrderError, Request};
 use crate::wait::Stop;
 
 /// How long the order may take to come, and the answer to be taken.
@@ -54,32 +54,6 @@ pub(super) struct Answer<'a> {
     look: Option<status::Report<'a>>,
     /// The profiles that may be ordered of each GPU that takes orders, by UUID.
     offers: BTreeMap<&'a str, Vec<Profile>>,
-}
-
-/// The answer in a word, for whoever gave the order.
-#[derive(Clone, Copy, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-enum Code {
-    /// It is done.
-    Done,
-    /// All of it was there already.
-    Nothing,
-    /// The GPUs are done, and something is left to do: in Slurm, a reset.
-    Pending,
-    /// It is no order; nothing was changed.
-    Invalid,
-    /// It may not be here; nothing was changed.
-    Refused,
-    /// The node is not what the order supposes; nothing was changed.
-    Stale,
-    /// Somebody has what would go; nothing was changed.
-    InUse,
-    /// Somebody changes the node now; nothing was changed.
-    Locked,
-    /// A signal came; what was changed is back.
-    Interrupted,
-    /// It failed; the error says whether what was changed is back.
-    Failed,
 }
 
 /// What there is to say, in a form that owns it.

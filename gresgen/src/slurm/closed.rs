@@ -65,8 +65,10 @@ fn read(root: &Root) -> String {
 mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
+    use std::path::PathBuf;
 
     use mig::Placement;
+    use tempfile::TempDir;
 
     use super::*;
 
@@ -83,6 +85,15 @@ mod tests {
         inventory
     }
 
+    /// A directory as the root of a node, and where the file is to be there.
+    fn place() -> (TempDir, Root, PathBuf) {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::new(directory.path()).unwrap();
+        let path = root.path(Root::CLOSED);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        (directory, root, path)
+    }
+
     /// What a fresh reading of the node says is closed, as GPU and place.
     fn closed(inventory: &Inventory, root: &Root, takes_orders: impl Fn(&Gpu) -> bool) -> Vec<(u32, u8)> {
         let mut fresh = inventory.clone();
@@ -97,10 +108,7 @@ mod tests {
 
     #[test]
     fn what_was_closed_in_this_boot_is_closed_and_nothing_else() {
-        let directory = tempfile::tempdir().unwrap();
-        let root = Root::new(directory.path()).unwrap();
-        let path = root.path(Root::CLOSED);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let (_directory, root, path) = place();
         let node = node();
         insta::assert_snapshot!(text(&node), @"
         gresgen-closed 1
@@ -125,10 +133,7 @@ mod tests {
 
     #[test]
     fn what_others_can_write_or_nobody_can_read_closes_nothing() {
-        let directory = tempfile::tempdir().unwrap();
-        let root = Root::new(directory.path()).unwrap();
-        let path = root.path(Root::CLOSED);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let (directory, root, path) = place();
         let node = node();
         let right = text(&node);
         for wrong in ["", "\0", "gresgen-closed 2\n", &right.replace(" 1\n", " 2\n"), &format!(" {right}")] {

@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 
 use super::super::reach::{Errand, Outcome};
-use super::super::wire::{Answer, Code, Seen};
+use super::super::wire::{Answer, Seen};
 use super::*;
+use crate::order::Code;
 use crate::slurm::control::Reservation;
 
 /// What a slurmctld said: n1 with two A100 on request, of each of which a job has the 3g at 4; job 3 waits for another, 5 is an
@@ -52,7 +53,7 @@ fn stepped(answers: Answers, nodes: &mut Nodes) -> Step {
     let names = Names::new(&config.slurm.types).unwrap();
     let layout = Some((&config, "first"));
     let site = Site { settings: &config.slurm, names, layout, policy: Policy::default() };
-    step(answers, nodes, &site)
+    step(answers, nodes, &site, &mut Memory::default())
 }
 
 /// n1 after one look.

@@ -124,22 +124,8 @@ fn keyword(said: &Said) -> &'static str {
     match said {
         Said::Cannot(_) => "not-looked-at",
         Said::Cut { .. } => "cut",
-        Said::Decided(verdict) => match verdict {
-            Verdict::Cut(_) => "cut",
-            Verdict::There => "there",
-            Verdict::NotStarted(_) => "not-started",
-            Verdict::Other(_) => "other-reason",
-            Verdict::Patience(_) => "new",
-            Verdict::Opens => "opens",
-            Verdict::Cordon { .. } => "later",
-            Verdict::Ends(_) => "ends",
-            Verdict::Busy(_) => "busy",
-            Verdict::Behind => "behind",
-            Verdict::Resources => "cpus-or-memory",
-            Verdict::Limit => "limit",
-            Verdict::UnderWay => "under-way",
-            Verdict::Never => "never",
-            Verdict::Depth => "depth",
-        },
+        // Nothing is kept by who only looks.
+        Said::Decided(Verdict::Cordon { .. }) => "later",
+        Said::Decided(verdict) => verdict.word(),
     }
 }

@@ -1,8 +1,7 @@
-//! When which device existed on a node, what it was, and which device files are its own: by the simulator's state.
+//! When which device existed on a node, by the simulator's state.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -14,61 +13,40 @@ use std::{
 use nvml_sim::machine::{Gpu, Machine, MigDevice};
 use rustix::time::{ClockId, clock_gettime};
 
-/// Between two looks, for each machine that is watched. An instance lives for longer: its creation alone takes longer.
-const PAUSE: Duration = Duration::from_millis(5);
+/// Between two looks. An instance lives for longer: its creation alone takes longer.
+pub(crate) const PAUSE: Duration = Duration::from_millis(5);
 
 /// The life of one MIG device, in milliseconds of CLOCK_MONOTONIC.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Life {
+pub(crate) struct Life<T> {
     pub(crate) uuid: String,
-    /// Its profile, which is its GRES type.
-    pub(crate) kind: String,
-    /// Device files that a task needs for it: those of its GPU, its GPU instance and its compute instance.
-    pub(crate) files: BTreeSet<PathBuf>,
     /// Which of its kind: one that is made anew in the same place has the same UUID.
     pub(crate) birth: u64,
+    /// What it is, as far as it matters to whoever watches.
+    pub(crate) what: T,
     /// When it was first seen.
     pub(crate) from: u64,
     /// When it was first seen to be gone: it was destroyed before.
     pub(crate) gone: Option<u64>,
 }
 
-/// Watches the machine of one node from its own thread.
-pub(crate) struct Watch {
-    lives: Arc<Mutex<Vec<Life>>>,
+/// Watches a state file from its own thread.
+pub(crate) struct Watch<T> {
+    lives: Arc<Mutex<Vec<Life<T>>>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Device files by what they are, as the driver says it (`/proc/driver/nvidia-caps/mig-minors`): `gpu0/gi1/access 12`.
-pub(crate) struct Minors(BTreeMap<String, PathBuf>);
-
-impl Minors {
-    fn read(machine: &Path) -> Self {
-        let text =
-            std::fs::read_to_string(machine.join("proc/driver/nvidia-caps/mig-minors")).expect("the minors");
-        let row = |line: &str| {
-            let (what, minor) = line.split_once(' ')?;
-            Some((what.to_owned(), format!("/dev/nvidia-caps/nvidia-cap{minor}").into()))
-        };
-        Self(text.lines().filter_map(row).filter(|(what, _)| what.starts_with("gpu")).collect())
-    }
-
-    fn files(&self, device: &MigDevice<'_>) -> BTreeSet<PathBuf> {
-        let instance = format!("gpu{}/gi{}", device.gpu.minor, device.instance.id);
-        let compute = format!("{instance}/ci{}/access", device.compute.id);
-        let own = [format!("{instance}/access"), compute].map(|what| self.0[&what].clone());
-        own.into_iter().chain([format!("/dev/nvidia{}", device.gpu.minor).into()]).collect()
-    }
-}
-
-impl Watch {
-    /// Watches what the simulator keeps in `machine`, one of `machines`.
-    pub(crate) fn start(machine: &Path, machines: u32) -> Self {
+impl<T: Clone + Send + 'static> Watch<T> {
+    /// Looks each `pause`; `what` says what a device is.
+    pub(crate) fn start(
+        state: PathBuf,
+        pause: Duration,
+        what: impl Fn(&MigDevice<'_>) -> T + Send + 'static,
+    ) -> Self {
         let lives = Arc::new(Mutex::new(Vec::new()));
         let stop = Arc::new(AtomicBool::new(false));
         let (seen, ended) = (Arc::clone(&lives), Arc::clone(&stop));
-        let (minors, state) = (Minors::read(machine), machine.join("var/lib/nvml-sim/state.json"));
         let thread = std::thread::spawn(move || {
             let mut last = String::new();
             while !ended.load(Ordering::Relaxed) {
@@ -76,34 +54,33 @@ impl Watch {
                 let text = std::fs::read_to_string(&state).unwrap_or_default();
                 if !text.is_empty() && text != last {
                     let machine: Machine = serde_json::from_str(&text).expect("a state");
-                    note(&mut seen.lock().unwrap(), present(&machine, &minors), now());
+                    note(&mut seen.lock().unwrap(), present(&machine, &what), now());
                     last = text;
                 }
-                sleep(machines * PAUSE);
+                sleep(pause);
             }
         });
         Self { lives, stop, thread: Some(thread) }
     }
 
     /// All lives so far, in no order.
-    pub(crate) fn lives(&self) -> Vec<Life> {
+    pub(crate) fn lives(&self) -> Vec<Life<T>> {
         self.lives.lock().unwrap().clone()
     }
 }
 
-impl Drop for Watch {
+impl<T> Drop for Watch<T> {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         let _ = self.thread.take().map(JoinHandle::join);
     }
 }
 
-fn present(machine: &Machine, minors: &Minors) -> Vec<Life> {
+fn present<T>(machine: &Machine, what: impl Fn(&MigDevice<'_>) -> T) -> Vec<Life<T>> {
     let life = |device: MigDevice<'_>| Life {
         uuid: device.uuid(),
-        kind: device.profile_name(),
-        files: minors.files(&device),
         birth: device.compute.birth,
+        what: what(&device),
         from: 0,
         gone: None,
     };
@@ -111,8 +88,8 @@ fn present(machine: &Machine, minors: &Minors) -> Vec<Life> {
 }
 
 /// Adds a look at the machine to the lives.
-fn note(lives: &mut Vec<Life>, present: Vec<Life>, time: u64) {
-    let is = |a: &Life, b: &Life| a.uuid == b.uuid && a.birth == b.birth;
+fn note<T>(lives: &mut Vec<Life<T>>, present: Vec<Life<T>>, time: u64) {
+    let is = |a: &Life<T>, b: &Life<T>| a.uuid == b.uuid && a.birth == b.birth;
     for life in
         lives.iter_mut().filter(|life| life.gone.is_none() && !present.iter().any(|other| is(life, other)))
     {
@@ -126,11 +103,20 @@ fn note(lives: &mut Vec<Life>, present: Vec<Life>, time: u64) {
 }
 
 /// The life of a device that was there at `time`.
-pub(crate) fn at<'a>(lives: &'a [Life], uuid: &str, time: u64) -> Option<&'a Life> {
+pub(crate) fn at<'a, T>(lives: &'a [Life<T>], uuid: &str, time: u64) -> Option<&'a Life<T>> {
     // Seen a moment after it was there, and seen to be gone a moment after it was.
     lives
         .iter()
         .find(|life| life.uuid == uuid && life.from <= time && life.gone.is_none_or(|gone| gone > time))
+}
+
+/// What was wrong with a device that somebody had from `begin` to `end`.
+pub(crate) fn fault<T>(lives: &[Life<T>], uuid: &str, begin: u64, end: u64) -> Option<String> {
+    let Some(life) = at(lives, uuid, begin) else {
+        return Some(format!("{uuid} was not there at {begin}"));
+    };
+    let gone = life.gone.filter(|gone| *gone <= end)?;
+    Some(format!("{uuid} went before {gone}, in use from {begin} to {end}"))
 }
 
 pub(crate) fn now() -> u64 {
@@ -140,14 +126,7 @@ pub(crate) fn now() -> u64 {
 
 #[test]
 fn an_instance_made_anew_is_another() {
-    let life = |birth| Life {
-        uuid: "MIG-a".to_owned(),
-        kind: "1g.5gb".to_owned(),
-        files: BTreeSet::new(),
-        birth,
-        from: 0,
-        gone: None,
-    };
+    let life = |birth| Life { uuid: "MIG-a".to_owned(), birth, what: (), from: 0, gone: None };
     let mut lives = Vec::new();
     note(&mut lives, vec![life(3)], 10);
     note(&mut lives, vec![life(3)], 20);
@@ -160,4 +139,9 @@ fn an_instance_made_anew_is_another() {
         [None, Some((10, Some(30))), Some((10, Some(30))), None, Some((40, None))]
     );
     assert_eq!(at(&lives, "MIG-b", 20), None);
+    assert_eq!(fault(&lives, "MIG-a", 12, 25), None);
+    assert!(fault(&lives, "MIG-a", 12, 31).unwrap().contains("went before 30"));
+    assert!(fault(&lives, "MIG-a", 32, 33).unwrap().contains("was not there"));
+    assert_eq!(fault(&lives, "MIG-a", 41, 99), None);
+    assert!(fault(&lives, "MIG-b", 41, 99).is_some());
 }
