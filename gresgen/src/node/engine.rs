@@ -137,8 +137,8 @@ impl Engine<'_, '_, '_> {
     /// Gates what is to go, and looks who has it.
     fn gate(&mut self, prepared: &Prepared) -> Result<(), ApplyError> {
         self.gating = self.node.write_gates(prepared, self.options)?;
-        let Some(gating) = &self.gating else { return Ok(()) };
-        self.node.close_gates(gating, (&prepared.before, &prepared.steps), self.events)
+        let Some(gating) = &mut self.gating else { return Ok(()) };
+        self.node.close_gates(gating, (&prepared.before, &prepared.steps), self.options, self.events)
     }
 
     fn intent(&self, before: &Inventory) -> Intent {

@@ -7,7 +7,8 @@
 //!
 //! No moment is left at which Slurm could give out what is gone, whatever dies and whoever resumes the node:
 //! * Until the new gres.conf is in place, the one there has all that goes gated, and what comes *void*, which is gated, too. It
-//!   is what slurmd reads when it starts, and what slurmctld is told, however often either of them begins anew.
+//!   is what slurmd reads when it starts, and what slurmctld is told, however often either of them begins anew. Before the first
+//!   instance goes, it says void of all of them: a slurmd that starts in the midst looks for no device that is gone.
 //! * The new one is put in place when the instances it opens are there. So both say of each instance that is open that it is
 //!   there, and of what both have open nothing is changed.
 //! * A job that was given some of it before slurmctld had read the gates is seen by the look that follows, and by the one before
@@ -22,13 +23,15 @@ use super::events::{Event, Events, Waiting};
 use super::prepared::{are_processes, in_use};
 use super::{ApplyError, Node, Options, Prepared};
 use crate::apply::DesiredState;
+use crate::apply::forecast::forecast;
 use crate::apply::intent::Before;
 use crate::apply::steps::Step;
 use crate::files::Kind;
 use crate::inventory::Inventory;
 use crate::publish::{Expected, PublishError};
+use crate::slurm::GresTable;
+use crate::slurm::slots::{self, Form};
 use crate::slurm::transition::{Action, Change};
-use crate::slurm::{GresTable, slots};
 use crate::wait::Stop;
 
 /// What was gated for a change, and how the node was before.
@@ -56,7 +59,7 @@ impl Node<'_> {
         let Some(gated) = self.gated(&prepared.before, &prepared.steps).filter(|_| prepared.fenced) else {
             return Ok(None);
         };
-        let expected = self.records(&gated, options)?;
+        let expected = self.records(&gated, self.site.form_read(), options)?;
         if Change::between(prepared.slurm.records(), &expected.table.records) > Change::Devices {
             return Ok(None);
         }
@@ -71,14 +74,15 @@ impl Node<'_> {
         Ok(Some(gating))
     }
 
-    /// Waits until slurmctld has read gates, and looks who has what is to go.
+    /// Waits until slurmctld has read gates, looks who has what is to go, and writes that it is gone.
     ///
     /// # Errors
-    /// [`ApplyError::Busy`], [`ApplyError::Slurm`]; the gates are still there.
+    /// [`ApplyError::Busy`], [`ApplyError::Slurm`], [`ApplyError::Publish`]; the gates are still there.
     pub(super) fn close_gates(
         &self,
-        gating: &Gating,
+        gating: &mut Gating,
         (inventory, steps): (&Inventory, &[Step]),
+        options: &Options<'_>,
         events: &mut Events<'_>,
     ) -> Result<(), ApplyError> {
         self.have_read(gating, events)?;
@@ -86,7 +90,16 @@ impl Node<'_> {
         self.annotate(&mut now, &self.site.allocations());
         let held = in_use(&now, steps);
         // Processes alone may be gone by the time their instance is asked about once more.
-        if held.is_empty() || are_processes(&held) { Ok(()) } else { Err(ApplyError::Busy(held)) }
+        if !held.is_empty() && !are_processes(&held) {
+            return Err(ApplyError::Busy(held));
+        }
+        // In the form that slurmctld has read, since nothing in it is new to it.
+        let form = gating.table.form.map(Form::other);
+        let gone = self.records(&forecast(inventory, &self.going(inventory, steps)), form, options)?;
+        let publication = gone.stage(self.root, self.adopts(options))?;
+        gating.table = publication.table.clone();
+        publication.commit()?;
+        Ok(())
     }
 
     /// Makes sure that slurmctld still works with gates that it has read: one that began anew since has to hear of them first, and
@@ -114,7 +127,8 @@ impl Node<'_> {
     pub(super) fn open_gates(&self, gating: &Gating, options: &Options<'_>) -> Result<(), ApplyError> {
         let mut now = self.inventory(options)?.0;
         DesiredState::Before(&gating.before).gate(&mut now);
-        let publication = self.records(&now, options)?.stage(self.root, self.adopts(options))?;
+        let publication =
+            self.records(&now, self.site.form_read(), options)?.stage(self.root, self.adopts(options))?;
         let table = publication.table.clone();
         publication.commit()?;
         // What slurmctld was to do for the gates it is to do for their end.
@@ -122,28 +136,35 @@ impl Node<'_> {
         Ok(())
     }
 
+    /// The steps that destroy instances on request.
+    fn going(&self, inventory: &Inventory, steps: &[Step]) -> Vec<Step> {
+        let is_on_request =
+            |gpu: usize| slots::entry(&inventory.node, &inventory.gpus[gpu], self.settings).is_some();
+        let goes = |step: &&Step| matches!(step, Step::Destroy { gpu, .. } if is_on_request(*gpu));
+        steps.iter().filter(goes).cloned().collect()
+    }
+
     /// A node on which all is closed that steps destroy of GPUs on request; `None` where nothing is.
     fn gated(&self, inventory: &Inventory, steps: &[Step]) -> Option<Inventory> {
+        let going = self.going(inventory, steps);
         let mut gated = inventory.clone();
-        let mut any = false;
-        for step in steps {
-            let Step::Destroy { gpu, placement } = step else { continue };
-            let gpu = &mut gated.gpus[*gpu];
-            if slots::entry(&inventory.node, gpu, self.settings).is_none() {
-                continue;
-            }
-            for instance in gpu.instances.iter_mut().filter(|instance| instance.placement == *placement) {
-                instance.closed = true;
-                any = true;
-            }
+        for step in &going {
+            let instances = &mut gated.gpus[step.gpu()].instances;
+            let goes = instances.iter_mut().filter(|instance| step.placement() == Some(instance.placement));
+            goes.for_each(|instance| instance.closed = true);
         }
-        any.then_some(gated)
+        (!going.is_empty()).then_some(gated)
     }
 
     /// The files of a node that tell Slurm of its records, and nothing of what orders have closed.
-    fn records(&self, inventory: &Inventory, options: &Options<'_>) -> Result<Expected, PublishError> {
+    fn records(
+        &self,
+        inventory: &Inventory,
+        read: Option<Form>,
+        options: &Options<'_>,
+    ) -> Result<Expected, PublishError> {
         let writes =
             |kind| matches!(kind, Kind::GresConf | Kind::DeviceMap) && options.writes(kind, &self.site);
-        Expected::new(inventory, self.settings, self.root, self.site.form_read(), writes)
+        Expected::new(inventory, self.settings, self.root, read, writes)
     }
 }
