@@ -49,9 +49,7 @@ pub(crate) fn submit(fleet: &Fleet, preempt: bool, count: u64, seed: u64, submit
             continue;
         }
         let form = if done == 0 { forms::first() } else { forms::any(&mut random, LONGEST) };
-        // Not a heterogeneous one: what of it begins anew on 22.05.8 has been seen to be told of a device that its cgroup denies
-        // (the plugin ends it then).
-        let low = random.below(3) == 0 && preempt && !form.arguments.is_empty();
+        let low = random.below(3) == 0 && preempt;
         let user = if random.below(3) == 0 { User::Root } else { User::Alice };
         // Also for what PreemptMode=REQUEUE starts again, which would write over what was said before.
         let own = [
