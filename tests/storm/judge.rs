@@ -205,8 +205,10 @@ fn said(output: &str, faults: &mut Faults) -> Said {
 fn is_slurms(line: &str) -> bool {
     // As newer releases begin what slurmstepd says: [2026-11-27T06:09:51.026] error: *** JOB 19 ON n2 CANCELLED
     let of_step = line.starts_with('[') && line.contains("] error: *** ");
-    let of_shell =
-        line.contains("/slurm_script: line ") && (line.contains("Terminated") || line.contains("Killed"));
+    // Of a script whose part was ended: /var/spool/slurmd-n1/job00007/slurm_script: line 4: 912 Terminated ...; sh says no more than that.
+    let signals = ["Terminated", "Killed"];
+    let of_shell = signals.contains(&line)
+        || line.contains("/slurm_script: line ") && signals.iter().any(|signal| line.contains(signal));
     !line.contains("[mig]")
         && (line.starts_with("srun: ") || line.starts_with("slurmstepd") || of_shell || of_step)
 }
