@@ -65,8 +65,10 @@ struct Running<'a, 'b> {
     errands: Errands,
     /// Nodes to be looked at as soon as looks under way have ended.
     due: VecDeque<String>,
-    /// Something is closed or looked at, or somebody waits.
+    /// Something is closed or looked at, or somebody waits for whom something may be done.
     busy: bool,
+    /// Somebody waits.
+    awaited: bool,
     /// When the first job has waited for as long as it has to before it is served, in seconds since 1970.
     ripe: Option<u64>,
     /// When everything was last looked at.
@@ -118,6 +120,7 @@ impl<'a, 'b> Running<'a, 'b> {
             errands: Errands::default(),
             due: VecDeque::new(),
             busy: true,
+            awaited: true,
             ripe: None,
             whole: 0,
             silent_until: 0,
@@ -184,7 +187,7 @@ impl<'a, 'b> Running<'a, 'b> {
     /// What slurmctld says; `None` where nobody waits and nothing is to be opened.
     fn ask(&self, now: u64) -> Result<Option<Answers>, SlurmError> {
         let control = Control::connect()?;
-        if !self.is_busy(now) && now.saturating_sub(self.whole) < WHOLE {
+        if !self.awaited && !self.is_busy(now) && now.saturating_sub(self.whole) < WHOLE {
             let wants =
                 |text: &String| listed(text).is_none_or(|all| all.iter().any(|(_, count)| *count > 0));
             if !control.requests()?.iter().any(|request| request.tres.iter().any(wants)) {
@@ -212,6 +215,7 @@ impl<'a, 'b> Running<'a, 'b> {
         self.due = self.nodes.to_see(now).into_iter().filter(|node| !away.contains(node)).collect();
         self.look(now);
         self.busy = closed || self.errands.looks() > 0 || jobs.iter().any(|(_, said)| may_change(said));
+        self.awaited = !jobs.is_empty();
         let left = jobs.iter().filter_map(|(_, said)| match said {
             Ok(Verdict::Patience(left)) => Some(*left),
             _ => None,
