@@ -74,14 +74,17 @@ pub(crate) fn judge(
     let mut tally =
         Tally { jobs: submitted.jobs.values().map(|(_, form)| form.jobs).sum(), ..Tally::default() };
     let log = fleet.lab.read_file("/var/log/slurm/slurmctld.log").unwrap_or_default();
-    let lost = if ctld_killed { Lost::of(&log) } else { Lost::default() };
+    let mut lost = if ctld_killed { Lost::of(&log) } else { Lost::default() };
+    for node in fleet.nodes() {
+        lost.cut_off.extend(cut_off(&fleet.lab.read_file(&format!("/var/log/slurm/slurmd-{node}.log"))?));
+    }
     let said = said(&output, faults);
     states(submitted, &records, &said, ctld_killed, &lost, faults, &mut tally);
     devices(&said, lives, &lost.orphans, faults, &mut tally);
     Ok(tally)
 }
 
-/// What a slurmctld that was killed has forgotten. That is Slurm's own: it saves what it did some seconds later.
+/// What daemons that were killed have lost. That is Slurm's own: slurmctld saves what it did some seconds later.
 #[derive(Debug, Default)]
 struct Lost {
     /// Jobs of which it did not know that they ran: it starts them again or ends them where it finds them, and may have given away
@@ -90,6 +93,8 @@ struct Lost {
     /// Jobs of which it knew that they were done, and later that they ran. Where their node does not register in time it lets them
     /// run out of theirs.
     done: BTreeSet<JobId>,
+    /// Jobs of which slurmd was about to begin a step: srun ends by SIGPIPE then, which the script ends with.
+    cut_off: BTreeSet<JobId>,
 }
 
 impl Lost {
@@ -108,6 +113,16 @@ impl Lost {
         }
         lost
     }
+}
+
+/// Jobs with a step that could not tell slurmd that it has begun, because slurmd had ended (`_send_ok_to_slurmd` in
+/// src/slurmd/slurmstepd/slurmstepd.c), by slurmd's log: `[2.0] error: Unable to send "ok" to slurmd`.
+fn cut_off(log: &str) -> BTreeSet<JobId> {
+    let of_line = |line: &str| {
+        let (step, _) = line.split_once("] error: Unable to send \"ok\" to slurmd")?;
+        step.rsplit_once('[')?.1.split('.').next()?.parse().ok()
+    };
+    log.lines().filter_map(of_line).collect()
 }
 
 /// The job that a line of slurmctld's log is about: `JobId=8`, `JobId=55_2(60)` of an array, `JobId=9+1(10)` of a heterogeneous one.
@@ -153,6 +168,9 @@ fn states(
                 "CANCELLED" if cancelled => tally.cancelled += 1,
                 _ if cancelled => {}
                 _ if lost.orphans.contains(&record.id) => tally.forgotten += 1,
+                "FAILED" if lost.cut_off.contains(&record.id) && record.line.contains(" ExitCode=141:0 ") => {
+                    tally.cut_off += 1;
+                }
                 "TIMEOUT" if came_to_its_end && lost.done.contains(&record.id) => tally.forgotten += 1,
                 _ => faults.failed.push(record.line.clone()),
             }
@@ -345,6 +363,8 @@ mod tests {
              [t] Recovered JobId=9+1(10) StepId=batch\n",
         );
         assert_eq!((lost.orphans, lost.done), (BTreeSet::from([7]), BTreeSet::from([60])));
+        let log = "[t] [2.0] error: Unable to send \"ok\" to slurmd\n[t] [3.batch] done with step\n";
+        assert_eq!(cut_off(log), BTreeSet::from([2]));
     }
 
     #[test]

@@ -56,8 +56,8 @@ printf '%s\n' "$answer"
 exit $code
 "#;
 
-/// Starts slurmd whenever there is none, as a site's systemd does that is told `Restart=always`. One that starts in the midst of a cut
-/// waits for the device file of an instance that is gone, and ends after 20 s. Debian 13 calls the program `slurmd-wlm`.
+/// Starts slurmd whenever there is none, as a site's systemd does that is told `Restart=always`. Debian 13 calls the program
+/// `slurmd-wlm`.
 const KEEP: &str = r#"#!/bin/sh
 while sleep 0.5; do grep -qsxE 'slurmd(-wlm)?' /proc/[0-9]*/comm || lab-slurmd; done
 "#;

@@ -147,6 +147,10 @@ fn left(fleet: &Fleet, faults: &mut Faults) -> Result<(), LabError> {
         if state != "IDLE" {
             faults.left.push(fleet.lab.run(&["scontrol", "-o", "show", "node", node])?.stdout);
         }
+        // It waits for 20 s, and then ends.
+        let log = fleet.lab.read_file(&format!("/var/log/slurm/slurmd-{node}.log"))?;
+        let waited = log.lines().filter(|line| line.contains("Waiting for gres.conf file"));
+        faults.left.extend(waited.map(|line| format!("slurmd of {node} began without a device: {line}")));
         let check = fleet.on(node, &["gresgen", "check"]).output()?;
         if check.code != 0 {
             faults
