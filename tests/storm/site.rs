@@ -70,6 +70,7 @@ pub(crate) const LATENCY: &str = "nvmlDeviceCreateGpuInstanceWithPlacement=200,n
 /// Jobs of `low` make way for jobs of `lab`, and come again when their credential has expired.
 const PREEMPTION: &str = "\
 AuthInfo=cred_expire=10
+SlurmctldDebug=debug2
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 PartitionName=low Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=1
