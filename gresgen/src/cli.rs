@@ -198,31 +198,31 @@ impl Cli {
 ///
 /// # Errors
 /// What the verb could not do.
-pub fn run(cli: &Cli) -> Outcome {
-    let session = Session::new(&cli.global)?;
+pub fn run(cli: Cli) -> Outcome {
+    let session = Session::new(cli.global)?;
     match &cli.verb {
-        Verb::Init(args) => init::run(&session, &cli.global, args),
-        Verb::History(args) => history::run(&session, &cli.global, args),
-        Verb::Status(args) => status::run(&session, &cli.global, args),
-        Verb::Profiles(args) => profiles::run(&session, &cli.global, args),
-        Verb::Plan(args) => plan::run(&session, &cli.global, args),
-        Verb::Apply(args) => apply::run(&session, &cli.global, args),
-        Verb::Order => order::run(&session, &cli.global),
-        Verb::Clear(args) => clear::clear(&session, &cli.global, args),
-        Verb::Mode(args) => clear::mode(&session, &cli.global, args),
-        Verb::Slices(args) => slices::run(&session, &cli.global, args),
-        Verb::Demand(args) => demand::run(&session, &cli.global, args),
-        Verb::Arbiter(args) => arbiter::run(&session, &cli.global, args),
-        Verb::Export(args) => export::run(&session, &cli.global, args),
-        Verb::Render(args) => render::run(&session, &cli.global, args),
-        Verb::Check(args) => check::run(&session, &cli.global, args),
-        Verb::Advise(args) => advise::run(&session, &cli.global, args),
-        Verb::Run(args) => run::run(&session, &cli.global, args),
+        Verb::Init(args) => init::run(&session, args),
+        Verb::History(args) => history::run(&session, args),
+        Verb::Status(args) => status::run(&session, args),
+        Verb::Profiles(args) => profiles::run(&session, args),
+        Verb::Plan(args) => plan::run(&session, args),
+        Verb::Apply(args) => apply::run(&session, args),
+        Verb::Order => order::run(session),
+        Verb::Clear(args) => clear::clear(&session, args),
+        Verb::Mode(args) => clear::mode(&session, args),
+        Verb::Slices(args) => slices::run(&session, args),
+        Verb::Demand(args) => demand::run(&session, args),
+        Verb::Arbiter(args) => arbiter::run(&session, args),
+        Verb::Export(args) => export::run(&session, args),
+        Verb::Render(args) => render::run(&session, args),
+        Verb::Check(args) => check::run(&session, args),
+        Verb::Advise(args) => advise::run(&session, args),
+        Verb::Run(args) => run::run(&session, args),
         Verb::Completions { shell } => complete::script(*shell),
         Verb::Man(args) => man::run(args),
         Verb::Schema(args) => schema::run(args),
-        Verb::Env(args) => env::run(&session, &cli.global, args),
-        Verb::Metrics(args) => metrics::run(&session, &cli.global, args),
+        Verb::Env(args) => env::run(&session, args),
+        Verb::Metrics(args) => metrics::run(&session, args),
     }
 }
 

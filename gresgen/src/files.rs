@@ -10,7 +10,6 @@ mod kept;
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -197,11 +196,8 @@ impl FileText {
             Kind::DeviceMap | Kind::Closed => path,
             _ => fs::canonicalize(&path).unwrap_or(path),
         };
-        let old = match read::bytes(&path, read::MAX_TEXT) {
-            Ok(old) => Some(old),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(PathError::doing(&path, "cannot be read")(error).into()),
-        };
+        let old = read::if_there(read::bytes(&path, read::MAX_TEXT));
+        let old = old.map_err(PathError::doing(&path, "cannot be read"))?;
         let adopted = old.as_ref().is_some_and(|old| !old.starts_with(kind.marker().as_bytes()));
         if adopted && !adopt {
             return Err(FileError::Foreign(vec![path]));

@@ -156,11 +156,7 @@ pub(crate) fn read(root: &Root) -> Result<Vec<Entry>, PathError> {
     let path = root.path(Root::HISTORY);
     let mut entries = Vec::new();
     for path in [older(&path), path] {
-        let text = match tail(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(PathError::io(&path)(error)),
-        };
+        let Some(text) = read::if_there(tail(&path)).map_err(PathError::io(&path))? else { continue };
         entries
             .extend(text.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()));
     }

@@ -33,6 +33,7 @@ pub mod inventory;
 mod lock;
 mod metrics;
 mod node;
+mod note;
 mod nvml;
 mod open;
 pub mod order;

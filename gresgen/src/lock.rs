@@ -22,6 +22,7 @@ use rustix::fs::OFlags;
 use thiserror::Error;
 
 use crate::atomic;
+use crate::read;
 use crate::root::Root;
 use holder::{holder, is_held};
 
@@ -116,10 +117,7 @@ pub(crate) fn let_users_hold<'a>(
         let path = slice_file(root, uuid)?;
         let io = |source| LockError::Io { path: path.clone(), source };
         let made = open(&path, OpenOptions::new().read(true).write(true).create(allowed).mode(mode));
-        let file = match made {
-            Err(error) if error.kind() == ErrorKind::NotFound => continue,
-            made => made.map_err(io)?,
-        };
+        let Some(file) = read::if_there(made).map_err(io)? else { continue };
         file.set_permissions(Permissions::from_mode(mode)).map_err(io)?;
         // Held while it goes, so that nobody takes the lock of a file that has no name any more.
         if !allowed && file.try_lock().is_ok() && !is_held(&file) {

@@ -10,7 +10,7 @@ fn main() -> ExitCode {
     complete::answer();
     Color::of_arguments(std::env::args_os()).set();
     let outcome = match Cli::read(std::env::args_os()) {
-        Ok(cli) => cli::run(&cli),
+        Ok(cli) => cli::run(cli),
         Err(error) => Err(tried::answer(&error).unwrap_or_else(|| error.exit())),
     };
     match outcome {

@@ -33,6 +33,17 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     }
 }
 
+/// What came of asking for a file; `None` where there is no such file.
+///
+/// # Errors
+/// Any other.
+pub(crate) fn if_there<T>(asked: io::Result<T>) -> io::Result<Option<T>> {
+    match asked {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        asked => asked.map(Some),
+    }
+}
+
 /// The content of a regular file of at most `most` bytes.
 ///
 /// # Errors

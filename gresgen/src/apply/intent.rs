@@ -4,18 +4,16 @@
 //! apply is running or was cut off; `status` says so, and the next `apply` finishes it or, with `--undo`,
 //! brings back what was. There is no per-step log: the hardware itself says how far it came.
 
-use std::io;
 use std::time::SystemTime;
 
 use mig::Placement;
 use serde::{Deserialize, Serialize};
 
 use super::target::{Divided, Target};
-use crate::atomic;
 use crate::config::Selector;
 use crate::inventory::{Gpu, Inventory};
+use crate::note;
 use crate::path_error::PathError;
-use crate::read;
 use crate::root::Root;
 
 /// What an apply set out from.
@@ -66,15 +64,13 @@ pub(crate) struct Before {
     pub closed: Vec<Placement>,
 }
 
-const VERSION: u32 = 1;
-
 impl Intent {
     /// The journal of an apply that starts from `inventory`.
     pub(crate) fn new(what: &str, layout: Option<&str>, inventory: &Inventory) -> Self {
         let before = inventory.gpus.iter().map(Before::from).collect();
         let layout = layout.map(str::to_owned);
         Intent {
-            version: VERSION,
+            version: note::VERSION,
             what: what.to_owned(),
             layout,
             boot: inventory.boot.clone(),
@@ -111,17 +107,8 @@ impl Intent {
     /// [`PathError`] when it is there and cannot be read.
     pub(crate) fn load(root: &Root) -> Result<Option<Self>, PathError> {
         let path = root.path(Root::INTENT);
-        let text = match read::text(&path, read::MAX_TEXT) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            result => result.map_err(PathError::io(&path))?,
-        };
-        let format =
-            |reason: String| PathError::new(&path, format!("not a journal this program can read: {reason}"));
-        let intent: Intent = serde_json::from_str(&text).map_err(|e| format(e.to_string()))?;
-        if intent.version != VERSION {
-            return Err(format(format!("version {} is not {VERSION}", intent.version)));
-        }
-        Ok(Some(intent))
+        let Some(text) = note::text(&path)? else { return Ok(None) };
+        note::parse(&path, &text, "a journal", |intent: &Self| intent.version).map(Some)
     }
 
     /// Writes the journal so that it survives a crash from now on.
@@ -129,10 +116,7 @@ impl Intent {
     /// # Errors
     /// [`PathError`]; then nothing may be changed.
     pub(crate) fn save(&self, root: &Root) -> Result<(), PathError> {
-        let path = root.path(Root::INTENT);
-        let text = serde_json::to_string_pretty(self).map_err(io::Error::other);
-        let written = text.and_then(|text| atomic::replace(&path, format!("{text}\n").as_bytes(), 0o644));
-        written.map_err(PathError::io(&path))
+        note::save(&root.path(Root::INTENT), self)
     }
 
     /// Removes the journal: what it announced is done or undone.
@@ -140,11 +124,7 @@ impl Intent {
     /// # Errors
     /// [`PathError`]; the next `status` will still show it.
     pub(crate) fn clear(root: &Root) -> Result<(), PathError> {
-        let path = root.path(Root::INTENT);
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(PathError::io(&path)(error)),
-            _ => Ok(()),
-        }
+        note::remove(&root.path(Root::INTENT))
     }
 }
 

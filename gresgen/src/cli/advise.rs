@@ -11,9 +11,9 @@ use advice::demand::Demand;
 use replay::Rules;
 
 use super::advised::{self, Group as Answer};
-use super::report::{Exit, Failure, Outcome};
+use super::out;
+use super::report::{Failure, Outcome};
 use super::session::Session;
-use super::{Global, out};
 use crate::advise::assign::Assign;
 use crate::advise::fleet::{Group, groups};
 use crate::advise::record::Skipped;
@@ -75,10 +75,10 @@ fn part(text: &str) -> Result<f64, String> {
     (number > 0.0 && number < 1.0).then_some(number).ok_or_else(|| "not between 0 and 1".to_owned())
 }
 
-pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
-    let settings = session.settings(global)?;
+pub(super) fn run(session: &Session, args: &Args) -> Outcome {
+    let settings = session.settings()?;
     let names = Names::new(&settings.types).map_err(Failure::usage)?;
-    let groups = nodes(session, global, args)?;
+    let groups = nodes(session, args)?;
     let mut skipped = Skipped::default();
     let mut assign = Assign::new(&groups, names, args.fit);
     jobs(args, &mut assign, &mut skipped)?;
@@ -123,12 +123,7 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
         let svg = picture::svg(&advised.panels()).map_err(Failure::failed)?;
         out::file(path, &svg)?;
     }
-    if global.json {
-        out::json(&advised.document(&config))?
-    } else {
-        out::text(&advised.text(args.reserve))?
-    }
-    Ok(Exit::Ok)
+    session.print(&advised.document(&config), || advised.text(args.reserve))
 }
 
 fn rules(args: &Args) -> Rules {
@@ -172,7 +167,7 @@ fn answer(group: &Group, demand: &Demand, args: &Args) -> Advice {
     })
 }
 
-fn nodes(session: &Session, global: &Global, args: &Args) -> Result<Vec<Group>, Failure> {
+fn nodes(session: &Session, args: &Args) -> Result<Vec<Group>, Failure> {
     if !args.nodes.is_empty() {
         let group = |text: &String| {
             Group::parse(text).map_err(|error| {
@@ -183,7 +178,7 @@ fn nodes(session: &Session, global: &Global, args: &Args) -> Result<Vec<Group>, 
     }
     let inventories: Vec<Inventory> = match &args.inventory[..] {
         [] => {
-            let settings = session.settings_if_sound(global);
+            let settings = session.settings_if_sound();
             vec![session.driver()?.inventory(&session.node_name(&settings)?)?]
         }
         files => files.iter().map(|file| inventory(file)).collect::<Result<_, _>>()?,

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::Global;
 use super::change::{self, ChangeArgs, change, stop};
 use super::changed::Report;
 use super::progress::{Progress, message};
@@ -35,40 +34,32 @@ pub(super) struct Args {
     wait: Duration,
 }
 
-pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
+pub(super) fn run(session: &Session, args: &Args) -> Outcome {
     if args.boot {
-        return boot(session, global, args);
+        return boot(session, args);
     }
-    let config = session.config(global)?;
+    let config = session.config()?;
     if let Some(id) = args.undo {
-        return undo(session, global, args, &config, id);
+        return undo(session, args, &config, id);
     }
-    let layout = session.layout(&config, global)?;
+    let layout = session.layout(&config)?;
     let what = format!("layout {}", layout);
-    let chosen = session.chooses(global)?.then_some(layout);
-    change::run(
-        session,
-        &config.slurm,
-        session.desired(&config, global)?,
-        &what,
-        chosen,
-        &args.change,
-        global,
-    )
+    let chosen = session.chooses()?.then_some(layout);
+    change::run(session, &config.slurm, session.desired(&config)?, &what, chosen, &args.change)
 }
 
 /// Goes back. The layout that was chosen with the change is no longer meant then, but the one before it.
-fn undo(session: &Session, global: &Global, args: &Args, config: &Config, id: Option<u64>) -> Outcome {
+fn undo(session: &Session, args: &Args, config: &Config, id: Option<u64>) -> Outcome {
     let undo = Undo::find(&session.root, id, config)?;
     let desired = DesiredState::Before(&undo.before);
     let layout = undo.layout.as_deref();
-    let exit = change::run(session, &config.slurm, desired, &undo.what, layout, &args.change, global)?;
+    let exit = change::run(session, &config.slurm, desired, &undo.what, layout, &args.change)?;
     if undo.cut_off {
         return Ok(exit);
     }
     undo.forget_layout(&session.root)?;
-    let meant = session.layout(config, global)?;
-    if !global.quiet {
+    let meant = session.layout(config)?;
+    if !session.global.quiet {
         message(format_args!(
             "layout {meant} is what the next apply or boot makes; gresgen check says what differs"
         ));
@@ -89,31 +80,31 @@ impl From<UndoError> for Failure {
 
 /// A node must come up, with what it has: slurmd ends when its gres.conf names a device that is not there. One that
 /// is in service already is changed as by any apply, and left as it is where that fails.
-fn boot(session: &Session, global: &Global, args: &Args) -> Outcome {
+fn boot(session: &Session, args: &Args) -> Outcome {
     let root = &session.root;
     let id = boot_id(root).unwrap_or_default();
     let in_service = session.runs_slurm() && boot::in_service(root, &id);
     let stop = stop()?;
-    let progress = Progress::new(global.quiet);
+    let progress = Progress::new(session.global.quiet);
     let mut told = |since, why: &LockError| {
         wait(&progress, "whoever changes the node", since, args.wait, &why.to_string());
     };
     let lock = boot::retry(args.wait, &stop, &mut told, || Lock::node(root)).map_err(ended);
-    let config = session.config(global);
+    let config = session.config();
     // What a wrong configuration says of names and paths is not known: the paths are the defaults then, and the node's
     // name is looked for in its own files (`boot::fall_back`).
     let configured = config.is_ok();
     let settings = config.as_ref().map(|config| config.slurm.clone()).unwrap_or_default();
-    let site = session.site(&settings, session.node_name_if_known(&settings, global));
+    let site = session.site(&settings, session.node_name_if_known(&settings));
     let restored = lock.and_then(|lock| {
-        let restored = restore(session, global, args, &config?, &lock, in_service, stop.clone())?;
+        let restored = restore(session, args, &config?, &lock, in_service, stop.clone())?;
         Ok((lock, restored))
     });
     match restored {
         Ok((_lock, (done, shown))) => {
             let drained = boot::announce(&site, &done.table, in_service);
             let report = Report::new(&done).drained(drained);
-            report.print(&done, &shown, global)?;
+            report.print(&done, &shown, &session.global)?;
             Ok(report.exit())
         }
         Err(failure) => {
@@ -151,28 +142,27 @@ fn fallen_back(BootFallback { node, files, drained }: BootFallback) -> String {
 
 fn restore(
     session: &Session,
-    global: &Global,
     args: &Args,
     config: &Config,
     lock: &Lock,
     in_service: bool,
     stop: Stop,
 ) -> Result<(Done, Vec<Step>), Failure> {
-    let progress = Progress::new(global.quiet);
+    let progress = Progress::new(session.global.quiet);
     let mut told = |since, why: &Failure| {
         wait(&progress, "the driver", since, args.wait, &why.error.to_string());
     };
     let driver = boot::retry(args.wait, &stop, &mut told, || session.driver()).map_err(ended)?;
     drop(progress);
-    let label = session.restored(config, global)?;
+    let label = session.restored(config)?;
     let mut node = session.node_with(&config.slurm, driver)?;
     node.site.asks_slurmctld &= in_service && !args.change.offline;
-    let hooks = args.change.hooks(session, global)?;
+    let hooks = args.change.hooks(session)?;
     let options = Options { boot: true, hooks: Some(&hooks), ..args.change.options("boot", None) };
     // Instances are gone after a reboot; those of a node in service may be in use, as an order cut them.
     let desired =
         if in_service { DesiredState::InForce(config, label) } else { DesiredState::Layout(config, label) };
-    change(&mut node, lock, desired, &options, stop, global)
+    change(&mut node, lock, desired, &options, stop, session)
 }
 
 fn wait(progress: &Progress, what: &str, since: Duration, limit: Duration, why: &str) {

@@ -27,8 +27,8 @@ pub(super) struct Args {
     lock: Option<PathBuf>,
 }
 
-pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
-    let config = session.config(global)?;
+pub(super) fn run(session: &Session, args: &Args) -> Outcome {
+    let config = session.config()?;
     let settings = &config.slurm;
     if settings.on_request.is_empty() {
         return Err(Failure::usage(
@@ -36,8 +36,8 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
         )
         .hint("the configuration has to say here what the nodes' own say; docs/on-request.md tells how"));
     }
-    let label = match config.choose(global.layout.as_deref()) {
-        Err(error) if global.layout.is_some() => return Err(Failure::usage(error)),
+    let label = match config.choose(session.global.layout.as_deref()) {
+        Err(error) if session.global.layout.is_some() => return Err(Failure::usage(error)),
         label => label.ok(),
     };
     let site = Site {
@@ -46,7 +46,7 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
         layout: label.map(|label| (&config, label)),
         policy: settings.arbiter.policy(),
     };
-    let mut say = |event: &Event| say(event, global);
+    let mut say = |event: &Event| say(event, &session.global);
     let _lock = alone(session, args, &mut say)?;
     say(&Event::new(
         Kind::Arbiter,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::changed::Report;
 use super::gpus::LeftOut;
-use super::progress::{Progress, message, warning};
+use super::progress::{Progress, message};
 use super::report::{Failure, Outcome};
 use super::session::Session;
 use super::{Global, out, steps_text};
@@ -73,8 +73,8 @@ impl ChangeArgs {
     ///
     /// # Errors
     /// A configuration or a file of hooks that is wrong, or that others can write.
-    pub(super) fn hooks(&self, session: &Session, global: &Global) -> Result<Hooks, Failure> {
-        Ok(Hooks::new(session.hooks(global)?, self.hooks_file.as_deref(), &session.root)?)
+    pub(super) fn hooks(&self, session: &Session) -> Result<Hooks, Failure> {
+        Ok(Hooks::new(session.hooks()?, self.hooks_file.as_deref(), &session.root)?)
     }
 }
 
@@ -86,16 +86,15 @@ pub(super) fn run(
     what: &str,
     layout: Option<&str>,
     args: &ChangeArgs,
-    global: &Global,
 ) -> Outcome {
     let mut node = session.node_with(settings, session.driver()?)?;
     node.site.asks_slurmctld &= !args.offline;
-    let hooks = args.hooks(session, global)?;
+    let hooks = args.hooks(session)?;
     let lock = Lock::node(&session.root)?;
     let options = Options { hooks: Some(&hooks), ..args.options(what, layout) };
-    let (done, shown) = change(&mut node, &lock, desired, &options, stop()?, global)?;
+    let (done, shown) = change(&mut node, &lock, desired, &options, stop()?, session)?;
     let report = Report::new(&done);
-    report.print(&done, &shown, global)?;
+    report.print(&done, &shown, &session.global)?;
     Ok(report.exit())
 }
 
@@ -112,22 +111,23 @@ pub(super) fn change(
     desired: DesiredState<'_>,
     options: &Options<'_>,
     stop: Stop,
-    global: &Global,
+    session: &Session,
 ) -> Result<(Done, Vec<Step>), Failure> {
     let picture = node.read(options)?;
-    warn(&picture, desired, global);
+    warn(&picture, desired, session);
     let prepared = node.prepare(picture, desired, options)?;
     let mut shown = Vec::new();
-    if !global.quiet && !global.json && !prepared.steps.is_empty() && prepared.refusal.is_none() {
+    let Global { quiet, json, .. } = session.global;
+    if !quiet && !json && !prepared.steps.is_empty() && prepared.refusal.is_none() {
         shown.clone_from(&prepared.steps);
         out::painted(&steps_text::gpus(&prepared.before, &Preview::new(&prepared.before, &shown)))?;
     }
-    let progress = Progress::new(global.quiet);
+    let progress = Progress::new(quiet);
     progress.expect(prepared.steps.len());
     let mut show = |event: Event<'_>| progress.show(&event);
     let done = node.carry_out(lock, prepared, desired, options, &mut Events { show: &mut show, stop })?;
     drop(progress);
-    if !node.site.in_slurm && !global.quiet && !done.files.written.is_empty() {
+    if !node.site.in_slurm && !quiet && !done.files.written.is_empty() {
         message("no Slurm on this node: wrote its device map only");
     }
     Ok((done, shown))
@@ -135,14 +135,14 @@ pub(super) fn change(
 
 /// A GPU that died may be one that the driver no longer lists, so an unknown one is no error.
 /// So may one of a layout, whose file may serve several nodes.
-pub(super) fn warn(picture: &Picture, desired: DesiredState<'_>, global: &Global) {
-    for devices in desired.overruled(&picture.inventory).into_iter().filter(|_| !global.quiet) {
-        warning(format_args!(
+pub(super) fn warn(picture: &Picture, desired: DesiredState<'_>, session: &Session) {
+    for devices in desired.overruled(&picture.inventory) {
+        session.warn(format_args!(
             "devices: {devices}: a later entry of the layout has these GPUs, and this one does nothing"
         ));
     }
     let stay = desired.stays(&picture.inventory);
-    if let (false, Some(label)) = (stay.is_empty() || global.quiet, desired.label()) {
+    if let (false, Some(label)) = (stay.is_empty() || session.global.quiet, desired.label()) {
         let gpus: Vec<String> = stay.iter().map(u32::to_string).collect();
         message(format_args!(
             "GPU {}: takes orders and stays as they have left it; --layout {label} makes it the layout",
@@ -151,7 +151,7 @@ pub(super) fn warn(picture: &Picture, desired: DesiredState<'_>, global: &Global
     }
     let options = picture.absent.iter().map(|selector| format!("--without {selector}"));
     let layout = desired.unmatched(&picture.inventory).into_iter().map(|name| format!("devices: {name}"));
-    for name in options.chain(layout).filter(|_| !global.quiet) {
-        warning(format_args!("{name}: no such GPU on this node"));
+    for name in options.chain(layout) {
+        session.warn(format_args!("{name}: no such GPU on this node"));
     }
 }

@@ -2,8 +2,8 @@
 
 use super::paint::{Painted, Role, wrap};
 use super::report::{Exit, Failure, Outcome};
+use super::screen;
 use super::session::Session;
-use super::{Global, out, screen};
 use crate::apply::preview::{Action, Preview};
 use crate::check::{self, Facts, Link, Verdict, gather};
 use crate::inventory::Inventory;
@@ -18,26 +18,21 @@ pub(super) struct Args {
     quick: bool,
 }
 
-pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
-    let settings = session.settings(global)?;
-    let facts =
-        if args.quick { gather::quick(&settings, &session.root) } else { full(session, global, &settings) };
+pub(super) fn run(session: &Session, args: &Args) -> Outcome {
+    let settings = session.settings()?;
+    let facts = if args.quick { gather::quick(&settings, &session.root) } else { full(session, &settings) };
     let links = check::evaluate(&facts);
-    if global.json {
-        out::json(&links)?
-    } else {
-        out::painted(&text(&links, global.quiet))?
-    }
+    session.print(&links, || text(&links, session.global.quiet))?;
     Ok(match check::worst(&links) {
         Verdict::Fail => Exit::Drift,
         Verdict::Pass | Verdict::Warn => Exit::Ok,
     })
 }
 
-fn full(session: &Session, global: &Global, settings: &Settings) -> Facts {
-    let name = session.node_name_if_known(settings, global);
+fn full(session: &Session, settings: &Settings) -> Facts {
+    let name = session.node_name_if_known(settings);
     let node = session.runs_slurm().then_some(&*name);
-    match picture(session, global, settings, &name) {
+    match picture(session, settings, &name) {
         Err(error) => gather::full(node, Err(error.error.to_string()), None, settings, &session.root),
         Ok((inventory, drift)) => gather::full(node, Ok(inventory), Some(drift), settings, &session.root),
     }
@@ -50,7 +45,6 @@ fn full(session: &Session, global: &Global, settings: &Settings) -> Facts {
 /// Where the driver cannot be asked.
 pub(super) fn picture(
     session: &Session,
-    global: &Global,
     settings: &Settings,
     name: &str,
 ) -> Result<(Inventory, Result<Vec<String>, String>), Failure> {
@@ -59,20 +53,19 @@ pub(super) fn picture(
     let node = Node { root: &session.root, settings, driver: session.driver()?, site };
     let picture = node.read(&options)?;
     let inventory = picture.inventory.clone();
-    let drift = drift(session, global, &node, picture, &options).map_err(|f| f.error.to_string());
+    let drift = drift(session, &node, picture, &options).map_err(|f| f.error.to_string());
     Ok((inventory, drift))
 }
 
 /// What an apply would do to the GPUs, in words.
 fn drift(
     session: &Session,
-    global: &Global,
     node: &Node<'_>,
     picture: Picture,
     options: &Options<'_>,
 ) -> Result<Vec<String>, Failure> {
-    let config = session.config(global)?;
-    let layout = session.desired(&config, global)?;
+    let config = session.config()?;
+    let layout = session.desired(&config)?;
     let prepared = node.prepare(picture, layout, options)?;
     let mut words = prepared.gates.clone();
     for gpu in Preview::new(&prepared.before, &prepared.steps).gpus {

@@ -3,10 +3,10 @@
 use clap_complete::engine::ArgValueCandidates;
 
 use super::change::{ChangeArgs, run};
+use super::complete;
 use super::gpus::selector;
 use super::report::{Failure, Outcome};
 use super::session::Session;
-use super::{Global, complete};
 use crate::apply::DesiredState;
 use crate::config::Selector;
 
@@ -38,13 +38,13 @@ enum Mode {
     Off,
 }
 
-pub(super) fn clear(session: &Session, global: &Global, args: &ClearArgs) -> Outcome {
-    let settings = session.settings(global)?;
-    run(session, &settings, DesiredState::Clear(&args.gpus), "clear", None, &args.change, global)
+pub(super) fn clear(session: &Session, args: &ClearArgs) -> Outcome {
+    let settings = session.settings()?;
+    run(session, &settings, DesiredState::Clear(&args.gpus), "clear", None, &args.change)
 }
 
-pub(super) fn mode(session: &Session, global: &Global, args: &ModeArgs) -> Outcome {
-    let settings = session.settings(global)?;
+pub(super) fn mode(session: &Session, args: &ModeArgs) -> Outcome {
+    let settings = session.settings()?;
     let on = matches!(args.mode, Mode::On);
     let (what, all) = (if on { "mode on" } else { "mode off" }, [Selector::All]);
     let gpus = match &args.gpus[..] {
@@ -56,5 +56,5 @@ pub(super) fn mode(session: &Session, global: &Global, args: &ModeArgs) -> Outco
         }
         named => named,
     };
-    run(session, &settings, DesiredState::Mode(gpus, on), what, None, &args.change, global)
+    run(session, &settings, DesiredState::Mode(gpus, on), what, None, &args.change)
 }

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::report::{Exit, Failure, Outcome};
+use super::render;
+use super::report::{Failure, Outcome};
 use super::session::Session;
-use super::{Global, out, render};
 use crate::demand::{self as look, Answers, Known, Look, Sheet, Sheets, Waiting};
 use crate::holders;
 use crate::slurm::control::Control;
@@ -31,8 +31,8 @@ pub(super) struct Args {
     job: Option<u32>,
 }
 
-pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
-    let config = session.config(global)?;
+pub(super) fn run(session: &Session, args: &Args) -> Outcome {
+    let config = session.config()?;
     let settings = &config.slurm;
     let names = Names::new(&settings.types).map_err(Failure::usage)?;
     if settings.on_request.is_empty() {
@@ -42,8 +42,8 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
         .hint("docs/on-request.md says what it is"));
     }
     // One that was asked for has to be there; without any the rest of a region becomes the smallest on offer.
-    let label = match config.choose(global.layout.as_deref()) {
-        Err(error) if global.layout.is_some() => return Err(Failure::usage(error)),
+    let label = match config.choose(session.global.layout.as_deref()) {
+        Err(error) if session.global.layout.is_some() => return Err(Failure::usage(error)),
         label => label.ok(),
     };
     let sheets = || Sheets::new(settings, names.clone(), label.map(|label| (&config, label)));
@@ -58,12 +58,7 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     if let Some(id) = args.job {
         only(&mut look, id, &answers)?;
     }
-    if global.json {
-        out::json(&document::report(&look, now))?
-    } else {
-        out::painted(&text::text(&look, now))?
-    }
-    Ok(Exit::Ok)
+    session.print(&document::report(&look, now), || text::text(&look, now))
 }
 
 fn unanswered(error: SlurmError) -> Failure {

@@ -12,10 +12,10 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::out;
 use super::progress::warning;
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
-use super::{Global, out};
 use crate::root::Root;
 use crate::slurm::control::hurry;
 use crate::slurm::here;
@@ -60,12 +60,12 @@ pub(super) struct Device<'a> {
     device: Option<&'a Path>,
 }
 
-pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
+pub(super) fn run(session: &Session, args: &Args) -> Outcome {
     // A Prolog that hangs keeps the job from starting, and one that Slurm has to end drains the node.
     hurry();
     let map = map(&session.root)?;
     let shown = match args.job {
-        Some(job) => of_job(session, global, job, &map),
+        Some(job) => of_job(session, job, &map),
         None => Ok(map
             .records
             .iter()
@@ -80,7 +80,7 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     }
     let shown: Vec<Device<'_>> = shown?.into_iter().filter_map(|index| device(&map, index)).collect();
     let list = shown.iter().map(|device| device.uuid).collect::<Vec<_>>().join(",");
-    match (args.devices, global.json) {
+    match (args.devices, session.global.json) {
         (true, true) => out::json(&shown)?,
         (true, false) => out::text(&shown.iter().map(line).collect::<String>())?,
         (false, true) => out::json(&Variables { cuda: list.clone(), nvidia: list })?,
@@ -92,10 +92,10 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     Ok(Exit::Ok)
 }
 
-fn of_job(session: &Session, global: &Global, job: u32, map: &DeviceMap) -> Result<Vec<usize>, Failure> {
-    let settings = session.settings_if_sound(global);
+fn of_job(session: &Session, job: u32, map: &DeviceMap) -> Result<Vec<usize>, Failure> {
+    let settings = session.settings_if_sound();
     let ask = || {
-        let node = session.node_name_if_known(&settings, global);
+        let node = session.node_name_if_known(&settings);
         job_devices::ask(here::reach(&session.root)?, &node, job)
     };
     let devices = job_devices::of(job, &Script::here(), map, &session.root, ask);

@@ -5,10 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::gpus::Only;
-use super::progress::warning;
-use super::report::{Exit, Outcome};
+use super::report::Outcome;
 use super::session::Session;
-use super::{Global, out};
 use crate::apply::DesiredState;
 use crate::apply::steps::steps;
 use crate::config::Config;
@@ -26,23 +24,16 @@ pub(super) struct Args {
     label: String,
 }
 
-pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
+pub(super) fn run(session: &Session, args: &Args) -> Outcome {
     let mut inventory = session.driver()?.inventory(&here::host_name())?;
     args.only.keep(&mut inventory)?;
     let entries = written::current(&inventory);
-    if !global.quiet {
-        for gpu in not_expressible(&inventory, &text(&entries, &args.label), &args.label) {
-            warning(format_args!(
-                "GPU {gpu}: holds what a configuration cannot say; applying this one changes it"
-            ));
-        }
+    for gpu in not_expressible(&inventory, &text(&entries, &args.label), &args.label) {
+        session.warn(format_args!(
+            "GPU {gpu}: holds what a configuration cannot say; applying this one changes it"
+        ));
     }
-    if global.json {
-        out::json(&document(&entries, &args.label))?
-    } else {
-        out::text(&text(&entries, &args.label))?
-    }
-    Ok(Exit::Ok)
+    session.print(&document(&entries, &args.label), || text(&entries, &args.label))
 }
 
 /// GPUs that the configuration would change: an instance without compute instances has no name in it, nor have

@@ -6,7 +6,7 @@ use super::exit::Exit;
 use super::report::Failure;
 use crate::apply::desired::DesiredStateError;
 use crate::apply::ordered::OrderRefused;
-use crate::config::Problem;
+use crate::config::{ConfigError, Problem};
 use crate::hooks::HookError;
 use crate::inventory::Holder;
 use crate::lock::LockError;
@@ -54,62 +54,61 @@ impl From<DriverError> for Failure {
 
 impl From<DesiredStateError> for Failure {
     fn from(error: DesiredStateError) -> Self {
-        match &error {
-            DesiredStateError::Config(config) => {
-                let hardware = matches!(&config.problem, Problem::Slurm(fault) if fault.hardware);
-                let failure = Failure::new(Exit::Usage, error);
-                if hardware { failure.with_hardware() } else { failure }
+        let hint = match &error {
+            DesiredStateError::Config(ConfigError { problem: Problem::Slurm(fault), .. })
+                if fault.hardware =>
+            {
+                return Failure::usage(error).with_hardware();
             }
-            DesiredStateError::NoGpu { .. } => Failure::new(Exit::Usage, error),
-            DesiredStateError::Several { uuids, .. } => {
-                let hint = format!("say which: {}", uuids.join(", "));
-                Failure::new(Exit::Usage, error).hint(hint)
+            DesiredStateError::Path(_) => return Failure::failed(error),
+            DesiredStateError::Several { uuids, .. } => &format!("say which: {}", uuids.join(", ")),
+            DesiredStateError::OnRequest { .. } => {
+                "change the layout, or slurm.on-request in the configuration"
             }
-            DesiredStateError::OnRequest { .. } => Failure::new(Exit::Usage, error)
-                .hint("change the layout, or slurm.on-request in the configuration"),
-            DesiredStateError::Order(OrderRefused::NotThere(_)) => Failure::new(Exit::Usage, error)
-                .hint("the order was made from an older picture; look again, and order from what is there"),
-            DesiredStateError::Order(OrderRefused::TakesNone(_)) => Failure::new(Exit::Usage, error)
-                .hint("orders: true, in its entry of slurm.on-request in the node's configuration, lets it"),
+            DesiredStateError::Lost { .. } => "--without GPU goes back on the other GPUs alone",
+            DesiredStateError::Choice(_) | DesiredStateError::Gone { .. } => {
+                "gresgen apply --layout NAME chooses another; or give the configuration that layout back"
+            }
+            DesiredStateError::Order(OrderRefused::NotThere(_)) => {
+                "the order was made from an older picture; look again, and order from what is there"
+            }
+            DesiredStateError::Order(OrderRefused::TakesNone(_)) => {
+                "orders: true, in its entry of slurm.on-request in the node's configuration, lets it"
+            }
             DesiredStateError::Order(
                 OrderRefused::CutOff(_) | OrderRefused::NotApplied(_) | OrderRefused::ModeOff(_),
-            ) => Failure::new(Exit::Usage, error).hint("gresgen apply, on the node"),
-            DesiredStateError::Order(_) => Failure::new(Exit::Usage, error),
-            DesiredStateError::Lost { .. } => {
-                Failure::new(Exit::Usage, error).hint("--without GPU goes back on the other GPUs alone")
-            }
-            DesiredStateError::Path(_) => Failure::new(Exit::Failure, error),
-            DesiredStateError::Choice(_) | DesiredStateError::Gone { .. } => Failure::new(Exit::Usage, error)
-                .hint(
-                    "gresgen apply --layout NAME chooses another; or give the configuration that layout back",
-                ),
-        }
+            ) => "gresgen apply, on the node",
+            _ => return Failure::usage(error),
+        };
+        Failure::usage(error).hint(hint)
     }
 }
 
 impl From<SlurmError> for Failure {
     fn from(error: SlurmError) -> Self {
+        let in_use = |error| Failure::new(Exit::InUse, error);
         match &error {
-            SlurmError::NoConfiguration(_) => Failure::new(Exit::Usage, error).hint(
+            SlurmError::NoConfiguration(_) => Failure::usage(error).hint(
                 "set SLURM_CONF to the slurm.conf that slurmd reads: without it no job of Slurm can be seen",
             ),
-            SlurmError::Several(_) => Failure::new(Exit::Usage, error)
+            SlurmError::Several(_) => Failure::usage(error)
                 .hint("name the one whose GPUs these are: slurm.node in the configuration"),
             SlurmError::Stopped => Failure::new(Exit::Interrupted, error),
-            SlurmError::Count { .. } | SlurmError::Index { .. } => Failure::new(Exit::InUse, error),
+            SlurmError::Count { .. } | SlurmError::Index { .. } => in_use(error),
             SlurmError::Busy { node, .. } => {
-                let stays = stays_drained(node);
-                Failure::new(Exit::InUse, error)
+                let stays =
+                    format!("{node} stays drained until: scontrol update NodeName={node} State=RESUME");
+                in_use(error)
                     .hint("nothing was changed; the same command waits again and resumes the node")
                     .also(&stays)
             }
             SlurmError::Unknown { error: why, .. } if matches!(**why, SlurmError::OtherName { .. }) => {
-                Failure::new(Exit::Usage, error).hint("set slurm.node in the configuration")
+                Failure::usage(error).hint("set slurm.node in the configuration")
             }
-            SlurmError::Unknown { .. } => Failure::new(Exit::InUse, error).hint(OFFLINE),
-            SlurmError::Unexplained(_) => Failure::new(Exit::InUse, error).hint(UNEXPLAINED),
+            SlurmError::Unknown { .. } => in_use(error).hint(OFFLINE),
+            SlurmError::Unexplained(_) => in_use(error).hint(UNEXPLAINED),
             SlurmError::ByHand(_) => Failure::new(Exit::SlurmPending, error),
-            _ => Failure::new(Exit::Failure, error),
+            _ => Failure::failed(error),
         }
     }
 }
@@ -119,35 +118,25 @@ fn takes_no_jobs(release: &str) -> String {
     format!("the node takes no new jobs until gresgen apply, or: {release}")
 }
 
-/// What a failure after a drain has to say.
-fn stays_drained(node: &str) -> String {
-    format!("{node} stays drained until: scontrol update NodeName={node} State=RESUME")
-}
-
 impl From<PublishError> for Failure {
     fn from(error: PublishError) -> Self {
-        let hardware = matches!(error, PublishError::Render(RenderError::Unnamed(_)));
-        let failure = match error {
-            PublishError::Foreign(_) => Failure::new(Exit::Usage, error).hint(
+        match error {
+            PublishError::Foreign(_) => Failure::usage(error).hint(
                 "--adopt takes them over: what gresgen does not write itself stays, and a backup is kept",
             ),
-            PublishError::Gres(_)
-            | PublishError::Render(_)
-            | PublishError::Release(_)
-            | PublishError::Unconfined(_) => Failure::new(Exit::Usage, error),
-            PublishError::File(_) | PublishError::Link(_) => Failure::new(Exit::Failure, error),
-        };
-        if hardware { failure.with_hardware() } else { failure }
+            PublishError::Render(RenderError::Unnamed(_)) => Failure::usage(error).with_hardware(),
+            PublishError::File(_) | PublishError::Link(_) => Failure::failed(error),
+            _ => Failure::usage(error),
+        }
     }
 }
 
 impl From<HookError> for Failure {
     fn from(error: HookError) -> Self {
         match error {
-            HookError::File { .. } => Failure::new(Exit::Usage, error),
+            HookError::File { .. } => Failure::usage(error),
             HookError::Stopped(_) => Failure::new(Exit::Interrupted, error).hint("no GPU was changed"),
-            HookError::Command { .. } | HookError::Service { .. } => Failure::new(Exit::Failure, error)
-                .hint("no GPU was changed; mend it, or take it out of hooks"),
+            _ => Failure::failed(error).hint("no GPU was changed; mend it, or take it out of hooks"),
         }
     }
 }
@@ -155,7 +144,7 @@ impl From<HookError> for Failure {
 impl From<PathError> for Failure {
     fn from(error: PathError) -> Self {
         let journal = error.path.ends_with(Root::INTENT.trim_start_matches('/'));
-        let failure = Failure::new(Exit::Failure, error);
+        let failure = Failure::failed(error);
         if journal { failure.hint(JOURNAL) } else { failure }
     }
 }
@@ -167,9 +156,9 @@ impl From<LockError> for Failure {
                 Failure::new(Exit::InUse, error).hint("wait until it is done, then try again")
             }
             LockError::Io { ref source, .. } if source.kind() == ErrorKind::PermissionDenied => {
-                Failure::new(Exit::Failure, error).hint("it changes GPUs or who has them: run it as root")
+                Failure::failed(error).hint("it changes GPUs or who has them: run it as root")
             }
-            LockError::Io { .. } => Failure::new(Exit::Failure, error),
+            LockError::Io { .. } => Failure::failed(error),
         }
     }
 }
@@ -179,15 +168,9 @@ impl From<ApplyError> for Failure {
         match error {
             ApplyError::Slurm(error) => error.into(),
             ApplyError::Untold { ref drained, ref error } => {
-                let failure = Failure::new(
-                    Exit::SlurmPending,
-                    format!("the GPUs and the files are done, but not Slurm: {error}"),
-                )
-                .hint("gresgen apply says what is left to do");
-                match drained {
-                    Some(release) => failure.also(&takes_no_jobs(release)),
-                    None => failure,
-                }
+                let what = format!("the GPUs and the files are done, but not Slurm: {error}");
+                let failure = Failure::new(Exit::SlurmPending, what).hint("gresgen apply says what is left to do");
+                drained.iter().fold(failure, |failure, release| failure.also(&takes_no_jobs(release)))
             }
             ApplyError::Drained { release, error } => Failure::from(*error).also(&takes_no_jobs(&release)),
             ApplyError::Lock(error) => error.into(),
@@ -207,7 +190,7 @@ impl From<ApplyError> for Failure {
                 };
                 Failure::new(Exit::InUse, error).hint(hint)
             }
-            ApplyError::NoMig { .. } | ApplyError::Guest(_) => Failure::new(Exit::Usage, error),
+            ApplyError::NoMig { .. } | ApplyError::Guest(_) => Failure::usage(error),
             ApplyError::RolledBack { undo: None, error } => {
                 // What stood in the way may have a way out of its own.
                 let failure = Failure::from(*error);
@@ -215,23 +198,23 @@ impl From<ApplyError> for Failure {
             }
             ApplyError::RolledBack { ref undo, .. } => {
                 let undo = undo.as_ref().map(ToString::to_string).unwrap_or_default();
-                Failure::new(Exit::Failure, error).hint(format!(
+                Failure::failed(error).hint(format!(
                     "the previous layout could not be restored ({undo}); see gresgen status, then gresgen apply to \
                      finish or gresgen apply --undo to go back"
                 ))
             }
             // Persistence mode alone holds a GPU (NVSentinel#1690), and so does a client of the driver.
-            ApplyError::Reset { .. } => Failure::new(Exit::Failure, error).hint(
+            ApplyError::Reset { .. } => Failure::failed(error).hint(
                 "a client of the GPU keeps it from being reset: gresgen check names those it knows; nvidia-smi -pm 0 and \
                  systemctl stop nvidia-persistenced end persistence mode",
             ),
             ApplyError::Unfinished(_) => {
-                Failure::new(Exit::Failure, error).hint("gresgen apply, once the cause is gone, notes it")
+                Failure::failed(error).hint("gresgen apply, once the cause is gone, notes it")
             }
-            ApplyError::Unpublished(_) => Failure::new(Exit::Failure, error).hint(
+            ApplyError::Unpublished(_) => Failure::failed(error).hint(
                 "gresgen apply, once the cause is gone, writes the rest; until then gresgen status shows it",
             ),
-            error => Failure::new(Exit::Failure, error),
+            error => Failure::failed(error),
         }
     }
 }

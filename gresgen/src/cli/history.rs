@@ -1,8 +1,8 @@
 //! `gresgen history`
 
-use super::report::{Exit, Outcome};
+use super::report::Outcome;
+use super::screen;
 use super::session::Session;
-use super::{Global, out, screen};
 use crate::history::{self, Entry};
 
 /// Options of the verb.
@@ -13,15 +13,10 @@ pub(super) struct Args {
     number: usize,
 }
 
-pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
+pub(super) fn run(session: &Session, args: &Args) -> Outcome {
     let entries = history::read(&session.root)?;
     let last = &entries[entries.len().saturating_sub(args.number)..];
-    if global.json {
-        out::json(&last)?
-    } else {
-        out::text(&text(last, global.verbose))?
-    }
-    Ok(Exit::Ok)
+    session.print(&last, || text(last, session.global.verbose))
 }
 
 /// The newest last, as a log; with `steps` what was done to the GPUs.

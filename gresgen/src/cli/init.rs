@@ -7,10 +7,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::export::not_expressible;
-use super::progress::{message, warning};
+use super::progress::message;
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
-use super::{Global, out, render};
+use super::{out, render};
 use crate::init::{self, FirstConfig, Found, InitError, LayoutOf, patch, write};
 use crate::lock::Lock;
 use crate::root::Root;
@@ -70,8 +70,8 @@ pub(super) struct Report {
     notes: Vec<String>,
 }
 
-pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
-    if global.config.as_deref() == Some(Path::new("-")) {
+pub(super) fn run(session: &Session, args: &Args) -> Outcome {
+    if session.global.config.as_deref() == Some(Path::new("-")) {
         return Err(Failure::usage("--config -: init writes a file").hint("name it: --config FILE"));
     }
     let root = &session.root;
@@ -80,10 +80,10 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let first = if is_cluster {
         cluster(&args.inventory, found.as_ref(), root)?
     } else {
-        node(session, found.as_ref(), args, global)?
+        node(session, found.as_ref(), args)?
     };
     let default = if is_cluster { Root::CLUSTER } else { Root::CONFIG };
-    let path = global.config.clone().unwrap_or_else(|| root.path(default));
+    let path = session.global.config.clone().unwrap_or_else(|| root.path(default));
     let _lock = Lock::node(root)?;
     let config = write::config(path, &first.config, args.force)?;
     let (made, left) = if args.write { (&first.edits[..], &[][..]) } else { (&[][..], &first.edits[..]) };
@@ -91,31 +91,26 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     let edits: Vec<init::Edit> = made.iter().cloned().chain([config]).collect();
     let wrote = write::write(&edits, root)?;
     let patch = patch::unified(left, root);
-    if global.json {
+    if session.global.json {
         let layout = first.layout.map(LayoutOf::label);
         let patch = String::from_utf8_lossy(&patch).into_owned();
         let report = Report { files: wrote.files, backups: wrote.backups, layout, patch, notes: first.notes };
         return out::json(&report).map(|()| Exit::Ok);
     }
-    if !global.quiet {
+    if !session.global.quiet {
         say(&first, &wrote, &patch, is_cluster, root);
     }
     print(&patch)?;
     Ok(Exit::Ok)
 }
 
-fn node(
-    session: &Session,
-    found: Option<&Found>,
-    args: &Args,
-    global: &Global,
-) -> Result<FirstConfig, Failure> {
+fn node(session: &Session, found: Option<&Found>, args: &Args) -> Result<FirstConfig, Failure> {
     let inventory = session.driver()?.inventory(&session.node_name(&Settings::default())?)?;
     let asked = args.layout_of.map(LayoutOf::from);
     let first = init::node(&inventory, found, asked, &session.root)?;
-    if first.layout == Some(LayoutOf::Current) && !global.quiet {
+    if first.layout == Some(LayoutOf::Current) {
         for gpu in not_expressible(&inventory, &first.config, LayoutOf::Current.label()) {
-            warning(format_args!("GPU {gpu}: holds what a configuration cannot say; apply changes it"));
+            session.warn(format_args!("GPU {gpu}: holds what a configuration cannot say; apply changes it"));
         }
     }
     Ok(first)

@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::progress::warning;
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
-use super::{Global, check, out};
+use super::{check, out};
 use crate::metrics::{self, Driver, Facts, Who};
 use crate::slurm::Settings;
 use crate::slurm::control::hurry;
@@ -27,18 +26,14 @@ pub(super) struct Args {
     driver: bool,
 }
 
-pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
+pub(super) fn run(session: &Session, args: &Args) -> Outcome {
     // A timer: what is known without slurmctld is written in time.
     hurry();
-    let settings = session.settings_if_sound(global);
-    let node = session.node_name_if_known(&settings, global);
+    let settings = session.settings_if_sound();
+    let node = session.node_name_if_known(&settings);
     let (facts, missing) = Facts::read(&session.site(&settings, node.clone()));
-    if !global.quiet {
-        for what in missing {
-            warning(format_args!("{what}"));
-        }
-    }
-    let driver = args.driver.then(|| driver(session, global, &settings, &node)).transpose()?;
+    missing.iter().for_each(|what| session.warn(what));
+    let driver = args.driver.then(|| driver(session, &settings, &node)).transpose()?;
     let text = metrics::write(&facts, driver.as_ref(), Who { users: args.users, jobs: args.jobs });
     match &args.output {
         None => out::text(&text)?,
@@ -54,12 +49,8 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
 }
 
 /// The driver's picture, and what an apply would do to it where a layout is meant.
-fn driver(session: &Session, global: &Global, settings: &Settings, node: &str) -> Result<Driver, Failure> {
-    let (inventory, drift) = check::picture(session, global, settings, node)?;
-    let drift = drift.inspect_err(|why| {
-        if !global.quiet {
-            warning(format_args!("drift is not known: {why}"));
-        }
-    });
+fn driver(session: &Session, settings: &Settings, node: &str) -> Result<Driver, Failure> {
+    let (inventory, drift) = check::picture(session, settings, node)?;
+    let drift = drift.inspect_err(|why| session.warn(format_args!("drift is not known: {why}")));
     Ok(Driver::new(inventory, drift.ok().map(|steps| steps.len() as u64)))
 }

@@ -64,9 +64,9 @@ enum Done {
 
 /// Whatever comes of it is an answer on standard output, and nothing is written beside it: on the other side may be somebody who does
 /// not read.
-pub(super) fn run(session: &Session, global: &Global) -> Outcome {
-    let global = Global { json: true, quiet: true, verbose: false, ..global.clone() };
-    let done = read(&global).and_then(|request| obey(session, &global, request));
+pub(super) fn run(mut session: Session) -> Outcome {
+    session.global = Global { json: true, quiet: true, verbose: false, ..session.global };
+    let done = read(&session.global).and_then(|request| obey(&session, request));
     let answer = match &done {
         Ok(done) => Answer::of(done),
         Err(failure) => Answer::failed(failure),
@@ -102,16 +102,16 @@ fn trusted_environment() -> Result<(), Failure> {
     }
 }
 
-fn obey(session: &Session, global: &Global, request: Request) -> Result<Done, Failure> {
+fn obey(session: &Session, request: Request) -> Result<Done, Failure> {
     match request {
-        Request::Look(_) => look(session, global),
-        Request::Cut(cut) => carry_out(session, global, &cut),
+        Request::Look(_) => look(session),
+        Request::Cut(cut) => carry_out(session, &cut),
     }
 }
 
-fn look(session: &Session, global: &Global) -> Result<Done, Failure> {
-    let settings = session.config(global)?.slurm;
-    let status = Status::read(session, global, &Only::default())?;
+fn look(session: &Session) -> Result<Done, Failure> {
+    let settings = session.config()?.slurm;
+    let status = Status::read(session, &Only::default())?;
     let inventory = status.inventory();
     let offers = inventory.gpus.iter().filter_map(|gpu| {
         let menu = ordered::menu(&inventory.node, gpu, &settings)?;
@@ -121,10 +121,10 @@ fn look(session: &Session, global: &Global) -> Result<Done, Failure> {
     Ok(Done::Looked(Box::new(status), offers))
 }
 
-fn carry_out(session: &Session, global: &Global, cut: &Cut) -> Result<Done, Failure> {
-    let config = session.config(global)?;
+fn carry_out(session: &Session, cut: &Cut) -> Result<Done, Failure> {
+    let config = session.config()?;
     let mut node = session.node_with(&config.slurm, session.driver()?)?;
-    let hooks = Hooks::new(session.hooks(global)?, None, &session.root)?;
+    let hooks = Hooks::new(session.hooks()?, None, &session.root)?;
     let stop = Stop::on_signals_but_hangup().map_err(Failure::failed)?;
     let lock = Lock::node(&session.root)?;
     let what = name(cut, peer(std::env::var("SSH_CONNECTION").ok().as_deref()));

@@ -114,6 +114,12 @@ impl fmt::Write for Painted {
     }
 }
 
+impl From<String> for Painted {
+    fn from(text: String) -> Self {
+        Painted::from(text.as_str())
+    }
+}
+
 impl From<&str> for Painted {
     fn from(text: &str) -> Self {
         Painted::new(Role::Plain, text)

@@ -11,7 +11,7 @@ use super::gpus::LeftOut;
 use super::paint::{Cell, Painted, Role, table};
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
-use super::{Global, out, picture, screen, steps_text};
+use super::{out, picture, screen, steps_text};
 use crate::apply::preview::{GpuPreview, Preview};
 use crate::hooks::Hooks;
 use crate::node::{FileChange, Options, Prepared, Write as Change};
@@ -54,12 +54,12 @@ pub(super) struct Report<'a> {
     interrupted: Option<&'a str>,
 }
 
-pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
-    let config = session.config(global)?;
-    let layout = session.desired(&config, global)?;
+pub(super) fn run(session: &Session, args: &Args) -> Outcome {
+    let config = session.config()?;
+    let layout = session.desired(&config)?;
     let mut node = session.node_with(&config.slurm, session.driver()?)?;
     node.site.asks_slurmctld &= !args.offline;
-    let hooks = Hooks::new(session.hooks(global)?, None, &session.root)?;
+    let hooks = Hooks::new(session.hooks()?, None, &session.root)?;
     let options = Options {
         without: &args.left_out.without,
         adopt: args.adopt,
@@ -67,7 +67,7 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
         ..Options::default()
     };
     let picture = node.read(&options)?;
-    warn(&picture, layout, global);
+    warn(&picture, layout, session);
     let prepared = node.prepare(picture, layout, &options)?;
     let preview = Preview::new(&prepared.before, &prepared.steps);
     let pending: Vec<String> = prepared.pending_actions.actions.iter().map(ToString::to_string).collect();
@@ -76,7 +76,7 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
     }
     if args.svg.as_deref() == Some(Path::new("-")) {
         // The picture is what is printed.
-    } else if global.json {
+    } else if session.global.json {
         out::json(&Report {
             changed: prepared.changes(),
             gpus: &preview.gpus,

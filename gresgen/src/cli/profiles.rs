@@ -8,9 +8,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::gpus::Only;
-use super::report::{Exit, Failure, Outcome};
+use super::report::{Failure, Outcome};
 use super::session::Session;
-use super::{Global, complete, out};
+use super::{complete, out};
 use crate::alike::groups;
 use crate::config::boards;
 use crate::slurm::here;
@@ -59,31 +59,18 @@ pub(super) struct Model {
     names: &'static [&'static str],
 }
 
-pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
+pub(super) fn run(session: &Session, args: &Args) -> Outcome {
     if args.models {
-        models(global.json)?;
-        return Ok(Exit::Ok);
+        let model = |board: &Board| Model { key: board.key, names: board.names };
+        let row = |board: &Board| vec![board.key.to_owned(), board.names.join(", ")];
+        let models: Vec<Model> = BOARDS.iter().map(model).collect();
+        return session.print(&models, || out::table(&BOARDS.iter().map(row).collect::<Vec<_>>()));
     }
     let listings = match &args.model {
         Some(model) => vec![offline(model)?],
         None => present(session, &args.only)?,
     };
-    if global.json {
-        out::json(&listings)?
-    } else {
-        out::text(&text(&listings, global.verbose))?
-    }
-    Ok(Exit::Ok)
-}
-
-fn models(json: bool) -> Result<(), Failure> {
-    if json {
-        let model = |board: &Board| Model { key: board.key, names: board.names };
-        return out::json(&BOARDS.iter().map(model).collect::<Vec<_>>());
-    }
-    out::text(&out::table(
-        &BOARDS.iter().map(|b| vec![b.key.to_owned(), b.names.join(", ")]).collect::<Vec<_>>(),
-    ))
+    session.print(&listings, || text(&listings, session.global.verbose))
 }
 
 fn offline(model: &str) -> Result<Listing, Failure> {

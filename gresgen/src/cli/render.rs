@@ -77,8 +77,8 @@ pub(super) struct Report {
     backups: Vec<PathBuf>,
 }
 
-pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
-    let settings = session.settings(global)?;
+pub(super) fn run(session: &Session, args: &Args) -> Outcome {
+    let settings = session.settings()?;
     let root = &session.root;
     let Rendered { context, templates, outputs, links } = if args.inventory.is_empty() {
         this_node(session, &settings)?
@@ -89,7 +89,7 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
         return out::json(&context).map(|()| Exit::Ok);
     }
     if let Some(what) = args.print {
-        return print_offer(what, &context, &settings, &templates, global).map(|()| Exit::Ok);
+        return print_offer(what, &context, &settings, &templates, &session.global).map(|()| Exit::Ok);
     }
     let adopt = args.adopt || settings.adopt;
     if args.diff {
@@ -107,7 +107,7 @@ pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
         files: committed.written,
         backups: committed.backups,
     };
-    print(&report, global)?;
+    print(&report, &session.global)?;
     Ok(if report.changed && session.runs_slurm() { Exit::SlurmPending } else { Exit::Ok })
 }
 

@@ -12,10 +12,10 @@ use mig::Profile;
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::geteuid;
 
+use super::complete;
 use super::gpus::selector;
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
-use super::{Global, complete};
 use crate::apply::desired;
 use crate::config::Selector;
 use crate::holders::{self, Users};
@@ -43,10 +43,10 @@ pub(super) struct Args {
 /// How long to wait for others that look for a slice, or for a short change.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
-    let settings = session.settings_if_sound(global);
+pub(super) fn run(session: &Session, args: &Args) -> Outcome {
+    let settings = session.settings_if_sound();
     let driver = session.driver()?;
-    let name = session.node_name_if_known(&settings, global);
+    let name = session.node_name_if_known(&settings);
     let look = || -> Result<String, Failure> {
         let mut inventory = driver.inventory(&name)?;
         let users = holders::annotate(&mut inventory, &session.root);

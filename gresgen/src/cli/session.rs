@@ -2,12 +2,16 @@
 
 use std::cell::OnceCell;
 use std::ffi::OsStr;
+use std::fmt::Display;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use super::Global;
+use serde::Serialize;
+
+use super::paint::Painted;
 use super::progress::warning;
-use super::report::Failure;
+use super::report::{Exit, Failure, Outcome};
+use super::{Global, out};
 use crate::apply::DesiredState;
 use crate::apply::desired::DesiredStateError;
 use crate::apply::intent::Intent;
@@ -27,10 +31,11 @@ const SIMULATOR: &str = "libnvml_sim.so";
 
 /// The paths and options of this run.
 pub(super) struct Session {
+    /// The options of every verb.
+    pub(super) global: Global,
     /// Prefix of every path.
     pub(super) root: Root,
     library: Option<PathBuf>,
-    simulated: bool,
     /// The configuration, where it was read from standard input.
     input: OnceCell<String>,
 }
@@ -40,33 +45,46 @@ impl Session {
     ///
     /// # Errors
     /// `--simulate` without a root of its own, or without the simulator at hand.
-    pub(super) fn new(global: &Global) -> Result<Self, Failure> {
+    pub(super) fn new(global: Global) -> Result<Self, Failure> {
         let root = match &global.root {
             Some(prefix) => Root::new(prefix).map_err(Failure::failed)?,
             None => Root::host(),
         };
-        let Some(spec) = &global.simulate else {
-            return Ok(Session {
-                root,
-                library: global.nvml_lib.clone(),
-                simulated: false,
-                input: OnceCell::new(),
-            });
-        };
-        if root.is_host() {
-            return Err(Failure::usage("--simulate: simulated GPUs need a directory of their own")
-                .hint("add --root DIR; everything simulated and everything written lies below it"));
+        let mut library = global.nvml_lib.clone();
+        if let Some(spec) = &global.simulate {
+            if root.is_host() {
+                return Err(Failure::usage("--simulate: simulated GPUs need a directory of their own")
+                    .hint("add --root DIR; everything simulated and everything written lies below it"));
+            }
+            for (name, value) in
+                [("NVML_SIM_GPUS", OsStr::new(spec)), ("NVML_SIM_ROOT", root.prefix().as_os_str())]
+            {
+                export(name, value).map_err(Failure::failed)?;
+            }
+            library = Some(library.map_or_else(simulator, Ok)?);
         }
-        for (name, value) in
-            [("NVML_SIM_GPUS", OsStr::new(spec)), ("NVML_SIM_ROOT", root.prefix().as_os_str())]
-        {
-            export(name, value).map_err(Failure::failed)?;
+        Ok(Session { global, root, library, input: OnceCell::new() })
+    }
+
+    /// Prints a value as JSON where that was asked for, and else its text for a person.
+    pub(super) fn print<T: Into<Painted>>(
+        &self,
+        value: &impl Serialize,
+        text: impl FnOnce() -> T,
+    ) -> Outcome {
+        if self.global.json {
+            out::json(value)?
+        } else {
+            out::painted(&text().into())?
         }
-        let library = match &global.nvml_lib {
-            Some(library) => library.clone(),
-            None => simulator()?,
-        };
-        Ok(Session { root, library: Some(library), simulated: true, input: OnceCell::new() })
+        Ok(Exit::Ok)
+    }
+
+    /// Says what may be wrong, unless errors alone are to be said.
+    pub(super) fn warn(&self, text: impl Display) {
+        if !self.global.quiet {
+            warning(text);
+        }
     }
 
     /// Opens the driver.
@@ -77,7 +95,7 @@ impl Session {
         let driver = Driver::open(self.library.as_deref(), &self.root);
         driver.map_err(|error| match error.code() {
             // The simulator has said on standard error what is wrong with the SPEC or the directory.
-            Some(Code::DRIVER_NOT_LOADED) if self.simulated => {
+            Some(Code::DRIVER_NOT_LOADED) if self.global.simulate.is_some() => {
                 Failure::usage("--simulate: the simulator did not start").hint("the line above says why")
             }
             _ => error.into(),
@@ -88,8 +106,8 @@ impl Session {
     ///
     /// # Errors
     /// When it is not there, or wrong: with its place in the file.
-    pub(super) fn config(&self, global: &Global) -> Result<Config, Failure> {
-        let path = self.config_path(global);
+    pub(super) fn config(&self) -> Result<Config, Failure> {
+        let path = self.config_path();
         let (name, text) = if path == Path::new("-") {
             ("standard input".to_owned(), self.standard_input())
         } else {
@@ -120,24 +138,20 @@ impl Session {
     ///
     /// # Errors
     /// When the configuration has none of that name.
-    pub(super) fn layout<'a>(&self, config: &'a Config, global: &Global) -> Result<&'a str, Failure> {
-        Ok(effective_layout(&self.root, config, global.layout.as_deref(), self.cut_off()?.as_ref())?)
+    pub(super) fn layout<'a>(&self, config: &'a Config) -> Result<&'a str, Failure> {
+        Ok(effective_layout(&self.root, config, self.global.layout.as_deref(), self.cut_off()?.as_ref())?)
     }
 
     /// Whether an apply chooses its layout, to be meant from then on: because it was asked for, or because an apply
     /// that had been asked for it was cut off.
-    pub(super) fn chooses(&self, global: &Global) -> Result<bool, Failure> {
-        Ok(global.layout.is_some() || self.cut_off()?.is_some_and(|intent| intent.layout.is_some()))
+    pub(super) fn chooses(&self) -> Result<bool, Failure> {
+        Ok(self.global.layout.is_some() || self.cut_off()?.is_some_and(|intent| intent.layout.is_some()))
     }
 
     /// What the node shall be: the layout that is meant. GPUs that take orders become it where it is chosen.
-    pub(super) fn desired<'a>(
-        &self,
-        config: &'a Config,
-        global: &Global,
-    ) -> Result<DesiredState<'a>, Failure> {
-        let label = self.layout(config, global)?;
-        Ok(if self.chooses(global)? {
+    pub(super) fn desired<'a>(&self, config: &'a Config) -> Result<DesiredState<'a>, Failure> {
+        let label = self.layout(config)?;
+        Ok(if self.chooses()? {
             DesiredState::Layout(config, label)
         } else {
             DesiredState::InForce(config, label)
@@ -145,8 +159,8 @@ impl Session {
     }
 
     /// The label that a boot restores: what a reboot cut off is not in Slurm's files yet.
-    pub(super) fn restored<'a>(&self, config: &'a Config, global: &Global) -> Result<&'a str, Failure> {
-        Ok(effective_layout(&self.root, config, global.layout.as_deref(), None)?)
+    pub(super) fn restored<'a>(&self, config: &'a Config) -> Result<&'a str, Failure> {
+        Ok(effective_layout(&self.root, config, self.global.layout.as_deref(), None)?)
     }
 
     /// The apply that was cut off in this boot, if one was.
@@ -179,23 +193,23 @@ impl Session {
     ///
     /// # Errors
     /// When there is a configuration and it is wrong.
-    pub(super) fn settings(&self, global: &Global) -> Result<Settings, Failure> {
-        if global.config.is_none() && !self.config_path(global).exists() {
+    pub(super) fn settings(&self) -> Result<Settings, Failure> {
+        if self.global.config.is_none() && !self.config_path().exists() {
             return Ok(Settings::default());
         }
-        Ok(self.config(global)?.slurm)
+        Ok(self.config()?.slurm)
     }
 
     /// The `hooks:` section, of a configuration that is there.
     ///
     /// # Errors
     /// When it is wrong, or names commands and others can write it.
-    pub(super) fn hooks(&self, global: &Global) -> Result<hooks::Settings, Failure> {
-        let path = self.config_path(global);
-        if global.config.is_none() && !path.exists() {
+    pub(super) fn hooks(&self) -> Result<hooks::Settings, Failure> {
+        let path = self.config_path();
+        if self.global.config.is_none() && !path.exists() {
             return Ok(hooks::Settings::default());
         }
-        let settings = self.config(global)?.hooks;
+        let settings = self.config()?.hooks;
         if path != Path::new("-") && (settings.runs_commands() || settings.file.is_some()) {
             hooks::file::trusted(&path)?;
         }
@@ -204,17 +218,15 @@ impl Session {
 
     /// The `slurm:` section, or its defaults with a warning when the configuration is wrong: looking at a node must
     /// not depend on what is wanted of it.
-    pub(super) fn settings_if_sound(&self, global: &Global) -> Settings {
-        self.settings(global).unwrap_or_else(|failure| {
-            if !global.quiet {
-                warning(format_args!("{}", failure.error));
-            }
+    pub(super) fn settings_if_sound(&self) -> Settings {
+        self.settings().unwrap_or_else(|failure| {
+            self.warn(failure.error);
             Settings::default()
         })
     }
 
-    fn config_path(&self, global: &Global) -> PathBuf {
-        global.config.clone().unwrap_or_else(|| self.root.path(Root::CONFIG))
+    fn config_path(&self) -> PathBuf {
+        self.global.config.clone().unwrap_or_else(|| self.root.path(Root::CONFIG))
     }
 
     /// Whether this node is one of a Slurm cluster. One whose slurmd runs is, wherever its configuration is.
@@ -232,11 +244,9 @@ impl Session {
     }
 
     /// The same for verbs that only look: what is not known is said, and the host name taken.
-    pub(super) fn node_name_if_known(&self, settings: &Settings, global: &Global) -> String {
+    pub(super) fn node_name_if_known(&self, settings: &Settings) -> String {
         self.node_name(settings).unwrap_or_else(|failure| {
-            if !global.quiet {
-                warning(format_args!("{}", failure.error));
-            }
+            self.warn(failure.error);
             here::host_name()
         })
     }

@@ -50,15 +50,15 @@ pub(super) struct Report<'a> {
     nodes_on_request: usize,
 }
 
-pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
-    let settings = session.settings_if_sound(global);
+pub(super) fn run(session: &Session, args: &Args) -> Outcome {
+    let settings = session.settings_if_sound();
     let names = Names::new(&settings.types).map_err(Failure::usage)?;
     hurry();
     let answers = Control::connect().and_then(Answers::ask).map_err(unanswered)?;
     let slices = slices::slices(&answers, &names);
     match args.memory {
-        Some(memory) => pick(&slices, memory, global)?,
-        None if global.json => out::json(&report(&slices, &answers))?,
+        Some(memory) => pick(&slices, memory, &session.global)?,
+        None if session.global.json => out::json(&report(&slices, &answers))?,
         None => out::text(&text(&slices, &answers))?,
     }
     Ok(Exit::Ok)

@@ -15,10 +15,9 @@ use serde::Serialize;
 
 use super::gpus::Only;
 use super::paint::Painted;
-use super::progress::warning;
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
-use super::{Global, out, picture};
+use super::{out, picture};
 use crate::apply::intent::Intent;
 use crate::document::Document;
 use crate::holders::{self, Users};
@@ -98,52 +97,50 @@ pub(super) struct Args {
     svg: Option<PathBuf>,
 }
 
-pub(super) fn run(session: &Session, global: &Global, args: &Args) -> Outcome {
+pub(super) fn run(session: &Session, args: &Args) -> Outcome {
     if let Some(pause) = args.watch {
-        return watch::run(pause, global.json, || show(session, global, args));
+        return watch::run(pause, session.global.json, || show(session, args));
     }
     if let Some(path) = &args.svg {
-        let status = Status::read(session, global, &args.only)?;
+        let status = Status::read(session, &args.only)?;
         picture::write(
             path,
             &picture::of_node(&status.inventory, |gpu, instance| status.is_used(gpu, instance)),
         )?;
         return Ok(Exit::Ok);
     }
-    out::painted(&show(session, global, args)?)?;
+    out::painted(&show(session, args)?)?;
     Ok(Exit::Ok)
 }
 
 /// What is printed: a picture of the node as it is now.
-fn show(session: &Session, global: &Global, args: &Args) -> Result<Painted, Failure> {
-    let status = Status::read(session, global, &args.only)?;
-    Ok(if global.json {
+fn show(session: &Session, args: &Args) -> Result<Painted, Failure> {
+    let status = Status::read(session, &args.only)?;
+    Ok(if session.global.json {
         Painted::json(&status.report()).map_err(Failure::failed)?
     } else if args.short {
         status.short()
     } else {
-        status.text(global.verbose, args.only.gpus.is_empty())
+        status.text(session.global.verbose, args.only.gpus.is_empty())
     })
 }
 
 /// What was cut off, or is running. A journal that cannot be read is one of something.
-fn interrupted(session: &Session, global: &Global) -> Option<String> {
+fn interrupted(session: &Session) -> Option<String> {
     match Intent::load(&session.root) {
         Ok(intent) => intent.map(|intent| intent.what),
         Err(error) => {
-            if !global.quiet {
-                warning(format_args!("{error}"));
-            }
+            session.warn(error);
             Some("a change whose journal cannot be read".to_owned())
         }
     }
 }
 
 /// What was chosen, where something was. A configuration that is wrong has been warned of.
-fn layout_choice(session: &Session, global: &Global) -> Option<LayoutChoice> {
+fn layout_choice(session: &Session) -> Option<LayoutChoice> {
     let ChosenLayout { label, by: chosen_by, at: chosen_at, .. } =
         ChosenLayout::load(&session.root).ok()??;
-    let config = session.config(global).ok();
+    let config = session.config().ok();
     let configured = config.as_ref().and_then(|config| config.choose(None).ok()).map(str::to_owned);
     Some(LayoutChoice { label, chosen_by, chosen_at, configured })
 }
@@ -151,12 +148,13 @@ fn layout_choice(session: &Session, global: &Global) -> Option<LayoutChoice> {
 impl Status {
     /// Reads the node. The driver is closed again afterwards: an open session would be a client of its GPUs and stand in the way
     /// of whoever changes them.
-    pub(super) fn read(session: &Session, global: &Global, only: &Only) -> Result<Self, Failure> {
-        let settings = session.settings_if_sound(global);
-        let node = session.node_name_if_known(&settings, global);
+    pub(super) fn read(session: &Session, only: &Only) -> Result<Self, Failure> {
+        let settings = session.settings_if_sound();
+        let node = session.node_name_if_known(&settings);
         let driver = session.driver()?;
         // The text says nothing of what a GPU with MIG off could be cut into; who reads the JSON may plan with it.
-        let read = if global.json { driver.inventory(&node) } else { driver.inventory_as_it_is(&node) };
+        let read =
+            if session.global.json { driver.inventory(&node) } else { driver.inventory_as_it_is(&node) };
         let mut inventory = read?;
         let whole = inventory.gpus.len();
         only.keep(&mut inventory)?;
@@ -168,9 +166,9 @@ impl Status {
         let site = session.site(&settings, node);
         site.annotate(&mut inventory, &site.allocations());
         let running = node_holder(&session.root);
-        let interrupted = interrupted(session, global).filter(|_| running.is_none());
+        let interrupted = interrupted(session).filter(|_| running.is_none());
         Ok(Status {
-            layout: layout_choice(session, global),
+            layout: layout_choice(session),
             loads: driver.loads(&inventory),
             inventory,
             interrupted,

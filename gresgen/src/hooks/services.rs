@@ -153,12 +153,8 @@ impl Services {
             let how: &[&str] = if boot { &["--no-block", "start", "--"] } else { &["start", "--"] };
             systemctl(&[how, &names[..]].concat(), &Stop::default()).map_err(|ended| ended.of(&units))?;
         }
-        match std::fs::remove_file(root.path(Root::STOPPED)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(fault(&units, format!("{}: {error}", Root::STOPPED)))
-            }
-            _ => Ok(()),
-        }
+        let removed = read::if_there(std::fs::remove_file(root.path(Root::STOPPED)));
+        removed.map(drop).map_err(|error| fault(&units, format!("{}: {error}", Root::STOPPED)))
     }
 
     /// Units that a change of this boot stopped and did not start again; none where that cannot be read.
@@ -168,17 +164,15 @@ impl Services {
 
     fn noted(root: &Root) -> Result<Vec<String>, HookError> {
         let path = root.path(Root::STOPPED);
-        let text = match read::text(&path, 1 << 20) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            text => text.map_err(|error| error.to_string()),
-        };
-        let noted = text.and_then(|text| serde_json::from_str(&text).map_err(|error| error.to_string()));
-        let noted: Services = noted.map_err(|what| HookError::File {
-            path,
-            what: format!("{what}; start the services that stand still, and remove it"),
-        })?;
+        let text = read::if_there(read::text(&path, 1 << 20)).map_err(|error| error.to_string());
+        let parse = |text: String| serde_json::from_str(&text).map_err(|error| error.to_string());
+        let noted: Option<Services> =
+            text.and_then(|text| text.map(parse).transpose()).map_err(|what| HookError::File {
+                path,
+                what: format!("{what}; start the services that stand still, and remove it"),
+            })?;
         let boot = boot_id(root).unwrap_or_default();
-        Ok(if noted.boot == boot { noted.units } else { Vec::new() })
+        Ok(noted.filter(|noted| noted.boot == boot).map(|noted| noted.units).unwrap_or_default())
     }
 
     fn save(&self, root: &Root) -> io::Result<()> {

@@ -108,11 +108,8 @@ fn slurm_conf(request: &EditRequest<'_>) -> Result<Vec<Edit>, InitError> {
                 files.replace(&said.file, said.number, WrittenLine::read(said)?.comments);
             }
             pairs if pairs.iter().any(|(key, _)| key == "grestypes") => {
-                return Err(InitError::Line {
-                    file: said.file.clone(),
-                    line: said.number,
-                    what: "GresTypes stands among other words; give it a line of its own".to_owned(),
-                });
+                let what = "GresTypes stands among other words; give it a line of its own";
+                return Err(InitError::line(said, what));
             }
             _ => {}
         }
@@ -153,7 +150,7 @@ fn plugstack_conf(request: &EditRequest<'_>) -> Result<Option<Edit>, InitError> 
 fn target(path: &Path) -> Result<PathBuf, InitError> {
     match path.canonicalize() {
         Ok(path) => Ok(path),
-        Err(source) if path.is_symlink() => Err(InitError::Io { path: path.to_owned(), source }),
+        Err(source) if path.is_symlink() => Err(InitError::io(path)(source)),
         Err(_) => Ok(path.to_owned()),
     }
 }
@@ -163,11 +160,7 @@ fn target(path: &Path) -> Result<PathBuf, InitError> {
 /// # Errors
 /// [`InitError::Io`] for what is no regular file or cannot be read.
 pub(super) fn text(path: &Path) -> Result<Option<Vec<u8>>, InitError> {
-    match read::bytes(path, read::MAX_TEXT) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(InitError::Io { path: path.to_owned(), source }),
-    }
+    read::if_there(read::bytes(path, read::MAX_TEXT)).map_err(InitError::io(path))
 }
 
 /// What happens to lines of files.

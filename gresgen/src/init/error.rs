@@ -1,10 +1,11 @@
 //! Why there is no first configuration.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::config::ConfigError;
 use crate::files::FileError;
+use crate::slurm::conf::ConfLine;
 
 /// Why a node's first configuration, or the edits that go with it, are not made. Nothing has been changed then.
 #[derive(Debug, thiserror::Error)]
@@ -45,4 +46,17 @@ pub enum InitError {
     /// What was found makes no configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
+}
+
+impl InitError {
+    /// Where the system refuses a file.
+    pub(super) fn io(path: &Path) -> impl Fn(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| InitError::Io { path: path.clone(), source }
+    }
+
+    /// A line that cannot be edited, and why, as a phrase.
+    pub(super) fn line(said: &ConfLine, what: impl Into<String>) -> Self {
+        InitError::Line { file: said.file.clone(), line: said.number, what: what.into() }
+    }
 }

@@ -34,7 +34,7 @@ pub(super) fn find<'a>(conf: &'a Conf, is: impl Fn(&str) -> bool) -> Result<Vec<
     let mut defaults: Vec<&ConfLine> = Vec::new();
     let mut found: Vec<NodeLine<'a>> = Vec::new();
     for said in conf.said.iter().filter(|said| said.pairs.first().is_some_and(|(key, _)| key == "nodename")) {
-        let error = |what: String| InitError::Line { file: said.file.clone(), line: said.number, what };
+        let error = |what: String| InitError::line(said, what);
         let list = value(&said.pairs[..1], "nodename").unwrap_or_default();
         let names = hostlist::unfold(list).map_err(|e| error(e.to_string()))?;
         if names.iter().any(|name| name.eq_ignore_ascii_case("DEFAULT")) {

@@ -1,6 +1,6 @@
 //! Writing what `init` makes: each file whole, with a copy of the one before it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::edits::text;
 use super::{Edit, InitError};
@@ -23,12 +23,8 @@ pub(crate) struct WrittenFiles {
 /// [`InitError::Io`]. Files before the one it names are replaced; the same again writes the others.
 pub(crate) fn write(edits: &[Edit], root: &Root) -> Result<WrittenFiles, InitError> {
     let state = state_directory(root);
-    let io = |path: &Path| {
-        let path = path.to_owned();
-        move |source| InitError::Io { path, source }
-    };
     for directory in [state.parent(), Some(&*state)].into_iter().flatten() {
-        atomic::own_directory(directory).map_err(io(directory))?;
+        atomic::own_directory(directory).map_err(InitError::io(directory))?;
     }
     let mut staged = Vec::new();
     for edit in edits.iter().filter(|edit| edit.changes()) {
@@ -36,17 +32,17 @@ pub(crate) fn write(edits: &[Edit], root: &Root) -> Result<WrittenFiles, InitErr
         let now = read::bytes(&edit.path, read::MAX_TEXT).ok();
         if now != edit.old {
             let changed = std::io::Error::other("has changed meanwhile; try again");
-            return Err(InitError::Io { path: edit.path.clone(), source: changed });
+            return Err(InitError::io(&edit.path)(changed));
         }
         let attributes = Attributes::of(&edit.path, 0o644);
-        let new = atomic::stage(&edit.path, &edit.new, attributes).map_err(io(&edit.path))?;
+        let new = atomic::stage(&edit.path, &edit.new, attributes).map_err(InitError::io(&edit.path))?;
         let backup = match &edit.old {
             None => None,
             Some(old) => {
                 // Never beside the file, where an include may read it.
                 let name = edit.path.file_name().unwrap_or_default().to_string_lossy();
                 let copy = state.join(format!("{name}.before-init"));
-                Some((atomic::stage(&copy, old, attributes).map_err(io(&copy))?, copy))
+                Some((atomic::stage(&copy, old, attributes).map_err(InitError::io(&copy))?, copy))
             }
         };
         staged.push((edit, new, backup));
@@ -54,9 +50,9 @@ pub(crate) fn write(edits: &[Edit], root: &Root) -> Result<WrittenFiles, InitErr
     let mut wrote = WrittenFiles::default();
     for (edit, new, backup) in staged {
         if let Some((file, copy)) = backup {
-            wrote.backups.push(atomic::commit_copy(file, &copy).map_err(io(&copy))?);
+            wrote.backups.push(atomic::commit_copy(file, &copy).map_err(InitError::io(&copy))?);
         }
-        atomic::commit(new, &edit.path).map_err(io(&edit.path))?;
+        atomic::commit(new, &edit.path).map_err(InitError::io(&edit.path))?;
         wrote.files.push(edit.path.clone());
     }
     Ok(wrote)

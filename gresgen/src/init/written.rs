@@ -19,16 +19,13 @@ impl WrittenLine {
     /// # Errors
     /// [`InitError::Line`] for one whose words cannot all be written again, [`InitError::Io`] for a file that is none any more.
     pub(super) fn read(said: &ConfLine) -> Result<Self, InitError> {
-        let io = |source| InitError::Io { path: said.file.clone(), source };
-        let text = read::bytes(&said.file, read::MAX_TEXT).map_err(io)?;
+        let io = InitError::io(&said.file);
+        let text = read::bytes(&said.file, read::MAX_TEXT).map_err(&io)?;
         let lines = lines(&text);
         let Some(line) = lines.iter().find(|line| line.number == said.number) else {
             return Err(io(std::io::Error::other("has changed meanwhile; try again")));
         };
-        let refused = |what: &str| {
-            let what = what.to_owned();
-            Err(InitError::Line { file: said.file.clone(), line: said.number, what })
-        };
+        let refused = |what: &str| Err(InitError::line(said, what));
         let code = line.code.trim_end();
         // The configuration is YAML, which is UTF-8, and its attributes are words of one line (`NodeEntry::parts`).
         if !line.is_exact() || code.contains(|sign: char| sign.is_control() && sign != '\t') {

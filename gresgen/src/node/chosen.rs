@@ -1,14 +1,13 @@
 //! The layout that was last chosen with `apply --layout`: what a boot, `plan` and `check` mean until another one is.
 
-use std::io::{self, ErrorKind};
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
 use crate::apply::desired::DesiredStateError;
 use crate::apply::intent::Intent;
-use crate::atomic;
 use crate::config::Config;
+use crate::note;
 use crate::path_error::PathError;
 use crate::read;
 use crate::root::Root;
@@ -25,13 +24,11 @@ pub(crate) struct ChosenLayout {
     pub at: String,
 }
 
-const VERSION: u32 = 1;
-
 impl ChosenLayout {
     /// The choice of whoever runs this program.
     pub(crate) fn new(label: &str) -> Self {
         let at = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-        ChosenLayout { version: VERSION, label: label.to_owned(), by: who(), at }
+        ChosenLayout { version: note::VERSION, label: label.to_owned(), by: who(), at }
     }
 
     /// The last choice, if there was one.
@@ -40,30 +37,14 @@ impl ChosenLayout {
     /// [`DesiredStateError`] when it is there and cannot be read.
     pub(crate) fn load(root: &Root) -> Result<Option<Self>, DesiredStateError> {
         let path = root.path(Root::CHOSEN);
-        let text = match read::text(&path, read::MAX_TEXT) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            result => result.map_err(PathError::io(&path))?,
-        };
-        let format = |reason: String| {
-            DesiredStateError::Choice(PathError::new(
-                &path,
-                format!("not a choice of a layout this program can read: {reason}"),
-            ))
-        };
-        let chosen: ChosenLayout = serde_json::from_str(&text).map_err(|e| format(e.to_string()))?;
-        match chosen.version {
-            VERSION => Ok(Some(chosen)),
-            version => Err(format(format!("version {version} is not {VERSION}"))),
-        }
+        let Some(text) = note::text(&path)? else { return Ok(None) };
+        let chosen = note::parse(&path, &text, "a choice of a layout", |chosen: &Self| chosen.version);
+        Ok(Some(chosen.map_err(DesiredStateError::Choice)?))
     }
 
     /// Forgets it: the configuration says again what is meant.
     pub(crate) fn forget(root: &Root) -> Result<(), PathError> {
-        let path = root.path(Root::CHOSEN);
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(PathError::io(&path)(error)),
-            _ => Ok(()),
-        }
+        note::remove(&root.path(Root::CHOSEN))
     }
 
     /// Remembers it. The same choice again keeps who made it and when.
@@ -71,10 +52,7 @@ impl ChosenLayout {
         if matches!(Self::load(root), Ok(Some(before)) if before.label == self.label) {
             return Ok(());
         }
-        let path = root.path(Root::CHOSEN);
-        let text = serde_json::to_string_pretty(self).map_err(io::Error::other);
-        let written = text.and_then(|text| atomic::replace(&path, format!("{text}\n").as_bytes(), 0o644));
-        written.map_err(PathError::io(&path))
+        note::save(&root.path(Root::CHOSEN), self)
     }
 }
 

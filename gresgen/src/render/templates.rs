@@ -57,12 +57,10 @@ impl Templates {
         let mut templates = Templates { environment, sources: Vec::new() };
         for (name, embedded) in EMBEDDED {
             let path = directory.join(name);
-            let source = match read::text(&path, MAX_BYTES) {
-                Ok(text) => Source { name, file: Some(path), text },
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    Source { name, file: None, text: embedded.to_owned() }
-                }
-                Err(error) => return Err(PathError::doing(&path, "cannot read the template")(error).into()),
+            let text = read::if_there(read::text(&path, MAX_BYTES));
+            let source = match text.map_err(PathError::doing(&path, "cannot read the template"))? {
+                Some(text) => Source { name, file: Some(path), text },
+                None => Source { name, file: None, text: embedded.to_owned() },
             };
             let added = templates.environment.add_template_owned(name, source.text.clone());
             templates.sources.push(source);
