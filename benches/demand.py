@@ -182,4 +182,5 @@ def cluster(folder, nodes, gpus, busy, jobs, models):
     return running
 
 
-main()
+if __name__ == "__main__":
+    main()

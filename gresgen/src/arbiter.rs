@@ -12,12 +12,14 @@
 //!
 //! What nodes answer is hostile: who is root on one may say anything, for that node alone.
 
+mod errands;
 mod event;
 mod figures;
 mod nodes;
 mod reach;
 mod remarks;
 mod service;
+mod shelf;
 mod step;
 mod wire;
 

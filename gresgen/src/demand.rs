@@ -20,7 +20,7 @@ use mig::Placement;
 
 pub(crate) use answers::Answers;
 pub(crate) use sheet::{Known, Sheet, Sheets};
-pub(crate) use stock::{Stock, take, take_sheets};
+pub(crate) use stock::{Stock, take};
 pub(crate) use wants::{Cannot, Waiting, Wants, waiting};
 
 /// What one look says.
@@ -41,6 +41,8 @@ pub(crate) struct Look {
 pub(crate) enum Said {
     /// Cuts on these nodes give it what it asks for; of an array all that may run now, or not all of it.
     Cut { nodes: BTreeSet<String>, all: bool },
+    /// What has it now gives it to nobody else any more: it is closed on these nodes, and free by then at the latest, if known.
+    Kept { nodes: Vec<String>, until: Option<u64> },
     /// What was decided, other than a cut.
     Decided(Verdict),
     /// It was not looked at.
@@ -104,6 +106,7 @@ pub(crate) fn look(answers: &Answers, stock: Stock) -> Look {
     for Cut { node, job, .. } in &cuts {
         cut_for.entry(job).or_default().insert(node.clone());
     }
+    let closing: BTreeSet<&str> = eager.orders.iter().filter_map(closes_for).collect();
     let mut verdicts = last.verdicts.into_iter().zip(eager.verdicts);
     let said = |job: Waiting| {
         let said = match &job.demand {
@@ -113,6 +116,9 @@ pub(crate) fn look(answers: &Answers, stock: Stock) -> Look {
                 let rest = if matches!(last, Verdict::Busy(_)) { eager } else { last };
                 let nodes = cut_for.get(demand.id.as_str()).cloned().unwrap_or_default();
                 match (nodes.is_empty(), rest) {
+                    (true, Verdict::Cordon { nodes, until }) if !closing.contains(&*demand.id) => {
+                        Said::Kept { nodes, until }
+                    }
                     (true, rest) => Said::Decided(rest),
                     (false, Verdict::There | Verdict::NotStarted(_)) => Said::Cut { nodes, all: true },
                     (false, _) => Said::Cut { nodes, all: false },
@@ -123,6 +129,14 @@ pub(crate) fn look(answers: &Answers, stock: Stock) -> Look {
     };
     let jobs = waiting.into_iter().map(said).collect();
     Look { jobs, cuts, unknown: unknown.into_iter().collect(), unread: answers.unread }
+}
+
+/// The job for which something would be closed.
+fn closes_for(order: &Order) -> Option<&str> {
+    match order {
+        Order::Close(instances) => instances.job.as_deref(),
+        _ => None,
+    }
 }
 
 /// What a node is after a cut.

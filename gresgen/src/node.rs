@@ -19,6 +19,7 @@ pub(crate) mod error;
 mod events;
 mod fence;
 mod files;
+mod gating;
 mod mode;
 pub(crate) mod ordered;
 mod prepared;

@@ -230,6 +230,11 @@ pub(crate) fn outputs(
             outputs = render::node(inventory, &table, settings, release, root)?;
         }
     }
+    // A slurmd that starts between the two is to know the devices of what its gres.conf has open; of what that has gated it may know
+    // anything, since no task is given it.
+    if table.form.is_some() {
+        outputs.sort_by_key(|output| output.kind != Kind::DeviceMap);
+    }
     // Before the gres.conf that has them: whoever is killed in between leaves what the next one makes it from.
     if closed::is_due(inventory, root) {
         outputs.insert(0, render::closed(inventory, root));

@@ -11,6 +11,7 @@ use spank::{Context, Spank, log};
 use crate::access::{self, Access};
 use crate::args::{Args, OnUnresolved};
 use crate::exporters;
+use crate::leftover;
 use crate::names::named_rows;
 use crate::node::{self, NoMap};
 use crate::options::{self, Naming};
@@ -48,6 +49,11 @@ pub fn init(spank: &mut Spank<'_>, arguments: Arguments<'_>) {
             let Prepared { args, given } = PREPARED.get_or_init(|| Prepared { args, given });
             // Last: whatever becomes of it, the tasks get their devices.
             if let Ok(Some(Given { step, map })) = given {
+                if let Err(error) = leftover::remove(spank, step.kind(), &map.node) {
+                    log::error(&format!(
+                        "[mig] the step's job: {error}; what a run before left is not looked for"
+                    ));
+                }
                 claim(spank, step, map, args);
             }
         }

@@ -5,6 +5,7 @@
 //!
 //! * `slurm_spank_init` in slurmstepd: [`args`] reads the line of plugstack.conf, [`step`] what Slurm says the
 //!   step was given, [`node`] the device map slurmd was started with.
+//!   [`leftover`] takes away the limits that an earlier run of the job has left.
 //! * `slurm_spank_task_init`, in the forked task under its final device cgroup: [`access`] asks the kernel which
 //!   devices the task may open, [`resolve`] decides from all of it which devices are the task's, [`publish`]
 //!   sets the variables. Where there is no certain answer the task is ended before its program starts.
@@ -18,6 +19,7 @@ pub mod access;
 pub mod args;
 pub mod exporters;
 pub mod hooks;
+pub mod leftover;
 pub mod names;
 pub mod node;
 pub mod options;

@@ -115,7 +115,8 @@ fn jobs_that_wait_for_a_cut_run_whatever_dies_meanwhile() {
         node.runs(large);
         let other = node.submit(&["--gpus=2g.10gb:1", "-J", "a\n   AdminComment=b"]);
         node.runs(other);
-        assert_eq!(node.comment(large), "gresgen: cut for it on n1", "{release}: {}", node.log());
+        // It may run before the arbiter hears that the cut is done.
+        node.waits_until("the user to be told", || node.comment(large) == "gresgen: cut for it on n1");
         assert_eq!(node.comment(other), "b", "{release}: {}", node.log());
         let figures = || node.lab.read_file("/var/lab/arbiter.prom").unwrap();
         node.waits_until("the figures", || {

@@ -112,6 +112,17 @@ fn a_region_is_cut_anew_beside_running_jobs() {
         let apply = "NVML_SIM_FAULTS=kill@3 gresgen --layout first apply";
         let killed = node.lab.command(&["sh", "-c", apply]).output().unwrap();
         assert_eq!(killed.code, 137, "{release}: {}{}", killed.stdout, killed.stderr);
+        // An admin who resumes the node meanwhile has nothing given away of what goes, three 1g.5gb and all 2g.10gb; nor have daemons
+        // that begin anew, of which slurmd would end for a device file that is gone.
+        let idle = || Ok((node.lab.node_state("n1")? == "IDLE").then_some(()));
+        let resume = || node.lab.run(&["scontrol", "update", "NodeName=n1", "State=RESUME"]).unwrap();
+        resume();
+        node.lab.wait("the node to be idle", idle).unwrap();
+        assert_eq!(node.open(), [2, 0, 1], "{release}");
+        node.lab.restart_slurmd("n1").unwrap();
+        node.lab.restart_slurmctld().unwrap();
+        node.lab.wait("the node to be idle", idle).unwrap();
+        assert_eq!(node.open(), [2, 0, 1], "{release}");
         let answer = node.gresgen(&["apply"]).must_be(0);
         assert!(answer.left().is_empty(), "{release}: {}", answer.stdout);
         assert_eq!((node.types(), node.open()), (types, [6, 0, 2]), "{release}");

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use lab::{Cgroup, FakeGpus, Lab, Output, Release};
+use lab::{Cgroup, FakeGpus, Lab, Output, Probe, Release, User};
 
 use crate::fixture::{Layout, assert_healthy, on_each_release, options};
 
@@ -54,6 +54,46 @@ fn beyond_them_the_plugin_notices() {
             assert_eq!(layout.opened(&probes[0]), [0, 1], "{unbound:?}");
             assert_eq!(handed_out.len(), 2, "{bound:?}");
         }
+        assert_healthy(&lab, &[&layout]);
+    });
+}
+
+/// What slurmstepd leaves where a killed task was not reaped in time, for a job that is to begin anew: all devices denied.
+const LEFTOVER: &str = r#"set -e
+user=$(echo /sys/fs/cgroup/devices/slurm*)/uid_$(id -u alice)
+job=$user/job_$1
+shift
+mkdir -p "$job/step_batch/task_0" "$job/step_0/task_0"
+for device; do echo "c $device rwm" >"$job/devices.deny"; done
+"#;
+
+#[test]
+fn limits_that_an_earlier_run_has_left_do_not_hold() {
+    on_each_release(|release| {
+        let layout = layout(4);
+        let started = Lab::start(release, options(&[&layout], "").cgroup(Cgroup::V1));
+        let Some(lab) = lab::require(started) else { return };
+        // So that there are cgroups of Slurm.
+        lab.command(&["srun", "lab-probe"]).output().unwrap();
+        let job =
+            lab.sbatch(User::Alice, &["--hold", "--gres=gpu:1g.5gb:2"], "lab-probe\nsrun lab-probe").unwrap();
+        let files = layout.gpus.files_of(&[0, 1, 2, 3]);
+        let numbers = files.iter().filter_map(|file| layout.gpus.number(file));
+        let words: Vec<String> = std::iter::once(job.to_string())
+            .chain(numbers.map(|(major, minor)| format!("{major}:{minor}")))
+            .collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        lab.run(&[&["bash", "-c", LEFTOVER, "bash"], &words[..]].concat()).unwrap();
+        lab.run(&["scontrol", "release", &job.to_string()]).unwrap();
+        let job = lab.wait_job(job).unwrap();
+        let probes = Probe::parse_all(&job.output);
+        let opened: Vec<_> = probes.iter().map(|probe| layout.opened(probe)).collect();
+        assert_eq!(
+            (job.state.as_str(), opened),
+            ("COMPLETED", vec![vec![0, 1]; 2]),
+            "{release}: {}",
+            job.output
+        );
         assert_healthy(&lab, &[&layout]);
     });
 }

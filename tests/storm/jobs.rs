@@ -19,10 +19,11 @@ const QUEUE: usize = 7;
 const LONGEST: u64 = 4;
 
 /// What Slurm says while it cannot be asked; such a submission is made again.
-const AWAY: [&str; 5] = [
+const AWAY: [&str; 6] = [
     "Unable to contact",
     "Socket timed out",
     "Connection refused",
+    "Connection reset by peer",
     "Zero Bytes were transmitted",
     "Transport endpoint",
 ];
@@ -49,9 +50,7 @@ pub(crate) fn submit(fleet: &Fleet, preempt: bool, count: u64, seed: u64, submit
             continue;
         }
         let form = if done == 0 { forms::first() } else { forms::any(&mut random, LONGEST) };
-        // Not a heterogeneous one: what of it begins anew on 22.05.8 has been seen to be told of a device that its cgroup denies
-        // (the plugin ends it then).
-        let low = random.below(3) == 0 && preempt && !form.arguments.is_empty();
+        let low = random.below(3) == 0 && preempt;
         let user = if random.below(3) == 0 { User::Root } else { User::Alice };
         // Also for what PreemptMode=REQUEUE starts again, which would write over what was said before.
         let own = [

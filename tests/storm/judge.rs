@@ -73,25 +73,48 @@ pub(crate) fn judge(
     faults.rejected.extend(submitted.rejected.iter().cloned());
     let mut tally =
         Tally { jobs: submitted.jobs.values().map(|(_, form)| form.jobs).sum(), ..Tally::default() };
-    let orphans = if ctld_killed { orphans(fleet) } else { BTreeSet::new() };
+    let log = fleet.lab.read_file("/var/log/slurm/slurmctld.log").unwrap_or_default();
+    let lost = if ctld_killed { Lost::of(&log) } else { Lost::default() };
     let said = said(&output, faults);
-    states(submitted, &records, &said, ctld_killed, &orphans, faults, &mut tally);
-    devices(&said, lives, &orphans, faults, &mut tally);
+    states(submitted, &records, &said, ctld_killed, &lost, faults, &mut tally);
+    devices(&said, lives, &lost.orphans, faults, &mut tally);
     Ok(tally)
 }
 
-/// Jobs of which slurmctld, after it was killed, did not know that they ran: it starts them again or ends them where it finds them,
-/// and may have given away what they have. That is Slurm's own: it saves what it decided some seconds later.
-fn orphans(fleet: &Fleet) -> BTreeSet<JobId> {
-    let log = fleet.lab.read_file("/var/log/slurm/slurmctld.log").unwrap_or_default();
-    let of_line = |line: &str| {
-        let number = line.split("JobId=").nth(1)?;
-        number.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
-    };
-    log.lines()
-        .filter(|line| line.contains("rphan") || line.contains("batch script"))
-        .filter_map(of_line)
-        .collect()
+/// What a slurmctld that was killed has forgotten. That is Slurm's own: it saves what it did some seconds later.
+#[derive(Debug, Default)]
+struct Lost {
+    /// Jobs of which it did not know that they ran: it starts them again or ends them where it finds them, and may have given away
+    /// what they have.
+    orphans: BTreeSet<JobId>,
+    /// Jobs of which it knew that they were done, and later that they ran. Where their node does not register in time it lets them
+    /// run out of theirs.
+    done: BTreeSet<JobId>,
+}
+
+impl Lost {
+    fn of(log: &str) -> Self {
+        let mut lost = Lost::default();
+        let mut done = BTreeSet::new();
+        for line in log.lines() {
+            let Some(job) = job_of(line) else { continue };
+            if line.contains("rphan") || line.contains("batch script") {
+                lost.orphans.insert(job);
+            } else if line.contains("_job_complete: ") && line.ends_with(" done") {
+                done.insert(job);
+            } else if line.contains("Recovered JobId=") && line.contains(" StepId=") && done.contains(&job) {
+                lost.done.insert(job);
+            }
+        }
+        lost
+    }
+}
+
+/// The job that a line of slurmctld's log is about: `JobId=8`, `JobId=55_2(60)` of an array, `JobId=9+1(10)` of a heterogeneous one.
+fn job_of(line: &str) -> Option<JobId> {
+    let word = line.split("JobId=").nth(1)?.split([' ', ',']).next()?;
+    let number = word.split_once('(').map_or(word, |(_, number)| number);
+    number.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 fn states(
@@ -99,14 +122,14 @@ fn states(
     records: &[Record],
     said: &Said,
     ctld_killed: bool,
-    orphans: &BTreeSet<JobId>,
+    lost: &Lost,
     faults: &mut Faults,
     tally: &mut Tally,
 ) {
     let mut taken = BTreeSet::new();
     for (number, (id, form)) in submitted.jobs.iter().rev() {
-        // One that slurmctld has given for the second time is that of the last job which has it.
-        let is_own = |record: &&Record| record.id == *id || record.array == *id;
+        // One that slurmctld has given for the second time is that of the last job which has it, or of an element of another array.
+        let is_own = |record: &&Record| record.array == *id;
         let own: Vec<&Record> =
             if taken.insert(*id) { records.iter().filter(is_own).collect() } else { Vec::new() };
         let cancelled = submitted.cancelled.contains(id);
@@ -117,23 +140,25 @@ fn states(
             }
         }
         let complete = !own.is_empty() && own.iter().all(|record| record.state == "COMPLETED");
+        let whole = said.iter().filter(|(task, probes)| task.number == *number && probes.len() == 2);
+        let whole: BTreeSet<_> = whole.map(|(task, _)| (task.job, &task.step, &task.task)).collect();
+        // A heterogeneous job has its tasks in its components together.
+        let expected = if form.arguments.is_empty() { form.tasks } else { form.tasks * form.jobs };
         for record in own {
+            let came_to_its_end = whole.iter().filter(|(job, ..)| *job == record.id).count() >= form.tasks;
             tally.restarts += record.restarts;
             let cancelled = cancelled || submitted.cancelled.contains(&record.id);
             match record.state.as_str() {
                 "COMPLETED" => tally.completed += 1,
                 "CANCELLED" if cancelled => tally.cancelled += 1,
                 _ if cancelled => {}
-                _ if orphans.contains(&record.id) => tally.forgotten += 1,
+                _ if lost.orphans.contains(&record.id) => tally.forgotten += 1,
+                "TIMEOUT" if came_to_its_end && lost.done.contains(&record.id) => tally.forgotten += 1,
                 _ => faults.failed.push(record.line.clone()),
             }
         }
-        let whole = said.iter().filter(|(task, probes)| task.number == *number && probes.len() == 2);
-        let whole: BTreeSet<_> = whole.map(|(task, _)| (task.job, &task.step, &task.task)).collect();
-        // A heterogeneous job has its tasks in its components together.
-        let expected = if form.arguments.is_empty() { form.tasks } else { form.tasks * form.jobs };
         // One that began anew may have come to its end more than once: slurmctld did not know it.
-        if complete && whole.len() < expected && !orphans.contains(id) {
+        if complete && whole.len() < expected && !lost.orphans.contains(id) {
             faults.failed.push(format!(
                 "job {id} {:?}: {} of {expected} tasks came to their end",
                 form.arguments,
@@ -180,8 +205,10 @@ fn said(output: &str, faults: &mut Faults) -> Said {
 fn is_slurms(line: &str) -> bool {
     // As newer releases begin what slurmstepd says: [2026-11-27T06:09:51.026] error: *** JOB 19 ON n2 CANCELLED
     let of_step = line.starts_with('[') && line.contains("] error: *** ");
-    let of_shell =
-        line.contains("/slurm_script: line ") && (line.contains("Terminated") || line.contains("Killed"));
+    // Of a script whose part was ended: /var/spool/slurmd-n1/job00007/slurm_script: line 4: 912 Terminated ...; sh says no more than that.
+    let signals = ["Terminated", "Killed"];
+    let of_shell = signals.contains(&line)
+        || line.contains("/slurm_script: line ") && signals.iter().any(|signal| line.contains(signal));
     !line.contains("[mig]")
         && (line.starts_with("srun: ") || line.starts_with("slurmstepd") || of_shell || of_step)
 }
@@ -301,6 +328,23 @@ mod tests {
         let said = said(text, &mut faults);
         devices(&said, &lives(), &BTreeSet::new(), &mut faults, &mut tally);
         [&faults.failed, &faults.wrong, &faults.other, &faults.shared, &faults.touched].map(Vec::len)
+    }
+
+    #[test]
+    fn what_a_slurmctld_that_was_killed_forgot_is_in_its_log() {
+        let lost = Lost::of(
+            "[t] error: Orphan StepId=42.0 reported on node n2\n\
+             [t] error: Orphan JobId=7 StepId=7.0 reported on node n2\n\
+             [t] _job_complete: JobId=19 done\n\
+             [t] _job_complete: JobId=55_2(60) done\n\
+             [t] _job_complete: JobId=56 WEXITSTATUS 0\n\
+             [t] slurmctld version 24.11.5 started on cluster lab(3209)\n\
+             [t] Recovered JobId=19 Assoc=0\n\
+             [t] Recovered JobId=55_2(60) StepId=batch\n\
+             [t] Recovered JobId=56 StepId=batch\n\
+             [t] Recovered JobId=9+1(10) StepId=batch\n",
+        );
+        assert_eq!((lost.orphans, lost.done), (BTreeSet::from([7]), BTreeSet::from([60])));
     }
 
     #[test]

@@ -108,7 +108,7 @@ impl Site {
             .map(|(kind, places)| format!("gpu:{kind}:{}", places * self.gpus))
             .collect();
         let catalog = format!(
-            "NodeName=cut-on-request-[1-2] CPUs=32 RealMemory=4000 State=DRAIN Reason=never_up Gres={}\n",
+            "NodeName=cut-on-request-[1-2] NodeAddr=127.0.0.1 Port=1 CPUs=32 RealMemory=4000 State=DRAIN Reason=never_up Gres={}\n",
             gres.join(",")
         );
         let options = FleetOptions {

@@ -142,18 +142,8 @@ fn happen(
             run(&["scancel", &array.to_string()])
         }
         Event::Requeue => {
-            let heterogeneous = |job: &str| {
-                submitted
-                    .lock()
-                    .unwrap()
-                    .jobs
-                    .values()
-                    .any(|(id, form)| form.arguments.is_empty() && id.to_string() == job)
-            };
-            match one(fleet, "R", random) {
-                Some((job, _)) if !heterogeneous(&job) => run(&["scontrol", "requeue", &job]),
-                _ => false,
-            }
+            let Some((job, _)) = one(fleet, "R", random) else { return false };
+            run(&["scontrol", "requeue", &job])
         }
         Event::Hold => {
             let Some((job, _)) = one(fleet, "PD", random) else { return false };

@@ -10,16 +10,17 @@ use mig::{Placement, Profile};
 
 use super::event::{Event, Kind};
 use super::reach::{Errand, Outcome};
+use super::shelf::Shelf;
 use super::wire::{Answer, NodeOrder, Seen};
-use crate::demand::Known;
+use crate::demand::{Known, Sheet, Sheets};
 use crate::inventory::{Compute, Instance, Inventory};
 use crate::order::Code;
 
 /// All nodes on request.
 #[derive(Debug, Default)]
 pub(super) struct Nodes {
-    /// Their inventories, in no order, so that all of them can be lent at once.
-    known: Vec<Known>,
+    /// Their inventories, in no order.
+    shelf: Shelf,
     states: BTreeMap<String, NodeState>,
 }
 
@@ -87,26 +88,27 @@ pub(super) struct Age {
     pub(super) busy: bool,
 }
 
-/// Seconds after which a node is seen anew, where nothing asks for it sooner: somebody may have rebooted or cut it.
+/// Seconds after which a node is seen anew, where nothing asks for it sooner: somebody may have cut it. Where there are more nodes
+/// than that, one is seen each second: every look costs slurmctld the list of all jobs, which the node asks for.
 const OLD: u64 = 180;
 
 /// Longest pause after failures in a row, in seconds.
 const LONGEST: u64 = 300;
 
-/// Seconds between two looks at a node that somebody else changes.
+/// Seconds between two looks at a node, and between two orders to it, that somebody else changes.
 const RUNNING: u64 = 2;
 
 const HOUR: u64 = 3600;
 
 impl Nodes {
-    /// Inventories of all that were seen.
-    pub(super) fn known(&self) -> &[Known] {
-        &self.known
+    /// What the inventories of all that were seen say, as `sheets` makes it.
+    pub(super) fn sheets(&mut self, sheets: &mut Sheets<'_>) -> impl Iterator<Item = &Sheet> {
+        self.shelf.sheets(sheets)
     }
 
     /// The inventory of a node.
     pub(super) fn inventory(&self, node: &str) -> Option<&Known> {
-        self.known.get(self.states.get(node)?.at?)
+        self.shelf.get(self.states.get(node)?.at?)
     }
 
     pub(super) fn state_mut(&mut self, node: &str) -> Option<&mut NodeState> {
@@ -153,13 +155,10 @@ impl Nodes {
             .map(|(name, _)| name.clone())
             .collect();
         for name in gone {
-            if let Some(at) = self.states.remove(&name).and_then(|state| state.at) {
-                self.known.swap_remove(at);
-                if let Some((moved, _)) = self.known.get(at)
-                    && let Some(state) = self.states.get_mut(&moved.node)
-                {
-                    state.at = Some(at);
-                }
+            if let Some(at) = self.states.remove(&name).and_then(|state| state.at)
+                && let Some(state) = self.shelf.remove(at).and_then(|moved| self.states.get_mut(moved))
+            {
+                state.at = Some(at);
             }
         }
         for name in names.iter().filter(|name| !self.states.contains_key(*name)).cloned().collect::<Vec<_>>()
@@ -170,9 +169,10 @@ impl Nodes {
 
     /// Nodes to be seen now, those that were never seen or not for the longest time first.
     pub(super) fn to_see(&self, now: u64) -> Vec<String> {
+        let old = OLD.max(self.states.len() as u64);
         let is_due = |state: &NodeState| {
             let age = state.seen.map_or(u64::MAX, |seen| now.saturating_sub(seen));
-            let due = state.stale || state.running && age >= RUNNING || age >= OLD;
+            let due = state.stale || state.running && age >= RUNNING || age >= old;
             due && state.errand.is_none() && now >= state.looks.until
         };
         let mut due: Vec<(&String, &NodeState)> =
@@ -202,6 +202,13 @@ impl Nodes {
         twice.then(|| Event::of_node(Kind::Node, node, why))
     }
 
+    /// Nobody answers on a node for now. What it is when it is back has to be seen: it may have rebooted.
+    pub(super) fn is_away(&mut self, node: &str) {
+        if let Some(state) = self.states.get_mut(node).filter(|state| state.seen.is_some()) {
+            state.stale = true;
+        }
+    }
+
     /// slurmctld agrees with the last look at a node.
     pub(super) fn agreed(&mut self, node: &str) {
         if let Some(state) = self.states.get_mut(node).filter(|state| !state.stale) {
@@ -223,7 +230,7 @@ impl Nodes {
             if order.cuts() {
                 state.cuts.push_back(now);
             }
-            if let Some((inventory, _)) = state.at.and_then(|at| self.known.get_mut(at)) {
+            if let Some(inventory) = state.at.and_then(|at| self.shelf.change(at)) {
                 foresee(inventory, order);
             }
         }
@@ -232,7 +239,7 @@ impl Nodes {
 
     /// Takes over what an errand came to.
     pub(super) fn ended(&mut self, node: &str, outcome: Outcome, now: u64) -> Vec<Event> {
-        let Nodes { known, states } = self;
+        let Nodes { shelf, states } = self;
         let Some(state) = states.get_mut(node) else { return Vec::new() };
         let mut events = Vec::new();
         if let (Some(answer), Some(Errand::Order(order))) = (&outcome.order, state.errand.take()) {
@@ -256,7 +263,7 @@ impl Nodes {
                     events.push(Event::of_node(Kind::Node, node, "is seen again"));
                 }
                 state.looks.over();
-                state.take(known, *seen, now);
+                state.take(shelf, *seen, now);
             }
             Ok(Answer { code, error, .. }) => {
                 let error = error.map(|error| format!(": {error}")).unwrap_or_default();
@@ -355,19 +362,18 @@ impl NodeState {
             Some(Code::Done) if is_so => self.orders.over(),
             // What was there already was not seen: the same order again would come to the same.
             Some(Code::Nothing) if order.gpus.is_empty() => self.orders.over(),
+            // Somebody else's change is nobody's failure, and ends.
+            Some(Code::Locked) => {
+                self.orders.until = now.saturating_add(RUNNING);
+                false
+            }
             _ => self.orders.failed(says, now),
         };
     }
 
-    fn take(&mut self, known: &mut Vec<Known>, seen: Seen, now: u64) {
-        let Seen { known: one, offers, running, interrupted } = seen;
-        match self.at {
-            Some(at) => known[at] = one,
-            None => {
-                self.at = Some(known.len());
-                known.push(one);
-            }
-        }
+    fn take(&mut self, shelf: &mut Shelf, seen: Seen, now: u64) {
+        let Seen { known, offers, running, interrupted } = seen;
+        self.at = Some(shelf.put(self.at, known));
         self.unfinished |= interrupted;
         (self.offers, self.running) = (offers, running);
         (self.seen, self.stale) = (Some(now), false);

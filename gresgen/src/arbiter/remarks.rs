@@ -29,11 +29,36 @@ pub(super) struct Remarks {
 #[derive(Debug, Default)]
 struct Remark {
     told: String,
-    /// What is to be told, since when.
+    /// What is to be told, since when, and whether without waiting.
     next: String,
     since: u64,
-    /// The job was cut for, which stays true of it.
+    at_once: bool,
+    /// Nodes that are being cut for it.
+    being_cut: BTreeSet<String>,
+    /// Nodes that were.
+    cut: BTreeSet<String>,
+    /// What is told stays true of the job: it was cut for.
     lasting: bool,
+}
+
+impl Remark {
+    fn next(&mut self, text: String, at_once: bool, now: u64) {
+        if self.next != text {
+            (self.next, self.since, self.at_once) = (text, now, at_once);
+        }
+    }
+
+    /// Whether there is something to be told now.
+    fn is_due(&self, now: u64) -> bool {
+        self.next != self.told && (self.at_once || now.saturating_sub(self.since) >= STANDS)
+    }
+
+    /// What is told from now on.
+    fn tell(&mut self) -> String {
+        self.told.clone_from(&self.next);
+        self.lasting = !self.cut.is_empty() && self.being_cut.is_empty();
+        format!("{OURS}{}", self.told)
+    }
 }
 
 impl Remarks {
@@ -49,32 +74,49 @@ impl Remarks {
         now: u64,
         zone: &TimeZone,
     ) -> Vec<(u32, String)> {
-        let mut due = Vec::new();
         for (id, said) in jobs {
             let Some((text, at_once)) = says(said, zone) else { continue };
             let remark = self.jobs.entry(*id).or_default();
-            if remark.next != text {
-                (remark.next, remark.since) = (text, now);
+            if let Ok(Verdict::Cut(nodes)) = said {
+                (remark.being_cut, remark.cut) = (nodes.iter().cloned().collect(), BTreeSet::new());
             }
-            let stands = at_once || now.saturating_sub(remark.since) >= STANDS;
-            if remark.next != remark.told && stands && due.len() < MOST {
-                remark.told.clone_from(&remark.next);
-                remark.lasting = at_once;
-                due.push((*id, format!("{OURS}{}", remark.told)));
-            }
+            remark.next(text, at_once, now);
         }
         let waits: BTreeSet<u32> = jobs.iter().map(|(id, _)| *id).collect();
-        let ended: Vec<u32> = self.jobs.keys().filter(|id| !waits.contains(id)).copied().collect();
-        for id in ended {
-            if self.jobs.get(&id).is_some_and(|remark| !remark.told.is_empty() && !remark.lasting) {
-                if due.len() >= MOST {
-                    continue;
-                }
-                due.push((id, String::new()));
+        let mut due = Vec::new();
+        self.jobs.retain(|id, remark| {
+            let waits = waits.contains(id);
+            if due.len() >= MOST {
+                return true;
             }
-            self.jobs.remove(&id);
-        }
+            // What is cut for a job is told of one that has started on it, too.
+            if remark.is_due(now) && (waits || !remark.cut.is_empty()) {
+                due.push((*id, remark.tell()));
+            } else if !waits && remark.being_cut.is_empty() && !remark.told.is_empty() && !remark.lasting {
+                due.push((*id, String::new()));
+                remark.told.clear();
+            }
+            waits || !remark.being_cut.is_empty()
+        });
         due
+    }
+
+    /// An order to cut a node has ended. `done` says whether it was carried out.
+    pub(super) fn cut(&mut self, node: &str, done: bool, now: u64) {
+        for remark in self.jobs.values_mut() {
+            if !remark.being_cut.remove(node) {
+                continue;
+            }
+            if !done {
+                remark.being_cut.clear();
+                continue;
+            }
+            remark.cut.insert(node.to_owned());
+            if remark.being_cut.is_empty() {
+                let text = format!("cut for it on {}", hostlist::fold(remark.cut.iter().map(String::as_str)));
+                remark.next(text, true, now);
+            }
+        }
     }
 }
 
@@ -93,7 +135,7 @@ fn says(said: &Result<Verdict, Cannot>, zone: &TimeZone) -> Option<(String, bool
     };
     let nodes = |nodes: &[String]| hostlist::fold(nodes.iter().map(String::as_str));
     let text = match verdict {
-        Verdict::Cut(on) => return Some((format!("cut for it on {}", nodes(on)), true)),
+        Verdict::Cut(on) => return Some((format!("is being cut for it on {}", nodes(on)), true)),
         Verdict::Cordon { nodes: on, until: Some(until) } => {
             format!("kept for it on {}, free at {} at the latest", nodes(on), clock(*until, zone))
         }
@@ -169,11 +211,37 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_is_told_at_once_and_stays() {
+    fn a_cut_is_told_when_it_is_ordered_and_when_it_is_done_and_that_stays() {
+        let mut remarks = Remarks::default();
+        let cut = [(7, Ok(Verdict::Cut(vec!["n1".into(), "n2".into()])))];
+        let told = |text: &str| vec![(7, format!("gresgen: {text}"))];
+        assert_eq!(due(&mut remarks, &cut, 100), told("is being cut for it on n[1-2]"));
+        let waits = [(7, Ok(Verdict::UnderWay))];
+        remarks.cut("n1", true, 101);
+        assert_eq!(due(&mut remarks, &waits, 101), []);
+        remarks.cut("n2", true, 102);
+        assert_eq!(due(&mut remarks, &waits, 102), told("cut for it on n[1-2]"));
+        assert_eq!(due(&mut remarks, &[], 103), []);
+        // Slurm may have started it before the order was answered.
+        assert_eq!(due(&mut remarks, &cut[..], 200).len(), 1);
+        remarks.cut("n1", true, 201);
+        assert_eq!(due(&mut remarks, &[], 202), []);
+        remarks.cut("n2", true, 203);
+        assert_eq!(due(&mut remarks, &[], 203), told("cut for it on n[1-2]"));
+        assert_eq!(due(&mut remarks, &[], 204), []);
+    }
+
+    #[test]
+    fn a_cut_that_failed_is_told_no_more_when_the_job_is_gone() {
         let mut remarks = Remarks::default();
         let cut = [(7, Ok(Verdict::Cut(vec!["n1".into()])))];
-        assert_eq!(due(&mut remarks, &cut, 100), [(7, "gresgen: cut for it on n1".to_owned())]);
-        assert_eq!(due(&mut remarks, &[], 101), []);
+        due(&mut remarks, &cut, 100);
+        remarks.cut("n1", false, 101);
+        assert_eq!(due(&mut remarks, &[(7, Ok(Verdict::UnderWay))], 101), []);
+        assert_eq!(due(&mut remarks, &cut, 110), []);
+        remarks.cut("n1", false, 111);
+        assert_eq!(due(&mut remarks, &[], 112), [(7, String::new())]);
+        assert_eq!(due(&mut remarks, &[], 113), []);
     }
 
     #[test]

@@ -3,21 +3,22 @@
 //! It ends by a signal, at any moment, and by itself never. Nothing has to be undone then: an order that was given goes on on
 //! its node, and who comes next sees what it made.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use ::demand::{Memory, Verdict};
+use ::demand::Verdict;
 use jiff::tz::TimeZone;
 
+use super::errands::Errands;
 use super::event::{Event, Kind};
 use super::figures::{Figures, keyword};
 use super::nodes::Nodes;
-use super::reach::{self, Errand, Outcome};
+use super::reach::{Errand, Outcome};
 use super::remarks::{OURS, Remarks};
-use super::step::{self, Said, Site, Step};
+use super::step::{self, Kept, Said, Site, Step};
 use super::wire::NodeOrder;
 use crate::demand::{Answers, Waiting};
+use crate::order::Code;
 use crate::slurm::SlurmError;
 use crate::slurm::control::{Control, listed};
 
@@ -32,16 +33,14 @@ pub(crate) struct Service<'a> {
     pub(crate) publish: &'a mut dyn FnMut(&str),
 }
 
-/// Looks and orders at once.
-const MOST_LOOKS: usize = 16;
-const MOST_ORDERS: usize = 32;
-
-/// Between two passes: while somebody waits or an order is under way, and else.
-const BUSY: Duration = Duration::from_secs(1);
-const QUIET: Duration = Duration::from_secs(3);
+/// Between two passes.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// After what was waited for has come. slurmctld is not asked more often, whatever nodes answer.
 const SHORT: Duration = Duration::from_millis(200);
+
+/// A pause is so many times as long as the answers of slurmctld took, at least: with many jobs they cost it something.
+const REST: u32 = 2;
 
 /// Longest pause while slurmctld does not answer.
 const AWAY: Duration = Duration::from_secs(60);
@@ -59,16 +58,19 @@ const NO_COMMENTS: u64 = 600;
 struct Running<'a, 'b> {
     service: &'b mut Service<'a>,
     nodes: Nodes,
-    memory: Memory,
+    kept: Kept<'a>,
     remarks: Remarks,
     figures: Figures,
     published: (Figures, u64),
-    sender: Sender<(String, Outcome)>,
-    receiver: Receiver<(String, Outcome)>,
-    looks: usize,
-    orders: usize,
-    /// Something is closed or looked at, or somebody waits.
+    errands: Errands,
+    /// Nodes to be looked at as soon as looks under way have ended.
+    due: VecDeque<String>,
+    /// Something is closed or looked at, or somebody waits for whom something may be done.
     busy: bool,
+    /// Somebody waits.
+    awaited: bool,
+    /// When the first job has waited for as long as it has to before it is served, in seconds since 1970.
+    ripe: Option<u64>,
     /// When everything was last looked at.
     whole: u64,
     silent_until: u64,
@@ -107,19 +109,19 @@ impl<'a> Service<'a> {
 
 impl<'a, 'b> Running<'a, 'b> {
     fn new(service: &'b mut Service<'a>) -> Self {
-        let (sender, receiver) = channel();
+        let kept = Kept::new(&service.site);
         Running {
             service,
             nodes: Nodes::default(),
-            memory: Memory::default(),
+            kept,
             remarks: Remarks::default(),
             figures: Figures::default(),
             published: Default::default(),
-            sender,
-            receiver,
-            looks: 0,
-            orders: 0,
+            errands: Errands::default(),
+            due: VecDeque::new(),
             busy: true,
+            awaited: true,
+            ripe: None,
             whole: 0,
             silent_until: 0,
             last: 0,
@@ -145,22 +147,29 @@ impl<'a, 'b> Running<'a, 'b> {
             _ => {}
         }
         self.figures.slurmctld = asked.is_ok();
+        let rest = begin.elapsed().saturating_mul(REST);
         let pause = match asked {
             Ok(answers) => {
-                self.unanswered = 0;
+                (self.unanswered, self.ripe) = (0, None);
                 if let Some(answers) = answers {
                     self.decide(answers);
                 }
-                if self.is_busy(now) || self.orders > 0 { BUSY } else { QUIET }
+                self.ripens().map_or(PAUSE, |ripens| ripens.clamp(SHORT, PAUSE)).max(rest)
             }
             Err(_) => {
                 self.unanswered = self.unanswered.saturating_add(1);
-                BUSY.saturating_mul(1 << self.unanswered.min(6)).min(AWAY)
+                PAUSE.saturating_mul(1 << self.unanswered.min(6)).min(AWAY)
             }
         };
         self.figures.seconds = begin.elapsed().as_secs_f64();
         self.publish(now);
         pause
+    }
+
+    /// How long it takes until the first job has waited for long enough.
+    fn ripens(&self) -> Option<Duration> {
+        let at = UNIX_EPOCH.checked_add(Duration::from_secs(self.ripe?))?;
+        Some(at.duration_since(SystemTime::now()).unwrap_or_default())
     }
 
     /// Whether the queue alone does not say enough.
@@ -178,7 +187,7 @@ impl<'a, 'b> Running<'a, 'b> {
     /// What slurmctld says; `None` where nobody waits and nothing is to be opened.
     fn ask(&self, now: u64) -> Result<Option<Answers>, SlurmError> {
         let control = Control::connect()?;
-        if !self.is_busy(now) && now.saturating_sub(self.whole) < WHOLE {
+        if !self.awaited && !self.is_busy(now) && now.saturating_sub(self.whole) < WHOLE {
             let wants =
                 |text: &String| listed(text).is_none_or(|all| all.iter().any(|(_, count)| *count > 0));
             if !control.requests()?.iter().any(|request| request.tres.iter().any(wants)) {
@@ -192,27 +201,26 @@ impl<'a, 'b> Running<'a, 'b> {
         let now = answers.now;
         self.whole = now;
         self.nodes.keep(&step::on_request(&answers));
-        let away: Vec<String> = step::away(&answers).into_iter().map(str::to_owned).collect();
+        let away: BTreeSet<String> = step::away(&answers).into_iter().map(str::to_owned).collect();
+        away.iter().for_each(|node| self.nodes.is_away(node));
         let Step { orders, events, jobs, closed } =
-            step::step(answers, &mut self.nodes, &self.service.site, &mut self.memory);
+            step::step(answers, &mut self.nodes, &self.service.site.policy, &mut self.kept);
         events.into_iter().for_each(|event| self.say(event));
         for (node, order) in orders {
-            if self.orders < MOST_ORDERS {
-                self.order(&node, order, now);
-            }
+            self.order(&node, order, now);
         }
-        for node in self.nodes.to_finish(now) {
-            if self.orders < MOST_ORDERS && !away.contains(&node) {
-                self.order(&node, NodeOrder::default(), now);
-            }
+        for node in self.nodes.to_finish(now).into_iter().filter(|node| !away.contains(node)) {
+            self.order(&node, NodeOrder::default(), now);
         }
-        for node in self.nodes.to_see(now) {
-            if self.looks < MOST_LOOKS && !away.contains(&node) {
-                self.looks += 1;
-                self.send(&node, Errand::Look, now);
-            }
-        }
-        self.busy = closed || self.looks > 0 || jobs.iter().any(|(_, said)| may_change(said));
+        self.due = self.nodes.to_see(now).into_iter().filter(|node| !away.contains(node)).collect();
+        self.look(now);
+        self.busy = closed || self.errands.looks() > 0 || jobs.iter().any(|(_, said)| may_change(said));
+        self.awaited = !jobs.is_empty();
+        let left = jobs.iter().filter_map(|(_, said)| match said {
+            Ok(Verdict::Patience(left)) => Some(*left),
+            _ => None,
+        });
+        self.ripe = left.min().map(|left| now.saturating_add(left));
         self.figures.waiting.values_mut().for_each(|count| *count = 0);
         for (_, said) in &jobs {
             *self.figures.waiting.entry(keyword(said)).or_default() += 1;
@@ -222,66 +230,63 @@ impl<'a, 'b> Running<'a, 'b> {
         }
     }
 
+    /// Gives an order, where there is room for it. Else the next pass decides anew.
     fn order(&mut self, node: &str, order: NodeOrder, now: u64) {
+        if !self.errands.has_room_for_order() {
+            return;
+        }
         self.say(Event::of_node(Kind::Order, node, order.to_string()).for_job(order.job.as_deref()));
         self.figures.cuts += u64::from(order.cuts());
-        self.orders += 1;
         self.send(node, Errand::Order(order), now);
     }
 
-    /// Lets a thread run an errand.
+    /// Looks at nodes that are due, as many as there is room for.
+    fn look(&mut self, now: u64) {
+        while self.errands.has_room_for_look()
+            && let Some(node) = self.due.pop_front()
+        {
+            self.send(&node, Errand::Look, now);
+        }
+    }
+
     fn send(&mut self, node: &str, errand: Errand, now: u64) {
         self.nodes.began(node, errand.clone(), now);
         let command = self.service.site.settings.arbiter.command(node);
-        let (name, task, sender) = (node.to_owned(), errand.clone(), self.sender.clone());
-        let begun = thread::Builder::new().spawn(move || {
-            let outcome = reach::run(&name, &command, &task);
-            sender.send((name, outcome))
-        });
-        if let Err(error) = begun {
-            let outcome = Outcome::none(&errand, &format!("no thread can be made here: {error}"));
-            // The receiver is this loop's own.
-            let _ = self.sender.send((node.to_owned(), outcome));
-        }
+        self.errands.send(node, command, errand);
     }
 
     /// Waits for the next pass. An order that is answered, or the last look that comes, ends it soon.
     fn wait(&mut self, pause: Duration) {
         let begin = Instant::now();
         let mut end = begin + pause;
-        loop {
-            match self.receiver.recv_timeout(end.saturating_duration_since(Instant::now())) {
-                Ok((node, outcome)) => {
-                    let ordered = outcome.order.is_some();
-                    self.ended(&node, outcome);
-                    if ordered || self.looks == 0 {
-                        end = end.min((Instant::now() + SHORT).max(begin + SHORT));
-                    }
-                }
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
+        while let Some((node, outcome)) = self.errands.ended(Some(end)) {
+            let ordered = outcome.order.is_some();
+            self.ended(&node, outcome);
+            if ordered || self.errands.looks() == 0 {
+                end = end.min((Instant::now() + SHORT).max(begin + SHORT));
             }
         }
     }
 
     /// Waits until nothing is under way.
     fn settle(&mut self) {
-        while self.looks + self.orders > 0 {
-            let Ok((node, outcome)) = self.receiver.recv() else { return };
+        while self.errands.looks() + self.errands.orders() > 0
+            && let Some((node, outcome)) = self.errands.ended(None)
+        {
             self.ended(&node, outcome);
         }
     }
 
     fn ended(&mut self, node: &str, outcome: Outcome) {
-        match &outcome.order {
-            None => self.looks = self.looks.saturating_sub(1),
-            Some(answer) => {
-                self.orders = self.orders.saturating_sub(1);
-                let word = answer.as_ref().map_or("no-answer", |answer| answer.code.word());
-                *self.figures.answers.entry(word).or_default() += 1;
-                // What it made is looked at.
-                self.busy = true;
-            }
+        if let Some(answer) = &outcome.order {
+            let word = answer.as_ref().map_or("no-answer", |answer| answer.code.word());
+            *self.figures.answers.entry(word).or_default() += 1;
+            let done = matches!(answer, Ok(answer) if matches!(answer.code, Code::Done | Code::Nothing));
+            self.remarks.cut(node, done, now());
+            // What it made is looked at.
+            self.busy = true;
         }
+        self.look(now());
         for event in self.nodes.ended(node, outcome, now()) {
             self.say(event);
         }
@@ -334,7 +339,7 @@ impl<'a, 'b> Running<'a, 'b> {
         self.figures.at = now;
         self.figures.nodes = self.nodes.names().count();
         self.figures.troubled = self.nodes.troubled();
-        self.figures.orders_underway = self.orders;
+        self.figures.orders_underway = self.errands.orders();
         let (before, at) = &self.published;
         if self.figures.differs(before) || now.saturating_sub(*at) >= FIGURES {
             (self.service.publish)(&self.figures.text());

@@ -9,7 +9,7 @@ use super::event::Event;
 use super::nodes::{Age, Nodes};
 use super::wire::{Changes, NodeOrder};
 use crate::config::Config;
-use crate::demand::{self, Answers, Cannot, Stock, Waiting};
+use crate::demand::{self, Answers, Cannot, Sheets, Stock, Waiting};
 use crate::inventory::Inventory;
 use crate::site::is_ours;
 use crate::slurm::control::{NodeView, reservation};
@@ -23,6 +23,19 @@ pub(crate) struct Site<'a> {
     /// The cut of idle GPUs.
     pub(crate) layout: Option<(&'a Config, &'a str)>,
     pub(crate) policy: Policy,
+}
+
+/// What a pass leaves to the next one, so that it takes less time. It changes no answer.
+pub(super) struct Kept<'a> {
+    sheets: Sheets<'a>,
+    memory: Memory,
+}
+
+impl<'a> Kept<'a> {
+    pub(super) fn new(site: &Site<'a>) -> Self {
+        let sheets = Sheets::new(site.settings, site.names.clone(), site.layout);
+        Kept { sheets, memory: Memory::default() }
+    }
 }
 
 /// What comes of a pass.
@@ -61,11 +74,12 @@ pub(super) fn away(answers: &Answers) -> BTreeSet<&str> {
     answers.nodes.iter().filter(is).map(|view| view.name.as_str()).collect()
 }
 
-/// Looks at what waits and what there is, once. `memory` is what passes before found out of GPUs, and changes no answer.
-pub(super) fn step(mut answers: Answers, nodes: &mut Nodes, site: &Site<'_>, memory: &mut Memory) -> Step {
+/// Looks at what waits and what there is, once.
+pub(super) fn step(mut answers: Answers, nodes: &mut Nodes, policy: &Policy, kept: &mut Kept<'_>) -> Step {
     let now = answers.now;
     let fenced = fenced(&mut answers, nodes);
-    let taken = demand::take(&answers, nodes.known(), site.settings, site.names.clone(), site.layout);
+    let Kept { sheets, memory } = kept;
+    let taken = demand::take(&answers, nodes.sheets(sheets));
     let Stock { nodes: mut stock, gpus, kinds, models, unknown } = taken;
     let mut step = Step::default();
     for (why, names) in &unknown {
@@ -74,7 +88,7 @@ pub(super) fn step(mut answers: Answers, nodes: &mut Nodes, site: &Site<'_>, mem
     for (node, indexes) in stock.iter_mut().zip(&gpus) {
         nodes.agreed(&node.name);
         let is_fenced = fenced.contains(&node.name);
-        prepare(node, indexes, nodes, is_fenced, (now, site.policy.dwell));
+        prepare(node, indexes, nodes, is_fenced, (now, policy.dwell));
         step.closed |= node.gpus.iter().any(|gpu| gpu.instances.iter().any(|instance| instance.closed));
     }
     let (waiting, sets) = demand::waiting(&answers, &stock, &kinds);
@@ -83,7 +97,7 @@ pub(super) fn step(mut answers: Answers, nodes: &mut Nodes, site: &Site<'_>, mem
     let mut verdicts = Vec::new();
     let mut cut_for: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for _ in 0..ROUNDS {
-        let decision = memory.decide(&cluster, &jobs, &site.policy, now);
+        let decision = memory.decide(&cluster, &jobs, policy, now);
         verdicts = decision.verdicts;
         let mut cut = false;
         for order in decision.orders {

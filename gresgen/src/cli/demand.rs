@@ -44,7 +44,7 @@ pub(super) fn run(session: &Session, args: &Args) -> Outcome {
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let answers = Control::connect().and_then(|control| Answers::ask(control, now)).map_err(unanswered)?;
-    let mut look = look::look(&answers, look::take_sheets(&answers, &sheets));
+    let mut look = look::look(&answers, look::take(&answers, &sheets));
     if let Some(id) = args.job {
         only(&mut look, id, &answers)?;
     }

@@ -7,10 +7,8 @@ use ::demand::{Gpu, Instance, Model, Node, Resources, State};
 use mig::Profile;
 
 use super::answers::{Answers, Held};
-use super::sheet::{Face, Known, Sheet, Sheets, Slice};
-use crate::config::Config;
+use super::sheet::{Face, Sheet, Slice};
 use crate::slurm::control::NodeView;
-use crate::slurm::{Names, Settings};
 
 /// GRES types: the profile of each, with the nodes that have it or could.
 pub(crate) type Kinds = BTreeMap<String, BTreeMap<Profile, BTreeSet<usize>>>;
@@ -35,21 +33,8 @@ struct Taking<'a> {
     stock: Stock,
 }
 
-/// Takes stock of the nodes that slurmctld has. `layout` is what idle GPUs are cut into.
-pub(crate) fn take<'a>(
-    answers: &Answers,
-    inventories: &[Known],
-    settings: &'a Settings,
-    names: Names<'a>,
-    layout: Option<(&'a Config, &'a str)>,
-) -> Stock {
-    let mut sheets = Sheets::new(settings, names, layout);
-    let sheets: Vec<Sheet> = inventories.iter().map(|known| sheets.of(known)).collect();
-    take_sheets(answers, &sheets)
-}
-
-/// The same of inventories that were looked through before.
-pub(crate) fn take_sheets<'a>(answers: &Answers, sheets: impl IntoIterator<Item = &'a Sheet>) -> Stock {
+/// Takes stock of the nodes that slurmctld has, by what their inventories say.
+pub(crate) fn take<'a>(answers: &Answers, sheets: impl IntoIterator<Item = &'a Sheet>) -> Stock {
     let known: HashMap<&str, &Sheet> = sheets.into_iter().map(|sheet| (sheet.node.as_str(), sheet)).collect();
     let on = answers.on_nodes();
     let mut taking = Taking { answers, models: Vec::new(), stock: Stock::default() };

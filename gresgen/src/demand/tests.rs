@@ -56,8 +56,8 @@ const FIRST: &str = "1g.5gb@0 1g.5gb@1 1g.5gb@2 3g.20gb@4";
 fn look_at(answers: &Answers, inventory: Inventory) -> Look {
     let config = Config::parse("c", CONFIG).unwrap();
     let names = Names::new(&config.slurm.types).unwrap();
-    let known = [(inventory, BTreeMap::new())];
-    look(answers, take(answers, &known, &config.slurm, names, Some((&config, "first"))))
+    let mut sheets = Sheets::new(&config.slurm, names, Some((&config, "first")));
+    look(answers, take(answers, &[sheets.of(&(inventory, BTreeMap::new()))]))
 }
 
 /// Every job with what it wants and what is said, and every cut.
@@ -288,4 +288,21 @@ fn an_end_that_is_not_known_is_none() {
     let cut = NodeView { used: Devices::Unlisted, used_count: None, ..view.clone() };
     let unlisted = answers.held(&cut, &answers.on_nodes()["n1"]);
     assert!(matches!(unlisted.state(0), State::Busy { until: None }));
+}
+
+#[test]
+fn what_is_closed_for_a_job_is_kept_for_it() {
+    let mut answers = answers(RECORDED[1].1);
+    answers.queued.retain(|job| job.listing.id == 5 || !job.waits());
+    let said_of = |closed: bool| {
+        let mut busy = node([FIRST, FIRST]);
+        for instance in busy.gpus.iter_mut().flat_map(|gpu| &mut gpu.instances) {
+            instance.closed = closed;
+            instance.holders.push(Holder::Run { pid: 7 });
+        }
+        said(&look_at(&answers, busy), 5)
+    };
+    let (open, closed) = (said_of(false), said_of(true));
+    assert!(open.starts_with(r#"Decided(Cordon { nodes: ["n1"], until: Some("#), "{open}");
+    assert!(closed.starts_with(r#"Kept { nodes: ["n1"], until: Some("#), "{closed}");
 }

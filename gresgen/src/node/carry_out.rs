@@ -77,7 +77,8 @@ impl<'n> Node<'n> {
             return self.fenced(desired, options, waits, beside, events);
         }
         let (before, steps) = (prepared.before.clone(), prepared.steps.clone());
-        let applied = Engine { node: self, desired, options, events, fence: None }.apply(prepared)?;
+        let applied =
+            Engine { node: self, desired, options, events, fence: None, gating: None }.apply(prepared)?;
         self.tell((before, steps), applied, None, options, events)
     }
 
@@ -111,8 +112,8 @@ impl<'n> Node<'n> {
             Err(error) => return Err(lower_for(&fence, error, &events.stop)),
         };
         let (before, steps) = (prepared.before.clone(), prepared.steps.clone());
-        let applied =
-            Engine { node: self, desired, options, events, fence: Some(&mut fence) }.apply(prepared);
+        let applied = Engine { node: self, desired, options, events, fence: Some(&mut fence), gating: None }
+            .apply(prepared);
         match applied {
             Ok(applied) => self.tell((before, steps), applied, Some(&fence), options, events),
             // Slurm's indexes mean what they meant.

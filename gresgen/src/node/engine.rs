@@ -12,6 +12,7 @@ use super::chosen::{ChosenLayout, who};
 use super::error::{ApplyError, InUse, in_the_way};
 use super::events::{Event, Events};
 use super::fence::Fence;
+use super::gating::Gating;
 use super::mode::{InactiveModes, check_active, pending, reset};
 use super::prepared::{Patience, are_processes, in_use, possible};
 use super::{Node, Options, Prepared};
@@ -58,11 +59,13 @@ pub(super) struct Engine<'r, 'n, 'e> {
     pub options: &'r Options<'r>,
     pub events: &'r mut Events<'e>,
     pub fence: Option<&'r mut Fence<'n>>,
+    /// What is gated before it goes.
+    pub gating: Option<Gating>,
 }
 
 impl Engine<'_, '_, '_> {
     /// Carries a prepared change out. An error says whether the node is what it was ([`ApplyError::is_undone`]).
-    pub(super) fn apply(mut self, prepared: Prepared) -> Result<Applied, ApplyError> {
+    pub(super) fn apply(mut self, mut prepared: Prepared) -> Result<Applied, ApplyError> {
         let root = self.node.root;
         if !prepared.changes() && prepared.has_nodes && prepared.interrupted.is_none() {
             let beside = change_hooks::recover(root, self.options.boot, self.events);
@@ -88,7 +91,7 @@ impl Engine<'_, '_, '_> {
             },
         );
         hooks.note_cut_off(self.events);
-        let intent = match prepared.interrupted {
+        let intent = match prepared.interrupted.take() {
             Some(interrupted) if self.options.layout.is_none() => interrupted,
             Some(interrupted) => self.intent(&prepared.before).after(interrupted),
             None => self.intent(&prepared.before),
@@ -98,9 +101,10 @@ impl Engine<'_, '_, '_> {
         // The journal is on disk before the first step, and goes after the last file: whatever ends this process in
         // between, the next one finds what the GPUs were.
         intent.save(root)?;
-        let reached = match hooks.begin(self.events) {
+        let begun = hooks.begin(self.events).map_err(ApplyError::from).and_then(|()| self.gate(&prepared));
+        let reached = match begun {
             Ok(()) => self.reach(prepared.before, Some(prepared.steps)),
-            Err(error) => Err((0, error.into())),
+            Err(error) => Err((0, error)),
         };
         match reached {
             Ok((applied, publication)) => {
@@ -112,6 +116,11 @@ impl Engine<'_, '_, '_> {
             // Nothing was changed.
             Err((0, error)) => {
                 hooks.leave(self.events);
+                if let Some(Err(undo)) =
+                    self.gating.take().map(|gating| self.node.open_gates(&gating, self.options))
+                {
+                    return Err(ApplyError::RolledBack { error: error.into(), undo: Some(undo.into()) });
+                }
                 if !resumes {
                     Intent::clear(root)?;
                 }
@@ -123,6 +132,13 @@ impl Engine<'_, '_, '_> {
                 Err(error)
             }
         }
+    }
+
+    /// Gates what is to go, and looks who has it.
+    fn gate(&mut self, prepared: &Prepared) -> Result<(), ApplyError> {
+        self.gating = self.node.write_gates(prepared, self.options)?;
+        let Some(gating) = &mut self.gating else { return Ok(()) };
+        self.node.close_gates(gating, (&prepared.before, &prepared.steps), self.options, self.events)
     }
 
     fn intent(&self, before: &Inventory) -> Intent {
@@ -235,6 +251,9 @@ impl Engine<'_, '_, '_> {
             return Ok(Vec::new());
         }
         self.fence.as_mut().map_or(Ok(()), |fence| fence.hold())?;
+        if let Some(gating) = &self.gating {
+            self.node.hold_gates(gating, self.events)?;
+        }
         let patience = Patience::new();
         loop {
             let mut now = inventory.clone();
@@ -308,6 +327,7 @@ impl Engine<'_, '_, '_> {
             options: &options,
             events: &mut events,
             fence: self.fence.as_deref_mut(),
+            gating: self.gating.take(),
         };
         let undone = undo.undo(resumes).err();
         ApplyError::RolledBack { error: Box::new(error), undo: undone.map(Box::new) }
@@ -316,12 +336,18 @@ impl Engine<'_, '_, '_> {
     fn undo(mut self, files: bool) -> Result<(), ApplyError> {
         // Which steps were done is not remembered: what the GPUs are now says it, also after a step that half happened.
         let now = self.node.held(self.options)?;
+        // What came and goes again was open to nobody.
+        let gating = self.gating.take();
         if files {
             let (applied, publication) = self.reach(now, None).map_err(|(_, e)| e)?;
             self.finish(applied, publication)?;
+            gating.map_or(Ok(()), |gating| self.node.open_gates(&gating, self.options))?;
         } else {
             let Changed { inventory, .. } = self.change(now, None).map_err(|(_, e)| e)?;
             self.make_nodes(&inventory)?;
+            if let Some(gating) = &gating {
+                self.node.open_gates(gating, self.options)?;
+            }
             Intent::clear(self.node.root)?;
         }
         Ok(())

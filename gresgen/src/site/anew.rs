@@ -30,7 +30,7 @@ impl Site<'_> {
     ///
     /// # Errors
     /// [`SlurmError`]; slurmctld may work with the records of before.
-    pub(super) fn read_anew(
+    pub(crate) fn read_anew(
         &self,
         actions: &[Action],
         table: &GresTable,

@@ -80,8 +80,12 @@ impl Fleet {
         let nodes = Self::names(options.nodes);
         let lab = Lab::empty(release, lab_options(release, options, &nodes))?;
         lab.configure()?;
-        let conf =
-            lab.read_file("/etc/slurm/slurm.conf")?.replace("GresTypes=gpu\n", "GresTypes=gpu,gresgen\n");
+        // With Slurm's own default for processes, no job ends before they do: the device cgroup of a run that left one behind
+        // would be that of the job's next run there, and on cgroup v1 keep what it has been denied.
+        let conf = lab
+            .read_file("/etc/slurm/slurm.conf")?
+            .replace("GresTypes=gpu\n", "GresTypes=gpu,gresgen\n")
+            .replace("ProctrackType=proctrack/linuxproc\n", "ProctrackType=proctrack/cgroup\n");
         lab.write_file("/etc/slurm/slurm.conf", conf)?;
         lab.put("/usr/local/bin/systemctl", "755", SYSTEMCTL.as_bytes())?;
         lab.put("/usr/local/bin/gresgen", "755", program(options).as_bytes())?;
@@ -194,10 +198,23 @@ fn lab_options(release: Release, options: &FleetOptions, nodes: &[String]) -> Op
         .text("/etc/hosts", &hosts)
         .text("/etc/slurm/nodes.conf", "")
         .text("/etc/slurm/plugstack.conf", "include /etc/slurm/plugstack.conf.d/*\n")
-        .text("/etc/gresgen/config.yaml", &format!("{}  nodes:\n{entries}", options.config))
+        .text(
+            "/etc/gresgen/config.yaml",
+            &format!("{}  cgroup: {}\n  nodes:\n{entries}", options.config, cgroup(options.cgroup)),
+        )
         .file(&options.gresgen, "/usr/local/libexec/gresgen")
         .file(&options.simulator, "/usr/local/lib/gresgen/libnvml_sim.so")
         .file(&options.plugin, &format!("{}/spank_mig.so", release.plugin_directory()))
+}
+
+/// What a node's cgroup.conf says beside what `gresgen` says: on a host with both hierarchies Slurm takes the first.
+fn cgroup(plugin: Cgroup) -> &'static str {
+    match plugin {
+        Cgroup::V1 => "{CgroupPlugin: cgroup/v1}",
+        Cgroup::V2 => {
+            "{CgroupPlugin: cgroup/v2, CgroupMountpoint: /sys/fs/cgroup/unified, IgnoreSystemd: \"yes\"}"
+        }
+    }
 }
 
 /// `gresgen` with the GPUs of the node it is run on.

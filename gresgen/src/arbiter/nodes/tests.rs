@@ -52,3 +52,33 @@ fn a_clock_that_is_set_back_makes_no_pause_longer() {
     assert!(!nodes.state_mut("n1").unwrap().is_underway(50));
     assert_eq!(nodes.to_see(50 + OLD), ["n1"]);
 }
+
+#[test]
+fn a_node_that_was_away_is_seen_before_it_is_ordered_anything() {
+    let (mut nodes, _) = ordered(true, 100);
+    assert_eq!(nodes.to_see(100), Vec::<String>::new());
+    nodes.is_away("n1");
+    assert!(nodes.state_mut("n1").unwrap().is_underway(100));
+    assert_eq!(nodes.to_see(100), ["n1"]);
+    nodes.began("n1", Errand::Look, 100);
+    nodes.ended("n1", Outcome { order: None, look: answer(Code::Done, Some(n1(true))) }, 100);
+    assert!(!nodes.state_mut("n1").unwrap().is_underway(100));
+    // One that was never seen is due anyway.
+    nodes.keep(&["n1".to_owned(), "n2".to_owned()].into());
+    nodes.is_away("n2");
+    assert_eq!(nodes.to_see(100), ["n2"]);
+}
+
+#[test]
+fn of_many_nodes_one_is_seen_each_second_where_nothing_asks_for_it() {
+    let names: BTreeSet<String> = (0..1000).map(|number| format!("n{number:04}")).collect();
+    let mut nodes = Nodes::default();
+    nodes.keep(&names);
+    for (name, second) in names.iter().zip(0..) {
+        nodes.began(name, Errand::Look, second);
+        let inventory = Inventory { node: name.clone(), ..Inventory::default() };
+        nodes.ended(name, Outcome { order: None, look: answer(Code::Done, Some(inventory)) }, second);
+    }
+    assert_eq!(nodes.to_see(999), Vec::<String>::new());
+    assert_eq!(nodes.to_see(1001), ["n0000", "n0001"]);
+}

@@ -81,7 +81,9 @@ pub(super) fn report(look: &Look, now: u64) -> Report {
         let (nodes, until) = match said {
             Said::Cut { nodes, .. } => (nodes.iter().cloned().collect(), None),
             Said::Decided(Verdict::Cut(nodes)) => (nodes.clone(), None),
-            Said::Decided(Verdict::Cordon { nodes, until }) => (nodes.clone(), *until),
+            Said::Kept { nodes, until } | Said::Decided(Verdict::Cordon { nodes, until }) => {
+                (nodes.clone(), *until)
+            }
             Said::Decided(Verdict::Ends(until)) => (Vec::new(), *until),
             _ => (Vec::new(), None),
         };
@@ -122,6 +124,7 @@ fn keyword(said: &Said) -> &'static str {
     match said {
         Said::Cannot(_) => "not-looked-at",
         Said::Cut { .. } => "cut",
+        Said::Kept { .. } => "kept",
         // Nothing is kept by who only looks.
         Said::Decided(Verdict::Cordon { .. }) => "later",
         Said::Decided(verdict) => verdict.word(),

@@ -17,6 +17,12 @@ pub(super) fn says(said: &Said, now: u64) -> String {
             let some = if *all { "" } else { "some of " };
             return format!("a cut on {} serves {some}it", fold(nodes));
         }
+        Said::Kept { nodes, until: Some(until) } => {
+            return format!("kept for it on {}, free {}", fold(nodes), in_time(until));
+        }
+        Said::Kept { nodes, until: None } => {
+            return format!("kept for it on {}, free when jobs end", fold(nodes));
+        }
         Said::Decided(verdict) => verdict,
     };
     match verdict {
@@ -63,7 +69,7 @@ pub(super) fn text(look: &Look, now: u64) -> Painted {
             if job.shown.chars().count() > LONG { format!("{}_[...]", job.id) } else { job.shown.clone() };
         let role = match said {
             Said::Cut { .. } | Said::Decided(Verdict::There) => Role::Good,
-            Said::Decided(Verdict::Cordon { .. } | Verdict::Ends(_)) => Role::Busy,
+            Said::Kept { .. } | Said::Decided(Verdict::Cordon { .. } | Verdict::Ends(_)) => Role::Busy,
             _ => Role::Plain,
         };
         let cells = [shown, job.user.clone(), wants(&job.wants), span(job.waited)].map(Cell::from);
