@@ -140,12 +140,7 @@ fn read_anew(node: &Node, after: &GresTable) -> Vec<Action> {
 }
 
 fn conf(node: &Node, after: &GresTable) -> String {
-    let gres = format!("Gres={}", after.gres());
-    [node.attributes.as_str(), gres.as_str()]
-        .into_iter()
-        .filter(|s| !s.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ")
+    format!("{} Gres={}", node.attributes, after.gres()).trim_start().to_owned()
 }
 
 #[cfg(test)]
