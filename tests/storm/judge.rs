@@ -231,7 +231,8 @@ fn said(output: &str, unheard: &BTreeSet<JobId>, faults: &mut Faults) -> Said {
         let Some((before, _)) = line.split_once(" probe begin=") else {
             let of_unheard = || file.rsplit('.').next()?.parse().ok().filter(|job| unheard.contains(job));
             let is_void = line.starts_with("[mig] ") && line.contains(": no such MIG device is cut now; ");
-            if !is_slurms(line) && !(is_void && of_unheard().is_some()) {
+            let is_known = is_slurms(line) || is_void && of_unheard().is_some();
+            if !is_known {
                 faults.failed.push(format!("said: {line}"));
             }
             continue;
