@@ -1,8 +1,9 @@
-//! Waiting with the best fixed layout, the layout advised, slices cut on request, and no placement at all.
+//! Waiting with the best fixed layout, the layout advised, slices cut on request, cuts that take no time, and no placement at all.
 //!
-//! `cargo bench -p advice --bench on-request -- [SEEDS] [layouts]`: without `layouts` the fixed layouts, whose search takes minutes,
-//! are left out.
+//! `cargo bench -p advice --bench on-request -- [SEEDS] [layouts]`: SEEDS is a number of seeds, from 0 on, or the first and the
+//! last (`6-11`). Without `layouts` the fixed layouts, whose search takes minutes, are left out.
 
+use std::ops::RangeInclusive;
 use std::time::Instant;
 
 use advice::Question;
@@ -11,7 +12,7 @@ use advice::demand::{Class, Demand, Request};
 use advice::judge::judge;
 use advice::kinds::Kinds;
 use advice::layout::{Fleet, Layout};
-use advice::on_request::{CutRules, bound, on_request};
+use advice::on_request::{CutRules, bound, on_request, placed};
 use advice::random::Random;
 use demand::Policy;
 use mig::{Board, Geometry, Placement};
@@ -29,7 +30,7 @@ const HOURS: u32 = 96;
 const SHARES: [[f64; 4]; 2] = [[0.62, 0.2, 0.15, 0.03], [0.25, 0.2, 0.35, 0.2]];
 
 fn main() {
-    let seeds = std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(3u64);
+    let seeds = std::env::args().find_map(|argument| seeds(&argument)).unwrap_or(0..=2);
     let layouts = std::env::args().any(|argument| argument == "layouts");
     let geometry = Board::by_key("a100-40gb").expect("a board of the list").geometry();
     let kinds = Kinds::new(&geometry, 40960, &[]);
@@ -39,12 +40,20 @@ fn main() {
     for (name, rules) in [("every job that fits starts at once", eager), ("Slurm's defaults", slurm)] {
         println!("\n{name}\n");
         println!(
-            "| load | policy | mean wait, min | p95 | mean of 3g and 7g | to the bound | cuts an hour | cordons |"
+            "| load | policy | mean wait, min | p95 | mean of 3g and 7g | to the bound | cuts an hour | closings |"
         );
         println!("|---|---|---|---|---|---|---|---|");
-        for load in [0.7, 0.8, 0.9] {
-            table(&geometry, &kinds, rules, load, seeds, layouts);
+        for load in [0.8, 0.9] {
+            table(&geometry, &kinds, rules, load, &seeds, layouts);
         }
+    }
+}
+
+/// `6` or `6-11`.
+fn seeds(argument: &str) -> Option<RangeInclusive<u64>> {
+    match argument.split_once('-') {
+        Some((first, last)) => Some(first.parse().ok()?..=last.parse().ok()?),
+        None => Some(0..=argument.parse::<u64>().ok()?.checked_sub(1)?),
     }
 }
 
@@ -58,28 +67,39 @@ struct Row {
     cordons: f64,
 }
 
-fn table(geometry: &Geometry, kinds: &Kinds, rules: Rules, load: f64, seeds: u64, layouts: bool) {
+fn table(
+    geometry: &Geometry,
+    kinds: &Kinds,
+    rules: Rules,
+    load: f64,
+    seeds: &RangeInclusive<u64>,
+    layouts: bool,
+) {
     let names = [
         "best fixed layout",
         "advised",
         "on request, idle GPUs in seven",
         "the same without cordons",
         "on request, idle GPUs whole",
+        "the same, steered",
+        "cuts that take no time, best place of all nodes",
+        "bound that plans",
         "bound",
     ];
+    let count = seeds.clone().count() as f64;
     let mut rows: Vec<Row> = names.iter().map(|_| Row::default()).collect();
     let begun = Instant::now();
-    for seed in 0..seeds {
+    for seed in seeds.clone() {
         let demand = jobs(kinds, load, seed);
         let held = demand.split(LEARN).1;
         let hours = f64::from(Demand::span(held)) / 3600.0;
         let mut add = |row: usize, (mut all, large): (Waits, Waits), cuts: u32, cordons: u32| {
             let row = &mut rows[row];
-            row.mean += all.mean() / 60.0 / seeds as f64;
-            row.p95 += f64::from(all.quantile(0.95)) / 60.0 / seeds as f64;
-            row.large += large.mean() / 60.0 / seeds as f64;
-            row.cuts += f64::from(cuts) / hours / seeds as f64;
-            row.cordons += f64::from(cordons) / hours / seeds as f64;
+            row.mean += all.mean() / 60.0 / count;
+            row.p95 += f64::from(all.quantile(0.95)) / 60.0 / count;
+            row.large += large.mean() / 60.0 / count;
+            row.cuts += f64::from(cuts) / hours / count;
+            row.cordons += f64::from(cordons) / hours / count;
         };
         let fixed = |layout: &Layout| {
             let of = |jobs: &[Request]| judge(kinds, rules, layout, &demand.classes, jobs);
@@ -105,17 +125,28 @@ fn table(geometry: &Geometry, kinds: &Kinds, rules: Rules, load: f64, seeds: u64
             (1, Policy { cordon_after: u64::MAX, ..Policy::default() }),
             // They are so at once, not after an hour.
             (7, Policy { linger: 0, ..Policy::default() }),
+            (7, Policy { linger: 0, steer: true, ..Policy::default() }),
         ];
         for (row, (slices, policy)) in (2..).zip(policies) {
-            let how = CutRules { default: default(geometry, slices), policy, cut: 5, open: 2 };
+            let how = CutRules { default: default(geometry, slices), policy, cut: 5, open: 2, pass: 1 };
             let outcome = on_request(geometry, kinds, rules, FLEET, &how, &demand.classes, held);
             assert_eq!(outcome.figures.never, 0);
             add(row, (outcome.figures.waits, outcome.large), outcome.cuts, outcome.cordons);
         }
-        let outcome = bound(geometry, kinds, rules, FLEET, &demand.classes, held);
-        add(5, (outcome.figures.waits, outcome.large), 0, 0);
+        let unplanned = Rules { window: 0, ..rules };
+        if rules == unplanned {
+            // Plans are by node, and this is one.
+            let one = Fleet { nodes: 1, gpus: FLEET.total() };
+            let outcome = placed(geometry, kinds, rules, one, &demand.classes, held);
+            add(6, (outcome.figures.waits, outcome.large), 0, 0);
+        } else {
+            let outcome = bound(geometry, kinds, rules, FLEET, &demand.classes, held);
+            add(7, (outcome.figures.waits, outcome.large), 0, 0);
+        }
+        let outcome = bound(geometry, kinds, unplanned, FLEET, &demand.classes, held);
+        add(8, (outcome.figures.waits, outcome.large), 0, 0);
     }
-    let bound = rows[5].mean;
+    let bound = rows[8].mean;
     for (name, row) in names.iter().zip(&rows).filter(|(_, row)| row.mean > 0.0) {
         let Row { mean, p95, large, cuts, cordons } = row;
         println!(

@@ -2,8 +2,10 @@
 
 mod bound;
 mod floor;
+mod placed;
 
 pub use bound::bound;
+pub use placed::placed;
 
 use mig::{Geometry, Placement, Profile};
 use replay::{Cluster, Rules, Start, Waits, replay_recut};
@@ -25,6 +27,8 @@ pub struct CutRules {
     pub cut: u32,
     /// Seconds from an order to open until Slurm gives out again.
     pub open: u32,
+    /// Seconds between looks: so late is seen at worst what no job that waits asks for.
+    pub pass: u32,
 }
 
 /// What became of the jobs, and what it took.

@@ -85,6 +85,11 @@ impl Model {
         profile.map_or(u128::MAX, |profile| self.masks.profile(profile))
     }
 
+    /// Every place of the profiles on the menu.
+    pub(crate) fn offered(&self) -> u128 {
+        self.offered.iter().fold(0, |all, places| all | places)
+    }
+
     /// What the rest of a region is cut into beside these places: as the default cut has it, and what that leaves, as where it is
     /// one instance of all the GPU, into the smallest on the menu.
     pub(crate) fn rest(&self, present: u128) -> u128 {

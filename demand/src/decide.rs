@@ -2,6 +2,7 @@
 
 mod idle;
 mod serve;
+mod steer;
 
 use crate::cluster::Cluster;
 use crate::job::{Job, Reason, Share};
@@ -45,6 +46,9 @@ impl Memory {
         let mut look = Look { work, shapes, policy, now, orders: Vec::new() };
         let verdicts = jobs().map(|job| look.job(job)).collect();
         look.rest();
+        if policy.steer {
+            look.steer();
+        }
         Decision { orders: look.orders, verdicts }
     }
 }
@@ -86,7 +90,10 @@ impl<'a> Look<'a> {
         for _ in 0..job.may_start() {
             match take(&mut self.work, &mut self.shapes, asked) {
                 Some(taken) if self.is_ignored(job, &taken) => {
-                    taken.iter().for_each(|(share, one)| self.work.give_back(one, share));
+                    for (share, one) in &taken {
+                        self.work.give_back(one, share);
+                        self.work.claim(one);
+                    }
                     return Verdict::NotStarted(self.policy.grace);
                 }
                 Some(_) => {}

@@ -17,6 +17,7 @@
 //! Nothing here performs I/O, reads a clock or draws random numbers. Times are whole seconds since any origin.
 #![forbid(unsafe_code)]
 
+mod blocked;
 pub mod cluster;
 pub mod decide;
 pub mod job;

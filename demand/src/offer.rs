@@ -9,7 +9,14 @@ use crate::region::{Cost, Part, Region, Site, cheapest};
 
 /// The GPUs of a node, as far as an offer follows from them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Board(pub(crate) Vec<Seat>);
+pub(crate) struct Board {
+    pub(crate) seats: Vec<Seat>,
+    /// The time now, as what is found out of it is kept for a while: rounded down to [`ROUND`].
+    pub(crate) now: u64,
+}
+
+/// Seconds that the time is rounded to where it tells nothing but how long others stay.
+pub(crate) const ROUND: u64 = 600;
 
 /// A GPU. Every mask is of places of its model.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -85,7 +92,7 @@ pub(crate) fn pick(
 impl Board {
     /// The cheapest way to have what is wanted; `None` if there is none.
     pub(crate) fn offer(&self, models: &[Model], want: &[Want], regions: Regions) -> Option<Offer> {
-        let seats = &self.0;
+        let seats = &self.seats;
         let mut open: Vec<u128> = seats.iter().map(|seat| seat.open).collect();
         let mut closed: Vec<u128> = seats.iter().map(|seat| seat.closed).collect();
         let mut need: Vec<(Profile, u32)> = Vec::new();
@@ -110,7 +117,7 @@ impl Board {
 
     /// The smallest profile that the node can be cut into.
     fn smallest(&self, models: &[Model]) -> Option<Profile> {
-        let mut seats = self.0.iter().filter(|seat| seat.cuttable);
+        let mut seats = self.seats.iter().filter(|seat| seat.cuttable);
         seats.find_map(|seat| models[seat.model].menu.last().copied())
     }
 
@@ -122,7 +129,7 @@ impl Board {
         regions: Regions,
     ) -> Option<Region> {
         let mut sites = Vec::new();
-        for (gpu, seat) in self.0.iter().enumerate() {
+        for (gpu, seat) in self.seats.iter().enumerate() {
             let model = &models[seat.model];
             if !seat.cuttable || !need.iter().any(|(profile, _)| model.menu.contains(profile)) {
                 continue;
@@ -134,7 +141,7 @@ impl Board {
                 Regions::Idle => (idle, stays | seat.busy),
                 Regions::Any => (idle | seat.busy, stays),
             };
-            sites.push(Site { gpu, model, stays, loose, ends: &seat.ends });
+            sites.push(Site { gpu, model, stays, loose, ends: &seat.ends, now: self.now });
         }
         cheapest(&sites, need)
     }

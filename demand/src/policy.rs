@@ -19,6 +19,8 @@ pub struct Policy {
     pub linger: u64,
     /// Cuts of a node in an hour, at most.
     pub cuts_per_hour: u32,
+    /// Whether idle instances are closed while better ones of their profile are open, so that Slurm takes those.
+    pub steer: bool,
     /// Different requests for which regions are looked for, in Slurm's order.
     pub depth: usize,
 }
@@ -34,6 +36,7 @@ impl Default for Policy {
             grace: 90,
             linger: 3600,
             cuts_per_hour: 120,
+            steer: false,
             depth: 64,
         }
     }

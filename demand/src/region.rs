@@ -2,6 +2,7 @@
 
 use mig::Profile;
 
+use crate::blocked::Blocked;
 use crate::cluster::Model;
 use crate::masks::bits;
 
@@ -10,6 +11,8 @@ use crate::masks::bits;
 pub(crate) struct Cost {
     /// When the last who are on it are due to have ended; 0 for one that is idle.
     pub(crate) until: u64,
+    /// For how long what is larger than it could not be cut, see [`Blocked`].
+    pub(crate) blocked: u64,
     /// What could have been cut beside what stays and now cannot: packed counts by profile, the largest first.
     pub(crate) room: u128,
     /// Placement units of what goes beyond those of what comes.
@@ -22,6 +25,7 @@ impl Cost {
     fn and(self, other: Cost) -> Cost {
         Cost {
             until: self.until.max(other.until),
+            blocked: self.blocked + other.blocked,
             room: self.room + other.room,
             spill: self.spill + other.spill,
             gone: self.gone + other.gone,
@@ -38,8 +42,10 @@ pub(crate) struct Site<'a> {
     pub(crate) stays: u128,
     /// What may go, idle or not. Idle ones of the kinds needed are not among it: those are had without a cut.
     pub(crate) loose: u128,
-    /// When those on loose instances end.
+    /// When those who have instances end.
     pub(crate) ends: &'a [(u128, u64)],
+    /// The time now, or a little before.
+    pub(crate) now: u64,
 }
 
 /// A part of a region: on one GPU.
@@ -118,6 +124,7 @@ fn choices(
     let mut best: Vec<Option<(Cost, Part)>> = vec![None; all];
     let standing = masks.excluded(site.stays);
     let mut free_room = None;
+    let mut blocked = None;
     // What is created, the combination that it is, what it excludes, when that is idle, and the place from which to go on.
     let mut todo = vec![(0u128, 0usize, 0u128, 0u64, 0usize)];
     while let Some((create, counts, excluded, until, from)) = todo.pop() {
@@ -128,6 +135,7 @@ fn choices(
             let before = *free_room.get_or_insert_with(|| site.model.room(site.stays));
             let cost = Cost {
                 until,
+                blocked: blocked.get_or_insert_with(|| Blocked::new(site)).by(create),
                 // Of each profile no more fits beside more.
                 room: before - site.model.room(site.stays | create),
                 spill: masks.units(gone).saturating_sub(masks.units(create)),

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use crate::cluster::{Cluster, Gpu, Model, Node, Resources, State};
 use crate::job::Share;
 use crate::memory::Memory;
-use crate::offer::{Board, Offer, Regions, Seat, Shape, pick};
+use crate::offer::{Board, Offer, ROUND, Regions, Seat, Shape, pick};
 use crate::policy::Policy;
 
 /// A GPU during one look. Every mask is of places of its model.
@@ -32,6 +32,8 @@ pub(crate) struct Desk {
     pub(crate) kept: u128,
     /// Made or given back so recently that somebody may still be about to have it.
     pub(crate) fresh: u128,
+    /// Idle, and wanted by a job that lacks something else.
+    pub(crate) claimed: u128,
     /// Open for so long that Slurm would have given it to a job that can have it.
     pub(crate) stale: u128,
     /// When any of it last changed.
@@ -78,6 +80,7 @@ pub(crate) enum Hindrance {
 
 pub(crate) struct Work<'a> {
     pub(crate) cluster: &'a Cluster,
+    now: u64,
     pub(crate) tables: Vec<Table>,
     /// Of each node, at least the places that are open on one of its GPUs, whatever their models.
     open: Vec<u128>,
@@ -101,12 +104,17 @@ impl<'a> Work<'a> {
             board: None,
         };
         let tables: Vec<Table> = cluster.nodes.iter().map(table).collect();
-        Work { cluster, open: tables.iter().map(Table::open).collect(), tables }
+        Work { cluster, now, open: tables.iter().map(Table::open).collect(), tables }
     }
 
     /// The same state, to try something out.
     pub(crate) fn fork(&self) -> Work<'a> {
-        Work { cluster: self.cluster, tables: self.tables.clone(), open: self.open.clone() }
+        Work { cluster: self.cluster, now: self.now, tables: self.tables.clone(), open: self.open.clone() }
+    }
+
+    /// The time now, as far as it counts how long others stay.
+    pub(crate) fn now(&self) -> u64 {
+        self.now / ROUND * ROUND
     }
 
     pub(crate) fn model(&self, desk: &Desk) -> &'a Model {
@@ -159,6 +167,13 @@ impl<'a> Work<'a> {
         self.open[taken.node] = table.open();
     }
 
+    /// Notes that a job which lacks something else waits for what it was given back.
+    pub(crate) fn claim(&mut self, taken: &Taken) {
+        for &(gpu, mask) in &taken.gpus {
+            self.tables[taken.node].desks[gpu].claimed |= mask;
+        }
+    }
+
     /// The cheapest way to serve a share on a node, or what hinders it.
     pub(crate) fn offer(
         &mut self,
@@ -168,6 +183,7 @@ impl<'a> Work<'a> {
         memory: &mut Memory,
     ) -> Result<Rc<Offer>, Hindrance> {
         let resources = shape.share.resources;
+        let now = self.now();
         let table = &mut self.tables[node];
         if !table.usable {
             return Err(Hindrance::Place);
@@ -176,9 +192,9 @@ impl<'a> Work<'a> {
             Regions::Idle => resources.within(table.free),
             Regions::Any => resources.within(table.reachable),
         };
-        let (board, number) = table
-            .board
-            .get_or_insert_with(|| memory.board(Board(table.desks.iter().map(Desk::seat).collect())));
+        let (board, number) = table.board.get_or_insert_with(|| {
+            memory.board(Board { seats: table.desks.iter().map(Desk::seat).collect(), now })
+        });
         let offer = memory.offer((board, *number), (&shape.share.want, shape.want), regions);
         let offer = offer.ok_or(Hindrance::Place)?;
         // Where all of it is idle, keeping it while something else lacks would help nobody.

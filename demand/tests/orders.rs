@@ -5,6 +5,8 @@
 mod course;
 #[path = "orders/judge.rs"]
 mod judge;
+#[path = "orders/steered.rs"]
+mod steered;
 
 use demand::{
     Array, Cluster, Gpu, Instance, Job, Memory, Model, Node, Order, Policy, Reason, Resources, Share, State,

@@ -9,8 +9,10 @@ use crate::kinds::Kinds;
 use crate::layout::Fleet;
 
 /// Replays jobs on nodes on which a job starts when a GPU has as many placement units and compute slices left as it asks for,
-/// wherever they are: what no cut can better, taking jobs in the same order and the first GPU with room. Nothing is planned
-/// for jobs that wait, so `rules` count for the time of passes alone.
+/// wherever they are: what no cut can better, taking jobs in the same order and the first GPU with room.
+///
+/// Plans for jobs that wait, unless `rules` have a window of 0, go by what jobs of a kind have and what has room now, as Slurm's go by
+/// the records that are open.
 pub fn bound(
     geometry: &Geometry,
     kinds: &Kinds,
@@ -25,7 +27,6 @@ pub fn bound(
     let whole = (u32::from(kinds.units), u32::from(kinds.slices));
     let fluid =
         Fluid { sizes, free: vec![vec![whole; fleet.gpus as usize]; fleet.nodes as usize], on: Vec::new() };
-    let rules = Rules { window: 0, ..rules };
     let ever = ever(geometry, kinds, fleet);
     replay_recut(&ever, rules, fluid, jobs.iter().map(|job| to_job(job, classes)), &mut started);
     outcome
@@ -46,9 +47,9 @@ impl Fluid {
     fn publish(&self, node: usize, slots: &mut Slots<'_>) {
         for (pool, size) in self.sizes.iter().enumerate() {
             let fits = |free: &Size| (free.0 / size.0).min(free.1 / size.1);
-            let free = self.free[node].iter().map(fits).sum();
-            // What is busy does not matter, as nothing is planned.
-            slots.set(pool, node, free, free);
+            let free: u32 = self.free[node].iter().map(fits).sum();
+            let held = self.on.iter().filter(|(_, on, _, of)| *on == node && of == size).count() as u32;
+            slots.set(pool, node, free + held, free);
         }
     }
 }

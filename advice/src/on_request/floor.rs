@@ -136,8 +136,9 @@ impl<'a> Floor<'a> {
                     placements.iter().map(|&placement| (*gpu, placement)).collect()
                 };
                 let places = instances.gpus.iter().flat_map(one).collect();
+                let unasked = if instances.job.is_none() { self.how.pass } else { 0 };
                 self.begin(
-                    now + self.how.open,
+                    now + self.how.open + unasked,
                     instances.node,
                     Task::Opened { node: instances.node, places },
                 );
@@ -177,7 +178,11 @@ impl Recut for Floor<'_> {
                 instance.state = State::Busy { until };
                 (gpu, instance.placement)
             };
-            let taken = idle.take(job.count as usize).map(take).collect();
+            // In the order of the node's records, which stand by GPU and place (`_set_node_bits` and `_pick_gres_topo` in Slurm's
+            // gres_select_filter.c: devices that are near all cores are taken by ascending index).
+            let mut idle: Vec<(usize, &mut Instance)> = idle.collect();
+            idle.sort_by_key(|(gpu, instance)| (*gpu, instance.placement.start));
+            let taken = idle.into_iter().take(job.count as usize).map(take).collect();
             self.on.insert((number, node), taken);
             self.changed.insert(node);
         }

@@ -11,7 +11,9 @@ impl Look<'_> {
             if self.work.tables[node].underway {
                 continue;
             }
-            let closed = |desk: &Desk| (desk.closed | desk.draining) & !desk.kept;
+            // With steering what is idle and closed is opened as it is needed.
+            let idle = |desk: &Desk| if self.policy.steer { 0 } else { desk.closed };
+            let closed = |desk: &Desk| (idle(desk) | desk.draining) & !desk.kept;
             let mut lifted: Vec<(usize, u128)> =
                 self.work.tables[node].desks.iter().map(closed).enumerate().collect();
             let changes = self.back_to_default(node);
@@ -20,6 +22,7 @@ impl Look<'_> {
             }
             self.order(node, &lifted, None, Order::Open);
             if !changes.is_empty() {
+                self.work.tables[node].cut = true;
                 self.orders.push(Order::Cut(Cut { node, gpus: changes, job: None, open: true }));
             }
         }

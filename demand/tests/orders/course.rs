@@ -218,6 +218,7 @@ const POLICY: Policy = Policy {
     grace: 15,
     linger: 60,
     cuts_per_hour: 1000,
+    steer: false,
     depth: 64,
 };
 
@@ -263,6 +264,16 @@ fn cuts_are_few() {
     assert!(same.cuts.len() <= 6, "{}", same.cuts.len());
 }
 
+/// Open and idle, by profile.
+fn had(cluster: &Cluster, open: bool) -> BTreeMap<mig::Profile, usize> {
+    let mut counts = BTreeMap::new();
+    let all = cluster.nodes.iter().flat_map(|n| &n.gpus).flat_map(|g| &g.instances);
+    for instance in all.filter(|i| i.state == State::Idle && (!open || !i.closed)) {
+        *counts.entry(instance.placement.profile).or_default() += 1;
+    }
+    counts
+}
+
 fn comings() -> impl Strategy<Value = Vec<Coming>> {
     let profile = prop::sample::select(vec!["1g.5gb", "2g.10gb", "3g.20gb", "7g.40gb"]);
     let one = (0u64..300, profile, 1u32..3, 1u32..3, 1u64..60, 0u64..40).prop_map(
@@ -294,5 +305,35 @@ proptest! {
         }
         let closed = world.cluster.nodes.iter().flat_map(|n| &n.gpus).flat_map(|g| &g.instances).filter(|i| i.closed);
         prop_assert_eq!(closed.count(), 0);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(30))]
+    #[test]
+    fn with_steering_every_job_runs_and_something_of_each_sort_is_open(
+        jobs in comings(),
+        killed in prop::collection::vec(0u64..600, 0..20),
+    ) {
+        let policy = Policy { steer: true, ..POLICY };
+        let mut world = World::new(2, 2);
+        world.run(&jobs, &policy, &killed, 40_000);
+        prop_assert_eq!(world.started.len(), jobs.len());
+        // Then it comes to rest, whatever time it is.
+        let end = world.now + 3 * policy.linger;
+        let mut last = 0;
+        while world.now < end {
+            world.end(false);
+            let decision = decide(&world.cluster, &[], &policy, world.now);
+            judge::orders("a100-40gb", &world.cluster, &decision.orders);
+            if !decision.orders.is_empty() {
+                last = world.now;
+            }
+            decision.orders.into_iter().for_each(|order| world.begin(order, 2));
+            world.now += 1;
+        }
+        prop_assert!(last + policy.linger < end);
+        let (open, all) = (had(&world.cluster, true), had(&world.cluster, false));
+        prop_assert!(all.keys().eq(open.keys()), "{:?} of {:?}", open, all);
     }
 }

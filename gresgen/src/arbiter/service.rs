@@ -214,7 +214,10 @@ impl<'a, 'b> Running<'a, 'b> {
         }
         self.due = self.nodes.to_see(now).into_iter().filter(|node| !away.contains(node)).collect();
         self.look(now);
-        self.busy = closed || self.errands.looks() > 0 || jobs.iter().any(|(_, said)| may_change(said));
+        self.busy = closed
+            || self.service.site.policy.steer
+            || self.errands.looks() > 0
+            || jobs.iter().any(|(_, said)| may_change(said));
         self.awaited = !jobs.is_empty();
         let left = jobs.iter().filter_map(|(_, said)| match said {
             Ok(Verdict::Patience(left)) => Some(*left),

@@ -198,7 +198,7 @@ stable-links: true
 on-request: [{nodes: n1, devices: [0, GPU-a], profiles: [1g.5gb, 3g.20gb], orders: true}]
 catalog: 'cut-on-request-[1-2]'
 arbiter: {reach: [ssh, '{node}'], patience: 5s, cordon-after: 1m, cordon-within: 2h, dwell: 10s, grace: 2m, linger: never,
-  cuts-per-hour: 7, comments: false}
+  cuts-per-hour: 7, steer: true, comments: false}
 cgroup: {ConstrainRAMSpace: yes, AllowedRAMSpace: 95, CgroupMountpoint: /sys/fs/cgroup}
 plugin: {path: /p.so, arguments: {on_unresolved: warn, notices: yes}}
 submit: {default-type: small, require-type: false, max-slices: 1, synonyms: {tiny: small}, other-types: [v100],

@@ -50,6 +50,10 @@ pub struct Arbiter {
     pub linger: Option<Duration>,
     /// Cuts of one node in an hour, at most; 120. With less, jobs wait where the mix changes fast.
     pub cuts_per_hour: u32,
+    /// Whether idle instances are closed while better ones of their profile are open, so that Slurm gives out those which stand
+    /// least in the way of larger ones: `false`. With it large jobs wait less, nodes are told a change of what is open for about
+    /// each job that starts, and requests that wait for nothing else have to be let wait (`catalog`).
+    pub steer: bool,
     /// Whether the AdminComment of a waiting job says what it waits for. A comment that is not the arbiter's is left alone.
     pub comments: bool,
 }
@@ -76,6 +80,7 @@ impl Default for Arbiter {
             grace: Duration::from_secs(policy.grace),
             linger: Some(Duration::from_secs(policy.linger)),
             cuts_per_hour: policy.cuts_per_hour,
+            steer: policy.steer,
             comments: true,
         }
     }
@@ -97,6 +102,7 @@ impl Arbiter {
             grace: self.grace.as_secs(),
             linger: self.linger.map_or(u64::MAX, |linger| linger.as_secs()),
             cuts_per_hour: self.cuts_per_hour,
+            steer: self.steer,
             ..Policy::default()
         }
     }
@@ -175,7 +181,7 @@ mod tests {
     #[test]
     fn every_key_arrives_in_the_policy() {
         let said = "{patience: 5s, cordon-after: 1m, cordon-within: 2h, dwell: 10s, grace: 2m, linger: never, \
-                    cuts-per-hour: 7, comments: false}";
+                    cuts-per-hour: 7, steer: true, comments: false}";
         let said = read(said).unwrap();
         insta::assert_debug_snapshot!(said.policy());
         assert_eq!(read("linger: 30m").unwrap().policy().linger, 1800);

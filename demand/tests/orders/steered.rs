@@ -1,0 +1,124 @@
+//! Which of the idle instances Slurm is let take.
+
+use demand::{Cluster, Decision, Instance, Job, Order, Policy, State, Verdict, decide};
+
+use super::{at, busy, cluster, idle, job, node, small};
+
+const POLICY: Policy = Policy {
+    patience: 2,
+    cordon_after: 120,
+    reach: 3600,
+    margin: 60,
+    dwell: 60,
+    grace: 90,
+    linger: u64::MAX,
+    cuts_per_hour: 120,
+    steer: true,
+    depth: 64,
+};
+
+const NOW: u64 = 100_000;
+
+/// Two nodes: of the first a GPU is idle, and one has a job at 0 for long; of the second one has a job at 0 for a minute.
+fn there() -> Cluster {
+    let beside = |until| {
+        let mut gpu = small();
+        gpu[0] = busy(at("1g.5gb", 0), until);
+        gpu
+    };
+    cluster(vec![node("n1", vec![small(), beside(NOW + 50_000)]), node("n2", vec![beside(NOW + 60)])])
+}
+
+fn look(cluster: &Cluster, jobs: &[Job]) -> Decision {
+    decide(cluster, jobs, &POLICY, NOW)
+}
+
+/// Orders in words, and what of the cluster is open when they are carried out.
+fn carried(mut cluster: Cluster, decision: &Decision) -> (Cluster, Vec<String>) {
+    for order in &decision.orders {
+        let (instances, closed) = match order {
+            Order::Close(instances) => (instances, true),
+            Order::Open(instances) => (instances, false),
+            Order::Cut(_) => panic!("{order:?}"),
+        };
+        for (gpu, placements) in &instances.gpus {
+            let all = &mut cluster.nodes[instances.node].gpus[*gpu].instances;
+            all.iter_mut().filter(|i| placements.contains(&i.placement)).for_each(|i| i.closed = closed);
+        }
+    }
+    let mut open = Vec::new();
+    for node in &cluster.nodes {
+        for (number, gpu) in node.gpus.iter().enumerate() {
+            let is_open = |i: &&Instance| i.state == State::Idle && !i.closed;
+            open.extend(
+                gpu.instances
+                    .iter()
+                    .filter(is_open)
+                    .map(|i| format!("{} {number} {}", node.name, i.placement)),
+            );
+        }
+    }
+    (cluster, open)
+}
+
+/// Beside the job that stays for long: no 3g is blocked there that is not blocked anyway, and at 1 no 2g either. Of equals all.
+#[test]
+fn what_stands_least_in_the_way_is_open() {
+    let (cluster, open) = carried(there(), &look(&there(), &[]));
+    assert_eq!(open, ["n1 1 1g.5gb at 1", "n1 1 1g.5gb at 2", "n1 1 1g.5gb at 3"]);
+    assert_eq!(look(&cluster, &[]).orders, []);
+}
+
+/// The next best one opens when the best has gone, and no sooner does the rest close.
+#[test]
+fn what_was_taken_is_followed_by_the_next() {
+    let (mut cluster, _) = carried(there(), &look(&there(), &[]));
+    cluster.nodes[0].gpus[1].instances[1].state = State::Busy { until: Some(NOW + 40_000) };
+    let decision = look(&cluster, &[]);
+    let (mut cluster, open) = carried(cluster, &decision);
+    assert_eq!(open.len(), 2, "{open:?}");
+    assert!(open.iter().all(|one| one.starts_with("n1 1 ")), "{open:?}");
+    // Where all that is better is closed, nothing closes.
+    for instance in &mut cluster.nodes[0].gpus[1].instances {
+        instance.closed = instance.state == State::Idle;
+    }
+    cluster.nodes[1].gpus[0].instances[6].closed = false;
+    let decision = look(&cluster, &[]);
+    assert!(decision.orders.iter().all(|order| matches!(order, Order::Open(_))), "{decision:?}");
+}
+
+/// Who waits gets what is closed, as what is open.
+#[test]
+fn what_is_closed_serves_who_waits() {
+    let (cluster, _) = carried(there(), &look(&there(), &[]));
+    let waits = [Job { waited: 10, ..job(1, "1g.5gb", 7, 1) }];
+    let decision = look(&cluster, &waits);
+    assert_eq!(decision.verdicts, [Verdict::Opens]);
+    let (cluster, open) = carried(cluster, &decision);
+    assert!(open.len() >= 7, "{open:?}");
+    // And it stays so for as long as the job has not started.
+    let again = look(&cluster, &waits);
+    assert_eq!(again.verdicts, [Verdict::There]);
+    let (_, after) = carried(cluster, &again);
+    assert!(open.iter().filter(|one| after.contains(one)).count() >= 7, "{after:?}");
+}
+
+/// What a job that lacks something else could have is not closed and opened by turns.
+#[test]
+fn who_lacks_something_else_keeps_what_is_open() {
+    let mut cluster = there();
+    cluster.nodes.truncate(1);
+    cluster.sets = vec![vec![0]];
+    let decision = look(&cluster, &[job(1, "1g.5gb", 7, 1)]);
+    assert_eq!(decision.verdicts, [Verdict::NotStarted(90)]);
+    let (_, open) = carried(cluster, &decision);
+    assert!((0..7).all(|start| open.contains(&format!("n1 0 1g.5gb at {start}"))), "{open:?}");
+}
+
+/// Of whole GPUs one is as good as the other.
+#[test]
+fn equals_stay_open() {
+    let whole = || vec![idle(at("7g.40gb", 0))];
+    let cluster = cluster(vec![node("n1", vec![whole(), whole()]), node("n2", vec![whole()])]);
+    assert_eq!(look(&cluster, &[]).orders, []);
+}
