@@ -44,7 +44,7 @@ mod waits;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{ColorChoice, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCandidates;
 use device_map::version::VERSION;
 
@@ -82,7 +82,7 @@ pub struct Global {
     pub layout: Option<String>,
     /// Colours: auto, always or never; auto: on a terminal that has them, unless NO_COLOR is set
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_possible_values = true)]
-    pub color: Color,
+    pub color: ColorChoice,
     /// Print data as JSON
     #[arg(long, global = true)]
     pub json: bool,
@@ -94,43 +94,27 @@ pub struct Global {
     pub quiet: bool,
 }
 
-/// When to use colours.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Color {
-    /// On a terminal, as the environment says.
-    #[default]
-    Auto,
-    /// Always.
-    Always,
-    /// Never.
-    Never,
-}
-
-impl Color {
-    /// What the command line says, before it is read: what is wrong with it is said in colour, too, or is not.
-    pub fn of_arguments(mut arguments: impl Iterator<Item = OsString>) -> Self {
-        while let Some(argument) = arguments.next().filter(|argument| argument != "--") {
-            let value = match argument.to_str().and_then(|text| text.strip_prefix("--color")) {
-                Some("") => arguments.next().and_then(|value| value.into_string().ok()),
-                Some(rest) => rest.strip_prefix('=').map(str::to_owned),
-                None => None,
-            };
-            if let Some(color) = value.and_then(|value| Color::from_str(&value, false).ok()) {
-                return color;
-            }
-        }
-        Color::Auto
-    }
-
-    /// From now on, for this program and for clap.
-    pub fn set(self) {
-        let choice = match self {
-            Color::Auto => anstream::ColorChoice::Auto,
-            Color::Always => anstream::ColorChoice::Always,
-            Color::Never => anstream::ColorChoice::Never,
+/// From now on this program and clap use colours as the command line says, before it is read: what is wrong with it is said in
+/// colour, too, or is not.
+pub fn use_colours(mut arguments: impl Iterator<Item = OsString>) {
+    let mut chosen = ColorChoice::Auto;
+    while let Some(argument) = arguments.next().filter(|argument| argument != "--") {
+        let value = match argument.to_str().and_then(|text| text.strip_prefix("--color")) {
+            Some("") => arguments.next().and_then(|value| value.into_string().ok()),
+            Some(rest) => rest.strip_prefix('=').map(str::to_owned),
+            None => None,
         };
-        choice.write_global();
+        if let Some(choice) = value.and_then(|value| ColorChoice::from_str(&value, false).ok()) {
+            chosen = choice;
+            break;
+        }
     }
+    match chosen {
+        ColorChoice::Auto => anstream::ColorChoice::Auto,
+        ColorChoice::Always => anstream::ColorChoice::Always,
+        ColorChoice::Never => anstream::ColorChoice::Never,
+    }
+    .write_global();
 }
 
 #[derive(Debug, Subcommand)]

@@ -184,7 +184,7 @@ fn finish(pipe: &Receiver<std::io::Result<Vec<u8>>>, left: Duration, limit: u64)
 }
 
 /// Waits for a program that has closed its outputs, as a rule because it ended; `None` where it has not.
-fn wait(child: &mut Child, patience: Duration) -> Result<Option<ExitStatus>, Stopped> {
+pub(crate) fn wait(child: &mut Child, patience: Duration) -> Result<Option<ExitStatus>, Stopped> {
     let start = Instant::now();
     loop {
         match child.try_wait().map_err(Stopped::Io)? {

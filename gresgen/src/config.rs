@@ -25,9 +25,10 @@ pub use error::{ConfigError, Problem};
 pub use file::Per;
 use file::{Amount, Counts, Device, Document};
 pub use goals::Wanted;
-pub use select::{GpuFacts, PciAddress, PciIds, Selector, boards, is_model, present};
+pub use select::{GpuFacts, Selector, boards, is_model, present};
 use snippet::{Mark, Source};
 
+pub use crate::pci::PciIds;
 use crate::slurm::Settings;
 
 /// A configuration file, checked as far as that goes without a node.

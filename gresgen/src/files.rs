@@ -86,6 +86,11 @@ pub struct Output {
 }
 
 impl Output {
+    /// A file of which every daemon reads all keys.
+    pub(crate) fn new(kind: Kind, path: PathBuf, text: String, scope: Scope, root: &Root) -> Self {
+        Output { kind, path, text, unread: Vec::new(), scope, root: root.clone() }
+    }
+
     /// First line of every file of ours.
     pub const MARKER: &'static str =
         "# Written by gresgen from its configuration and the GPUs of the node; edits are lost.";

@@ -10,7 +10,6 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -116,17 +115,10 @@ impl Entry {
 /// Mode of a history that is new: users may read it.
 const MODE: u32 = 0o644;
 
-/// Opens the file to append to it: no link, which would lead root's writing elsewhere, and nothing that makes it wait.
+/// Opens the file to append to it.
 fn open(path: &Path) -> io::Result<File> {
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let mut options = OpenOptions::new();
-    options.read(true).append(true).create(true).mode(MODE).custom_flags(flags.bits() as i32);
-    let file = options.open(path)?;
-    let status = file.metadata()?;
-    if !status.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "is not a regular file; remove it"));
-    }
-    if status.len() == 0 {
+    let file = read::open_own(path, OpenOptions::new().read(true).append(true).create(true).mode(MODE))?;
+    if file.metadata()?.len() == 0 {
         // Whatever the umask is.
         file.set_permissions(fs::Permissions::from_mode(MODE))?;
     }

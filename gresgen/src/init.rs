@@ -98,7 +98,7 @@ pub(crate) fn node(
         slurm: settings.as_ref(),
         release: release.as_deref(),
     };
-    let config = text.render();
+    let config = text.render()?;
     check_written(&config, inventory)?;
     Ok(FirstConfig { config, layout: Some(meant), edits, notes })
 }
@@ -121,7 +121,7 @@ pub(crate) fn cluster(
     settings.adopt = !found.foreign(&settings, root).is_empty();
     let names: Vec<String> = nodes.iter().map(|node| node.node.clone()).collect();
     let edits = edits_for(found, &names, &settings, root)?;
-    let about = hostlist::fold(names.iter().map(String::as_str));
+    let about = hostlist::fold(&names);
     let release = found::release();
     let text = ConfigText {
         about: &about,
@@ -131,7 +131,7 @@ pub(crate) fn cluster(
         slurm: Some(&settings),
         release: release.as_deref(),
     };
-    let config = text.render();
+    let config = text.render()?;
     Config::parse("the configuration", &config)?;
     Ok(FirstConfig { config, layout: None, edits, notes: found.notes() })
 }

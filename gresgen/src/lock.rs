@@ -18,11 +18,10 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
-use rustix::fs::OFlags;
 use thiserror::Error;
 
 use crate::atomic;
-use crate::read;
+use crate::read::{self, open_own};
 use crate::root::Root;
 use holder::{holder, is_held};
 
@@ -85,7 +84,7 @@ impl Lock {
     pub(crate) fn slice_as_user(root: &Root, uuid: &str) -> Result<Lock, LockError> {
         let path = slice_file(root, uuid)?;
         let io = |source| LockError::Io { path: path.clone(), source };
-        let mut file = open(&path, OpenOptions::new().read(true)).map_err(io)?;
+        let mut file = open_own(&path, OpenOptions::new().read(true)).map_err(io)?;
         exclude(&mut file, &path)?;
         // A file that is open for reading takes a lock for reading alone, which is in the way of those for writing.
         let shared = libc::flock { l_type: libc::F_RDLCK as _, ..whole() };
@@ -116,7 +115,7 @@ pub(crate) fn let_users_hold<'a>(
     for uuid in uuids {
         let path = slice_file(root, uuid)?;
         let io = |source| LockError::Io { path: path.clone(), source };
-        let made = open(&path, OpenOptions::new().read(true).write(true).create(allowed).mode(mode));
+        let made = open_own(&path, OpenOptions::new().read(true).write(true).create(allowed).mode(mode));
         let Some(file) = read::if_there(made).map_err(io)? else { continue };
         file.set_permissions(Permissions::from_mode(mode)).map_err(io)?;
         // Held while it goes, so that nobody takes the lock of a file that has no name any more.
@@ -142,17 +141,6 @@ fn slice_path(root: &Root, uuid: &str) -> Option<PathBuf> {
     (plain && uuid.starts_with("MIG-")).then(|| root.path(Root::SLICES).join(name))
 }
 
-fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
-    // A link would lead root's writing anywhere, and a FIFO would make it wait.
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let file = options.custom_flags(flags.bits() as i32).open(path)?;
-    if file.metadata()?.is_file() {
-        Ok(file)
-    } else {
-        Err(io::Error::new(ErrorKind::InvalidInput, "is not a regular file; remove it"))
-    }
-}
-
 const MODE: u32 = 0o600;
 
 /// Mode of a slice's file that users may lock.
@@ -169,7 +157,7 @@ fn directories(root: &Root) -> Result<(), LockError> {
 fn take(path: &Path, allowed: u32) -> Result<Lock, LockError> {
     let io = |source| LockError::Io { path: path.to_owned(), source };
     let mut options = OpenOptions::new();
-    let mut file = open(path, options.read(true).write(true).create(true).mode(MODE)).map_err(io)?;
+    let mut file = open_own(path, options.read(true).write(true).create(true).mode(MODE)).map_err(io)?;
     let mode = file.metadata().map_err(io)?.mode() & 0o7777;
     if mode & !allowed != 0 || mode & MODE != MODE {
         file.set_permissions(Permissions::from_mode(MODE)).map_err(io)?;

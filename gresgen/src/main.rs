@@ -4,11 +4,11 @@
 use std::process::ExitCode;
 
 use gresgen::cli::progress::report;
-use gresgen::cli::{self, Cli, Color, complete, tried};
+use gresgen::cli::{self, Cli, complete, tried};
 
 fn main() -> ExitCode {
     complete::answer();
-    Color::of_arguments(std::env::args_os()).set();
+    cli::use_colours(std::env::args_os());
     let outcome = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli::run(cli),
         Err(error) => Err(tried::answer(&error).unwrap_or_else(|| error.exit())),

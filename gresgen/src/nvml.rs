@@ -183,10 +183,8 @@ impl Driver {
     }
 
     fn nvml(&self) -> Result<&Nvml, DriverError> {
-        self.session.as_ref().ok_or_else(|| DriverError::Unexpected {
-            object: self.library.display().to_string(),
-            what: "the session could not be opened again".to_owned(),
-        })
+        let lost = || unexpected(self.library.display(), "the session could not be opened again");
+        self.session.as_ref().ok_or_else(lost)
     }
 
     fn device(&self, uuid: &str) -> Result<Device<'_>, DriverError> {
@@ -210,13 +208,16 @@ fn session(library: &Path) -> Result<Nvml, DriverError> {
     })
 }
 
+/// What cannot be, of an object.
+fn unexpected(object: impl ToString, what: impl Into<String>) -> DriverError {
+    DriverError::Unexpected { object: object.to_string(), what: what.into() }
+}
+
 /// Names the object and the call of a failure.
 fn failed<F: Into<Fault>>(object: &str, call: &'static str) -> impl FnOnce(F) -> DriverError {
     let object = object.to_owned();
     move |fault| match fault.into() {
         Fault::Code(code) => DriverError::Call { object, call, code },
-        Fault::Contradiction(what) => {
-            DriverError::Unexpected { object, what: format!("{call} gives {what}") }
-        }
+        Fault::Contradiction(what) => unexpected(object, format!("{call} gives {what}")),
     }
 }

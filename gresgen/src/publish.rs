@@ -200,19 +200,7 @@ pub(crate) fn check_line(
     Ok(render::line::check(&inventory.node, settings, root)?)
 }
 
-/// What a node offers to Slurm, with the indexes its records have now kept.
-///
-/// # Errors
-/// [`PublishError::Gres`].
-pub(crate) fn table(
-    inventory: &Inventory,
-    settings: &Settings,
-    root: &Root,
-) -> Result<GresTable, PublishError> {
-    Ok(GresTable::new(inventory, settings, &previous(settings, root))?)
-}
-
-/// The table of a node and its files, rendered.
+/// What a node offers to Slurm, with the indexes its records have now kept, and its files, rendered.
 ///
 /// # Errors
 /// [`PublishError`] naming the object at fault.
@@ -223,7 +211,7 @@ pub(crate) fn outputs(
     release: Release,
     read: Option<Form>,
 ) -> Result<(GresTable, Vec<Output>), PublishError> {
-    let mut table = table(inventory, settings, root)?;
+    let mut table = GresTable::new(inventory, settings, &previous(settings, root))?;
     let mut outputs = render::node(inventory, &table, settings, release, root)?;
     // A text that becomes another one takes the form that slurmctld has not read, by which it reads it and is seen to have
     // done so. The form in place may be one that it never read, because a change before ended too early.

@@ -33,6 +33,20 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     }
 }
 
+/// Opens a regular file of this program's own, which is no link: one would lead root's writing anywhere, and a FIFO make it wait.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn open_own(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = options.custom_flags(flags.bits() as i32).open(path)?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "is not a regular file; remove it"))
+    }
+}
+
 /// What came of asking for a file; `None` where there is no such file.
 ///
 /// # Errors

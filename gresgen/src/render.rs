@@ -10,6 +10,7 @@ use device_map::DeviceMap;
 pub use context::Context;
 pub use error::RenderError;
 pub use templates::Templates;
+pub(crate) use templates::plain;
 
 use crate::files::{Kind, Output, Scope};
 use crate::inventory::Inventory;
@@ -31,11 +32,11 @@ pub fn slurm_files(
     let scope = Scope::Cluster(lists.flatten().collect());
     let file = |(kind, template, path): (Kind, &'static str, &str)| {
         let text = format!("{}\n{}", Output::MARKER, templates.render(template, context)?);
-        let unread = match kind {
-            Kind::CgroupConf => context.release.unread_cgroup_keys(),
-            _ => Vec::new(),
-        };
-        Ok(Output { kind, path: root.path(path), text, unread, scope: scope.clone(), root: root.clone() })
+        let mut output = Output::new(kind, root.path(path), text, scope.clone(), root);
+        if kind == Kind::CgroupConf {
+            output.unread = context.release.unread_cgroup_keys();
+        }
+        Ok(output)
     };
     let paths = &settings.paths;
     [
@@ -57,15 +58,7 @@ pub fn device_map(map: &DeviceMap, root: &Root) -> Result<Output, RenderError> {
     let (path, text) = (root.path(Root::DEVICE_MAP), map.to_string());
     let what = match text.parse::<DeviceMap>() {
         Ok(read) if read == *map => {
-            let scope = Scope::Node(map.node.clone());
-            return Ok(Output {
-                kind: Kind::DeviceMap,
-                path,
-                text,
-                unread: Vec::new(),
-                scope,
-                root: root.clone(),
-            });
+            return Ok(Output::new(Kind::DeviceMap, path, text, Scope::Node(map.node.clone()), root));
         }
         Ok(_) => "would read as other devices".to_owned(),
         Err(error) => format!("would be refused: {error}"),
@@ -75,14 +68,8 @@ pub fn device_map(map: &DeviceMap, root: &Root) -> Result<Output, RenderError> {
 
 /// The file of what orders have closed, see [`closed`](crate::slurm::closed).
 pub(crate) fn closed(inventory: &Inventory, root: &Root) -> Output {
-    Output {
-        kind: Kind::Closed,
-        path: root.path(Root::CLOSED),
-        text: crate::slurm::closed::text(inventory),
-        unread: Vec::new(),
-        scope: Scope::Node(inventory.node.clone()),
-        root: root.clone(),
-    }
+    let (path, text) = (root.path(Root::CLOSED), crate::slurm::closed::text(inventory));
+    Output::new(Kind::Closed, path, text, Scope::Node(inventory.node.clone()), root)
 }
 
 /// Everything a node needs: Slurm's files, and the map that carries the digest of the gres.conf among them.

@@ -13,7 +13,7 @@ use crate::slurm::control::{Control, NodeView, Waiting};
 use crate::slurm::names::Names;
 use crate::slurm::slots::GUARD;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Slice {
     /// GRES type; empty for GPUs without one.
     pub name: String,
@@ -76,12 +76,9 @@ pub(crate) fn slices(answers: &Answers, names: &Names<'_>) -> Vec<Slice> {
             let slice = found.entry(name).or_insert_with(|| Slice {
                 name: name.clone(),
                 figure: figures.of(name),
-                total: 0,
-                used: 0,
-                free: 0,
                 pending: answers.waiting.types.get(name).copied().unwrap_or_default(),
-                nodes: 0,
                 costs: costs(&answers.weights, name),
+                ..Slice::default()
             });
             // A type may stand twice in Gres=; what is used of it is one number.
             let first = seen.insert(name.as_str());

@@ -45,7 +45,7 @@ pub struct Offer {
 }
 
 /// A type of the cluster. Where it stands for devices of several models, figures are of the least of them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Kind {
     pub name: String,
     /// MIG profile, as `1g.5gb`; empty for a whole GPU.
@@ -173,16 +173,10 @@ fn kinds(context: &Context) -> Vec<Kind> {
             let kind = kinds.entry(&device.r#type).or_insert_with(|| Kind {
                 name: device.r#type.clone(),
                 profile: device.profile.clone(),
-                models: Vec::new(),
                 memory_mib: device.memory_mib,
-                memory_gb: String::new(),
                 sms: device.sms,
-                count: 0,
-                nodes: String::new(),
                 weight: weights.get(&*device.r#type).copied().unwrap_or_default().to_owned(),
-                cpus: None,
-                node_memory_mib: None,
-                synonyms: Vec::new(),
+                ..Kind::default()
             });
             if !kind.models.contains(&device.model) {
                 kind.models.push(device.model.clone());

@@ -46,6 +46,11 @@ pub(crate) fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = 
     nearest(word, candidates).map(|near| format!(", did you mean {near}?")).unwrap_or_default()
 }
 
+/// The same, or a comma: to stand between an unknown word and those that are known.
+pub(crate) fn did_you_mean_of<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    Some(did_you_mean(word, known)).filter(|question| !question.is_empty()).unwrap_or_else(|| ",".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

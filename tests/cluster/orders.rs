@@ -202,8 +202,13 @@ fn an_order_cuts_what_a_job_waits_for() {
         let killed = ["sh", "-c", "NVML_SIM_FAULTS=kill@2 gresgen order"];
         let killed = node.lab.command(&killed).input(back.to_string()).output().unwrap();
         assert_eq!((killed.code, killed.stdout.as_str()), (137, ""), "{release}: {}", killed.stderr);
-        assert_ne!(node.lab.node_state("n1").unwrap(), "IDLE", "{release}");
+        let fenced = || {
+            let reservations = node.lab.run(&["scontrol", "-o", "show", "reservation"]).unwrap();
+            reservations.stdout.contains("ReservationName=gresgen-n1 ")
+        };
+        assert!(fenced(), "{release}");
         node.done(&json!({"cut": {"gpus": []}}), "done");
+        assert!(!fenced(), "{release}");
         assert_eq!(node.lab.node_state("n1").unwrap(), "IDLE", "{release}");
         assert_eq!(node.job("3g.20gb").kind, "3g.20gb", "{release}");
         let log = node.lab.read_file("/var/log/slurm/slurmctld.log").unwrap_or_default();

@@ -38,16 +38,21 @@ pub(crate) struct Tally {
     pub(crate) denied: usize,
     /// Jobs that slurmctld, which was killed, had not yet saved.
     pub(crate) forgotten: usize,
+    /// Jobs of which a slurmd that was killed was about to begin a step.
+    pub(crate) cut_off: usize,
+    /// Jobs that slurmctld started on nodes of which it had not heard since it began itself: it did not know what it gave.
+    pub(crate) unheard: usize,
 }
 
 /// What ran, in words.
 impl std::fmt::Display for Tally {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { jobs, completed, cancelled, restarts, tasks, whole, denied, forgotten } = self;
+        let Self { jobs, completed, cancelled, restarts, tasks, whole, denied, forgotten, cut_off, unheard } =
+            self;
         write!(
             out,
             "{jobs} jobs, {completed} completed, {cancelled} cancelled, {restarts} begun anew, {forgotten} forgotten by a slurmctld \
-             that was killed; {tasks} tasks, {whole} of them to their end, denied {denied} devices"
+             that was killed, {cut_off} cut off by a slurmd that was, {unheard} started before their node had registered; {tasks} tasks, {whole} of them to their end, denied {denied} devices"
         )
     }
 }

@@ -69,19 +69,27 @@ pub(crate) fn judge(
 ) -> Result<Tally, LabError> {
     let text = fleet.lab.run(&["scontrol", "--oneliner", "show", "job"])?.stdout;
     let records = Record::parse_all(&text);
-    let output = fleet.lab.run(&["bash", "-c", "cd /var/lab/out && find . -type f -exec cat {} +"])?.stdout;
+    let output = fleet
+        .lab
+        .run(&["bash", "-c", "cd /var/lab/out && find . -type f -exec awk '{print FILENAME \":\" $0}' {} +"])?
+        .stdout;
     faults.rejected.extend(submitted.rejected.iter().cloned());
     let mut tally =
         Tally { jobs: submitted.jobs.values().map(|(_, form)| form.jobs).sum(), ..Tally::default() };
     let log = fleet.lab.read_file("/var/log/slurm/slurmctld.log").unwrap_or_default();
-    let lost = if ctld_killed { Lost::of(&log) } else { Lost::default() };
-    let said = said(&output, faults);
+    let mut lost = if ctld_killed { Lost::of(&log) } else { Lost::default() };
+    for node in fleet.nodes() {
+        lost.cut_off.extend(cut_off(&fleet.lab.read_file(&format!("/var/log/slurm/slurmd-{node}.log"))?));
+    }
+    lost.unheard = unheard(&log, fleet.nodes());
+    tally.unheard = lost.unheard.len();
+    let said = said(&output, &lost.unheard, faults);
     states(submitted, &records, &said, ctld_killed, &lost, faults, &mut tally);
-    devices(&said, lives, &lost.orphans, faults, &mut tally);
+    devices(&said, lives, &lost, faults, &mut tally);
     Ok(tally)
 }
 
-/// What a slurmctld that was killed has forgotten. That is Slurm's own: it saves what it did some seconds later.
+/// What daemons that were killed have lost. That is Slurm's own: slurmctld saves what it did some seconds later.
 #[derive(Debug, Default)]
 struct Lost {
     /// Jobs of which it did not know that they ran: it starts them again or ends them where it finds them, and may have given away
@@ -90,6 +98,10 @@ struct Lost {
     /// Jobs of which it knew that they were done, and later that they ran. Where their node does not register in time it lets them
     /// run out of theirs.
     done: BTreeSet<JobId>,
+    /// Jobs of which slurmd was about to begin a step: srun ends by SIGPIPE then, which the script ends with.
+    cut_off: BTreeSet<JobId>,
+    /// Jobs that a slurmctld started on a node of which it had not heard since it began itself. See [`unheard`].
+    unheard: BTreeSet<JobId>,
 }
 
 impl Lost {
@@ -108,6 +120,44 @@ impl Lost {
         }
         lost
     }
+}
+
+/// Jobs with a step that could not tell slurmd that it has begun, because slurmd had ended (`_send_ok_to_slurmd` in
+/// src/slurmd/slurmstepd/slurmstepd.c), by slurmd's log: `[2.0] error: Unable to send "ok" to slurmd`.
+fn cut_off(log: &str) -> BTreeSet<JobId> {
+    let of_line = |line: &str| {
+        let (step, _) = line.split_once("] error: Unable to send \"ok\" to slurmd")?;
+        step.rsplit_once('[')?.1.split('.').next()?.parse().ok()
+    };
+    log.lines().filter_map(of_line).collect()
+}
+
+/// Jobs that slurmctld started on a node before that node had registered with it. After its own start it goes on with nodes that have
+/// jobs at once (`_sync_nodes_to_active_job` in src/slurmctld/read_config.c), and asks them to register after three seconds
+/// (`MIN_CHECKIN_TIME` in controller.c). Until then it does not know which types their GRES records are of, nor which are near no core: its
+/// state has neither (`gres_node_state_pack` in src/common/gres.c of 22.05), or of before. So a job may be given any record that is
+/// free, or too few, on every node with GRES of types. In its log, with `SlurmctldDebug=debug2`:
+/// `_slurm_rpc_node_registration complete for n1`.
+fn unheard(log: &str, nodes: &[String]) -> BTreeSet<JobId> {
+    let (mut heard, mut unheard) = (BTreeSet::new(), BTreeSet::new());
+    for line in log.lines() {
+        let started = line.contains("_start_job: Started JobId=").then_some(" on ");
+        let started = started.or(line.contains("sched: Allocate JobId=").then_some("NodeList="));
+        if line.contains("slurmctld version ") && line.contains(" started on cluster ") {
+            heard.clear();
+        } else if let Some((_, rest)) = line.split_once("_slurm_rpc_node_registration complete for ") {
+            heard.extend(rest.split(' ').next());
+        } else if let (Some(before), Some(job)) = (started, job_of(line)) {
+            let list =
+                line.rsplit_once(before).and_then(|(_, list)| list.split(' ').next()).unwrap_or_default();
+            // n1, or n[1-2], which is both.
+            let is_on = |node: &&String| list == node.as_str() || list.contains('[');
+            if nodes.iter().filter(is_on).any(|node| !heard.contains(node.as_str())) {
+                unheard.insert(job);
+            }
+        }
+    }
+    unheard
 }
 
 /// The job that a line of slurmctld's log is about: `JobId=8`, `JobId=55_2(60)` of an array, `JobId=9+1(10)` of a heterogeneous one.
@@ -153,12 +203,17 @@ fn states(
                 "CANCELLED" if cancelled => tally.cancelled += 1,
                 _ if cancelled => {}
                 _ if lost.orphans.contains(&record.id) => tally.forgotten += 1,
+                "FAILED" if lost.cut_off.contains(&record.id) && record.line.contains(" ExitCode=141:0 ") => {
+                    tally.cut_off += 1;
+                }
+                "FAILED" if lost.unheard.contains(&record.id) => {}
                 "TIMEOUT" if came_to_its_end && lost.done.contains(&record.id) => tally.forgotten += 1,
                 _ => faults.failed.push(record.line.clone()),
             }
         }
         // One that began anew may have come to its end more than once: slurmctld did not know it.
-        if complete && whole.len() < expected && !lost.orphans.contains(id) {
+        let told = !lost.orphans.contains(id) && !lost.unheard.contains(id);
+        if complete && whole.len() < expected && told {
             faults.failed.push(format!(
                 "job {id} {:?}: {} of {expected} tasks came to their end",
                 form.arguments,
@@ -168,11 +223,16 @@ fn states(
     }
 }
 
-fn said(output: &str, faults: &mut Faults) -> Said {
+/// What tasks said, each line behind the name of its file, `./NUMBER.JOB:`.
+fn said(output: &str, unheard: &BTreeSet<JobId>, faults: &mut Faults) -> Said {
     let mut said = Said::new();
-    for line in output.lines().filter(|line| !line.trim().is_empty()) {
+    let lines = output.lines().map(|line| line.split_once(':').unwrap_or(("", line)));
+    for (file, line) in lines.filter(|(_, line)| !line.trim().is_empty()) {
         let Some((before, _)) = line.split_once(" probe begin=") else {
-            if !is_slurms(line) {
+            let of_unheard = || file.rsplit('.').next()?.parse().ok().filter(|job| unheard.contains(job));
+            let is_void = line.starts_with("[mig] ") && line.contains(": no such MIG device is cut now; ");
+            let is_known = is_slurms(line) || is_void && of_unheard().is_some();
+            if !is_known {
                 faults.failed.push(format!("said: {line}"));
             }
             continue;
@@ -216,7 +276,7 @@ fn is_slurms(line: &str) -> bool {
 fn devices(
     said: &Said,
     lives: &BTreeMap<String, Vec<Life>>,
-    orphans: &BTreeSet<JobId>,
+    lost: &Lost,
     faults: &mut Faults,
     tally: &mut Tally,
 ) {
@@ -226,7 +286,7 @@ fn devices(
         tally.whole += usize::from(probes.len() == 2);
         for probe in probes.values() {
             tally.denied += probe.denied.len();
-            look(task, probe, &lives[&task.node], faults);
+            look(task, probe, &lives[&task.node], lost.unheard.contains(&task.job), faults);
         }
         let (Some(first), last) = (probes.get("first"), probes.get("last")) else {
             faults.wrong.push(format!("{task:?} ended and did not begin: {probes:?}"));
@@ -241,7 +301,7 @@ fn devices(
             let fault = history::at(lives, uuid, begin).and_then(|_| history::fault(lives, uuid, begin, end));
             faults.touched.extend(fault.map(|fault| format!("{fault} by {task:?}")));
         }
-        if orphans.contains(&task.job) {
+        if lost.orphans.contains(&task.job) {
             continue;
         }
         for uuid in first.cuda_list() {
@@ -263,9 +323,13 @@ fn devices(
     }
 }
 
-/// Judges one look of a task at its devices.
-fn look(task: &Task, probe: &Probe, lives: &[Life], faults: &mut Faults) {
+/// Judges one look of a task at its devices. One of an unheard job may have none, or of another kind; what it is told of has to be
+/// there and to be what it can open all the same.
+fn look(task: &Task, probe: &Probe, lives: &[Life], unheard: bool, faults: &mut Faults) {
     let told = probe.cuda_list();
+    if unheard && told.is_empty() && !probe.open.iter().any(|file| is_limited(file)) {
+        return;
+    }
     let lives: Vec<Option<&Life>> = told.iter().map(|uuid| history::at(lives, uuid, probe.begin)).collect();
     let there: Vec<&Life> = lives.iter().copied().flatten().collect();
     if there.len() != told.len() || told.is_empty() {
@@ -283,7 +347,7 @@ fn look(task: &Task, probe: &Probe, lives: &[Life], faults: &mut Faults) {
     let mut must: Vec<&str> = task.must.split('+').collect();
     kinds.sort_unstable();
     must.sort_unstable();
-    if kinds.len() != must.len() || must[0] != "any" && kinds != must {
+    if !unheard && (kinds.len() != must.len() || must[0] != "any" && kinds != must) {
         faults.other.push(format!("{task:?} has {kinds:?}"));
     }
 }
@@ -316,7 +380,7 @@ mod tests {
     fn job(job: u32, must: &str, [begin, end]: [u64; 2], open: &str) -> String {
         let line = |moment: &str, time: u64| {
             format!(
-                "{moment} {job}/{must} 0 probe begin={time} job={job} step=0 task=0 node=n1 cuda={UUID} open={open} \
+                "./1.{job}:{moment} {job}/{must} 0 probe begin={time} job={job} step=0 task=0 node=n1 cuda={UUID} open={open} \
                  denied=/dev/nvidia1, other=/dev/nvidia-caps/nvidia-cap1:13, end={time}\n"
             )
         };
@@ -325,8 +389,9 @@ mod tests {
 
     fn counts(text: &str) -> [usize; 5] {
         let (mut faults, mut tally) = (Faults::default(), Tally::default());
-        let said = said(text, &mut faults);
-        devices(&said, &lives(), &BTreeSet::new(), &mut faults, &mut tally);
+        let lost = Lost { unheard: BTreeSet::from([9]), ..Lost::default() };
+        let said = said(text, &lost.unheard, &mut faults);
+        devices(&said, &lives(), &lost, &mut faults, &mut tally);
         [&faults.failed, &faults.wrong, &faults.other, &faults.shared, &faults.touched].map(Vec::len)
     }
 
@@ -345,13 +410,40 @@ mod tests {
              [t] Recovered JobId=9+1(10) StepId=batch\n",
         );
         assert_eq!((lost.orphans, lost.done), (BTreeSet::from([7]), BTreeSet::from([60])));
+        let log = "[t] [2.0] error: Unable to send \"ok\" to slurmd\n[t] [3.batch] done with step\n";
+        assert_eq!(cut_off(log), BTreeSet::from([2]));
+    }
+
+    #[test]
+    fn jobs_on_nodes_that_slurmctld_had_not_heard_of_are_in_its_log() {
+        let log = "\
+            [t] slurmctld version 22.05.8 started on cluster lab\n\
+            [t] debug2: _slurm_rpc_node_registration complete for n1 usec=9\n\
+            [t] sched: Allocate JobId=1 NodeList=n1 #CPUs=1 Partition=lab\n\
+            [t] sched/backfill: _start_job: Started JobId=2 in lab on n[1-2]\n\
+            [t] debug2: _slurm_rpc_node_registration complete for n2 usec=9\n\
+            [t] sched/backfill: _start_job: Started JobId=3_0(4) in lab on n2\n\
+            [t] slurmctld version 22.05.8 started on cluster lab\n\
+            [t] sched/backfill: _start_job: Started JobId=5+0(6) in lab on n1\n";
+        assert_eq!(unheard(log, &["n1".to_owned(), "n2".to_owned()]), BTreeSet::from([2, 6]));
+    }
+
+    /// What else is wrong of them is.
+    #[test]
+    fn a_job_that_slurmctld_gave_what_it_did_not_know_may_have_another_kind_or_none() {
+        assert_eq!(counts(&job(9, "2g.10gb", [20, 30], OWN)), [0; 5]);
+        assert_eq!(counts(&job(9, "1g.5gb", [5, 30], OWN))[1], 1);
+        assert_eq!(counts(&job(9, "1g.5gb", [20, 30], "/dev/nvidia0,")), [0, 2, 0, 0, 0]);
+        let void = "[mig] device 9: no such MIG device is cut now; in a job\n";
+        assert_eq!(counts(&format!("./1.9:{void}"))[0], 0);
+        assert_eq!(counts(&format!("./1.8:{void}"))[0], 1);
     }
 
     #[test]
     fn what_is_wrong_is_seen() {
         let right = job(1, "1g.5gb", [20, 30], OWN);
         let after = job(2, "any", [31, 40], OWN);
-        assert_eq!(counts(&format!("{right}srun: error: x\n{after}")), [0; 5]);
+        assert_eq!(counts(&format!("{right}./1.1:srun: error: x\n{after}")), [0; 5]);
         assert_eq!(counts(&format!("{right}{}", job(2, "1g.5gb", [29, 40], OWN))), [0, 0, 0, 1, 0]);
         assert_eq!(counts(&job(1, "1g.5gb", [20, 101], OWN))[4], 1);
         assert_eq!(counts(&job(1, "1g.5gb", [5, 30], OWN))[1], 1, "before it was there");
@@ -366,6 +458,6 @@ mod tests {
         for must in ["2g.10gb", "1g.5gb+1g.5gb", "any+any"] {
             assert_eq!(counts(&job(1, must, [20, 30], OWN)), [0, 0, 2, 0, 0], "{must}");
         }
-        assert_eq!(counts("srun: [mig] x\nsh: 1: lab-probe: not found\n"), [2, 0, 0, 0, 0]);
+        assert_eq!(counts("./1.1:srun: [mig] x\n./1.1:sh: 1: lab-probe: not found\n"), [2, 0, 0, 0, 0]);
     }
 }

@@ -56,8 +56,8 @@ printf '%s\n' "$answer"
 exit $code
 "#;
 
-/// Starts slurmd whenever there is none, as a site's systemd does that is told `Restart=always`. One that starts in the midst of a cut
-/// waits for the device file of an instance that is gone, and ends after 20 s. Debian 13 calls the program `slurmd-wlm`.
+/// Starts slurmd whenever there is none, as a site's systemd does that is told `Restart=always`. Debian 13 calls the program
+/// `slurmd-wlm`.
 const KEEP: &str = r#"#!/bin/sh
 while sleep 0.5; do grep -qsxE 'slurmd(-wlm)?' /proc/[0-9]*/comm || lab-slurmd; done
 "#;
@@ -70,6 +70,7 @@ pub(crate) const LATENCY: &str = "nvmlDeviceCreateGpuInstanceWithPlacement=200,n
 /// Jobs of `low` make way for jobs of `lab`, and come again when their credential has expired.
 const PREEMPTION: &str = "\
 AuthInfo=cred_expire=10
+SlurmctldDebug=debug2
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 PartitionName=low Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=1

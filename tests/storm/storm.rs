@@ -52,7 +52,9 @@ pub(crate) fn storm(site: &Site, sky: Sky, jobs: u64, seed: u64) -> Option<()> {
         over.store(true, Ordering::Relaxed);
         weather.join().expect("the weather ends")
     });
+    let submitted_after = begin.elapsed().as_secs();
     wait_empty(&fleet, &mut faults);
+    let empty_after = begin.elapsed().as_secs();
     let Weather { events, undrained, arbiters } = weather;
     faults.left.extend(arbiters);
     wait_open(&fleet);
@@ -68,7 +70,7 @@ pub(crate) fn storm(site: &Site, sky: Sky, jobs: u64, seed: u64) -> Option<()> {
     let orders = fleet.lab.read_file("/var/lab/storm/orders").unwrap_or_default();
     let asked = orders.lines().filter(|line| line.contains("\"create\"")).count();
     println!(
-        "storm: {}, {sky:?}, seed {seed}, {:.0} s: {tally}; {} orders, {asked} of them for a cut; {events:?}; {}",
+        "storm: {}, {sky:?}, seed {seed}, {:.0} s (all submitted after {submitted_after}, over after {empty_after}): {tally}; {} orders, {asked} of them for a cut; {events:?}; {}",
         site.name(),
         begin.elapsed().as_secs_f64(),
         orders.lines().count(),
@@ -145,6 +147,10 @@ fn left(fleet: &Fleet, faults: &mut Faults) -> Result<(), LabError> {
         if state != "IDLE" {
             faults.left.push(fleet.lab.run(&["scontrol", "-o", "show", "node", node])?.stdout);
         }
+        // It waits for 20 s, and then ends.
+        let log = fleet.lab.read_file(&format!("/var/log/slurm/slurmd-{node}.log"))?;
+        let waited = log.lines().filter(|line| line.contains("Waiting for gres.conf file"));
+        faults.left.extend(waited.map(|line| format!("slurmd of {node} began without a device: {line}")));
         let check = fleet.on(node, &["gresgen", "check"]).output()?;
         if check.code != 0 {
             faults

@@ -114,10 +114,10 @@ pub(crate) fn blow(
     weather
 }
 
-/// Does what an admin does about a slurmctld that was killed and has forgotten what it started last: slurmd refuses a job that it has
-/// already, and Slurm then holds the job, or drains the node.
+/// Does what an admin does about a slurmctld that was killed and has forgotten what it did last: slurmd refuses a job that it has
+/// already, and Slurm then holds the job, or drains the node; a job that was released is held.
 pub(crate) fn mend(fleet: &Fleet) {
-    const MEND: &str = "squeue -h -t PD -o '%A %r' | sed -n 's/ .*requeued held$//p' | xargs -r -n1 scontrol release\n\
+    const MEND: &str = "squeue -h -t PD -o '%A %r' | sed -En 's/ (.*requeued held|JobHeldAdmin)$//p' | xargs -r -n1 scontrol release\n\
         sinfo -h -N -o '%N %E' | sed -En 's/ (Duplicate jobid|Kill task failed)$//p' | sort -u |\n\
         while read -r node; do scontrol update NodeName=\"$node\" State=RESUME; done";
     let _ = fleet.lab.command(&["sh", "-c", MEND]).output();

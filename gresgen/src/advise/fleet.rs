@@ -51,15 +51,16 @@ impl Group {
         let board = mig::BOARDS.iter().find(|board| is_model(model, board));
         let board = board.ok_or_else(|| AdviseError::Model(model.to_owned()))?;
         let geometry = Board::geometry(board);
-        Ok(Group {
-            product: board.names.first().copied().unwrap_or(board.key).to_owned(),
-            nodes: hostlist::expand(names)?,
-            gpus: (0..count).collect(),
-            kinds: kinds(&geometry, board.memory_mib.unwrap_or(0)),
-            geometry,
-            present: None,
-            cuts: Vec::new(),
-        })
+        let product = board.names.first().copied().unwrap_or(board.key);
+        let none = Group::new(product, (0..count).collect(), geometry, board.memory_mib.unwrap_or(0));
+        Ok(Group { nodes: hostlist::expand(names)?, ..none })
+    }
+
+    /// No node yet.
+    fn new(product: &str, gpus: Vec<u32>, geometry: Geometry, memory_mib: u64) -> Self {
+        let kinds = kinds(&geometry, memory_mib);
+        let (product, nodes, cuts) = (product.to_owned(), Vec::new(), Vec::new());
+        Group { product, nodes, gpus, geometry, kinds, present: None, cuts }
     }
 
     fn matches(&self, product: &str, gpus: &[u32], geometry: &Geometry) -> bool {
@@ -77,15 +78,7 @@ pub fn groups(inventories: &[Inventory]) -> Vec<Group> {
             let indexes: Vec<u32> = gpus.iter().map(|gpu| gpu.index).collect();
             let known = groups.iter().position(|group| group.matches(product, &indexes, &geometry));
             let at = known.unwrap_or_else(|| {
-                groups.push(Group {
-                    product: product.clone(),
-                    nodes: Vec::new(),
-                    gpus: indexes,
-                    kinds: kinds(&geometry, gpus[0].memory_mib),
-                    geometry,
-                    present: None,
-                    cuts: Vec::new(),
-                });
+                groups.push(Group::new(product, indexes, geometry, gpus[0].memory_mib));
                 groups.len() - 1
             });
             let group = &mut groups[at];

@@ -36,16 +36,7 @@ fn job(line: &str) -> Option<Record> {
     };
     let asks = asked(request)?.into_iter().filter(|(_, count)| *count > 0).map(ask).collect::<Option<_>>()?;
     let limit = duration(limit.trim(), 60).unwrap_or(UNLIMITED).max(1);
-    Some(Record {
-        submit: 0,
-        run: limit,
-        limit,
-        priority: 0,
-        nodes,
-        node_list: String::new(),
-        asks,
-        used: None,
-    })
+    Some(Record { run: limit, limit, nodes, asks, ..Record::default() })
 }
 
 /// Lets jobs of which the limit alone is known run as long as those of the past did: for the mean part of their limit, or

@@ -22,7 +22,7 @@ pub struct Use {
 }
 
 /// One job that ran.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Record {
     /// When it could first have started, in seconds since 1970.
     pub submit: u32,

@@ -17,7 +17,7 @@ use crate::path_error::PathError;
 use crate::root::Root;
 
 /// What an apply set out from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Intent {
     version: u32,
@@ -75,12 +75,7 @@ impl Intent {
             layout,
             boot: inventory.boot.clone(),
             before,
-            at: String::new(),
-            by: String::new(),
-            uid: 0,
-            steps: Vec::new(),
-            layout_before: None,
-            noted: false,
+            ..Intent::default()
         }
     }
 

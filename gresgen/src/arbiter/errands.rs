@@ -8,7 +8,7 @@ use super::reach::{self, Errand, Outcome};
 
 /// Looks and orders at once. One that hangs takes its place for minutes; an ssh takes some megabytes while it waits.
 const MOST_LOOKS: usize = 32;
-const MOST_ORDERS: usize = 32;
+pub(super) const MOST_ORDERS: usize = 32;
 
 /// What is under way.
 #[derive(Debug)]

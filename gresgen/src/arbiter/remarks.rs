@@ -77,8 +77,13 @@ impl Remarks {
         for (id, said) in jobs {
             let Some((text, at_once)) = says(said, zone) else { continue };
             let remark = self.jobs.entry(*id).or_default();
-            if let Ok(Verdict::Cut(nodes)) = said {
-                (remark.being_cut, remark.cut) = (nodes.iter().cloned().collect(), BTreeSet::new());
+            match said {
+                Ok(Verdict::Cut(nodes)) => {
+                    (remark.being_cut, remark.cut) = (nodes.iter().cloned().collect(), BTreeSet::new());
+                }
+                // It was cut for it, which says more.
+                Ok(Verdict::There) if !remark.being_cut.is_empty() || !remark.cut.is_empty() => continue,
+                _ => {}
             }
             remark.next(text, at_once, now);
         }
@@ -149,8 +154,10 @@ fn says(said: &Result<Verdict, Cannot>, zone: &TimeZone) -> Option<(String, bool
         Verdict::NotStarted(_) => {
             "what it asks for is free, and Slurm lacks something else for it".to_owned()
         }
-        Verdict::There
-        | Verdict::Other(_)
+        // To be told so wakes the scheduler: `_slurm_rpc_update_job` calls `queue_job_scheduler` (src/slurmctld/proc_req.c), and
+        // records that are opened beside jobs do not.
+        Verdict::There => "what it asks for is free: Slurm starts it at its next pass".to_owned(),
+        Verdict::Other(_)
         | Verdict::Patience(_)
         | Verdict::Opens
         | Verdict::Ends(_)
@@ -229,6 +236,21 @@ mod tests {
         remarks.cut("n2", true, 203);
         assert_eq!(due(&mut remarks, &[], 203), told("cut for it on n[1-2]"));
         assert_eq!(due(&mut remarks, &[], 204), []);
+    }
+
+    #[test]
+    fn what_is_free_is_told_where_slurm_has_not_seen_it_for_a_while() {
+        let mut remarks = Remarks::default();
+        let there = [(7, Ok(Verdict::There))];
+        assert_eq!(due(&mut remarks, &there, 100), []);
+        let text = "gresgen: what it asks for is free: Slurm starts it at its next pass";
+        assert_eq!(due(&mut remarks, &there, 105), [(7, text.to_owned())]);
+        let cut = [(8, Ok(Verdict::Cut(vec!["n1".into()])))];
+        due(&mut remarks, &cut, 110);
+        remarks.cut("n1", true, 112);
+        let there = [(8, Ok(Verdict::There))];
+        assert_eq!(due(&mut remarks, &there, 112), [(8, "gresgen: cut for it on n1".to_owned())]);
+        assert_eq!(due(&mut remarks, &there, 120), []);
     }
 
     #[test]

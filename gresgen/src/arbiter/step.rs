@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ::demand::{Cluster, Gpu, Instance, Instances, Job, Memory, Node, Order, Policy, State, Verdict};
 use mig::Placement;
 
+use super::errands::MOST_ORDERS;
 use super::event::Event;
 use super::nodes::{Age, Nodes};
 use super::wire::{Changes, NodeOrder};
@@ -117,7 +118,8 @@ pub(super) fn step(mut answers: Answers, nodes: &mut Nodes, policy: &Policy, kep
             let all = step.orders.entry(node.name.clone()).or_default();
             add(all, order, node, inventory, &gpus[at]);
         }
-        if !cut {
+        // What is more than can be ordered at once the next pass decides: it knows better what there is then.
+        if !cut || step.orders.len() >= MOST_ORDERS {
             break;
         }
     }

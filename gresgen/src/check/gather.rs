@@ -59,10 +59,10 @@ pub(crate) fn full(
     if let Ok(inventory) = &inventory {
         published(&mut facts, inventory, settings, root, in_slurm);
     }
+    facts.clients = Some(clients(root, inventory.as_ref().ok()));
+    facts.directories = directories(settings, root);
+    facts.inventory = Some(inventory);
     if !in_slurm {
-        facts.clients = Some(clients(root, inventory.as_ref().ok()));
-        facts.directories = directories(settings, root);
-        facts.inventory = Some(inventory);
         return facts;
     }
     // The one that Slurm reads, wherever ours is written for others to take.
@@ -73,10 +73,7 @@ pub(crate) fn full(
     let text = read::bytes(&cgroup_conf, read::MAX_TEXT).unwrap_or_default();
     facts.cgroup_conf = Some(String::from_utf8_lossy(&text).into_owned());
     facts.unified_cgroup = here::has_unified_cgroup(root);
-    facts.clients = Some(clients(root, inventory.as_ref().ok()));
-    facts.directories = directories(settings, root);
     facts.other_gres = node.map(|node| shared::other_gres(node, settings, root)).unwrap_or_default();
-    facts.inventory = Some(inventory);
     if let Some(node) = node {
         facts.slurm = Some(controller(node).map_err(|e| e.to_string()));
         let entry = settings.entry(node).and_then(|entry| entry.parts().ok());

@@ -109,7 +109,7 @@ impl<'a> Group<'a> {
 
     fn text(&self, labelled: &[Labelled], turns: &[Labelled], reserve: u32) -> String {
         let Advice { sure, bound, calendar, jobs, one_reservation, .. } = &self.advice;
-        let nodes = hostlist::fold(self.group.nodes.iter().map(String::as_str));
+        let nodes = hostlist::fold(&self.group.nodes);
         let mut text = self.title();
         let line = format!(
             "{} jobs in {}, which need {:.0} % of the GPUs",

@@ -30,16 +30,8 @@ pub(super) struct Args {
 pub(super) fn run(session: &Session, args: &Args) -> Outcome {
     let config = session.config()?;
     let settings = &config.slurm;
-    if settings.on_request.is_empty() {
-        return Err(Failure::usage(
-            "slurm.on-request: is not in the configuration, so no GPU is cut on request",
-        )
-        .hint("the configuration has to say here what the nodes' own say; docs/on-request.md tells how"));
-    }
-    let label = match config.choose(session.global.layout.as_deref()) {
-        Err(error) if session.global.layout.is_some() => return Err(Failure::usage(error)),
-        label => label.ok(),
-    };
+    let hint = "the configuration has to say here what the nodes' own say; docs/on-request.md tells how";
+    let label = session.on_request(&config, hint)?;
     let site = Site {
         settings,
         names: Names::new(&settings.types).map_err(Failure::usage)?,

@@ -35,17 +35,7 @@ pub(super) fn run(session: &Session, args: &Args) -> Outcome {
     let config = session.config()?;
     let settings = &config.slurm;
     let names = Names::new(&settings.types).map_err(Failure::usage)?;
-    if settings.on_request.is_empty() {
-        return Err(Failure::usage(
-            "slurm.on-request: is not in the configuration, so no GPU is cut on request",
-        )
-        .hint("docs/on-request.md says what it is"));
-    }
-    // One that was asked for has to be there; without any the rest of a region becomes the smallest on offer.
-    let label = match config.choose(session.global.layout.as_deref()) {
-        Err(error) if session.global.layout.is_some() => return Err(Failure::usage(error)),
-        label => label.ok(),
-    };
+    let label = session.on_request(&config, "docs/on-request.md says what it is")?;
     let sheets = || Sheets::new(settings, names.clone(), label.map(|label| (&config, label)));
     let sheets = if args.inventory.is_empty() {
         vec![sheets().of(&here(session, settings)?)]

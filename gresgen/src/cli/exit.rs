@@ -30,39 +30,23 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// Every one, by number.
-    pub const ALL: [Exit; 11] = [
-        Exit::Ok,
-        Exit::Failure,
-        Exit::Usage,
-        Exit::Drift,
-        Exit::InUse,
-        Exit::ResetPending,
-        Exit::SlurmPending,
-        Exit::Changes,
-        Exit::NotExecutable,
-        Exit::NotFound,
-        Exit::Interrupted,
+    /// Every one, by number, with what it says to a person.
+    pub const ALL: [(Exit, &str); 11] = [
+        (Exit::Ok, "done, or nothing to do"),
+        (Exit::Failure, "failed; what was changed is back, or the message says what is not"),
+        (Exit::Usage, "usage, or bad input: nothing was changed"),
+        (Exit::Drift, "check found drift"),
+        (Exit::InUse, "refused, because something is in use: nothing was changed"),
+        (Exit::ResetPending, "done, but a GPU reset or a reboot is pending"),
+        (
+            Exit::SlurmPending,
+            "the hardware and the files are done, but Slurm has to be told; the output says how",
+        ),
+        (Exit::Changes, "plan --detailed-exitcode: there is something to do"),
+        (Exit::NotExecutable, "run: the command cannot be executed"),
+        (Exit::NotFound, "run: there is no such command"),
+        (Exit::Interrupted, "interrupted by a signal while it waited: nothing was changed"),
     ];
-
-    /// What it says to a person.
-    pub fn meaning(self) -> &'static str {
-        match self {
-            Exit::Ok => "done, or nothing to do",
-            Exit::Failure => "failed; what was changed is back, or the message says what is not",
-            Exit::Usage => "usage, or bad input: nothing was changed",
-            Exit::Drift => "check found drift",
-            Exit::InUse => "refused, because something is in use: nothing was changed",
-            Exit::ResetPending => "done, but a GPU reset or a reboot is pending",
-            Exit::SlurmPending => {
-                "the hardware and the files are done, but Slurm has to be told; the output says how"
-            }
-            Exit::Changes => "plan --detailed-exitcode: there is something to do",
-            Exit::NotExecutable => "run: the command cannot be executed",
-            Exit::NotFound => "run: there is no such command",
-            Exit::Interrupted => "interrupted by a signal while it waited: nothing was changed",
-        }
-    }
 }
 
 impl From<Exit> for ExitCode {

@@ -21,7 +21,7 @@ use crate::slurm::Settings;
 pub(super) struct Args {
     /// The layout that is meant [default: current where a GPU is cut already or jobs have shares of GPUs, else balanced]
     #[arg(long, value_name = "LAYOUT", conflicts_with = "inventory")]
-    layout_of: Option<Choice>,
+    layout_of: Option<LayoutOf>,
     /// Edit slurm.conf and plugstack.conf too, keeping copies; without it the edits are printed as a patch
     #[arg(long)]
     write: bool,
@@ -32,27 +32,6 @@ pub(super) struct Args {
     /// wrote on its nodes
     #[arg(long, value_name = "[NODE=]FILE", num_args = 1..)]
     inventory: Vec<PathBuf>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Choice {
-    /// What the GPUs hold now
-    Current,
-    /// As many of the smallest slices as fit
-    #[value(name = "7x1g")]
-    Smallest,
-    /// Half of each GPU, half of the rest, and the smallest
-    Balanced,
-}
-
-impl From<Choice> for LayoutOf {
-    fn from(choice: Choice) -> Self {
-        match choice {
-            Choice::Current => LayoutOf::Current,
-            Choice::Smallest => LayoutOf::Smallest,
-            Choice::Balanced => LayoutOf::Balanced,
-        }
-    }
 }
 
 /// What `--json` says.
@@ -106,8 +85,7 @@ pub(super) fn run(session: &Session, args: &Args) -> Outcome {
 
 fn node(session: &Session, found: Option<&Found>, args: &Args) -> Result<FirstConfig, Failure> {
     let inventory = session.driver()?.inventory(&session.node_name(&Settings::default())?)?;
-    let asked = args.layout_of.map(LayoutOf::from);
-    let first = init::node(&inventory, found, asked, &session.root)?;
+    let first = init::node(&inventory, found, args.layout_of, &session.root)?;
     if first.layout == Some(LayoutOf::Current) {
         for gpu in not_expressible(&inventory, &first.config, LayoutOf::Current.label()) {
             session.warn(format_args!("GPU {gpu}: holds what a configuration cannot say; apply changes it"));
@@ -174,7 +152,7 @@ impl From<InitError> for Failure {
             }
             InitError::NoSlurm => "run it on the host of slurmctld, or set SLURM_CONF",
             InitError::NoGpu(_) => "gresgen profiles --models lists the GPUs that can be cut",
-            InitError::Config(_) => {
+            InitError::Config(_) | InitError::Template(_) => {
                 "Slurm's files say what a configuration cannot: mend it there, then try again; nothing was written"
             }
             InitError::Io { source, .. } => match source.kind() {

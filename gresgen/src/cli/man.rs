@@ -107,9 +107,7 @@ fn page() -> std::io::Result<Vec<u8>> {
     roff.control("SH", ["GLOBAL OPTIONS"]);
     command.get_arguments().filter(|arg| arg.is_global_set()).for_each(|arg| option(&mut roff, arg));
     roff.control("SH", ["EXIT STATUS"]);
-    for exit in Exit::ALL {
-        entry(&mut roff, &(exit as u8).to_string(), exit.meaning());
-    }
+    Exit::ALL.iter().for_each(|(exit, what)| entry(&mut roff, &(*exit as u8).to_string(), what));
     roff.control("PP", []);
     roff.text([bold("gresgen run"), roman(" ends as its command does.")]);
     roff.control("SH", ["ENVIRONMENT"]);
@@ -118,7 +116,7 @@ fn page() -> std::io::Result<Vec<u8>> {
     FILES.iter().for_each(|(path, what)| entry(&mut roff, path, what));
     roff.control("SH", ["EXAMPLES"]);
     for command in command.get_subcommands() {
-        examples::of(command.get_name()).iter().for_each(|(line, what)| entry(&mut roff, line, what));
+        examples::of(command.get_name()).for_each(|(line, what)| entry(&mut roff, line, what));
     }
     roff.control("SH", ["SEE ALSO"]);
     roff.text([roman(

@@ -181,7 +181,8 @@ impl<'a> Answer<'a> {
     }
 
     fn exit(&self) -> Exit {
-        Exit::ALL.into_iter().find(|exit| *exit as u8 == self.exit).unwrap_or(Exit::Failure)
+        let mut known = Exit::ALL.into_iter().map(|(exit, _)| exit);
+        known.find(|exit| *exit as u8 == self.exit).unwrap_or(Exit::Failure)
     }
 
     /// One JSON value of no more bytes than an inventory may have.

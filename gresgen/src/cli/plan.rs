@@ -95,15 +95,11 @@ pub(super) fn run(session: &Session, args: &Args) -> Outcome {
         // Who is in the way is part of the plan; everything else that would refuse it is an error.
         Some(refusal) => {
             let failure = Failure::from(refusal);
-            if blocked_alone(&failure) { Ok(failure.exit) } else { Err(failure) }
+            if failure.exit == Exit::InUse { Ok(failure.exit) } else { Err(failure) }
         }
         None if args.detailed_exitcode && !nothing => Ok(Exit::Changes),
         None => Ok(Exit::Ok),
     }
-}
-
-fn blocked_alone(failure: &Failure) -> bool {
-    failure.exit == Exit::InUse
 }
 
 /// The whole plan for a person.

@@ -163,6 +163,24 @@ impl Session {
         Ok(effective_layout(&self.root, config, self.global.layout.as_deref(), None)?)
     }
 
+    /// The layout that GPUs on request go back to, for verbs that are about these alone. One that was asked for has to be there;
+    /// without any the rest of a region becomes the smallest on offer.
+    ///
+    /// # Errors
+    /// Where no GPU is on request, with a hint to what that is.
+    pub(super) fn on_request<'a>(&self, config: &'a Config, hint: &str) -> Result<Option<&'a str>, Failure> {
+        if config.slurm.on_request.is_empty() {
+            return Err(Failure::usage(
+                "slurm.on-request: is not in the configuration, so no GPU is cut on request",
+            )
+            .hint(hint));
+        }
+        match config.choose(self.global.layout.as_deref()) {
+            Err(error) if self.global.layout.is_some() => Err(Failure::usage(error)),
+            label => Ok(label.ok()),
+        }
+    }
+
     /// The apply that was cut off in this boot, if one was.
     fn cut_off(&self) -> Result<Option<Intent>, Failure> {
         let intent = Intent::load(&self.root)?;

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::snippet::{Mark, Source};
 use crate::slurm::settings::Fault;
-use crate::words::did_you_mean;
+use crate::words::did_you_mean_of;
 
 /// A mistake in a configuration file, or something it asks for that this node cannot be.
 #[derive(Clone, Debug)]
@@ -39,7 +39,7 @@ pub enum Problem {
     #[error("label {0:?} has no entries")]
     EmptyLabel(String),
     /// A label that is not there.
-    #[error("no label {label:?} in mig-configs{} only {}", suggestion(.label, .known), list(.known))]
+    #[error("no label {label:?} in mig-configs{} only {}", did_you_mean_of(.label, .known.iter().map(String::as_str)), list(.known))]
     NoLabel {
         /// The label asked for.
         label: String,
@@ -168,12 +168,4 @@ impl std::error::Error for ConfigError {}
 
 pub(super) fn list<T: fmt::Display>(items: &[T]) -> String {
     items.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
-}
-
-/// What may have been meant, or a comma: to stand between an unknown word and those that are known.
-fn suggestion(word: &str, known: &[String]) -> String {
-    match did_you_mean(word, known.iter().map(String::as_str)) {
-        question if question.is_empty() => ",".to_owned(),
-        question => question,
-    }
 }

@@ -22,14 +22,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::value::{I64Deserializer, StrDeserializer, U64Deserializer};
+use serde::de::{self, Deserializer, MapAccess, Unexpected, Visitor};
 use serde_saphyr::Spanned;
 
-use super::select::PciIds;
+use crate::forms::reads;
+use crate::pci::PciIds;
 use crate::schema::{self, schema_of};
 use crate::slurm::Settings;
 
@@ -156,18 +158,24 @@ impl<T> Default for Many<T> {
 }
 
 fn labels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Labels, D::Error> {
-    deserializer.deserialize_map(Pairs("a map of labels", std::marker::PhantomData))
+    deserializer.deserialize_map(Pairs::new("a map of labels"))
 }
 
 impl<'de> Deserialize<'de> for Counts {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let expected = "a map of profiles to counts";
-        Ok(Counts(deserializer.deserialize_map(Pairs(expected, std::marker::PhantomData))?))
+        deserializer.deserialize_map(Pairs::new("a map of profiles to counts")).map(Counts)
     }
 }
 
 /// Reads a map as the list of its pairs.
-struct Pairs<T>(&'static str, std::marker::PhantomData<T>);
+pub(super) struct Pairs<T>(&'static str, PhantomData<T>);
+
+impl<T> Pairs<T> {
+    /// `expected` is said where there is no map.
+    pub(super) fn new(expected: &'static str) -> Self {
+        Pairs(expected, PhantomData)
+    }
+}
 
 impl<'de, T: Deserialize<'de>> Visitor<'de> for Pairs<T> {
     type Value = Vec<(String, T)>;
@@ -201,110 +209,42 @@ enum OneOrMany<T> {
     Many(Vec<Spanned<T>>),
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either<T>(std::marker::PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Either<T> {
-            type Value = OneOrMany<T>;
+reads!(OneOrMany<T>, T as "a value or a list of them";
+    u64(number) => T::deserialize(U64Deserializer::new(number)).map(OneOrMany::One),
+    i64(number) => T::deserialize(I64Deserializer::new(number)).map(OneOrMany::One),
+    str(text) => T::deserialize(StrDeserializer::new(text)).map(OneOrMany::One),
+    seq(list) => Vec::deserialize(list).map(OneOrMany::Many),
+);
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a value or a list of them")
-            }
-
-            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
-                T::deserialize(de::value::U64Deserializer::new(number)).map(OneOrMany::One)
-            }
-
-            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
-                T::deserialize(de::value::I64Deserializer::new(number)).map(OneOrMany::One)
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-                T::deserialize(de::value::StrDeserializer::new(text)).map(OneOrMany::One)
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
-                Vec::deserialize(SeqAccessDeserializer::new(list)).map(OneOrMany::Many)
-            }
-        }
-        deserializer.deserialize_any(Either(std::marker::PhantomData))
-    }
+/// A number that is too large is none.
+fn narrow<E: de::Error>(number: u64, expected: &str) -> Result<u32, E> {
+    u32::try_from(number).map_err(|_| E::invalid_value(Unexpected::Unsigned(number), &expected))
 }
 
-impl<'de> Deserialize<'de> for Device {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Selector;
-        impl Visitor<'_> for Selector {
-            type Value = Device;
+const DEVICE: &str = "a GPU index, UUID, PCI address, model or \"all\"";
+reads!(Device as DEVICE;
+    u64(index) => narrow(index, DEVICE).map(Device::Index),
+    str(text) => Ok(text.parse().map_or_else(|_| Device::Text(text.to_owned()), Device::Index)),
+);
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a GPU index, UUID, PCI address, model or \"all\"")
-            }
+const FILTER: &str = "a PCI device and vendor id such as \"0x20B010DE\"";
+reads!(Filter as FILTER;
+    u64(id) => narrow(id, FILTER).map(|device| Filter(Some(PciIds { device, subsystem: None }))),
+    str(text) => match text {
+        "" => Ok(Filter(None)),
+        text => match text.parse() {
+            Ok(ids) => Ok(Filter(Some(ids))),
+            Err(()) => Err(de::Error::invalid_value(Unexpected::Str(text), &FILTER)),
+        },
+    },
+);
 
-            fn visit_u64<E: de::Error>(self, index: u64) -> Result<Device, E> {
-                u32::try_from(index)
-                    .map(Device::Index)
-                    .map_err(|_| E::invalid_value(de::Unexpected::Unsigned(index), &self))
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Device, E> {
-                Ok(text.parse().map_or_else(|_| Device::Text(text.to_owned()), Device::Index))
-            }
-        }
-        deserializer.deserialize_any(Selector)
-    }
-}
-
-impl<'de> Deserialize<'de> for Filter {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct DeviceId;
-        impl Visitor<'_> for DeviceId {
-            type Value = Filter;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a PCI device and vendor id such as \"0x20B010DE\"")
-            }
-
-            fn visit_u64<E: de::Error>(self, id: u64) -> Result<Filter, E> {
-                u32::try_from(id)
-                    .map(|device| Filter(Some(PciIds { device, subsystem: None })))
-                    .map_err(|_| E::invalid_value(de::Unexpected::Unsigned(id), &self))
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Filter, E> {
-                if text.is_empty() {
-                    return Ok(Filter(None));
-                }
-                let ids = text.parse().map_err(|()| E::invalid_value(de::Unexpected::Str(text), &self))?;
-                Ok(Filter(Some(ids)))
-            }
-        }
-        deserializer.deserialize_any(DeviceId)
-    }
-}
-
-impl<'de> Deserialize<'de> for Amount {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct CountOrPlaces;
-        impl<'de> Visitor<'de> for CountOrPlaces {
-            type Value = Amount;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a count, or a map such as {count: 1, at: [4]}")
-            }
-
-            fn visit_u64<E: de::Error>(self, count: u64) -> Result<Amount, E> {
-                u32::try_from(count)
-                    .map(|count| Amount { count: Some(count), at: Vec::new() })
-                    .map_err(|_| E::invalid_value(de::Unexpected::Unsigned(count), &self))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Amount, A::Error> {
-                let fields = AmountFields::deserialize(MapAccessDeserializer::new(map))?;
-                let at = fields.at.unwrap_or_default().0;
-                Ok(Amount { count: fields.count, at: at.into_iter().map(|start| start.value).collect() })
-            }
-        }
-        deserializer.deserialize_any(CountOrPlaces)
-    }
-}
+const AMOUNT: &str = "a count, or a map such as {count: 1, at: [4]}";
+reads!(Amount as AMOUNT;
+    u64(count) => narrow(count, AMOUNT).map(|count| Amount { count: Some(count), at: Vec::new() }),
+    map(fields) => {
+        let AmountFields { count, at } = AmountFields::deserialize(fields)?;
+        let at = at.unwrap_or_default().0.into_iter().map(|start| start.value).collect();
+        Ok(Amount { count, at })
+    },
+);

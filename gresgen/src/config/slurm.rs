@@ -1,14 +1,13 @@
 //! Where a value of the `slurm:` section stands. [`Settings`](crate::slurm::Settings) carries no places: it is made
 //! by other programs, too. So the file is read once more, for its places alone, when something is wrong with it.
 
-use std::fmt;
-
 use serde::Deserialize;
-use serde::de::value::SeqAccessDeserializer;
-use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::Deserializer;
 use serde_saphyr::Spanned;
 
+use super::file::Pairs;
 use super::snippet::{Mark, Source};
+use crate::forms::reads;
 
 /// A YAML value that keeps the places of what it holds, and no text of its own.
 enum Tree {
@@ -17,55 +16,16 @@ enum Tree {
     Map(Vec<(String, Spanned<Tree>)>),
 }
 
-impl<'de> Deserialize<'de> for Tree {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Any;
-        impl<'de> Visitor<'de> for Any {
-            type Value = Tree;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("any value")
-            }
-
-            fn visit_bool<E: Error>(self, _: bool) -> Result<Tree, E> {
-                Ok(Tree::Scalar)
-            }
-
-            fn visit_i64<E: Error>(self, _: i64) -> Result<Tree, E> {
-                Ok(Tree::Scalar)
-            }
-
-            fn visit_u64<E: Error>(self, _: u64) -> Result<Tree, E> {
-                Ok(Tree::Scalar)
-            }
-
-            fn visit_f64<E: Error>(self, _: f64) -> Result<Tree, E> {
-                Ok(Tree::Scalar)
-            }
-
-            fn visit_str<E: Error>(self, _: &str) -> Result<Tree, E> {
-                Ok(Tree::Scalar)
-            }
-
-            fn visit_unit<E: Error>(self) -> Result<Tree, E> {
-                Ok(Tree::Scalar)
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Tree, A::Error> {
-                Vec::deserialize(SeqAccessDeserializer::new(list)).map(Tree::List)
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Tree, A::Error> {
-                let mut pairs = Vec::new();
-                while let Some(pair) = map.next_entry()? {
-                    pairs.push(pair);
-                }
-                Ok(Tree::Map(pairs))
-            }
-        }
-        deserializer.deserialize_any(Any)
-    }
-}
+reads!(Tree as "any value";
+    unit(_nothing) => Ok(Tree::Scalar),
+    bool(_value) => Ok(Tree::Scalar),
+    i64(_value) => Ok(Tree::Scalar),
+    u64(_value) => Ok(Tree::Scalar),
+    f64(_value) => Ok(Tree::Scalar),
+    str(_value) => Ok(Tree::Scalar),
+    seq(list) => Vec::deserialize(list).map(Tree::List),
+    map(map) => map.deserialize_map(Pairs::new("any map")).map(Tree::Map),
+);
 
 /// Maps whose keys are the site's own words: what is wrong there is shown at the key.
 const KEYED: [&str; 5] = ["models", "aliases", "paths", "cgroup", "arguments"];

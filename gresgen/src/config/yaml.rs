@@ -2,7 +2,7 @@
 
 use serde_saphyr::{Error, UserMessageFormatter};
 
-use crate::words::did_you_mean;
+use crate::words::did_you_mean_of;
 
 /// What a reader of YAML calls things, and what they are called here.
 const WORDS: [(&str, &str); 4] = [
@@ -31,7 +31,7 @@ pub(super) fn message(error: &Error, text: &str, line: usize, column: usize) -> 
     match said.split_once(", expected one of ") {
         Some((unknown, known)) => {
             let word = unknown.split('`').nth(1).unwrap_or_default();
-            format!("{unknown}{} expected one of {known}", comma(did_you_mean(word, known.split(", "))))
+            format!("{unknown}{} expected one of {known}", did_you_mean_of(word, known.split(", ")))
         }
         None => said.to_owned(),
     }
@@ -40,9 +40,4 @@ pub(super) fn message(error: &Error, text: &str, line: usize, column: usize) -> 
 /// Whether a text is comments and blanks alone.
 fn is_empty(text: &str) -> bool {
     text.lines().all(|line| matches!(line.trim().chars().next(), None | Some('#')))
-}
-
-/// A comma where no question ends the words before.
-fn comma(question: String) -> String {
-    if question.is_empty() { ",".to_owned() } else { question }
 }

@@ -294,6 +294,7 @@ fn an_end_that_is_not_known_is_none() {
 fn what_is_closed_for_a_job_is_kept_for_it() {
     let mut answers = answers(RECORDED[1].1);
     answers.queued.retain(|job| job.listing.id == 5 || !job.waits());
+    answers.queued.iter_mut().filter(|job| job.waits()).for_each(|job| job.elements = Some((1, None)));
     let said_of = |closed: bool| {
         let mut busy = node([FIRST, FIRST]);
         for instance in busy.gpus.iter_mut().flat_map(|gpu| &mut gpu.instances) {

@@ -7,13 +7,14 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{MemfdFlags, OFlags, SealFlags, fcntl_add_seals, fcntl_setfl, memfd_create};
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use crate::command;
 use crate::wait::Stop;
 
 /// What a process that ended has to say.
@@ -118,23 +119,13 @@ impl Guard {
     fn kill(self, child: &mut Child) {
         let group = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw);
         let _ = group.map(|group| kill_process_group(group, Signal::KILL));
-        let _ = wait(child);
+        let _ = command::wait(child, LAST);
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
         drop(self.0.stdin.take());
-        let _ = wait(&mut self.0);
-    }
-}
-
-fn wait(child: &mut Child) -> Option<ExitStatus> {
-    let start = Instant::now();
-    loop {
-        match child.try_wait() {
-            Ok(None) if start.elapsed() <= LAST => sleep(Duration::from_millis(1)),
-            status => return status.ok().flatten(),
-        }
+        let _ = command::wait(&mut self.0, LAST);
     }
 }

@@ -43,6 +43,9 @@ pub enum InitError {
     /// There is nothing to cut.
     #[error("node {0}: no GPU of it can be cut with MIG")]
     NoGpu(String),
+    /// The text of a configuration cannot be made, which no node brings about.
+    #[error(transparent)]
+    Template(#[from] minijinja::Error),
     /// What was found makes no configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),

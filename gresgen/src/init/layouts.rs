@@ -6,13 +6,15 @@ use crate::config::written::{self, LayoutEntry};
 use crate::inventory::{Gpu, Inventory, Mode};
 
 /// What the layout that is meant is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum LayoutOf {
-    /// What the GPUs hold now.
+    /// What the GPUs hold now
     Current,
-    /// As many of the smallest slices as fit: seven of an A100, four of an A30.
+    // Seven of an A100, four of an A30.
+    /// As many of the smallest slices as fit
+    #[value(name = "7x1g")]
     Smallest,
-    /// Large and small ones: half of the GPU, half of the rest, and so on.
+    /// Half of each GPU, half of the rest, and the smallest
     Balanced,
 }
 

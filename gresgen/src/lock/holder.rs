@@ -9,8 +9,8 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
-use super::{open, slice_path, whole};
-use crate::read;
+use super::{slice_path, whole};
+use crate::read::{self, open_own};
 use crate::root::Root;
 
 /// Process id of whoever is changing GPUs or files now; 0 where it cannot be told.
@@ -42,7 +42,7 @@ pub(crate) fn kernel_locks() -> String {
 
 /// Asks without taking. A lock file that this user may not open is one of root's processes, of which it learns nothing.
 fn held_by(path: &Path) -> Option<u32> {
-    let mut file = open(path, OpenOptions::new().read(true)).ok()?;
+    let mut file = open_own(path, OpenOptions::new().read(true)).ok()?;
     is_held(&file).then(|| holder(&mut file).unwrap_or(0))
 }
 
@@ -60,7 +60,7 @@ fn is_flocked(path: &Path, kernel_locks: &str) -> bool {
 
 /// A process that holds the file at a path; 0 where none can be told.
 fn holder_at(path: &Path) -> u32 {
-    open(path, OpenOptions::new().read(true)).ok().and_then(|mut file| holder(&mut file)).unwrap_or(0)
+    open_own(path, OpenOptions::new().read(true)).ok().and_then(|mut file| holder(&mut file)).unwrap_or(0)
 }
 
 /// Whether a lock stands in the way of one of ours. What the kernel does not tell counts as held.

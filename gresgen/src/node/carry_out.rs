@@ -73,7 +73,7 @@ impl<'n> Node<'n> {
                 .stage(self.root, self.adopts(options))?;
         }
         if prepared.fenced {
-            let beside = beside_jobs(&prepared.slurm, options);
+            let beside = beside_jobs(desired, &prepared.slurm, options);
             return self.fenced(desired, options, waits, beside, events);
         }
         let (before, steps) = (prepared.before.clone(), prepared.steps.clone());

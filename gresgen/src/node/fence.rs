@@ -13,6 +13,9 @@
 //! `job_test_resv` passes over other reservations for it), and with accounting it needs an association for its user. Where
 //! there is such a reservation, or ours cannot be made, it is a drain.
 //!
+//! For an order it is a reservation also on a node without jobs: orders come all day, and between the look at whose drain it is and
+//! taking it back an admin may drain the node, whose drain would be taken back then (seen on 22.05.8).
+//!
 //! Either stays when this process dies: the node is half cut then. The next change, or boot, finds it by its name or
 //! reason, finishes or undoes, and takes it back. It is taken back when GPUs and files are what they were, or are done
 //! and Slurm knows them; until then Slurm's indexes mean instances that are gone, and the release is among what is left to
@@ -51,8 +54,12 @@ impl<'a> Fence<'a> {
 
     /// Makes sure that it stands: somebody may have resumed the node.
     pub(super) fn hold(&mut self) -> Result<(), SlurmError> {
+        // Also on a node that somebody else has drained, who may resume it any time.
+        if self.beside && self.reserve()? {
+            return Ok(());
+        }
         let view = self.site.view()?;
-        if view.is("DRAIN") || self.beside && self.reserve()? {
+        if view.is("DRAIN") {
             return Ok(());
         }
         self.beside = false;

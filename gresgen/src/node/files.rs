@@ -54,16 +54,11 @@ pub(super) fn changes(
 }
 
 fn change(output: &Output, adopt: bool, records: (usize, usize)) -> Result<Option<FileChange>, FileError> {
+    let kind = output.kind;
     let comparison = match Comparison::new(vec![output.clone()], adopt) {
         Err(FileError::Foreign(_)) => {
             let (path, what) = (output.path.clone(), "not written by gresgen".to_owned());
-            return Ok(Some(FileChange {
-                kind: output.kind,
-                path,
-                change: Write::Foreign,
-                what,
-                certain: true,
-            }));
+            return Ok(Some(FileChange { kind, path, change: Write::Foreign, what, certain: true }));
         }
         comparison => comparison?,
     };
@@ -75,12 +70,12 @@ fn change(output: &Output, adopt: bool, records: (usize, usize)) -> Result<Optio
         true => Write::Change,
     };
     let lines = Lines::of(&comparison.diff());
-    let what = match output.kind {
+    let what = match kind {
         Kind::GresConf | Kind::DeviceMap => format!("{} -> {} records", records.0, records.1),
         _ if change == Write::Create => format!("{} lines", lines.added),
         _ => format!("+{} -{} lines", lines.added, lines.removed),
     };
-    Ok(Some(FileChange { kind: output.kind, path, change, what, certain: lines.certain }))
+    Ok(Some(FileChange { kind, path, change, what, certain: lines.certain }))
 }
 
 /// The lines of a diff.

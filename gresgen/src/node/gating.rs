@@ -47,7 +47,7 @@ pub(super) struct Gating {
 
 impl Node<'_> {
     /// Writes the gres.conf in which all is gated that the steps of a change destroy of GPUs on request. `None` where nothing is to
-    /// be gated, or is already, or slurmctld has more to learn of this node than that: then it works with no such records yet.
+    /// be gated, or slurmctld has more to learn of this node than that: then it works with no such records yet.
     ///
     /// # Errors
     /// [`ApplyError::Publish`]; some of the files may be written.
@@ -63,7 +63,11 @@ impl Node<'_> {
         if Change::between(prepared.slurm.records(), &expected.table.records) > Change::Devices {
             return Ok(None);
         }
-        let pending = self.site.pending(&prepared.slurm, &expected.table);
+        let mut pending = self.site.pending(&prepared.slurm, &expected.table);
+        if pending.actions.is_empty() {
+            // Orders have closed all of it. A slurmctld that begins anew has to hear of it all the same.
+            pending = self.site.anew(&prepared.slurm, &expected.table);
+        }
         if !self.site.concerns_node_alone(&prepared.slurm, &pending) {
             return Ok(None);
         }
@@ -85,7 +89,7 @@ impl Node<'_> {
         options: &Options<'_>,
         events: &mut Events<'_>,
     ) -> Result<(), ApplyError> {
-        self.have_read(gating, events)?;
+        self.hold_gates(gating, events)?;
         let mut now = inventory.clone();
         self.annotate(&mut now, &self.site.allocations());
         let held = in_use(&now, steps);

@@ -123,7 +123,7 @@ impl Node<'_> {
             && (!steps.is_empty() || slurm.records() != table.records);
         let mut pending_actions = self.site.pending(&slurm, &table);
         let resume = if fenced {
-            self.will_resume(&slurm, &pending_actions, options)
+            self.will_resume(desired, &slurm, &pending_actions, options)
         } else {
             self.site.resume(&slurm, &pending_actions)
         };
@@ -148,6 +148,7 @@ impl Node<'_> {
     /// How the fence will be taken back, where it will not be by the change itself: nobody else's drain is.
     fn will_resume(
         &self,
+        desired: DesiredState<'_>,
         slurm: &SlurmState,
         pending_actions: &PendingActions,
         options: &Options<'_>,
@@ -159,7 +160,11 @@ impl Node<'_> {
         if !stands.is_empty() || theirs || forgotten || pending_actions.actions.is_empty() {
             return stands;
         }
-        vec![if beside_jobs(slurm, options) { Action::Release(node()) } else { Action::Resume(node()) }]
+        vec![if beside_jobs(desired, slurm, options) {
+            Action::Release(node())
+        } else {
+            Action::Resume(node())
+        }]
     }
 }
 
@@ -216,9 +221,9 @@ pub(super) fn are_processes<'a>(held: impl IntoIterator<Item = &'a InUse>) -> bo
     holders.peek().is_some() && holders.all(|holder| matches!(holder, Holder::Process { .. }))
 }
 
-/// Whether jobs stay on the node while it changes.
-pub(super) fn beside_jobs(slurm: &SlurmState, options: &Options<'_>) -> bool {
-    options.drain.is_none() && slurm.is_busy()
+/// Whether jobs stay on the node while it changes, or may: by an order.
+pub(super) fn beside_jobs(desired: DesiredState<'_>, slurm: &SlurmState, options: &Options<'_>) -> bool {
+    matches!(desired, DesiredState::Ordered(..)) || options.drain.is_none() && slurm.is_busy()
 }
 
 /// The targets of a desired state. Where instances in use are all that is in its way, those it would have if nobody used them,

@@ -11,7 +11,7 @@ use super::answer::Fault;
 use super::code::Code;
 use super::facts::ComputeProfile;
 use super::raw::{GpuInstance, Handle};
-use super::{Driver, DriverError, failed};
+use super::{Driver, DriverError, failed, unexpected};
 use crate::inventory::Gpu;
 
 /// Pauses before a GPU instance that is in use is tried again, in ms: a second together. For a moment after its compute
@@ -46,10 +46,7 @@ impl Driver {
         let made = if gi.start == place.start {
             place.divide(gi, compute)
         } else {
-            Err(DriverError::Unexpected {
-                object: place.name.clone(),
-                what: format!("{call} made it at {}", gi.start),
-            })
+            Err(unexpected(&place.name, format!("{call} made it at {}", gi.start)))
         };
         made.inspect_err(|_| {
             // The error reported is the first one; if taking back fails too, the next read shows an orphan.
@@ -104,10 +101,8 @@ impl<'a> Place<'a> {
     fn new(driver: &'a Driver, gpu: &'a Gpu, at: Placement) -> Result<Self, DriverError> {
         let uuid = &gpu.uuid;
         let name = format!("{uuid} {at}");
-        let spec = gpu.geometry.spec(at.profile).ok_or_else(|| DriverError::Unexpected {
-            object: name.clone(),
-            what: "the GPU does not offer the profile".to_owned(),
-        })?;
+        let lacks = || unexpected(&name, "the GPU does not offer the profile");
+        let spec = gpu.geometry.spec(at.profile).ok_or_else(lacks)?;
         let device = driver.device(uuid)?;
         let handle = Handle::of(&device).map_err(failed(uuid, "nvmlDeviceGetHandleByUUID"))?;
         Ok(Place { driver, handle, gpu: uuid, name, spec, start: at.start.into() })

@@ -6,7 +6,7 @@ use super::answer::Fault;
 use super::code::Code;
 use super::facts::{ComputeProfile, GpuProfile};
 use super::raw::{GpuInstance, Handle};
-use super::{DriverError, failed};
+use super::{DriverError, failed, unexpected};
 use crate::inventory::Mode;
 
 /// An enumeration ends with INVALID_ARGUMENT, as nvml.h recommends, not at the count the bindings were
@@ -41,10 +41,7 @@ pub(super) fn model(
             Err(Fault::Code(Code::NOT_SUPPORTED)) => continue,
             Err(fault) => return Err(failed(uuid, "nvmlDeviceGetGpuInstanceProfileInfoV")(fault)),
         };
-        let odd = |what: String| DriverError::Unexpected {
-            object: uuid.to_owned(),
-            what: format!("GPU instance profile {}: {what}", profile.id),
-        };
+        let odd = |what: String| unexpected(uuid, format!("GPU instance profile {}: {what}", profile.id));
         let name = name(&profile, number, memory_mib)
             .ok_or_else(|| odd("has no name this program can read".to_owned()))?;
         let call = "nvmlDeviceGetGpuInstancePossiblePlacements_v2";

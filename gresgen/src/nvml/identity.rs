@@ -9,6 +9,7 @@ use super::code::Code;
 use super::geometry::architecture;
 use super::raw::Handle;
 use crate::inventory::Mode;
+use crate::pci::PciAddress;
 
 /// Highest minor number of a GPU (open-gpu-kernel-modules, nv-chardev-numbers.h), hence one less than the GPUs a node
 /// can have.
@@ -40,17 +41,10 @@ pub(super) fn mode(device: &Device<'_>) -> Result<Mode, Fault> {
 /// `0000:07:00.0`, as Linux writes it (`%04x:%02x:%02x.%d`) and everybody who types one, from NVML's
 /// `00000000:07:00.0`.
 pub(super) fn pci_address(bus_id: &str) -> Result<String, Fault> {
-    let number = |text: &str| u32::from_str_radix(text, 16).ok().filter(|_| !text.starts_with('+'));
-    let parsed = || {
-        let (domain, rest) = bus_id.split_once(':')?;
-        let (bus, rest) = rest.split_once(':')?;
-        let (device, function) = rest.split_once('.')?;
-        let [domain, bus, device, function] =
-            [number(domain)?, number(bus)?, number(device)?, number(function)?];
-        (bus < 256 && device < 32 && function < 8)
-            .then(|| format!("{domain:04x}:{bus:02x}:{device:02x}.{function}"))
-    };
-    parsed().ok_or_else(|| contradiction(format!("{bus_id:?}, which is no PCI address")))
+    // What people may leave out, a driver does not.
+    let whole = bus_id.matches(':').count() == 2 && bus_id.contains('.');
+    let address = PciAddress::parse(bus_id).filter(|_| whole).map(|address| address.to_string());
+    address.ok_or_else(|| contradiction(format!("{bus_id:?}, which is no PCI address")))
 }
 
 /// What not every driver tells of every GPU. Any other failure is one: files must not silently say less than
@@ -77,12 +71,12 @@ mod tests {
 
     #[test]
     fn pci_addresses_are_written_as_linux_does() {
-        for (if_supported, written) in [
+        for (given, written) in [
             ("00000000:07:00.0", "0000:07:00.0"),
             ("0000:8A:00.0", "0000:8a:00.0"),
             ("00010000:01:00.0", "10000:01:00.0"),
         ] {
-            assert_eq!(pci_address(if_supported).unwrap(), written);
+            assert_eq!(pci_address(given).unwrap(), written);
         }
         for odd in ["", "07:00.0", "0000:07:00.9", "0000:../..:00.0", "0000:+7:00.0", "0000:107:00.0"] {
             assert!(pci_address(odd).is_err(), "{odd}");

@@ -15,7 +15,7 @@ use super::facts::Attributes;
 use super::geometry::Model;
 use super::process_list::Process;
 use super::raw::{GpuInstance, Handle};
-use super::{Driver, DriverError, failed};
+use super::{Driver, DriverError, failed, unexpected};
 use crate::devices::InstanceIds;
 use crate::holders;
 use crate::inventory::{Compute, Gpu, Instance};
@@ -74,7 +74,11 @@ impl<'a> Reader<'a> {
     }
 
     fn odd(&self, gi: u32, what: String) -> DriverError {
-        DriverError::Unexpected { object: self.name(gi), what }
+        unexpected(self.name(gi), what)
+    }
+
+    fn unlisted(&self, instance: String, has: &'static str) -> DriverError {
+        DriverError::Unlisted { gpu: self.gpu.uuid.clone(), instance, has }
     }
 
     /// The GPU instances with their places. A profile for which those found leave no place has no instance, so it is
@@ -150,24 +154,20 @@ impl<'a> Reader<'a> {
         let object = format!("{} MIG device {index}", self.gpu.uuid);
         let id = handle.gpu_instance_id().map_err(failed(&object, "nvmlDeviceGetGpuInstanceId"))?;
         let Some((gi, placement)) = present.iter().find(|(gi, _)| gi.id == id) else {
-            return Err(DriverError::Unlisted {
-                gpu: self.gpu.uuid.clone(),
-                instance: format!("GPU instance {id}"),
-                has: "MIG device",
-            });
+            return Err(self.unlisted(format!("GPU instance {id}"), "MIG device"));
         };
         let uuid = handle.uuid().map_err(failed(&object, "nvmlDeviceGetUUID"))?;
         if !is_mig_uuid(&uuid) {
-            let what = format!("nvmlDeviceGetUUID gives {uuid:?}, which is no MIG-... UUID");
-            return Err(DriverError::Unexpected { object, what });
+            return Err(unexpected(
+                object,
+                format!("nvmlDeviceGetUUID gives {uuid:?}, which is no MIG-... UUID"),
+            ));
         }
         let whole = placement.profile;
         let Attributes { slices, sms } = self.attributes(handle, *gi, &object)?;
         let own = u8::try_from(slices).ok().filter(|slices| (1..=whole.slices()).contains(slices));
-        let slices = own.ok_or_else(|| {
-            let what = format!("nvmlDeviceGetAttributes_v2 gives {slices} compute slices");
-            DriverError::Unexpected { object, what }
-        })?;
+        let odd = || unexpected(object, format!("nvmlDeviceGetAttributes_v2 gives {slices} compute slices"));
+        let slices = own.ok_or_else(odd)?;
         let profile = self.profile(*gi, whole, slices, sms)?;
         Ok(MigDevice { handle, gi: id, uuid, slices, profile })
     }
@@ -180,11 +180,9 @@ impl<'a> Reader<'a> {
                 let call = "nvmlDeviceGetComputeInstanceId";
                 let ci = mig.compute_instance_id().map_err(failed(object, call))?;
                 let of = |(attributes, id): (Attributes, u32)| (id == ci).then_some(attributes);
-                self.devices_of(gi)?.into_iter().find_map(of).ok_or_else(|| DriverError::Unlisted {
-                    gpu: self.gpu.uuid.clone(),
-                    instance: format!("compute instance {ci} of GPU instance {}", gi.id),
-                    has: "MIG device",
-                })
+                let instance = format!("compute instance {ci} of GPU instance {}", gi.id);
+                let unlisted = || self.unlisted(instance, "MIG device");
+                self.devices_of(gi)?.into_iter().find_map(of).ok_or_else(unlisted)
             }
             attributes => attributes.map_err(failed(object, "nvmlDeviceGetAttributes_v2")),
         }
@@ -237,11 +235,8 @@ impl<'a> Reader<'a> {
         if listed <= inside.len() {
             return Ok(());
         }
-        Err(DriverError::Unlisted {
-            gpu: self.gpu.uuid.clone(),
-            instance: format!("{} of {listed} MIG devices of GPU instance {}", listed - inside.len(), gi.id),
-            has: "list of compute instances",
-        })
+        let instance = format!("{} of {listed} MIG devices of GPU instance {}", listed - inside.len(), gi.id);
+        Err(self.unlisted(instance, "list of compute instances"))
     }
 
     fn compute(&self, gi: GpuInstance, device: &MigDevice<'_>, alone: bool) -> Result<Compute, DriverError> {

@@ -18,7 +18,7 @@ use super::identity::{MAX_MINOR, generation, if_supported, minor, mode, pci_addr
 use super::instances::Reader;
 use super::processes::processes;
 use super::raw::{self, Handle};
-use super::{Driver, DriverError, failed};
+use super::{Driver, DriverError, failed, unexpected};
 use crate::cores::Topology;
 use crate::devices::{InstanceIds, boot_id, existing, gpu_file};
 use crate::holders;
@@ -95,7 +95,7 @@ impl Driver {
         let gpus: Result<Vec<Gpu>, DriverError> = (0..count).map(|index| reading.gpu(index)).collect();
         let gpus = gpus?;
         for (at, gpu) in gpus.iter().enumerate() {
-            let odd = |what| Err(DriverError::Unexpected { object: gpu.uuid.clone(), what });
+            let odd = |what: String| Err(unexpected(&gpu.uuid, what));
             if let Some(same) = gpus[..at].iter().find(|other| other.uuid == gpu.uuid) {
                 return odd(format!("is GPU {} and GPU {}", same.index, gpu.index));
             }
@@ -129,10 +129,8 @@ impl Reading<'_> {
             Err(error) => return Err(error),
         }
         let again = self.gpu_at(index, false)?;
-        again.ok_or_else(|| DriverError::Unexpected {
-            object: format!("GPU {index}"),
-            what: "its instances change while they are read".to_owned(),
-        })
+        let restless = || unexpected(format!("GPU {index}"), "its instances change while they are read");
+        again.ok_or_else(restless)
     }
 
     /// One GPU as NVML lists it. What the kernel module has counts for what NVML is not asked, unless not `trusting`:
@@ -145,8 +143,10 @@ impl Reading<'_> {
         let handle = Handle::of(&device).map_err(failed(&object, call))?;
         let uuid = handle.uuid().map_err(failed(&object, "nvmlDeviceGetUUID"))?;
         if !is_gpu_uuid(&uuid) {
-            let what = format!("nvmlDeviceGetUUID gives {uuid:?}, which is no GPU-... UUID");
-            return Err(DriverError::Unexpected { object, what });
+            return Err(unexpected(
+                object,
+                format!("nvmlDeviceGetUUID gives {uuid:?}, which is no GPU-... UUID"),
+            ));
         }
         let object = format!("{object} ({uuid})");
         let pci = handle.pci().map_err(failed(&object, "nvmlDeviceGetPciInfo_v3"))?;

@@ -16,7 +16,7 @@ use crate::slurm::names::clashes;
 use crate::slurm::settings::on_request::GATE;
 use crate::slurm::slots::GUARD;
 use crate::slurm::{GresTable, Release, Settings};
-use build::{Fold, NodeLines, cgroup, node, plugin};
+use build::{Fold, NodeLines, cgroup, plugin};
 
 /// Version of [`Context`]: it changes when a template written for an older one would render something else.
 pub(crate) const SCHEMA: u32 = 1;
@@ -154,10 +154,9 @@ impl Context {
         release: Release,
         root: &Root,
     ) -> Result<Self, RenderError> {
-        let mut weights = Weights::default();
-        let lines = NodeLines::new(settings)?;
-        let node = node(inventory, table, settings, &lines, release, root, &mut weights)?;
-        Self::assemble(vec![node], weights, settings, release, root)
+        let mut alone = Cluster::new(settings, release, root)?;
+        let node = alone.node(inventory, table)?;
+        alone.assemble(vec![node])
     }
 
     /// The context of a cluster: alike nodes share an entry.
@@ -173,42 +172,6 @@ impl Context {
         let mut cluster = Cluster::new(settings, release, root)?;
         nodes.into_iter().try_for_each(|(inventory, table)| cluster.add(inventory, table))?;
         cluster.finish()
-    }
-
-    fn assemble(
-        nodes: Vec<NodeContext>,
-        weights: Weights,
-        settings: &Settings,
-        release: Release,
-        root: &Root,
-    ) -> Result<Self, RenderError> {
-        let mut types: Vec<&str> = nodes.iter().flat_map(|n| &n.types).map(|t| t.name.as_str()).collect();
-        types.sort_unstable();
-        types.dedup();
-        if let Some(clash) = clashes(types.iter().copied()).into_iter().next() {
-            return Err(clash.into());
-        }
-        // Nobody is given a guard, so there is nothing to account for.
-        let guards = nodes.iter().any(|node| !node.gates.is_empty());
-        types.retain(|name| !guards || *name != GUARD);
-        let catalog = match &settings.catalog {
-            Some(names) => catalog::catalog(names, &nodes)?,
-            None => None,
-        };
-        let mut tres = vec!["gres/gpu".to_owned()];
-        tres.extend(types.iter().map(|name| format!("gres/gpu:{name}")));
-        Ok(Context {
-            schema: SCHEMA,
-            release,
-            gres_types: gres_types(settings),
-            accounting: settings.accounting.into(),
-            accounting_tres: if types.is_empty() { String::new() } else { tres.join(",") },
-            billing_weights: weights.line(),
-            cgroup: cgroup(settings, release)?,
-            plugin: plugin(settings, root),
-            nodes,
-            catalog: catalog.into_iter().collect(),
-        })
     }
 }
 
@@ -246,8 +209,7 @@ impl<'a> Cluster<'a> {
     /// # Errors
     /// [`RenderError`]: those of one node, and one that stands twice.
     pub(crate) fn add(&mut self, inventory: &Inventory, table: &GresTable) -> Result<(), RenderError> {
-        let node =
-            node(inventory, table, self.settings, &self.lines, self.release, self.root, &mut self.weights)?;
+        let node = self.node(inventory, table)?;
         self.fold.add(node)
     }
 
@@ -268,7 +230,39 @@ impl<'a> Cluster<'a> {
     ///
     /// # Errors
     /// [`RenderError::Clash`] for two types of the cluster that Slurm takes for one.
-    pub(crate) fn finish(self) -> Result<Context, RenderError> {
-        Context::assemble(self.fold.finish(), self.weights, self.settings, self.release, self.root)
+    pub(crate) fn finish(mut self) -> Result<Context, RenderError> {
+        let nodes = std::mem::take(&mut self.fold).finish();
+        self.assemble(nodes)
+    }
+
+    fn assemble(self, nodes: Vec<NodeContext>) -> Result<Context, RenderError> {
+        let Cluster { settings, release, root, weights, .. } = self;
+        let mut types: Vec<&str> = nodes.iter().flat_map(|n| &n.types).map(|t| t.name.as_str()).collect();
+        types.sort_unstable();
+        types.dedup();
+        if let Some(clash) = clashes(types.iter().copied()).into_iter().next() {
+            return Err(clash.into());
+        }
+        // Nobody is given a guard, so there is nothing to account for.
+        let guards = nodes.iter().any(|node| !node.gates.is_empty());
+        types.retain(|name| !guards || *name != GUARD);
+        let catalog = match &settings.catalog {
+            Some(names) => catalog::catalog(names, &nodes)?,
+            None => None,
+        };
+        let mut tres = vec!["gres/gpu".to_owned()];
+        tres.extend(types.iter().map(|name| format!("gres/gpu:{name}")));
+        Ok(Context {
+            schema: SCHEMA,
+            release,
+            gres_types: gres_types(settings),
+            accounting: settings.accounting.into(),
+            accounting_tres: if types.is_empty() { String::new() } else { tres.join(",") },
+            billing_weights: weights.line(),
+            cgroup: cgroup(settings, release)?,
+            plugin: plugin(settings, root),
+            nodes,
+            catalog: catalog.into_iter().collect(),
+        })
     }
 }

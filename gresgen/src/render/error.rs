@@ -22,7 +22,7 @@ pub enum RenderError {
     #[error("slurm.nodes {names:?}: {what}")]
     Attribute { names: String, what: String },
     /// A key of `slurm.cgroup` that the release does not read.
-    #[error("slurm.cgroup {key}: {}", cgroup_phrase(*.verdict, *.release))]
+    #[error("slurm.cgroup {key}: {}", .verdict.phrase(*.release))]
     Cgroup {
         key: String,
         /// What the release does with it.
@@ -66,15 +66,4 @@ pub enum RenderError {
     /// A template that cannot be read, or a device map that the plugin would not read.
     #[error(transparent)]
     Path(#[from] PathError),
-}
-
-fn cgroup_phrase(verdict: CgroupKey, release: Release) -> String {
-    match verdict {
-        CgroupKey::Gone => format!("Slurm {release} does not read it; remove it"),
-        CgroupKey::Unknown => {
-            "no release reads it that gresgen knows; it may stand below the kept line of cgroup.conf"
-                .to_owned()
-        }
-        CgroupKey::Read => "the renderer writes it".to_owned(),
-    }
 }

@@ -49,10 +49,7 @@ impl Templates {
     /// # Errors
     /// [`RenderError`] for a file that cannot be read or does not parse. A directory that is not there is none.
     pub fn load(directory: &Path) -> Result<Self, RenderError> {
-        let mut environment = Environment::new();
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment.set_auto_escape_callback(|_| AutoEscape::None);
-        environment.set_syntax(syntax());
+        let mut environment = plain();
         environment.add_filter("quoted", |text: String| quoted(&text));
         let mut templates = Templates { environment, sources: Vec::new() };
         for (name, embedded) in EMBEDDED {
@@ -115,11 +112,15 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", plain.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// Tags on lines of their own leave no lines behind.
-fn syntax() -> SyntaxConfig {
-    let mut builder = SyntaxConfig::builder();
-    builder.trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true);
-    builder.build().expect("the standard delimiters do not clash")
+/// An environment for texts that are no HTML. Tags on lines of their own leave no lines behind.
+pub(crate) fn plain() -> Environment<'static> {
+    let mut syntax = SyntaxConfig::builder();
+    syntax.trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true);
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_auto_escape_callback(|_| AutoEscape::None);
+    environment.set_syntax(syntax.build().expect("the standard delimiters do not clash"));
+    environment
 }
 
 fn phrase(error: &Error, line: &str) -> String {

@@ -39,10 +39,8 @@ impl Site<'_> {
     ) -> Result<(), SlurmError> {
         // First, so that no task of what slurmctld opens is resolved with what was.
         let map = self.root.path(Root::DEVICE_MAP);
-        device_map::refresh(&map).map_err(|error| SlurmError::Refused {
-            command: format!("{}.slurmd", map.display()),
-            what: error.to_string(),
-        })?;
+        device_map::refresh(&map)
+            .map_err(|error| SlurmError::refused(format!("{}.slurmd", map.display()), error.to_string()))?;
         let mut last = Ok(());
         for _ in 0..TRIES {
             for action in actions {

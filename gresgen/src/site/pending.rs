@@ -36,23 +36,11 @@ impl Site<'_> {
             return PendingActions { actions: Vec::new(), here: true };
         }
         let controller = controls(&slurm.config);
-        let attributes = self.attributes();
-        let node = Node {
-            name: self.node.clone(),
-            dynamic: slurm.view.as_ref().is_some_and(NodeView::is_dynamic),
-            attributes: attributes.to_owned(),
-            line: self.node_line(slurm, controller),
-            gres: self
-                .settings
-                .entry(&self.node)
-                .and_then(|entry| entry.parts().ok())
-                .map(|parts| parts.gres),
-        };
         let slurmd = match &slurm.loaded {
             Some(map) => Change::between(&map.records, &table.records),
             None => Change::between(&[], &table.records),
         };
-        let change = match self.controller_has(slurm, table, attributes) {
+        let change = match self.controller_has(slurm, table, self.attributes()) {
             // What it would say is not known: it knows what slurmd registered with.
             None if table.form.is_some() && !has_loaded(slurm) => slurmd.max(Change::Devices),
             None => slurmd,
@@ -62,7 +50,7 @@ impl Site<'_> {
             Some(true) => Change::Devices,
         };
         let release = release(self.settings).unwrap_or_else(|_| Release::latest());
-        let mut actions = transition(&node, change, table, release);
+        let mut actions = transition(&self.told_of(slurm, controller), change, table, release);
         if slurm.loaded.is_none() {
             // A slurmd that never had a map has no copy of it that could be brought up to date.
             for action in &mut actions {
@@ -78,6 +66,25 @@ impl Site<'_> {
             }
         }
         PendingActions { here: actions.iter().all(|action| action.is_local(controller)), actions }
+    }
+
+    /// What makes Slurm read once more what it has read of a table whose node line it has.
+    pub(crate) fn anew(&self, slurm: &SlurmState, table: &GresTable) -> PendingActions {
+        let release = release(self.settings).unwrap_or_else(|_| Release::latest());
+        let node = self.told_of(slurm, controls(&slurm.config));
+        PendingActions { actions: transition(&node, Change::Devices, table, release), here: true }
+    }
+
+    /// The node as Slurm is told of it.
+    fn told_of(&self, slurm: &SlurmState, controller: bool) -> Node {
+        let parts = self.settings.entry(&self.node).and_then(|entry| entry.parts().ok());
+        Node {
+            name: self.node.clone(),
+            dynamic: slurm.view.as_ref().is_some_and(NodeView::is_dynamic),
+            attributes: self.attributes().to_owned(),
+            line: self.node_line(slurm, controller),
+            gres: parts.map(|parts| parts.gres),
+        }
     }
 
     /// Whether slurmctld has the node line of a table; `None` where it does not answer.

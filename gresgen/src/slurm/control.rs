@@ -179,10 +179,7 @@ impl Control {
             }
             error => error,
         })?;
-        Listing::parse(&text).map_err(|line| SlurmError::Refused {
-            command: "squeue".to_owned(),
-            what: format!("printed {line:?}"),
-        })
+        Listing::parse(&text).map_err(|line| SlurmError::refused("squeue", format!("printed {line:?}")))
     }
 
     /// When jobs on a node began and will have to end, by what they are asked for by, as `11-26 14:10` in the node's time
@@ -219,16 +216,9 @@ impl Control {
         for job in jobs {
             questions += &format!("show job {}\nshow hostnames {word}\n", job.query);
         }
-        let said = answers("scontrol", &["--all", "-d", "-o"], &questions, &word)
-            // The job that ended meanwhile makes the whole of it fail, with all else printed.
-            .or_else(|error| match error {
-                SlurmError::Refused { what, .. } => Ok(what + "\n"),
-                error => Err(error),
-            })?;
-        let unreadable = || SlurmError::Refused {
-            command: "scontrol -d -o show node, show job".to_owned(),
-            what: "its answers cannot be told apart".to_owned(),
-        };
+        let said = answers("scontrol", &["--all", "-d", "-o"], &questions, &word)?;
+        let command = "scontrol -d -o show node, show job";
+        let unreadable = || SlurmError::refused(command, "its answers cannot be told apart");
         let records = split(&said, &word, jobs.len() + 1).ok_or_else(unreadable)?;
         let view = records[0].lines().find_map(NodeView::parse);
         let view = view.ok_or_else(|| SlurmError::UnknownNode(node.to_owned()))?;

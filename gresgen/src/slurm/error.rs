@@ -128,6 +128,13 @@ pub enum SlurmError {
     },
 }
 
+impl SlurmError {
+    /// What a command said, or what is wrong with that.
+    pub(crate) fn refused(command: impl Into<String>, what: impl Into<String>) -> Self {
+        SlurmError::Refused { command: command.into(), what: what.into() }
+    }
+}
+
 impl From<Ended<SlurmError>> for SlurmError {
     fn from(ended: Ended<SlurmError>) -> Self {
         match ended {

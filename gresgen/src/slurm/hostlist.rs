@@ -28,10 +28,10 @@ pub fn is_name(name: &str) -> bool {
 /// The shortest host list of these names in one pair of brackets per prefix; numbers in order, repeats once.
 ///
 /// Only numbers of one spelling share a range (`n1` and `n01` are two nodes).
-pub fn fold<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+pub fn fold<'a, T: AsRef<str> + ?Sized + 'a>(names: impl IntoIterator<Item = &'a T>) -> String {
     let mut groups: BTreeMap<&str, Vec<(usize, u64)>> = BTreeMap::new();
     let mut plain: Vec<&str> = Vec::new();
-    for name in names {
+    for name in names.into_iter().map(AsRef::as_ref) {
         match split(name) {
             Some((prefix, numbered)) => groups.entry(prefix).or_default().push(numbered),
             None => plain.push(name),
@@ -178,7 +178,7 @@ pub fn without(text: &str, gone: impl Fn(&str) -> bool) -> Result<Option<String>
         if names.len() == all {
             left.push(token.to_owned());
         } else if !names.is_empty() {
-            left.push(fold(names.iter().map(String::as_str)));
+            left.push(fold(&names));
         }
     }
     Ok((!left.is_empty()).then(|| left.join(",")))
@@ -415,7 +415,7 @@ mod tests {
     proptest! {
         #[test]
         fn folding_loses_nothing(names in proptest::collection::btree_set("(n|gpu-|r1n|x)[0-9]{0,4}", 1..60)) {
-            let folded = fold(names.iter().map(String::as_str));
+            let folded = fold(&names);
             let back: Vec<String> = expand(&folded).unwrap();
             prop_assert_eq!(back.len(), names.len());
             prop_assert_eq!(back.into_iter().collect::<BTreeSet<_>>(), names);

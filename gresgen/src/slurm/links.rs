@@ -58,10 +58,9 @@ impl Links {
     /// is replaced by rename, so that there is one at any moment.
     pub fn make(&self, root: &Root) -> Result<(), PathError> {
         let directory = root.path(DIRECTORY);
-        let fail = |path: &Path| {
-            let path = path.to_owned();
-            move |error| PathError::doing(&path, "cannot be linked")(error)
-        };
+        fn fail(path: &Path) -> impl FnOnce(std::io::Error) -> PathError {
+            PathError::doing(path, "cannot be linked")
+        }
         crate::atomic::directory(&directory).map_err(fail(&directory))?;
         for (target, name) in &self.names {
             let link = directory.join(name);

@@ -1,6 +1,6 @@
 //! Arguments of spank_mig.so. It ignores what it does not know (slurm-plugin/src/args.rs), and complains in every job.
 
-use crate::words::did_you_mean;
+use crate::words::did_you_mean_of;
 
 /// Each with the values it takes; none means an absolute path.
 const ARGUMENTS: [(&str, &[&str]); 7] = [
@@ -18,8 +18,7 @@ pub(crate) fn wrong(key: &str, value: &str) -> Option<String> {
     let names = ARGUMENTS.map(|(name, _)| name);
     match ARGUMENTS.iter().find(|(name, _)| *name == key) {
         None => {
-            let near = did_you_mean(key, names);
-            let near = if near.is_empty() { "," } else { &near };
+            let near = did_you_mean_of(key, names);
             Some(format!("no argument of the plugin{near} only {}", names.join(", ")))
         }
         Some((_, [])) => (!value.starts_with('/')).then(|| "an absolute path is due".to_owned()),

@@ -34,6 +34,20 @@ pub enum CgroupKey {
     Unknown,
 }
 
+impl CgroupKey {
+    /// Why it cannot be asked for, as a phrase that follows its name; of one that is read, because it is written anyway.
+    pub(crate) fn phrase(self, release: impl fmt::Display) -> String {
+        match self {
+            CgroupKey::Gone => format!("Slurm {release} does not read it; remove it"),
+            CgroupKey::Unknown => {
+                "no release reads it that gresgen knows; it may stand below the kept line of cgroup.conf"
+                    .to_owned()
+            }
+            CgroupKey::Read => "the renderer writes it".to_owned(),
+        }
+    }
+}
+
 /// Year and month of a release.
 type Month = (u8, u8);
 

@@ -9,12 +9,14 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde::de::Error;
 
 pub use check::{Attributes, Fault};
 
 use super::billing::Billing;
 use super::names::TypeSettings;
 use super::release::Release;
+use crate::forms::reads;
 use crate::root::Root;
 
 /// Everything a site can say about its Slurm. All of it is optional.
@@ -148,42 +150,18 @@ enum Word {
     Yes(bool),
 }
 
-impl<'de> Deserialize<'de> for Scalar {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Word;
-        impl serde::de::Visitor<'_> for Word {
-            type Value = Scalar;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a word, a number or a yes or no")
-            }
-
-            fn visit_bool<E>(self, yes: bool) -> Result<Scalar, E> {
-                Ok(Scalar(if yes { "yes" } else { "no" }.to_owned()))
-            }
-
-            fn visit_i64<E>(self, number: i64) -> Result<Scalar, E> {
-                Ok(Scalar(number.to_string()))
-            }
-
-            fn visit_u64<E>(self, number: u64) -> Result<Scalar, E> {
-                Ok(Scalar(number.to_string()))
-            }
-
-            fn visit_f64<E>(self, number: f64) -> Result<Scalar, E> {
-                Ok(Scalar(number.to_string()))
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Scalar, E> {
-                let one_line = !text.is_empty() && !text.contains(char::is_control);
-                one_line.then(|| Scalar(text.to_owned())).ok_or_else(|| {
-                    E::custom("an empty value, or one of several lines, fits no line of Slurm's files")
-                })
-            }
-        }
-        deserializer.deserialize_any(Word)
-    }
-}
+reads!(Scalar as "a word, a number or a yes or no";
+    bool(yes) => Ok(Scalar(if yes { "yes" } else { "no" }.to_owned())),
+    i64(number) => Ok(Scalar(number.to_string())),
+    u64(number) => Ok(Scalar(number.to_string())),
+    f64(number) => Ok(Scalar(number.to_string())),
+    str(text) => {
+        let one_line = !text.is_empty() && !text.contains(char::is_control);
+        one_line.then(|| Scalar(text.to_owned())).ok_or_else(|| {
+            Error::custom("an empty value, or one of several lines, fits no line of Slurm's files")
+        })
+    },
+);
 
 impl std::fmt::Display for Scalar {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -6,6 +6,7 @@ use device_map::{NoDevice, Record};
 
 pub use action::{Action, wait_idle};
 
+use super::control::Devices;
 use super::error::SlurmError;
 use super::gres::GresTable;
 use super::jobs::JobGres;
@@ -28,7 +29,11 @@ pub enum Change {
 
 /// Jobs for a person.
 fn named(jobs: &[&JobGres]) -> String {
-    let list: Vec<String> = jobs.iter().map(|job| format!("{} (user {})", job.id, job.user)).collect();
+    let of = |job: &&JobGres| {
+        let which = if job.devices == Devices::Unlisted { "; it may have any" } else { "" };
+        format!("{} (user {}{which})", job.id, job.user)
+    };
+    let list: Vec<String> = jobs.iter().map(of).collect();
     format!("{} {}", if jobs.len() == 1 { "job" } else { "jobs" }, list.join(", "))
 }
 
@@ -135,12 +140,7 @@ fn read_anew(node: &Node, after: &GresTable) -> Vec<Action> {
 }
 
 fn conf(node: &Node, after: &GresTable) -> String {
-    let gres = format!("Gres={}", after.gres());
-    [node.attributes.as_str(), gres.as_str()]
-        .into_iter()
-        .filter(|s| !s.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ")
+    format!("{} Gres={}", node.attributes, after.gres()).trim_start().to_owned()
 }
 
 #[cfg(test)]

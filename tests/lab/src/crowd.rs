@@ -27,7 +27,10 @@ slurm:
   arbiter: {comments: false, reach: ['true']}
 ";
 
-/// Submits jobs of several forms, four at once.
+/// Jobs that are submitted in one go: a command in a lab has an end.
+const GO: usize = 500;
+
+/// Submits jobs of several forms, four at once: those from one number up to another.
 const JOBS: &str = r#"
 one() {
   case $(($1 % 10)) in
@@ -43,7 +46,7 @@ one() {
   sbatch --quiet --output=/dev/null --time=60 -c "$cpus" "$@" --wrap 'sleep 60'
 }
 for first in 0 1 2 3; do
-  (i=$first; while [ "$i" -lt "$1" ]; do one "$i" || exit 1; i=$((i + 4)); done) &
+  (i=$(($1 + first)); while [ "$i" -lt "$2" ]; do one "$i" || exit 1; i=$((i + 4)); done) &
 done
 wait
 "#;
@@ -63,7 +66,10 @@ const NODE: &str = "export SLURMD_NODENAME=gpu0001; mkdir -p /srv/site/etc/gresg
 /// What failed, with the daemons' logs where they can say more.
 pub fn run(release: Release, jobs: usize) -> Result<(), LabError> {
     let lab = start(release)?;
-    lab.run(&["sh", "-c", JOBS, "sh", &jobs.to_string()])?;
+    for first in (0..jobs).step_by(GO) {
+        let end = jobs.min(first + GO);
+        lab.run(&["sh", "-c", JOBS, "sh", &first.to_string(), &end.to_string()])?;
+    }
     let waiting = lab.run(&["sh", "-c", "squeue -h -t PD | wc -l"])?.stdout;
     println!("Slurm {release}: {} jobs wait for {NODES} nodes", waiting.trim());
     let (before, begun) = (busy(&lab)?, Instant::now());

@@ -103,7 +103,7 @@ impl Group<'_> {
         });
         GroupDocument {
             model: group.product.clone(),
-            nodes: hostlist::fold(group.nodes.iter().map(String::as_str)),
+            nodes: hostlist::fold(&group.nodes),
             gpus_per_node: group.fleet().gpus,
             jobs: jobs.0 + jobs.1,
             days: f64::from(self.span) / 86400.0,

@@ -109,10 +109,8 @@ pub(super) fn report(look: &Look, now: u64) -> Report {
         destroy: places(&cut.destroy),
         create: places(&cut.create),
     };
-    let unknown = |(why, nodes): &(String, Vec<String>)| UnknownRow {
-        nodes: hostlist::fold(nodes.iter().map(String::as_str)),
-        why: why.clone(),
-    };
+    let unknown =
+        |(why, nodes): &(String, Vec<String>)| UnknownRow { nodes: hostlist::fold(nodes), why: why.clone() };
     Report {
         jobs: look.jobs.iter().map(job).collect(),
         cuts: look.cuts.iter().map(cut).collect(),

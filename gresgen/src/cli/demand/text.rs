@@ -6,7 +6,7 @@ use mig::Placement;
 use super::super::paint::{Cell, Painted, Role, table};
 use super::super::screen;
 use crate::demand::{Cut, Look, Said, Wants};
-use crate::slurm::hostlist;
+use crate::slurm::hostlist::fold;
 
 /// What a user understands. Nothing is done here, so it says what would be.
 pub(super) fn says(said: &Said, now: u64) -> String {
@@ -15,7 +15,7 @@ pub(super) fn says(said: &Said, now: u64) -> String {
         Said::Cannot(why) => return why.to_string(),
         Said::Cut { nodes, all } => {
             let some = if *all { "" } else { "some of " };
-            return format!("a cut on {} serves {some}it", hostlist::fold(nodes.iter().map(String::as_str)));
+            return format!("a cut on {} serves {some}it", fold(nodes));
         }
         Said::Kept { nodes, until: Some(until) } => {
             return format!("kept for it on {}, free {}", fold(nodes), in_time(until));
@@ -46,10 +46,6 @@ pub(super) fn says(said: &Said, now: u64) -> String {
         Verdict::Never => "none of its nodes can be cut so".to_owned(),
         Verdict::Depth => "too many others wait before it".to_owned(),
     }
-}
-
-fn fold(nodes: &[String]) -> String {
-    hostlist::fold(nodes.iter().map(String::as_str))
 }
 
 /// Seconds for people: `40 s`, `25 min`, `7 h`, `3 days`.

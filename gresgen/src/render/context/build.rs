@@ -7,12 +7,12 @@ use device_map::{NoDevice, Record};
 use mig::Spec;
 
 use super::near::{Sockets, add_cores};
-use super::{DeviceContext, GateContext, KeyValue, NodeContext, PluginContext, TypeContext};
+use super::{Cluster, DeviceContext, GateContext, KeyValue, NodeContext, PluginContext, TypeContext};
 use crate::cores::ranges;
 use crate::inventory::{Compute, Gpu, Instance, Inventory};
 use crate::render::RenderError;
 use crate::root::Root;
-use crate::slurm::billing::{self, Weights};
+use crate::slurm::billing;
 use crate::slurm::hostlist;
 use crate::slurm::links::Links;
 use crate::slurm::release::CgroupKey;
@@ -45,67 +45,75 @@ pub(super) fn cgroup(settings: &Settings, release: Release) -> Result<Vec<KeyVal
     Ok(lines)
 }
 
-pub(super) fn node(
-    inventory: &Inventory,
-    table: &GresTable,
-    settings: &Settings,
-    lines: &NodeLines<'_>,
-    release: Release,
-    root: &Root,
-    weights: &mut Weights,
-) -> Result<NodeContext, RenderError> {
-    let name = &inventory.node;
-    if !hostlist::is_name(name) {
-        return Err(RenderError::Node(name.clone()));
-    }
-    let said = lines.of(name)?;
-    let sockets = Sockets::of(&said);
-    let Attributes { rest: attributes, gres: other_gres } = said;
-    let found: HashMap<&str, (&Gpu, Option<Slice<'_>>)> = inventory
-        .devices()
-        .map(|(gpu, instance, compute)| (compute.uuid.as_str(), (gpu, Some((instance, compute)))))
-        .chain(inventory.gpus.iter().map(|gpu| (gpu.uuid.as_str(), (gpu, None))))
-        .collect();
-    let links = settings.stable_links.then(|| Links::new(table, inventory));
-    let path = |file: &Path| match links.as_ref().and_then(|l| l.path(file)) {
-        Some(link) => root.path(link).display().to_string(),
-        None => file.display().to_string(),
-    };
-    let names = Names::new(&settings.types)?;
-    let mut devices = Vec::with_capacity(table.records.len());
-    let mut vacant = Vacant::new(inventory, settings, &names)?;
-    for (record, index) in table.records.iter().zip(0..) {
-        let vacant_instance;
-        let (gpu, slice, files) = if let Some(kind) = record.no_device() {
-            let Some(gpu) = inventory.gpus.iter().find(|gpu| gpu.uuid == record.parent) else { continue };
-            vacant_instance = if kind == NoDevice::Void { vacant.next(record) } else { None };
-            let slice = vacant_instance.as_ref().map(|instance| (instance, &instance.compute[0]));
-            (gpu, slice, no_device_files(kind, record, table))
-        } else {
-            // A table made from this inventory names nothing else.
-            let Some(&(gpu, slice)) = found.get(record.uuid.as_str()) else { continue };
-            (gpu, slice, Some(record.files.iter().map(|f| path(&f.path)).collect()))
+impl Cluster<'_> {
+    /// A node of it.
+    ///
+    /// # Errors
+    /// [`RenderError`].
+    pub(super) fn node(
+        &mut self,
+        inventory: &Inventory,
+        table: &GresTable,
+    ) -> Result<NodeContext, RenderError> {
+        let Cluster { settings, lines, release, root, weights, .. } = self;
+        let release = *release;
+        let name = &inventory.node;
+        if !hostlist::is_name(name) {
+            return Err(RenderError::Node(name.clone()));
+        }
+        let said = lines.of(name)?;
+        let sockets = Sockets::of(&said);
+        let Attributes { rest: attributes, gres: other_gres } = said;
+        let found: HashMap<&str, (&Gpu, Option<Slice<'_>>)> = inventory
+            .devices()
+            .map(|(gpu, instance, compute)| (compute.uuid.as_str(), (gpu, Some((instance, compute)))))
+            .chain(inventory.gpus.iter().map(|gpu| (gpu.uuid.as_str(), (gpu, None))))
+            .collect();
+        let links = settings.stable_links.then(|| Links::new(table, inventory));
+        let path = |file: &Path| match links.as_ref().and_then(|l| l.path(file)) {
+            Some(link) => root.path(link).display().to_string(),
+            None => file.display().to_string(),
         };
-        // A void is billed as the slice that it becomes before a job has it. Nobody is given a guard or a pad.
-        let is_billed = slice.is_some() || record.no_device().is_none();
-        if let Some(billing) = settings.billing.as_ref().filter(|_| is_billed) {
-            let weight = billing::weight(&record.gres_type, billing, &names, gpu, slice)?;
-            weights.add(&record.gres_type, weight)?;
+        let names = Names::new(&settings.types)?;
+        let mut devices = Vec::with_capacity(table.records.len());
+        let mut vacant = Vacant::new(inventory, settings, &names)?;
+        for (record, index) in table.records.iter().zip(0..) {
+            let vacant_instance;
+            let (gpu, slice, files) = if let Some(kind) = record.no_device() {
+                let Some(gpu) = inventory.gpus.iter().find(|gpu| gpu.uuid == record.parent) else { continue };
+                vacant_instance = if kind == NoDevice::Void { vacant.next(record) } else { None };
+                let slice = vacant_instance.as_ref().map(|instance| (instance, &instance.compute[0]));
+                (gpu, slice, no_device_files(kind, record, table))
+            } else {
+                // A table made from this inventory names nothing else.
+                let Some(&(gpu, slice)) = found.get(record.uuid.as_str()) else { continue };
+                (gpu, slice, Some(record.files.iter().map(|f| path(&f.path)).collect()))
+            };
+            // A void is billed as the slice that it becomes before a job has it. Nobody is given a guard or a pad.
+            let is_billed = slice.is_some() || record.no_device().is_none();
+            if let Some(billing) = settings.billing.as_ref().filter(|_| is_billed) {
+                let weight = billing::weight(&record.gres_type, billing, &names, gpu, slice)?;
+                weights.add(&record.gres_type, weight)?;
+            }
+            devices.extend(files.map(|files| device(index, record, gpu, slice, files)));
         }
-        devices.extend(files.map(|files| device(index, record, gpu, slice, files)));
+        let gates = match table.form {
+            Some(form) => gated(&mut devices, form, sockets, settings, release, inventory)?,
+            None => {
+                add_cores(&mut devices, sockets, settings, release, inventory);
+                Vec::new()
+            }
+        };
+        let gate = table.form.map(|_| Form::GATE.to_owned()).unwrap_or_default();
+        let gres = [table.gres(), gate, other_gres]
+            .into_iter()
+            .filter(|g| !g.is_empty())
+            .collect::<Vec<_>>()
+            .join(",");
+        let types =
+            table.types.iter().map(|(name, count)| TypeContext { name: name.to_string(), count: *count });
+        Ok(NodeContext { names: name.clone(), attributes, gres, types: types.collect(), devices, gates })
     }
-    let gates = match table.form {
-        Some(form) => gated(&mut devices, form, sockets, settings, release, inventory)?,
-        None => {
-            add_cores(&mut devices, sockets, settings, release, inventory);
-            Vec::new()
-        }
-    };
-    let gate = table.form.map(|_| Form::GATE.to_owned()).unwrap_or_default();
-    let gres =
-        [table.gres(), gate, other_gres].into_iter().filter(|g| !g.is_empty()).collect::<Vec<_>>().join(",");
-    let types = table.types.iter().map(|(name, count)| TypeContext { name: name.to_string(), count: *count });
-    Ok(NodeContext { names: name.clone(), attributes, gres, types: types.collect(), devices, gates })
 }
 
 /// The files of a record that is no device; `None` for a pad that stands on the line of another.
@@ -295,7 +303,9 @@ impl Fold {
     }
 
     pub(super) fn finish(self) -> Vec<NodeContext> {
-        let fold = |names: &[String]| hostlist::fold(names.iter().map(String::as_str));
-        self.order.into_iter().map(|(node, names)| NodeContext { names: fold(&names), ..node }).collect()
+        self.order
+            .into_iter()
+            .map(|(node, names)| NodeContext { names: hostlist::fold(&names), ..node })
+            .collect()
     }
 }

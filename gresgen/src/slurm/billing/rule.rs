@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::value::{F64Deserializer, StrDeserializer};
+use serde::de::{Deserializer, Error};
 
+use crate::forms::reads;
 use crate::schema::{self, schema_of};
 
 /// What the part of a GPU is that a MIG device is billed.
@@ -82,35 +83,12 @@ impl<'de> Deserialize<'de> for Weight {
     }
 }
 
-impl<'de> Deserialize<'de> for Scale {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
-        impl<'de> Visitor<'de> for Either {
-            type Value = Scale;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a weight, or one for each model")
-            }
-
-            fn visit_u64<E: Error>(self, number: u64) -> Result<Scale, E> {
-                self.visit_f64(number as f64)
-            }
-
-            fn visit_i64<E: Error>(self, number: i64) -> Result<Scale, E> {
-                self.visit_f64(number as f64)
-            }
-
-            fn visit_f64<E: Error>(self, number: f64) -> Result<Scale, E> {
-                Weight::deserialize(serde::de::value::F64Deserializer::new(number)).map(Scale::All)
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Scale, A::Error> {
-                BTreeMap::deserialize(MapAccessDeserializer::new(map)).map(Scale::ByModel)
-            }
-        }
-        deserializer.deserialize_any(Either)
-    }
-}
+reads!(Scale as "a weight, or one for each model";
+    u64(number) => Weight::deserialize(F64Deserializer::new(number as f64)).map(Scale::All),
+    i64(number) => Weight::deserialize(F64Deserializer::new(number as f64)).map(Scale::All),
+    f64(number) => Weight::deserialize(F64Deserializer::new(number)).map(Scale::All),
+    map(models) => BTreeMap::deserialize(models).map(Scale::ByModel),
+);
 
 /// The long form.
 #[derive(Deserialize, JsonSchema)]
@@ -138,51 +116,18 @@ schema_of!(Billing => Written);
 
 struct Rules(Vec<Rule>);
 
-impl<'de> Deserialize<'de> for Rules {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OneOrMore;
-        impl<'de> Visitor<'de> for OneOrMore {
-            type Value = Rules;
+reads!(Rules as "a rule or a list of rules: sms, memory, slices, memory-slices, flat";
+    str(rule) => Ok(Rules(vec![Rule::deserialize(StrDeserializer::new(rule))?])),
+    seq(list) => Vec::deserialize(list).map(Rules),
+);
 
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a rule or a list of rules: sms, memory, slices, memory-slices, flat")
-            }
-
-            fn visit_str<E: Error>(self, rule: &str) -> Result<Rules, E> {
-                Ok(Rules(vec![Rule::deserialize(serde::de::value::StrDeserializer::new(rule))?]))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Rules, A::Error> {
-                Vec::deserialize(SeqAccessDeserializer::new(list)).map(Rules)
-            }
-        }
-        deserializer.deserialize_any(OneOrMore)
-    }
-}
-
-impl<'de> Deserialize<'de> for Billing {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Short;
-        impl<'de> Visitor<'de> for Short {
-            type Value = Billing;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a rule of billing, or its keys")
-            }
-
-            fn visit_str<E: Error>(self, rule: &str) -> Result<Billing, E> {
-                let rule = Rule::deserialize(serde::de::value::StrDeserializer::new(rule))?;
-                Billing { by: vec![rule], gpu: Scale::All(Weight::ONE), slice: None }.sound()
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Billing, A::Error> {
-                let Keys { by, gpu, slice } = Keys::deserialize(MapAccessDeserializer::new(map))?;
-                Billing { by: by.0, gpu: gpu.unwrap_or(Scale::All(Weight::ONE)), slice }.sound()
-            }
-        }
-        deserializer.deserialize_any(Short)
-    }
-}
+reads!(Billing as "a rule of billing, or its keys";
+    str(rule) => Billing::from(Rule::deserialize(StrDeserializer::new(rule))?).sound(),
+    map(keys) => {
+        let Keys { by, gpu, slice } = Keys::deserialize(keys)?;
+        Billing { by: by.0, gpu: gpu.unwrap_or(Scale::All(Weight::ONE)), slice }.sound()
+    },
+);
 
 impl Billing {
     fn sound<E: Error>(self) -> Result<Self, E> {

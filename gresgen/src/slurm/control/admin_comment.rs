@@ -16,12 +16,7 @@ impl Control {
         let word = secret();
         let question = |job: &u32| format!("show job {job}\nshow hostnames {word}\n");
         let questions: String = jobs.iter().map(question).collect();
-        let said = answers("scontrol", &["--all", "-o"], &questions, &word)
-            // A job that ended meanwhile makes the whole of it fail, with all else printed.
-            .or_else(|error| match error {
-                SlurmError::Refused { what, .. } => Ok(what + "\n"),
-                error => Err(error),
-            })?;
+        let said = answers("scontrol", &["--all", "-o"], &questions, &word)?;
         let records = split(&said, &word, jobs.len()).unwrap_or_default();
         let records = jobs.iter().zip(records).filter(|(_, record)| record.contains("JobId="));
         Ok(records.map(|(job, record)| (*job, is_free(record, ours))).collect())

@@ -54,7 +54,8 @@ pub(super) fn run_exact(command: &str, arguments: &[&str]) -> Result<String, Slu
 }
 
 /// Asks by a command that is asked several things on its standard input, and ends its answer to each with a line of its own.
-/// What an answer has beyond [`RECORD`] is dropped: users write it.
+/// What an answer has beyond [`RECORD`] is dropped: users write it. A question about a job that has ended meanwhile makes the
+/// whole of it fail, with all else printed.
 pub(super) fn answers(
     command: &str,
     arguments: &[&str],
@@ -62,7 +63,10 @@ pub(super) fn answers(
     end: &str,
 ) -> Result<String, SlurmError> {
     let parts = Parts { end, most: RECORD };
-    in_time(command, |patience| ask(patience, command, arguments, &[], input, Some(parts)))
+    match in_time(command, |patience| ask(patience, command, arguments, &[], input, Some(parts))) {
+        Err(SlurmError::Refused { what, .. }) => Ok(what + "\n"),
+        said => said,
+    }
 }
 
 /// Asks for as long as there is time.

@@ -157,26 +157,12 @@ impl Request {
 
     fn parse_line(line: &str) -> Option<Self> {
         let fields: Vec<&str> = line.trim_end().strip_suffix('|')?.splitn(14, '|').collect();
-        let [
-            id,
-            nodes,
-            tasks,
-            cpus,
-            eligible,
-            group,
-            total,
-            exclusive,
-            shares,
-            job,
-            node,
-            socket,
-            task,
-            features,
-        ] = fields[..]
+        let [id, nodes, tasks, cpus, since, group, total, alone, shares, job, node, socket, task, features] =
+            fields[..]
         else {
             return None;
         };
-        let shared = if exclusive.is_empty() { ["OK", "YES"].contains(&shares) } else { exclusive == "NO" };
+        let shared = if alone.is_empty() { ["OK", "YES"].contains(&shares) } else { alone == "NO" };
         let number = |text: &str| u32::try_from(least(text)?).ok();
         // `cpu=4,mem=7.81G,node=1`; what a site does not track is not there.
         let total = |key: &str| total.split(',').find_map(|entry| entry.strip_prefix(key)?.strip_prefix('='));
@@ -184,7 +170,7 @@ impl Request {
             id: id.parse().ok()?,
             nodes: number(nodes)?.max(1),
             tasks: number(tasks)?.max(1),
-            eligible: eligible.parse().ok(),
+            eligible: since.parse().ok(),
             group: group.parse().ok().filter(|group| *group > 0),
             cpus: total("cpu").and_then(number).or_else(|| number(cpus))?,
             memory_mib: total("mem").and_then(mib).unwrap_or_default(),

@@ -70,21 +70,9 @@ impl Default for Arbiter {
         // IdentitiesOnly: another key of root's, or of an agent, may open a shell where this one takes orders; -a: nor may root of
         // a node use such an agent, whatever ssh_config(5) forwards. BatchMode: it asks nobody; ConnectTimeout: a node that is
         // gone is known to be in seconds. Host keys are checked as ssh is set up to.
-        let reach = [
-            "ssh",
-            "-a",
-            "-i",
-            "/etc/gresgen/order_key",
-            "-o",
-            "IdentitiesOnly=yes",
-            "-o",
-            "BatchMode=yes",
-            "-o",
-            "ConnectTimeout=5",
-            "root@{node}",
-        ];
+        let reach = "ssh -a -i /etc/gresgen/order_key -o IdentitiesOnly=yes -o BatchMode=yes -o ConnectTimeout=5 root@{node}";
         Arbiter {
-            reach: reach.map(str::to_owned).to_vec(),
+            reach: reach.split(' ').map(str::to_owned).collect(),
             patience: Duration::from_secs(policy.patience),
             cordon_after: Duration::from_secs(policy.cordon_after),
             cordon_within: Duration::from_secs(policy.reach),

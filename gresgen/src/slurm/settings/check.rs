@@ -7,7 +7,7 @@ use crate::cores::MAX_CPUS;
 use crate::slurm::hostlist::{self, MAX_NAMES};
 use crate::slurm::names::{Names, TypeName};
 use crate::slurm::plugin_arguments;
-use crate::slurm::release::CgroupKey;
+use crate::slurm::release::{CgroupKey, Release};
 
 /// What is wrong, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,7 +121,7 @@ impl Settings {
     /// The first fault.
     pub fn check(&self) -> Result<(), Fault> {
         if let Some(node) = self.node.as_ref().filter(|node| !hostlist::is_name(node)) {
-            return fault(&["node"], format!("slurm.node {node:?}: not a node name"));
+            return Err(fault(&["node"], format!("slurm.node {node:?}: not a node name")));
         }
         self.check_nodes()?;
         self.check_types()?;
@@ -141,30 +141,22 @@ impl Settings {
         for (at, entry) in self.nodes.iter().enumerate() {
             let index = at.to_string();
             let place = ["nodes", &index, "names"];
-            let names = match hostlist::expand(&entry.names) {
-                Ok(names) => names,
-                Err(error) => return fault(&place, format!("slurm.nodes: {error}")),
-            };
-            let Some(left) = room.checked_sub(names.len()) else {
-                return fault(&place, format!("slurm.nodes: more than {MAX_NAMES} names"));
-            };
-            room = left;
+            let wrong = |what: String| fault(&place, format!("slurm.nodes: {what}"));
+            let names = hostlist::expand(&entry.names).map_err(|error| wrong(error.to_string()))?;
+            let left = room.checked_sub(names.len());
+            room = left.ok_or_else(|| wrong(format!("more than {MAX_NAMES} names")))?;
             let place = ["nodes", &index, "attributes"];
-            let named = |what: String| format!("slurm.nodes {:?}: {what}", entry.names);
-            let attributes = match entry.parts() {
-                Ok(attributes) => attributes,
-                Err(what) => return fault(&place, named(what)),
-            };
+            let wrong = |what: String| fault(&place, format!("slurm.nodes {:?}: {what}", entry.names));
+            let attributes = entry.parts().map_err(wrong)?;
             if !attributes.have_cpus() {
                 let what = "no CPUs= in the attributes, so slurmctld would take a node for one of one CPU";
-                return fault(&place, named(what.to_owned()))
-                    .map_err(|fault| Fault { hardware: true, ..fault });
+                return Err(Fault { hardware: true, ..wrong(what.to_owned()) });
             }
             if let Some(gres) = self.unlisted(&attributes.gres) {
                 let list = self.gres_types.0.join(",");
-                let what =
-                    format!("Gres={gres} is not in slurm.gres-types ({list}), so slurmctld would drop it");
-                return fault(&place, named(format!("{what}; add {gres} there")));
+                return Err(wrong(format!(
+                    "Gres={gres} is not in slurm.gres-types ({list}), so slurmctld would drop it; add {gres} there"
+                )));
             }
         }
         Ok(())
@@ -179,33 +171,22 @@ impl Settings {
     fn check_types(&self) -> Result<(), Fault> {
         for (map, names) in [("models", &self.types.models), ("aliases", &self.types.aliases)] {
             for (key, name) in names {
-                if let Err(error) = TypeName::new(name) {
-                    return fault(&["types", map, key], error.to_string());
-                }
+                TypeName::new(name).map_err(|error| fault(&["types", map, key], error.to_string()))?;
             }
         }
-        match Names::new(&self.types) {
-            Ok(_) => {}
-            Err(error) => return fault(&["types", "pattern"], error.to_string()),
-        }
+        Names::new(&self.types).map_err(|error| fault(&["types", "pattern"], error.to_string()))?;
         for (at, name) in self.gres_types.0.iter().enumerate() {
             if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b)) || name.is_empty() {
-                return fault(
-                    &["gres-types", &at.to_string()],
-                    format!("slurm.gres-types {name:?}: not the name of a GRES"),
-                );
+                let what = format!("slurm.gres-types {name:?}: not the name of a GRES");
+                return Err(fault(&["gres-types", &at.to_string()], what));
             }
         }
         let mut types = self.gres_types.0.iter();
         if self.gres_types.0.is_empty() || types.any(|name| name.eq_ignore_ascii_case("gpu")) {
-            Ok(())
-        } else {
-            fault(
-                &["gres-types", &self.gres_types.0.len().to_string()],
-                "slurm.gres-types: gpu is missing; add it, or leave the line to slurm.conf with []"
-                    .to_owned(),
-            )
+            return Ok(());
         }
+        let what = "slurm.gres-types: gpu is missing; add it, or leave the line to slurm.conf with []";
+        Err(fault(&["gres-types", &self.gres_types.0.len().to_string()], what.to_owned()))
     }
 
     fn check_on_request(&self) -> Result<(), Fault> {
@@ -214,7 +195,7 @@ impl Settings {
                 let index = at.to_string();
                 let place: Vec<&str> =
                     ["on-request", &index].into_iter().chain(place.iter().map(String::as_str)).collect();
-                return fault(&place, format!("slurm.on-request: {what}"));
+                return Err(fault(&place, format!("slurm.on-request: {what}")));
             }
         }
         if self.on_request.is_empty() {
@@ -223,7 +204,7 @@ impl Settings {
         if self.stable_links {
             let what = "slurm.stable-links: not beside slurm.on-request, whose records have device nodes of their own; \
                         remove one of the two";
-            return fault(&["stable-links"], what.to_owned());
+            return Err(fault(&["stable-links"], what.to_owned()));
         }
         Ok(())
     }
@@ -231,33 +212,27 @@ impl Settings {
     fn check_catalog(&self) -> Result<(), Fault> {
         let Some(names) = &self.catalog else { return Ok(()) };
         let wrong = |what: String| fault(&["catalog"], format!("slurm.catalog {names:?}: {what}"));
-        let names = match hostlist::expand(names) {
-            Ok(names) => names,
-            Err(error) => return wrong(error.to_string()),
-        };
+        let names = hostlist::expand(names).map_err(|error| wrong(error.to_string()))?;
         if self.on_request.is_empty() {
-            return wrong("nothing can be missing without slurm.on-request; remove it".to_owned());
+            return Err(wrong("nothing can be missing without slurm.on-request; remove it".to_owned()));
         }
-        match names.iter().find(|name| self.entry(name).is_some()) {
-            Some(name) => {
-                wrong(format!("{name} stands in slurm.nodes, and these nodes are none; choose other names"))
-            }
-            None => Ok(()),
-        }
+        names.iter().find(|name| self.entry(name).is_some()).map_or(Ok(()), |name| {
+            Err(wrong(format!("{name} stands in slurm.nodes, and these nodes are none; choose other names")))
+        })
     }
 
     fn check_cgroup(&self) -> Result<(), Fault> {
         for key in self.cgroup.keys() {
-            let what = match self.release.map(|release| (release, release.cgroup_key(key))) {
-                _ if key.eq_ignore_ascii_case("ConstrainDevices") => "the renderer writes it".to_owned(),
-                Some((release, CgroupKey::Gone)) => format!("Slurm {release} does not read it; remove it"),
-                _ if crate::slurm::Release::latest().cgroup_key(key) == CgroupKey::Unknown => {
-                    "no release reads it that gresgen knows; it may stand below the kept line of cgroup.conf"
-                        .to_owned()
-                }
-                _ => continue,
+            let release = self.release.unwrap_or_else(Release::latest);
+            let verdict = match release.cgroup_key(key) {
+                _ if key.eq_ignore_ascii_case("ConstrainDevices") => CgroupKey::Read,
+                // Which release it is for is not said.
+                CgroupKey::Gone if self.release.is_none() => continue,
+                CgroupKey::Read => continue,
+                known => known,
             };
-            return fault(&["cgroup", key], format!("slurm.cgroup {key}: {what}"));
+            let what = verdict.phrase(release);
+            return Err(fault(&["cgroup", key], format!("slurm.cgroup {key}: {what}")));
         }
         Ok(())
     }
@@ -272,7 +247,8 @@ impl Settings {
         ] {
             let absolute = |path: &String| path.starts_with('/') && !path.contains(char::is_control);
             if let Some(path) = path.as_ref().filter(|path| !absolute(path)) {
-                return fault(&["paths", key], format!("slurm.paths.{key} {path:?}: not an absolute path"));
+                let what = format!("slurm.paths.{key} {path:?}: not an absolute path");
+                return Err(fault(&["paths", key], what));
             }
         }
         Ok(())
@@ -285,29 +261,27 @@ impl Settings {
         if !is_word(&self.plugin.path) {
             let what =
                 format!("slurm.plugin.path {:?}: not one word, as plugstack.conf needs it", self.plugin.path);
-            return fault(&["plugin", "path"], what);
+            return Err(fault(&["plugin", "path"], what));
         }
         // A plugin of another name may be another one.
         let ours = self.plugin.path.rsplit('/').next() == Some("spank_mig.so");
+        const ONE: &str = "not one word, as plugstack.conf needs it";
         for (key, value) in &self.plugin.arguments {
-            if ours && let Some(what) = plugin_arguments::wrong(key, &value.0) {
-                return fault(
-                    &["plugin", "arguments", key],
-                    format!("slurm.plugin.arguments {key:?}: {what}"),
-                );
-            }
-            let what = match (is_word(key) && !key.contains('='), is_word(&value.0)) {
-                (false, _) => "not one word, as plugstack.conf needs it".to_owned(),
-                (_, false) => format!("{:?} is not one word, as plugstack.conf needs it", value.0),
-                _ => continue,
+            let wrong = if ours { plugin_arguments::wrong(key, &value.0) } else { None };
+            let what = match wrong {
+                Some(what) => what,
+                None if !is_word(key) || key.contains('=') => ONE.to_owned(),
+                None if !is_word(&value.0) => format!("{:?} is {ONE}", value.0),
+                None => continue,
             };
-            return fault(&["plugin", "arguments", key], format!("slurm.plugin.arguments {key:?}: {what}"));
+            let what = format!("slurm.plugin.arguments {key:?}: {what}");
+            return Err(fault(&["plugin", "arguments", key], what));
         }
         Ok(())
     }
 }
 
-fn fault(place: &[&str], what: String) -> Result<(), Fault> {
+fn fault(place: &[&str], what: String) -> Fault {
     let place = place.iter().map(|step| (*step).to_owned()).collect();
-    Err(Fault { place, what, hardware: false })
+    Fault { place, what, hardware: false }
 }

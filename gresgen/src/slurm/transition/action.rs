@@ -145,10 +145,7 @@ const UNIT: Duration = Duration::from_secs(300);
 fn registered(node: &str) -> Result<(), SlurmError> {
     let view = Control::connect()?.node(node)?;
     if !view.registered || UNHEARD.iter().any(|state| view.is(state)) {
-        Err(SlurmError::Refused {
-            command: format!("scontrol show node {node}"),
-            what: "slurmd has not registered yet".to_owned(),
-        })
+        Err(SlurmError::refused(format!("scontrol show node {node}"), "slurmd has not registered yet"))
     } else {
         Ok(())
     }

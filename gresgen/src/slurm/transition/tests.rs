@@ -88,6 +88,7 @@ fn jobs_forbid_what_would_hurt_them() {
     let refused = [
         allow(&longer(), &[job(&[0]), JobGres { id: 9, ..job(&[1]) }]).unwrap_err().to_string(),
         allow(&moved(), &[job(&[1])]).unwrap_err().to_string(),
+        allow(&moved(), &[JobGres { devices: Devices::Unlisted, ..job(&[]) }]).unwrap_err().to_string(),
     ];
     insta::assert_snapshot!(refused.join("\n"));
 }
