@@ -24,6 +24,9 @@ pub(crate) use pending::PendingActions;
 /// Begins the reason of every drain of ours, which is how it is known again.
 pub(crate) const OURS: &str = "gresgen: ";
 
+/// Begins what an order is called in the journal, the history and the reason of a fence.
+pub(crate) const ORDER: &str = "order";
+
 /// What Slurm works with, read once.
 #[derive(Clone, Debug)]
 pub(crate) struct SlurmState {
@@ -78,6 +81,16 @@ pub(crate) fn is_ours(view: &NodeView) -> bool {
     view.is("DRAIN") && view.reason.starts_with(OURS)
 }
 
+/// Whether such a drain is that of an order.
+pub(crate) fn is_of_order(view: &NodeView) -> bool {
+    view.is("DRAIN") && view.reason.strip_prefix(OURS).is_some_and(is_order)
+}
+
+/// Whether a change that is called so is an order's.
+pub(crate) fn is_order(what: &str) -> bool {
+    what.strip_prefix(ORDER).is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', ',']))
+}
+
 /// What Slurm is asked and told about one node. Of a node that is in no cluster, nothing.
 #[derive(Clone)]
 pub(crate) struct Site<'a> {
@@ -110,7 +123,7 @@ impl Site<'_> {
     /// The form of gres.conf that slurmctld works with, on a node with GPUs on request.
     pub(crate) fn form_read(&self) -> Option<Form> {
         let asked = self.asks_slurmctld && !self.settings.on_request.is_empty();
-        asked.then(|| self.view().ok()?.form).flatten()
+        asked.then(|| self.view().ok()?.form_read()).flatten()
     }
 
     /// What Slurm works with now, and what it has given out.

@@ -12,7 +12,7 @@ use super::wire::{Changes, NodeOrder};
 use crate::config::Config;
 use crate::demand::{self, Answers, Cannot, Sheets, Stock, Waiting};
 use crate::inventory::Inventory;
-use crate::site::is_ours;
+use crate::site::is_of_order;
 use crate::slurm::control::{NodeView, reservation};
 use crate::slurm::slots::GUARD;
 use crate::slurm::{Names, Settings, hostlist};
@@ -164,7 +164,7 @@ fn fenced(answers: &mut Answers, nodes: &mut Nodes) -> BTreeSet<String> {
         }
         None => true,
     });
-    let drained = answers.nodes.iter().filter(|view| view.is("DRAIN") && is_ours(view));
+    let drained = answers.nodes.iter().filter(|view| is_of_order(view));
     fenced.extend(drained.map(|view| view.name.clone()));
     fenced.iter().for_each(|name| nodes.fenced(name));
     fenced

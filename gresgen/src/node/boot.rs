@@ -161,11 +161,11 @@ fn have_read(site: &Site<'_>, table: &GresTable) {
 fn lift_drain(site: &Site<'_>, table: &GresTable) -> Option<String> {
     let slurm = site.look();
     let knows =
-        slurm.view.as_ref().is_some_and(|view| view.gres() == table.gres() && view.form == table.form);
+        slurm.view.as_ref().is_some_and(|view| view.gres() == table.gres() && view.form_read() == table.form);
     if !slurm.is_ours() || !knows {
         return None;
     }
-    match lower(site, None, &Stop::default()) {
+    match lower(site, None, false, &Stop::default()) {
         Ok(theirs) => theirs,
         Err(error) => Some(error.to_string()),
     }

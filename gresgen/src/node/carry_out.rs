@@ -16,7 +16,7 @@ use crate::inventory::Inventory;
 use crate::lock::{Lock, let_users_hold};
 use crate::nvml::Code;
 use crate::publish::{Expected, PublishError};
-use crate::site::{PendingActions, is_ours};
+use crate::site::{PendingActions, is_order, is_ours};
 use crate::slurm::shortfall::refused as slurm_refuses;
 use crate::slurm::slots::Form;
 use crate::slurm::transition::Action;
@@ -152,7 +152,8 @@ impl<'n> Node<'n> {
         let theirs = slurm.view.as_ref().filter(|view| view.is("DRAIN") && !is_ours(view));
         let mut stays_drained = theirs.filter(|_| fence.is_some()).map(|view| view.reason.clone());
         if slurm.is_ours() && pending_actions.actions.is_empty() {
-            match fence::lower(&self.site, fence.and_then(|fence| fence.before()), stop) {
+            let before = fence.and_then(|fence| fence.before());
+            match fence::lower(&self.site, before, is_order(options.what), stop) {
                 Ok(theirs) => stays_drained = theirs.or(stays_drained),
                 Err(_) => pending_actions.actions.extend(self.site.resume(&slurm, &pending_actions)),
             }

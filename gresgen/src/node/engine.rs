@@ -17,7 +17,7 @@ use super::mode::{InactiveModes, check_active, pending, reset};
 use super::prepared::{Patience, are_processes, in_use, possible};
 use super::{Node, Options, Prepared};
 use crate::apply::DesiredState;
-use crate::apply::intent::Intent;
+use crate::apply::intent::{Before, Intent};
 use crate::apply::steps::{Step, disturbed, ready, steps};
 use crate::devices;
 use crate::files::Committed;
@@ -26,7 +26,7 @@ use crate::inventory::{Gpu, Inventory};
 use crate::lock::{Lock, LockError};
 use crate::nvml::Code;
 use crate::publish::Publication;
-use crate::slurm::GresTable;
+use crate::slurm::{GresTable, SlurmError};
 use crate::wait::Stop;
 
 /// What the engine did.
@@ -101,7 +101,10 @@ impl Engine<'_, '_, '_> {
         // The journal is on disk before the first step, and goes after the last file: whatever ends this process in
         // between, the next one finds what the GPUs were.
         intent.save(root)?;
-        let begun = hooks.begin(self.events).map_err(ApplyError::from).and_then(|()| self.gate(&prepared));
+        let begun = hooks
+            .begin(self.events)
+            .map_err(ApplyError::from)
+            .and_then(|()| self.gate(&prepared, &intent.before));
         let reached = match begun {
             Ok(()) => self.reach(prepared.before, Some(prepared.steps)),
             Err(error) => Err((0, error)),
@@ -135,9 +138,20 @@ impl Engine<'_, '_, '_> {
     }
 
     /// Gates what is to go, and looks who has it.
-    fn gate(&mut self, prepared: &Prepared) -> Result<(), ApplyError> {
-        self.gating = self.node.write_gates(prepared, self.options)?;
-        let Some(gating) = &mut self.gating else { return Ok(()) };
+    fn gate(&mut self, prepared: &Prepared, journal: &[Before]) -> Result<(), ApplyError> {
+        self.gating = self.node.write_gates(prepared, journal, self.options)?;
+        let Some(gating) = &self.gating else {
+            let goes = prepared.steps.iter().any(|step| matches!(step, Step::Destroy { .. }));
+            // An admin may make GPUs those on request, which have no gates before. An order finds them so.
+            return match self.desired {
+                DesiredState::Ordered(..) if goes => {
+                    let command = format!("scontrol show node {}", self.node.site.node);
+                    Err(SlurmError::refused(command, "slurmctld has other records of the node than it has")
+                        .into())
+                }
+                _ => Ok(()),
+            };
+        };
         self.node.close_gates(gating, (&prepared.before, &prepared.steps), self.options, self.events)
     }
 

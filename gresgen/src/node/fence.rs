@@ -24,7 +24,7 @@
 
 use std::time::Duration;
 
-use crate::site::{OURS, Site, is_ours};
+use crate::site::{OURS, Site, is_of_order, is_order, is_ours};
 use crate::slurm::SlurmError;
 use crate::slurm::control::{Control, reservation};
 use crate::slurm::transition::{Action, wait_idle};
@@ -39,6 +39,8 @@ pub(super) struct Fence<'a> {
     beside: bool,
     /// Why the node was out of service before, without being drained: down, say.
     before: Option<String>,
+    /// Whether an order asked for the change.
+    is_order: bool,
 }
 
 impl<'a> Fence<'a> {
@@ -47,7 +49,8 @@ impl<'a> Fence<'a> {
     /// # Errors
     /// [`SlurmError`]; the node is as it was.
     pub(super) fn raise(site: Site<'a>, what: &str, beside: bool) -> Result<Self, SlurmError> {
-        let mut fence = Fence { site, reason: format!("{OURS}{what}"), beside, before: None };
+        let (reason, is_order) = (format!("{OURS}{what}"), is_order(what));
+        let mut fence = Fence { site, reason, beside, before: None, is_order };
         fence.hold()?;
         Ok(fence)
     }
@@ -107,15 +110,17 @@ impl<'a> Fence<'a> {
     /// # Errors
     /// [`SlurmError`]; the node stays out of scheduling.
     pub(super) fn lower(&self, stop: &Stop) -> Result<Option<String>, SlurmError> {
-        lower(&self.site, self.before.as_deref(), stop)
+        lower(&self.site, self.before.as_deref(), self.is_order, stop)
     }
 }
 
 /// Takes a drain of ours back, whoever of us made it, says again why the node was out of service `before` it, and waits
-/// until the node takes jobs. Where somebody else has drained the node, it stays so: for the reason given then.
+/// until the node takes jobs. Where somebody else has drained the node, it stays so: for the reason given then. An order takes no
+/// drain back but that of an order: an admin's `apply --drain` keeps the node until its jobs have ended.
 pub(super) fn lower(
     site: &Site<'_>,
     before: Option<&str>,
+    is_order: bool,
     stop: &Stop,
 ) -> Result<Option<String>, SlurmError> {
     let view = site.view()?;
@@ -127,7 +132,7 @@ pub(super) fn lower(
     if !view.is("DRAIN") {
         return Ok(None);
     }
-    if !is_ours(&view) {
+    if !is_ours(&view) || is_order && !is_of_order(&view) {
         return Ok(Some(view.reason));
     }
     run(Action::Undrain(node()))?;

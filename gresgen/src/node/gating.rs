@@ -37,6 +37,8 @@ use crate::wait::Stop;
 /// What was gated for a change, and how the node was before.
 #[derive(Clone)]
 pub(super) struct Gating {
+    /// The node as that has it.
+    gated: Inventory,
     /// The table whose gres.conf has the gates.
     table: GresTable,
     /// What makes slurmctld read it.
@@ -54,12 +56,12 @@ impl Node<'_> {
     pub(super) fn write_gates(
         &self,
         prepared: &Prepared,
+        journal: &[Before],
         options: &Options<'_>,
     ) -> Result<Option<Gating>, ApplyError> {
-        let Some(gated) = self.gated(&prepared.before, &prepared.steps).filter(|_| prepared.fenced) else {
-            return Ok(None);
-        };
-        let expected = self.records(&gated, self.site.form_read(), options)?;
+        let gated = self.gated(&prepared.before, &prepared.steps, journal);
+        let Some(gated) = gated.filter(|_| prepared.fenced) else { return Ok(None) };
+        let expected = self.records(&gated, self.site.form_read(), options, is_record)?;
         if Change::between(prepared.slurm.records(), &expected.table.records) > Change::Devices {
             return Ok(None);
         }
@@ -73,7 +75,8 @@ impl Node<'_> {
         }
         let publication = expected.stage(self.root, self.adopts(options))?;
         let before = prepared.before.gpus.iter().map(Before::from).collect();
-        let gating = Gating { table: publication.table.clone(), actions: pending.actions, before };
+        let (table, actions) = (publication.table.clone(), pending.actions);
+        let gating = Gating { gated, table, actions, before };
         publication.commit()?;
         Ok(Some(gating))
     }
@@ -84,7 +87,7 @@ impl Node<'_> {
     /// [`ApplyError::Busy`], [`ApplyError::Slurm`], [`ApplyError::Publish`]; the gates are still there.
     pub(super) fn close_gates(
         &self,
-        gating: &mut Gating,
+        gating: &Gating,
         (inventory, steps): (&Inventory, &[Step]),
         options: &Options<'_>,
         events: &mut Events<'_>,
@@ -97,12 +100,11 @@ impl Node<'_> {
         if !held.is_empty() && !are_processes(&held) {
             return Err(ApplyError::Busy(held));
         }
-        // In the form that slurmctld has read, since nothing in it is new to it.
-        let form = gating.table.form.map(Form::other);
-        let gone = self.records(&forecast(inventory, &self.going(inventory, steps)), form, options)?;
-        let publication = gone.stage(self.root, self.adopts(options))?;
-        gating.table = publication.table.clone();
-        publication.commit()?;
+        // In the form that slurmctld has read, since nothing in it is new to it. The map stays: it tells of whoever was given some of it
+        // after all what that is.
+        let (form, is_conf) = (gating.table.form.map(Form::other), |kind| kind == Kind::GresConf);
+        let gone = forecast(&gating.gated, &self.going(inventory, steps));
+        self.records(&gone, form, options, is_conf)?.stage(self.root, self.adopts(options))?.commit()?;
         Ok(())
     }
 
@@ -112,7 +114,11 @@ impl Node<'_> {
     /// # Errors
     /// [`ApplyError::Slurm`]
     pub(super) fn hold_gates(&self, gating: &Gating, events: &mut Events<'_>) -> Result<(), ApplyError> {
-        if self.site.view()?.form == gating.table.form { Ok(()) } else { self.have_read(gating, events) }
+        if self.site.view()?.form_read() == gating.table.form {
+            Ok(())
+        } else {
+            self.have_read(gating, events)
+        }
     }
 
     fn have_read(&self, gating: &Gating, events: &mut Events<'_>) -> Result<(), ApplyError> {
@@ -131,8 +137,10 @@ impl Node<'_> {
     pub(super) fn open_gates(&self, gating: &Gating, options: &Options<'_>) -> Result<(), ApplyError> {
         let mut now = self.inventory(options)?.0;
         DesiredState::Before(&gating.before).gate(&mut now);
-        let publication =
-            self.records(&now, self.site.form_read(), options)?.stage(self.root, self.adopts(options))?;
+        // What was made anew is another one than the one that was closed.
+        let kinds = |kind| is_record(kind) || kind == Kind::Closed;
+        let expected = self.records(&now, self.site.form_read(), options, kinds)?;
+        let publication = expected.stage(self.root, self.adopts(options))?;
         let table = publication.table.clone();
         publication.commit()?;
         // What slurmctld was to do for the gates it is to do for their end.
@@ -148,27 +156,37 @@ impl Node<'_> {
         steps.iter().filter(goes).cloned().collect()
     }
 
-    /// A node on which all is closed that steps destroy of GPUs on request; `None` where nothing is.
-    fn gated(&self, inventory: &Inventory, steps: &[Step]) -> Option<Inventory> {
+    /// A node on which all is closed that steps destroy of GPUs on request, and what a change that was cut off had made, which goes
+    /// where this one fails; `None` where nothing is destroyed.
+    fn gated(&self, inventory: &Inventory, steps: &[Step], journal: &[Before]) -> Option<Inventory> {
         let going = self.going(inventory, steps);
         let mut gated = inventory.clone();
-        for step in &going {
-            let instances = &mut gated.gpus[step.gpu()].instances;
-            let goes = instances.iter_mut().filter(|instance| step.placement() == Some(instance.placement));
-            goes.for_each(|instance| instance.closed = true);
+        for (index, gpu) in gated.gpus.iter_mut().enumerate() {
+            let before = journal.iter().find(|before| before.gpu == gpu.uuid);
+            for instance in &mut gpu.instances {
+                let place = instance.placement;
+                let goes = going.iter().any(|step| step.gpu() == index && step.placement() == Some(place));
+                let was = before.is_none_or(|before| before.slices.iter().any(|one| one.placement == place));
+                instance.closed |= goes || !was;
+            }
         }
         (!going.is_empty()).then_some(gated)
     }
 
-    /// The files of a node that tell Slurm of its records, and nothing of what orders have closed.
+    /// Some of the files of a node.
     fn records(
         &self,
         inventory: &Inventory,
         read: Option<Form>,
         options: &Options<'_>,
+        kinds: impl Fn(Kind) -> bool,
     ) -> Result<Expected, PublishError> {
-        let writes =
-            |kind| matches!(kind, Kind::GresConf | Kind::DeviceMap) && options.writes(kind, &self.site);
+        let writes = |kind| kinds(kind) && options.writes(kind, &self.site);
         Expected::new(inventory, self.settings, self.root, read, writes)
     }
+}
+
+/// What tells Slurm of records, and nothing of what orders have closed.
+fn is_record(kind: Kind) -> bool {
+    matches!(kind, Kind::GresConf | Kind::DeviceMap)
 }

@@ -15,11 +15,8 @@ use crate::apply::ordered::{OrderRefused, check};
 use crate::files::Kind;
 use crate::lock::Lock;
 use crate::order::Cut;
-use crate::site::PendingActions;
+use crate::site::{ORDER, PendingActions, is_order};
 use crate::slurm::transition::Action;
-
-/// Begins what an order is called in the journal, the history and the reason of a fence.
-const ORDER: &str = "order";
 
 /// What an order is called: `order for job 17, from 192.0.2.1`.
 pub(crate) fn name(cut: &Cut, from: Option<std::net::IpAddr>) -> String {
@@ -50,7 +47,9 @@ impl Node<'_> {
 
     /// Whether a change that an order asks for is a cut and nothing beside it.
     fn is_a_cut_alone(&self, prepared: &Prepared) -> Result<(), OrderRefused> {
-        if let Some(Intent { what, .. }) = prepared.interrupted.as_ref().filter(|intent| !is_order(intent)) {
+        if let Some(Intent { what, .. }) =
+            prepared.interrupted.as_ref().filter(|intent| !is_order(&intent.what))
+        {
             return Err(OrderRefused::CutOff(what.clone()));
         }
         let is_own =
@@ -77,8 +76,4 @@ impl Node<'_> {
             None => Ok(()),
         }
     }
-}
-
-fn is_order(intent: &Intent) -> bool {
-    intent.what.strip_prefix(ORDER).is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', ',']))
 }

@@ -99,7 +99,7 @@ impl Node<'_> {
         let Wanted { steps, in_use, in_the_way } = wanted;
         let mut after = forecast(&before, &steps);
         desired.gate(&mut after);
-        let read = slurm.view.as_ref().and_then(|view| view.form);
+        let read = slurm.view.as_ref().and_then(|view| view.form_read());
         let expected = self.files(&after, read, options)?;
         let foreign = expected.foreign(self.adopts(options))?;
         let files = changes(&expected, &slurm, self.adopts(options))?;

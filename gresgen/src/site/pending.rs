@@ -218,7 +218,7 @@ impl Site<'_> {
             Some(format!("{}: {}", view.state.join("+").to_lowercase(), view.reason))
         } else if view.gres() != table.gres() {
             Some(format!("slurmctld has Gres={}, the node has {}", view.gres(), table.gres()))
-        } else if view.form != table.form {
+        } else if view.form_read() != table.form {
             Some("slurmctld has not read the node's records".to_owned())
         } else if loaded.exists()
             && device_map::load(&loaded).ok().map(|map| map.records).as_ref() != Some(&table.records)
@@ -232,7 +232,9 @@ impl Site<'_> {
 
 /// Whether slurmctld has read the records of GPUs on request that are in place.
 fn has_read(slurm: &SlurmState, table: &GresTable) -> bool {
-    slurm.view.as_ref().is_some_and(|view| view.form == table.form)
+    // Two texts of one form may follow each other where a change was cut off between them.
+    let loaded = table.form.is_none() || has_loaded(slurm);
+    loaded && slurm.view.as_ref().is_some_and(|view| view.form_read() == table.form)
 }
 
 /// Whether slurmd has loaded the gres.conf in place: some of the same records may be closed in it.

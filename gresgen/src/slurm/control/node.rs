@@ -108,6 +108,12 @@ impl NodeView {
         count(&self.gpus)
     }
 
+    /// The form of gres.conf that slurmctld has read from slurmd. Before slurmd has registered with it `Gres=` is slurm.conf's own text, in
+    /// which the gate shows no socket, whatever the node has.
+    pub(crate) fn form_read(&self) -> Option<Form> {
+        self.form.filter(|_| self.registered)
+    }
+
     /// Whether it has a state.
     pub fn is(&self, state: &str) -> bool {
         self.state.iter().any(|s| s == state)
