@@ -5,8 +5,8 @@
 //! same room, and it is what keeps GPUs free for large requests: by replay it takes more off the waits than any order in which
 //! Slurm could take records (docs/benchmarks.md, "GPUs on request").
 
+use crate::cluster::Model;
 use crate::masks::{Masks, bits};
-use crate::region::Site;
 
 /// Seconds that whoever comes is taken to stay: who will have an instance is not known when it is made, and what is longer or
 /// shorter by half makes no difference.
@@ -19,19 +19,19 @@ pub(crate) struct Blocked<'a> {
 }
 
 impl<'a> Blocked<'a> {
-    pub(crate) fn new(site: &Site<'a>) -> Self {
-        let masks = &site.model.masks;
-        let until = site.now.saturating_add(STAY);
-        let known = site.ends.iter().fold(0, |known, (bit, _)| known | bit);
-        // Whoever is about to have it.
-        let coming = site.stays & !known;
+    /// Of a GPU with these instances, of which the `ends` are known; what else `stays` is about to be had.
+    pub(crate) fn new(model: &'a Model, stays: u128, ends: &[(u128, u64)], now: u64) -> Self {
+        let masks = &model.masks;
+        let until = now.saturating_add(STAY);
+        let known = ends.iter().fold(0, |known, (bit, _)| known | bit);
+        let coming = stays & !known;
         let free = |place: usize| {
             let beside = masks.excluded(1 << place);
-            let ends = site.ends.iter().filter(|(bit, _)| bit & beside != 0).map(|(_, until)| *until);
-            let from = if coming & beside == 0 { ends.max().unwrap_or(0).max(site.now) } else { until };
+            let ends = ends.iter().filter(|(bit, _)| bit & beside != 0).map(|(_, until)| *until);
+            let from = if coming & beside == 0 { ends.max().unwrap_or(0).max(now) } else { until };
             (place, until.saturating_sub(from))
         };
-        Blocked { masks, free: bits(site.model.offered()).map(free).collect() }
+        Blocked { masks, free: bits(model.offered()).map(free).collect() }
     }
 
     /// Seconds for which these stand in the way of places larger than one of them, each as often as it has placement units.

@@ -135,7 +135,9 @@ fn choices(
             let before = *free_room.get_or_insert_with(|| site.model.room(site.stays));
             let cost = Cost {
                 until,
-                blocked: blocked.get_or_insert_with(|| Blocked::new(site)).by(create),
+                blocked: blocked
+                    .get_or_insert_with(|| Blocked::new(site.model, site.stays, site.ends, site.now))
+                    .by(create),
                 // Of each profile no more fits beside more.
                 room: before - site.model.room(site.stays | create),
                 spill: masks.units(gone).saturating_sub(masks.units(create)),

@@ -11,7 +11,6 @@ use super::Look;
 use crate::blocked::Blocked;
 use crate::masks::bits;
 use crate::order::Order;
-use crate::region::Site;
 
 /// Open instances of the smallest profile on the menu, which most jobs ask for; and of each other.
 const STOCK: (usize, usize) = (2, 1);
@@ -74,14 +73,7 @@ impl Look<'_> {
                     continue;
                 }
                 let model = self.work.model(desk);
-                let blocked = Blocked::new(&Site {
-                    gpu,
-                    model,
-                    stays: desk.stays,
-                    loose: idle,
-                    ends: &desk.ends,
-                    now: self.work.now(),
-                });
+                let blocked = Blocked::new(model, desk.stays, &desk.ends, self.work.now());
                 let free = !(table.underway || table.cut || table.worn);
                 for (lane, &profile) in model.menu.iter().enumerate() {
                     for bit in bits(idle & model.masks.profile(profile)) {

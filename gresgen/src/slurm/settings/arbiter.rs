@@ -51,8 +51,8 @@ pub struct Arbiter {
     /// Cuts of one node in an hour, at most; 120. With less, jobs wait where the mix changes fast.
     pub cuts_per_hour: u32,
     /// Whether idle instances are closed while better ones of their profile are open, so that Slurm gives out those which stand
-    /// least in the way of larger ones: `false`. With it large jobs wait less, nodes are told a change of what is open for about
-    /// each job that starts, and requests that wait for nothing else have to be let wait (`catalog`).
+    /// least in the way of larger ones; `false`. With it large jobs wait less, about each job that starts is followed by an order,
+    /// and partitions without a `catalog` refuse jobs that want more than is open.
     pub steer: bool,
     /// Whether the AdminComment of a waiting job says what it waits for. A comment that is not the arbiter's is left alone.
     pub comments: bool,
