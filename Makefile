@@ -12,7 +12,7 @@ LINT_PACKAGES := shellcheck mandoc lintian dpkg-dev rpm python3-rpm python3-venv
 TEST_PACKAGES := git procps strace lua5.4 python3 python3-jsonschema python3-pip python3-yaml debootstrap dpkg-dev rpm systemd prometheus prometheus-node-exporter podman crun \
   mariadb-server-core mariadb-client-core slurmdbd slurm-wlm-mysql-plugin fish zsh openssh-client openssh-server
 
-.PHONY: root setup setup-tests setup-lint build programs release test lint demo playground bench crowd soak race storm sweep fuzz valgrind test-slurm-matrix test-shared-unwinder test-rpm containers accounting hardware hardware-kit install uninstall deb dist rpm
+.PHONY: root setup setup-tests setup-lint build programs release test lint demo playground bench soak race storm sweep fuzz valgrind test-slurm-matrix test-shared-unwinder test-rpm containers accounting hardware hardware-kit install uninstall deb dist rpm
 
 # Only what is missing is installed, so that a prepared machine needs neither network nor root.
 setup:
@@ -107,12 +107,6 @@ soak: setup-tests
 	$(BUILD_RELEASE) -p slurm-plugin
 	SPANK_MIG_SO=$(CURDIR)/target/release/libspank_mig.so \
 	  $(CARGO) test --locked -p slurm-plugin --test launch -- --ignored --nocapture soak
-
-# What the arbiter of 1,000 nodes costs a real slurmctld while 10,000 jobs wait. RELEASE is one of RELEASES.
-RELEASE ?= bookworm
-
-crowd: root setup programs
-	target/release/lab crowd $(RELEASE)
 
 # Layouts applied beside jobs, with and without SIGKILL of the apply.
 race: setup-tests

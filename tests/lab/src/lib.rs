@@ -26,7 +26,6 @@ pub mod bench;
 mod build;
 mod cluster;
 mod config;
-pub mod crowd;
 pub mod demo;
 mod error;
 mod fleet;

@@ -11,7 +11,6 @@ const USAGE: &str = "\
 usage: lab demo              jobs of a real Slurm on simulated GPUs, each alone on its slice
        lab playground        a shell on such a node: first a user's, then its admin's
        lab bench [ROUNDS]    what the plugin adds to a task launch (300 rounds, some minutes)
-       lab crowd SUITE [JOBS]  what the arbiter of 1,000 nodes costs slurmctld while jobs wait (10,000, some minutes)
        lab rootfs SUITE...   make and cache the root filesystems of Debian suites (bookworm, trixie, sid)
        lab shell SUITE       a shell beside a running Slurm with two fake MIG devices of type 1g.5gb";
 
@@ -21,9 +20,6 @@ const CLOSED: u8 = 141;
 /// Rounds of the launch benchmark.
 const ROUNDS: usize = 300;
 
-/// Jobs that wait in the benchmark of slurmctld.
-const CROWD: usize = 10_000;
-
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let words: Vec<_> = arguments.iter().map(String::as_str).collect();
@@ -32,8 +28,6 @@ fn main() -> ExitCode {
         ["playground"] => lab::playground::run().map_err(Into::into),
         ["bench"] => lab::bench::run(ROUNDS).map_err(Into::into),
         ["bench", rounds] => bench(rounds),
-        ["crowd", suite] => crowd(suite, CROWD),
-        ["crowd", suite, jobs] => jobs.parse().map_err(Into::into).and_then(|jobs| crowd(suite, jobs)),
         ["rootfs", ref suites @ ..] if !suites.is_empty() => each(suites, make_rootfs),
         ["shell", suite] => each(&[suite], shell),
         _ => {
@@ -65,10 +59,6 @@ fn demo() -> ExitCode {
 fn bench(rounds: &str) -> Result<(), Box<dyn std::error::Error>> {
     let rounds = rounds.parse().map_err(|_| format!("{rounds}: not a number of rounds"))?;
     Ok(lab::bench::run(rounds)?)
-}
-
-fn crowd(suite: &str, jobs: usize) -> Result<(), Box<dyn std::error::Error>> {
-    Ok(lab::crowd::run(suite.parse()?, jobs)?)
 }
 
 fn each(suites: &[&str], run: fn(Release) -> Result<(), LabError>) -> Result<(), Box<dyn std::error::Error>> {
