@@ -141,8 +141,9 @@ impl Engine<'_, '_, '_> {
     fn gate(&mut self, prepared: &Prepared, journal: &[Before]) -> Result<(), ApplyError> {
         self.gating = self.node.write_gates(prepared, journal, self.options)?;
         let Some(gating) = &self.gating else {
-            let goes = prepared.steps.iter().any(|step| matches!(step, Step::Destroy { .. }));
-            // An admin may make GPUs those on request, which have no gates before. An order finds them so.
+            // An admin may make GPUs those on request, which have no gates before. An order finds them so, in Slurm, too, where it runs.
+            let goes = prepared.slurm.answered
+                && prepared.steps.iter().any(|step| matches!(step, Step::Destroy { .. }));
             return match self.desired {
                 DesiredState::Ordered(..) if goes => {
                     let command = format!("scontrol show node {}", self.node.site.node);
