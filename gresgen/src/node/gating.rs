@@ -5,7 +5,8 @@
 //! src/slurmctld/state_save.c writes some seconds later), fences among it. So what goes is gated first, as what orders have
 //! [closed](crate::slurm::closed) is, slurmctld is seen to have read that, and only then is looked at who has it.
 //!
-//! No moment is left at which Slurm could give out what is gone, whatever dies and whoever resumes the node:
+//! So Slurm gives out nothing that is gone, whatever dies and whoever resumes the node, but for the first seconds of a slurmctld that
+//! begins anew beside jobs, which goes by what it saved, or by nothing, until slurmd has registered with it (docs/on-request.md, limits):
 //! * Until the new gres.conf is in place, the one there has all that goes gated, and what comes *void*, which is gated, too. It
 //!   is what slurmd reads when it starts, and what slurmctld is told, however often either of them begins anew. Before the first
 //!   instance goes, it says void of all of them: a slurmd that starts in the midst looks for no device that is gone.
