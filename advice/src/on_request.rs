@@ -8,7 +8,7 @@ pub use bound::bound;
 pub use placed::placed;
 
 use mig::{Geometry, Placement, Profile};
-use replay::{Cluster, Rules, Start, Waits, replay_recut};
+use replay::{Cluster, Recut, Rules, Start, Waits, replay_recut};
 
 use crate::demand::{Class, Request};
 use crate::judge::Figures;
@@ -57,13 +57,26 @@ pub fn on_request(
     classes: &[Class],
     jobs: &[Request],
 ) -> Outcome {
-    let mut outcome = Outcome::default();
     let mut counts = (0, 0);
     let floor = Floor::new(geometry, kinds, fleet, how, classes, &mut counts);
+    let outcome = replayed(geometry, kinds, rules, fleet, classes, jobs, floor);
+    Outcome { cuts: counts.0, cordons: counts.1, ..outcome }
+}
+
+/// Replays jobs on nodes that are recut so.
+fn replayed(
+    geometry: &Geometry,
+    kinds: &Kinds,
+    rules: Rules,
+    fleet: Fleet,
+    classes: &[Class],
+    jobs: &[Request],
+    recut: impl Recut,
+) -> Outcome {
+    let mut outcome = Outcome::default();
     let mut started = |_: u32, job: &replay::Job, start: Start| outcome.count(kinds, job, start);
     let ever = ever(geometry, kinds, fleet);
-    replay_recut(&ever, rules, floor, jobs.iter().map(|job| to_job(job, classes)), &mut started);
-    (outcome.cuts, outcome.cordons) = counts;
+    replay_recut(&ever, rules, recut, jobs.iter().map(|job| to_job(job, classes)), &mut started);
     outcome
 }
 

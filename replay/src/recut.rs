@@ -16,13 +16,15 @@ pub trait Recut {
     fn advance(&mut self, now: u32, slots: &mut Slots<'_>);
 
     /// After the scheduler has looked: what waits, in its order, with its numbers. Says when it wants to be asked again at the
-    /// latest, if something is still to come.
+    /// latest, if something is still to come. Nothing is done for those who wait unless it is written.
     fn look(
         &mut self,
-        now: u32,
-        waiting: &mut dyn Iterator<Item = (u32, Job)>,
-        slots: &mut Slots<'_>,
-    ) -> Option<u32>;
+        _now: u32,
+        _waiting: &mut dyn Iterator<Item = (u32, Job)>,
+        _slots: &mut Slots<'_>,
+    ) -> Option<u32> {
+        None
+    }
 }
 
 /// Nobody recuts.
@@ -32,10 +34,6 @@ impl Recut for () {
     fn ended(&mut self, _: u32, _: u32, _: usize, _: &mut Slots<'_>) {}
 
     fn advance(&mut self, _: u32, _: &mut Slots<'_>) {}
-
-    fn look(&mut self, _: u32, _: &mut dyn Iterator<Item = (u32, Job)>, _: &mut Slots<'_>) -> Option<u32> {
-        None
-    }
 }
 
 /// The slots of all nodes.

@@ -1,9 +1,9 @@
 //! How long jobs wait where a GPU has no places, only room.
 
 use mig::Geometry;
-use replay::{Job, Recut, Rules, Slots, replay_recut};
+use replay::{Job, Recut, Rules, Slots};
 
-use super::{Outcome, ever, to_job};
+use super::{Outcome, replayed};
 use crate::demand::{Class, Request};
 use crate::kinds::Kinds;
 use crate::layout::Fleet;
@@ -21,15 +21,11 @@ pub fn bound(
     classes: &[Class],
     jobs: &[Request],
 ) -> Outcome {
-    let mut outcome = Outcome::default();
-    let mut started = |_: u32, job: &Job, start| outcome.count(kinds, job, start);
     let sizes = kinds.all.iter().map(|kind| (u32::from(kind.units), u32::from(kind.slices))).collect();
     let whole = (u32::from(kinds.units), u32::from(kinds.slices));
     let fluid =
         Fluid { sizes, free: vec![vec![whole; fleet.gpus as usize]; fleet.nodes as usize], on: Vec::new() };
-    let ever = ever(geometry, kinds, fleet);
-    replay_recut(&ever, rules, fluid, jobs.iter().map(|job| to_job(job, classes)), &mut started);
-    outcome
+    replayed(geometry, kinds, rules, fleet, classes, jobs, fluid)
 }
 
 /// Units and slices.
@@ -85,9 +81,5 @@ impl Recut for Fluid {
         if now == 0 {
             (0..self.free.len()).for_each(|node| self.publish(node, slots));
         }
-    }
-
-    fn look(&mut self, _: u32, _: &mut dyn Iterator<Item = (u32, Job)>, _: &mut Slots<'_>) -> Option<u32> {
-        None
     }
 }

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use mig::{Demand, Geometry, Placement, Profile};
-use replay::{Job, Recut, Rules, Slots, replay_recut};
+use replay::{Job, Recut, Rules, Slots};
 
-use super::{Outcome, ever, profile, to_job};
+use super::{Outcome, profile, replayed};
 use crate::demand::{Class, Request};
 use crate::kinds::Kinds;
 use crate::layout::Fleet;
@@ -25,17 +25,13 @@ pub fn placed(
     classes: &[Class],
     jobs: &[Request],
 ) -> Outcome {
-    let mut outcome = Outcome::default();
-    let mut started = |_: u32, job: &Job, start| outcome.count(kinds, job, start);
     let profiles: Vec<Option<Profile>> =
         (0..kinds.all.len()).map(|kind| profile(geometry, kinds, kind)).collect();
     let wanted: Vec<Profile> = classes.iter().filter_map(|class| profiles[class.need]).collect();
     let places = geometry.placements().filter(|place| wanted.contains(&place.profile)).collect();
     let busy = vec![vec![Vec::new(); fleet.gpus as usize]; fleet.nodes as usize];
     let placed = Placed { geometry, profiles, places, busy, on: HashMap::new(), rooms: HashMap::new() };
-    let ever = ever(geometry, kinds, fleet);
-    replay_recut(&ever, rules, placed, jobs.iter().map(|job| to_job(job, classes)), &mut started);
-    outcome
+    replayed(geometry, kinds, rules, fleet, classes, jobs, placed)
 }
 
 struct Placed<'a> {
@@ -127,9 +123,5 @@ impl Recut for Placed<'_> {
         if now == 0 {
             (0..self.busy.len()).for_each(|node| self.publish(node, slots));
         }
-    }
-
-    fn look(&mut self, _: u32, _: &mut dyn Iterator<Item = (u32, Job)>, _: &mut Slots<'_>) -> Option<u32> {
-        None
     }
 }

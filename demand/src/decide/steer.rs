@@ -1,5 +1,5 @@
-//! What Slurm takes next: of idle instances of a profile it takes the first, of the first node that has one, and not the best. So the
-//! others are closed.
+//! What Slurm takes next: of idle instances of a profile it takes the first of a node (`_pick_gres_topo` in
+//! src/plugins/select/cons_tres/gres_select_filter.c), which is not the best. So the others are closed.
 //!
 //! The best one is that which stands least and shortest in the way of larger ones ([`Blocked`]). Few are open of each
 //! profile, so that the next job finds one, and when it has gone the next best opens. What is closed serves who waits as

@@ -4,18 +4,9 @@ use demand::{Cluster, Decision, Instance, Job, Order, Policy, State, Verdict, de
 
 use super::{at, busy, cluster, idle, job, node, small};
 
-const POLICY: Policy = Policy {
-    patience: 2,
-    cordon_after: 120,
-    reach: 3600,
-    margin: 60,
-    dwell: 60,
-    grace: 90,
-    linger: u64::MAX,
-    cuts_per_hour: 120,
-    steer: true,
-    depth: 64,
-};
+fn policy() -> Policy {
+    Policy { linger: u64::MAX, steer: true, ..Policy::default() }
+}
 
 const NOW: u64 = 100_000;
 
@@ -30,7 +21,7 @@ fn there() -> Cluster {
 }
 
 fn look(cluster: &Cluster, jobs: &[Job]) -> Decision {
-    decide(cluster, jobs, &POLICY, NOW)
+    decide(cluster, jobs, &policy(), NOW)
 }
 
 /// Orders in words, and what of the cluster is open when they are carried out.

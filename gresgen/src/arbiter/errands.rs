@@ -8,7 +8,7 @@ use super::reach::{self, Errand, Outcome};
 
 /// Looks and orders at once. One that hangs takes its place for minutes; an ssh takes some megabytes while it waits.
 const MOST_LOOKS: usize = 32;
-pub(super) const MOST_ORDERS: usize = 32;
+const MOST_ORDERS: usize = 32;
 
 /// What is under way.
 #[derive(Debug)]
@@ -42,9 +42,9 @@ impl Errands {
         self.looks < MOST_LOOKS
     }
 
-    /// Whether another order may begin.
-    pub(super) fn has_room_for_order(&self) -> bool {
-        self.orders < MOST_ORDERS
+    /// How many orders may begin.
+    pub(super) fn room_for_orders(&self) -> usize {
+        MOST_ORDERS.saturating_sub(self.orders)
     }
 
     /// Lets a thread run an errand. `command` gives an order to this node.

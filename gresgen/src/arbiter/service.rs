@@ -203,13 +203,15 @@ impl<'a, 'b> Running<'a, 'b> {
         self.nodes.keep(&step::on_request(&answers));
         let away: BTreeSet<String> = step::away(&answers).into_iter().map(str::to_owned).collect();
         away.iter().for_each(|node| self.nodes.is_away(node));
+        let (policy, room) = (&self.service.site.policy, self.errands.room_for_orders());
         let Step { orders, events, jobs, closed } =
-            step::step(answers, &mut self.nodes, &self.service.site.policy, &mut self.kept);
+            step::step(answers, &mut self.nodes, policy, &mut self.kept, room);
         events.into_iter().for_each(|event| self.say(event));
         for (node, order) in orders {
             self.order(&node, order, now);
         }
-        for node in self.nodes.to_finish(now).into_iter().filter(|node| !away.contains(node)) {
+        let room = self.errands.room_for_orders();
+        for node in self.nodes.to_finish(now).into_iter().filter(|node| !away.contains(node)).take(room) {
             self.order(&node, NodeOrder::default(), now);
         }
         self.due = self.nodes.to_see(now).into_iter().filter(|node| !away.contains(node)).collect();
@@ -233,11 +235,7 @@ impl<'a, 'b> Running<'a, 'b> {
         }
     }
 
-    /// Gives an order, where there is room for it. Else the next pass decides anew.
     fn order(&mut self, node: &str, order: NodeOrder, now: u64) {
-        if !self.errands.has_room_for_order() {
-            return;
-        }
         self.say(Event::of_node(Kind::Order, node, order.to_string()).for_job(order.job.as_deref()));
         self.figures.cuts += u64::from(order.cuts());
         self.send(node, Errand::Order(order), now);

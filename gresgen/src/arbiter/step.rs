@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use ::demand::{Cluster, Gpu, Instance, Instances, Job, Memory, Node, Order, Policy, State, Verdict};
 use mig::Placement;
 
-use super::errands::MOST_ORDERS;
 use super::event::Event;
 use super::nodes::{Age, Nodes};
 use super::wire::{Changes, NodeOrder};
@@ -75,8 +74,14 @@ pub(super) fn away(answers: &Answers) -> BTreeSet<&str> {
     answers.nodes.iter().filter(is).map(|view| view.name.as_str()).collect()
 }
 
-/// Looks at what waits and what there is, once.
-pub(super) fn step(mut answers: Answers, nodes: &mut Nodes, policy: &Policy, kept: &mut Kept<'_>) -> Step {
+/// Looks at what waits and what there is, once. To no more than `room` nodes there is an order.
+pub(super) fn step(
+    mut answers: Answers,
+    nodes: &mut Nodes,
+    policy: &Policy,
+    kept: &mut Kept<'_>,
+    room: usize,
+) -> Step {
     let now = answers.now;
     let fenced = fenced(&mut answers, nodes);
     let Kept { sheets, memory } = kept;
@@ -108,6 +113,10 @@ pub(super) fn step(mut answers: Answers, nodes: &mut Nodes, policy: &Policy, kep
             let Some((inventory, _)) = nodes.inventory(&node.name).filter(|_| !node.underway) else {
                 continue;
             };
+            // What is more than can be ordered at once the next pass decides: it knows better what there is then.
+            if step.orders.len() >= room && !step.orders.contains_key(&node.name) {
+                continue;
+            }
             if let Order::Cut(one) = &order {
                 cut = true;
                 if let Some(job) = &one.job {
@@ -118,8 +127,7 @@ pub(super) fn step(mut answers: Answers, nodes: &mut Nodes, policy: &Policy, kep
             let all = step.orders.entry(node.name.clone()).or_default();
             add(all, order, node, inventory, &gpus[at]);
         }
-        // What is more than can be ordered at once the next pass decides: it knows better what there is then.
-        if !cut || step.orders.len() >= MOST_ORDERS {
+        if !cut || step.orders.len() >= room {
             break;
         }
     }
@@ -130,7 +138,12 @@ pub(super) fn step(mut answers: Answers, nodes: &mut Nodes, policy: &Policy, kep
         let said = match &job.demand {
             Ok(demand) => {
                 let last = verdicts.next().unwrap_or(Verdict::Depth);
-                Ok(cut_for.remove(&demand.id).map_or(last, |nodes| Verdict::Cut(nodes.into_iter().collect())))
+                Ok(match (cut_for.remove(&demand.id), last) {
+                    (Some(nodes), _) => Verdict::Cut(nodes.into_iter().collect()),
+                    // There was no room for its order.
+                    (None, Verdict::Cut(_)) => Verdict::UnderWay,
+                    (None, last) => last,
+                })
             }
             Err(why) => Err(why.clone()),
         };

@@ -49,11 +49,15 @@ fn answer(code: Code) -> Option<Result<Answer, String>> {
 }
 
 fn stepped(answers: Answers, nodes: &mut Nodes) -> Step {
+    stepped_with(32, answers, nodes)
+}
+
+fn stepped_with(room: usize, answers: Answers, nodes: &mut Nodes) -> Step {
     let config = Config::parse("c", CONFIG).unwrap();
     let names = Names::new(&config.slurm.types).unwrap();
     let layout = Some((&config, "first"));
     let site = Site { settings: &config.slurm, names, layout, policy: Policy::default() };
-    step(answers, nodes, &site.policy, &mut Kept::new(&site))
+    step(answers, nodes, &site.policy, &mut Kept::new(&site), room)
 }
 
 /// n1 after one look.
@@ -94,6 +98,16 @@ fn a_node_that_was_seen_has_all_cuts_in_one_order() {
     assert_eq!(step.orders["n1"].job.as_deref(), Some("3"));
     assert_eq!(*said(&step, 3), Ok(Verdict::Cut(vec!["n1".into()])));
     assert_eq!(*said(&step, 5), Ok(Verdict::Cut(vec!["n1".into()])));
+}
+
+#[test]
+fn nobody_is_told_of_a_cut_for_whose_order_there_is_no_room() {
+    let (mut nodes, _) = seen(2);
+    let step = stepped_with(0, answers(), &mut nodes);
+    assert_eq!(order(&step), "");
+    // The second looks at nothing but what the first leaves.
+    assert_eq!([said(&step, 3), said(&step, 5)], [&Ok(Verdict::UnderWay), &Ok(Verdict::Busy(114))]);
+    assert_eq!(order(&stepped_with(2, answers(), &mut nodes)), DUE);
 }
 
 #[test]
