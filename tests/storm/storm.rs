@@ -101,6 +101,10 @@ fn keep(fleet: &Fleet, folder: &Path) {
         let text = fleet.lab.read_file(&file).unwrap_or_default();
         std::fs::write(folder.join(file.rsplit('/').next().unwrap_or_default()), text).unwrap();
     }
+    for what in ["node", "job"] {
+        let said = fleet.lab.command(&["scontrol", "-d", "-o", "show", what]).output().unwrap();
+        std::fs::write(folder.join(what), said.stdout).unwrap();
+    }
 }
 
 /// Waits until the queue is empty, as long as it gets shorter or what runs changes.
