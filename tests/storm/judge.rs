@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use lab::{Fleet, JobId, LabError, Probe};
 
 use crate::account::{Faults, Tally};
+use crate::away::{self, Away};
 use crate::devices::Life;
 use crate::history;
 use crate::jobs::Submitted;
@@ -65,6 +66,7 @@ pub(crate) fn judge(
     submitted: &Submitted,
     lives: &BTreeMap<String, Vec<Life>>,
     ctld_killed: bool,
+    away: &[Away],
     faults: &mut Faults,
 ) -> Result<Tally, LabError> {
     let text = fleet.lab.run(&["scontrol", "--oneliner", "show", "job"])?.stdout;
@@ -83,6 +85,9 @@ pub(crate) fn judge(
     }
     lost.unheard = unheard(&log, fleet.nodes());
     tally.unheard = lost.unheard.len();
+    let written =
+        fleet.lab.run(&["bash", "-c", "cd /var/lab/out && find . -type f -printf '%T@ %p\\n'"])?.stdout;
+    lost.unreached = away::unreached(&output, &written, away);
     let said = said(&output, &lost.unheard, faults);
     states(submitted, &records, &said, ctld_killed, &lost, faults, &mut tally);
     devices(&said, lives, &lost, faults, &mut tally);
@@ -102,6 +107,8 @@ struct Lost {
     cut_off: BTreeSet<JobId>,
     /// Jobs that a slurmctld started on a node of which it had not heard since it began itself. See [`unheard`].
     unheard: BTreeSet<JobId>,
+    /// Jobs whose srun found no slurmctld, while none was there.
+    unreached: BTreeSet<JobId>,
 }
 
 impl Lost {
@@ -183,6 +190,11 @@ fn states(
         let own: Vec<&Record> =
             if taken.insert(*id) { records.iter().filter(is_own).collect() } else { Vec::new() };
         let cancelled = submitted.cancelled.contains(id);
+        // The script of a heterogeneous job is that of its first component.
+        let unreached = |record: &Record| {
+            let script = if form.arguments.is_empty() { *id } else { record.id };
+            lost.unreached.contains(&script)
+        };
         if own.is_empty() {
             tally.forgotten += form.jobs;
             if !ctld_killed {
@@ -207,6 +219,9 @@ fn states(
                     tally.cut_off += 1;
                 }
                 "FAILED" if lost.unheard.contains(&record.id) => {}
+                "FAILED" if unreached(record) && record.line.contains(" ExitCode=1:0 ") => {
+                    tally.unreached += 1
+                }
                 "TIMEOUT" if came_to_its_end && lost.done.contains(&record.id) => tally.forgotten += 1,
                 _ => faults.failed.push(record.line.clone()),
             }
