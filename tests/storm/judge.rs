@@ -142,16 +142,24 @@ fn cut_off(log: &str) -> BTreeSet<JobId> {
 /// Jobs that slurmctld started on a node before that node had registered with it. After its own start it goes on with nodes that have
 /// jobs at once (`_sync_nodes_to_active_job` in src/slurmctld/read_config.c), and asks them to register after three seconds
 /// (`MIN_CHECKIN_TIME` in controller.c). Until then it does not know which types their GRES records are of, nor which are near no core: its
-/// state has neither (`gres_node_state_pack` in src/common/gres.c of 22.05), or of before. So a job may be given any record that is
-/// free, or too few, on every node with GRES of types. In its log, with `SlurmctldDebug=debug2`:
+/// state has neither (`gres_node_state_pack` in src/common/gres.c of 22.05). So a job may be given any record that is
+/// free, or too few, on every node with GRES of types. 24.11 and 26.05 save both (the same in src/interfaces/gres.c), and one that
+/// was not killed saved them last of all: its successor knows. In its log, with `SlurmctldDebug=debug2`:
 /// `_slurm_rpc_node_registration complete for n1`.
 fn unheard(log: &str, nodes: &[String]) -> BTreeSet<JobId> {
     let (mut heard, mut unheard) = (BTreeSet::new(), BTreeSet::new());
+    let mut ended = false;
     for line in log.lines() {
         let started = line.contains("_start_job: Started JobId=").then_some(" on ");
         let started = started.or(line.contains("sched: Allocate JobId=").then_some("NodeList="));
         if line.contains("slurmctld version ") && line.contains(" started on cluster ") {
             heard.clear();
+            if ended && !line.contains("slurmctld version 22.05.") {
+                heard.extend(nodes.iter().map(String::as_str));
+            }
+            ended = false;
+        } else if line.ends_with("Terminate signal SIGTERM received") {
+            ended = true;
         } else if let Some((_, rest)) = line.split_once("_slurm_rpc_node_registration complete for ") {
             heard.extend(rest.split(' ').next());
         } else if let (Some(before), Some(job)) = (started, job_of(line)) {
@@ -218,7 +226,9 @@ fn states(
                 "FAILED" if lost.cut_off.contains(&record.id) && record.line.contains(" ExitCode=141:0 ") => {
                     tally.cut_off += 1;
                 }
-                "FAILED" if lost.unheard.contains(&record.id) => {}
+                "FAILED" if lost.unheard.contains(&record.id) => {
+                    tally.misled.insert(record.id);
+                }
                 "FAILED" if unreached(record) && record.line.contains(" ExitCode=1:0 ") => {
                     tally.unreached += 1
                 }
@@ -309,7 +319,9 @@ fn devices(
         tally.whole += usize::from(probes.len() == 2);
         for probe in probes.values() {
             tally.denied += probe.denied.len();
-            look(task, probe, &lives[&task.node], lost.unheard.contains(&task.job), faults);
+            if look(task, probe, &lives[&task.node], lost.unheard.contains(&task.job), faults) {
+                tally.misled.insert(task.job);
+            }
         }
         let (Some(first), last) = (probes.get("first"), probes.get("last")) else {
             faults.wrong.push(format!("{task:?} ended and did not begin: {probes:?}"));
@@ -347,17 +359,17 @@ fn devices(
 }
 
 /// Judges one look of a task at its devices. One of an unheard job may have none, or of another kind; what it is told of has to be
-/// there and to be what it can open all the same.
-fn look(task: &Task, probe: &Probe, lives: &[Life], unheard: bool, faults: &mut Faults) {
+/// there and to be what it can open all the same. Returns whether it has something else than it asked for, which is no fault.
+fn look(task: &Task, probe: &Probe, lives: &[Life], unheard: bool, faults: &mut Faults) -> bool {
     let told = probe.cuda_list();
     if unheard && told.is_empty() && !probe.open.iter().any(|file| is_limited(file)) {
-        return;
+        return true;
     }
     let lives: Vec<Option<&Life>> = told.iter().map(|uuid| history::at(lives, uuid, probe.begin)).collect();
     let there: Vec<&Life> = lives.iter().copied().flatten().collect();
     if there.len() != told.len() || told.is_empty() {
         faults.wrong.push(format!("{task:?} was told of what was not there: {probe:?}"));
-        return;
+        return false;
     }
     let files: BTreeSet<PathBuf> = there.iter().flat_map(|life| life.what.files.iter().cloned()).collect();
     let open: BTreeSet<PathBuf> = probe.open.iter().filter(|file| is_limited(file)).cloned().collect();
@@ -370,9 +382,11 @@ fn look(task: &Task, probe: &Probe, lives: &[Life], unheard: bool, faults: &mut 
     let mut must: Vec<&str> = task.must.split('+').collect();
     kinds.sort_unstable();
     must.sort_unstable();
-    if !unheard && (kinds.len() != must.len() || must[0] != "any" && kinds != must) {
+    let is_other = kinds.len() != must.len() || must[0] != "any" && kinds != must;
+    if is_other && !unheard {
         faults.other.push(format!("{task:?} has {kinds:?}"));
     }
+    is_other && unheard
 }
 
 /// Files of which a task may open its own alone: GPUs, and capabilities of instances. Below are those of the whole driver
@@ -447,8 +461,14 @@ mod tests {
             [t] debug2: _slurm_rpc_node_registration complete for n2 usec=9\n\
             [t] sched/backfill: _start_job: Started JobId=3_0(4) in lab on n2\n\
             [t] slurmctld version 22.05.8 started on cluster lab\n\
-            [t] sched/backfill: _start_job: Started JobId=5+0(6) in lab on n1\n";
-        assert_eq!(unheard(log, &["n1".to_owned(), "n2".to_owned()]), BTreeSet::from([2, 6]));
+            [t] sched/backfill: _start_job: Started JobId=5+0(6) in lab on n1\n\
+            [t] Terminate signal SIGTERM received\n\
+            [t] slurmctld version 22.05.8 started on cluster lab\n\
+            [t] sched: Allocate JobId=7 NodeList=n1 #CPUs=1 Partition=lab\n";
+        let nodes = ["n1".to_owned(), "n2".to_owned()];
+        assert_eq!(unheard(log, &nodes), BTreeSet::from([2, 6, 7]));
+        // What it saved when it ended has it all; what it saved before it was killed may not.
+        assert_eq!(unheard(&log.replace("22.05.8", "24.11.5"), &nodes), BTreeSet::from([2, 6]));
     }
 
     /// What else is wrong of them is.
