@@ -302,8 +302,12 @@ fn is_slurms(line: &str) -> bool {
     let signals = ["Terminated", "Killed"];
     let of_shell = signals.contains(&line)
         || line.contains("/slurm_script: line ") && signals.iter().any(|signal| line.contains(signal));
+    // Of a slurmstepd that opens its log anew, as slurmd tells it to when it reads its files again (`_handle_reconfig` in
+    // src/slurmd/slurmstepd/req.c), while it is the user to begin a task. It goes on in the log that it has.
+    let of_log = line.contains("log_init: Unable to open logfile `/var/log/slurm/slurmd-")
+        && line.ends_with(".log': Permission denied");
     !line.contains("[mig]")
-        && (line.starts_with("srun: ") || line.starts_with("slurmstepd") || of_shell || of_step)
+        && (of_log || line.starts_with("srun: ") || line.starts_with("slurmstepd") || of_shell || of_step)
 }
 
 fn devices(
@@ -505,5 +509,11 @@ mod tests {
             assert_eq!(counts(&job(1, must, [20, 30], OWN)), [0, 0, 2, 0, 0], "{must}");
         }
         assert_eq!(counts("./1.1:srun: [mig] x\n./1.1:sh: 1: lab-probe: not found\n"), [2, 0, 0, 0, 0]);
+        let log = |file: &str, why: &str| {
+            format!("./1.1:(null): _log_init: Unable to open logfile `{file}': {why}\n")
+        };
+        assert_eq!(counts(&log("/var/log/slurm/slurmd-n2.log", "Permission denied"))[0], 0);
+        assert_eq!(counts(&log("/var/log/slurm/slurmd-n2.log", "No space left on device"))[0], 1);
+        assert_eq!(counts(&log("/var/log/other", "Permission denied"))[0], 1);
     }
 }
