@@ -104,13 +104,20 @@ pub(super) fn step(
     let jobs: Vec<Job> = waiting.iter().filter_map(|job| job.demand.as_ref().ok().cloned()).collect();
     let mut verdicts = Vec::new();
     let mut cut_for: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut tried: BTreeSet<String> = nodes.tried().cloned().collect();
     for _ in 0..ROUNDS {
         let decision = memory.decide(&cluster, &jobs, policy, now);
         verdicts = decision.verdicts;
+        let refused = |order: &&Order| nodes.has_refused(&cluster.nodes[order_node(order)].name);
+        tried.extend(decision.orders.iter().filter(refused).filter_map(|order| cut_for_job(order).cloned()));
         let mut cut = false;
         for order in decision.orders {
             let at = order_node(&order);
             let node = &mut cluster.nodes[at];
+            // A node that has refused is asked first, and alone: what else the job needs would be closed or cut for nothing.
+            if takes_for(&order).is_some_and(|job| tried.contains(job)) && !nodes.has_refused(&node.name) {
+                continue;
+            }
             // What is decided beside an order under way waits for its answer.
             let Some((inventory, _)) = nodes.inventory(&node.name).filter(|_| !node.underway) else {
                 continue;
@@ -173,6 +180,20 @@ fn order_node(order: &Order) -> usize {
     }
 }
 
+/// The job that something is taken from others for: cut, or closed.
+fn takes_for(order: &Order) -> Option<&String> {
+    match order {
+        Order::Cut(cut) => cut.job.as_ref(),
+        Order::Close(instances) => instances.job.as_ref(),
+        Order::Open(_) => None,
+    }
+}
+
+/// The job that a cut is for.
+fn cut_for_job(order: &Order) -> Option<&String> {
+    takes_for(order).filter(|_| matches!(order, Order::Cut(_)))
+}
+
 /// Nodes that a fence of this program stands around. A job must not be told that such a node is not for it, since it is again in
 /// a moment: so the reservations are left out of what slurmctld says.
 fn fenced(answers: &mut Answers, nodes: &mut Nodes) -> BTreeSet<String> {
@@ -198,6 +219,7 @@ fn prepare(node: &mut Node, indexes: &[u32], nodes: &mut Nodes, is_fenced: bool,
     let (Some(uuids), Some(state)) = (inventory, nodes.state_mut(&node.name)) else { return };
     node.cuts = state.cuts_in_an_hour(now);
     node.underway = is_fenced || state.is_underway(now);
+    node.refuses = state.refuses(now);
     node.usable |= is_fenced;
     let before = std::mem::take(&mut state.ages);
     let first = before.is_empty();
