@@ -248,7 +248,7 @@ fn states(
     }
 }
 
-/// What tasks said, each line behind the name of its file, `./NUMBER.JOB:`.
+/// What tasks said, each line behind the name of its file, `./NUMBER.said.JOB:` or that of the output, `./NUMBER.JOB:`.
 fn said(output: &str, unheard: &BTreeSet<JobId>, faults: &mut Faults) -> Said {
     let mut said = Said::new();
     let lines = output.lines().map(|line| line.split_once(':').unwrap_or(("", line)));
@@ -268,9 +268,7 @@ fn said(output: &str, unheard: &BTreeSet<JobId>, faults: &mut Faults) -> Said {
             _ => None,
         };
         let (Some(probe), Some((moment, number, must, run))) = (Probe::parse_all(line).pop(), said_so) else {
-            if !is_torn(line) {
-                faults.failed.push(format!("said: {line}"));
-            }
+            faults.failed.push(format!("said: {line}"));
             continue;
         };
         let task = Task {
@@ -285,12 +283,6 @@ fn said(output: &str, unheard: &BTreeSet<JobId>, faults: &mut Faults) -> Said {
         said.entry(task).or_default().insert((*moment).to_owned(), probe);
     }
     said
-}
-
-/// Whether a task was ended while it said what it has: `... end=717131srun: error: n1: task 0: Terminated`.
-fn is_torn(line: &str) -> bool {
-    let ended = |(_, rest): (&str, &str)| rest.ends_with(": Terminated") || rest.ends_with(": Killed");
-    line.split_once("srun: error: ").is_some_and(ended)
 }
 
 /// What Slurm or a shell says of a job that is ended, or of a daemon that is away. What becomes of the job tells whether it is a fault;
@@ -492,7 +484,7 @@ mod tests {
         let after = job(2, "any", [31, 40], OWN);
         assert_eq!(counts(&format!("{right}./1.1:srun: error: x\n{after}")), [0; 5]);
         let torn = "./1.3:first 3/any 0 probe begin=20 job=3 open=/dev/nvidia0, end=2";
-        assert_eq!(counts(&format!("{torn}srun: error: n1: task 0: Terminated\n"))[0], 0);
+        assert_eq!(counts(&format!("{torn}srun: error: n1: task 0: Terminated\n"))[0], 1);
         assert_eq!(counts(&format!("{torn}x\n"))[0], 1);
         assert_eq!(counts(&format!("{right}{}", job(2, "1g.5gb", [29, 40], OWN))), [0, 0, 0, 1, 0]);
         assert_eq!(counts(&job(1, "1g.5gb", [20, 101], OWN))[4], 1);

@@ -102,6 +102,10 @@ fn keep(fleet: &Fleet, folder: &Path) {
         let text = fleet.lab.read_file(&file).unwrap_or_default();
         std::fs::write(folder.join(file.rsplit('/').next().unwrap_or_default()), text).unwrap();
     }
+    for what in ["node", "job"] {
+        let said = fleet.lab.command(&["scontrol", "-d", "-o", "show", what]).output().unwrap();
+        std::fs::write(folder.join(what), said.stdout).unwrap();
+    }
     const SAID: &str = "cd /var/lab/out && find . -type f -printf '\\n%T+ %p\\n' -exec cat {} ';'";
     let said = fleet.lab.run(&["bash", "-c", SAID]).map(|said| said.stdout);
     std::fs::write(folder.join("said"), said.unwrap_or_default()).unwrap();
