@@ -307,7 +307,9 @@ impl<'a, 'b> Running<'a, 'b> {
             let mut events = Vec::new();
             for (job, text) in due.iter().filter(|(job, _)| free.get(job) == Some(&true)) {
                 match control.set_admin_comment(*job, text) {
-                    Err(error) if error.is_of_ended_job() => continue,
+                    // Elements of an array that wait are told, those that have ended are named (`update_job_str` in
+                    // src/slurmctld/job_mgr.c).
+                    Err(error) if error.is_of_ended_job() => {}
                     done => done?,
                 }
                 if !text.is_empty() {
