@@ -103,6 +103,9 @@ struct Lost {
     /// Jobs of which it knew that they were done, and later that they ran. Where their node does not register in time it lets them
     /// run out of theirs.
     done: BTreeSet<JobId>,
+    /// Jobs that it had requeued, or that had made way for others, and that it knew as running after: what had ended their tasks by
+    /// SIGTERM it takes for their end.
+    requeued: BTreeSet<JobId>,
     /// Jobs of which slurmd was about to begin a step: srun ends by SIGPIPE then, which the script ends with.
     cut_off: BTreeSet<JobId>,
     /// Jobs that a slurmctld started on a node of which it had not heard since it began itself. See [`unheard`].
@@ -114,15 +117,24 @@ struct Lost {
 impl Lost {
     fn of(log: &str) -> Self {
         let mut lost = Lost::default();
-        let mut done = BTreeSet::new();
+        let (mut done, mut requeued) = (BTreeSet::new(), BTreeSet::new());
         for line in log.lines() {
+            if line.ends_with("Terminate signal SIGTERM received") {
+                // It saves all before it ends.
+                requeued.clear();
+            }
             let Some(job) = job_of(line) else { continue };
             if line.contains("rphan") || line.contains("batch script") {
                 lost.orphans.insert(job);
             } else if line.contains("_job_complete: ") && line.ends_with(" done") {
                 done.insert(job);
-            } else if line.contains("Recovered JobId=") && line.contains(" StepId=") && done.contains(&job) {
-                lost.done.insert(job);
+            } else if line.contains("_job_requeue_op: ") && line.contains(" state 0x8000 ") {
+                requeued.insert(job);
+            } else if line.contains("Requeuing JobId=") {
+                requeued.remove(&job);
+            } else if line.contains("Recovered JobId=") && line.contains(" StepId=") {
+                lost.done.extend(done.contains(&job).then_some(job));
+                lost.requeued.extend(requeued.take(&job));
             }
         }
         lost
@@ -231,6 +243,9 @@ fn states(
                 }
                 "FAILED" if unreached(record) && record.line.contains(" ExitCode=1:0 ") => {
                     tally.unreached += 1
+                }
+                "FAILED" if lost.requeued.contains(&record.id) && record.line.contains(" ExitCode=0:15 ") => {
+                    tally.forgotten += 1;
                 }
                 "TIMEOUT" if came_to_its_end && lost.done.contains(&record.id) => tally.forgotten += 1,
                 _ => faults.failed.push(record.line.clone()),
@@ -442,6 +457,15 @@ mod tests {
              [t] Recovered JobId=56 StepId=batch\n\
              [t] Recovered JobId=9+1(10) StepId=batch\n",
         );
+        assert_eq!(lost.requeued, BTreeSet::new());
+        let requeued = |between: &str| {
+            let begins = "[t] debug:  _job_requeue_op: JobId=35+1(36) state 0x8000 reason 0 priority 1\n";
+            let ends = "[t] slurmctld version 26.05.5 started on cluster lab(3363)\n[t] Recovered JobId=35+1(36) StepId=0\n";
+            Lost::of(&format!("{begins}{between}{ends}")).requeued
+        };
+        assert_eq!(requeued(""), BTreeSet::from([36]));
+        assert_eq!(requeued("[t] Requeuing JobId=35+1(36)\n"), BTreeSet::new());
+        assert_eq!(requeued("[t] Terminate signal SIGTERM received\n"), BTreeSet::new());
         assert_eq!((lost.orphans, lost.done), (BTreeSet::from([7]), BTreeSet::from([60])));
         let log = "[t] [2.0] error: Unable to send \"ok\" to slurmd\n[t] [3.batch] done with step\n";
         assert_eq!(cut_off(log), BTreeSet::from([2]));

@@ -17,7 +17,7 @@ use crate::account::Faults;
 use crate::arbiter;
 use crate::devices::{Device, watch};
 use crate::history::Watch;
-use crate::jobs::{self, Submitted};
+use crate::jobs::{self, AWAY, Submitted};
 use crate::judge;
 use crate::site::Site;
 use crate::weather::{self, Event, Weather};
@@ -166,6 +166,12 @@ fn left(fleet: &Fleet, faults: &mut Faults) -> Result<(), LabError> {
                 .push(format!("{node}: gresgen check: {}: {}{}", check.code, check.stdout, check.stderr));
         }
     }
+    // It says so where slurmctld refuses a comment; that a job has ended is no refusal.
+    let log = fleet.lab.read_file(arbiter::LOG)?;
+    let is_away =
+        |line: &str| line.contains("slurmctld unreachable: ") || AWAY.iter().any(|away| line.contains(away));
+    let refused = log.lines().filter(|line| line.contains("takes no AdminComment") && !is_away(line));
+    faults.left.extend(refused.map(str::to_owned));
     let reserved = fleet.lab.command(&["scontrol", "-o", "show", "reservation"]).output()?.stdout;
     faults.left.extend(reserved.lines().filter(|line| line.contains("ReservationName=")).map(str::to_owned));
     Ok(())
