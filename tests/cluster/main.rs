@@ -21,5 +21,6 @@ mod node;
 mod occupancy;
 mod on_request;
 mod orders;
+mod steer;
 mod systemd;
 mod waits;
