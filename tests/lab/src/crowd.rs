@@ -11,6 +11,9 @@ use site::NODES;
 /// How long each part is watched.
 const WATCH: Duration = Duration::from_secs(60);
 
+/// How long the arbiter may take to see all nodes.
+const SEEN_WITHIN: Duration = Duration::from_secs(300);
+
 /// Jobs that are submitted meanwhile, to be timed.
 const SUBMITTED: usize = 40;
 
@@ -31,15 +34,13 @@ const ONCE: &str = "REQUEST_RESERVATION_INFO";
 pub fn run(release: Release, jobs: usize) -> Result<(), LabError> {
     let lab = site::start(release)?;
     site::submit(&lab, jobs)?;
-    let count = |state: &str| lab.run(&["sh", "-c", &format!("squeue --noheader --states={state} | wc -l")]);
+    let count =
+        |state: &str| lab.run(&["sh", "-c", &format!("squeue --noheader --array --states={state} | wc -l")]);
     let (running, waiting) = (count("R")?.stdout, count("PD")?.stdout);
     println!("Slurm {release}: {NODES} nodes, {} jobs run, {} wait", running.trim(), waiting.trim());
     let idle = Watched::watch(&lab)?;
     lab.run(&["sh", "-c", ARBITER])?;
-    let all_seen = lab.wait("every node to be seen", || Ok(has_seen_all(&lab)?.then_some(())));
-    all_seen.map_err(|error| {
-        lab.command(&["tail", "/srv/log"]).output().map_or(error, |log| log_of(&log.stdout))
-    })?;
+    wait_for_all(&lab)?;
     let (before, beside) = (time_of(&lab, "/srv/pid")?, Watched::watch(&lab)?);
     let own = time_of(&lab, "/srv/pid")? - before;
     lab.run(&["sh", "-c", "kill $(cat /srv/pid)"])?;
@@ -164,13 +165,21 @@ fn median(sorted: &[f64]) -> Option<f64> {
     sorted.get(sorted.len() / 2).copied()
 }
 
-fn has_seen_all(lab: &Lab) -> Result<bool, LabError> {
-    let seen = lab.run(&["sh", "-c", "grep -c 'is known, ' /srv/log || true"])?.stdout;
-    Ok(seen.trim().parse() == Ok(NODES))
-}
-
-fn log_of(log: &str) -> LabError {
-    LabError::Command { command: "gresgen arbiter".to_owned(), what: log.to_owned() }
+/// Waits until the arbiter has seen every node, which takes its processor some time.
+fn wait_for_all(lab: &Lab) -> Result<(), LabError> {
+    let begin = Instant::now();
+    while begin.elapsed() < SEEN_WITHIN {
+        let seen = lab.run(&["sh", "-c", "grep -c 'is known, ' /srv/log || true"])?.stdout;
+        if seen.trim().parse() == Ok(NODES) {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    let log = lab.run(&["tail", "/srv/log"])?.stdout;
+    Err(LabError::Command {
+        command: "gresgen arbiter".to_owned(),
+        what: format!("has not seen all nodes: {log}"),
+    })
 }
 
 fn figure(text: &str, name: &str) -> Option<f64> {
