@@ -10,7 +10,7 @@ use crate::node::Node;
 use crate::on_request::LAYOUTS;
 
 /// GPUs take orders, which come without a network, and there is little patience.
-const SETTINGS: &str = "  on-request: [{profiles: [1g.5gb, 2g.10gb, 3g.20gb], orders: true}]
+pub(crate) const SETTINGS: &str = "  on-request: [{profiles: [1g.5gb, 2g.10gb, 3g.20gb], orders: true}]
   arbiter: {reach: [sh, /var/lab/reach, '{node}'], patience: 1s, cordon-after: 1s, cordon-within: 1s, dwell: 1s}
 ";
 
@@ -25,7 +25,7 @@ printf %s \"$order\" | gresgen order
 
 impl Node {
     /// Starts an arbiter, which ends with the lab, and gives its number there.
-    fn arbiter(&self, more: &str) -> String {
+    pub(crate) fn arbiter(&self, more: &str) -> String {
         let script =
             format!("setsid gresgen arbiter {more} </dev/null >>/var/lab/arbiter.log 2>&1 & echo $!");
         self.lab.run(&["sh", "-c", &script]).unwrap().stdout.trim().to_owned()
@@ -37,9 +37,9 @@ impl Node {
     }
 
     /// The node on request in service, with a catalog.
-    fn for_arbiter(release: Release) -> Option<Self> {
+    pub(crate) fn for_arbiter(release: Release, settings: &str) -> Option<Self> {
         let node = Node::fresh(release)?;
-        let config = format!("{LAYOUTS}{}{SETTINGS}{CATALOG}", Simulated::NODE);
+        let config = format!("{LAYOUTS}{}{settings}{CATALOG}", Simulated::NODE);
         node.lab.write_file("/etc/gresgen/config.yaml", config).unwrap();
         node.lab.write_file("/var/lab/reach", REACH).unwrap();
         node.gresgen(&["apply"]).must_be(6);
@@ -47,45 +47,59 @@ impl Node {
         Some(node)
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.lab.read_file("/var/lab/arbiter.log").unwrap_or_default()
     }
 
-    fn waits_until(&self, what: &str, is: impl Fn() -> bool) {
+    pub(crate) fn waits_until(&self, what: &str, is: impl Fn() -> bool) {
         let look = || Ok(is().then_some(()));
         self.lab.wait(what, look).unwrap_or_else(|error| panic!("{error}: {}", self.log()));
     }
 
-    fn says(&self, words: &str) {
+    pub(crate) fn says(&self, words: &str) {
         self.waits_until(words, || self.log().contains(words));
     }
 
-    /// UUIDs of what is closed.
-    fn closed(&self) -> Vec<String> {
+    /// UUIDs of the instances of each GPU of which this is so.
+    pub(crate) fn instances(&self, is: impl Fn(&Value) -> bool) -> Vec<Vec<String>> {
         let text = self.lab.run(&["gresgen", "--json", "status"]).unwrap().stdout;
         let status: Value = serde_json::from_str(&text).unwrap();
-        let gpus = status["gpus"].as_array().unwrap().iter();
-        let instances = gpus.flat_map(|gpu| gpu["instances"].as_array().unwrap());
-        let closed = instances.filter(|instance| instance["closed"] == true);
-        closed.map(|instance| instance["compute"][0]["uuid"].as_str().unwrap().to_owned()).collect()
+        let uuid = |instance: &Value| instance["compute"][0]["uuid"].as_str().unwrap().to_owned();
+        let of = |gpu: &Value| {
+            gpu["instances"].as_array().unwrap().iter().filter(|one| is(one)).map(uuid).collect()
+        };
+        status["gpus"].as_array().unwrap().iter().map(of).collect()
+    }
+
+    /// UUIDs of what is closed.
+    pub(crate) fn closed(&self) -> Vec<String> {
+        self.instances(|instance| instance["closed"] == true).concat()
+    }
+
+    /// Ends an arbiter, and waits until it is gone.
+    pub(crate) fn end(&self, arbiter: &str, signal: &str) {
+        self.lab.run(&["kill", "-s", signal, arbiter]).unwrap();
+        self.waits_until("the arbiter to be gone", || {
+            self.lab.command(&["kill", "-0", arbiter]).output().unwrap().code != 0
+        });
     }
 
     /// What a job that runs was given.
-    fn uuid_of(&self, job: JobId) -> String {
+    pub(crate) fn uuid_of(&self, job: JobId) -> String {
         let path = format!("/var/lab/out/{job}");
         let told = || Ok(Some(self.lab.read_file(&path)?).filter(|text| text.contains("MIG-")));
         self.lab.wait("what the job was told", told).unwrap().trim().to_owned()
     }
 
-    fn submit(&self, arguments: &[&str]) -> JobId {
+    pub(crate) fn submit(&self, arguments: &[&str]) -> JobId {
         self.lab.sbatch(User::Alice, arguments, "echo $CUDA_VISIBLE_DEVICES; sleep 3600").unwrap()
     }
 
-    fn runs(&self, job: JobId) {
+    pub(crate) fn runs(&self, job: JobId) {
         self.waits_until(&format!("job {job} to run"), || self.state_of(job) == "RUNNING");
     }
 
-    fn state_of(&self, job: JobId) -> String {
+    pub(crate) fn state_of(&self, job: JobId) -> String {
         let output =
             self.lab.command(&["squeue", "-h", "-o", "%T", "-j", &job.to_string()]).output().unwrap();
         output.stdout.trim().to_owned()
@@ -102,7 +116,7 @@ impl Node {
 #[test]
 fn jobs_that_wait_for_a_cut_run_whatever_dies_meanwhile() {
     for release in Release::selected() {
-        let Some(node) = Node::for_arbiter(release) else { return };
+        let Some(node) = Node::for_arbiter(release, SETTINGS) else { return };
         let beside = node.waiting("1g.5gb");
         let holders = [node.submit(&["--gres=gpu:3g.20gb:1"]), node.submit(&["--gres=gpu:3g.20gb:1"])];
         // What is cut for others is not theirs: later a region is free whose other half somebody has.
@@ -177,7 +191,7 @@ fn jobs_that_wait_for_a_cut_run_whatever_dies_meanwhile() {
 #[test]
 fn a_large_job_is_not_starved_by_small_ones() {
     for release in Release::selected() {
-        let Some(node) = Node::for_arbiter(release) else { return };
+        let Some(node) = Node::for_arbiter(release, SETTINGS) else { return };
         let small = || node.submit(&["--gres=gpu:1g.5gb:1"]);
         let short = ["--gres=gpu:1g.5gb:1", "-t60"];
         let holders: Vec<JobId> = (0..6).map(|_| node.submit(&short)).collect();

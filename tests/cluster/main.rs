@@ -22,5 +22,6 @@ mod node;
 mod occupancy;
 mod on_request;
 mod orders;
+mod steer;
 mod systemd;
 mod waits;

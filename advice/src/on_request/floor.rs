@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 
 use demand::{
-    Change, Cluster, Gpu, Instance, Job, Model, Node, Order, Reason, Resources, Share, State, Verdict, Want,
-    decide,
+    Change, Cluster, Gpu, Instance, Job, Memory, Model, Node, Order, Reason, Resources, Share, State,
+    Verdict, Want,
 };
 use mig::{Geometry, Placement, Profile};
 use replay::{Recut, Slots};
@@ -35,6 +35,7 @@ pub(super) struct Floor<'a> {
     /// When each node was cut during the last hour.
     cut: Vec<Vec<u32>>,
     changed: HashSet<usize>,
+    memory: Memory,
     counts: &'a mut (u32, u32),
 }
 
@@ -78,6 +79,7 @@ impl<'a> Floor<'a> {
             tasks: BinaryHeap::new(),
             cut: vec![Vec::new(); nodes],
             changed: (0..nodes).collect(),
+            memory: Memory::default(),
             counts,
         }
     }
@@ -241,7 +243,7 @@ impl Recut for Floor<'_> {
             node.cuts = cuts.len() as u32;
         }
         let jobs: Vec<Job> = waiting.map(|(number, job)| self.job(now, number, &job)).collect();
-        let decision = decide(&self.cluster, &jobs, &self.how.policy, u64::from(now));
+        let decision = self.memory.decide(&self.cluster, &jobs, &self.how.policy, u64::from(now));
         decision.orders.iter().for_each(|order| self.order(now, order));
         self.publish(slots);
         let soon = |verdict: &Verdict| match verdict {

@@ -11,9 +11,9 @@ use mig::{Placement, Profile};
 use super::event::{Event, Kind};
 use super::reach::{Errand, Outcome};
 use super::shelf::Shelf;
-use super::wire::{Answer, NodeOrder, Seen};
+use super::wire::{Answer, Changes, NodeOrder, Seen};
 use crate::demand::{Known, Sheet, Sheets};
-use crate::inventory::{Compute, Instance, Inventory};
+use crate::inventory::{Compute, Gpu, Instance, Inventory};
 use crate::order::Code;
 
 /// All nodes on request.
@@ -199,6 +199,33 @@ impl Nodes {
             state.unfinished && state.seen.is_some() && !state.running && state.is_free(now)
         };
         self.states.iter().filter(|(_, state)| is_due(state)).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Nodes on which something is closed, as they were last seen, each with the order that opens it.
+    pub(super) fn closed(&self) -> Vec<(String, NodeOrder)> {
+        let one = |(name, state): (&String, &NodeState)| {
+            let (inventory, _) = self.shelf.get(state.at?)?;
+            let closed = |gpu: &Gpu| {
+                let closed = gpu.instances.iter().filter(|instance| instance.closed);
+                let open: Vec<Placement> = closed.map(|instance| instance.placement).collect();
+                Changes { index: gpu.index, open, ..Changes::default() }
+            };
+            let mine = inventory.gpus.iter().filter(|gpu| state.offers.contains_key(&gpu.uuid));
+            let gpus = mine.map(|gpu| (gpu.uuid.clone(), closed(gpu)));
+            let gpus: BTreeMap<String, Changes> = gpus.filter(|(_, changes)| !changes.is_empty()).collect();
+            (!gpus.is_empty()).then(|| (name.clone(), NodeOrder { job: None, gpus }))
+        };
+        self.states.iter().filter_map(one).collect()
+    }
+
+    /// Nodes that were never seen.
+    pub(super) fn unseen(&self) -> impl Iterator<Item = &str> {
+        self.states.iter().filter(|(_, state)| state.at.is_none()).map(|(name, _)| name.as_str())
+    }
+
+    /// Whether an order may be given to a node, as far as nothing goes on there.
+    pub(super) fn takes_order(&self, node: &str, now: u64) -> bool {
+        self.states.get(node).is_some_and(|state| state.is_free(now))
     }
 
     /// What slurmctld says contradicts the last look at a node.

@@ -1,7 +1,9 @@
 //! The loop: asks slurmctld, steps, gives orders, and waits for what comes of them.
 //!
-//! It ends by a signal, at any moment, and by itself never. Nothing has to be undone then: an order that was given goes on on
-//! its node, and who comes next sees what it made.
+//! It ends by a signal, and by itself never. Asked to end it has opened what is closed (`leave`). Killed at any moment it leaves nothing that
+//! has to be undone: an order that was given goes on on its node, and who comes next sees what it made.
+
+mod leave;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -21,6 +23,7 @@ use crate::demand::{Answers, Waiting};
 use crate::order::Code;
 use crate::slurm::SlurmError;
 use crate::slurm::control::{Control, listed};
+use crate::wait::Stop;
 
 /// What it does beside its decisions.
 pub(crate) struct Service<'a> {
@@ -51,7 +54,7 @@ const WHOLE: u64 = 60;
 /// Figures are published so often, though nothing happens: who reads them sees that it works.
 const FIGURES: u64 = 15;
 
-/// After slurmctld has refused a comment, none is tried for so long, in seconds.
+/// After slurmctld has denied a comment, none is tried for so long, in seconds.
 const NO_COMMENTS: u64 = 600;
 
 /// A loop under way.
@@ -82,13 +85,14 @@ struct Running<'a, 'b> {
 }
 
 impl<'a> Service<'a> {
-    /// Works until the process is ended.
-    pub(crate) fn run(&mut self) -> ! {
+    /// Works until a signal comes, and then until what is closed is open, or a second one has come. Whether nothing stays closed.
+    pub(crate) fn run(&mut self, stop: &Stop) -> bool {
         let mut running = Running::new(self);
-        loop {
+        while !stop.is_set() {
             let pause = running.pass();
-            running.wait(pause);
+            running.wait(pause, stop);
         }
+        running.leave(&Stop::on_signals().unwrap_or_default())
     }
 
     /// One pass, with the looks it needs before and until its orders are answered. Whether slurmctld answered, and every order was
@@ -256,11 +260,17 @@ impl<'a, 'b> Running<'a, 'b> {
         self.errands.send(node, command, errand);
     }
 
-    /// Waits for the next pass. An order that is answered, or the last look that comes, ends it soon.
-    fn wait(&mut self, pause: Duration) {
+    /// Waits for the next pass. An order that is answered, or the last look that comes, ends it soon; a signal at once.
+    fn wait(&mut self, pause: Duration, stop: &Stop) {
         let begin = Instant::now();
         let mut end = begin + pause;
-        while let Some((node, outcome)) = self.errands.ended(Some(end)) {
+        loop {
+            let Some((node, outcome)) = self.errands.ended(Some(end.min(Instant::now() + SHORT))) else {
+                if stop.is_set() || Instant::now() >= end {
+                    break;
+                }
+                continue;
+            };
             let ordered = outcome.order.is_some();
             self.ended(&node, outcome);
             if ordered || self.errands.looks() == 0 {
@@ -307,9 +317,9 @@ impl<'a, 'b> Running<'a, 'b> {
             let mut events = Vec::new();
             for (job, text) in due.iter().filter(|(job, _)| free.get(job) == Some(&true)) {
                 match control.set_admin_comment(*job, text) {
-                    // It ended meanwhile.
-                    Err(SlurmError::Refused { what, .. })
-                        if what.contains("job") && !what.contains("denied") => {}
+                    // Elements of an array that wait are told, those that have ended are named (`update_job_str` in
+                    // src/slurmctld/job_mgr.c).
+                    Err(error) if error.is_of_ended_job() => {}
                     done => done?,
                 }
                 if !text.is_empty() {
@@ -322,7 +332,8 @@ impl<'a, 'b> Running<'a, 'b> {
         match tell() {
             Ok(events) => events.into_iter().for_each(|event| self.say(event)),
             Err(error) => {
-                self.silent_until = now + NO_COMMENTS;
+                let pause = if error.is_denied() { NO_COMMENTS } else { AWAY.as_secs() };
+                self.silent_until = now + pause;
                 let what = super::wire::shown(&error.to_string());
                 self.say(Event::new(
                     Kind::Slurmctld,

@@ -59,10 +59,12 @@ pub(super) fn on_request(answers: &Answers) -> BTreeSet<String> {
     // Its name becomes a word of a command, for which one that begins so is an option: a node that names itself (slurmd -Z) could
     // say one.
     let is_word = |name: &str| hostlist::is_name(name) && !name.starts_with('-');
-    let is = |view: &&NodeView| {
-        view.form.is_some() && view.types().any(|name| name == GUARD) && is_word(&view.name)
-    };
+    let is = |view: &&NodeView| is_form(view) && is_word(&view.name);
     answers.nodes.iter().filter(is).map(|view| view.name.clone()).collect()
+}
+
+fn is_form(view: &NodeView) -> bool {
+    view.form.is_some() && view.types().any(|name| name == GUARD)
 }
 
 /// Words of a state in which nobody answers on a node, or it is not there (slurm.conf(5), scontrol(1)).
@@ -141,6 +143,9 @@ pub(super) fn step(
     step.orders.values_mut().for_each(settle);
     step.orders.retain(|_, order| !order.gpus.is_empty());
     let mut verdicts = verdicts.into_iter();
+    let offered = |name: &str| {
+        answers.nodes.iter().any(|view| is_form(view) && view.types().any(|other| other == name))
+    };
     let said = |job: Waiting| {
         let said = match &job.demand {
             Ok(demand) => {
@@ -151,6 +156,10 @@ pub(super) fn step(
                     (None, Verdict::Cut(_)) => Verdict::UnderWay,
                     (None, last) => last,
                 })
+            }
+            // Of no node that is known now: slurmctld has one that is being cut, or does not answer.
+            Err(Cannot::Type(name)) if offered(name) => {
+                Ok(Verdict::Other(format!("no node that has {name} is known now")))
             }
             Err(why) => Err(why.clone()),
         };

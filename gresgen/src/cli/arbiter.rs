@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::change::stop;
 use super::progress::{message, warning};
 use super::report::{Exit, Failure, Outcome};
 use super::session::Session;
@@ -54,10 +55,8 @@ pub(super) fn run(session: &Session, args: &Args) -> Outcome {
     };
     let mut service =
         Service { site, comments: settings.arbiter.comments, say: &mut say, publish: &mut publish };
-    if !args.once {
-        service.run();
-    }
-    Ok(if service.once() { Exit::Ok } else { Exit::Failure })
+    let done = if args.once { service.once() } else { service.run(&stop()?) };
+    Ok(if done { Exit::Ok } else { Exit::Failure })
 }
 
 /// The lock of the only arbiter here. Whoever does not get it stands by.

@@ -101,6 +101,18 @@ fn a_node_that_was_seen_has_all_cuts_in_one_order() {
 }
 
 #[test]
+fn a_type_is_unknown_only_where_no_node_has_it() {
+    // Nothing is known of n1 yet, and slurmctld says that it has 3g.20gb.
+    let mut unseen = Nodes::default();
+    unseen.keep(&on_request(&answers()));
+    let step = stepped(answers(), &mut unseen);
+    assert_eq!(*said(&step, 3), Ok(Verdict::Other("no node that has 3g.20gb is known now".into())));
+    let mut other = answers();
+    other.nodes.iter_mut().for_each(|view| view.gpus.retain(|(name, _)| name != "3g.20gb"));
+    assert_eq!(*said(&stepped(other, &mut unseen), 3), Err(Cannot::Type("3g.20gb".into())));
+}
+
+#[test]
 fn nobody_is_told_of_a_cut_for_whose_order_there_is_no_room() {
     let (mut nodes, _) = seen(2);
     let step = stepped_with(0, answers(), &mut nodes);
