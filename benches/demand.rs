@@ -128,6 +128,7 @@ fn cluster(geometry: &Geometry, busy: u64, sets: usize, numbers: &mut Numbers) -
         reachable: resources,
         underway: false,
         cuts: 0,
+        refuses: false,
     });
     let nodes = nodes.collect();
     // Every set has the nodes but a few.

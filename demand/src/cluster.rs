@@ -142,6 +142,8 @@ pub struct Node {
     pub underway: bool,
     /// How often it was cut during the last hour.
     pub cuts: u32,
+    /// It refused to be cut, and is left alone with it for now: nothing is cut there, nor closed for a cut.
+    pub refuses: bool,
 }
 
 /// A GPU.

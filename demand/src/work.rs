@@ -56,6 +56,8 @@ pub(crate) struct Table {
     pub(crate) cordoned: bool,
     pub(crate) underway: bool,
     pub(crate) worn: bool,
+    /// It refuses to be cut.
+    pub(crate) refuses: bool,
     /// Counts changes, so that what was found out before one is known to be old.
     pub(crate) version: u32,
     /// Its GPUs as they are, where they have been looked at so.
@@ -100,6 +102,7 @@ impl<'a> Work<'a> {
             cordoned: false,
             underway: node.underway,
             worn: node.cuts >= policy.cuts_per_hour,
+            refuses: node.refuses,
             version: 0,
             board: None,
         };
@@ -200,7 +203,7 @@ impl<'a> Work<'a> {
         // Where all of it is idle, keeping it while something else lacks would help nobody.
         let enough = enough && (offer.cost.until > 0 || resources.within(table.free));
         let cuts = !offer.parts.is_empty() && offer.cost.until == 0;
-        if cuts && table.worn {
+        if table.refuses && !offer.parts.is_empty() || table.worn && cuts {
             return Err(Hindrance::Worn);
         }
         if cuts && regions == Regions::Idle && (table.underway || table.cut) {

@@ -46,7 +46,16 @@ pub(crate) fn a100() -> Model {
 
 pub(crate) fn node(name: &str, gpus: Vec<Vec<Instance>>) -> Node {
     let gpus = gpus.into_iter().map(|instances| Gpu { model: 0, fixed: false, instances }).collect();
-    Node { name: name.into(), gpus, usable: true, free: ROOM, reachable: ROOM, underway: false, cuts: 0 }
+    Node {
+        name: name.into(),
+        gpus,
+        usable: true,
+        free: ROOM,
+        reachable: ROOM,
+        underway: false,
+        cuts: 0,
+        refuses: false,
+    }
 }
 
 pub(crate) fn cluster(nodes: Vec<Node>) -> Cluster {

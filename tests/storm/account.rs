@@ -1,5 +1,9 @@
 //! What ran in a storm, and what was wrong.
 
+use std::collections::BTreeSet;
+
+use lab::JobId;
+
 /// Counts that have to be 0, each with what was seen.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
@@ -42,17 +46,34 @@ pub(crate) struct Tally {
     pub(crate) cut_off: usize,
     /// Jobs that slurmctld started on nodes of which it had not heard since it began itself: it did not know what it gave.
     pub(crate) unheard: usize,
+    /// Of these, jobs that failed or had something else than they asked for.
+    pub(crate) misled: BTreeSet<JobId>,
+    /// Jobs whose srun found no slurmctld, while none was there.
+    pub(crate) unreached: usize,
 }
 
 /// What ran, in words.
 impl std::fmt::Display for Tally {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { jobs, completed, cancelled, restarts, tasks, whole, denied, forgotten, cut_off, unheard } =
-            self;
+        let Self {
+            jobs,
+            completed,
+            cancelled,
+            restarts,
+            tasks,
+            whole,
+            denied,
+            forgotten,
+            cut_off,
+            unheard,
+            misled,
+            unreached,
+        } = self;
+        let misled = misled.len();
         write!(
             out,
             "{jobs} jobs, {completed} completed, {cancelled} cancelled, {restarts} begun anew, {forgotten} forgotten by a slurmctld \
-             that was killed, {cut_off} cut off by a slurmd that was, {unheard} started before their node had registered; {tasks} tasks, {whole} of them to their end, denied {denied} devices"
+             that was killed, {cut_off} cut off by a slurmd that was, {unheard} started before their node had registered ({misled} of them misled), {unreached} whose srun found no slurmctld; {tasks} tasks, {whole} of them to their end, denied {denied} devices"
         )
     }
 }

@@ -19,7 +19,7 @@ const QUEUE: usize = 7;
 const LONGEST: u64 = 4;
 
 /// What Slurm says while it cannot be asked; such a submission is made again.
-const AWAY: [&str; 6] = [
+pub(crate) const AWAY: [&str; 6] = [
     "Unable to contact",
     "Socket timed out",
     "Connection refused",

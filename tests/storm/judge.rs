@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use lab::{Fleet, JobId, LabError, Probe};
 
 use crate::account::{Faults, Tally};
+use crate::away::{self, Away};
 use crate::devices::Life;
 use crate::history;
 use crate::jobs::Submitted;
@@ -65,6 +66,7 @@ pub(crate) fn judge(
     submitted: &Submitted,
     lives: &BTreeMap<String, Vec<Life>>,
     ctld_killed: bool,
+    away: &[Away],
     faults: &mut Faults,
 ) -> Result<Tally, LabError> {
     let text = fleet.lab.run(&["scontrol", "--oneliner", "show", "job"])?.stdout;
@@ -83,6 +85,9 @@ pub(crate) fn judge(
     }
     lost.unheard = unheard(&log, fleet.nodes());
     tally.unheard = lost.unheard.len();
+    let written =
+        fleet.lab.run(&["bash", "-c", "cd /var/lab/out && find . -type f -printf '%T@ %p\\n'"])?.stdout;
+    lost.unreached = away::unreached(&output, &written, away);
     let said = said(&output, &lost.unheard, faults);
     states(submitted, &records, &said, ctld_killed, &lost, faults, &mut tally);
     devices(&said, lives, &lost, faults, &mut tally);
@@ -98,24 +103,38 @@ struct Lost {
     /// Jobs of which it knew that they were done, and later that they ran. Where their node does not register in time it lets them
     /// run out of theirs.
     done: BTreeSet<JobId>,
+    /// Jobs that it had requeued, or that had made way for others, and that it knew as running after: what had ended their tasks by
+    /// SIGTERM it takes for their end.
+    requeued: BTreeSet<JobId>,
     /// Jobs of which slurmd was about to begin a step: srun ends by SIGPIPE then, which the script ends with.
     cut_off: BTreeSet<JobId>,
     /// Jobs that a slurmctld started on a node of which it had not heard since it began itself. See [`unheard`].
     unheard: BTreeSet<JobId>,
+    /// Jobs whose srun found no slurmctld, while none was there.
+    unreached: BTreeSet<JobId>,
 }
 
 impl Lost {
     fn of(log: &str) -> Self {
         let mut lost = Lost::default();
-        let mut done = BTreeSet::new();
+        let (mut done, mut requeued) = (BTreeSet::new(), BTreeSet::new());
         for line in log.lines() {
+            if line.ends_with("Terminate signal SIGTERM received") {
+                // It saves all before it ends.
+                requeued.clear();
+            }
             let Some(job) = job_of(line) else { continue };
             if line.contains("rphan") || line.contains("batch script") {
                 lost.orphans.insert(job);
             } else if line.contains("_job_complete: ") && line.ends_with(" done") {
                 done.insert(job);
-            } else if line.contains("Recovered JobId=") && line.contains(" StepId=") && done.contains(&job) {
-                lost.done.insert(job);
+            } else if line.contains("_job_requeue_op: ") && line.contains(" state 0x8000 ") {
+                requeued.insert(job);
+            } else if line.contains("Requeuing JobId=") {
+                requeued.remove(&job);
+            } else if line.contains("Recovered JobId=") && line.contains(" StepId=") {
+                lost.done.extend(done.contains(&job).then_some(job));
+                lost.requeued.extend(requeued.take(&job));
             }
         }
         lost
@@ -135,16 +154,24 @@ fn cut_off(log: &str) -> BTreeSet<JobId> {
 /// Jobs that slurmctld started on a node before that node had registered with it. After its own start it goes on with nodes that have
 /// jobs at once (`_sync_nodes_to_active_job` in src/slurmctld/read_config.c), and asks them to register after three seconds
 /// (`MIN_CHECKIN_TIME` in controller.c). Until then it does not know which types their GRES records are of, nor which are near no core: its
-/// state has neither (`gres_node_state_pack` in src/common/gres.c of 22.05), or of before. So a job may be given any record that is
-/// free, or too few, on every node with GRES of types. In its log, with `SlurmctldDebug=debug2`:
+/// state has neither (`gres_node_state_pack` in src/common/gres.c of 22.05). So a job may be given any record that is
+/// free, or too few, on every node with GRES of types. 24.11 and 26.05 save both (the same in src/interfaces/gres.c), and one that
+/// was not killed saved them last of all: its successor knows. In its log, with `SlurmctldDebug=debug2`:
 /// `_slurm_rpc_node_registration complete for n1`.
 fn unheard(log: &str, nodes: &[String]) -> BTreeSet<JobId> {
     let (mut heard, mut unheard) = (BTreeSet::new(), BTreeSet::new());
+    let mut ended = false;
     for line in log.lines() {
         let started = line.contains("_start_job: Started JobId=").then_some(" on ");
         let started = started.or(line.contains("sched: Allocate JobId=").then_some("NodeList="));
         if line.contains("slurmctld version ") && line.contains(" started on cluster ") {
             heard.clear();
+            if ended && !line.contains("slurmctld version 22.05.") {
+                heard.extend(nodes.iter().map(String::as_str));
+            }
+            ended = false;
+        } else if line.ends_with("Terminate signal SIGTERM received") {
+            ended = true;
         } else if let Some((_, rest)) = line.split_once("_slurm_rpc_node_registration complete for ") {
             heard.extend(rest.split(' ').next());
         } else if let (Some(before), Some(job)) = (started, job_of(line)) {
@@ -183,6 +210,11 @@ fn states(
         let own: Vec<&Record> =
             if taken.insert(*id) { records.iter().filter(is_own).collect() } else { Vec::new() };
         let cancelled = submitted.cancelled.contains(id);
+        // The script of a heterogeneous job is that of its first component.
+        let unreached = |record: &Record| {
+            let script = if form.arguments.is_empty() { *id } else { record.id };
+            lost.unreached.contains(&script)
+        };
         if own.is_empty() {
             tally.forgotten += form.jobs;
             if !ctld_killed {
@@ -206,7 +238,15 @@ fn states(
                 "FAILED" if lost.cut_off.contains(&record.id) && record.line.contains(" ExitCode=141:0 ") => {
                     tally.cut_off += 1;
                 }
-                "FAILED" if lost.unheard.contains(&record.id) => {}
+                "FAILED" if lost.unheard.contains(&record.id) => {
+                    tally.misled.insert(record.id);
+                }
+                "FAILED" if unreached(record) && record.line.contains(" ExitCode=1:0 ") => {
+                    tally.unreached += 1
+                }
+                "FAILED" if lost.requeued.contains(&record.id) && record.line.contains(" ExitCode=0:15 ") => {
+                    tally.forgotten += 1;
+                }
                 "TIMEOUT" if came_to_its_end && lost.done.contains(&record.id) => tally.forgotten += 1,
                 _ => faults.failed.push(record.line.clone()),
             }
@@ -223,7 +263,7 @@ fn states(
     }
 }
 
-/// What tasks said, each line behind the name of its file, `./NUMBER.JOB:`.
+/// What tasks said, each line behind the name of its file, `./NUMBER.said.JOB:` or that of the output, `./NUMBER.JOB:`.
 fn said(output: &str, unheard: &BTreeSet<JobId>, faults: &mut Faults) -> Said {
     let mut said = Said::new();
     let lines = output.lines().map(|line| line.split_once(':').unwrap_or(("", line)));
@@ -243,9 +283,7 @@ fn said(output: &str, unheard: &BTreeSet<JobId>, faults: &mut Faults) -> Said {
             _ => None,
         };
         let (Some(probe), Some((moment, number, must, run))) = (Probe::parse_all(line).pop(), said_so) else {
-            if !is_torn(line) {
-                faults.failed.push(format!("said: {line}"));
-            }
+            faults.failed.push(format!("said: {line}"));
             continue;
         };
         let task = Task {
@@ -262,12 +300,6 @@ fn said(output: &str, unheard: &BTreeSet<JobId>, faults: &mut Faults) -> Said {
     said
 }
 
-/// Whether a task was ended while it said what it has: `... end=717131srun: error: n1: task 0: Terminated`.
-fn is_torn(line: &str) -> bool {
-    let ended = |(_, rest): (&str, &str)| rest.ends_with(": Terminated") || rest.ends_with(": Killed");
-    line.split_once("srun: error: ").is_some_and(ended)
-}
-
 /// What Slurm or a shell says of a job that is ended, or of a daemon that is away. What becomes of the job tells whether it is a fault;
 /// what the plugin says is one.
 fn is_slurms(line: &str) -> bool {
@@ -277,8 +309,12 @@ fn is_slurms(line: &str) -> bool {
     let signals = ["Terminated", "Killed"];
     let of_shell = signals.contains(&line)
         || line.contains("/slurm_script: line ") && signals.iter().any(|signal| line.contains(signal));
+    // Of a slurmstepd that opens its log anew, as slurmd tells it to when it reads its files again (`_handle_reconfig` in
+    // src/slurmd/slurmstepd/req.c), while it is the user to begin a task. It goes on in the log that it has.
+    let of_log = line.contains("log_init: Unable to open logfile `/var/log/slurm/slurmd-")
+        && line.ends_with(".log': Permission denied");
     !line.contains("[mig]")
-        && (line.starts_with("srun: ") || line.starts_with("slurmstepd") || of_shell || of_step)
+        && (of_log || line.starts_with("srun: ") || line.starts_with("slurmstepd") || of_shell || of_step)
 }
 
 fn devices(
@@ -294,7 +330,9 @@ fn devices(
         tally.whole += usize::from(probes.len() == 2);
         for probe in probes.values() {
             tally.denied += probe.denied.len();
-            look(task, probe, &lives[&task.node], lost.unheard.contains(&task.job), faults);
+            if look(task, probe, &lives[&task.node], lost.unheard.contains(&task.job), faults) {
+                tally.misled.insert(task.job);
+            }
         }
         let (Some(first), last) = (probes.get("first"), probes.get("last")) else {
             faults.wrong.push(format!("{task:?} ended and did not begin: {probes:?}"));
@@ -332,17 +370,17 @@ fn devices(
 }
 
 /// Judges one look of a task at its devices. One of an unheard job may have none, or of another kind; what it is told of has to be
-/// there and to be what it can open all the same.
-fn look(task: &Task, probe: &Probe, lives: &[Life], unheard: bool, faults: &mut Faults) {
+/// there and to be what it can open all the same. Returns whether it has something else than it asked for, which is no fault.
+fn look(task: &Task, probe: &Probe, lives: &[Life], unheard: bool, faults: &mut Faults) -> bool {
     let told = probe.cuda_list();
     if unheard && told.is_empty() && !probe.open.iter().any(|file| is_limited(file)) {
-        return;
+        return true;
     }
     let lives: Vec<Option<&Life>> = told.iter().map(|uuid| history::at(lives, uuid, probe.begin)).collect();
     let there: Vec<&Life> = lives.iter().copied().flatten().collect();
     if there.len() != told.len() || told.is_empty() {
         faults.wrong.push(format!("{task:?} was told of what was not there: {probe:?}"));
-        return;
+        return false;
     }
     let files: BTreeSet<PathBuf> = there.iter().flat_map(|life| life.what.files.iter().cloned()).collect();
     let open: BTreeSet<PathBuf> = probe.open.iter().filter(|file| is_limited(file)).cloned().collect();
@@ -355,9 +393,11 @@ fn look(task: &Task, probe: &Probe, lives: &[Life], unheard: bool, faults: &mut 
     let mut must: Vec<&str> = task.must.split('+').collect();
     kinds.sort_unstable();
     must.sort_unstable();
-    if !unheard && (kinds.len() != must.len() || must[0] != "any" && kinds != must) {
+    let is_other = kinds.len() != must.len() || must[0] != "any" && kinds != must;
+    if is_other && !unheard {
         faults.other.push(format!("{task:?} has {kinds:?}"));
     }
+    is_other && unheard
 }
 
 /// Files of which a task may open its own alone: GPUs, and capabilities of instances. Below are those of the whole driver
@@ -417,6 +457,15 @@ mod tests {
              [t] Recovered JobId=56 StepId=batch\n\
              [t] Recovered JobId=9+1(10) StepId=batch\n",
         );
+        assert_eq!(lost.requeued, BTreeSet::new());
+        let requeued = |between: &str| {
+            let begins = "[t] debug:  _job_requeue_op: JobId=35+1(36) state 0x8000 reason 0 priority 1\n";
+            let ends = "[t] slurmctld version 26.05.5 started on cluster lab(3363)\n[t] Recovered JobId=35+1(36) StepId=0\n";
+            Lost::of(&format!("{begins}{between}{ends}")).requeued
+        };
+        assert_eq!(requeued(""), BTreeSet::from([36]));
+        assert_eq!(requeued("[t] Requeuing JobId=35+1(36)\n"), BTreeSet::new());
+        assert_eq!(requeued("[t] Terminate signal SIGTERM received\n"), BTreeSet::new());
         assert_eq!((lost.orphans, lost.done), (BTreeSet::from([7]), BTreeSet::from([60])));
         let log = "[t] [2.0] error: Unable to send \"ok\" to slurmd\n[t] [3.batch] done with step\n";
         assert_eq!(cut_off(log), BTreeSet::from([2]));
@@ -432,8 +481,14 @@ mod tests {
             [t] debug2: _slurm_rpc_node_registration complete for n2 usec=9\n\
             [t] sched/backfill: _start_job: Started JobId=3_0(4) in lab on n2\n\
             [t] slurmctld version 22.05.8 started on cluster lab\n\
-            [t] sched/backfill: _start_job: Started JobId=5+0(6) in lab on n1\n";
-        assert_eq!(unheard(log, &["n1".to_owned(), "n2".to_owned()]), BTreeSet::from([2, 6]));
+            [t] sched/backfill: _start_job: Started JobId=5+0(6) in lab on n1\n\
+            [t] Terminate signal SIGTERM received\n\
+            [t] slurmctld version 22.05.8 started on cluster lab\n\
+            [t] sched: Allocate JobId=7 NodeList=n1 #CPUs=1 Partition=lab\n";
+        let nodes = ["n1".to_owned(), "n2".to_owned()];
+        assert_eq!(unheard(log, &nodes), BTreeSet::from([2, 6, 7]));
+        // What it saved when it ended has it all; what it saved before it was killed may not.
+        assert_eq!(unheard(&log.replace("22.05.8", "24.11.5"), &nodes), BTreeSet::from([2, 6]));
     }
 
     /// What else is wrong of them is.
@@ -453,7 +508,7 @@ mod tests {
         let after = job(2, "any", [31, 40], OWN);
         assert_eq!(counts(&format!("{right}./1.1:srun: error: x\n{after}")), [0; 5]);
         let torn = "./1.3:first 3/any 0 probe begin=20 job=3 open=/dev/nvidia0, end=2";
-        assert_eq!(counts(&format!("{torn}srun: error: n1: task 0: Terminated\n"))[0], 0);
+        assert_eq!(counts(&format!("{torn}srun: error: n1: task 0: Terminated\n"))[0], 1);
         assert_eq!(counts(&format!("{torn}x\n"))[0], 1);
         assert_eq!(counts(&format!("{right}{}", job(2, "1g.5gb", [29, 40], OWN))), [0, 0, 0, 1, 0]);
         assert_eq!(counts(&job(1, "1g.5gb", [20, 101], OWN))[4], 1);
@@ -470,5 +525,11 @@ mod tests {
             assert_eq!(counts(&job(1, must, [20, 30], OWN)), [0, 0, 2, 0, 0], "{must}");
         }
         assert_eq!(counts("./1.1:srun: [mig] x\n./1.1:sh: 1: lab-probe: not found\n"), [2, 0, 0, 0, 0]);
+        let log = |file: &str, why: &str| {
+            format!("./1.1:(null): _log_init: Unable to open logfile `{file}': {why}\n")
+        };
+        assert_eq!(counts(&log("/var/log/slurm/slurmd-n2.log", "Permission denied"))[0], 0);
+        assert_eq!(counts(&log("/var/log/slurm/slurmd-n2.log", "No space left on device"))[0], 1);
+        assert_eq!(counts(&log("/var/log/other", "Permission denied"))[0], 1);
     }
 }

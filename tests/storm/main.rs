@@ -11,6 +11,7 @@
 
 mod account;
 mod arbiter;
+mod away;
 mod devices;
 mod forms;
 #[path = "../shared/history.rs"]

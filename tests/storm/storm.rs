@@ -17,7 +17,7 @@ use crate::account::Faults;
 use crate::arbiter;
 use crate::devices::{Device, watch};
 use crate::history::Watch;
-use crate::jobs::{self, Submitted};
+use crate::jobs::{self, AWAY, Submitted};
 use crate::judge;
 use crate::site::Site;
 use crate::weather::{self, Event, Weather};
@@ -55,7 +55,7 @@ pub(crate) fn storm(site: &Site, sky: Sky, jobs: u64, seed: u64) -> Option<()> {
     let submitted_after = begin.elapsed().as_secs();
     wait_empty(&fleet, &mut faults);
     let empty_after = begin.elapsed().as_secs();
-    let Weather { events, undrained, arbiters } = weather;
+    let Weather { events, undrained, arbiters, away } = weather;
     faults.left.extend(arbiters);
     wait_open(&fleet);
     if !arbiter::end(&fleet, "TERM").unwrap() {
@@ -65,7 +65,7 @@ pub(crate) fn storm(site: &Site, sky: Sky, jobs: u64, seed: u64) -> Option<()> {
     let submitted = submitted.into_inner().unwrap();
     faults.undrained = undrained;
     let killed = events.contains_key(&Event::KillSlurmctld);
-    let tally = judge::judge(&fleet, &submitted, &lives, killed, &mut faults).unwrap();
+    let tally = judge::judge(&fleet, &submitted, &lives, killed, &away, &mut faults).unwrap();
     left(&fleet, &mut faults).unwrap();
     let orders = fleet.lab.read_file("/var/lab/storm/orders").unwrap_or_default();
     let asked = orders.lines().filter(|line| line.contains("\"create\"")).count();
@@ -81,6 +81,7 @@ pub(crate) fn storm(site: &Site, sky: Sky, jobs: u64, seed: u64) -> Option<()> {
         println!("{text}");
         if let Some(folder) = std::env::var_os("STORM_KEEP") {
             keep(&fleet, Path::new(&folder));
+            println!("no slurmctld: {away:.2?}");
         }
     }
     assert!(text.is_empty(), "{}, {sky:?}, STORM_SEED={seed}: {}", site.name(), faults.counts());
@@ -101,6 +102,13 @@ fn keep(fleet: &Fleet, folder: &Path) {
         let text = fleet.lab.read_file(&file).unwrap_or_default();
         std::fs::write(folder.join(file.rsplit('/').next().unwrap_or_default()), text).unwrap();
     }
+    for what in ["node", "job"] {
+        let said = fleet.lab.command(&["scontrol", "-d", "-o", "show", what]).output().unwrap();
+        std::fs::write(folder.join(what), said.stdout).unwrap();
+    }
+    const SAID: &str = "cd /var/lab/out && find . -type f -printf '\\n%T+ %p\\n' -exec cat {} ';'";
+    let said = fleet.lab.run(&["bash", "-c", SAID]).map(|said| said.stdout);
+    std::fs::write(folder.join("said"), said.unwrap_or_default()).unwrap();
 }
 
 /// Waits until the queue is empty, as long as it gets shorter or what runs changes.
@@ -158,6 +166,12 @@ fn left(fleet: &Fleet, faults: &mut Faults) -> Result<(), LabError> {
                 .push(format!("{node}: gresgen check: {}: {}{}", check.code, check.stdout, check.stderr));
         }
     }
+    // It says so where slurmctld refuses a comment; that a job has ended is no refusal.
+    let log = fleet.lab.read_file(arbiter::LOG)?;
+    let is_away =
+        |line: &str| line.contains("slurmctld unreachable: ") || AWAY.iter().any(|away| line.contains(away));
+    let refused = log.lines().filter(|line| line.contains("takes no AdminComment") && !is_away(line));
+    faults.left.extend(refused.map(str::to_owned));
     let reserved = fleet.lab.command(&["scontrol", "-o", "show", "reservation"]).output()?.stdout;
     faults.left.extend(reserved.lines().filter(|line| line.contains("ReservationName=")).map(str::to_owned));
     Ok(())

@@ -13,6 +13,7 @@ use std::{
 use lab::{Fleet, JobId};
 
 use crate::arbiter;
+use crate::away::{self, Away};
 use crate::jobs::Submitted;
 use crate::random::Random;
 
@@ -80,6 +81,7 @@ pub(crate) struct Weather {
     pub(crate) undrained: Vec<String>,
     /// Arbiters that were not there when they were to be killed.
     pub(crate) arbiters: Vec<String>,
+    pub(crate) away: Vec<Away>,
 }
 
 /// Lets things happen until `stop`; in the end all that was stopped runs and what was held or drained is not.
@@ -182,11 +184,13 @@ fn happen(
         }
         Event::RestartSlurmctld | Event::KillSlurmctld => {
             let signal = if event == Event::KillSlurmctld { "KILL" } else { "TERM" };
+            let since = away::now();
             let ended = run(&["sh", "-c", END, "sh", signal, "/run/slurmctld.pid"]);
             until(|| !run(&["sh", "-c", RUNS]));
             sleep(Duration::from_millis(random.below(2000)));
             until(|| run(&["slurmctld"]));
             until(|| run(&["scontrol", "ping"]));
+            weather.away.push(since..=away::now());
             ended
         }
         Event::KillArbiter => {

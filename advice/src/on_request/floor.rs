@@ -64,6 +64,7 @@ impl<'a> Floor<'a> {
             reachable: Resources::default(),
             underway: false,
             cuts: 0,
+            refuses: false,
         };
         let nodes = fleet.nodes as usize;
         Floor {

@@ -30,7 +30,7 @@ impl Look<'_> {
 
     fn back_to_default(&self, node: usize) -> Vec<Change> {
         let table = &self.work.tables[node];
-        if table.cut || table.worn || !table.usable {
+        if table.cut || table.worn || table.refuses || !table.usable {
             return Vec::new();
         }
         let idle = |desk: &Desk| {

@@ -1,5 +1,6 @@
 //! Serving a job that Slurm cannot start as things are.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::{Asked, Look};
@@ -32,19 +33,31 @@ impl<'a> Look<'a> {
                 return Verdict::Depth;
             }
         }
-        if let Ok(pieces) = self.pieces(asked, false) {
-            return self.cut(job, pieces);
-        }
+        let idle = match self.pieces(asked, false) {
+            Ok(pieces) => return self.cut(job, pieces),
+            Err(hindrance) => hindrance,
+        };
         if job.waited < self.policy.cordon_after {
-            return Verdict::Busy(self.policy.cordon_after - job.waited);
+            let busy = Verdict::Busy(self.policy.cordon_after - job.waited);
+            return if idle == Hindrance::Worn { self.refused(asked).unwrap_or(busy) } else { busy };
         }
         match self.pieces(asked, true) {
             Ok(pieces) => self.cordon(job, pieces),
             Err(Hindrance::Resources) => Verdict::Resources,
-            Err(Hindrance::Worn) => Verdict::Limit,
+            Err(Hindrance::Worn) => self.refused(asked).unwrap_or(Verdict::Limit),
             Err(Hindrance::UnderWay) => Verdict::UnderWay,
             Err(Hindrance::Place) => Verdict::Behind,
         }
+    }
+
+    /// What is said where a node that takes no cut has refused it.
+    fn refused(&self, asked: Asked<'_>) -> Option<Verdict> {
+        let sets = asked.shares().filter_map(|(_, share)| self.work.cluster.sets.get(share.set));
+        let nodes: BTreeSet<usize> = sets.flatten().copied().collect();
+        let refuses =
+            nodes.into_iter().map(|node| &self.work.cluster.nodes[node]).filter(|node| node.refuses);
+        let names: Vec<String> = refuses.map(|node| node.name.clone()).collect();
+        (!names.is_empty()).then_some(Verdict::Refused(names))
     }
 
     /// The cheapest nodes for all that the job wants, each once; busy regions only where no idle one is left.

@@ -45,6 +45,8 @@ pub(super) struct NodeState {
     looks: Trouble,
     orders: Trouble,
     views: Trouble,
+    /// With cuts, which it refused: what only opens or closes says nothing of them.
+    refusals: Trouble,
     /// When it was cut.
     cuts: VecDeque<u64>,
     /// Instances that were seen, by NVML index and place.
@@ -122,7 +124,7 @@ impl Nodes {
     /// How many of them are not known, or take no order for now because something is wrong.
     pub(super) fn troubled(&self) -> usize {
         let is_wrong = |state: &&NodeState| {
-            let troubles = [&state.looks, &state.orders, &state.views];
+            let troubles = [&state.looks, &state.orders, &state.views, &state.refusals];
             state.seen.is_none() || troubles.iter().any(|trouble| trouble.failures > 0)
         };
         self.states.values().filter(is_wrong).count()
@@ -131,9 +133,8 @@ impl Nodes {
     /// The clock was set back to this time: nothing was later, and no pause lasts longer than it would have.
     pub(super) fn set_back(&mut self, now: u64) {
         for state in self.states.values_mut() {
-            for trouble in [&mut state.looks, &mut state.orders, &mut state.views] {
-                trouble.set_back(now);
-            }
+            let NodeState { looks, orders, views, refusals, .. } = state;
+            [looks, orders, views, refusals].into_iter().for_each(|trouble| trouble.set_back(now));
             state.seen = state.seen.map(|seen| seen.min(now));
             state.cuts.iter_mut().for_each(|at| *at = (*at).min(now));
             state.ages.values_mut().for_each(|age| age.since = age.since.map(|since| since.min(now)));
@@ -143,6 +144,17 @@ impl Nodes {
     /// Whether something is going on, or left, that the next pass has to see to. What a node is left alone with is not.
     pub(super) fn unsettled(&self, now: u64) -> bool {
         self.states.values().any(|state| state.running || state.unfinished && now >= state.orders.until)
+    }
+
+    /// Whether the last cut that a node was asked for was refused.
+    pub(super) fn has_refused(&self, node: &str) -> bool {
+        self.states.get(node).is_some_and(|state| state.refusals.failures > 0)
+    }
+
+    /// Jobs for which nodes that refused the last cut are tried once more now.
+    pub(super) fn tried(&self) -> impl Iterator<Item = &String> {
+        let refused = self.states.values().filter(|state| state.refusals.failures > 0);
+        refused.filter_map(|state| state.order()?.job.as_ref())
     }
 
     /// Takes these for all there are.
@@ -281,6 +293,13 @@ impl Nodes {
                 ));
             }
             state.answered(&order, answer, is_so, &events[0].says, now);
+            if order.cuts() && state.refusals.failures > 1 {
+                let Trouble { failures, until, .. } = state.refusals;
+                let left = until.saturating_sub(now);
+                let says =
+                    format!("has refused {failures} cuts in a row, and is left alone with them for {left} s");
+                events.push(Event::of_node(Kind::Node, node, says));
+            }
         }
         match outcome.look {
             Ok(Answer { look: Some(seen), .. }) => {
@@ -348,6 +367,11 @@ impl NodeState {
         self.running || self.unfinished || self.stale || now < self.looks.until || !self.is_free(now)
     }
 
+    /// Whether it is left alone with cuts, which it refused.
+    pub(super) fn refuses(&self, now: u64) -> bool {
+        now < self.refusals.until
+    }
+
     /// Whether nothing goes on, and it need not be left alone after what went wrong.
     fn is_free(&self, now: u64) -> bool {
         self.errand.is_none() && now >= self.orders.until
@@ -386,7 +410,14 @@ impl NodeState {
         };
         match code {
             // One that is not so would be ordered again at once, and for ever.
-            Some(Code::Done) if is_so => self.orders.over(),
+            Some(Code::Done) if is_so => {
+                if order.cuts() {
+                    self.refusals.over();
+                }
+                self.orders.over()
+            }
+            // It may still open what others wait for.
+            Some(Code::InUse | Code::Refused) if order.cuts() => self.refusals.failed(says, now),
             // What was there already was not seen: the same order again would come to the same.
             Some(Code::Nothing) if order.gpus.is_empty() => self.orders.over(),
             // Somebody else's change is nobody's failure, and ends.

@@ -151,6 +151,7 @@ fn says(said: &Result<Verdict, Cannot>, zone: &TimeZone) -> Option<(String, bool
         Verdict::Never => "no node it may use can be cut so".to_owned(),
         Verdict::Behind => "nothing is idle, and jobs before it wait for what falls idle next".to_owned(),
         Verdict::Limit => "the nodes it may use were cut too often this hour".to_owned(),
+        Verdict::Refused(on) => format!("{} refused to be cut, and is left alone for a while", nodes(on)),
         Verdict::NotStarted(_) => {
             "what it asks for is free, and Slurm lacks something else for it".to_owned()
         }

@@ -54,7 +54,7 @@ const WHOLE: u64 = 60;
 /// Figures are published so often, though nothing happens: who reads them sees that it works.
 const FIGURES: u64 = 15;
 
-/// After slurmctld has refused a comment, none is tried for so long, in seconds.
+/// After slurmctld has denied a comment, none is tried for so long, in seconds.
 const NO_COMMENTS: u64 = 600;
 
 /// A loop under way.
@@ -317,9 +317,9 @@ impl<'a, 'b> Running<'a, 'b> {
             let mut events = Vec::new();
             for (job, text) in due.iter().filter(|(job, _)| free.get(job) == Some(&true)) {
                 match control.set_admin_comment(*job, text) {
-                    // It ended meanwhile.
-                    Err(SlurmError::Refused { what, .. })
-                        if what.contains("job") && !what.contains("denied") => {}
+                    // Elements of an array that wait are told, those that have ended are named (`update_job_str` in
+                    // src/slurmctld/job_mgr.c).
+                    Err(error) if error.is_of_ended_job() => {}
                     done => done?,
                 }
                 if !text.is_empty() {
@@ -332,7 +332,8 @@ impl<'a, 'b> Running<'a, 'b> {
         match tell() {
             Ok(events) => events.into_iter().for_each(|event| self.say(event)),
             Err(error) => {
-                self.silent_until = now + NO_COMMENTS;
+                let pause = if error.is_denied() { NO_COMMENTS } else { AWAY.as_secs() };
+                self.silent_until = now + pause;
                 let what = super::wire::shown(&error.to_string());
                 self.say(Event::new(
                     Kind::Slurmctld,

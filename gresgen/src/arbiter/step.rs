@@ -59,10 +59,12 @@ pub(super) fn on_request(answers: &Answers) -> BTreeSet<String> {
     // Its name becomes a word of a command, for which one that begins so is an option: a node that names itself (slurmd -Z) could
     // say one.
     let is_word = |name: &str| hostlist::is_name(name) && !name.starts_with('-');
-    let is = |view: &&NodeView| {
-        view.form.is_some() && view.types().any(|name| name == GUARD) && is_word(&view.name)
-    };
+    let is = |view: &&NodeView| is_form(view) && is_word(&view.name);
     answers.nodes.iter().filter(is).map(|view| view.name.clone()).collect()
+}
+
+fn is_form(view: &NodeView) -> bool {
+    view.form.is_some() && view.types().any(|name| name == GUARD)
 }
 
 /// Words of a state in which nobody answers on a node, or it is not there (slurm.conf(5), scontrol(1)).
@@ -102,13 +104,20 @@ pub(super) fn step(
     let jobs: Vec<Job> = waiting.iter().filter_map(|job| job.demand.as_ref().ok().cloned()).collect();
     let mut verdicts = Vec::new();
     let mut cut_for: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut tried: BTreeSet<String> = nodes.tried().cloned().collect();
     for _ in 0..ROUNDS {
         let decision = memory.decide(&cluster, &jobs, policy, now);
         verdicts = decision.verdicts;
+        let refused = |order: &&Order| nodes.has_refused(&cluster.nodes[order_node(order)].name);
+        tried.extend(decision.orders.iter().filter(refused).filter_map(|order| cut_for_job(order).cloned()));
         let mut cut = false;
         for order in decision.orders {
             let at = order_node(&order);
             let node = &mut cluster.nodes[at];
+            // A node that has refused is asked first, and alone: what else the job needs would be closed or cut for nothing.
+            if takes_for(&order).is_some_and(|job| tried.contains(job)) && !nodes.has_refused(&node.name) {
+                continue;
+            }
             // What is decided beside an order under way waits for its answer.
             let Some((inventory, _)) = nodes.inventory(&node.name).filter(|_| !node.underway) else {
                 continue;
@@ -134,6 +143,9 @@ pub(super) fn step(
     step.orders.values_mut().for_each(settle);
     step.orders.retain(|_, order| !order.gpus.is_empty());
     let mut verdicts = verdicts.into_iter();
+    let offered = |name: &str| {
+        answers.nodes.iter().any(|view| is_form(view) && view.types().any(|other| other == name))
+    };
     let said = |job: Waiting| {
         let said = match &job.demand {
             Ok(demand) => {
@@ -144,6 +156,10 @@ pub(super) fn step(
                     (None, Verdict::Cut(_)) => Verdict::UnderWay,
                     (None, last) => last,
                 })
+            }
+            // Of no node that is known now: slurmctld has one that is being cut, or does not answer.
+            Err(Cannot::Type(name)) if offered(name) => {
+                Ok(Verdict::Other(format!("no node that has {name} is known now")))
             }
             Err(why) => Err(why.clone()),
         };
@@ -162,6 +178,20 @@ fn order_node(order: &Order) -> usize {
         Order::Cut(cut) => cut.node,
         Order::Close(instances) | Order::Open(instances) => instances.node,
     }
+}
+
+/// The job that something is taken from others for: cut, or closed.
+fn takes_for(order: &Order) -> Option<&String> {
+    match order {
+        Order::Cut(cut) => cut.job.as_ref(),
+        Order::Close(instances) => instances.job.as_ref(),
+        Order::Open(_) => None,
+    }
+}
+
+/// The job that a cut is for.
+fn cut_for_job(order: &Order) -> Option<&String> {
+    takes_for(order).filter(|_| matches!(order, Order::Cut(_)))
 }
 
 /// Nodes that a fence of this program stands around. A job must not be told that such a node is not for it, since it is again in
@@ -189,6 +219,7 @@ fn prepare(node: &mut Node, indexes: &[u32], nodes: &mut Nodes, is_fenced: bool,
     let (Some(uuids), Some(state)) = (inventory, nodes.state_mut(&node.name)) else { return };
     node.cuts = state.cuts_in_an_hour(now);
     node.underway = is_fenced || state.is_underway(now);
+    node.refuses = state.refuses(now);
     node.usable |= is_fenced;
     let before = std::mem::take(&mut state.ages);
     let first = before.is_empty();

@@ -107,7 +107,16 @@ impl<'a> Taking<'a> {
         };
         let usable = view.takes_jobs();
         let name = view.name.clone();
-        self.stock.nodes.push(Node { name, gpus, usable, free, reachable, underway: false, cuts: 0 });
+        self.stock.nodes.push(Node {
+            name,
+            gpus,
+            usable,
+            free,
+            reachable,
+            underway: false,
+            cuts: 0,
+            refuses: false,
+        });
         self.stock.gpus.push(faces.iter().map(|face| face.index).collect());
         Ok(())
     }

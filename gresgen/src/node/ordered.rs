@@ -38,7 +38,12 @@ impl Node<'_> {
         events: &mut Events<'_>,
     ) -> Result<Done, ApplyError> {
         let desired = DesiredState::Ordered(self.settings, cut);
-        let picture = self.read(options)?;
+        let mut picture = self.read(options)?;
+        // A slurmctld may count what nobody has, for ever. An order has nobody who would see to that.
+        if !cut.gpus.is_empty() && picture.slurm.counts_what_nobody_has() {
+            self.site.count_anew().map_err(ApplyError::from)?;
+            picture = self.read(options)?;
+        }
         check(cut, self.settings, &picture.inventory).map_err(DesiredStateError::from)?;
         let prepared = self.prepare(picture, desired, options)?;
         self.is_a_cut_alone(&prepared).map_err(DesiredStateError::from)?;

@@ -154,6 +154,17 @@ impl Control {
         run("scontrol", &["-d", "-o", "show", "node", name])
     }
 
+    /// Makes slurmctld count anew what of the nodes is in use: it drops its counts and adds up what each job has that runs or is
+    /// suspended. `scontrol reconfigure` does that, too, and much beside it. No flag is named here, so none changes
+    /// (`_slurm_rpc_set_debug_flags` in src/slurmctld/proc_req.c calls `select_g_reconfigure`; `select_p_reconfigure`,
+    /// src/plugins/select/cons_common/cons_common.c of 22.05.8, cons_tres/select_cons_tres.c of 24.11.5 and 26.05.3).
+    ///
+    /// # Errors
+    /// [`SlurmError`].
+    pub(crate) fn count_anew(self) -> Result<(), SlurmError> {
+        run("scontrol", &["setdebugflags", "+"]).map(drop)
+    }
+
     /// Whether there is a reservation of this name.
     pub fn is_reserved(self, name: &str) -> Result<bool, SlurmError> {
         match run("scontrol", &["-o", "show", "reservation", name]) {

@@ -133,6 +133,22 @@ impl SlurmError {
     pub(crate) fn refused(command: impl Into<String>, what: impl Into<String>) -> Self {
         SlurmError::Refused { command: command.into(), what: what.into() }
     }
+
+    /// Whether a job that was to be changed had ended, or is not known any more: ESLURM_JOB_FINISHED of the change of a job,
+    /// ESLURM_ALREADY_DONE and ESLURM_INVALID_JOB_ID in src/common/slurm_errno.c of 22.05.8, 24.11.5 and 26.05.3.
+    pub(crate) fn is_of_ended_job(&self) -> bool {
+        const SIGNS: [&str; 3] = [
+            "Job has already finished",
+            "Job/step already completing or completed",
+            "Invalid job id specified",
+        ];
+        matches!(self, SlurmError::Refused { what, .. } if SIGNS.iter().any(|sign| what.contains(sign)))
+    }
+
+    /// Whether slurmctld will say the same next time: ESLURM_ACCESS_DENIED there.
+    pub(crate) fn is_denied(&self) -> bool {
+        matches!(self, SlurmError::Refused { what, .. } if what.contains("denied"))
+    }
 }
 
 impl From<Ended<SlurmError>> for SlurmError {
@@ -229,4 +245,24 @@ pub enum GresError {
         /// UUID or device file.
         device: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_that_has_ended_is_told_from_a_slurmctld_that_refuses() {
+        let is = |what: &str| {
+            let error = SlurmError::refused("scontrol", what);
+            (error.is_of_ended_job(), error.is_denied())
+        };
+        // As scontrol of 24.11.5 and 26.05.5 printed it.
+        for ended in ["177_0-1: Job has already finished", "219_[0]: Job has already finished"] {
+            assert_eq!(is(ended), (true, false), "{ended}");
+        }
+        assert_eq!(is("Invalid job id specified for job 9"), (true, false));
+        assert_eq!(is("Access/permission denied for job 9"), (false, true));
+        assert_eq!(is("slurm_update error: Zero Bytes were transmitted or received"), (false, false));
+    }
 }

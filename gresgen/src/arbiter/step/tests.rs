@@ -101,6 +101,18 @@ fn a_node_that_was_seen_has_all_cuts_in_one_order() {
 }
 
 #[test]
+fn a_type_is_unknown_only_where_no_node_has_it() {
+    // Nothing is known of n1 yet, and slurmctld says that it has 3g.20gb.
+    let mut unseen = Nodes::default();
+    unseen.keep(&on_request(&answers()));
+    let step = stepped(answers(), &mut unseen);
+    assert_eq!(*said(&step, 3), Ok(Verdict::Other("no node that has 3g.20gb is known now".into())));
+    let mut other = answers();
+    other.nodes.iter_mut().for_each(|view| view.gpus.retain(|(name, _)| name != "3g.20gb"));
+    assert_eq!(*said(&stepped(other, &mut unseen), 3), Err(Cannot::Type("3g.20gb".into())));
+}
+
+#[test]
 fn nobody_is_told_of_a_cut_for_whose_order_there_is_no_room() {
     let (mut nodes, _) = seen(2);
     let step = stepped_with(0, answers(), &mut nodes);
@@ -145,7 +157,7 @@ fn a_refusal_is_not_met_with_the_same_again_at_once() {
         }
         pauses.push(now - begin);
     }
-    assert_eq!(pauses, [2, 4, 2, 8, 17, 2]);
+    assert_eq!(pauses, [2, 2, 2, 4, 9, 4]);
 }
 
 #[test]
@@ -259,4 +271,105 @@ fn an_order_says_nothing_that_a_node_refuses() {
         order.text().replace("GPU-a", "GPU-8c4c05eb-4ff1-5bcd-b394-0c3c04a6ba58").as_bytes(),
     );
     assert!(again.is_ok(), "{again:?}");
+}
+
+/// Two such nodes, of which n2 has no jobs; job 3 alone waits, for a 3g on each.
+fn pair(now: u64) -> Answers {
+    let text =
+        |name: &str| RECORDED.split(&format!("== {name}\n")).nth(1).unwrap().split("== ").next().unwrap();
+    let n1 = text("nodes").lines().next().unwrap();
+    let n2 = n1.replace("NodeName=n1", "NodeName=n2").replace("3g.20gb:2(IDX:21,23)", "3g.20gb:0(IDX:N/A)");
+    let nodes = format!("{n1}\n{}\n", n2.replace("CPUAlloc=2", "CPUAlloc=0"));
+    let requests = text("requests").replace(
+        "3|1|1|1|1795745327|N/A|cpu=1,mem=4000M,node=1",
+        "3|2|2|2|1795745327|N/A|cpu=2,mem=8000M,node=2",
+    );
+    let mut answers =
+        Answers::read(now, text("queued"), &requests, text("records"), text("partitions"), &nodes);
+    answers.queued.retain(|job| !job.waits() || job.listing.id == 3);
+    answers
+}
+
+fn seen_pair() -> (Nodes, u64) {
+    let (mut nodes, now) = (Nodes::default(), answers().now);
+    nodes.keep(&on_request(&pair(now)));
+    for name in ["n1", "n2"] {
+        nodes.began(name, Errand::Look, now);
+        nodes.ended(name, Outcome { order: None, look: look_at(name) }, now);
+    }
+    (nodes, now)
+}
+
+fn look_at(name: &str) -> Result<Answer, String> {
+    let mut seen = look([FIRST, FIRST], 2)?;
+    seen.look.as_mut().unwrap().known.0.node = name.to_owned();
+    Ok(seen)
+}
+
+/// Those in which a pause that doubles begins or ends, and some between.
+const SECONDS: [u64; 24] =
+    [0, 1, 2, 3, 5, 6, 7, 13, 14, 15, 29, 30, 31, 61, 62, 125, 126, 253, 254, 509, 510, 809, 810, 1110];
+
+/// It was closed and opened on the other node in turn, for as long as the one refused.
+#[test]
+fn while_a_node_refuses_to_be_cut_nothing_is_closed_elsewhere_for_the_job() {
+    let (mut nodes, now) = seen_pair();
+    let (mut tries, mut other, mut said_so) = (Vec::new(), Vec::new(), 0);
+    for second in SECONDS {
+        let step = stepped(pair(now + second), &mut nodes);
+        said_so += u32::from(*said(&step, 3) == Ok(Verdict::Refused(vec!["n1".into()])));
+        for (name, order) in step.orders {
+            let code = if name == "n1" { Code::InUse } else { Code::Done };
+            if name == "n1" { &mut tries } else { &mut other }.push((second, order.to_string()));
+            nodes.began(&name, Errand::Order(order), now + second);
+            nodes.ended(&name, Outcome { order: answer(code), look: look_at(&name) }, now + second);
+        }
+    }
+    let when: Vec<u64> = tries.iter().map(|(second, _)| *second).collect();
+    assert_eq!(when, [0, 2, 6, 14, 30, 62, 126, 254, 510, 810, 1110]);
+    assert!(tries.iter().all(|(_, order)| order.contains("-> 3g.20gb at 0")), "{tries:?}");
+    // The first time nobody knew.
+    assert_eq!(other.iter().filter(|(second, _)| *second > 0).count(), 0, "{other:?}");
+    assert_eq!(said_so, SECONDS.len() as u32 - when.len() as u32);
+
+    // Once it takes the cut the rest follows.
+    let second = 1710;
+    let mut step = stepped(pair(now + second), &mut nodes);
+    let cut = step.orders.remove("n1").unwrap();
+    assert!(step.orders.is_empty(), "{:?}", step.orders);
+    nodes.began("n1", Errand::Order(cut), now + second);
+    assert!(stepped(pair(now + second + 1), &mut nodes).orders.is_empty(), "while it is tried");
+    let mut done = look(["1g.5gb@0 1g.5gb@1 1g.5gb@2 3g.20gb@4", FIRST], 2).unwrap();
+    let inventory = &mut done.look.as_mut().unwrap().known.0;
+    inventory.gpus[0] = crate::inventory::Gpu::a100_cut(0, &places("3g.20gb@0 3g.20gb@4"));
+    inventory.gpus[0].instances[0].closed = true;
+    nodes.ended("n1", Outcome { order: answer(Code::Done), look: Ok(done) }, now + second + 2);
+    assert!(!nodes.has_refused("n1"));
+}
+
+/// What it opens and closes in between says nothing of whether it can be cut.
+#[test]
+fn a_node_that_refuses_is_asked_less_and_less_though_it_does_other_things() {
+    let (mut nodes, now) = seen(2);
+    let mut tries = Vec::new();
+    let close = Changes { close: places("1g.5gb@0"), ..Changes::default() };
+    let close = NodeOrder { job: None, gpus: [(crate::inventory::Gpu::a100_cut(0, &[]).uuid, close)].into() };
+    let mut closed = look([FIRST, FIRST], 2).unwrap();
+    closed.look.as_mut().unwrap().known.0.gpus[0].instances[0].closed = true;
+    for second in SECONDS {
+        let step = stepped(at(now + second), &mut nodes);
+        if let Some(order) = step.orders.get("n1").filter(|order| order.cuts()) {
+            tries.push(second);
+            nodes.began("n1", Errand::Order(order.clone()), now + second);
+            nodes.ended(
+                "n1",
+                Outcome { order: answer(Code::InUse), look: look([FIRST, FIRST], 2) },
+                now + second,
+            );
+            nodes.began("n1", Errand::Order(close.clone()), now + second);
+            let look = Ok(closed.clone());
+            nodes.ended("n1", Outcome { order: answer(Code::Done), look }, now + second);
+        }
+    }
+    assert_eq!(tries, [0, 2, 6, 14, 30, 62, 126, 254, 510, 810, 1110]);
 }
