@@ -9,8 +9,8 @@ mod judge;
 mod steered;
 
 use demand::{
-    Array, Cluster, Gpu, Instance, Job, Memory, Model, Node, Order, Policy, Reason, Resources, Share, State,
-    Verdict, Want, decide,
+    Array, Cluster, Decision, Gpu, Instance, Job, Memory, Model, Node, Order, Policy, Reason, Resources,
+    Share, State, Verdict, Want, decide,
 };
 use mig::{Board, Geometry, Placement, Profile};
 use proptest::prelude::*;
@@ -77,6 +77,18 @@ pub(crate) fn job(id: u32, profile: &str, count: u32, nodes: u32) -> Job {
 /// Seven idle 1g.
 fn small() -> Vec<Instance> {
     (0..7).map(|start| idle(at("1g.5gb", start))).collect()
+}
+
+#[test]
+fn a_node_that_refuses_is_not_cut_and_is_named_where_no_other_serves() {
+    let mut cluster = cluster(vec![node("n1", vec![small()]), node("n2", vec![small()])]);
+    cluster.nodes[0].refuses = true;
+    let wants = |nodes| decide(&cluster, &[job(1, "3g.20gb", 1, nodes)], &Policy::default(), 5000);
+    let one = wants(1);
+    assert_eq!(one.verdicts, [Verdict::Cut(vec!["n2".into()])]);
+    assert!(one.orders.iter().all(|order| matches!(order, Order::Cut(cut) if cut.node == 1)), "{one:?}");
+    // Nothing is kept on the other for what cannot be had.
+    assert_eq!(wants(2), Decision { orders: vec![], verdicts: vec![Verdict::Refused(vec!["n1".into()])] });
 }
 
 #[test]

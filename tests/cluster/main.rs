@@ -9,6 +9,7 @@ mod boot;
 mod check;
 mod configless;
 mod containers;
+mod counts;
 mod demand;
 mod drain;
 mod fence;

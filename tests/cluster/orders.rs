@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::node::{Node, Waiting};
 
-const LAYOUT: &str = "\
+pub(crate) const LAYOUT: &str = "\
 version: v1
 mig-configs:
   small:
@@ -15,11 +15,11 @@ mig-configs:
       mig-devices: {1g.5gb: {at: [0, 1, 2]}, 3g.20gb: {at: 4}}
 ";
 
-const ON_REQUEST: &str = "  on-request: [{profiles: [1g.5gb, 2g.10gb, 3g.20gb], orders: true}]\n";
+pub(crate) const ON_REQUEST: &str = "  on-request: [{profiles: [1g.5gb, 2g.10gb, 3g.20gb], orders: true}]\n";
 
 impl Node {
     /// The answer to an order, which ends with the code that is in it.
-    fn order(&self, order: &Value) -> Value {
+    pub(crate) fn order(&self, order: &Value) -> Value {
         let command = self.lab.command(&["gresgen", "order"]).input(order.to_string());
         let output = command.output().unwrap();
         let answer: Value = serde_json::from_str(&output.stdout)

@@ -123,7 +123,8 @@ impl Lost {
                 // It saves all before it ends.
                 requeued.clear();
             }
-            let Some(job) = job_of(line) else { continue };
+            // A number that it has given to no job is named by its step; it gives it to an element of an array that ran under it already.
+            let Some(job) = job_of(line).or_else(|| of_orphan(line)) else { continue };
             if line.contains("rphan") || line.contains("batch script") {
                 lost.orphans.insert(job);
             } else if line.contains("_job_complete: ") && line.ends_with(" done") {
@@ -185,6 +186,11 @@ fn unheard(log: &str, nodes: &[String]) -> BTreeSet<JobId> {
         }
     }
     unheard
+}
+
+/// `Orphan StepId=42.0 reported on node n2`.
+fn of_orphan(line: &str) -> Option<JobId> {
+    line.split_once("Orphan StepId=")?.1.split(['.', '+']).next()?.parse().ok()
 }
 
 /// The job that a line of slurmctld's log is about: `JobId=8`, `JobId=55_2(60)` of an array, `JobId=9+1(10)` of a heterogeneous one.
@@ -466,7 +472,7 @@ mod tests {
         assert_eq!(requeued(""), BTreeSet::from([36]));
         assert_eq!(requeued("[t] Requeuing JobId=35+1(36)\n"), BTreeSet::new());
         assert_eq!(requeued("[t] Terminate signal SIGTERM received\n"), BTreeSet::new());
-        assert_eq!((lost.orphans, lost.done), (BTreeSet::from([7]), BTreeSet::from([60])));
+        assert_eq!((lost.orphans, lost.done), (BTreeSet::from([42, 7]), BTreeSet::from([60])));
         let log = "[t] [2.0] error: Unable to send \"ok\" to slurmd\n[t] [3.batch] done with step\n";
         assert_eq!(cut_off(log), BTreeSet::from([2]));
     }

@@ -27,9 +27,9 @@ slurm:
 
 /// A task that says for which job it is and what it must have (`12/1g.5gb+3g.20gb`, `13/any`), what it has when it begins, and after a while again.
 /// It says so in one write(2) at the end of a file of its job: what goes through srun comes torn where tasks of two nodes speak at
-/// once, or where one is ended.
+/// once, or where one is ended. Its process tells runs apart that slurmctld does not: one that was killed may have forgotten the first.
 const TASK: &str = r#"#!/bin/sh
-say() { probe=$(lab-probe) && printf '%s\n' "$1 $must ${SLURM_RESTART_COUNT:-0} $probe" >>"/var/lab/out/${must%%/*}.said.$SLURM_JOB_ID"; }
+say() { probe=$(lab-probe) && printf '%s\n' "$1 $must ${SLURM_RESTART_COUNT:-0}.$$ $probe" >>"/var/lab/out/${must%%/*}.said.$SLURM_JOB_ID"; }
 must=$1
 say first
 sleep "$2"

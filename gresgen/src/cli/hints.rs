@@ -23,7 +23,7 @@ const END_OR_DRAIN: &str = "end what uses it; for jobs of Slurm, --drain waits u
 const JOURNAL: &str = "it says what the GPUs were before a change that did not end: read it, and move it away; the GPUs as gresgen \
                        status shows them are then what the next change begins with";
 const OFFLINE: &str = "start slurmctld; --offline says that no job of this node holds a slice";
-const UNEXPLAINED: &str = "see GresUsed in scontrol -d show node, and squeue --all -t all -w NODE; --drain waits until the node is idle";
+const UNEXPLAINED: &str = "see GresUsed in scontrol -d show node, and squeue --all -t all -w NODE; scontrol setdebugflags + makes slurmctld count anew";
 
 impl Failure {
     /// Adds what this host has, for a line of `slurm.nodes`.
