@@ -88,8 +88,8 @@ impl From<&str> for Reason {
             "" | "None" | "Priority" => Reason::Turn,
             "Resources" | "ReqNodeNotAvail" => Reason::Resources,
             _ if text.starts_with("ReqNodeNotAvail,") || down(text) => Reason::Resources,
-            // squeue of 26.05 has one line for elements of an array that wait for different things, with all their reasons (seen
-            // on 26.05.5): slices help some of them.
+            // Elements of an array that wait for different things are one line, with all their reasons (`_merge_job_reason` in
+            // src/squeue/print.c): slices help some of them.
             _ if text.split(',').any(|word| ["Resources", "ReqNodeNotAvail"].contains(&word.trim())) => {
                 Reason::Resources
             }
@@ -114,7 +114,7 @@ mod tests {
                 "Nodes_required_for_job_are_DOWN,_DRAINED_or_reserved_for_jobs_in_higher_priority_partitions",
                 Reason::Resources,
             ),
-            // An array with one element held and one changed, by squeue 26.05.5.
+            // An array with one element held and one changed, by squeue of 22.05.8, 24.11.5 and 26.05.5.
             ("Resources,JobHeldAdmin,None", Reason::Resources),
             ("JobHeldAdmin,Priority", Reason::Turn),
             ("JobHeldAdmin,Dependency", Reason::Other("JobHeldAdmin,Dependency".into())),
