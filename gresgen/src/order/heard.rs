@@ -2,6 +2,7 @@
 
 use std::fs::{OpenOptions, metadata};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, SystemTime};
 
 use crate::atomic;
@@ -15,8 +16,10 @@ pub(crate) fn note(root: &Root) {
     let path = root.path(Root::HEARD);
     let write = || -> io::Result<()> {
         path.parent().map_or(Ok(()), atomic::own_directory)?;
-        // Its time is all that it says.
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path)?;
+        // Its time is all that it says, and nobody else is to set it, whatever the umask is.
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o644);
+        let file = options.open(&path)?;
         file.set_modified(SystemTime::now())
     };
     let _ = write();
