@@ -10,9 +10,11 @@ pub(crate) mod gather;
 mod hardware;
 mod plugstack;
 mod shared;
+mod silence;
 mod slurm;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use device_map::DeviceMap;
 use schemars::JsonSchema;
@@ -116,6 +118,8 @@ pub(crate) struct Facts {
     pub unified_cgroup: bool,
     /// Names of the nodes that let requests wait for what is not cut; `None` where nobody wants them to.
     pub catalog: Option<String>,
+    /// How many instances orders have closed, and for how long nobody who gives orders was heard, where that is long.
+    pub silence: Option<(usize, Duration)>,
     /// Services that a change stopped and did not start again.
     pub stopped: Vec<String>,
     /// Processes, modules and settings that are known to block repartitioning, each with what to do before MIG mode or
@@ -144,6 +148,7 @@ pub(crate) fn evaluate(facts: &Facts) -> Vec<Link> {
     hardware::judge(facts, &mut links);
     device::judge(facts, &mut links);
     slurm::judge(facts, &mut links);
+    links.extend(silence::judge(facts));
     clients::judge(facts, &mut links);
     links
 }

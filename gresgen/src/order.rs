@@ -4,6 +4,8 @@
 //! [`MAX_BYTES`], of known keys alone, without paths and without a text that is anything but a UUID, a profile or the number
 //! of a job. What it asks of this node's GPUs is judged by [`ordered`](crate::apply::ordered).
 
+pub(crate) mod heard;
+
 use std::io;
 
 use mig::{Placement, Profile};

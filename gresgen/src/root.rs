@@ -56,6 +56,8 @@ impl Root {
     pub const LOADED_MAP: &'static str = "/run/gresgen/devices.slurmd";
     /// Instances that orders have closed.
     pub const CLOSED: &'static str = "/run/gresgen/closed";
+    /// Of which the time is that of the last order or look that came.
+    pub const HEARD: &'static str = "/run/gresgen/heard";
     /// The devices of jobs that a Prolog asked for, until their Epilog.
     pub const JOBS: &'static str = "/run/gresgen/jobs";
     /// What this program keeps until the next boot.

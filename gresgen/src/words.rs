@@ -18,6 +18,16 @@ pub(crate) fn named_gpus(indexes: impl IntoIterator<Item = u32>) -> String {
     format!("{} {}", if indexes.len() == 1 { "GPU" } else { "GPUs" }, ranges(&indexes))
 }
 
+/// Seconds for people: `40 s`, `25 min`, `7 h`, `3 days`.
+pub(crate) fn span(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds.div_ceil(60)),
+        7200..172_800 => format!("{} h", seconds.div_ceil(3600)),
+        _ => format!("{} days", seconds.div_ceil(86_400)),
+    }
+}
+
 /// The first of many, for a phrase: `a, b and 3 more`.
 pub(crate) fn few<T: Display>(items: &[T], most: usize) -> String {
     let shown: Vec<String> = items.iter().take(most).map(T::to_string).collect();

@@ -64,6 +64,15 @@ fn slurm_takes_what_stands_least_in_the_way_and_nothing_stays_closed() {
         node.end(&arbiter, "TERM");
         node.says(" closed; `gresgen --layout NAME apply` on the node opens them");
         node.says("arbiter: ends by a signal; something stays closed");
+        let late = ["touch", "--date=5 hours ago", "/run/gresgen/heard", "/run/gresgen/closed"];
+        node.lab.run(&late).unwrap();
+        for (verb, says) in [
+            ("status", "closed, and no order has come for "),
+            ("check", "closed, and no order and no look has come for "),
+        ] {
+            let answer = node.gresgen(&[verb]).must_be(0);
+            assert!(answer.stdout.contains(says), "{release}: {}", answer.stdout);
+        }
         node.gresgen(&["--layout", "first", "apply"]).must_be(0);
         assert_eq!(node.closed(), [""; 0], "{release}");
         assert!(!node.log().contains("panicked"), "{release}: {}", node.log());

@@ -5,7 +5,7 @@
 //! simulator's state, watched all along; what became of jobs and nodes by slurmctld.
 //!
 //! `STORM_JOBS` says how many jobs a storm has; without it a breeze blows, which leaves Slurm and jobs alone. `STORM_ROUNDS` says how many
-//! follow each other, `STORM_SEED` repeats one, and `STORM_KEEP` names a folder for the logs of one in which something was wrong;
+//! follow each other, `STORM_SEED` repeats one, `STORM_STEER=1` has the arbiter steer, and `STORM_KEEP` names a folder for the logs of one in which something was wrong;
 //! `make storm` runs all of it.
 #![forbid(unsafe_code)]
 
@@ -39,6 +39,14 @@ const SEED: u64 = 1;
 /// Large requests are served before the storm is over, and what was cut may be cut anew soon.
 const RESTLESS: &str = "cordon-after: 10s, dwell: 5s, cuts-per-hour: 100000";
 
+/// The same, and idle slices that are not the best are closed; GPUs that nobody is on go back to their cut at once.
+const STEERED: &str = "cordon-after: 10s, dwell: 5s, cuts-per-hour: 100000, linger: 0s, steer: true";
+
+/// The policy of a storm.
+fn policy() -> &'static str {
+    if number("STORM_STEER").is_some_and(|steer| steer > 0) { STEERED } else { RESTLESS }
+}
+
 /// Storms by how devices are limited. Slurm 22.05 on cgroup v2 confines nothing on such a node (docs/on-request.md).
 fn storms(cgroup: Cgroup) {
     let (sky, jobs) = number("STORM_JOBS").map_or((Sky::Breeze, FEW), |jobs| (Sky::Storm, jobs));
@@ -46,7 +54,7 @@ fn storms(cgroup: Cgroup) {
     for round in 0..number("STORM_ROUNDS").unwrap_or(1) {
         let able = |release: &Release| cgroup == Cgroup::V1 || *release != Release::Bookworm;
         for release in Release::selected().into_iter().filter(able) {
-            let site = Site { release, cgroup, nodes: 2, gpus: 2, policy: RESTLESS };
+            let site = Site { release, cgroup, nodes: 2, gpus: 2, policy: policy() };
             if storm(&site, sky, jobs, seed + round).is_none() {
                 return;
             }
@@ -70,7 +78,7 @@ fn nothing_is_lost_in_a_storm_on_cgroup_v2() {
 fn fifty_nodes_are_served() {
     let nodes = number("STORM_NODES").unwrap_or(50) as usize;
     for release in Release::selected() {
-        let site = Site { release, cgroup: Cgroup::V1, nodes, gpus: 2, policy: RESTLESS };
+        let site = Site { release, cgroup: Cgroup::V1, nodes, gpus: 2, policy: policy() };
         let jobs = number("STORM_JOBS").unwrap_or(200);
         if storm(&site, Sky::Calm, jobs, number("STORM_SEED").unwrap_or(1)).is_none() {
             return;

@@ -166,10 +166,11 @@ fn left(fleet: &Fleet, faults: &mut Faults) -> Result<(), LabError> {
                 .push(format!("{node}: gresgen check: {}: {}{}", check.code, check.stdout, check.stderr));
         }
     }
-    // It says so where slurmctld refuses a comment; that a job has ended is no refusal.
+    // It says so where slurmctld refuses a comment; that a job has ended is no refusal. What scontrol is answered by one that ends is of no
+    // kind that it knows (`slurm_update_job2` in src/api/update_config.c).
     let log = fleet.lab.read_file(arbiter::LOG)?;
-    let is_away =
-        |line: &str| line.contains("slurmctld unreachable: ") || AWAY.iter().any(|away| line.contains(away));
+    let gone = ["slurmctld unreachable: ", "Unexpected message received"];
+    let is_away = |line: &str| AWAY.iter().chain(&gone).any(|away| line.contains(away));
     let refused = log.lines().filter(|line| line.contains("takes no AdminComment") && !is_away(line));
     faults.left.extend(refused.map(str::to_owned));
     let reserved = fleet.lab.command(&["scontrol", "-o", "show", "reservation"]).output()?.stdout;

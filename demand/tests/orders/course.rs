@@ -7,7 +7,7 @@ use demand::{Cluster, Instance, Job, Order, Policy, State, decide};
 use mig::Placement;
 use proptest::prelude::*;
 
-use super::{cluster, idle, job, judge, node};
+use super::{cluster, idle, job, judge, node, steered};
 
 /// A job of a course: when it comes, what it wants on how many nodes, and how long it runs of its limit.
 #[derive(Clone, Debug)]
@@ -199,6 +199,7 @@ impl World {
                 let decision = decide(&self.cluster, &queue, policy, self.now);
                 if !decision.orders.is_empty() {
                     judge::orders("a100-40gb", &self.cluster, &decision.orders);
+                    steered::delays_nobody(&self.cluster, &queue, policy, self.now, &decision);
                 }
                 for (number, order) in decision.orders.into_iter().enumerate() {
                     self.begin(order, 2 + number as u64 % 3);

@@ -52,6 +52,29 @@ fn carried(mut cluster: Cluster, decision: &Decision) -> (Cluster, Vec<String>) 
     (cluster, open)
 }
 
+/// What Slurm can start as things are it can start when all that closes is closed.
+pub(crate) fn delays_nobody(
+    cluster: &Cluster,
+    jobs: &[Job],
+    policy: &Policy,
+    now: u64,
+    decision: &Decision,
+) {
+    let mut closed = cluster.clone();
+    for order in &decision.orders {
+        // What is closed for a job is another matter: it may be others' who come after it.
+        let Order::Close(instances) = order else { continue };
+        for (gpu, placements) in instances.gpus.iter().filter(|_| instances.job.is_none()) {
+            let all = &mut closed.nodes[instances.node].gpus[*gpu].instances;
+            all.iter_mut().filter(|i| placements.contains(&i.placement)).for_each(|i| i.closed = true);
+        }
+    }
+    let after = decide(&closed, jobs, policy, now).verdicts;
+    for (job, (before, after)) in jobs.iter().zip(decision.verdicts.iter().zip(after)) {
+        assert!(*before != Verdict::There || after == Verdict::There, "job {}: {before:?}, {after:?}", job.id);
+    }
+}
+
 /// Beside the job that stays for long: no 3g is blocked there that is not blocked anyway, and at 1 no 2g either. Of equals all.
 #[test]
 fn what_stands_least_in_the_way_is_open() {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use device_map::{DeviceFile, DeviceMap};
 
@@ -13,6 +14,7 @@ use crate::holders;
 use crate::hooks::services::Services;
 use crate::inventory::{Holder, Inventory};
 use crate::open::OpenNodes;
+use crate::order::heard;
 use crate::publish;
 use crate::read;
 use crate::render;
@@ -55,6 +57,7 @@ pub(crate) fn full(
     let mut facts = quick(settings, root);
     facts.drift = drift;
     facts.stopped = Services::stopped(root);
+    facts.silence = inventory.as_ref().ok().and_then(|inventory| silence(inventory, root));
     let in_slurm = is_slurms(root, settings);
     if let Ok(inventory) = &inventory {
         published(&mut facts, inventory, settings, root, in_slurm);
@@ -84,6 +87,12 @@ pub(crate) fn full(
         plugin(&mut facts, settings, root);
     }
     facts
+}
+
+/// What orders have closed, where nobody who gives them was heard for long.
+fn silence(inventory: &Inventory, root: &Root) -> Option<(usize, Duration)> {
+    let closed = inventory.gpus.iter().flat_map(|gpu| &gpu.instances).filter(|i| i.closed).count();
+    heard::silence(root).filter(|_| closed > 0).map(|since| (closed, since))
 }
 
 /// The table that the inventory makes, and the files that differ from it. Nothing is written.

@@ -1,5 +1,7 @@
 //! Every failure is provoked: each case breaks one fact of a node that is well.
 
+use std::time::Duration;
+
 use device_map::version::VERSION;
 use device_map::{DeviceFile, DeviceMap, Record};
 use mig::{Board, Placement};
@@ -119,6 +121,7 @@ fn well() -> Facts {
         slurm: Some(Ok(slurm("24.11.5"))),
         unified_cgroup: true,
         catalog: None,
+        silence: None,
         stopped: Vec::new(),
         clients: Some(vec![]),
         map: Some(Ok(map)),
@@ -310,6 +313,7 @@ fn every_slurm_failure_is_noticed() {
         broken("a GRES that GresTypes lacks", |f| f.other_gres = vec!["nic".into()]),
         broken("no gresgen in GresTypes", |f| f.other_gres = vec!["gresgen".into()]),
         broken("no catalog in one of two partitions", |f| catalog(f, "a")),
+        broken("an arbiter that is gone", |f| f.silence = Some((3, Duration::from_secs(4 * 3600)))),
         broken("select/linear", |f| {
             with_slurm(f, |s| {
                 s.config = Config::parse("TaskPlugin = cgroup\nGresTypes = gpu\nSelectType = select/linear\n")

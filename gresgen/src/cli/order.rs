@@ -25,7 +25,7 @@ use crate::hooks::Hooks;
 use crate::lock::{Lock, LockError};
 use crate::node::ordered::name;
 use crate::node::{Events, Options};
-use crate::order::{self, Code, Cut, MAX_BYTES, OrderError, Request};
+use crate::order::{self, Code, Cut, MAX_BYTES, OrderError, Request, heard};
 use crate::wait::Stop;
 
 /// How long the order may take to come, and the answer to be taken.
@@ -103,6 +103,7 @@ fn trusted_environment() -> Result<(), Failure> {
 }
 
 fn obey(session: &Session, request: Request) -> Result<Done, Failure> {
+    heard::note(&session.root);
     match request {
         Request::Look(_) => look(session),
         Request::Cut(cut) => carry_out(session, &cut),

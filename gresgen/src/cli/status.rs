@@ -25,6 +25,7 @@ use crate::inventory::{Compute, Gpu, Holder, Instance, Inventory, Mode};
 use crate::lock::node_holder;
 use crate::node::chosen::ChosenLayout;
 use crate::nvml::Load;
+use crate::order::heard;
 use crate::publish::present_map;
 use crate::slurm::slots;
 
@@ -78,6 +79,8 @@ pub(super) struct Status {
     whole: usize,
     /// NVML indexes of those that take orders.
     ordered: Vec<u32>,
+    /// For how long nobody who gives orders was heard, where that is long.
+    silence: Option<Duration>,
 }
 
 /// Options of the verb.
@@ -177,6 +180,7 @@ impl Status {
             users,
             whole,
             ordered,
+            silence: heard::silence(&session.root),
         })
     }
 

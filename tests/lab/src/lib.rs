@@ -26,6 +26,7 @@ pub mod bench;
 mod build;
 mod cluster;
 mod config;
+pub mod crowd;
 pub mod demo;
 mod error;
 mod fleet;

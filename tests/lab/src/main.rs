@@ -11,6 +11,7 @@ const USAGE: &str = "\
 usage: lab demo              jobs of a real Slurm on simulated GPUs, each alone on its slice
        lab playground        a shell on such a node: first a user's, then its admin's
        lab bench [ROUNDS]    what the plugin adds to a task launch (300 rounds, some minutes)
+       lab crowd [JOBS [SUITE]]  what the arbiter costs a slurmctld of 1,000 nodes (10000 jobs that wait, bookworm; 5 minutes)
        lab rootfs SUITE...   make and cache the root filesystems of Debian suites (bookworm, trixie, sid)
        lab shell SUITE       a shell beside a running Slurm with two fake MIG devices of type 1g.5gb";
 
@@ -20,6 +21,9 @@ const CLOSED: u8 = 141;
 /// Rounds of the launch benchmark.
 const ROUNDS: usize = 300;
 
+/// Jobs that wait for the nodes of a large cluster.
+const JOBS: usize = 10_000;
+
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let words: Vec<_> = arguments.iter().map(String::as_str).collect();
@@ -28,6 +32,9 @@ fn main() -> ExitCode {
         ["playground"] => lab::playground::run().map_err(Into::into),
         ["bench"] => lab::bench::run(ROUNDS).map_err(Into::into),
         ["bench", rounds] => bench(rounds),
+        ["crowd"] => lab::crowd::run(Release::Bookworm, JOBS).map_err(Into::into),
+        ["crowd", jobs] => crowd(jobs, "bookworm"),
+        ["crowd", jobs, suite] => crowd(jobs, suite),
         ["rootfs", ref suites @ ..] if !suites.is_empty() => each(suites, make_rootfs),
         ["shell", suite] => each(&[suite], shell),
         _ => {
@@ -59,6 +66,11 @@ fn demo() -> ExitCode {
 fn bench(rounds: &str) -> Result<(), Box<dyn std::error::Error>> {
     let rounds = rounds.parse().map_err(|_| format!("{rounds}: not a number of rounds"))?;
     Ok(lab::bench::run(rounds)?)
+}
+
+fn crowd(jobs: &str, suite: &str) -> Result<(), Box<dyn std::error::Error>> {
+    let jobs = jobs.parse().map_err(|_| format!("{jobs}: not a number of jobs"))?;
+    Ok(lab::crowd::run(suite.parse()?, jobs)?)
 }
 
 fn each(suites: &[&str], run: fn(Release) -> Result<(), LabError>) -> Result<(), Box<dyn std::error::Error>> {

@@ -373,3 +373,30 @@ fn a_node_that_refuses_is_asked_less_and_less_though_it_does_other_things() {
     }
     assert_eq!(tries, [0, 2, 6, 14, 30, 62, 126, 254, 510, 810, 1110]);
 }
+
+/// Each of them was carried out, and the node is as it was before the first.
+#[test]
+fn a_node_is_cut_no_more_often_in_an_hour_than_a_site_lets_it() {
+    let (mut nodes, now) = seen(2);
+    let small = places("1g.5gb@0 1g.5gb@1 1g.5gb@2");
+    let cut = |destroy: &[Placement], create: &[Placement]| {
+        let changes = Changes { destroy: destroy.to_vec(), create: create.to_vec(), ..Changes::default() };
+        NodeOrder { job: None, gpus: [(crate::inventory::Gpu::a100_cut(0, &[]).uuid, changes)].into() }
+    };
+    let large = places("3g.20gb@0");
+    let ways = [
+        (cut(&small, &large), look(["3g.20gb@0 3g.20gb@4", FIRST], 2)),
+        (cut(&large, &small), look([FIRST, FIRST], 2)),
+    ];
+    let most = u64::from(Policy::default().cuts_per_hour);
+    for (second, (order, look)) in (1..=most).zip(ways.into_iter().cycle()) {
+        let step = stepped(at(now + second), &mut nodes);
+        assert_ne!(*said(&step, 3), Ok(Verdict::Limit), "before cut {second}");
+        nodes.began("n1", Errand::Order(order), now + second);
+        nodes.ended("n1", Outcome { order: answer(Code::Done), look }, now + second);
+    }
+    let step = stepped(at(now + 3600), &mut nodes);
+    assert_eq!((order(&step).as_str(), said(&step, 3)), ("", &Ok(Verdict::Limit)));
+    // The first of them is an hour ago.
+    assert!(stepped(at(now + 3601), &mut nodes).orders["n1"].cuts());
+}

@@ -7,6 +7,7 @@ use super::super::paint::{Cell, Painted, Role, table};
 use super::super::screen;
 use crate::demand::{Cut, Look, Said, Wants};
 use crate::slurm::hostlist::fold;
+use crate::words::span;
 
 /// What a user understands. Nothing is done here, so it says what would be.
 pub(super) fn says(said: &Said, now: u64) -> String {
@@ -46,16 +47,6 @@ pub(super) fn says(said: &Said, now: u64) -> String {
         Verdict::UnderWay => "its nodes are cut for others first".to_owned(),
         Verdict::Never => "none of its nodes can be cut so".to_owned(),
         Verdict::Depth => "too many others wait before it".to_owned(),
-    }
-}
-
-/// Seconds for people: `40 s`, `25 min`, `7 h`, `3 days`.
-fn span(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7200 => format!("{} min", seconds.div_ceil(60)),
-        7200..172_800 => format!("{} h", seconds.div_ceil(3600)),
-        _ => format!("{} days", seconds.div_ceil(86_400)),
     }
 }
 

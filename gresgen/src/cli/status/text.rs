@@ -11,7 +11,7 @@ use crate::alike::groups;
 use crate::cli::paint::{Cell, Painted, Role, table, wrap};
 use crate::cli::{draw, out, screen};
 use crate::inventory::{Compute, Gpu, Holder, Instance};
-use crate::words::{count, named_gpus};
+use crate::words::{count, named_gpus, span};
 
 /// Digits of a UUID that tell the devices of a node apart, as a container's id has them.
 const SHORT: usize = 8;
@@ -77,6 +77,9 @@ impl Status {
             1 => ", 1 is closed".to_owned(),
             _ => format!(", {closed} are closed"),
         };
+        let silence = self.silence.filter(|_| !closed.is_empty());
+        let silence = silence.map(|since| format!(", and no order has come for {}", span(since.as_secs())));
+        let closed = closed + &silence.unwrap_or_default();
         let orders = match &self.ordered[..] {
             [] => String::new(),
             [gpu] => format!("; GPU {gpu} takes orders"),
