@@ -191,6 +191,11 @@ fn unheard(log: &str, nodes: &[String]) -> BTreeSet<JobId> {
     unheard
 }
 
+/// Whether a job ended by SIGTERM: its script, or the srun that the script became.
+fn by_sigterm(record: &str) -> bool {
+    [" ExitCode=0:15 ", " ExitCode=143:0 "].iter().any(|code| record.contains(code))
+}
+
 /// The first components of heterogeneous jobs that have one of these: `Started JobId=9+1(10) in lab on n1`.
 fn leaders(log: &str, jobs: &BTreeSet<JobId>) -> BTreeSet<JobId> {
     let of_line = |line: &str| {
@@ -262,7 +267,7 @@ fn states(
                 "FAILED" if unreached(record) && record.line.contains(" ExitCode=1:0 ") => {
                     tally.unreached += 1
                 }
-                "FAILED" if lost.requeued.contains(&record.id) && record.line.contains(" ExitCode=0:15 ") => {
+                "FAILED" if lost.requeued.contains(&record.id) && by_sigterm(&record.line) => {
                     tally.forgotten += 1;
                 }
                 "TIMEOUT" if came_to_its_end && lost.done.contains(&record.id) => tally.forgotten += 1,
