@@ -84,11 +84,12 @@ pub(crate) fn judge(
         lost.cut_off.extend(cut_off(&fleet.lab.read_file(&format!("/var/log/slurm/slurmd-{node}.log"))?));
     }
     lost.unheard = unheard(&log, fleet.nodes());
+    lost.beside = leaders(&log, &lost.unheard);
     tally.unheard = lost.unheard.len();
     let written =
         fleet.lab.run(&["bash", "-c", "cd /var/lab/out && find . -type f -printf '%T@ %p\\n'"])?.stdout;
     lost.unreached = away::unreached(&output, &written, away);
-    let said = said(&output, &lost.unheard, faults);
+    let said = said(&output, &(&lost.unheard | &lost.beside), faults);
     states(submitted, &records, &said, ctld_killed, &lost, faults, &mut tally);
     devices(&said, lives, &lost, faults, &mut tally);
     Ok(tally)
@@ -110,6 +111,8 @@ struct Lost {
     cut_off: BTreeSet<JobId>,
     /// Jobs that a slurmctld started on a node of which it had not heard since it began itself. See [`unheard`].
     unheard: BTreeSet<JobId>,
+    /// Heterogeneous jobs, by their first component, of which one is such a job: their one script ends with its step.
+    beside: BTreeSet<JobId>,
     /// Jobs whose srun found no slurmctld, while none was there.
     unreached: BTreeSet<JobId>,
 }
@@ -188,6 +191,20 @@ fn unheard(log: &str, nodes: &[String]) -> BTreeSet<JobId> {
     unheard
 }
 
+/// Whether a job ended by SIGTERM: its script, or the srun that the script became.
+fn by_sigterm(record: &str) -> bool {
+    [" ExitCode=0:15 ", " ExitCode=143:0 "].iter().any(|code| record.contains(code))
+}
+
+/// The first components of heterogeneous jobs that have one of these: `Started JobId=9+1(10) in lab on n1`.
+fn leaders(log: &str, jobs: &BTreeSet<JobId>) -> BTreeSet<JobId> {
+    let of_line = |line: &str| {
+        let (leader, _) = line.split("JobId=").nth(1)?.split([' ', ',']).next()?.split_once('+')?;
+        jobs.contains(&job_of(line)?).then(|| leader.parse().ok())?
+    };
+    log.lines().filter_map(of_line).collect()
+}
+
 /// `Orphan StepId=42.0 reported on node n2`.
 fn of_orphan(line: &str) -> Option<JobId> {
     line.split_once("Orphan StepId=")?.1.split(['.', '+']).next()?.parse().ok()
@@ -244,13 +261,13 @@ fn states(
                 "FAILED" if lost.cut_off.contains(&record.id) && record.line.contains(" ExitCode=141:0 ") => {
                     tally.cut_off += 1;
                 }
-                "FAILED" if lost.unheard.contains(&record.id) => {
+                "FAILED" if lost.unheard.contains(&record.id) || lost.beside.contains(&record.array) => {
                     tally.misled.insert(record.id);
                 }
                 "FAILED" if unreached(record) && record.line.contains(" ExitCode=1:0 ") => {
                     tally.unreached += 1
                 }
-                "FAILED" if lost.requeued.contains(&record.id) && record.line.contains(" ExitCode=0:15 ") => {
+                "FAILED" if lost.requeued.contains(&record.id) && by_sigterm(&record.line) => {
                     tally.forgotten += 1;
                 }
                 "TIMEOUT" if came_to_its_end && lost.done.contains(&record.id) => tally.forgotten += 1,
@@ -493,6 +510,8 @@ mod tests {
             [t] sched: Allocate JobId=7 NodeList=n1 #CPUs=1 Partition=lab\n";
         let nodes = ["n1".to_owned(), "n2".to_owned()];
         assert_eq!(unheard(log, &nodes), BTreeSet::from([2, 6, 7]));
+        assert_eq!(leaders(log, &BTreeSet::from([2, 6])), BTreeSet::from([5]));
+        assert_eq!(leaders(log, &BTreeSet::from([2, 4])), BTreeSet::new());
         // What it saved when it ended has it all; what it saved before it was killed may not.
         assert_eq!(unheard(&log.replace("22.05.8", "24.11.5"), &nodes), BTreeSet::from([2, 6]));
     }
