@@ -151,7 +151,9 @@ fn says(said: &Result<Verdict, Cannot>, zone: &TimeZone) -> Option<(String, bool
         Verdict::Never => "no node it may use can be cut so".to_owned(),
         Verdict::Behind => "nothing is idle, and jobs before it wait for what falls idle next".to_owned(),
         Verdict::Limit => "the nodes it may use were cut too often this hour".to_owned(),
-        Verdict::Refused(on) => format!("{} refused to be cut, and is left alone for a while", nodes(on)),
+        Verdict::Refused(on) => {
+            format!("a cut was refused on {}, and is asked for again in a while", nodes(on))
+        }
         Verdict::NotStarted(_) => {
             "what it asks for is free, and Slurm lacks something else for it".to_owned()
         }
@@ -252,6 +254,15 @@ mod tests {
         let there = [(8, Ok(Verdict::There))];
         assert_eq!(due(&mut remarks, &there, 112), [(8, "gresgen: cut for it on n1".to_owned())]);
         assert_eq!(due(&mut remarks, &there, 120), []);
+    }
+
+    #[test]
+    fn a_node_that_refuses_is_named() {
+        let mut remarks = Remarks::default();
+        let refused = [(7, Ok(Verdict::Refused(vec!["n1".into(), "n2".into()])))];
+        due(&mut remarks, &refused, 100);
+        let text = "gresgen: a cut was refused on n[1-2], and is asked for again in a while";
+        assert_eq!(due(&mut remarks, &refused, 105), [(7, text.to_owned())]);
     }
 
     #[test]
