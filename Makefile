@@ -162,6 +162,7 @@ bench: setup release
 	benches/demand.py
 	benches/arbiter.py
 	target/release/lab bench
+	target/release/lab crowd
 
 # `make install` copies what `make release` built, as root or below DESTDIR.
 DESTDIR ?=

@@ -93,6 +93,12 @@ impl From<&str> for Reason {
             "" | "None" | "Priority" => Reason::Turn,
             "Resources" | "ReqNodeNotAvail" => Reason::Resources,
             _ if text.starts_with("ReqNodeNotAvail,") || down(text) => Reason::Resources,
+            // Elements of an array that wait for different things are one line, with all their reasons (`_merge_job_reason` in
+            // src/squeue/print.c): slices help some of them.
+            _ if text.split(',').any(|word| ["Resources", "ReqNodeNotAvail"].contains(&word.trim())) => {
+                Reason::Resources
+            }
+            _ if text.split(',').any(|word| ["None", "Priority"].contains(&word.trim())) => Reason::Turn,
             _ => Reason::Other(text.to_owned()),
         }
     }
@@ -113,6 +119,10 @@ mod tests {
                 "Nodes_required_for_job_are_DOWN,_DRAINED_or_reserved_for_jobs_in_higher_priority_partitions",
                 Reason::Resources,
             ),
+            // An array with one element held and one changed, by squeue of 22.05.8, 24.11.5 and 26.05.5.
+            ("Resources,JobHeldAdmin,None", Reason::Resources),
+            ("JobHeldAdmin,Priority", Reason::Turn),
+            ("JobHeldAdmin,Dependency", Reason::Other("JobHeldAdmin,Dependency".into())),
             ("ReqNodeNotAvailable", Reason::Other("ReqNodeNotAvailable".into())),
             ("QOSMaxGRESPerUser", Reason::Other("QOSMaxGRESPerUser".into())),
             ("JobHeldUser", Reason::Other("JobHeldUser".into())),

@@ -11,7 +11,8 @@ const USAGE: &str = "\
 usage: lab demo              jobs of a real Slurm on simulated GPUs, each alone on its slice
        lab playground        a shell on such a node: first a user's, then its admin's
        lab bench [ROUNDS]    what the plugin adds to a task launch (300 rounds, some minutes)
-       lab crowd [JOBS [SUITE]]  what the arbiter costs a slurmctld of 1,000 nodes (10000 jobs that wait, bookworm; 5 minutes)
+       lab crowd [JOBS [SUITE]]
+                             what the arbiter costs the slurmctld of 1,000 nodes (10000 jobs wait, bookworm; minutes)
        lab rootfs SUITE...   make and cache the root filesystems of Debian suites (bookworm, trixie, sid)
        lab shell SUITE       a shell beside a running Slurm with two fake MIG devices of type 1g.5gb";
 

@@ -127,7 +127,7 @@ pub(super) fn submit(lab: &Lab, jobs: usize) -> Result<(), LabError> {
         }
         lab.command(&["scontrol"]).input(text).output()?;
     }
-    let waits = lab.run(&["sh", "-c", "squeue --noheader --states=PD | wc -l"])?.stdout;
+    let waits = lab.run(&["sh", "-c", "squeue --noheader --array --states=PD | wc -l"])?.stdout;
     if waits.trim() == jobs.to_string() {
         return Ok(());
     }
