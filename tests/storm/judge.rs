@@ -146,10 +146,12 @@ impl Lost {
 }
 
 /// Jobs with a step that could not tell slurmd that it has begun, because slurmd had ended (`_send_ok_to_slurmd` in
-/// src/slurmd/slurmstepd/slurmstepd.c), by slurmd's log: `[2.0] error: Unable to send "ok" to slurmd`.
+/// src/slurmd/slurmstepd/slurmstepd.c), by slurmd's log: `[2.0] error: Unable to send "ok" to slurmd`, or that it could not receive
+/// the `"ok ack"` to that, `to slurmd` in 22.05 and 24.11 and `from slurmd` in 26.05.
 fn cut_off(log: &str) -> BTreeSet<JobId> {
     let of_line = |line: &str| {
-        let (step, _) = line.split_once("] error: Unable to send \"ok\" to slurmd")?;
+        let words = ["] error: Unable to send \"ok\" to slurmd", "] error: Unable to receive \"ok ack\" "];
+        let (step, _) = words.iter().find_map(|words| line.split_once(words))?;
         step.rsplit_once('[')?.1.split('.').next()?.parse().ok()
     };
     log.lines().filter_map(of_line).collect()
@@ -492,6 +494,8 @@ mod tests {
         assert_eq!((lost.orphans, lost.done), (BTreeSet::from([42, 7]), BTreeSet::from([60])));
         let log = "[t] [2.0] error: Unable to send \"ok\" to slurmd\n[t] [3.batch] done with step\n";
         assert_eq!(cut_off(log), BTreeSet::from([2]));
+        let log = "[t] [217.0] error: Unable to receive \"ok ack\" from slurmd\n[t] [217.batch] stepd_cleanup: done with step\n";
+        assert_eq!(cut_off(log), BTreeSet::from([217]));
     }
 
     #[test]

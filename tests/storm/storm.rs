@@ -17,7 +17,7 @@ use crate::account::Faults;
 use crate::arbiter;
 use crate::devices::{Device, watch};
 use crate::history::Watch;
-use crate::jobs::{self, AWAY, Submitted};
+use crate::jobs::{self, Submitted};
 use crate::judge;
 use crate::site::Site;
 use crate::weather::{self, Event, Weather};
@@ -166,13 +166,12 @@ fn left(fleet: &Fleet, faults: &mut Faults) -> Result<(), LabError> {
                 .push(format!("{node}: gresgen check: {}: {}{}", check.code, check.stdout, check.stderr));
         }
     }
-    // It says so where slurmctld refuses a comment; that a job has ended is no refusal. What scontrol is answered by one that ends is of no
-    // kind that it knows (`slurm_update_job2` in src/api/update_config.c).
+    // That a job has ended is no reason to tell nobody any more.
     let log = fleet.lab.read_file(arbiter::LOG)?;
-    let gone = ["slurmctld unreachable: ", "Unexpected message received"];
-    let is_away = |line: &str| AWAY.iter().chain(&gone).any(|away| line.contains(away));
-    let refused = log.lines().filter(|line| line.contains("takes no AdminComment") && !is_away(line));
-    faults.left.extend(refused.map(str::to_owned));
+    let ended = ["already finished", "already completing", "Invalid job id"];
+    let is_of_job = |line: &&str| ended.iter().any(|ended| line.contains(ended));
+    let silent = log.lines().filter(|line| line.contains("takes no AdminComment")).filter(is_of_job);
+    faults.left.extend(silent.map(str::to_owned));
     let reserved = fleet.lab.command(&["scontrol", "-o", "show", "reservation"]).output()?.stdout;
     faults.left.extend(reserved.lines().filter(|line| line.contains("ReservationName=")).map(str::to_owned));
     Ok(())

@@ -191,6 +191,9 @@ fn happen(
             until(|| run(&["slurmctld"]));
             until(|| run(&["scontrol", "ping"]));
             weather.away.push(since..=away::now());
+            if event == Event::KillSlurmctld {
+                run(&["sh", "-c", UNDRAIN]);
+            }
             ended
         }
         Event::KillArbiter => {
@@ -220,6 +223,10 @@ fn happen(
 
 /// Ends the process of a pid file.
 const END: &str = r#"kill -s "$1" "$(cat "$2")""#;
+
+/// Takes the admin's drains back, of which none is on between two events: one that slurmctld was killed after is on again.
+const UNDRAIN: &str = "sinfo -h -N -o '%N %E' | sed -n 's/ by_the_admin$//p' | sort -u |\n\
+    while read -r node; do scontrol update NodeName=\"$node\" State=RESUME; done";
 
 /// Whether slurmctld is still there.
 const RUNS: &str = "kill -0 $(cat /run/slurmctld.pid)";
