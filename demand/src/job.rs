@@ -53,6 +53,11 @@ pub struct Array {
 }
 
 impl Job {
+    /// On how many nodes it runs at once, of an array each element.
+    pub fn nodes(&self) -> u32 {
+        self.shares.iter().fold(0, |sum, share| sum.saturating_add(share.nodes))
+    }
+
     /// How many of it may start now.
     pub fn may_start(&self) -> u32 {
         self.array.map_or(1, |array| {

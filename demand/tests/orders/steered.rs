@@ -53,13 +53,7 @@ fn carried(mut cluster: Cluster, decision: &Decision) -> (Cluster, Vec<String>) 
 }
 
 /// What Slurm can start as things are it can start when all that closes is closed.
-pub(crate) fn delays_nobody(
-    cluster: &Cluster,
-    jobs: &[Job],
-    policy: &Policy,
-    now: u64,
-    decision: &Decision,
-) {
+pub(crate) fn delays_nobody(cluster: &Cluster, jobs: &[Job], policy: &Policy, now: u64, decision: &Decision) {
     let mut closed = cluster.clone();
     for order in &decision.orders {
         // What is closed for a job is another matter: it may be others' who come after it.
@@ -71,7 +65,11 @@ pub(crate) fn delays_nobody(
     }
     let after = decide(&closed, jobs, policy, now).verdicts;
     for (job, (before, after)) in jobs.iter().zip(decision.verdicts.iter().zip(after)) {
-        assert!(*before != Verdict::There || after == Verdict::There, "job {}: {before:?}, {after:?}", job.id);
+        assert!(
+            *before != Verdict::There || after == Verdict::There,
+            "job {}: {before:?}, {after:?}",
+            job.id
+        );
     }
 }
 

@@ -52,7 +52,7 @@ impl Figures {
             waiting.add(&[("verdict", verdict)], *count);
         }
         text.gauge("gresgen_arbiter_nodes", "Nodes whose GPUs are on request.").add(&[], self.nodes);
-        let help = "Nodes on request that are not seen, or refused the last order.";
+        let help = "Nodes on request that are not seen, or refused an order a short time ago.";
         text.gauge("gresgen_arbiter_nodes_troubled", help).add(&[], self.troubled);
         text.gauge("gresgen_arbiter_slurmctld_up", "Whether slurmctld answered when it was last asked.")
             .add(&[], u8::from(self.slurmctld));

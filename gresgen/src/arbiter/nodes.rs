@@ -97,6 +97,9 @@ const OLD: u64 = 180;
 /// Longest pause after failures in a row, in seconds.
 const LONGEST: u64 = 300;
 
+/// Refusals of cuts in a row over which nothing is opened that was closed for one: half a minute.
+const PATIENT: u32 = 4;
+
 /// Seconds between two looks at a node, and between two orders to it, that somebody else changes.
 const RUNNING: u64 = 2;
 
@@ -293,8 +296,8 @@ impl Nodes {
                 ));
             }
             state.answered(&order, answer, is_so, &events[0].says, now);
-            if order.cuts() && state.refusals.failures > 1 {
-                let Trouble { failures, until, .. } = state.refusals;
+            let Trouble { failures, until, .. } = state.refusals;
+            if order.cuts() && is_refusal(answer) && failures > 1 {
                 let left = until.saturating_sub(now);
                 let says =
                     format!("has refused {failures} cuts in a row, and is left alone with them for {left} s");
@@ -320,6 +323,10 @@ impl Nodes {
         }
         events
     }
+}
+
+fn is_refusal(answer: &Result<Answer, String>) -> bool {
+    matches!(answer, Ok(Answer { code: Code::InUse | Code::Refused, .. }))
 }
 
 /// Makes an inventory what an order under way makes the node: Slurm may have given it out before the node is seen again. The names
@@ -364,12 +371,27 @@ fn summary(seen: &Seen) -> String {
 impl NodeState {
     /// Whether no order is given to it now.
     pub(super) fn is_underway(&self, now: u64) -> bool {
-        self.running || self.unfinished || self.stale || now < self.looks.until || !self.is_free(now)
+        // What is closed for a cut that was refused stays so for the next try: a job that ends, or somebody who looks at a device,
+        // is no reason to begin anew. Where it goes on for longer, others may have it meanwhile.
+        let once_more = self.refuses(now) && self.refusals.failures <= PATIENT;
+        self.running
+            || self.unfinished
+            || self.stale
+            || once_more
+            || now < self.looks.until
+            || !self.is_free(now)
     }
 
     /// Whether it is left alone with cuts, which it refused.
     pub(super) fn refuses(&self, now: u64) -> bool {
         now < self.refusals.until
+    }
+
+    /// A refusal that is long over says nothing of the next cut.
+    pub(super) fn forgive(&mut self, now: u64) {
+        if self.refusals.failures > 0 && now > self.refusals.until.saturating_add(LONGEST) {
+            self.refusals.over();
+        }
     }
 
     /// Whether nothing goes on, and it need not be left alone after what went wrong.
@@ -402,6 +424,9 @@ impl NodeState {
         now: u64,
     ) {
         let code = answer.as_ref().ok().map(|answer| answer.code);
+        if order.cuts() && matches!(code, Some(Code::Done | Code::Pending)) {
+            self.refusals.over();
+        }
         self.unfinished = match code {
             Some(Code::Done | Code::Nothing) => false,
             // Nothing was changed: what was left to be done before still is.
@@ -410,14 +435,9 @@ impl NodeState {
         };
         match code {
             // One that is not so would be ordered again at once, and for ever.
-            Some(Code::Done) if is_so => {
-                if order.cuts() {
-                    self.refusals.over();
-                }
-                self.orders.over()
-            }
+            Some(Code::Done) if is_so => self.orders.over(),
             // It may still open what others wait for.
-            Some(Code::InUse | Code::Refused) if order.cuts() => self.refusals.failed(says, now),
+            _ if order.cuts() && is_refusal(answer) => self.refusals.failed(says, now),
             // What was there already was not seen: the same order again would come to the same.
             Some(Code::Nothing) if order.gpus.is_empty() => self.orders.over(),
             // Somebody else's change is nobody's failure, and ends.

@@ -52,13 +52,6 @@ impl Remark {
     fn is_due(&self, now: u64) -> bool {
         self.next != self.told && (self.at_once || now.saturating_sub(self.since) >= STANDS)
     }
-
-    /// What is told from now on.
-    fn tell(&mut self) -> String {
-        self.told.clone_from(&self.next);
-        self.lasting = !self.cut.is_empty() && self.being_cut.is_empty();
-        format!("{OURS}{}", self.told)
-    }
 }
 
 impl Remarks {
@@ -67,7 +60,8 @@ impl Remarks {
         self.jobs.values_mut().for_each(|remark| remark.since = remark.since.min(now));
     }
 
-    /// What is to be told now: job, and text, empty where nothing is true any more. `jobs` are all that wait.
+    /// What is to be told now: job, and text, empty where nothing is true any more. `jobs` are all that wait. It is due again until it
+    /// was [`told`](Self::told).
     pub(super) fn due(
         &mut self,
         jobs: &[(u32, &Result<Verdict, Cannot>)],
@@ -96,14 +90,26 @@ impl Remarks {
             }
             // What is cut for a job is told of one that has started on it, too.
             if remark.is_due(now) && (waits || !remark.cut.is_empty()) {
-                due.push((*id, remark.tell()));
-            } else if !waits && remark.being_cut.is_empty() && !remark.told.is_empty() && !remark.lasting {
+                due.push((*id, format!("{OURS}{}", remark.next)));
+                return true;
+            }
+            if !waits && remark.being_cut.is_empty() && !remark.told.is_empty() && !remark.lasting {
                 due.push((*id, String::new()));
-                remark.told.clear();
+                return true;
             }
             waits || !remark.being_cut.is_empty()
         });
         due
+    }
+
+    /// A job was told what was due, or will never be.
+    pub(super) fn told(&mut self, job: u32, text: &str) {
+        if text.is_empty() {
+            self.jobs.remove(&job);
+        } else if let Some(remark) = self.jobs.get_mut(&job) {
+            remark.told.clone_from(&remark.next);
+            remark.lasting = !remark.cut.is_empty() && remark.being_cut.is_empty();
+        }
     }
 
     /// An order to cut a node has ended. `done` says whether it was carried out.
@@ -194,7 +200,10 @@ mod tests {
 
     fn due(remarks: &mut Remarks, said: &[(u32, Result<Verdict, Cannot>)], now: u64) -> Vec<(u32, String)> {
         let jobs: Vec<_> = said.iter().map(|(id, said)| (*id, said)).collect();
-        remarks.due(&jobs, now, &TimeZone::UTC)
+        let due = remarks.due(&jobs, now, &TimeZone::UTC);
+        assert_eq!(remarks.due(&jobs, now, &TimeZone::UTC), due, "nobody was told yet");
+        due.iter().for_each(|(job, text)| remarks.told(*job, text));
+        due
     }
 
     #[test]

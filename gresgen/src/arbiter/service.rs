@@ -313,37 +313,44 @@ impl<'a, 'b> Running<'a, 'b> {
         if due.is_empty() {
             return;
         }
-        let tell = || -> Result<Vec<Event>, SlurmError> {
-            let control = Control::connect()?;
-            let jobs: Vec<u32> = due.iter().map(|(job, _)| *job).collect();
-            let free = control.may_comment(&jobs, OURS)?;
-            let mut events = Vec::new();
-            for (job, text) in due.iter().filter(|(job, _)| free.get(job) == Some(&true)) {
+        if let Err(error) = self.tell(&due) {
+            let pause = if error.is_denied() { NO_COMMENTS } else { AWAY.as_secs() };
+            self.silent_until = now + pause;
+            let what = super::wire::shown(&error.to_string());
+            self.say(Event::new(
+                Kind::Slurmctld,
+                format!("takes no AdminComment, none is written for a while: {what}"),
+            ));
+        }
+    }
+
+    /// Those that could not be told for want of slurmctld are due again.
+    fn tell(&mut self, due: &[(u32, String)]) -> Result<(), SlurmError> {
+        let control = Control::connect()?;
+        let jobs: Vec<u32> = due.iter().map(|(job, _)| *job).collect();
+        let free = control.may_comment(&jobs, OURS)?;
+        for (job, text) in due {
+            if free.get(job) == Some(&true) {
+                let event = |says: &str| Event::new(Kind::Job, says).for_job(Some(&job.to_string()));
                 match control.set_admin_comment(*job, text) {
+                    Ok(()) if text.is_empty() => {}
+                    Ok(()) => self.say(event(text.trim_start_matches(OURS))),
                     // Elements of an array that wait are told, those that have ended are named (`update_job_str` in
                     // src/slurmctld/job_mgr.c).
                     Err(error) if error.is_of_ended_job() => {}
-                    done => done?,
-                }
-                if !text.is_empty() {
-                    let says = text.trim_start_matches(OURS);
-                    events.push(Event::new(Kind::Job, says).for_job(Some(&job.to_string())));
+                    // One that nobody may change, as those of scrontab (`_update_job` there), keeps no other from being told.
+                    Err(error @ SlurmError::Refused { .. }) if !error.is_denied() => {
+                        self.say(event(&format!(
+                            "is told nothing: {}",
+                            super::wire::shown(&error.to_string())
+                        )));
+                    }
+                    Err(error) => return Err(error),
                 }
             }
-            Ok(events)
-        };
-        match tell() {
-            Ok(events) => events.into_iter().for_each(|event| self.say(event)),
-            Err(error) => {
-                let pause = if error.is_denied() { NO_COMMENTS } else { AWAY.as_secs() };
-                self.silent_until = now + pause;
-                let what = super::wire::shown(&error.to_string());
-                self.say(Event::new(
-                    Kind::Slurmctld,
-                    format!("takes no AdminComment, none is written for a while: {what}"),
-                ));
-            }
+            self.remarks.told(*job, text);
         }
+        Ok(())
     }
 
     fn say(&mut self, event: Event) {

@@ -109,12 +109,15 @@ pub(super) fn step(
     let jobs: Vec<Job> = waiting.iter().filter_map(|job| job.demand.as_ref().ok().cloned()).collect();
     let mut verdicts = Vec::new();
     let mut cut_for: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let mut tried: BTreeSet<String> = nodes.tried().cloned().collect();
+    // Elements of an array on one node each need nothing of each other.
+    let together: BTreeSet<&String> = jobs.iter().filter(|job| job.nodes() > 1).map(|job| &job.id).collect();
+    let mut tried: BTreeSet<String> = nodes.tried().filter(|job| together.contains(job)).cloned().collect();
     for _ in 0..ROUNDS {
         let decision = memory.decide(&cluster, &jobs, policy, now);
         verdicts = decision.verdicts;
         let refused = |order: &&Order| nodes.has_refused(&cluster.nodes[order_node(order)].name);
-        tried.extend(decision.orders.iter().filter(refused).filter_map(|order| cut_for_job(order).cloned()));
+        let wanted = decision.orders.iter().filter(refused).filter_map(cut_for_job);
+        tried.extend(wanted.filter(|job| together.contains(job)).cloned());
         let mut cut = false;
         for order in decision.orders {
             let at = order_node(&order);
@@ -222,6 +225,7 @@ fn fenced(answers: &mut Answers, nodes: &mut Nodes) -> BTreeSet<String> {
 fn prepare(node: &mut Node, indexes: &[u32], nodes: &mut Nodes, is_fenced: bool, (now, dwell): (u64, u64)) {
     let inventory = nodes.inventory(&node.name).map(|(inventory, _)| uuids(inventory));
     let (Some(uuids), Some(state)) = (inventory, nodes.state_mut(&node.name)) else { return };
+    state.forgive(now);
     node.cuts = state.cuts_in_an_hour(now);
     node.underway = is_fenced || state.is_underway(now);
     node.refuses = state.refuses(now);

@@ -61,6 +61,10 @@ impl Running<'_, '_> {
             let what = format!("was not seen: slices that are closed there stay so; {hint}");
             left.push(Event::of_node(Kind::Node, node, what));
         }
+        if self.nodes.names().next().is_none() && self.whole == 0 {
+            let says = "has not answered: what is closed on its nodes is not known, and stays so";
+            left.push(Event::new(Kind::Slurmctld, says));
+        }
         let nothing = left.is_empty();
         left.into_iter().for_each(|event| self.say(event));
         let says = if nothing { "nothing is closed" } else { "something stays closed" };

@@ -337,7 +337,7 @@ fn while_a_node_refuses_to_be_cut_nothing_is_closed_elsewhere_for_the_job() {
     assert_eq!(said_so, SECONDS.len() as u32 - when.len() as u32);
 
     // Once it takes the cut the rest follows.
-    let second = 1710;
+    let second = 1500;
     let mut step = stepped(pair(now + second), &mut nodes);
     let cut = step.orders.remove("n1").unwrap();
     assert!(step.orders.is_empty(), "{:?}", step.orders);
@@ -376,6 +376,27 @@ fn a_node_that_refuses_is_asked_less_and_less_though_it_does_other_things() {
         }
     }
     assert_eq!(tries, [0, 2, 6, 14, 30, 62, 126, 254, 510, 810, 1110]);
+}
+
+/// What is kept for a large job would be given away else, because a small one was just ending.
+#[test]
+fn what_is_closed_stays_so_over_refusals_until_they_last() {
+    let (mut nodes, now) = seen(2);
+    let mut closed = look([FIRST, FIRST], 2).unwrap();
+    closed.look.as_mut().unwrap().known.0.gpus[0].instances[0].closed = true;
+    let mut opened = Vec::new();
+    for second in SECONDS {
+        let step = stepped(at(now + second), &mut nodes);
+        let Some(order) = step.orders.get("n1") else { continue };
+        if !order.cuts() {
+            opened.push(second);
+            continue;
+        }
+        nodes.began("n1", Errand::Order(order.clone()), now + second);
+        nodes.ended("n1", Outcome { order: answer(Code::InUse), look: Ok(closed.clone()) }, now + second);
+    }
+    // The fifth refusal was at 30.
+    assert_eq!(opened, [31, 61, 125, 253, 509, 809]);
 }
 
 /// Each of them was carried out, and the node is as it was before the first.
