@@ -17,6 +17,7 @@ mod event;
 mod figures;
 mod nodes;
 mod reach;
+mod recount;
 mod remarks;
 mod service;
 mod shelf;

@@ -73,7 +73,7 @@ const ROUNDS: usize = 32;
 /// Looks at what waits and what there is. As many looks follow each other as have something to cut, each on what those before
 /// it leave: what is said is what comes of all of them, if nothing else happens.
 pub(crate) fn look(answers: &Answers, stock: Stock) -> Look {
-    let Stock { nodes, gpus, kinds, models, unknown } = stock;
+    let Stock { nodes, gpus, kinds, models, unknown, unexplained: _ } = stock;
     let (waiting, sets) = wants::waiting(answers, &nodes, &kinds);
     let mut cluster = Cluster { models, nodes, sets };
     let jobs: Vec<Job> = waiting.iter().filter_map(|job| job.demand.as_ref().ok().cloned()).collect();

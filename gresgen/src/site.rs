@@ -70,12 +70,6 @@ impl SlurmState {
         self.reserved || self.view.as_ref().is_some_and(is_ours)
     }
 
-    /// Whether slurmctld, which has heard of the node, counts devices in use that no job explains.
-    pub(crate) fn counts_what_nobody_has(&self) -> bool {
-        self.view.as_ref().is_some_and(|view| view.registered)
-            && self.allocations.as_ref().is_ok_and(|allocations| !allocations.unexplained.is_empty())
-    }
-
     /// Whether jobs are on the node.
     pub(crate) fn is_busy(&self) -> bool {
         self.allocations.as_ref().is_ok_and(|allocations| !allocations.jobs.is_empty())
@@ -224,11 +218,6 @@ impl Site<'_> {
         } else {
             Err(SlurmError::Unexplained(self.node.clone()))
         }
-    }
-
-    /// Makes slurmctld count anew what jobs have.
-    pub(crate) fn count_anew(&self) -> Result<(), SlurmError> {
-        here::reach(self.root)?.count_anew()
     }
 
     /// slurmctld's picture of the node now.

@@ -16,6 +16,7 @@ use super::event::{Event, Kind};
 use super::figures::{Figures, keyword};
 use super::nodes::Nodes;
 use super::reach::{Errand, Outcome};
+use super::recount::Recount;
 use super::remarks::{OURS, Remarks};
 use super::step::{self, Kept, Said, Site, Step};
 use super::wire::NodeOrder;
@@ -63,6 +64,7 @@ struct Running<'a, 'b> {
     nodes: Nodes,
     kept: Kept<'a>,
     remarks: Remarks,
+    recount: Recount,
     figures: Figures,
     published: (Figures, u64),
     errands: Errands,
@@ -119,6 +121,7 @@ impl<'a, 'b> Running<'a, 'b> {
             nodes: Nodes::default(),
             kept,
             remarks: Remarks::default(),
+            recount: Recount::default(),
             figures: Figures::default(),
             published: Default::default(),
             errands: Errands::default(),
@@ -185,6 +188,7 @@ impl<'a, 'b> Running<'a, 'b> {
     fn set_back(&mut self, now: u64) {
         self.nodes.set_back(now);
         self.remarks.set_back(now);
+        self.recount.set_back(now);
         (self.whole, self.silent_until, self.published.1) = (0, 0, 0);
     }
 
@@ -208,7 +212,7 @@ impl<'a, 'b> Running<'a, 'b> {
         let away: BTreeSet<String> = step::away(&answers).into_iter().map(str::to_owned).collect();
         away.iter().for_each(|node| self.nodes.is_away(node));
         let (policy, room) = (&self.service.site.policy, self.errands.room_for_orders());
-        let Step { orders, events, jobs, closed } =
+        let Step { orders, events, jobs, closed, counts } =
             step::step(answers, &mut self.nodes, policy, &mut self.kept, room);
         events.into_iter().for_each(|event| self.say(event));
         for (node, order) in orders {
@@ -220,11 +224,10 @@ impl<'a, 'b> Running<'a, 'b> {
         }
         self.due = self.nodes.to_see(now).into_iter().filter(|node| !away.contains(node)).collect();
         self.look(now);
-        self.busy = closed
-            || self.service.site.policy.steer
-            || self.errands.looks() > 0
-            || jobs.iter().any(|(_, said)| may_change(said));
+        let awaited = jobs.iter().any(|(_, said)| may_change(said));
+        self.busy = closed || self.service.site.policy.steer || self.errands.looks() > 0 || awaited;
         self.awaited = !jobs.is_empty();
+        self.recount.pass(counts, awaited, now).into_iter().for_each(|event| self.say(event));
         let left = jobs.iter().filter_map(|(_, said)| match said {
             Ok(Verdict::Patience(left)) => Some(*left),
             _ => None,

@@ -7,6 +7,7 @@ use mig::Placement;
 
 use super::event::Event;
 use super::nodes::{Age, Nodes};
+use super::recount::Counts;
 use super::wire::{Changes, NodeOrder};
 use crate::config::Config;
 use crate::demand::{self, Answers, Cannot, Sheets, Stock, Waiting};
@@ -49,6 +50,8 @@ pub(super) struct Step {
     pub(super) jobs: Vec<(Waiting, Said)>,
     /// Something is closed on some node.
     pub(super) closed: bool,
+    /// What slurmctld counts in use and no job has.
+    pub(super) counts: Counts,
 }
 
 /// What is said of a job.
@@ -88,8 +91,10 @@ pub(super) fn step(
     let fenced = fenced(&mut answers, nodes);
     let Kept { sheets, memory } = kept;
     let taken = demand::take(&answers, nodes.sheets(sheets));
-    let Stock { nodes: mut stock, gpus, kinds, models, unknown } = taken;
-    let mut step = Step::default();
+    let Stock { nodes: mut stock, gpus, kinds, models, unknown, unexplained } = taken;
+    let counts = stock.iter().zip(unexplained);
+    let counts = counts.filter_map(|(node, devices)| Some((node.name.clone(), devices?))).collect();
+    let mut step = Step { counts, ..Step::default() };
     for (why, names) in &unknown {
         step.events.extend(names.iter().filter_map(|name| nodes.contradicted(name, why, now)));
     }

@@ -32,6 +32,8 @@ pub(crate) struct Answers {
 pub(crate) struct Held {
     /// The one account of who holds what.
     allocations: Allocations,
+    /// Whether it says all, so that what no job explains no job has.
+    whole: bool,
     /// When each job ends at the latest, by number.
     ends: BTreeMap<u32, Option<u64>>,
     /// CPUs and memory of jobs with GPUs.
@@ -110,9 +112,15 @@ impl Answers {
             freed.cpus = freed.cpus.saturating_add(share.cpus);
             freed.memory_mib = freed.memory_mib.saturating_add(share.memory_mib);
         }
+        // Of a job that ends slurmctld does not say any more what it has, of one whose record cannot be read it may be anything, and before
+        // a node has registered its devices are not known.
+        let told = devices.iter().all(|devices| matches!(devices, Some(Devices::Listed(_))));
+        let ends = jobs.iter().any(|job| job.listing.ends());
+        let hidden = self.unread > 0 || jobs.is_empty() && view.cpus_allocated > 0;
         let listings = jobs.iter().map(|job| &job.listing).zip(devices);
         Held {
             allocations: Allocations::reconcile(view, listings, |_| String::new()),
+            whole: view.registered && view.takes_jobs() && told && !ends && !hidden,
             ends: jobs.iter().map(|job| (job.listing.id, job.ends)).collect(),
             freed,
         }
@@ -142,6 +150,11 @@ impl Held {
                 ::demand::State::Busy { until }
             }
         }
+    }
+
+    /// Devices that slurmctld counts in use and no job has; `None` where that cannot be said now.
+    pub(crate) fn unexplained(&self) -> Option<&Devices> {
+        Some(&self.allocations.unexplained).filter(|_| self.whole)
     }
 
     /// Whether a job surely has the device of an index.

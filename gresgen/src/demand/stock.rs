@@ -8,7 +8,7 @@ use mig::Profile;
 
 use super::answers::{Answers, Held};
 use super::sheet::{Face, Sheet, Slice};
-use crate::slurm::control::NodeView;
+use crate::slurm::control::{Devices, NodeView};
 
 /// GRES types: the profile of each, with the nodes that have it or could.
 pub(crate) type Kinds = BTreeMap<String, BTreeMap<Profile, BTreeSet<usize>>>;
@@ -19,6 +19,8 @@ pub(crate) struct Stock {
     pub(crate) nodes: Vec<Node>,
     /// NVML indexes of the GPUs of each node, in its order.
     pub(crate) gpus: Vec<Vec<u32>>,
+    /// Devices of each node that slurmctld counts in use and no job has; `None` where that cannot be said now.
+    pub(crate) unexplained: Vec<Option<Devices>>,
     pub(crate) models: Vec<Model>,
     pub(crate) kinds: Kinds,
     /// Nodes that take no cut, by why.
@@ -117,6 +119,7 @@ impl<'a> Taking<'a> {
             cuts: 0,
             refuses: false,
         });
+        self.stock.unexplained.push(held.unexplained().cloned());
         self.stock.gpus.push(faces.iter().map(|face| face.index).collect());
         Ok(())
     }

@@ -38,13 +38,7 @@ impl Node<'_> {
         events: &mut Events<'_>,
     ) -> Result<Done, ApplyError> {
         let desired = DesiredState::Ordered(self.settings, cut);
-        let mut picture = self.read(options)?;
-        // A slurmctld may count what nobody has, for ever, and an order has nobody who would see to that. Where it does not count anew
-        // the order is refused as before.
-        let counts_wrong = !cut.gpus.is_empty() && picture.slurm.counts_what_nobody_has();
-        if counts_wrong && self.site.count_anew().is_ok() {
-            picture = self.read(options)?;
-        }
+        let picture = self.read(options)?;
         check(cut, self.settings, &picture.inventory).map_err(DesiredStateError::from)?;
         let prepared = self.prepare(picture, desired, options)?;
         self.is_a_cut_alone(&prepared).map_err(DesiredStateError::from)?;

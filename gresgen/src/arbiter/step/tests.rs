@@ -4,7 +4,7 @@ use super::super::reach::{Errand, Outcome};
 use super::super::wire::{Answer, Seen};
 use super::*;
 use crate::order::Code;
-use crate::slurm::control::Reservation;
+use crate::slurm::control::{Queued, Reservation};
 
 /// What a slurmctld said: n1 with two A100 on request, of each of which a job has the 3g at 4; job 3 waits for another, 5 is an
 /// array of 2g of which three may run.
@@ -12,8 +12,12 @@ const RECORDED: &str = include_str!("../../demand/recorded/24.11.5.txt");
 const CONFIG: &str = include_str!("../../demand/recorded/config.yaml");
 
 fn answers() -> Answers {
+    answers_of(RECORDED)
+}
+
+fn answers_of(recorded: &str) -> Answers {
     let part = |name: &str| {
-        let rest = RECORDED.split(&format!("== {name}\n")).nth(1).unwrap();
+        let rest = recorded.split(&format!("== {name}\n")).nth(1).unwrap();
         rest.split("== ").next().unwrap()
     };
     let now = part("now").trim().parse().unwrap();
@@ -420,4 +424,32 @@ fn a_node_is_cut_no_more_often_in_an_hour_than_a_site_lets_it() {
     assert_eq!((order(&step).as_str(), said(&step, 3)), ("", &Ok(Verdict::Limit)));
     // The first of them is an hour ago.
     assert!(stepped(at(now + 3601), &mut nodes).orders["n1"].cuts());
+}
+
+#[test]
+fn what_no_job_has_is_known_where_slurmctld_says_all_of_a_node() {
+    let counts = |change: &dyn Fn(&mut Answers)| {
+        let (mut nodes, _) = seen(2);
+        // Nobody's text looks like a record of job 1.
+        let mut said = answers_of(&RECORDED.replace("\nJobId=1 b|c", ""));
+        said.nodes[0].used = crate::slurm::control::Devices::Listed([0, 21, 23].into());
+        change(&mut said);
+        stepped(said, &mut nodes).counts
+    };
+    let unexplained = |devices: &[usize]| {
+        let devices = crate::slurm::control::Devices::Listed(devices.iter().copied().collect());
+        Counts::from([("n1".to_owned(), devices)])
+    };
+    assert_eq!(counts(&|_| ()), unexplained(&[0]));
+    assert_eq!(counts(&|said| said.nodes[0].used = answers().nodes[0].used.clone()), unexplained(&[]));
+    // The node has not registered, is down, or a job is completing there.
+    assert_eq!(counts(&|said| said.nodes[0].registered = false), Counts::new());
+    assert_eq!(counts(&|said| said.nodes[0].state = vec!["DOWN".into()]), Counts::new());
+    let ended = |said: &mut Answers| said.queued[0].listing.state = "CG".into();
+    assert_eq!(counts(&ended), Counts::new());
+    // Job 1 may have anything.
+    assert_eq!(counts(&|said| said.records = answers().records), Counts::new());
+    // Not all jobs could be read, or none is there and somebody has CPUs.
+    assert_eq!(counts(&|said| said.unread = 1), Counts::new());
+    assert_eq!(counts(&|said| said.queued.retain(Queued::waits)), Counts::new());
 }
