@@ -37,6 +37,8 @@ struct Record {
     array: JobId,
     state: String,
     restarts: u64,
+    /// As slurmctld's log has times, in whole seconds.
+    submitted: String,
     line: String,
 }
 
@@ -53,6 +55,7 @@ impl Record {
                 array: group.iter().find_map(|group| group.parse().ok()).unwrap_or(id),
                 state: field(line, "JobState="),
                 restarts: field(line, "Restarts=").parse().unwrap_or(0),
+                submitted: field(line, "SubmitTime="),
                 line: line.to_owned(),
             })
         };
@@ -86,6 +89,14 @@ pub(crate) fn judge(
     lost.unheard = unheard(&log, fleet.nodes());
     lost.beside = leaders(&log, &lost.unheard);
     tally.unheard = lost.unheard.len();
+    lost.refused = refused(&output);
+    let latest = |record: &Record| {
+        let of_record = submitted.jobs.iter().filter(|(_, (id, _))| *id == record.array);
+        Some((record.id, *of_record.map(|(number, _)| number).max()?))
+    };
+    let again = records.iter().filter(|record| !lost.is_orphan(record)).filter_map(latest);
+    let again = again.filter(|(job, _)| lost.orphans.contains_key(job)).collect();
+    lost.again = again;
     let written =
         fleet.lab.run(&["bash", "-c", "cd /var/lab/out && find . -type f -printf '%T@ %p\\n'"])?.stdout;
     lost.unreached = away::unreached(&output, &written, away);
@@ -98,9 +109,11 @@ pub(crate) fn judge(
 /// What daemons that were killed have lost. That is Slurm's own: slurmctld saves what it did some seconds later.
 #[derive(Debug, Default)]
 struct Lost {
-    /// Jobs of which it did not know that they ran: it starts them again or ends them where it finds them, and may have given away
-    /// what they have.
-    orphans: BTreeSet<JobId>,
+    /// Jobs of which it did not know that they ran, and when it last found that: it starts them again or ends them where it finds them,
+    /// and may have given away what they have. It gives their numbers again: what is submitted later is none of them.
+    orphans: BTreeMap<JobId, String>,
+    /// Of those whose number was given again, the submission that has it now.
+    again: BTreeMap<JobId, u64>,
     /// Jobs of which it knew that they were done, and later that they ran. Where their node does not register in time it lets them
     /// run out of theirs.
     done: BTreeSet<JobId>,
@@ -115,9 +128,16 @@ struct Lost {
     beside: BTreeSet<JobId>,
     /// Jobs whose srun found no slurmctld, while none was there.
     unreached: BTreeSet<JobId>,
+    /// Jobs that were told that they have nothing, or for which no step could be made of what they have.
+    refused: BTreeSet<JobId>,
 }
 
 impl Lost {
+    /// Whether it is a record of such an orphan, as `scontrol` prints it.
+    fn is_orphan(&self, record: &Record) -> bool {
+        self.orphans.get(&record.id).is_some_and(|found| record.submitted <= *found)
+    }
+
     fn of(log: &str) -> Self {
         let mut lost = Lost::default();
         let (mut done, mut requeued) = (BTreeSet::new(), BTreeSet::new());
@@ -129,7 +149,7 @@ impl Lost {
             // A number that it has given to no job is named by its step; it gives it to an element of an array that ran under it already.
             let Some(job) = job_of(line).or_else(|| of_orphan(line)) else { continue };
             if line.contains("rphan") || line.contains("batch script") {
-                lost.orphans.insert(job);
+                lost.orphans.insert(job, moment(line));
             } else if line.contains("_job_complete: ") && line.ends_with(" done") {
                 done.insert(job);
             } else if line.contains("_job_requeue_op: ") && line.contains(" state 0x8000 ") {
@@ -193,6 +213,28 @@ fn unheard(log: &str, nodes: &[String]) -> BTreeSet<JobId> {
     unheard
 }
 
+/// The time of a line of a log, `[2026-11-27T06:09:51.026] ...`, in whole seconds.
+fn moment(line: &str) -> String {
+    line.trim_start_matches('[').split(['.', ']']).next().unwrap_or_default().to_owned()
+}
+
+/// Jobs to which the plugin said that what they were given is not there, or for which srun could make no step: by what they said, each
+/// line behind the name of its file.
+fn refused(output: &str) -> BTreeSet<JobId> {
+    let is_refusal =
+        |line: &str| is_void(line) || line.starts_with("srun: error: Unable to create step for job ");
+    let of_line = |line: &str| {
+        let (file, line) = line.split_once(':')?;
+        is_refusal(line).then(|| file.rsplit('.').next()?.parse().ok())?
+    };
+    output.lines().filter_map(of_line).collect()
+}
+
+/// What the plugin says of a record without an instance.
+fn is_void(line: &str) -> bool {
+    line.starts_with("[mig] ") && line.contains(": no such MIG device is cut now; ")
+}
+
 /// Whether a job ended by SIGTERM: its script, or the srun that the script became.
 fn by_sigterm(record: &str) -> bool {
     [" ExitCode=0:15 ", " ExitCode=143:0 "].iter().any(|code| record.contains(code))
@@ -240,6 +282,10 @@ fn states(
             let script = if form.arguments.is_empty() { *id } else { record.id };
             lost.unreached.contains(&script)
         };
+        let is_misled = |record: &Record| {
+            let is_one = lost.unheard.contains(&record.id) || lost.beside.contains(&record.array);
+            is_one && (lost.refused.contains(&record.id) || lost.refused.contains(&record.array))
+        };
         if own.is_empty() {
             tally.forgotten += form.jobs;
             if !ctld_killed {
@@ -259,11 +305,11 @@ fn states(
                 "COMPLETED" => tally.completed += 1,
                 "CANCELLED" if cancelled => tally.cancelled += 1,
                 _ if cancelled => {}
-                _ if lost.orphans.contains(&record.id) => tally.forgotten += 1,
+                _ if lost.is_orphan(record) => tally.forgotten += 1,
                 "FAILED" if lost.cut_off.contains(&record.id) && record.line.contains(" ExitCode=141:0 ") => {
                     tally.cut_off += 1;
                 }
-                "FAILED" if lost.unheard.contains(&record.id) || lost.beside.contains(&record.array) => {
+                "FAILED" if is_misled(record) => {
                     tally.misled.insert(record.id);
                 }
                 "FAILED" if unreached(record) && record.line.contains(" ExitCode=1:0 ") => {
@@ -277,7 +323,7 @@ fn states(
             }
         }
         // One that began anew may have come to its end more than once: slurmctld did not know it.
-        let told = !lost.orphans.contains(id) && !lost.unheard.contains(id);
+        let told = !lost.orphans.contains_key(id) && !lost.unheard.contains(id);
         if complete && whole.len() < expected && told {
             faults.failed.push(format!(
                 "job {id} {:?}: {} of {expected} tasks came to their end",
@@ -295,8 +341,7 @@ fn said(output: &str, unheard: &BTreeSet<JobId>, faults: &mut Faults) -> Said {
     for (file, line) in lines.filter(|(_, line)| !line.trim().is_empty()) {
         let Some((before, _)) = line.split_once(" probe begin=") else {
             let of_unheard = || file.rsplit('.').next()?.parse().ok().filter(|job| unheard.contains(job));
-            let is_void = line.starts_with("[mig] ") && line.contains(": no such MIG device is cut now; ");
-            let is_known = is_slurms(line) || is_void && of_unheard().is_some();
+            let is_known = is_slurms(line) || is_void(line) && of_unheard().is_some();
             if !is_known {
                 faults.failed.push(format!("said: {line}"));
             }
@@ -372,7 +417,7 @@ fn devices(
             let fault = history::at(lives, uuid, begin).and_then(|_| history::fault(lives, uuid, begin, end));
             faults.touched.extend(fault.map(|fault| format!("{fault} by {task:?}")));
         }
-        if lost.orphans.contains(&task.job) {
+        if lost.orphans.contains_key(&task.job) && lost.again.get(&task.job) != Some(&task.number) {
             continue;
         }
         for uuid in first.cuda_list() {
@@ -471,8 +516,8 @@ mod tests {
     #[test]
     fn what_a_slurmctld_that_was_killed_forgot_is_in_its_log() {
         let lost = Lost::of(
-            "[t] error: Orphan StepId=42.0 reported on node n2\n\
-             [t] error: Orphan JobId=7 StepId=7.0 reported on node n2\n\
+            "[2026-11-27T06:09:51.026] error: Orphan StepId=42.0 reported on node n2\n\
+             [2026-11-27T06:09:52.026] error: Orphan JobId=7 StepId=7.0 reported on node n2\n\
              [t] _job_complete: JobId=19 done\n\
              [t] _job_complete: JobId=55_2(60) done\n\
              [t] _job_complete: JobId=56 WEXITSTATUS 0\n\
@@ -491,7 +536,14 @@ mod tests {
         assert_eq!(requeued(""), BTreeSet::from([36]));
         assert_eq!(requeued("[t] Requeuing JobId=35+1(36)\n"), BTreeSet::new());
         assert_eq!(requeued("[t] Terminate signal SIGTERM received\n"), BTreeSet::new());
-        assert_eq!((lost.orphans, lost.done), (BTreeSet::from([42, 7]), BTreeSet::from([60])));
+        let orphans = |line: &str| Record::parse_all(line).iter().all(|record| lost.is_orphan(record));
+        assert!(orphans("JobId=42 SubmitTime=2026-11-27T06:09:51\nJobId=7 SubmitTime=2026-11-27T06:09:30\n"));
+        // Its number was given again.
+        assert!(!orphans("JobId=42 SubmitTime=2026-11-27T06:09:52\n") && !orphans("JobId=9 SubmitTime=\n"));
+        assert_eq!(lost.done, BTreeSet::from([60]));
+        let said = "./1.9:[mig] device 9: no such MIG device is cut now; in a job\n./2.said.8:first\n\
+            ./3.7:srun: error: Unable to create step for job 7: Invalid generic resource (gres) specification\n";
+        assert_eq!(refused(said), BTreeSet::from([9, 7]));
         let log = "[t] [2.0] error: Unable to send \"ok\" to slurmd\n[t] [3.batch] done with step\n";
         assert_eq!(cut_off(log), BTreeSet::from([2]));
         let log = "[t] [217.0] error: Unable to receive \"ok ack\" from slurmd\n[t] [217.batch] stepd_cleanup: done with step\n";

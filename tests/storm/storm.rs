@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lab::{Fleet, LabError};
+use lab::{Fleet, LabError, Release};
 
 use crate::account::Faults;
 use crate::arbiter;
@@ -57,7 +57,7 @@ pub(crate) fn storm(site: &Site, sky: Sky, jobs: u64, seed: u64) -> Option<()> {
     let empty_after = begin.elapsed().as_secs();
     let Weather { events, undrained, arbiters, away } = weather;
     faults.left.extend(arbiters);
-    wait_open(&fleet);
+    wait_open(&fleet, site.policy.contains("steer: true"), &mut faults);
     if !arbiter::end(&fleet, "TERM").unwrap() {
         faults.left.push("no arbiter: it had ended".to_owned());
     }
@@ -66,6 +66,9 @@ pub(crate) fn storm(site: &Site, sky: Sky, jobs: u64, seed: u64) -> Option<()> {
     faults.undrained = undrained;
     let killed = events.contains_key(&Event::KillSlurmctld);
     let tally = judge::judge(&fleet, &submitted, &lives, killed, &away, &mut faults).unwrap();
+    if site.release != Release::Bookworm && !tally.misled.is_empty() {
+        faults.failed.push(format!("misled by a slurmctld that has what it saved: {:?}", tally.misled));
+    }
     left(&fleet, &mut faults).unwrap();
     let orders = fleet.lab.read_file("/var/lab/storm/orders").unwrap_or_default();
     let asked = orders.lines().filter(|line| line.contains("\"create\"")).count();
@@ -130,15 +133,20 @@ fn wait_empty(fleet: &Fleet, faults: &mut Faults) {
     }
 }
 
-/// Waits until nothing is closed and no node is fenced, for as long as an arbiter takes to look at everything that is quiet.
-fn wait_open(fleet: &Fleet) {
+/// Waits until no node is fenced and, but where the arbiter steers, nothing is closed, for as long as an arbiter takes to look at
+/// everything that is quiet.
+fn wait_open(fleet: &Fleet, steers: bool, faults: &mut Faults) {
     let is_open = |node: &String| {
         let status = fleet.on(node, &["gresgen", "--json", "status"]).output().unwrap();
         let state = fleet.lab.node_state(node).unwrap_or_default();
-        status.success() && !status.stdout.contains("\"closed\": true") && state == "IDLE"
+        let is_open = steers || !status.stdout.contains("\"closed\": true");
+        status.success() && is_open && state == "IDLE"
     };
     let end = Instant::now() + STUCK;
-    while !fleet.nodes().iter().all(is_open) && Instant::now() < end {
+    while let Some(node) = fleet.nodes().iter().find(|node| !is_open(node)) {
+        if Instant::now() > end {
+            return faults.left.push(format!("{node}: the arbiter leaves it closed or fenced"));
+        }
         sleep(Duration::from_millis(500));
     }
 }
