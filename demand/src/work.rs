@@ -20,6 +20,8 @@ pub(crate) struct Desk {
     pub(crate) closed: u128,
     /// Places promised in this look, whether an instance stands there yet or not.
     pub(crate) stays: u128,
+    /// Of these, what a job can have as it is.
+    pub(crate) taken: u128,
     /// Idle, made a moment ago, and wanted by a job that can have them as they are.
     pub(crate) spared: u128,
     /// Somebody has it.
@@ -147,8 +149,10 @@ impl<'a> Work<'a> {
         }
         let table = &mut self.tables[node];
         for &(gpu, mask) in &gpus {
-            table.desks[gpu].open &= !mask;
-            table.desks[gpu].stays |= mask;
+            let desk = &mut table.desks[gpu];
+            desk.open &= !mask;
+            desk.stays |= mask;
+            desk.taken |= mask;
         }
         table.spend(share.resources);
         self.open[node] = table.open();
@@ -159,8 +163,10 @@ impl<'a> Work<'a> {
     pub(crate) fn give_back(&mut self, taken: &Taken, share: &Share) {
         let table = &mut self.tables[taken.node];
         for &(gpu, mask) in &taken.gpus {
-            table.desks[gpu].open |= mask;
-            table.desks[gpu].stays &= !mask;
+            let desk = &mut table.desks[gpu];
+            desk.open |= mask;
+            desk.stays &= !mask;
+            desk.taken &= !mask;
         }
         for all in [&mut table.free, &mut table.reachable] {
             all.cpus += share.resources.cpus;

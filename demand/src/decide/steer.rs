@@ -2,8 +2,8 @@
 //! src/plugins/select/cons_tres/gres_select_filter.c), which is not the best. So the others are closed.
 //!
 //! The best one is that which stands least and shortest in the way of larger ones ([`Blocked`]). Few are open of each
-//! profile, so that the next job finds one, and when it has gone the next best opens. What is closed serves who waits as
-//! what is open does, some seconds later.
+//! profile, so that the next job finds one, and when it has gone the next best opens: not while a job waits that can have what is
+//! open, since Slurm would give it either. What is closed serves who waits as what is open does, some seconds later.
 
 use std::collections::BTreeMap;
 
@@ -29,6 +29,8 @@ struct Idle {
     open: bool,
     /// It may be closed or opened now.
     loose: bool,
+    /// A job that waits can have it, and has it in a moment.
+    awaited: bool,
 }
 
 impl Look<'_> {
@@ -40,10 +42,12 @@ impl Look<'_> {
             all.sort_unstable();
             let is_smallest = lane + 1 == self.work.cluster.models[model].menu.len();
             let stock = if is_smallest { STOCK.0 } else { STOCK.1 };
+            let awaited = all.iter().any(|idle| idle.awaited);
+            all.retain(|idle| !idle.awaited);
             let enough = all.get(stock - 1).map_or(u64::MAX, |last| last.blocks);
             let mut lacks = stock.saturating_sub(all.iter().filter(|idle| idle.open).count());
             let mut better = 0;
-            for Idle { blocks, node, gpu, bit, open: is_open, loose } in all {
+            for Idle { blocks, node, gpu, bit, open: is_open, loose, .. } in all {
                 if is_open {
                     // Those that are open now, not those that will be: there is always enough to be had.
                     let worse = better >= stock && blocks > enough.saturating_add(MARGIN);
@@ -51,7 +55,7 @@ impl Look<'_> {
                     if worse && loose {
                         close[node].push((gpu, 1u128 << bit));
                     }
-                } else if loose && (lacks > 0 || blocks <= enough) {
+                } else if loose && !awaited && (lacks > 0 || blocks <= enough) {
                     lacks = lacks.saturating_sub(1);
                     open[node].push((gpu, 1u128 << bit));
                 }
@@ -63,12 +67,12 @@ impl Look<'_> {
         }
     }
 
-    /// Idle instances that are promised to nobody, by model and profile.
+    /// Idle instances, by model and profile, but those that are kept or go.
     fn idle(&self) -> BTreeMap<(usize, usize), Vec<Idle>> {
         let mut found: BTreeMap<(usize, usize), Vec<Idle>> = BTreeMap::new();
         for (node, table) in self.work.tables.iter().enumerate().filter(|(_, table)| table.usable) {
             for (gpu, desk) in table.desks.iter().enumerate().filter(|(_, desk)| desk.cuttable) {
-                let idle = (desk.open | desk.closed & !desk.kept) & !desk.stays;
+                let idle = (desk.open | desk.closed & !desk.kept) & !desk.stays | desk.taken;
                 if idle == 0 {
                     continue;
                 }
@@ -80,7 +84,8 @@ impl Look<'_> {
                         let has = |mask: u128| mask >> bit & 1 == 1;
                         let loose = free && !has(desk.coming | desk.claimed);
                         let blocks = blocked.by(1 << bit);
-                        let one = Idle { blocks, node, gpu, bit, open: has(desk.open), loose };
+                        let (open, awaited) = (has(desk.open), has(desk.taken));
+                        let one = Idle { blocks, node, gpu, bit, open, loose, awaited };
                         found.entry((desk.model, lane)).or_default().push(one);
                     }
                 }

@@ -73,6 +73,24 @@ pub(crate) fn delays_nobody(cluster: &Cluster, jobs: &[Job], policy: &Policy, no
     }
 }
 
+/// Slurm may take its time, and would give it what opens as well.
+#[test]
+fn nothing_opens_while_a_job_waits_that_can_have_what_is_open() {
+    let (cluster, open) = carried(there(), &look(&there(), &[]));
+    assert_eq!(open.len(), 3);
+    let one = |id| Job { waited: 10, ..job(id, "1g.5gb", 1, 1) };
+    let waits = [one(1), one(2)];
+    assert_eq!(
+        look(&cluster, &waits),
+        Decision { orders: vec![], verdicts: vec![Verdict::There, Verdict::There] }
+    );
+    // The fourth of them has to have another one.
+    let four: Vec<Job> = (1..=4).map(one).collect();
+    let decision = look(&cluster, &four);
+    assert_eq!((&decision.verdicts[2], &decision.verdicts[3]), (&Verdict::There, &Verdict::Opens));
+    assert_eq!(carried(cluster, &decision).1.len(), 4);
+}
+
 /// Beside the job that stays for long: no 3g is blocked there that is not blocked anyway, and at 1 no 2g either. Of equals all.
 #[test]
 fn what_stands_least_in_the_way_is_open() {
