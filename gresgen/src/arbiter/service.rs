@@ -4,6 +4,7 @@
 //! has to be undone: an order that was given goes on on its node, and who comes next sees what it made.
 
 mod leave;
+mod tell;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -17,10 +18,10 @@ use super::figures::{Figures, keyword};
 use super::nodes::Nodes;
 use super::reach::{Errand, Outcome};
 use super::recount::Recount;
-use super::remarks::{OURS, Remarks};
+use super::remarks::Remarks;
 use super::step::{self, Kept, Said, Site, Step};
 use super::wire::NodeOrder;
-use crate::demand::{Answers, Waiting};
+use crate::demand::Answers;
 use crate::order::Code;
 use crate::slurm::SlurmError;
 use crate::slurm::control::{Control, listed};
@@ -54,9 +55,6 @@ const WHOLE: u64 = 60;
 
 /// Figures are published so often, though nothing happens: who reads them sees that it works.
 const FIGURES: u64 = 15;
-
-/// After slurmctld has denied a comment, none is tried for so long, in seconds.
-const NO_COMMENTS: u64 = 600;
 
 /// A loop under way.
 struct Running<'a, 'b> {
@@ -304,53 +302,6 @@ impl<'a, 'b> Running<'a, 'b> {
         for event in self.nodes.ended(node, outcome, now()) {
             self.say(event);
         }
-    }
-
-    /// Tells users. That it fails changes nothing else.
-    fn comment(&mut self, jobs: &[(Waiting, Said)], now: u64) {
-        let said: Vec<(u32, &Said)> = jobs.iter().map(|(job, said)| (job.id, said)).collect();
-        let due = self.remarks.due(&said, now, &self.zone);
-        if due.is_empty() {
-            return;
-        }
-        if let Err(error) = self.tell(&due) {
-            let pause = if error.is_denied() { NO_COMMENTS } else { AWAY.as_secs() };
-            self.silent_until = now + pause;
-            let what = super::wire::shown(&error.to_string());
-            self.say(Event::new(
-                Kind::Slurmctld,
-                format!("takes no AdminComment, none is written for a while: {what}"),
-            ));
-        }
-    }
-
-    /// Those that could not be told for want of slurmctld are due again.
-    fn tell(&mut self, due: &[(u32, String)]) -> Result<(), SlurmError> {
-        let control = Control::connect()?;
-        let jobs: Vec<u32> = due.iter().map(|(job, _)| *job).collect();
-        let free = control.may_comment(&jobs, OURS)?;
-        for (job, text) in due {
-            if free.get(job) == Some(&true) {
-                let event = |says: &str| Event::new(Kind::Job, says).for_job(Some(&job.to_string()));
-                match control.set_admin_comment(*job, text) {
-                    Ok(()) if text.is_empty() => {}
-                    Ok(()) => self.say(event(text.trim_start_matches(OURS))),
-                    // Elements of an array that wait are told, those that have ended are named (`update_job_str` in
-                    // src/slurmctld/job_mgr.c).
-                    Err(error) if error.is_of_ended_job() => {}
-                    // One that nobody may change, as those of scrontab (`_update_job` there), keeps no other from being told.
-                    Err(error @ SlurmError::Refused { .. }) if !error.is_denied() => {
-                        self.say(event(&format!(
-                            "is told nothing: {}",
-                            super::wire::shown(&error.to_string())
-                        )));
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
-            self.remarks.told(*job, text);
-        }
-        Ok(())
     }
 
     fn say(&mut self, event: Event) {
