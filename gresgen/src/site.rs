@@ -10,14 +10,14 @@ use device_map::{DeviceMap, Record};
 
 use crate::files::Output;
 use crate::inventory::Inventory;
-use crate::publish::present_map;
+use crate::publish::{present_map, release};
 use crate::read;
 use crate::root::Root;
 use crate::slurm::control::{Config, NodeView, reservation};
 use crate::slurm::jobs::Allocations;
 use crate::slurm::slots::Form;
 use crate::slurm::transition::allow;
-use crate::slurm::{Settings, SlurmError, here, jobs};
+use crate::slurm::{Release, Settings, SlurmError, here, jobs};
 
 pub(crate) use pending::PendingActions;
 
@@ -201,7 +201,7 @@ impl Site<'_> {
     /// Whether slurmd's records may become others beside the jobs that run now.
     ///
     /// # Errors
-    /// [`SlurmError::Count`] and [`SlurmError::Index`] when Slurm would end jobs or hand their next step another slice;
+    /// [`SlurmError::Count`], [`SlurmError::Type`] and [`SlurmError::Index`] when Slurm would end jobs or hand their next step another slice;
     /// [`SlurmError::Unknown`] when that cannot be known.
     pub(crate) fn allow(&self, slurm: &SlurmState, after: &[Record]) -> Result<(), SlurmError> {
         if !self.asks_slurmctld || slurm.records() == after {
@@ -212,7 +212,8 @@ impl Site<'_> {
             error: Arc::clone(error),
         };
         let allocations = slurm.allocations.as_ref().map_err(unknown)?;
-        allow(&self.node, slurm.records(), after, &allocations.jobs)?;
+        let release = release(self.settings).unwrap_or_else(|_| Release::latest());
+        allow(&self.node, release, (slurm.records(), after), &allocations.jobs)?;
         if allocations.unexplained.is_empty() {
             Ok(())
         } else {

@@ -94,7 +94,7 @@ impl From<SlurmError> for Failure {
             SlurmError::Several(_) => Failure::usage(error)
                 .hint("name the one whose GPUs these are: slurm.node in the configuration"),
             SlurmError::Stopped => Failure::new(Exit::Interrupted, error),
-            SlurmError::Count { .. } | SlurmError::Index { .. } => in_use(error),
+            SlurmError::Count { .. } | SlurmError::Type { .. } | SlurmError::Index { .. } => in_use(error),
             SlurmError::Busy { node, .. } => {
                 let stays =
                     format!("{node} stays drained until: scontrol update NodeName={node} State=RESUME");

@@ -13,7 +13,7 @@ mod places;
 mod queue;
 mod waiting;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -28,6 +28,9 @@ pub use waiting::Waiting;
 pub(crate) use waiting::{asked, least, listed};
 
 use super::error::SlurmError;
+
+/// What a job's record says that it has of a node: GPU devices, and types of them; `None` where it does not say.
+pub(crate) type Held = (Option<Devices>, Option<BTreeSet<String>>);
 use super::release::Release;
 pub(super) use command::within;
 use command::{PATIENCE, answers, run, run_exact};
@@ -215,11 +218,7 @@ impl Control {
 
     /// What slurmctld says of a node and of each of `jobs` on it, in this order: the devices by the job's record, `None`
     /// where the record does not say. A job that has gone meanwhile has none.
-    pub fn allocations(
-        self,
-        node: &str,
-        jobs: &[&Listing],
-    ) -> Result<(NodeView, Vec<Option<Devices>>), SlurmError> {
+    pub fn allocations(self, node: &str, jobs: &[&Listing]) -> Result<(NodeView, Vec<Held>), SlurmError> {
         // One process for all, which scontrol does line by line from its input. A job is asked for by the id that
         // means it alone: that of an array or of a heterogeneous job would print every part of it.
         let word = secret();
@@ -233,14 +232,14 @@ impl Control {
         let records = split(&said, &word, jobs.len() + 1).ok_or_else(unreadable)?;
         let view = records[0].lines().find_map(NodeView::parse);
         let view = view.ok_or_else(|| SlurmError::UnknownNode(node.to_owned()))?;
-        let devices = |record: &&str| {
+        let held = |record: &&str| {
             if record.contains("JobId=") {
-                job::devices_on(record, node, view.count())
+                (job::devices_on(record, node, view.count()), job::types_on(record, node))
             } else {
-                Some(Devices::default())
+                (Some(Devices::default()), Some(BTreeSet::new()))
             }
         };
-        let found = records[1..].iter().map(devices).collect();
+        let found = records[1..].iter().map(held).collect();
         Ok((view, found))
     }
 }

@@ -67,6 +67,18 @@ pub enum SlurmError {
         /// The jobs, in words.
         jobs: String,
     },
+    /// Slurm would kill or requeue jobs that asked for GPUs of any type.
+    #[error(
+        "node {node}: would have no {name} any more, which Slurm keeps count of for {jobs}, as for any job that asked for no \
+         type, and ends it then: drain the node (--drain) and wait for them, or leave one {name}"
+    )]
+    Type {
+        node: String,
+        /// The type.
+        name: String,
+        /// The jobs, in words.
+        jobs: String,
+    },
     /// A job's next step would open another slice than the job was given.
     #[error(
         "node {node}: device {index} ({uuid}) is held by {jobs} and would lose its index; \

@@ -97,7 +97,8 @@ pub(crate) fn ask(control: Control, node: &str, job: u32) -> Result<Option<Devic
         return Ok(None);
     };
     let (_, records) = control.allocations(node, &[listing])?;
-    Ok(Some(records.into_iter().next().flatten().unwrap_or(Devices::Unlisted)))
+    let devices = records.into_iter().next().and_then(|(devices, _)| devices);
+    Ok(Some(devices.unwrap_or(Devices::Unlisted)))
 }
 
 pub(crate) fn forget(root: &Root, job: u32) {

@@ -21,6 +21,8 @@ pub struct JobGres {
     pub id: u32,
     pub user: String,
     pub devices: Devices,
+    /// Types that slurmctld keeps a record of for it on the node, of devices that it has not, too; `None` where that is not known.
+    pub types: Option<BTreeSet<String>>,
 }
 
 /// What Slurm has given out on a node.
@@ -68,7 +70,9 @@ impl Allocations {
                 answer => answer?,
             };
             let holding = theirs.jobs.into_iter().filter(|job| !job.devices.is_empty());
-            allocations.jobs.extend(holding.map(|job| JobGres { devices: Devices::Unlisted, ..job }));
+            // Types are its node's alone.
+            let any = |job| JobGres { devices: Devices::Unlisted, types: Some(BTreeSet::new()), ..job };
+            allocations.jobs.extend(holding.map(any));
             if !theirs.unexplained.is_empty() {
                 allocations.unexplained = Devices::Unlisted;
             }
@@ -81,7 +85,12 @@ impl Allocations {
         let holding: Vec<&Listing> = listed.iter().filter(|job| job.may_hold()).collect();
         // The node comes with the records, after the list: a job that started meanwhile is seen as unexplained.
         let (view, records) = control.allocations(node, &holding)?;
-        Ok(Self::reconcile(&view, holding.into_iter().zip(records), user))
+        let (devices, types): (Vec<_>, Vec<_>) = records.into_iter().unzip();
+        let mut allocations = Self::reconcile(&view, holding.into_iter().zip(devices), user);
+        for (job, types) in allocations.jobs.iter_mut().zip(types) {
+            job.types = types;
+        }
+        Ok(allocations)
     }
 
     /// Puts the two accounts together. `user` names the user of a job, for who wants the name.
@@ -117,6 +126,7 @@ impl Allocations {
             id: listing.id,
             user: user(listing),
             devices: devices.clone().unwrap_or_else(|| rest.clone()),
+            types: None,
         };
         let jobs: Vec<JobGres> = records.iter().map(job).collect();
         let unlisted = jobs.iter().any(|job| job.devices == Devices::Unlisted);

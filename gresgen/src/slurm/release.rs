@@ -116,6 +116,12 @@ impl Release {
         self.since(23, 11)
     }
 
+    /// Whether slurmctld ends a job of whose records one is of a type that its node has no more (`_find_invalid_job_gres_on_node` in
+    /// src/interfaces/gres.c of 23.11.0, not yet in 23.02.7).
+    pub fn ends_jobs_of_lost_types(self) -> bool {
+        self.since(23, 11)
+    }
+
     /// Whether a job request for a type that begins with a digit needs its count (`--gres=gpu:1g.5gb:1`): 22.05
     /// refuses it without ("Invalid Trackable RESource").
     pub fn needs_count_in_requests(self) -> bool {
@@ -221,6 +227,7 @@ mod tests {
     #[test]
     fn answers_change_where_slurm_did() {
         assert!(!release("23.02").retypes_on_reconfigure() && release("23.11").retypes_on_reconfigure());
+        assert!(!release("23.02").ends_jobs_of_lost_types() && release("23.11").ends_jobs_of_lost_types());
         assert!(!release("22.05.8").confines_many_devices_on_v2());
         assert!(!release("23.02.3").confines_many_devices_on_v2());
         assert!(release("23.02.4").confines_many_devices_on_v2());

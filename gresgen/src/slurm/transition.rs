@@ -2,6 +2,8 @@
 
 mod action;
 
+use std::collections::BTreeSet;
+
 use device_map::{NoDevice, Record};
 
 pub use action::{Action, wait_idle};
@@ -68,11 +70,17 @@ impl Change {
 }
 
 /// Whether a change may happen beside these jobs: on every release seen, a job keeps running when the number of
-/// records stays and each of its devices keeps its index.
+/// records stays, each of its devices keeps its index, and the node keeps each type that slurmctld has a record of for the job. Of one
+/// that asked for any type it has one of every type that the node had then (26.05.5 was seen to end such a job).
 ///
 /// # Errors
-/// [`SlurmError::Count`], [`SlurmError::Index`]; nothing was done.
-pub fn allow(node: &str, before: &[Record], after: &[Record], jobs: &[JobGres]) -> Result<(), SlurmError> {
+/// [`SlurmError::Count`], [`SlurmError::Type`], [`SlurmError::Index`]; nothing was done.
+pub fn allow(
+    node: &str,
+    release: Release,
+    (before, after): (&[Record], &[Record]),
+    jobs: &[JobGres],
+) -> Result<(), SlurmError> {
     // A step that runs keeps what it may open. One that no guard was there for could open each instance that is made later.
     let guards = |records: &[Record]| records.iter().any(|r| r.no_device() == Some(NoDevice::Guard));
     let unguarded = guards(after) && !guards(before);
@@ -95,6 +103,15 @@ pub fn allow(node: &str, before: &[Record], after: &[Record], jobs: &[JobGres]) 
                 uuid: old.uuid.clone(),
                 jobs: named(&jobs),
             });
+        }
+    }
+    let types = |records: &[Record]| records.iter().map(|r| r.gres_type.clone()).collect::<BTreeSet<_>>();
+    let gone = types(before).difference(&types(after)).cloned().collect::<BTreeSet<_>>();
+    for gone in gone.iter().filter(|_| release.ends_jobs_of_lost_types()) {
+        let has = |job: &&JobGres| job.types.as_ref().is_none_or(|types| types.contains(gone));
+        let jobs: Vec<&JobGres> = holding.iter().copied().filter(has).collect();
+        if !jobs.is_empty() {
+            return Err(SlurmError::Type { node: node.to_owned(), name: gone.clone(), jobs: named(&jobs) });
         }
     }
     Ok(())

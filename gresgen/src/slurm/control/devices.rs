@@ -104,6 +104,17 @@ pub(super) fn promised(list: &str) -> u64 {
     entries.fold(0, |sum, entry| sum.saturating_add(entry.count.unwrap_or(1).max(1)))
 }
 
+/// The types that a list names of GRES that sit on GPUs, of which it counts none, too.
+pub(super) fn types(list: &str) -> BTreeSet<String> {
+    let of_entry = |entry: &str| {
+        Entry::parse(entry)?;
+        let mut words = entry.split(['(', ':']).skip(1);
+        let (name, count) = (words.next()?, words.next()?);
+        count.parse::<u64>().is_ok().then(|| name.to_owned())
+    };
+    entries(list).into_iter().filter_map(of_entry).collect()
+}
+
 /// One GRES of a list that sits on GPUs.
 struct Entry<'a> {
     name: &'a str,

@@ -14,9 +14,9 @@
 //! (seen on 22.05.8, 24.11.5 and 26.05.5), while its last task still runs, or its Epilog. Which devices these are it does
 //! not say any more; that there are some, the first word does.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use super::devices::{Devices, devices, named, promised};
+use super::devices::{Devices, devices, named, promised, types};
 use crate::slurm::hostlist;
 
 /// Begins a job's part of its nodes.
@@ -129,6 +129,14 @@ pub(super) fn devices_on(record: &str, node: &str, gpus: usize) -> Option<Device
     Record::parse(record)?.devices_on(node, gpus)
 }
 
+/// The types of GPU devices that a job's record names on a node, with a count of 0, too; `None` where the record does not say.
+pub(super) fn types_on(record: &str, node: &str) -> Option<BTreeSet<String>> {
+    let record = Record::parse(record)?;
+    let here = types(&record.part(node)?.gres);
+    // Of a job that ends slurmctld names none any more.
+    (!here.is_empty() || record.promised == 0).then_some(here)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -163,6 +171,24 @@ mod tests {
         assert_eq!(on(&record, "n1"), Some(BTreeSet::from([0, 2, 4])));
         assert_eq!(on(&record, "n3"), Some(BTreeSet::from([0])));
         assert_eq!(on(&record, "n4"), None);
+    }
+
+    /// As 26.05.5 printed it of a job that asked for any GPU, and 22.05.8 and 24.11.5 of one that asked for a type.
+    #[test]
+    fn the_types_that_a_job_has_none_of_are_its_types_too() {
+        let any = "JobId=1 JOB_GRES=gpu:2g.10gb:1,gpu:h100:0,shard:3g.20gb:0   Nodes=n1 CPU_IDs=0 Mem=0 \
+            GRES=gpu:2g.10gb:1(IDX:0),gpu:h100:0(IDX:),shard:3g.20gb:0(-/0),fpga:x:1 MinCPUsNode=1";
+        let types =
+            |text: &str| types_on(text, "n1").map(|types| types.into_iter().collect::<Vec<_>>().join(" "));
+        assert_eq!(types(any).unwrap(), "2g.10gb 3g.20gb h100");
+        let one = |gres: &str| {
+            format!("JobId=1 JOB_GRES=gpu:1   Nodes=n1 CPU_IDs=0 Mem=0 GRES={gres} MinCPUsNode=1")
+        };
+        assert_eq!(types(&one("gpu:1g.5gb:1(IDX:0)")).unwrap(), "1g.5gb");
+        // One without types says so, one that ends says nothing.
+        assert_eq!(types(&one("gpu:1(IDX:0)")), None);
+        assert_eq!(types(&one("")), None);
+        assert_eq!(types_on(any, "n2"), None);
     }
 
     #[test]

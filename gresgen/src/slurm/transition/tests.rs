@@ -71,12 +71,16 @@ fn each_release_gets_what_it_needs() {
 }
 
 fn job(devices: &[usize]) -> JobGres {
-    JobGres { id: 7, user: "ada".into(), devices: Devices::Listed(devices.iter().copied().collect()) }
+    let devices = Devices::Listed(devices.iter().copied().collect());
+    JobGres { id: 7, user: "ada".into(), devices, types: Some(["1g.5gb".into()].into()) }
 }
 
 #[test]
 fn jobs_forbid_what_would_hurt_them() {
-    let allow = |after: &[Record], jobs: &[JobGres]| allow("n1", &old(), after, jobs);
+    let on = |release: &str, after: &[Record], jobs: &[JobGres]| {
+        allow("n1", release.parse().unwrap(), (&old(), after), jobs)
+    };
+    let allow = |after: &[Record], jobs: &[JobGres]| on("26.05", after, jobs);
     assert!(allow(&longer(), &[]).is_ok());
     assert!(allow(&longer(), &[job(&[])]).is_ok(), "a job without GPUs");
     assert!(allow(&moved(), &[job(&[0, 2])]).is_ok(), "its devices keep their index");
@@ -85,7 +89,15 @@ fn jobs_forbid_what_would_hurt_them() {
     let mut guarded = longer();
     guarded.push(Record { uuid: NoDevice::Guard.name(guarded.len()), instance: None, ..guarded[0].clone() });
     assert!(allow(&guarded, &[]).is_ok() && allow(&guarded, &[job(&[])]).is_err());
+    // The last 3g goes: one that asked for any type has a record of it, and of one that cannot be read nobody knows.
+    let renamed: Vec<Record> = [&old()[..2], &[record("2g.10gb", 2)]].concat();
+    let any = JobGres { types: Some(["1g.5gb".into(), "3g.20gb".into()].into()), ..job(&[0]) };
+    assert!(allow(&renamed, &[job(&[0])]).is_ok());
+    assert!(on("23.02", &renamed, std::slice::from_ref(&any)).is_ok(), "it does not look at types");
+    assert!(allow(&renamed, &[JobGres { types: None, ..job(&[0]) }]).is_err());
+    assert!(allow(&renamed, &[JobGres { types: None, ..job(&[]) }]).is_ok(), "a job without GPUs");
     let refused = [
+        allow(&renamed, &[any]).unwrap_err().to_string(),
         allow(&longer(), &[job(&[0]), JobGres { id: 9, ..job(&[1]) }]).unwrap_err().to_string(),
         allow(&moved(), &[job(&[1])]).unwrap_err().to_string(),
         allow(&moved(), &[JobGres { devices: Devices::Unlisted, ..job(&[]) }]).unwrap_err().to_string(),
