@@ -8,9 +8,7 @@
 use crate::cluster::Model;
 use crate::masks::{Masks, bits};
 
-/// Seconds that whoever comes is taken to stay. Who will have an instance is not known when it is made or opened, and the time limit
-/// of the job that it is cut for in its place makes no difference. Half of it makes waits longer, twice as much only closes more
-/// (docs/benchmarks.md, "GPUs on request").
+/// Seconds that whoever comes is taken to stay: who will have an instance is not known when it is made or opened.
 const STAY: u64 = 7200;
 
 /// Of each place on offer, what is not blocked yet of the time that somebody who comes stays.
