@@ -116,11 +116,13 @@ fn what_is_planned_beside_jobs_is_what_is_done() {
 fn play(site: &Site, random: &mut Random) -> Result<(String, Vec<String>), LabError> {
     let jobs: Vec<&str> = (0..random.below(5)).map(|_| *random.of(&JOBS)).collect();
     jobs.iter().for_each(|job| submit(site, job));
-    let tasks = settle(site)?;
+    settle(site)?;
     if random.below(3) == 0 {
         suspend(site)?;
-        settle(site)?;
     }
+    // What waits could be started, by backfill for one, between the plan and the apply, which would both be right.
+    start_jobs(site, false)?;
+    let tasks = settle(site)?;
     let cut = *random.of(&CUTS);
     // A layout that cuts a GPU which is shared contradicts what the site says of it.
     let first =
@@ -147,7 +149,7 @@ fn play(site: &Site, random: &mut Random) -> Result<(String, Vec<String>), LabEr
         .extend([&planned, &told, &done].into_iter().filter_map(judge::raw).map(|c| format!("prints {c:?}")));
     let what = format!("{jobs:?} [{queue}] {first}, {{{cut}}}: exit code {}", done.code);
 
-    let finished = tell_slurm(site, &done).and_then(|()| {
+    let finished = tell_slurm(site, &done).and_then(|()| start_jobs(site, true)).and_then(|()| {
         if [0, 6].contains(&done.code) {
             let left = site.gresgen(&["--layout", "r", "plan", "--detailed-exitcode"], &[]);
             if left.code != 0 {
@@ -278,6 +280,12 @@ fn settle(site: &Site) -> Result<Vec<Witness>, LabError> {
 /// Suspends one job that runs.
 fn suspend(site: &Site) -> Result<(), LabError> {
     site.sh("squeue -h -t R -o %A | head -n 1 | xargs -r scontrol suspend").map(drop)
+}
+
+/// Whether Slurm may start what waits; all else of the jobs stays as it is.
+fn start_jobs(site: &Site, may: bool) -> Result<(), LabError> {
+    let state = if may { "UP" } else { "DOWN" };
+    site.sh(&format!("scontrol update PartitionName=lab State={state}")).map(drop)
 }
 
 /// Types in what an apply left to do, as an admin would.
