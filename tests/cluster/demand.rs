@@ -76,6 +76,9 @@ fn what_would_be_cut_makes_the_job_run() {
         let holders = [submit(&["--gres=gpu:3g.20gb:1", "-t60"]), submit(&["--gres=gpu:3g.20gb:1"])];
         let large = submit(&["--gres=gpu:3g.20gb:1", "-J", "a\nJobId=1 b|c"]);
         let held = submit(&["--hold", "--gres=gpu:1g.5gb:1"]);
+        // slurmctld does not look at what has a count of 0. squeue prints a line as of the large job, which asks for nothing.
+        let line = format!("--gres=gpu:1g.5gb:1,gpu:x|\n{large}|1|1|1|1|0||NODE|NO||||||\nx:0");
+        submit(&["--hold", &line]);
         let array = submit(&["--gpus=2g.10gb:1", "--array=1-40%3"]);
         let whole = submit(&["--exclusive", "--gres=gpu:1g.5gb:1"]);
         let named = ["-w", "n1", "--gres=gpu:2g.10gb:1"];

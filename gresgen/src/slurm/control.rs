@@ -11,6 +11,7 @@ mod listing;
 mod node;
 mod places;
 mod queue;
+mod squeue;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -34,6 +35,7 @@ pub(crate) type Held = (Option<Devices>, Option<BTreeSet<String>>);
 use super::release::Release;
 pub(super) use command::within;
 use command::{PATIENCE, answers, run, run_exact};
+use squeue::squeue;
 
 /// A slurmctld that answered.
 #[derive(Clone, Copy, Debug)]
@@ -86,14 +88,13 @@ impl Control {
 
     /// What waiting jobs ask for, each task of an array for itself.
     pub fn waiting(self) -> Result<Waiting, SlurmError> {
-        let arguments = ["--all", "--local", "-h", "-r", "-t", "PD", "-O", Waiting::FORMAT];
-        Ok(Waiting::parse(&run("squeue", &arguments)?))
+        Ok(Waiting::parse(&squeue(run, &["-r", "-t", "PD"], "-O", Waiting::FORMAT)?))
     }
 
     /// Waiting jobs one a line, first those that are to start first; each task of an array for itself. `format` is for
     /// `squeue -O`.
     pub fn queue(self, format: &str) -> Result<String, SlurmError> {
-        run("squeue", &["--all", "--local", "-h", "-r", "-t", "PD", "--sort=-p,i", "-O", format])
+        squeue(run, &["-r", "-t", "PD", "--sort=-p,i"], "-O", format)
     }
 
     /// All jobs, what waits of an array as one, and how many lines are none.
@@ -101,8 +102,7 @@ impl Control {
     /// # Errors
     /// [`SlurmError`].
     pub(crate) fn queued(self) -> Result<(Vec<Queued>, u64), SlurmError> {
-        let arguments = ["--all", "--local", "-h", "-t", "all", "-o", Queued::FORMAT];
-        Ok(Queued::parse(&run_exact("squeue", &arguments)?))
+        Ok(Queued::parse(&squeue(run_exact, &["-t", "all"], "-o", Queued::FORMAT)?))
     }
 
     /// What the jobs that wait ask for.
@@ -110,8 +110,7 @@ impl Control {
     /// # Errors
     /// [`SlurmError`].
     pub(crate) fn requests(self) -> Result<Vec<Request>, SlurmError> {
-        let arguments = ["--all", "--local", "-h", "-t", "PD", "-O", Request::FORMAT];
-        Ok(Request::parse(&run_exact("squeue", &arguments)?))
+        Ok(Request::parse(&squeue(run_exact, &["-t", "PD"], "-O", Request::FORMAT)?))
     }
 
     /// What each job has of its nodes, by number, as far as its record says it. Nothing is known where the records are more than is
