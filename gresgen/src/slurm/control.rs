@@ -29,12 +29,13 @@ pub use waiting::Waiting;
 pub(crate) use waiting::{asked, least, listed};
 
 use super::error::SlurmError;
+use crate::command::Parts;
 
 /// What a job's record says that it has of a node: GPU devices, and types of them; `None` where it does not say.
 pub(crate) type Held = (Option<Devices>, Option<BTreeSet<String>>);
 use super::release::Release;
 pub(super) use command::within;
-use command::{PATIENCE, answers, run, run_exact};
+use command::{PATIENCE, RECORD, answers, run, run_exact};
 use squeue::squeue;
 
 /// A slurmctld that answered.
@@ -225,7 +226,8 @@ impl Control {
         for job in jobs {
             questions += &format!("show job {}\nshow hostnames {word}\n", job.query);
         }
-        let said = answers("scontrol", &["--all", "-d", "-o"], &questions, &word)?;
+        let parts = Parts { end: &word, most: RECORD };
+        let said = answers("scontrol", &["--all", "-d", "-o"], &questions, parts)?;
         let command = "scontrol -d -o show node, show job";
         let unreadable = || SlurmError::refused(command, "its answers cannot be told apart");
         let records = split(&said, &word, jobs.len() + 1).ok_or_else(unreadable)?;
