@@ -233,11 +233,13 @@ impl Control {
         let view = records[0].lines().find_map(NodeView::parse);
         let view = view.ok_or_else(|| SlurmError::UnknownNode(node.to_owned()))?;
         let held = |record: &&str| {
-            if record.contains("JobId=") {
-                (job::devices_on(record, node, view.count()), job::types_on(record, node))
-            } else {
-                (Some(Devices::default()), Some(BTreeSet::new()))
+            if !record.contains("JobId=") {
+                return (Some(Devices::default()), Some(BTreeSet::new()));
             }
+            let record = Record::parse(record);
+            let record = record.as_ref();
+            let devices = record.and_then(|record| record.devices_on(node, view.count()));
+            (devices, record.and_then(|record| record.types_on(node)))
         };
         let found = records[1..].iter().map(held).collect();
         Ok((view, found))

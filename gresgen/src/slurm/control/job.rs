@@ -92,6 +92,13 @@ impl Record {
         Some(if ends { Devices::Unlisted } else { here })
     }
 
+    /// The types of GPU devices that it names on a node, with a count of 0, too; `None` where the record does not say.
+    pub(super) fn types_on(&self, node: &str) -> Option<BTreeSet<String>> {
+        let here = types(&self.part(node)?.gres);
+        // Of a job that ends slurmctld names none any more.
+        (!here.is_empty() || self.promised == 0).then_some(here)
+    }
+
     /// CPUs and memory on a node; `None` where the record does not say.
     pub(crate) fn share_on(&self, node: &str) -> Option<Share> {
         let part = self.part(node)?;
@@ -124,19 +131,6 @@ pub(crate) fn mib(text: &str) -> Option<u64> {
     (0.0..1e12).contains(&mib).then_some(mib.ceil() as u64)
 }
 
-/// The GPU devices of a job on a node with `gpus` of them, by the job's record; `None` where the record does not say.
-pub(super) fn devices_on(record: &str, node: &str, gpus: usize) -> Option<Devices> {
-    Record::parse(record)?.devices_on(node, gpus)
-}
-
-/// The types of GPU devices that a job's record names on a node, with a count of 0, too; `None` where the record does not say.
-pub(super) fn types_on(record: &str, node: &str) -> Option<BTreeSet<String>> {
-    let record = Record::parse(record)?;
-    let here = types(&record.part(node)?.gres);
-    // Of a job that ends slurmctld names none any more.
-    (!here.is_empty() || record.promised == 0).then_some(here)
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -156,6 +150,14 @@ mod tests {
              SubmitLine=sbatch -J {name} WorkDir=/home/{free} Comment={free} StdErr=/{free} StdOut=/{free} \
              TresPerNode=gres:gpu:3g.20gb:1"
         )
+    }
+
+    fn devices_on(record: &str, node: &str, gpus: usize) -> Option<Devices> {
+        Record::parse(record)?.devices_on(node, gpus)
+    }
+
+    fn types_on(record: &str, node: &str) -> Option<BTreeSet<String>> {
+        Record::parse(record)?.types_on(node)
     }
 
     fn on(record: &str, node: &str) -> Option<BTreeSet<usize>> {
