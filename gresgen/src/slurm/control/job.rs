@@ -14,8 +14,10 @@
 //! (seen on 22.05.8, 24.11.5 and 26.05.5), while its last task still runs, or its Epilog. Which devices these are it does
 //! not say any more; that there are some, the first word does.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
+use super::arrays::{Arrays, Part as OfArray};
 use super::devices::{Devices, devices, named, promised, types};
 use crate::slurm::hostlist;
 
@@ -69,18 +71,25 @@ impl Record {
         }
     }
 
-    /// The records of all jobs, by number, as `scontrol -d -o show job` prints them. A text with a line's end in it may look like
-    /// another job's record: a number that stands there twice is nobody's.
-    pub(crate) fn parse_all(text: &str) -> HashMap<u32, Option<Self>> {
-        let mut records = HashMap::new();
+    /// The records of all jobs, by number, as `scontrol -d -o show job` prints them, and what they say of arrays. A text with a line's
+    /// end in it may look like another job's record: a number that stands there twice is nobody's.
+    pub(crate) fn parse_all(text: &str) -> (HashMap<u32, Option<Self>>, Arrays) {
+        let (mut records, mut parts, mut twice) = (HashMap::new(), Vec::new(), HashSet::new());
         for line in text.lines() {
-            let Some((id, _)) = line.strip_prefix("JobId=").and_then(|rest| rest.split_once(' ')) else {
+            let Some((id, rest)) = line.strip_prefix("JobId=").and_then(|rest| rest.split_once(' ')) else {
                 continue;
             };
             let Ok(id) = id.parse() else { continue };
-            records.entry(id).and_modify(|known| *known = None).or_insert_with(|| Self::parse(line));
+            match records.entry(id) {
+                Entry::Vacant(free) => drop(free.insert(Self::parse(line))),
+                Entry::Occupied(mut known) => {
+                    known.insert(None);
+                    twice.insert(id);
+                }
+            }
+            parts.extend(OfArray::parse(rest).map(|part| (id, part)));
         }
-        records
+        (records, Arrays::new(parts, &twice))
     }
 
     /// The GPU devices on a node with `gpus` of them; `None` where the record does not say.
@@ -232,7 +241,7 @@ mod tests {
             line(2, &format!("a\n{}", line(1, "b"))),
             line(3, "a")
         );
-        let records = Record::parse_all(&forged);
+        let (records, _) = Record::parse_all(&forged);
         assert_eq!(records[&1], None);
         assert_eq!(records[&2], None);
         assert!(records[&3].is_some() && records.len() == 3);
