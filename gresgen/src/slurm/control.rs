@@ -4,8 +4,10 @@
 //! `SLURM_CONF` says.
 
 mod admin_comment;
+mod arrays;
 mod command;
 mod devices;
+mod elements;
 mod job;
 mod listing;
 mod node;
@@ -18,8 +20,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+pub(crate) use arrays::{Arrays, Part};
 pub use command::{hurry, use_configuration};
 pub use devices::Devices;
+pub(crate) use elements::{count, spans};
 pub(crate) use job::Record;
 pub use listing::Listing;
 pub use node::{NodeView, gpus};
@@ -114,15 +118,15 @@ impl Control {
         Ok(Request::parse(&squeue(run_exact, &["-t", "PD"], "-O", Request::FORMAT)?))
     }
 
-    /// What each job has of its nodes, by number, as far as its record says it. Nothing is known where the records are more than is
-    /// read: users make them long.
+    /// What each job has of its nodes, by number, as far as its record says it, and what waits of arrays. Nothing is known where the
+    /// records are more than is read: users make them long.
     ///
     /// # Errors
     /// [`SlurmError`].
-    pub(crate) fn records(self) -> Result<HashMap<u32, Option<Record>>, SlurmError> {
-        match run("scontrol", &["--all", "-d", "-o", "show", "job"]) {
+    pub(crate) fn records(self) -> Result<(HashMap<u32, Option<Record>>, Arrays), SlurmError> {
+        match run_exact("scontrol", &["--all", "-d", "-o", "show", "job"]) {
             Ok(text) => Ok(Record::parse_all(&text)),
-            Err(SlurmError::Long { .. }) => Ok(HashMap::new()),
+            Err(SlurmError::Long { .. }) => Ok(Default::default()),
             Err(error) => Err(error),
         }
     }
@@ -234,11 +238,13 @@ impl Control {
         let view = records[0].lines().find_map(NodeView::parse);
         let view = view.ok_or_else(|| SlurmError::UnknownNode(node.to_owned()))?;
         let held = |record: &&str| {
-            if record.contains("JobId=") {
-                (job::devices_on(record, node, view.count()), job::types_on(record, node))
-            } else {
-                (Some(Devices::default()), Some(BTreeSet::new()))
+            if !record.contains("JobId=") {
+                return (Some(Devices::default()), Some(BTreeSet::new()));
             }
+            let record = Record::parse(record);
+            let record = record.as_ref();
+            let devices = record.and_then(|record| record.devices_on(node, view.count()));
+            (devices, record.and_then(|record| record.types_on(node)))
         };
         let found = records[1..].iter().map(held).collect();
         Ok((view, found))
