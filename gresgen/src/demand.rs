@@ -9,6 +9,7 @@
 //! known is named and takes no cut.
 
 mod answers;
+mod arrays;
 mod sheet;
 mod stock;
 mod wants;

@@ -298,7 +298,10 @@ fn states(
         // A heterogeneous job has its tasks in its components together.
         let expected = if form.arguments.is_empty() { form.tasks } else { form.tasks * form.jobs };
         for record in own {
-            let came_to_its_end = whole.iter().filter(|(job, ..)| *job == record.id).count() >= form.tasks;
+            // Tasks of a heterogeneous job name its first component, in whichever they are.
+            let (job, tasks) =
+                if form.arguments.is_empty() { (*id, expected) } else { (record.id, form.tasks) };
+            let came_to_its_end = whole.iter().filter(|(of, ..)| *of == job).count() >= tasks;
             tally.restarts += record.restarts;
             let cancelled = cancelled || submitted.cancelled.contains(&record.id);
             match record.state.as_str() {

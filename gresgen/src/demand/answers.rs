@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::arrays::set_right;
 use crate::slurm::SlurmError;
 use crate::slurm::control::{Control, Devices, NodeView, Partition, Queued, Record, Request, Reservation};
 use crate::slurm::hostlist;
@@ -48,8 +49,9 @@ impl Answers {
     /// [`SlurmError`].
     pub(crate) fn ask(control: Control, now: u64) -> Result<Self, SlurmError> {
         let counts_memory = control.config()?.get("SelectTypeParameters").is_some_and(counts_memory);
-        let (queued, unread) = control.queued()?;
-        let records = control.records()?;
+        let (mut queued, unread) = control.queued()?;
+        let (records, arrays) = control.records()?;
+        queued.iter_mut().for_each(|job| set_right(job, &arrays));
         let (partitions, reservations) = (control.partitions()?, control.reservations()?);
         let nodes = control.nodes_in_use()?;
         let requests = control.requests()?;
@@ -66,13 +68,15 @@ impl Answers {
         partitions: &str,
         nodes: &str,
     ) -> Self {
-        let (queued, unread) = Queued::parse(queued);
+        let (mut queued, unread) = Queued::parse(queued);
+        let (records, arrays) = Record::parse_all(records);
+        queued.iter_mut().for_each(|job| set_right(job, &arrays));
         Answers {
             now,
             queued,
             unread,
             requests: Request::parse(requests),
-            records: Record::parse_all(records),
+            records,
             partitions: partitions.lines().filter_map(Partition::parse).collect(),
             nodes: nodes.lines().filter_map(NodeView::parse).collect(),
             ..Answers::default()

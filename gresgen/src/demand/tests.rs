@@ -18,6 +18,13 @@ const RECORDED: [(&str, &str); 3] = [
     ("26.05.5", include_str!("recorded/26.05.5.txt")),
 ];
 
+/// The same node with arrays of which some elements have records of their own: one held, one with another time limit, two held where
+/// there is no throttle, all held but one, one with another name, one requeued.
+const ARRAYS: [(&str, &str); 2] = [
+    ("22.05.8", include_str!("recorded/arrays/22.05.8.txt")),
+    ("26.05.5", include_str!("recorded/arrays/26.05.5.txt")),
+];
+
 /// That of the node.
 const CONFIG: &str = include_str!("recorded/config.yaml");
 
@@ -144,7 +151,7 @@ fn a_job_that_ends_may_have_anything() {
     ending.listing.state = "CG".into();
     // slurmctld has taken back what it had, and says no more than that there was something.
     let record = "JobId=2 X=y JOB_GRES=gpu:3g.20gb:1   Nodes=n1 CPU_IDs=1 Mem=0 GRES= MinCPUsNode=1 x";
-    answers.records.extend(Record::parse_all(record));
+    answers.records.extend(Record::parse_all(record).0);
     let view = answers.nodes.iter_mut().find(|view| view.name == "n1").unwrap();
     view.used = Devices::Listed([21].into());
     let look = look_at(&answers, node([FIRST, FIRST]));
@@ -306,4 +313,89 @@ fn what_is_closed_for_a_job_is_kept_for_it() {
     let (open, closed) = (said_of(false), said_of(true));
     assert!(open.starts_with(r#"Decided(Cordon { nodes: ["n1"], until: Some("#), "{open}");
     assert!(closed.starts_with(r#"Kept { nodes: ["n1"], until: Some("#), "{closed}");
+}
+
+/// What of a recorded array may start: how many wait, how many run, and how many may run at once.
+fn array(answers: &Answers, id: u32) -> (u32, u32, Option<u32>) {
+    let look = look_at(answers, node([FIRST, FIRST]));
+    let (job, _) = look.jobs.iter().find(|(job, _)| job.id == id).unwrap();
+    let array = job.demand.as_ref().unwrap().array.unwrap();
+    (array.waiting, array.running, array.throttle)
+}
+
+#[test]
+fn of_an_array_what_can_start_is_counted() {
+    for (release, recorded) in ARRAYS {
+        let answers = answers(recorded);
+        for (id, due) in [
+            (3, (26, 0, Some(2))),
+            (4, (9, 0, Some(2))),
+            (6, (10, 0, Some(2))),
+            (8, (2, 0, None)),
+            (11, (1, 0, Some(2))),
+            (13, (3, 0, Some(2))),
+            (14, (1, 0, Some(2))),
+        ] {
+            assert_eq!(array(&answers, id), due, "{release}: {id}");
+        }
+        let look = look_at(&answers, node([FIRST, FIRST]));
+        assert_eq!(said(&look, 15), r#"Decided(Other("JobArrayTaskLimit"))"#, "{release}");
+        // Held as it was submitted, and one element of it released: the line has nothing of that one.
+        let (job, _) = look.jobs.iter().find(|(job, _)| job.id == 11).unwrap();
+        let line = answers.queued.iter().find(|job| job.listing.id == 11).unwrap();
+        assert!(job.waited > 5 && line.priority > 0, "{release}: {job:?} {line:?}");
+    }
+}
+
+/// As before they were read, or where they are too long.
+#[test]
+fn without_records_an_array_is_what_squeue_says() {
+    let (_, recorded) = ARRAYS[0];
+    let none = recorded.replace("\nJobId=", "\nX=");
+    for (id, due) in [(3, (26, 0, Some(2))), (4, (10, 0, None)), (8, (4, 0, None))] {
+        assert_eq!(array(&answers(&none), id), due, "{id}");
+    }
+}
+
+#[test]
+fn what_another_user_writes_changes_no_array() {
+    for (release, recorded) in ARRAYS {
+        let with = |forged: &str| {
+            let in_a_name = format!("JobName=x\n{forged} JobName=y ");
+            answers(&recorded.replacen("JobName=sbatch ", &in_a_name, 1))
+        };
+        let held = "JobName=held JobState=PENDING Reason=JobHeldUser Dependency=(null)";
+        // Elements of a record that is there, or are not of the array; its number, or that of an element, twice.
+        for (forged, due) in [
+            (format!("JobId=99 ArrayJobId=4 ArrayTaskId=0-9 {held}"), (10, 0, Some(2))),
+            (format!("JobId=99 ArrayJobId=4 ArrayTaskId=9 {held}"), (10, 0, Some(2))),
+            (format!("JobId=99 ArrayJobId=4 ArrayTaskId=x {held}"), (10, 0, Some(2))),
+            (format!("JobId=99 ArrayJobId=4 ArrayTaskId=0-4000000:2 {held}"), (10, 0, Some(2))),
+            (format!("JobId=99 ArrayJobId=4 ArrayTaskId=12 {held}"), (9, 0, Some(2))),
+            (format!("JobId=4 ArrayJobId=4 ArrayTaskId=0-9%1 ArrayTaskThrottle=1 {held}"), (10, 0, None)),
+            (format!("JobId=5 ArrayJobId=4 ArrayTaskId=0-9 {held}"), (10, 0, None)),
+            (format!("JobId=5 {held}"), (10, 0, None)),
+            (format!("JobId=5 ArrayJobId=9 ArrayTaskId=0-9 {held}"), (10, 0, None)),
+            (format!("JobId=1 ArrayJobId=4 ArrayTaskId=0-9 {held}"), (10, 0, None)),
+        ] {
+            assert_eq!(array(&with(&forged), 4), due, "{release}: {forged}");
+        }
+    }
+}
+
+#[test]
+fn what_its_user_writes_hides_an_element_of_an_array_and_adds_none() {
+    let (_, recorded) = ARRAYS[1];
+    let with = |name: &str| recorded.replace("JobName=held ", &format!("JobName={name} "));
+    // Which of its records waits for what is not known any more.
+    for name in ["x JobState=PENDING Reason=JobHeldUser", "x\ny", "x JobState="] {
+        assert_eq!(array(&answers(&with(name)), 4), (10, 0, Some(2)), "{name:?}");
+    }
+    for name in ["x Reason=JobHeldUser", "x ArrayTaskThrottle=1 ArrayTaskId=9", "x EligibleTime=1 Priority=9"]
+    {
+        assert_eq!(array(&answers(&with(name)), 4), (9, 0, Some(2)), "{name:?}");
+    }
+    let released = recorded.replace("JobName=released ", "JobName=x EligibleTime=1 Priority=9 ");
+    let line = answers(&released).queued.into_iter().find(|job| job.listing.id == 11).unwrap();
+    assert!(line.priority == 0 && line.eligible.is_some_and(|since| since > 1), "{line:?}");
 }

@@ -138,7 +138,7 @@ pub(crate) fn waiting(answers: &Answers, nodes: &[Node], kinds: &Kinds) -> (Vec<
 fn waited(parts: &[(&Queued, &Request)], now: u64) -> u64 {
     parts
         .iter()
-        .filter_map(|(_, request)| request.eligible)
+        .filter_map(|(job, request)| request.eligible.or(job.eligible))
         .max()
         .map_or(0, |since| now.saturating_sub(since))
 }

@@ -4,21 +4,26 @@
 //! `SLURM_CONF` says.
 
 mod admin_comment;
+mod arrays;
 mod command;
 mod devices;
+mod elements;
 mod job;
 mod listing;
 mod node;
 mod places;
 mod queue;
+mod squeue;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+pub(crate) use arrays::{Arrays, Part};
 pub use command::{hurry, use_configuration};
 pub use devices::Devices;
+pub(crate) use elements::{count, spans};
 pub(crate) use job::Record;
 pub use listing::Listing;
 pub use node::{NodeView, gpus};
@@ -28,12 +33,14 @@ pub use waiting::Waiting;
 pub(crate) use waiting::{asked, least, listed};
 
 use super::error::SlurmError;
+use crate::command::Parts;
 
 /// What a job's record says that it has of a node: GPU devices, and types of them; `None` where it does not say.
 pub(crate) type Held = (Option<Devices>, Option<BTreeSet<String>>);
 use super::release::Release;
 pub(super) use command::within;
-use command::{PATIENCE, answers, run, run_exact};
+use command::{PATIENCE, RECORD, answers, run, run_exact};
+use squeue::squeue;
 
 /// A slurmctld that answered.
 #[derive(Clone, Copy, Debug)]
@@ -86,14 +93,13 @@ impl Control {
 
     /// What waiting jobs ask for, each task of an array for itself.
     pub fn waiting(self) -> Result<Waiting, SlurmError> {
-        let arguments = ["--all", "--local", "-h", "-r", "-t", "PD", "-O", Waiting::FORMAT];
-        Ok(Waiting::parse(&run("squeue", &arguments)?))
+        Ok(Waiting::parse(&squeue(run, &["-r", "-t", "PD"], "-O", Waiting::FORMAT)?))
     }
 
     /// Waiting jobs one a line, first those that are to start first; each task of an array for itself. `format` is for
     /// `squeue -O`.
     pub fn queue(self, format: &str) -> Result<String, SlurmError> {
-        run("squeue", &["--all", "--local", "-h", "-r", "-t", "PD", "--sort=-p,i", "-O", format])
+        squeue(run, &["-r", "-t", "PD", "--sort=-p,i"], "-O", format)
     }
 
     /// All jobs, what waits of an array as one, and how many lines are none.
@@ -101,8 +107,7 @@ impl Control {
     /// # Errors
     /// [`SlurmError`].
     pub(crate) fn queued(self) -> Result<(Vec<Queued>, u64), SlurmError> {
-        let arguments = ["--all", "--local", "-h", "-t", "all", "-o", Queued::FORMAT];
-        Ok(Queued::parse(&run_exact("squeue", &arguments)?))
+        Ok(Queued::parse(&squeue(run_exact, &["-t", "all"], "-o", Queued::FORMAT)?))
     }
 
     /// What the jobs that wait ask for.
@@ -110,19 +115,18 @@ impl Control {
     /// # Errors
     /// [`SlurmError`].
     pub(crate) fn requests(self) -> Result<Vec<Request>, SlurmError> {
-        let arguments = ["--all", "--local", "-h", "-t", "PD", "-O", Request::FORMAT];
-        Ok(Request::parse(&run_exact("squeue", &arguments)?))
+        Ok(Request::parse(&squeue(run_exact, &["-t", "PD"], "-O", Request::FORMAT)?))
     }
 
-    /// What each job has of its nodes, by number, as far as its record says it. Nothing is known where the records are more than is
-    /// read: users make them long.
+    /// What each job has of its nodes, by number, as far as its record says it, and what waits of arrays. Nothing is known where the
+    /// records are more than is read: users make them long.
     ///
     /// # Errors
     /// [`SlurmError`].
-    pub(crate) fn records(self) -> Result<HashMap<u32, Option<Record>>, SlurmError> {
-        match run("scontrol", &["--all", "-d", "-o", "show", "job"]) {
+    pub(crate) fn records(self) -> Result<(HashMap<u32, Option<Record>>, Arrays), SlurmError> {
+        match run_exact("scontrol", &["--all", "-d", "-o", "show", "job"]) {
             Ok(text) => Ok(Record::parse_all(&text)),
-            Err(SlurmError::Long { .. }) => Ok(HashMap::new()),
+            Err(SlurmError::Long { .. }) => Ok(Default::default()),
             Err(error) => Err(error),
         }
     }
@@ -226,18 +230,21 @@ impl Control {
         for job in jobs {
             questions += &format!("show job {}\nshow hostnames {word}\n", job.query);
         }
-        let said = answers("scontrol", &["--all", "-d", "-o"], &questions, &word)?;
+        let parts = Parts { end: &word, most: RECORD };
+        let said = answers("scontrol", &["--all", "-d", "-o"], &questions, parts)?;
         let command = "scontrol -d -o show node, show job";
         let unreadable = || SlurmError::refused(command, "its answers cannot be told apart");
         let records = split(&said, &word, jobs.len() + 1).ok_or_else(unreadable)?;
         let view = records[0].lines().find_map(NodeView::parse);
         let view = view.ok_or_else(|| SlurmError::UnknownNode(node.to_owned()))?;
         let held = |record: &&str| {
-            if record.contains("JobId=") {
-                (job::devices_on(record, node, view.count()), job::types_on(record, node))
-            } else {
-                (Some(Devices::default()), Some(BTreeSet::new()))
+            if !record.contains("JobId=") {
+                return (Some(Devices::default()), Some(BTreeSet::new()));
             }
+            let record = Record::parse(record);
+            let record = record.as_ref();
+            let devices = record.and_then(|record| record.devices_on(node, view.count()));
+            (devices, record.and_then(|record| record.types_on(node)))
         };
         let found = records[1..].iter().map(held).collect();
         Ok((view, found))

@@ -4,11 +4,17 @@ use std::collections::BTreeMap;
 
 use super::command::{answers, run};
 use super::{Control, secret, split};
+use crate::command::Parts;
 use crate::slurm::SlurmError;
+
+/// Most bytes that are read of what there is about a job: some thousand elements of an array that have a record of their own, or a
+/// submit line of `max_submit_line_size` (1 MB, slurm.conf(5)), which stands before the comment from 25.11 on. No comment is
+/// written where there is more.
+const MOST: usize = 4 << 20;
 
 impl Control {
     /// Whether the AdminComment of each of these jobs is empty or begins with `ours`; of an array that of all its elements.
-    /// Jobs that have gone are left out.
+    /// Jobs that have gone are left out, and one of which there is more than is read may not.
     ///
     /// # Errors
     /// [`SlurmError`].
@@ -16,7 +22,8 @@ impl Control {
         let word = secret();
         let question = |job: &u32| format!("show job {job}\nshow hostnames {word}\n");
         let questions: String = jobs.iter().map(question).collect();
-        let said = answers("scontrol", &["--all", "-o"], &questions, &word)?;
+        let parts = Parts { end: &word, most: MOST };
+        let said = answers("scontrol", &["--all", "-o"], &questions, parts)?;
         let records = split(&said, &word, jobs.len()).unwrap_or_default();
         let records = jobs.iter().zip(records).filter(|(_, record)| record.contains("JobId="));
         Ok(records.map(|(job, record)| (*job, is_free(record, ours))).collect())
@@ -35,11 +42,14 @@ impl Control {
 /// and no comment of an operator one that is replaced. Without a comment the key is not printed, or stands before the next.
 fn is_free(record: &str, ours: &str) -> bool {
     let is_key = |word: &str| word.split_once('=').is_some_and(|(key, _)| !key.is_empty());
-    record.split("AdminComment=").skip(1).all(|rest| {
-        rest.starts_with(ours)
-            || rest.trim().is_empty()
-            || rest.starts_with([' ', '\n']) && rest.split_whitespace().next().is_some_and(is_key)
-    })
+    let is_whole = record.len() < MOST;
+    let mut comments = record.split("AdminComment=").skip(1);
+    is_whole
+        && comments.all(|rest| {
+            rest.starts_with(ours)
+                || rest.trim().is_empty()
+                || rest.starts_with([' ', '\n']) && rest.split_whitespace().next().is_some_and(is_key)
+        })
 }
 
 #[cfg(test)]
@@ -62,5 +72,7 @@ mod tests {
         ] {
             assert_eq!(is_free(record, "gresgen: "), due, "{record:?}");
         }
+        let long = |text: usize| format!("JobId=7 SubmitLine={}", "x".repeat(text));
+        assert!(is_free(&long(100_000), "gresgen: ") && !is_free(&long(MOST), "gresgen: "));
     }
 }

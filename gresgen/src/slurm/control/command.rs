@@ -19,7 +19,7 @@ const OUTPUT: u64 = 64 << 20;
 /// Most bytes that are read of a job's record. What counts stands before its longest texts, the arguments of the script
 /// (22.05) and the submit line (from 25.11), which a user may make as long as the system lets him: 100 kB went through
 /// sbatch of 22.05.8 and 26.05.5, and max_submit_line_size is 1 MB (slurm.conf(5)). Those before it slurmctld keeps short.
-const RECORD: usize = 64 << 10;
+pub(super) const RECORD: usize = 64 << 10;
 
 /// slurm.conf of the daemon that runs here, where the commands would not find it by themselves.
 static CONFIGURATION: OnceLock<PathBuf> = OnceLock::new();
@@ -54,15 +54,14 @@ pub(super) fn run_exact(command: &str, arguments: &[&str]) -> Result<String, Slu
 }
 
 /// Asks by a command that is asked several things on its standard input, and ends its answer to each with a line of its own.
-/// What an answer has beyond [`RECORD`] is dropped: users write it. A question about a job that has ended meanwhile makes the
+/// What an answer has beyond `most` bytes is dropped: users write it. A question about a job that has ended meanwhile makes the
 /// whole of it fail, with all else printed.
 pub(super) fn answers(
     command: &str,
     arguments: &[&str],
     input: &str,
-    end: &str,
+    parts: Parts<'_>,
 ) -> Result<String, SlurmError> {
-    let parts = Parts { end, most: RECORD };
     match in_time(command, |patience| ask(patience, command, arguments, &[], input, Some(parts))) {
         Err(SlurmError::Refused { what, .. }) => Ok(what + "\n"),
         said => said,

@@ -14,8 +14,10 @@
 //! (seen on 22.05.8, 24.11.5 and 26.05.5), while its last task still runs, or its Epilog. Which devices these are it does
 //! not say any more; that there are some, the first word does.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
+use super::arrays::{Arrays, Part as OfArray};
 use super::devices::{Devices, devices, named, promised, types};
 use crate::slurm::hostlist;
 
@@ -69,18 +71,25 @@ impl Record {
         }
     }
 
-    /// The records of all jobs, by number, as `scontrol -d -o show job` prints them. A text with a line's end in it may look like
-    /// another job's record: a number that stands there twice is nobody's.
-    pub(crate) fn parse_all(text: &str) -> HashMap<u32, Option<Self>> {
-        let mut records = HashMap::new();
+    /// The records of all jobs, by number, as `scontrol -d -o show job` prints them, and what they say of arrays. A text with a line's
+    /// end in it may look like another job's record: a number that stands there twice is nobody's.
+    pub(crate) fn parse_all(text: &str) -> (HashMap<u32, Option<Self>>, Arrays) {
+        let (mut records, mut parts, mut twice) = (HashMap::new(), Vec::new(), HashSet::new());
         for line in text.lines() {
-            let Some((id, _)) = line.strip_prefix("JobId=").and_then(|rest| rest.split_once(' ')) else {
+            let Some((id, rest)) = line.strip_prefix("JobId=").and_then(|rest| rest.split_once(' ')) else {
                 continue;
             };
             let Ok(id) = id.parse() else { continue };
-            records.entry(id).and_modify(|known| *known = None).or_insert_with(|| Self::parse(line));
+            match records.entry(id) {
+                Entry::Vacant(free) => drop(free.insert(Self::parse(line))),
+                Entry::Occupied(mut known) => {
+                    known.insert(None);
+                    twice.insert(id);
+                }
+            }
+            parts.extend(OfArray::parse(rest).map(|part| (id, part)));
         }
-        records
+        (records, Arrays::new(parts, &twice))
     }
 
     /// The GPU devices on a node with `gpus` of them; `None` where the record does not say.
@@ -90,6 +99,13 @@ impl Record {
         let here = devices(&self.part(node)?.gres, gpus);
         let ends = Devices::is_empty(&here) && listed < self.promised;
         Some(if ends { Devices::Unlisted } else { here })
+    }
+
+    /// The types of GPU devices that it names on a node, with a count of 0, too; `None` where the record does not say.
+    pub(super) fn types_on(&self, node: &str) -> Option<BTreeSet<String>> {
+        let here = types(&self.part(node)?.gres);
+        // Of a job that ends slurmctld names none any more.
+        (!here.is_empty() || self.promised == 0).then_some(here)
     }
 
     /// CPUs and memory on a node; `None` where the record does not say.
@@ -124,19 +140,6 @@ pub(crate) fn mib(text: &str) -> Option<u64> {
     (0.0..1e12).contains(&mib).then_some(mib.ceil() as u64)
 }
 
-/// The GPU devices of a job on a node with `gpus` of them, by the job's record; `None` where the record does not say.
-pub(super) fn devices_on(record: &str, node: &str, gpus: usize) -> Option<Devices> {
-    Record::parse(record)?.devices_on(node, gpus)
-}
-
-/// The types of GPU devices that a job's record names on a node, with a count of 0, too; `None` where the record does not say.
-pub(super) fn types_on(record: &str, node: &str) -> Option<BTreeSet<String>> {
-    let record = Record::parse(record)?;
-    let here = types(&record.part(node)?.gres);
-    // Of a job that ends slurmctld names none any more.
-    (!here.is_empty() || record.promised == 0).then_some(here)
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -156,6 +159,14 @@ mod tests {
              SubmitLine=sbatch -J {name} WorkDir=/home/{free} Comment={free} StdErr=/{free} StdOut=/{free} \
              TresPerNode=gres:gpu:3g.20gb:1"
         )
+    }
+
+    fn devices_on(record: &str, node: &str, gpus: usize) -> Option<Devices> {
+        Record::parse(record)?.devices_on(node, gpus)
+    }
+
+    fn types_on(record: &str, node: &str) -> Option<BTreeSet<String>> {
+        Record::parse(record)?.types_on(node)
     }
 
     fn on(record: &str, node: &str) -> Option<BTreeSet<usize>> {
@@ -230,7 +241,7 @@ mod tests {
             line(2, &format!("a\n{}", line(1, "b"))),
             line(3, "a")
         );
-        let records = Record::parse_all(&forged);
+        let (records, _) = Record::parse_all(&forged);
         assert_eq!(records[&1], None);
         assert_eq!(records[&2], None);
         assert!(records[&3].is_some() && records.len() == 3);
