@@ -89,12 +89,13 @@ pub(super) fn step(
 ) -> Step {
     let now = answers.now;
     let fenced = fenced(&mut answers, nodes);
+    let left = nodes.fenced(&fenced, now);
     let Kept { sheets, memory } = kept;
     let taken = demand::take(&answers, nodes.sheets(sheets));
     let Stock { nodes: mut stock, gpus, kinds, models, unknown, unexplained } = taken;
     let counts = stock.iter().zip(unexplained);
     let counts = counts.filter_map(|(node, devices)| Some((node.name.clone(), devices?))).collect();
-    let mut step = Step { counts, ..Step::default() };
+    let mut step = Step { counts, events: left, ..Step::default() };
     for (why, names) in &unknown {
         step.events.extend(names.iter().filter_map(|name| nodes.contradicted(name, why, now)));
     }
@@ -204,7 +205,7 @@ fn cut_for_job(order: &Order) -> Option<&String> {
 
 /// Nodes that a fence of this program stands around. A job must not be told that such a node is not for it, since it is again in
 /// a moment: so the reservations are left out of what slurmctld says.
-fn fenced(answers: &mut Answers, nodes: &mut Nodes) -> BTreeSet<String> {
+fn fenced(answers: &mut Answers, nodes: &Nodes) -> BTreeSet<String> {
     let names: Vec<String> = nodes.names().cloned().collect();
     let by_name: BTreeMap<String, &String> = names.iter().map(|name| (reservation(name), name)).collect();
     let mut fenced = BTreeSet::new();
@@ -217,7 +218,6 @@ fn fenced(answers: &mut Answers, nodes: &mut Nodes) -> BTreeSet<String> {
     });
     let drained = answers.nodes.iter().filter(|view| is_of_order(view));
     fenced.extend(drained.map(|view| view.name.clone()));
-    fenced.iter().for_each(|name| nodes.fenced(name));
     fenced
 }
 
