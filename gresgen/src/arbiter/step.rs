@@ -92,6 +92,7 @@ pub(super) fn step(
     let left = nodes.fenced(&fenced, now);
     let Kept { sheets, memory } = kept;
     let taken = demand::take(&answers, nodes.sheets(sheets));
+    sheets.forget();
     let Stock { nodes: mut stock, gpus, kinds, models, unknown, unexplained } = taken;
     let counts = stock.iter().zip(unexplained);
     let counts = counts.filter_map(|(node, devices)| Some((node.name.clone(), devices?))).collect();
