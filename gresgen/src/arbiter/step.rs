@@ -8,7 +8,7 @@ use mig::Placement;
 use super::event::Event;
 use super::nodes::{Age, Nodes};
 use super::recount::Counts;
-use super::wire::{Changes, NodeOrder};
+use super::wire::{Changes, NodeOrder, shown};
 use crate::config::Config;
 use crate::demand::{self, Answers, Cannot, Sheets, Stock, Waiting};
 use crate::inventory::Inventory;
@@ -98,6 +98,8 @@ pub(super) fn step(
     let counts = counts.filter_map(|(node, devices)| Some((node.name.clone(), devices?))).collect();
     let mut step = Step { counts, events: left, ..Step::default() };
     for (why, names) in &unknown {
+        // It may quote what the node said.
+        let why = &shown(why);
         step.events.extend(names.iter().filter_map(|name| nodes.contradicted(name, why, now)));
     }
     for (node, indexes) in stock.iter_mut().zip(&gpus) {

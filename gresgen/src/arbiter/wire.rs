@@ -173,7 +173,10 @@ pub(super) fn read(node: &str, text: &[u8]) -> Result<Answer, String> {
 fn seen(node: &str, look: &Value, offers: &BTreeMap<String, Vec<String>>) -> Result<Seen, String> {
     let known = document::read_indexed(&look.to_string()).map_err(|error| shown(&error.to_string()))?;
     if known.0.node != node {
-        return Err(format!("says that it is {}; slurm.node there says which node it is", known.0.node));
+        return Err(format!(
+            "says that it is {}; slurm.node there says which node it is",
+            shown(&known.0.node)
+        ));
     }
     plausible(&known.0)?;
     let is_there = |key: &str| look.get(key).is_some_and(|value| !value.is_null());
@@ -316,6 +319,14 @@ mod tests {
         let mut large = n1();
         large.gpus[0].geometry.units = 200;
         assert!(read("n1", look(&large).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_long_name_is_not_repeated() {
+        let mut other = n1();
+        other.node = "x".repeat(4 << 20);
+        let error = read("n1", look(&other).as_bytes()).unwrap_err();
+        assert!(error.len() < 400, "{}", error.len());
     }
 
     /// Neither too many profiles, nor one smaller than its compute slices: 3g in one unit.
