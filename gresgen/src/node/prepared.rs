@@ -128,7 +128,7 @@ impl Node<'_> {
             self.site.resume(&slurm, &pending_actions)
         };
         pending_actions.actions.extend(resume);
-        let interrupted = Intent::load(self.root)?.filter(|intent| intent.boot == before.boot);
+        let interrupted = Intent::load(self.root)?.filter(|intent| !intent.is_of_before(&before.boot));
         Ok(Prepared {
             slurm,
             steps,
