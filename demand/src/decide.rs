@@ -5,6 +5,8 @@ mod serve;
 mod steer;
 mod unplanned;
 
+use std::collections::BTreeSet;
+
 use crate::cluster::Cluster;
 use crate::job::{Job, Reason, Share};
 use crate::memory::Memory;
@@ -20,6 +22,8 @@ pub struct Decision {
     pub orders: Vec<Order>,
     /// What is said about each job, in the order in which they were given.
     pub verdicts: Vec<Verdict>,
+    /// Positions of nodes that have, as they are, what a job waits for that Slurm has looked at and not started.
+    pub free: BTreeSet<usize>,
 }
 
 /// Decides what to do for jobs that wait, which come in Slurm's order. `now` is on the clock of all times given.
@@ -44,7 +48,7 @@ impl Memory {
         let (mut shapes, numbers) = Shapes::new(jobs, &cluster.models, self);
         let jobs = || jobs.iter().zip(&numbers).map(|(job, numbers)| Asked { job, numbers });
         spare(&mut work, &mut shapes, jobs());
-        let mut look = Look { work, shapes, policy, now, orders: Vec::new() };
+        let mut look = Look { work, shapes, policy, now, orders: Vec::new(), free: BTreeSet::new() };
         let verdicts: Vec<Verdict> = jobs().map(|job| look.job(job)).collect();
         if policy.steer {
             look.unplan(jobs(), &verdicts);
@@ -53,7 +57,7 @@ impl Memory {
         if policy.steer {
             look.steer();
         }
-        Decision { orders: look.orders, verdicts }
+        Decision { orders: look.orders, verdicts, free: look.free }
     }
 }
 
@@ -77,6 +81,7 @@ struct Look<'a> {
     policy: &'a Policy,
     now: u64,
     orders: Vec<Order>,
+    free: BTreeSet<usize>,
 }
 
 impl<'a> Look<'a> {
@@ -92,7 +97,11 @@ impl<'a> Look<'a> {
         }
         let mut last = Verdict::There;
         for _ in 0..job.may_start() {
-            match take(&mut self.work, &mut self.shapes, asked) {
+            let taken = take(&mut self.work, &mut self.shapes, asked);
+            if let Some(taken) = taken.as_ref().filter(|_| job.reason == Reason::Resources) {
+                self.free.extend(taken.iter().map(|(_, one)| one.node));
+            }
+            match taken {
                 Some(taken) if self.is_ignored(job, &taken) => {
                     for (share, one) in &taken {
                         self.work.give_back(one, share);

@@ -80,10 +80,9 @@ fn nothing_opens_while_a_job_waits_that_can_have_what_is_open() {
     assert_eq!(open.len(), 3);
     let one = |id| Job { waited: 10, ..job(id, "1g.5gb", 1, 1) };
     let waits = [one(1), one(2)];
-    assert_eq!(
-        look(&cluster, &waits),
-        Decision { orders: vec![], verdicts: vec![Verdict::There, Verdict::There] }
-    );
+    let verdicts = vec![Verdict::There, Verdict::There];
+    let free = [0].into();
+    assert_eq!(look(&cluster, &waits), Decision { orders: vec![], verdicts, free });
     // The fourth of them has to have another one.
     let four: Vec<Job> = (1..=4).map(one).collect();
     let decision = look(&cluster, &four);

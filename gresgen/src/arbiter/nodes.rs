@@ -3,6 +3,8 @@
 //! Nothing of it has to outlive the process. What stands on a node and what is closed is asked of it at the start; only
 //! the age of instances and the number of cuts begin anew.
 
+mod doubt;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use device_map::DeviceFile;
@@ -15,6 +17,7 @@ use super::wire::{Answer, Changes, NodeOrder, Seen};
 use crate::demand::{Known, Sheet, Sheets};
 use crate::inventory::{Compute, Gpu, Instance, Inventory};
 use crate::order::Code;
+use doubt::Doubt;
 
 /// All nodes on request.
 #[derive(Debug, Default)]
@@ -35,6 +38,7 @@ pub(super) struct NodeState {
     seen: Option<u64>,
     /// It is to be seen before its age asks for it.
     stale: bool,
+    doubt: Doubt,
     /// An admin, or an order of before, changes it now.
     running: bool,
     /// Something of a change is left to be done: its journal or its fence is there, or an answer said so.
@@ -141,6 +145,7 @@ impl Nodes {
             let NodeState { looks, orders, views, refusals, .. } = state;
             [looks, orders, views, refusals].into_iter().for_each(|trouble| trouble.set_back(now));
             state.seen = state.seen.map(|seen| seen.min(now));
+            state.doubt.set_back(now);
             state.cuts.iter_mut().for_each(|at| *at = (*at).min(now));
             state.ages.values_mut().for_each(|age| age.since = age.since.map(|since| since.min(now)));
         }
@@ -246,6 +251,30 @@ impl Nodes {
         twice.then(|| Event::of_node(Kind::Node, node, why))
     }
 
+    /// Takes in the `Gres=` that slurmctld shows of a node: one that has changed beside this process is seen at once.
+    pub(super) fn shows(&mut self, node: &str, gres: &str, now: u64) {
+        if let Some(state) = self.states.get_mut(node) {
+            let is_idle = state.seen.is_some() && !state.stale && state.errand.is_none();
+            state.stale |= state.doubt.shows(gres, is_idle, now);
+        }
+    }
+
+    /// Takes in on which nodes there is, as they were seen, what a job waits for that Slurm does not start. One of them is seen anew
+    /// where that lasts, the one that was not for the longest time.
+    pub(super) fn are_free(&mut self, names: &BTreeSet<&str>, now: u64) {
+        let mut due: Option<&mut NodeState> = None;
+        for (name, state) in &mut self.states {
+            let Some(seen) = state.seen.filter(|_| !state.stale && state.errand.is_none()) else { continue };
+            let sooner = due.as_ref().is_none_or(|other| state.seen < other.seen);
+            if state.doubt.is_free(names.contains(name.as_str()), seen, now) && sooner {
+                due = Some(state);
+            }
+        }
+        if let Some(state) = due {
+            state.stale = true;
+        }
+    }
+
     /// Nobody answers on a node for now. What it is when it is back has to be seen: it may have rebooted.
     pub(super) fn is_away(&mut self, node: &str) {
         if let Some(state) = self.states.get_mut(node).filter(|state| state.seen.is_some()) {
@@ -279,6 +308,7 @@ impl Nodes {
     /// Notes that an errand has begun.
     pub(super) fn began(&mut self, node: &str, errand: Errand, now: u64) {
         let Some(state) = self.states.get_mut(node) else { return };
+        state.doubt.began(matches!(errand, Errand::Order(_)));
         if let Errand::Order(order) = &errand {
             if order.cuts() {
                 state.cuts.push_back(now);
@@ -470,6 +500,7 @@ impl NodeState {
         self.at = Some(shelf.put(self.at, known));
         (self.offers, self.running) = (offers, running);
         (self.seen, self.stale) = (Some(now), false);
+        self.doubt.was_seen();
         if interrupted { self.is_left("its journal is there", now) } else { None }
     }
 

@@ -90,6 +90,10 @@ pub(super) fn step(
     let now = answers.now;
     let fenced = fenced(&mut answers, nodes);
     let left = nodes.fenced(&fenced, now);
+    // Before a node has registered with it slurmctld shows what slurm.conf says.
+    for view in answers.nodes.iter().filter(|view| view.registered) {
+        nodes.shows(&view.name, &view.listed, now);
+    }
     let Kept { sheets, memory } = kept;
     let taken = demand::take(&answers, nodes.sheets(sheets));
     sheets.forget();
@@ -111,7 +115,7 @@ pub(super) fn step(
     let (waiting, sets) = demand::waiting(&answers, &stock, &kinds);
     let mut cluster = Cluster { models, nodes: stock, sets };
     let jobs: Vec<Job> = waiting.iter().filter_map(|job| job.demand.as_ref().ok().cloned()).collect();
-    let mut verdicts = Vec::new();
+    let (mut verdicts, mut free) = (Vec::new(), None);
     let mut cut_for: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     // Elements of an array on one node each need nothing of each other.
     let together: BTreeSet<&String> = jobs.iter().filter(|job| job.nodes() > 1).map(|job| &job.id).collect();
@@ -119,6 +123,8 @@ pub(super) fn step(
     for _ in 0..ROUNDS {
         let decision = memory.decide(&cluster, &jobs, policy, now);
         verdicts = decision.verdicts;
+        // What the first decision says there is was seen, what later ones say is to come.
+        free.get_or_insert(decision.free);
         let refused = |order: &&Order| nodes.has_refused(&cluster.nodes[order_node(order)].name);
         let wanted = decision.orders.iter().filter(refused).filter_map(cut_for_job);
         tried.extend(wanted.filter(|job| together.contains(job)).cloned());
@@ -152,6 +158,8 @@ pub(super) fn step(
             break;
         }
     }
+    let names = |node: usize| cluster.nodes[node].name.as_str();
+    nodes.are_free(&free.unwrap_or_default().into_iter().map(names).collect(), now);
     step.orders.values_mut().for_each(settle);
     step.orders.retain(|_, order| !order.gpus.is_empty());
     let mut verdicts = verdicts.into_iter();

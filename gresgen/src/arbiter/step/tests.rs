@@ -453,3 +453,89 @@ fn what_no_job_has_is_known_where_slurmctld_says_all_of_a_node() {
     assert_eq!(counts(&|said| said.unread = 1), Counts::new());
     assert_eq!(counts(&|said| said.queued.retain(Queued::waits)), Counts::new());
 }
+
+/// slurmctld as it is after a change of the records of n1: the gate is in its other form, and nothing else need differ.
+fn changed(now: u64) -> Answers {
+    let mut said = at(now);
+    let n1 = said.nodes.iter_mut().find(|view| view.name == "n1").unwrap();
+    n1.listed = n1.listed.replace("gate:2(S:0-31)", "gate:2");
+    assert_ne!(n1.listed, at(now).nodes[0].listed);
+    said
+}
+
+#[test]
+fn a_node_that_an_admin_has_cut_is_seen_at_once() {
+    let (mut nodes, now) = seen(2);
+    let looked = |nodes: &mut Nodes, now| {
+        nodes.began("n1", Errand::Look, now);
+        nodes.ended("n1", Outcome { order: None, look: look([FIRST, FIRST], 2) }, now);
+    };
+    stepped(at(now), &mut nodes);
+    assert_eq!(nodes.to_see(now), Vec::<String>::new());
+    // What was seen is not what there is: nothing is ordered by it.
+    assert_eq!(order(&stepped(changed(now + 1), &mut nodes)), "");
+    assert_eq!(nodes.to_see(now + 1), ["n1"]);
+    looked(&mut nodes, now + 1);
+    assert_eq!(order(&stepped(changed(now + 2), &mut nodes)), DUE);
+    assert_eq!(nodes.to_see(now + 2), Vec::<String>::new());
+    // It changed while it was looked at, after it had said what it is.
+    nodes.began("n1", Errand::Look, now + 10);
+    stepped(at(now + 11), &mut nodes);
+    nodes.ended("n1", Outcome { order: None, look: look([FIRST, FIRST], 2) }, now + 12);
+    stepped(at(now + 12), &mut nodes);
+    assert_eq!(nodes.to_see(now + 12), ["n1"]);
+    // However often it changes, or says so, it is seen now and then.
+    let mut looks = Vec::new();
+    for second in 20..40 {
+        let now = now + second;
+        stepped(if second % 2 == 0 { at(now) } else { changed(now) }, &mut nodes);
+        if !nodes.to_see(now).is_empty() {
+            looks.push(second);
+            looked(&mut nodes, now);
+        }
+    }
+    assert!((3..=5).contains(&looks.len()), "{looks:?}");
+}
+
+#[test]
+fn what_an_order_changes_is_not_seen_twice() {
+    let (mut nodes, now) = seen(2);
+    let step = stepped(at(now), &mut nodes);
+    nodes.began("n1", Errand::Order(step.orders["n1"].clone()), now);
+    stepped(changed(now + 1), &mut nodes);
+    let after = ["3g.20gb@0 3g.20gb@4", "2g.10gb@0 2g.10gb@2 3g.20gb@4"];
+    nodes.ended("n1", Outcome { order: answer(Code::Done), look: look(after, 2) }, now + 2);
+    stepped(changed(now + 2), &mut nodes);
+    assert_eq!(nodes.to_see(now + 2), Vec::<String>::new());
+}
+
+#[test]
+fn a_node_that_slurmctld_has_not_heard_of_yet_shows_nothing() {
+    let (mut nodes, now) = seen(2);
+    stepped(at(now), &mut nodes);
+    let mut restarted = changed(now + 1);
+    restarted.nodes.iter_mut().for_each(|view| view.registered = false);
+    stepped(restarted, &mut nodes);
+    assert_eq!(nodes.to_see(now + 1), Vec::<String>::new());
+}
+
+#[test]
+fn what_a_job_waits_for_although_it_is_free_is_looked_at() {
+    let (mut nodes, now) = (Nodes::default(), answers().now);
+    nodes.keep(&on_request(&answers()));
+    // As it was seen there is a 3g for job 3.
+    let before = ["3g.20gb@0 3g.20gb@4", FIRST];
+    let mut looks = Vec::new();
+    for second in 0..80 {
+        let now = now + second;
+        if !nodes.to_see(now).is_empty() {
+            looks.push(second);
+            nodes.began("n1", Errand::Look, now);
+            nodes.ended("n1", Outcome { order: None, look: look(before, 2) }, now);
+        }
+        let step = stepped(at(now), &mut nodes);
+        assert!(matches!(said(&step, 3), Ok(Verdict::There)), "{:?}", said(&step, 3));
+    }
+    // Before the pass that asks for it: a second later.
+    assert_eq!(looks, [0, 9, 19, 39, 79]);
+}

@@ -14,6 +14,8 @@ pub struct NodeView {
     pub reason: String,
     /// GPUs it is configured with, in the order of `Gres=`: type (empty without one) and count.
     pub gpus: Vec<(String, u32)>,
+    /// `Gres=` as it is shown, sockets and all.
+    pub listed: String,
     /// Host it runs on; empty where slurmctld does not say.
     pub host: String,
     /// Address slurmd is reached at; empty where slurmctld does not say.
@@ -86,6 +88,7 @@ impl NodeView {
             name: value("NodeName")?.to_owned(),
             state: state.map(str::to_owned).collect(),
             reason: reason.unwrap_or_default(),
+            listed: word("Gres"),
             host: word("NodeHostName"),
             address: word("NodeAddr"),
             used: used.map_or(Devices::Unlisted, |used| devices::devices(used, count(&gpus))),
