@@ -72,8 +72,14 @@ impl<'a> Shapes<'a> {
         self.looked = 0;
     }
 
-    /// Takes a share on as many nodes as it wants out of what is open.
-    pub(crate) fn take(&mut self, number: usize, work: &mut Work<'_>, taken: &mut Vec<Taken>) -> bool {
+    /// Takes a share on as many nodes as it wants out of what is open, on none of those that others of its job have.
+    pub(crate) fn take(
+        &mut self,
+        number: usize,
+        work: &mut Work<'_>,
+        except: &[usize],
+        taken: &mut Vec<Taken>,
+    ) -> bool {
         let (known, shape) = (&mut self.known[number], &self.shapes[number]);
         if known.untakeable {
             return false;
@@ -85,6 +91,11 @@ impl<'a> Shapes<'a> {
         let mut from_the_first = true;
         while taken.len() - before < share.nodes as usize {
             let Some(&node) = set.get(at) else { break };
+            if except.contains(&node) {
+                from_the_first = false;
+                at += 1;
+                continue;
+            }
             match work.take(node, shape) {
                 Some(one) => {
                     taken.push(one);

@@ -278,6 +278,33 @@ fn what_no_cut_helps_is_said_and_done_nothing_about() {
 }
 
 #[test]
+fn components_of_a_heterogeneous_job_are_on_different_nodes() {
+    let both = || vec![idle(at("3g.20gb", 0)), idle(at("3g.20gb", 4))];
+    let pair = |set| {
+        let mut pair = job(1, "3g.20gb", 1, 1);
+        pair.shares.push(Share { set, ..pair.shares[0].clone() });
+        pair
+    };
+    let next = job(2, "3g.20gb", 1, 1);
+    let policy = Policy { grace: 2000, ..Policy::default() };
+    // One node has two, which is no use, and nobody waits for it behind them.
+    let one = cluster(vec![node("n1", vec![both()])]);
+    let decision = decide(&one, &[pair(0), next.clone()], &policy, 100);
+    assert_eq!(decision.verdicts, [Verdict::Never, Verdict::There]);
+    let two = cluster(vec![node("n1", vec![both()]), node("n2", vec![both()])]);
+    let jobs = [pair(0), next.clone(), next.clone(), next];
+    let decision = decide(&two, &jobs, &policy, 100);
+    assert_eq!(decision.verdicts[..3], [Verdict::There, Verdict::There, Verdict::There]);
+    assert!(!matches!(decision.verdicts[3], Verdict::There));
+    assert_eq!(decision.free, [0, 1].into());
+    // The second has the node that the first may have, too, alone.
+    let mut narrow = cluster(vec![node("n1", vec![both()]), node("n2", vec![small()])]);
+    narrow.sets.push(vec![0]);
+    let verdicts = decide(&narrow, &[pair(1)], &policy, 100).verdicts;
+    assert!(!matches!(verdicts[0], Verdict::There), "{verdicts:?}");
+}
+
+#[test]
 fn an_idle_gpu_goes_back_to_its_default_cut() {
     let gpu = vec![Instance { since: Some(100), ..idle(at("7g.40gb", 0)) }];
     let cluster = cluster(vec![node("n1", vec![gpu])]);
