@@ -87,6 +87,8 @@ pub enum Verdict {
     Limit,
     /// These refused to be cut, and are left alone with it for now.
     Refused(Vec<String>),
+    /// These could serve it, and take no jobs now: they are drained, down or do not answer.
+    Out(Vec<String>),
     /// A cut is under way on the nodes that could serve it.
     UnderWay,
     /// None of its nodes can ever be cut so.
@@ -112,6 +114,7 @@ impl Verdict {
             Verdict::Resources => "cpus-or-memory",
             Verdict::Limit => "limit",
             Verdict::Refused(_) => "refused",
+            Verdict::Out(_) => "out",
             Verdict::UnderWay => "under-way",
             Verdict::Never => "never",
             Verdict::Depth => "depth",
@@ -149,6 +152,7 @@ impl fmt::Display for Verdict {
             Verdict::Resources => f.write_str("no node with room for its slices has the cores and memory"),
             Verdict::Limit => f.write_str("the nodes that could serve it were cut too often this hour"),
             Verdict::Refused(nodes) => write!(f, "refused on {}, left alone for a while", nodes.join(", ")),
+            Verdict::Out(nodes) => write!(f, "{} could serve it, and take no jobs now", nodes.join(", ")),
             Verdict::UnderWay => f.write_str("the nodes that could serve it are being cut"),
             Verdict::Never => f.write_str("no node that it may use can be cut so"),
             Verdict::Depth => f.write_str("too many different requests wait before it"),

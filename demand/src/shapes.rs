@@ -30,6 +30,8 @@ struct Known {
     possible: Option<bool>,
     /// Nodes of the set that have nothing open for it, from the first on.
     cursor: usize,
+    /// Nodes of the set that could serve it with nobody on them.
+    could: Option<Rc<[usize]>>,
     /// There is nothing open for it.
     untakeable: bool,
     idle: Ranking,
@@ -117,6 +119,17 @@ impl<'a> Shapes<'a> {
     /// Whether it could be served at all, which `find` finds out.
     pub(crate) fn is_possible(&mut self, number: usize, find: impl FnOnce(&Share) -> bool) -> bool {
         *self.known[number].possible.get_or_insert_with(|| find(self.shapes[number].share))
+    }
+
+    /// Nodes that could serve a share with nobody on them.
+    pub(crate) fn could(&mut self, number: usize, work: &mut Work<'_>) -> Rc<[usize]> {
+        let Shapes { shapes, known, memory, .. } = self;
+        let shape = &shapes[number];
+        let could = known[number].could.get_or_insert_with(|| {
+            let set = work.cluster.sets.get(shape.share.set).map_or(&[][..], Vec::as_slice);
+            set.iter().copied().filter(|node| work.could(*node, shape, memory)).collect()
+        });
+        Rc::clone(could)
     }
 
     /// Whether regions for it have been looked for.

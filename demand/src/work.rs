@@ -64,6 +64,8 @@ pub(crate) struct Table {
     pub(crate) version: u32,
     /// Its GPUs as they are, where they have been looked at so.
     board: Option<(Rc<Board>, usize)>,
+    /// Its GPUs with nobody on them, where they have been looked at so.
+    bare: Option<(Rc<Board>, usize)>,
 }
 
 /// What was taken of a node.
@@ -107,6 +109,7 @@ impl<'a> Work<'a> {
             refuses: node.refuses,
             version: 0,
             board: None,
+            bare: None,
         };
         let tables: Vec<Table> = cluster.nodes.iter().map(table).collect();
         Work { cluster, now, open: tables.iter().map(Table::open).collect(), tables }
@@ -221,6 +224,17 @@ impl<'a> Work<'a> {
         Ok(offer)
     }
 
+    /// Whether a node could serve a share if nobody were on it.
+    pub(crate) fn could(&mut self, node: usize, shape: &Shape<'_>, memory: &mut Memory) -> bool {
+        let models = &self.cluster.models;
+        let table = &mut self.tables[node];
+        let (board, number) = table.bare.get_or_insert_with(|| {
+            let seats = table.desks.iter().map(|desk| desk.bare(&models[desk.model])).collect();
+            memory.board(Board { seats, now: 0 })
+        });
+        memory.offer((board, *number), (&shape.share.want, shape.want), Regions::Idle).is_some()
+    }
+
     /// Promises what an offer uses to a job: nobody after it gets it in this look.
     ///
     /// Cores and memory that are free go to it only if it can start `now`: until then others may have them.
@@ -255,6 +269,13 @@ impl Desk {
         let Desk { model, cuttable, open, closed, busy, .. } = *self;
         let stays = self.stays | self.spared | self.coming;
         Seat { model, cuttable, open, closed, stays, busy, ends: self.ends.clone() }
+    }
+
+    /// With nobody on it. What orders do not cut, or make again, stands as it is.
+    fn bare(&self, model: &Model) -> Seat {
+        let open = if self.cuttable { self.held & !model.offered() } else { self.held };
+        let Desk { model, cuttable, .. } = *self;
+        Seat { model, cuttable, open, closed: 0, stays: 0, busy: 0, ends: Vec::new() }
     }
 }
 

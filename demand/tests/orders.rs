@@ -269,12 +269,44 @@ fn what_no_cut_helps_is_said_and_done_nothing_about() {
         (with(|n| n.free.cpus = 0), waits.clone(), Verdict::Resources),
         (with(|n| n.underway = true), waits.clone(), Verdict::UnderWay),
         (with(|n| n.cuts = 120), waits.clone(), Verdict::Limit),
-        (with(|n| n.usable = false), waits.clone(), Verdict::Behind),
+        (with(|n| n.usable = false), waits.clone(), Verdict::Out(vec!["n1".into()])),
         (with(|n| n.gpus[0].fixed = true), waits.clone(), Verdict::Never),
     ] {
         let decision = decide(&cluster, &jobs, &Policy::default(), 100);
         assert_eq!((decision.orders.len(), &decision.verdicts[..]), (0, &[verdict][..]));
     }
+}
+
+#[test]
+fn others_are_before_a_job_only_where_somebody_is() {
+    let said = |cluster: &Cluster, jobs: &[Job]| decide(cluster, jobs, &Policy::default(), 100).verdicts;
+    let two = || node("n1", vec![small(), small()]);
+    let wants = |id: u32, wants: &[(&str, u32)]| {
+        let mut job = job(id, "1g.5gb", 1, 1);
+        job.shares[0].want =
+            wants.iter().map(|(name, count)| Want { profile: Some(profile(name)), count: *count }).collect();
+        job
+    };
+    // Each kind alone would fit, and all of them on no two GPUs, whoever is there.
+    let large = [wants(1, &[("3g.20gb", 3), ("2g.10gb", 4)])];
+    assert_eq!(said(&cluster(vec![two()]), &large), [Verdict::Never]);
+    let new = [Job { waited: 10, ..large[0].clone() }];
+    assert_eq!(said(&cluster(vec![two()]), &new), [Verdict::Never]);
+    // More than the GPUs have that take orders.
+    let mut one = cluster(vec![two()]);
+    one.nodes[0].gpus[1].fixed = true;
+    assert_eq!(said(&one, &[wants(1, &[("3g.20gb", 3)])]), [Verdict::Never]);
+    // One that takes no jobs is named, and one that could never serve it is not.
+    let mut drained = cluster(vec![node("n1", vec![small()]), node("n2", vec![small(), small()])]);
+    drained.nodes.iter_mut().for_each(|node| node.usable = false);
+    assert_eq!(said(&drained, &[wants(1, &[("3g.20gb", 3)])]), [Verdict::Out(vec!["n2".into()])]);
+    // What is not cut by orders falls idle by itself.
+    let mut fixed = cluster(vec![node("n1", vec![vec![busy(at("3g.20gb", 0), 500)]])]);
+    fixed.nodes[0].gpus[0].fixed = true;
+    assert_eq!(said(&fixed, &[wants(1, &[("3g.20gb", 1)])]), [Verdict::Ends(None)]);
+    // Somebody is.
+    let all = [wants(1, &[("7g.40gb", 2)]), wants(2, &[("3g.20gb", 1)])];
+    assert_eq!(said(&cluster(vec![two()]), &all)[1], Verdict::Behind);
 }
 
 #[test]

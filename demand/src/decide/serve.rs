@@ -8,7 +8,7 @@ use crate::job::{Job, Share};
 use crate::masks::Masks;
 use crate::offer::{Offer, Regions};
 use crate::order::{Change, Cut, Instances, Order, Verdict};
-use crate::work::{FAR, Hindrance};
+use crate::work::{Desk, FAR, Hindrance};
 
 /// One node of a job.
 struct Piece<'a> {
@@ -37,6 +37,11 @@ impl<'a> Look<'a> {
             Ok(pieces) => return self.cut(job, pieces),
             Err(hindrance) => hindrance,
         };
+        if idle == Hindrance::Place
+            && let Some(verdict) = self.impossible(asked)
+        {
+            return verdict;
+        }
         if job.waited < self.policy.cordon_after {
             let busy = Verdict::Busy(self.policy.cordon_after - job.waited);
             return if idle == Hindrance::Worn { self.refused(asked).unwrap_or(busy) } else { busy };
@@ -46,7 +51,45 @@ impl<'a> Look<'a> {
             Err(Hindrance::Resources) => Verdict::Resources,
             Err(Hindrance::Worn) => self.refused(asked).unwrap_or(Verdict::Limit),
             Err(Hindrance::UnderWay) => Verdict::UnderWay,
-            Err(Hindrance::Place) => Verdict::Behind,
+            Err(Hindrance::Place) => self.impossible(asked).unwrap_or_else(|| self.behind(asked)),
+        }
+    }
+
+    /// What is said where too few of its nodes could be cut so whoever had ended, or too few of those take jobs.
+    fn impossible(&mut self, asked: Asked<'_>) -> Option<Verdict> {
+        let mut out = BTreeSet::new();
+        for (number, share) in asked.shares() {
+            let could = self.shapes.could(number, &mut self.work);
+            let wanted = share.nodes as usize;
+            if could.len() < wanted {
+                return Some(Verdict::Never);
+            }
+            let away = could.iter().filter(|&&node| !self.work.tables[node].usable);
+            if could.len() - away.clone().count() < wanted {
+                out.extend(away.copied());
+            }
+        }
+        let names: Vec<String> =
+            out.into_iter().map(|node: usize| self.work.cluster.nodes[node].name.clone()).collect();
+        (!names.is_empty()).then_some(Verdict::Out(names))
+    }
+
+    /// What is said where there is no region for it, and its nodes could be cut so.
+    fn behind(&mut self, asked: Asked<'_>) -> Verdict {
+        let numbers = asked.numbers.iter();
+        let nodes: BTreeSet<usize> =
+            numbers.flat_map(|&number| self.shapes.could(number, &mut self.work).to_vec()).collect();
+        let tables = || nodes.iter().map(|&node| &self.work.tables[node]);
+        let any = |of: fn(&Desk) -> u128| tables().any(|table| table.desks.iter().any(|desk| of(desk) != 0));
+        if any(|desk| desk.stays | desk.spared | desk.kept) {
+            Verdict::Behind
+        } else if tables().any(|table| table.underway) {
+            Verdict::UnderWay
+        } else if any(|desk| desk.busy) {
+            // On GPUs that orders do not reach: they are not kept for it.
+            Verdict::Ends(None)
+        } else {
+            Verdict::Busy(0)
         }
     }
 
