@@ -139,6 +139,11 @@ impl Nodes {
         self.states.values().filter(is_wrong).count()
     }
 
+    /// Whether one was looked at last without being seen.
+    pub(super) fn has_unreached(&self) -> bool {
+        self.states.values().any(|state| state.looks.failures > 0)
+    }
+
     /// The clock was set back to this time: nothing was later, and no pause lasts longer than it would have.
     pub(super) fn set_back(&mut self, now: u64) {
         for state in self.states.values_mut() {

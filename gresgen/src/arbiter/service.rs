@@ -95,8 +95,8 @@ impl<'a> Service<'a> {
         running.leave(&Stop::on_signals().unwrap_or_default())
     }
 
-    /// One pass, with the looks it needs before and until its orders are answered. Whether slurmctld answered, and every order was
-    /// carried out.
+    /// One pass, with the looks it needs before and until its orders are answered. Whether slurmctld answered, every node that was
+    /// looked at was seen, and every order was carried out.
     pub(crate) fn once(&mut self) -> bool {
         let mut running = Running::new(self);
         running.pass();
@@ -107,7 +107,7 @@ impl<'a> Service<'a> {
             running.settle();
         }
         let bad = running.figures.answers.keys().any(|code| !["done", "nothing"].contains(code));
-        running.figures.slurmctld && !bad
+        running.figures.slurmctld && !bad && !running.nodes.has_unreached()
     }
 }
 

@@ -16,8 +16,8 @@ use crate::slurm::Names;
 /// Options of the verb.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// One pass: look at all nodes, give the orders that are due, wait for the answers; exit code 1 where slurmctld did not
-    /// answer, or an order was not carried out
+    /// One pass: look at all nodes, give the orders that are due, wait for the answers; exit code 1 where slurmctld or a node
+    /// did not answer, or an order was not carried out
     #[arg(long)]
     once: bool,
     /// Keep figures in this file, for the textfile collector of node_exporter

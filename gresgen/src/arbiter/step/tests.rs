@@ -221,8 +221,10 @@ fn a_node_that_does_not_answer_is_named_once_and_left_alone() {
     let lost = || Outcome { order: None, look: Err("ssh: connect to host n1: refused".into()) };
     let mut looks = Vec::new();
     let mut words = Vec::new();
+    assert!(!nodes.has_unreached());
     nodes.began("n1", Errand::Look, now);
     words.extend(nodes.ended("n1", lost(), now));
+    assert!(nodes.has_unreached());
     for second in 0..1000 {
         assert_eq!(order(&stepped(at(now + second), &mut nodes)), "");
         if !nodes.to_see(now + second).is_empty() {
@@ -237,6 +239,7 @@ fn a_node_that_does_not_answer_is_named_once_and_left_alone() {
     nodes.began("n1", Errand::Look, now + 1000);
     let events = nodes.ended("n1", Outcome { order: None, look: look([FIRST, FIRST], 2) }, now + 1000);
     assert_eq!(events[0].to_string(), "n1: is seen again");
+    assert!(!nodes.has_unreached());
     assert!(
         order(&stepped(at(now + 1001), &mut nodes)).starts_with("GPU 0: 1g.5gb at 0, 1, 2 -> 3g.20gb at 0")
     );
