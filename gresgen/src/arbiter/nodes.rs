@@ -243,6 +243,14 @@ impl Nodes {
         self.states.get(node).is_some_and(|state| state.is_free(now))
     }
 
+    /// Whether a node lets other profiles be ordered of its GPUs than `menu` has.
+    pub(super) fn offers_other(&self, node: &str, menu: impl Fn(&Gpu) -> Option<BTreeSet<Profile>>) -> bool {
+        let (Some(state), Some((inventory, _))) = (self.states.get(node), self.inventory(node)) else {
+            return false;
+        };
+        inventory.gpus.iter().any(|gpu| state.offers.get(&gpu.uuid) != menu(gpu).as_ref())
+    }
+
     /// What slurmctld says contradicts the last look at a node.
     pub(super) fn contradicted(&mut self, node: &str, why: &str, now: u64) -> Option<Event> {
         let state = self.states.get_mut(node)?;

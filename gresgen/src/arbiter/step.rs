@@ -103,8 +103,12 @@ pub(super) fn step(
     let mut step = Step { counts, events: left, ..Step::default() };
     for (why, names) in &unknown {
         // It may quote what the node said.
-        let why = &shown(why);
-        step.events.extend(names.iter().filter_map(|name| nodes.contradicted(name, why, now)));
+        let why = shown(why);
+        for name in names {
+            let offers_other = nodes.offers_other(name, |gpu| sheets.ordered(name, gpu));
+            let why = if offers_other { OTHER_OFFERS } else { &why };
+            step.events.extend(nodes.contradicted(name, why, now));
+        }
     }
     for (node, indexes) in stock.iter_mut().zip(&gpus) {
         nodes.agreed(&node.name);
@@ -188,6 +192,10 @@ pub(super) fn step(
     step.jobs = waiting.into_iter().map(said).collect();
     step
 }
+
+/// Why a node is not what it was taken for where its configuration is not the one here.
+const OTHER_OFFERS: &str = "offers other profiles than the configuration here says, which was read at the start: make the two alike, \
+                            then systemctl restart gresgen-arbiter";
 
 /// Decisions at most that follow each other in a pass, each on what those before it make. A node has one cut in each, and all of
 /// them are one order.

@@ -8,7 +8,7 @@ use ::demand::Model;
 use device_map::NoDevice;
 use mig::{Geometry, Placement, Profile};
 
-use crate::apply::DesiredState;
+use crate::apply::{DesiredState, ordered};
 use crate::config::Config;
 use crate::inventory::{self, Holder, Inventory};
 use crate::slurm::{GresTable, Names, PreviousOrder, Settings, slots};
@@ -109,6 +109,11 @@ impl<'a> Sheets<'a> {
         layout: Option<(&'a Config, &'a str)>,
     ) -> Self {
         Sheets { settings, names, layout, models: Vec::new(), defaults: Vec::new() }
+    }
+
+    /// The profiles that the configuration here lets be ordered of a GPU.
+    pub(crate) fn ordered(&self, node: &str, gpu: &inventory::Gpu) -> Option<BTreeSet<Profile>> {
+        Some(ordered::menu(node, gpu, self.settings)?.into_iter().collect())
     }
 
     /// The sheet of an inventory.

@@ -542,3 +542,31 @@ fn what_a_job_waits_for_although_it_is_free_is_looked_at() {
     // Before the pass that asks for it: a second later.
     assert_eq!(looks, [0, 9, 19, 39, 79]);
 }
+
+#[test]
+fn a_node_whose_profiles_were_changed_is_named_with_what_to_do() {
+    let (mut nodes, now) = seen(2);
+    let other = || {
+        let mut answer = look([FIRST, FIRST], 2).unwrap();
+        let seen = answer.look.as_mut().unwrap();
+        seen.offers
+            .values_mut()
+            .for_each(|menu| *menu = ["1g.5gb", "7g.40gb"].map(|name| name.parse().unwrap()).into());
+        Ok(answer)
+    };
+    let mut said = Vec::new();
+    for second in 0..10 {
+        let mut answers = at(now + second);
+        let n1 = answers.nodes.iter_mut().find(|view| view.name == "n1").unwrap();
+        n1.gpus = vec![("1g.5gb".into(), 14), ("7g.40gb".into(), 2), ("guard".into(), 4)];
+        said.extend(stepped(answers, &mut nodes).events);
+        nodes.began("n1", Errand::Look, now + second);
+        said.extend(nodes.ended("n1", Outcome { order: None, look: other() }, now + second));
+    }
+    let said: Vec<String> = said.iter().map(ToString::to_string).collect();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(
+        said[0].contains("offers other profiles") && said[0].ends_with("restart gresgen-arbiter"),
+        "{said:?}"
+    );
+}
