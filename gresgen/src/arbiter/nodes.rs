@@ -371,7 +371,10 @@ impl Nodes {
             }
             Ok(Answer { code, error, .. }) => {
                 let error = error.map(|error| format!(": {error}")).unwrap_or_default();
-                let why = format!("does not let itself be seen, {}{error}", code.word());
+                let why = match code {
+                    Code::Done | Code::Nothing => "answers without saying what it is".to_owned(),
+                    code => format!("does not let itself be seen, {}{error}", code.word()),
+                };
                 events.extend(state.unseen(node, &why, now));
             }
             Err(error) => events.extend(state.unseen(node, &format!("is not reached: {error}"), now)),

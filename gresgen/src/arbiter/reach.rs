@@ -99,8 +99,8 @@ mod tests {
             error("echo 'ssh: connect to host n1: refused' >&2; exit 255"),
             "ssh: connect to host n1: refused"
         );
-        assert!(error("echo hello").starts_with("is no answer to an order"));
-        assert!(error("").starts_with("is no answer to an order"));
+        assert_eq!(error("echo hello"), "sends no answer to an order, but: hello");
+        assert!(error("").starts_with("sends no answer to an order"));
         assert!(error("yes").contains("more than"));
         assert!(
             run("n1", &["/nonexistent/ssh".into()], &Errand::Look)

@@ -122,7 +122,7 @@ pub(super) const LOOK: &str = r#"{"look": {}}"#;
 #[derive(Clone, Debug)]
 pub(super) struct Answer {
     pub(super) code: Code,
-    /// Why, where it is not done; harmless, and short.
+    /// Why, where it is not done, and what to do about it; harmless, and short.
     pub(super) error: Option<String>,
     pub(super) look: Option<Box<Seen>>,
 }
@@ -150,6 +150,8 @@ struct Document {
     #[serde(default)]
     error: Option<String>,
     #[serde(default)]
+    hint: Option<String>,
+    #[serde(default)]
     look: Option<Value>,
     #[serde(default)]
     offers: BTreeMap<String, Vec<String>>,
@@ -160,14 +162,25 @@ struct Document {
 /// # Errors
 /// As a phrase, harmless and short.
 pub(super) fn read(node: &str, text: &[u8]) -> Result<Answer, String> {
-    let document: Document =
-        serde_json::from_slice(text).map_err(|error| shown(&format!("is no answer to an order: {error}")))?;
+    let document: Document = serde_json::from_slice(text).map_err(|error| shown(&unread(text, &error)))?;
     if document.version != VERSION {
         return Err(format!("its answers have version {}, not {VERSION}", document.version));
     }
     let look = document.look.filter(|look| !look.is_null());
     let look = look.map(|look| seen(node, &look, &document.offers)).transpose()?;
-    Ok(Answer { code: document.code, error: document.error.as_deref().map(shown), look: look.map(Box::new) })
+    let words: Vec<String> = [document.error, document.hint].into_iter().flatten().collect();
+    let error = (!words.is_empty()).then(|| shown(&words.join("; ")));
+    Ok(Answer { code: document.code, error, look: look.map(Box::new) })
+}
+
+/// Why a text is no answer: what came instead, which is some other program's, or what is wrong with it.
+fn unread(text: &[u8], error: &serde_json::Error) -> String {
+    let head = String::from_utf8_lossy(&text[..text.len().min(4 * MOST_TEXT)]);
+    match head.lines().map(str::trim).find(|line| !line.is_empty()) {
+        None => "sends no answer to an order".to_owned(),
+        Some(line) if line.starts_with('{') => format!("is no answer to an order: {error}"),
+        Some(line) => format!("sends no answer to an order, but: {line}"),
+    }
 }
 
 fn seen(node: &str, look: &Value, offers: &BTreeMap<String, Vec<String>>) -> Result<Seen, String> {
@@ -299,10 +312,15 @@ mod tests {
             let error = read("n1", text.as_bytes()).unwrap_err();
             assert!(error.len() < 400 && !error.contains(char::is_control), "{error:?}");
         }
+        let banner = read("n1", b"\nWelcome to \x1b[1mn1\nLast login: today\n").unwrap_err();
+        assert_eq!(banner, "sends no answer to an order, but: Welcome to [1mn1");
         let error = read("n1", br#"{"version": 2, "code": "done"}"#).unwrap_err();
         assert_eq!(error, "its answers have version 2, not 1");
         let later = read("n1", br#"{"version": 1, "code": "adjourned", "error": "a\u001b[2J\nb"}"#).unwrap();
         assert_eq!((later.code, later.error.as_deref()), (Code::Unknown, Some("a [2J b")));
+        let refused =
+            br#"{"version": 1, "code": "refused", "error": "GPU 0: MIG is off", "hint": "apply first"}"#;
+        assert_eq!(read("n1", refused).unwrap().error.as_deref(), Some("GPU 0: MIG is off; apply first"));
         let mut wild = n1();
         wild.gpus[0].geometry.specs[0].size = 0;
         assert_eq!(read("n1", look(&wild).as_bytes()).unwrap_err(), "says of GPU 0 what no GPU has");
