@@ -73,8 +73,11 @@ const ROUNDS: usize = 32;
 
 /// Looks at what waits and what there is. As many looks follow each other as have something to cut, each on what those before
 /// it leave: what is said is what comes of all of them, if nothing else happens.
-pub(crate) fn look(answers: &Answers, stock: Stock) -> Look {
+pub(crate) fn look(answers: &mut Answers, mut stock: Stock) -> Look {
+    let fenced = answers.take_fences(|name| stock.nodes.iter().any(|node| node.name == name));
+    stock.nodes.iter_mut().filter(|node| fenced.contains(&node.name)).for_each(|node| node.underway = true);
     let Stock { nodes, gpus, kinds, models, unknown, unexplained: _ } = stock;
+    let answers = &*answers;
     let (waiting, sets) = wants::waiting(answers, &nodes, &kinds);
     let mut cluster = Cluster { models, nodes, sets };
     let jobs: Vec<Job> = waiting.iter().filter_map(|job| job.demand.as_ref().ok().cloned()).collect();

@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::demand::{self, Answers, Cannot, Sheets, Stock, Waiting};
 use crate::inventory::Inventory;
 use crate::site::is_of_order;
-use crate::slurm::control::{NodeView, reservation};
+use crate::slurm::control::NodeView;
 use crate::slurm::slots::GUARD;
 use crate::slurm::{Names, Settings, hostlist};
 
@@ -225,16 +225,8 @@ fn cut_for_job(order: &Order) -> Option<&String> {
 /// Nodes that a fence of this program stands around. A job must not be told that such a node is not for it, since it is again in
 /// a moment: so the reservations are left out of what slurmctld says.
 fn fenced(answers: &mut Answers, nodes: &Nodes) -> BTreeSet<String> {
-    let names: Vec<String> = nodes.names().cloned().collect();
-    let by_name: BTreeMap<String, &String> = names.iter().map(|name| (reservation(name), name)).collect();
-    let mut fenced = BTreeSet::new();
-    answers.reservations.retain(|reservation| match by_name.get(&reservation.name) {
-        Some(name) => {
-            fenced.insert((*name).clone());
-            false
-        }
-        None => true,
-    });
+    let names: BTreeSet<&str> = nodes.names().map(String::as_str).collect();
+    let mut fenced = answers.take_fences(|name| names.contains(name));
     let drained = answers.nodes.iter().filter(|view| is_of_order(view));
     fenced.extend(drained.map(|view| view.name.clone()));
     fenced

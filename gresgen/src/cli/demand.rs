@@ -43,8 +43,10 @@ pub(super) fn run(session: &Session, args: &Args) -> Outcome {
         named(&args.inventory, sheets)?
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let answers = Control::connect().and_then(|control| Answers::ask(control, now)).map_err(unanswered)?;
-    let mut look = look::look(&answers, look::take(&answers, &sheets));
+    let mut answers =
+        Control::connect().and_then(|control| Answers::ask(control, now)).map_err(unanswered)?;
+    let stock = look::take(&answers, &sheets);
+    let mut look = look::look(&mut answers, stock);
     if let Some(id) = args.job {
         only(&mut look, id, &answers)?;
     }

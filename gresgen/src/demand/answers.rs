@@ -1,10 +1,12 @@
 //! What slurmctld says, asked once for each.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::arrays::set_right;
 use crate::slurm::SlurmError;
-use crate::slurm::control::{Control, Devices, NodeView, Partition, Queued, Record, Request, Reservation};
+use crate::slurm::control::{
+    Control, Devices, NodeView, Partition, Queued, Record, Request, Reservation, reservation,
+};
 use crate::slurm::hostlist;
 use crate::slurm::jobs::Allocations;
 
@@ -81,6 +83,17 @@ impl Answers {
             nodes: nodes.lines().filter_map(NodeView::parse).collect(),
             ..Answers::default()
         }
+    }
+
+    /// Leaves out the reservations by which this program keeps jobs from a node while it is changed: it is theirs again in a moment. The
+    /// nodes that have one, of those that may.
+    pub(crate) fn take_fences(&mut self, may: impl Fn(&str) -> bool) -> BTreeSet<String> {
+        let names = self.nodes.iter().map(|view| &view.name).filter(|name| may(name));
+        let fences: BTreeMap<String, &String> = names.map(|name| (reservation(name), name)).collect();
+        let of = |other: &Reservation| fences.get(&other.name).map(|name| (*name).clone());
+        let fenced = self.reservations.iter().filter_map(of).collect();
+        self.reservations.retain(|other| of(other).is_none());
+        fenced
     }
 
     /// The heterogeneous job that a waiting job is a component of.

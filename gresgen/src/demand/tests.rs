@@ -64,7 +64,8 @@ fn look_at(answers: &Answers, inventory: Inventory) -> Look {
     let config = Config::parse("c", CONFIG).unwrap();
     let names = Names::new(&config.slurm.types).unwrap();
     let mut sheets = Sheets::new(&config.slurm, names, Some((&config, "first")));
-    look(answers, take(answers, &[sheets.of(&(inventory, BTreeMap::new()))]))
+    let stock = take(answers, &[sheets.of(&(inventory, BTreeMap::new()))]);
+    look(&mut answers.clone(), stock)
 }
 
 /// Every job with what it wants and what is said, and every cut.
@@ -209,6 +210,12 @@ fn nodes_are_narrowed_as_the_job_narrows_them() {
         (never, "Cannot(Nodes)")
     );
     assert_eq!(with(&|answers| job(answers, &|job| job.place = None)), "Cannot(Nodes)");
+    // A change is under way there, and nobody has reserved it.
+    let fenced = with(&|answers| {
+        answers.reservations =
+            vec![Reservation { name: "gresgen-n1".into(), nodes: Some(vec!["n1".into()]) }];
+    });
+    assert_eq!(fenced, "Decided(UnderWay)");
     let unread = with(&|answers| {
         answers.reservations = vec![Reservation { name: "x".into(), nodes: None }];
     });
