@@ -1,5 +1,7 @@
 //! The arbiter: jobs that wait for what is not there run with nobody's help, whatever ends it meanwhile.
 
+use std::time::{Duration, Instant};
+
 use lab::{JobId, Release, Simulated, User};
 
 use serde_json::Value;
@@ -222,6 +224,29 @@ fn a_large_job_is_not_starved_by_small_ones() {
         // With nobody who waits nothing stays closed.
         waiting.iter().for_each(|job| drop(node.lab.run(&["scancel", &job.to_string()]).unwrap()));
         node.waits_until("nothing to be closed", || node.closed().is_empty());
+        node.kill(&arbiter);
+    }
+}
+
+/// The arbiter's look of before has a slice that the admin's cut took away: without a new one the job would wait for it, and be told
+/// that it is free, until the node is seen for its age.
+#[test]
+fn a_cut_beside_it_is_seen_at_once() {
+    for release in Release::selected() {
+        let Some(node) = Node::for_arbiter(release, SETTINGS) else { return };
+        let arbiter = node.arbiter("");
+        node.says("n1: is known, 2 of its 2 GPUs take orders");
+        let first = node.submit(&["--gres=gpu:2g.10gb:1"]);
+        node.runs(first);
+        node.lab.run(&["scancel", &first.to_string()]).unwrap();
+        node.waits_until("it to end", || !["RUNNING", "COMPLETING"].contains(&&*node.state_of(first)));
+        node.gresgen(&["--layout", "first", "apply"]).must_be(0);
+
+        let begin = Instant::now();
+        let job = node.submit(&["--gres=gpu:2g.10gb:1"]);
+        node.runs(job);
+        let waited = begin.elapsed();
+        assert!(waited < Duration::from_secs(60), "{release}: {waited:?}: {}", node.log());
         node.kill(&arbiter);
     }
 }
