@@ -240,7 +240,11 @@ fn a_cut_beside_it_is_seen_at_once() {
         node.runs(first);
         node.lab.run(&["scancel", &first.to_string()]).unwrap();
         node.waits_until("it to end", || !["RUNNING", "COMPLETING"].contains(&&*node.state_of(first)));
+        // While nobody waits it does not ask for nodes: it sees nothing of the change itself.
+        let signal = |signal: &str| drop(node.lab.run(&["kill", "-s", signal, &arbiter]).unwrap());
+        signal("STOP");
         node.gresgen(&["--layout", "first", "apply"]).must_be(0);
+        signal("CONT");
 
         let begin = Instant::now();
         let job = node.submit(&["--gres=gpu:2g.10gb:1"]);
