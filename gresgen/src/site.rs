@@ -27,6 +27,9 @@ pub(crate) const OURS: &str = "gresgen: ";
 /// Begins what an order is called in the journal, the history and the reason of a fence.
 pub(crate) const ORDER: &str = "order";
 
+/// What a change is called that opens what orders have closed.
+pub(crate) const OPEN: &str = "open";
+
 /// What Slurm works with, read once.
 #[derive(Clone, Debug)]
 pub(crate) struct SlurmState {

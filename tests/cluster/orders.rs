@@ -130,7 +130,15 @@ impl Node {
         self.lab.wait_nodes().unwrap();
         self.done(&json!({"cut": {"gpus": []}}), "nothing");
         assert_eq!((self.most("1g.5gb"), self.step(holder)), (1, held.clone()), "{release}");
-        self.done(&order("open", places(&|_| true)), "done");
+        // An admin opens all of it beside the jobs, and one that waits is given some.
+        let waits = self.submitted("1g.5gb");
+        self.lab.run(&["srun", "-w", "n1", "true"]).unwrap();
+        assert_eq!(self.state(waits), "PENDING", "{release}");
+        let plan = self.gresgen(&["plan", "--open", "--detailed-exitcode"]).must_be(10);
+        assert_eq!(plan.stdout.matches("open GPU ").count(), 5, "{release}: {}", plan.stdout);
+        self.gresgen(&["apply", "--open"]).must_be(0);
+        assert!(![&held, &taken].contains(&&self.given(waits)), "{release}");
+        self.gresgen(&["apply", "--open"]).must_be(0);
         assert_eq!(
             (self.most("1g.5gb"), self.step(holder), self.step(&beside)),
             (6, held, taken),

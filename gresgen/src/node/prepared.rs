@@ -85,6 +85,10 @@ impl Node<'_> {
             return Err(DesiredStateError::Lost { gpu, why }.into());
         }
         let Picture { inventory: mut before, slurm, .. } = picture;
+        let interrupted = Intent::load(self.root)?.filter(|intent| intent.boot == before.boot);
+        if let DesiredState::Open(_) = desired {
+            Self::keeps_the_cut(interrupted.as_ref())?;
+        }
         // Where some are left out, those may be the ones that an entry names.
         if options.without.is_empty() {
             slots::check_entries(&before, self.settings).map_err(PublishError::from)?;
@@ -128,7 +132,6 @@ impl Node<'_> {
             self.site.resume(&slurm, &pending_actions)
         };
         pending_actions.actions.extend(resume);
-        let interrupted = Intent::load(self.root)?.filter(|intent| intent.boot == before.boot);
         Ok(Prepared {
             slurm,
             steps,
