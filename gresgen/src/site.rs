@@ -2,6 +2,7 @@
 //! jobs.
 
 mod anew;
+mod catalog;
 mod pending;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::slurm::slots::Form;
 use crate::slurm::transition::allow;
 use crate::slurm::{Release, Settings, SlurmError, here, jobs};
 
+pub(crate) use catalog::is_missing;
 pub(crate) use pending::PendingActions;
 
 /// Begins the reason of every drain of ours, which is how it is known again.

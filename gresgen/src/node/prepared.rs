@@ -132,6 +132,11 @@ impl Node<'_> {
             self.site.resume(&slurm, &pending_actions)
         };
         pending_actions.actions.extend(resume);
+        if !matches!(desired, DesiredState::Ordered(..)) && !options.boot {
+            let learn = self.site.learn(&slurm, &table, &pending_actions);
+            pending_actions.here &= learn.here;
+            pending_actions.actions.extend(learn.actions);
+        }
         Ok(Prepared {
             slurm,
             steps,
