@@ -31,7 +31,8 @@ impl Site<'_> {
         }
         let known = here::reach(self.root).and_then(|control| control.nodes()).unwrap_or_default();
         let is_missing = is_missing(catalog, &known);
-        if known.is_empty() || !is_missing && !(controller && self.has_gone(slurm, &known)) {
+        let is_learned = !(is_missing || controller && self.has_gone(slurm, &known));
+        if known.is_empty() || is_learned {
             return PendingActions { actions: Vec::new(), here: true };
         }
         let line = is_missing.then(|| self.catalog_line(slurm, controller)).flatten();
