@@ -3,6 +3,7 @@
 
 mod anew;
 mod catalog;
+mod forgotten;
 mod pending;
 
 use std::sync::Arc;

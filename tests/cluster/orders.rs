@@ -225,3 +225,37 @@ fn an_order_cuts_what_a_job_waits_for() {
         }
     }
 }
+
+/// What lies in `/run/gresgen` is written anew beside the job that is there, also where some of it was closed.
+#[test]
+fn a_node_that_has_forgotten_its_map_finds_it_again() {
+    for release in Release::selected() {
+        let Some(node) = Node::fresh(release) else { return };
+        let config = format!("{LAYOUT}{}{ON_REQUEST}", Simulated::NODE);
+        node.lab.write_file("/etc/gresgen/config.yaml", config).unwrap();
+        node.gresgen(&["apply"]).must_be(6);
+        node.lab.start_slurm().unwrap();
+        let holder = node.waiting("3g.20gb");
+        let look = node.order(&json!({"look": {}}));
+        let gpu = &look["look"]["gpus"][1]["uuid"];
+        for close in [json!([]), json!([{"profile": "1g.5gb", "start": 1}])] {
+            if close != json!([]) {
+                node.done(&json!({"cut": {"gpus": [{"gpu": gpu, "close": close}]}}), "done");
+            }
+            node.lab.run(&["sh", "-c", "rm -r /run/gresgen/*"]).unwrap();
+            let plan = node.gresgen(&["plan"]).must_be(0);
+            assert!(plan.stdout.contains("create  /run/gresgen/devices"), "{release}: {}", plan.stdout);
+            for wrong in [" 0 -> ", "blocked", "takes no new jobs"] {
+                assert!(!plan.stdout.contains(wrong), "{release}: {wrong}: {}", plan.stdout);
+            }
+            let left = node.gresgen(&["apply"]).must_be(6);
+            assert!(left.left().iter().any(|line| line.starts_with("systemctl restart slurmd ")), "{left:?}");
+            node.gresgen(&["apply", "--slurm", "apply"]).must_be(0);
+            node.gresgen(&["plan", "--detailed-exitcode"]).must_be(0);
+            assert_eq!(node.job("1g.5gb").kind, "1g.5gb", "{release}");
+        }
+        node.go();
+        let reports = node.reports(holder);
+        assert_eq!(reports[0], reports[1], "{release}");
+    }
+}

@@ -84,7 +84,7 @@ impl Node<'_> {
         {
             return Err(DesiredStateError::Lost { gpu, why }.into());
         }
-        let Picture { inventory: mut before, slurm, .. } = picture;
+        let Picture { inventory: mut before, mut slurm, .. } = picture;
         let interrupted = Intent::load(self.root)?.filter(|intent| intent.boot == before.boot);
         if let DesiredState::Open(_) = desired {
             Self::keeps_the_cut(interrupted.as_ref())?;
@@ -105,6 +105,9 @@ impl Node<'_> {
         desired.gate(&mut after);
         let read = slurm.view.as_ref().and_then(|view| view.form_read());
         let expected = self.files(&after, read, options)?;
+        if steps.is_empty() {
+            slurm.presume(&expected);
+        }
         let foreign = expected.foreign(self.adopts(options))?;
         let files = changes(&expected, &slurm, self.adopts(options))?;
         let has_nodes = !steps.is_empty() || expected.has_nodes(self.root);
