@@ -365,13 +365,20 @@ fn an_order_that_was_killed_is_finished_by_the_next_or_by_an_apply() {
     assert_eq!((node.cut(0), interrupted()), (vec![LARGE[1].to_owned()], Value::Null), "what is there stays");
     assert_eq!(node.order(cut(&gpu, &[], &SMALL[..3]))["code"], "done");
 
-    // A change of an admin is not an order's to finish.
+    // What opens everything keeps the cut as well, so it finishes an order.
+    killed(&cut(&gpu, &SMALL[..3], &LARGE[..1]), 8);
+    node.ok(&["apply", "--open", "-q"]);
+    assert_eq!((node.cut(0), node.uuids().len()), (LARGE.map(str::to_owned).to_vec(), 6), "it is whole");
+    assert_eq!(interrupted(), Value::Null);
+
+    // A change of an admin is not an order's to finish, and not that of what keeps the cut.
     node.run(&["clear", "0", "-q"]);
     let apply = node.finish(node.command(&["apply", "-q"]).env("NVML_SIM_FAULTS", "kill@3"));
     assert_eq!(apply.code, -1);
     let answer = node.order(json!({"cut": {"gpus": []}}));
     assert_eq!(answer["code"], "refused", "{answer:#}");
     assert_eq!(answer["error"], "layout small: was cut off and is not finished");
+    node.run(&["apply", "--open"]).refused(2, "layout small: was cut off and is not finished");
 }
 
 /// Whoever is connected may hang up, on a terminal that sshd made where the key does not restrict it.
