@@ -1,6 +1,6 @@
 # make demo         jobs of a real Slurm on simulated GPUs, each alone on its slice (root, Debian 12)
 # make playground   a shell on such a node
-# make test         everything that can be shown on this machine
+# make test         the tests; docs/testing.md says which ones take longer, and what takes a GPU
 SHELL := /bin/bash
 CARGO ?= cargo
 

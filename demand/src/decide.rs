@@ -3,6 +3,7 @@
 mod idle;
 mod serve;
 mod steer;
+mod unplanned;
 
 use crate::cluster::Cluster;
 use crate::job::{Job, Reason, Share};
@@ -44,7 +45,10 @@ impl Memory {
         let jobs = || jobs.iter().zip(&numbers).map(|(job, numbers)| Asked { job, numbers });
         spare(&mut work, &mut shapes, jobs());
         let mut look = Look { work, shapes, policy, now, orders: Vec::new() };
-        let verdicts = jobs().map(|job| look.job(job)).collect();
+        let verdicts: Vec<Verdict> = jobs().map(|job| look.job(job)).collect();
+        if policy.steer {
+            look.unplan(jobs(), &verdicts);
+        }
         look.rest();
         if policy.steer {
             look.steer();

@@ -62,6 +62,10 @@ pub(crate) type Region = (Cost, Vec<Part>);
 /// Combinations of counts that are told apart; a request with more is not served.
 const COMBINATIONS: usize = 4096;
 
+/// Sets of places that are looked at for one request on all GPUs of a node: more than any GPUs have that exist. Who says what GPUs a
+/// node has may make some up of which there is no end; a request for these is not served.
+const SETS: usize = 1 << 18;
+
 /// The last step on the way to a combination: what a GPU adds, and the step before it.
 type Step = (Part, Option<usize>);
 
@@ -76,8 +80,9 @@ pub(crate) fn cheapest(sites: &[Site<'_>], need: &[(Profile, u32)]) -> Option<Re
     let mut steps: Vec<Step> = Vec::new();
     let mut best: Vec<Option<(Cost, Option<usize>)>> = vec![None; all];
     best[0] = Some((Cost::default(), None));
+    let mut left = SETS;
     for site in sites {
-        let choices = choices(site, need, &radix, all);
+        let choices = choices(site, need, &radix, all, &mut left)?;
         let before = best.clone();
         for (counts, (cost, part)) in choices {
             for (from, known) in before.iter().enumerate() {
@@ -108,13 +113,14 @@ fn added(a: usize, b: usize, need: &[(Profile, u32)], radix: &[usize]) -> Option
     (0..need.len()).all(fits).then_some(a + b)
 }
 
-/// The cheapest way to have every combination on one GPU.
+/// The cheapest way to have every combination on one GPU; `None` where more sets of places would have to be looked at than are `left`.
 fn choices(
     site: &Site<'_>,
     need: &[(Profile, u32)],
     radix: &[usize],
     all: usize,
-) -> Vec<(usize, (Cost, Part))> {
+    left: &mut usize,
+) -> Option<Vec<(usize, (Cost, Part))>> {
     let masks = &site.model.masks;
     let kinds: Vec<(u128, usize, u32)> = need
         .iter()
@@ -128,6 +134,7 @@ fn choices(
     // What is created, the combination that it is, what it excludes, when that is idle, and the place from which to go on.
     let mut todo = vec![(0u128, 0usize, 0u128, 0u64, 0usize)];
     while let Some((create, counts, excluded, until, from)) = todo.pop() {
+        *left = left.checked_sub(1)?;
         // One that falls idle later costs more, whatever else it costs.
         if create != 0 && best[counts].as_ref().is_none_or(|(other, _)| until <= other.until) {
             // A busy instance of the kind wanted is waited for, and stays.
@@ -159,7 +166,7 @@ fn choices(
             }));
         }
     }
-    best.into_iter().enumerate().filter_map(|(counts, choice)| Some((counts, choice?))).collect()
+    Some(best.into_iter().enumerate().filter_map(|(counts, choice)| Some((counts, choice?))).collect())
 }
 
 /// When all who have something of these places are due to have ended; 0 where nobody has.
@@ -167,4 +174,53 @@ fn idle_from(site: &Site<'_>, places: u128) -> u64 {
     let busy = places & site.loose;
     let ends = site.ends.iter().filter(|(bit, _)| bit & busy != 0).map(|(_, until)| *until);
     ends.max().map_or(0, |until| until.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::masks::Masks;
+    use mig::{BOARDS, Geometry};
+
+    /// How many sets of these places have none that exclude each other, the empty one among them.
+    fn sets(masks: &Masks, places: u128) -> usize {
+        let with = |bit: usize| {
+            let behind = u128::MAX.checked_shl(bit as u32 + 1).unwrap_or(0);
+            sets(masks, places & behind & !masks.excluded(1 << bit))
+        };
+        1 + bits(places).map(with).sum::<usize>()
+    }
+
+    fn region(geometry: &Geometry, need: &[(Profile, u32)]) -> Option<Region> {
+        let menu: Vec<Profile> = geometry.specs.iter().map(|spec| spec.profile).collect();
+        let model = Model::new(geometry, &menu, &[]).unwrap();
+        let site = |gpu| Site { gpu, model: &model, stays: 0, loose: 0, ends: &[], now: 0 };
+        cheapest(&(0..64).map(site).collect::<Vec<_>>(), need)
+    }
+
+    /// Twice as many GPUs of any board as Slurm has on a node are looked at to the end, whatever is asked of them.
+    #[test]
+    fn no_board_has_more_sets_than_are_looked_at() {
+        for board in BOARDS.iter().filter(|board| !board.rows.is_empty()) {
+            let geometry = board.geometry();
+            let masks = Masks::new(&geometry).unwrap();
+            let every = geometry.specs.iter().fold(0, |all, spec| all | masks.profile(spec.profile));
+            assert!(sets(&masks, every) * 64 <= SETS, "{}", board.key);
+        }
+    }
+
+    #[test]
+    fn a_gpu_without_an_end_serves_nobody() {
+        let board = BOARDS.iter().find(|board| board.key == "a100-40gb").unwrap();
+        let mut geometry = board.geometry();
+        let small: Vec<(Profile, u32)> =
+            ["1g.5gb", "2g.10gb", "3g.20gb"].map(|name| (name.parse().unwrap(), 5)).into();
+        assert!(region(&geometry, &small).is_some());
+        geometry.units = 16;
+        for spec in &mut geometry.specs {
+            (spec.size, spec.starts) = (1, (0..16).collect());
+        }
+        geometry.specs.retain(|spec| small.iter().any(|(profile, _)| *profile == spec.profile));
+        assert!(region(&geometry, &small).is_none());
+    }
 }

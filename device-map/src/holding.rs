@@ -44,6 +44,8 @@ pub struct Holding {
 #[derive(Debug)]
 pub struct Claim {
     step: Step,
+    /// The name of its record.
+    name: String,
     steps: Directory,
     opened: Opened,
     _lock: OwnedFd,
@@ -90,12 +92,13 @@ impl Holding {
             let _ = before.without(&self.exporters).open().tell_all(&[]);
             let written = steps.replace(EXPORTERS, &self.exporters.to_string());
             written.map_err(|error| failed(&self.steps.join(EXPORTERS), error))?;
+            let _ = steps.remove_unfinished();
             for name in steps.names().unwrap_or_default() {
                 if name != EXPORTERS && steps.is_abandoned(&name) {
                     let _ = steps.remove(&name);
                 }
             }
-            let living: Vec<Step> = read(steps).into_iter().map(|(step, _)| step).collect();
+            let living: Vec<Step> = read(steps).into_iter().map(|record| record.step).collect();
             self.exporters.open().tell_all(&living)
         })
     }
@@ -107,16 +110,14 @@ impl Holding {
     /// [`HoldingError`]: there is no record, and nobody will be told.
     pub fn claim(&self, step: Step) -> Result<Claim, HoldingError> {
         let claimed = Directory::open(&self.steps).and_then(|steps| {
-            let (name, text) = (step.name(), step.to_string());
-            // Of an earlier run of the same step: the job was requeued after its slurmstepd was killed.
-            let lock = steps.create_locked(&name, &text).or_else(|error| match error {
-                Errno::EXIST => steps.remove(&name).and_then(|()| steps.create_locked(&name, &text)),
-                error => Err(error),
-            })?;
-            Ok((steps, lock))
+            // No other run of the same step has it, so that whoever removes what a killed slurmstepd left removes nothing of the run
+            // after it: the job was requeued.
+            let name = step.new_name();
+            let lock = steps.create_locked(&name, &step.to_string())?;
+            Ok((steps, name, lock))
         });
-        let (steps, lock) = claimed.map_err(|error| failed(&self.steps, error))?;
-        Ok(Claim { step, steps, opened: self.exporters.open(), _lock: lock })
+        let (steps, name, lock) = claimed.map_err(|error| failed(&self.steps, error))?;
+        Ok(Claim { step, name, steps, opened: self.exporters.open(), _lock: lock })
     }
 
     /// Tells exporters of a step that was claimed, perhaps by the process that this one is forked from. The first job on
@@ -138,7 +139,7 @@ impl Holding {
     /// [`HoldingError`]; what is left goes with the next record that is found without its lock.
     pub fn release(&self, claim: Claim) -> Result<(), HoldingError> {
         let steps = Directory::open(&self.steps).map_err(|error| failed(&self.steps, error))?;
-        steps.remove(&claim.step.name()).map_err(|error| failed(&self.steps, error))?;
+        steps.remove(&claim.name).map_err(|error| failed(&self.steps, error))?;
         // By their names once more: slurmd may have made them anew since.
         self.refresh(&steps, &self.exporters.open(), &claim.step.devices)
     }
@@ -164,7 +165,7 @@ impl Holding {
         match Directory::open(&self.steps) {
             Err(Errno::NOENT) => Ok(Vec::new()),
             Ok(steps) => {
-                Ok(read(&steps).into_iter().filter(|(_, dead)| !dead).map(|(step, _)| step).collect())
+                Ok(read(&steps).into_iter().filter(|record| !record.dead).map(|record| record.step).collect())
             }
             Err(error) => Err(failed(&self.steps, error)),
         }
@@ -173,13 +174,13 @@ impl Holding {
     /// Writes anew what exporters are told of some devices, and of those whose steps are found dead.
     fn refresh(&self, steps: &Directory, opened: &Opened, devices: &[Device]) -> Result<(), HoldingError> {
         self.locked(steps, || {
-            let (dead, living): (Vec<_>, Vec<_>) = read(steps).into_iter().partition(|(_, dead)| *dead);
-            for (step, _) in &dead {
-                let _ = steps.remove(&step.name());
+            let (dead, living): (Vec<_>, Vec<_>) = read(steps).into_iter().partition(|record| record.dead);
+            for record in &dead {
+                let _ = steps.remove(&record.name);
             }
-            let living: Vec<Step> = living.into_iter().map(|(step, _)| step).collect();
+            let living: Vec<Step> = living.into_iter().map(|record| record.step).collect();
             let changed: Vec<&Device> =
-                devices.iter().chain(dead.iter().flat_map(|(step, _)| &step.devices)).collect();
+                devices.iter().chain(dead.iter().flat_map(|record| &record.step.devices)).collect();
             opened.tell_of(&living, &changed)
         })
     }
@@ -218,17 +219,23 @@ fn told(steps: &Directory) -> Exporters {
     steps.text(EXPORTERS).map(|text| Exporters::parse(&text)).unwrap_or_default()
 }
 
-/// Every record, and whether its process is no more; what is no record is left alone.
-fn read(steps: &Directory) -> Vec<(Step, bool)> {
+/// A record that was found.
+struct Found {
+    name: String,
+    step: Step,
+    /// Its process is no more.
+    dead: bool,
+}
+
+/// Every record; what is no record is left alone.
+fn read(steps: &Directory) -> Vec<Found> {
     let names = steps.names().unwrap_or_default();
-    let mut found: Vec<(Step, bool)> = names
-        .iter()
-        .filter_map(|name| {
-            let step: Step = steps.text(name).ok()?.parse().ok()?;
-            (step.name() == *name).then(|| (step, steps.is_abandoned(name)))
-        })
-        .collect();
-    found.sort_by_key(|(step, _)| (step.job, step.step));
+    let record = |name: String| {
+        let step: Step = steps.text(&name).ok()?.parse().ok()?;
+        step.is_name(&name).then(|| Found { dead: steps.is_abandoned(&name), name, step })
+    };
+    let mut found: Vec<Found> = names.into_iter().filter_map(record).collect();
+    found.sort_by_key(|record| (record.step.job, record.step.step));
     found
 }
 

@@ -86,7 +86,7 @@ pub struct Global {
     /// Print data as JSON
     #[arg(long, global = true)]
     pub json: bool,
-    /// Say more: device files in status, compute instances in profiles
+    /// Say more: device files in status, compute instances in profiles, steps in history
     #[arg(short, long, global = true)]
     pub verbose: bool,
     /// Say nothing but errors

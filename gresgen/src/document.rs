@@ -74,7 +74,7 @@ pub fn read_indexed(text: &str) -> Result<(Inventory, BTreeMap<String, usize>), 
         gres_index: Option<Value>,
     }
     let Head { version, node, gres_index } = serde_json::from_str(text)?;
-    let node = shown(&node);
+    let node = beginning(&node);
     if version != VERSION {
         return Err(DocumentError::Version { node, version });
     }
@@ -107,7 +107,7 @@ fn misspelt(text: &str) -> Option<String> {
             names.extend(list(&instance, "compute").iter().map(|compute| compute["profile"].clone()));
         }
         let error = names.iter().filter_map(Value::as_str).find_map(|name| name.parse::<Profile>().err())?;
-        Some(format!("{}: {error}", shown(gpu["uuid"].as_str().unwrap_or_default())))
+        Some(format!("{}: {error}", beginning(gpu["uuid"].as_str().unwrap_or_default())))
     })
 }
 
@@ -126,7 +126,7 @@ fn check(inventory: &Inventory) -> Result<(), String> {
                 .to_owned(),
         );
     }
-    gpus.iter().try_for_each(|gpu| check_gpu(gpu).map_err(|what| format!("{}: {what}", shown(&gpu.uuid))))
+    gpus.iter().try_for_each(|gpu| check_gpu(gpu).map_err(|what| format!("{}: {what}", beginning(&gpu.uuid))))
 }
 
 fn check_gpu(gpu: &Gpu) -> Result<(), String> {
@@ -140,7 +140,7 @@ fn check_gpu(gpu: &Gpu) -> Result<(), String> {
         let directory = capabilities.directory.display().to_string();
         word("capabilities: directory", &directory)?;
         if !capabilities.directory.is_absolute() {
-            return Err(format!("capabilities: directory {}: is not absolute", shown(&directory)));
+            return Err(format!("capabilities: directory {}: is not absolute", beginning(&directory)));
         }
     }
     let mut files = vec![&gpu.file];
@@ -162,10 +162,14 @@ fn check_indexes(indexes: &BTreeMap<String, usize>) -> Result<(), String> {
     let mut seen: BTreeMap<usize, &str> = BTreeMap::new();
     for (device, &index) in indexes {
         if index >= MAX_RECORDS {
-            return Err(format!("gres_index: {index} of {} is not below {MAX_RECORDS}", shown(device)));
+            return Err(format!("gres_index: {index} of {} is not below {MAX_RECORDS}", beginning(device)));
         }
         if let Some(other) = seen.insert(index, device) {
-            return Err(format!("gres_index: {} and {} both have {index}", shown(other), shown(device)));
+            return Err(format!(
+                "gres_index: {} and {} both have {index}",
+                beginning(other),
+                beginning(device)
+            ));
         }
     }
     Ok(())
@@ -175,7 +179,7 @@ fn check_indexes(indexes: &BTreeMap<String, usize>) -> Result<(), String> {
 const MAX_TEXT: usize = 256;
 
 /// The beginning of a text.
-fn shown(text: &str) -> String {
+fn beginning(text: &str) -> String {
     text.chars().take(MAX_TEXT).collect()
 }
 
@@ -183,7 +187,7 @@ fn shown(text: &str) -> String {
 fn line(what: &str, text: &str) -> Result<(), String> {
     let wild = |c: char| c.is_control() || turns_text(c);
     if text.contains(wild) || text.chars().count() > MAX_TEXT {
-        Err(format!("{what} {:?} is not a line of text", shown(text)))
+        Err(format!("{what} {:?} is not a line of text", beginning(text)))
     } else {
         Ok(())
     }
@@ -193,7 +197,7 @@ fn line(what: &str, text: &str) -> Result<(), String> {
 fn word(what: &str, text: &str) -> Result<(), String> {
     let breaks = |c: char| c.is_whitespace() || c.is_control() || turns_text(c) || ",=#[]\"\\".contains(c);
     if text.is_empty() || text.contains(breaks) || text.chars().count() > MAX_WORD {
-        Err(format!("{what} {:?} is not one word", shown(text)))
+        Err(format!("{what} {:?} is not one word", beginning(text)))
     } else {
         Ok(())
     }
@@ -208,7 +212,7 @@ fn uuid(prefix: &str, text: &str) -> Result<(), String> {
     if text.starts_with(prefix) && text.is_ascii() {
         Ok(())
     } else {
-        Err(format!("UUID {:?} does not begin with {prefix}", shown(text)))
+        Err(format!("UUID {:?} does not begin with {prefix}", beginning(text)))
     }
 }
 

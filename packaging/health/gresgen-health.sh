@@ -2,12 +2,15 @@
 # Takes a node out of service when its MIG devices cannot be given to jobs, with a reason that a person can read.
 # One script for both places in slurm.conf; use both:
 #
-#   Prolog=/usr/libexec/gresgen/gresgen-health.sh               a job that meets a broken node is requeued
+#   Prolog=/usr/libexec/gresgen/gresgen-health.sh               a job that meets a broken node is requeued and held
 #   HealthCheckProgram=/usr/libexec/gresgen/gresgen-health.sh   a broken node is noticed before a job meets it
-#   HealthCheckInterval=60
+#   HealthCheckInterval=300
 #
 # slurmd ignores how a HealthCheckProgram ends, so the script drains the node itself. The reason an admin gave is
 # never replaced, and a node is never put back into service: that is `scontrol update nodename=N state=resume`.
+#
+# Held means that the job's owner or an admin has to release it (`scontrol release JOB`). With
+# SchedulerParameters=nohold_on_prolog_fail it is queued again without that, for another node.
 #
 # Only what `gresgen check --quick` found wrong (exit code 3) drains. A check that cannot run, because a config file
 # shared by the whole cluster has a typo, must not stop the whole cluster: it is said on standard error.

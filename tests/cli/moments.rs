@@ -53,6 +53,7 @@ fn a_client_that_stays_is_named() {
 const LAYOUT: &str = "devices: all, mig-enabled: true, mig-devices: {1g.5gb: 2}";
 const GRES_CONF: &str = "etc/slurm/gres.conf";
 const CONFIG: &str = "etc/gresgen/config.yaml";
+const JOURNAL: &str = "var/lib/gresgen/intent.json";
 
 /// A node whose name stands in its configuration alone.
 fn named(name: &str) -> Node {
@@ -154,4 +155,21 @@ fn a_boot_knows_itself_by_slurm_conf() {
         assert_eq!(run.code, 2, "{line}: {}", run.stderr);
         assert_eq!(node.read(GRES_CONF) == before, !ours, "{line}: {}", run.stderr);
     }
+}
+
+/// What a reboot cut off is finished by nobody: an order that comes to nothing leaves no journal of it either.
+#[test]
+fn a_journal_of_a_boot_before_is_not_one_to_be_finished() {
+    let node = named("gpu-node-7");
+    assert_eq!(apply(&node, &["-q"]).code, 0);
+    let journal = r#"{"version": 1, "what": "order for job 17", "boot": "22222222-2222", "before": []}"#;
+    node.write(JOURNAL, journal);
+    let status = node.ok(&["status"]);
+    let says =
+        "interrupted by a reboot: order for job 17; make what is meant with gresgen apply, or go back with";
+    assert!(status.contains(says), "{status}");
+    assert_eq!(node.json(&["status"])["interrupted"], serde_json::Value::Null);
+    assert_eq!(apply(&node, &["-q"]).code, 0);
+    assert!(!node.path(JOURNAL).exists());
+    assert!(node.ok(&["history"]).contains("cut off"));
 }

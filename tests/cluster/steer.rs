@@ -1,6 +1,7 @@
 //! Which idle instance Slurm takes, as the arbiter steers it, and what is left when the arbiter ends.
 
 use lab::{JobId, Release};
+use serde_json::{Value, json};
 
 use crate::arbiter::SETTINGS;
 use crate::node::Node;
@@ -76,5 +77,52 @@ fn slurm_takes_what_stands_least_in_the_way_and_nothing_stays_closed() {
         node.gresgen(&["--layout", "first", "apply"]).must_be(0);
         assert_eq!(node.closed(), [""; 0], "{release}");
         assert!(!node.log().contains("panicked"), "{release}: {}", node.log());
+    }
+}
+
+/// What steering closes for jobs that wait for long: where everything of a type is closed, whoever has it, Slurm plans no job on it,
+/// does not hold the job, and starts those behind it.
+#[test]
+fn a_job_is_not_planned_on_what_is_closed() {
+    for release in Release::selected() {
+        let Some(node) = Node::for_arbiter(release, SETTINGS) else { return };
+        let submit = || node.submit(&["--gres=gpu:3g.20gb:1", "-t60"]);
+        let holders = [submit(), submit()];
+        holders.iter().for_each(|job| node.runs(*job));
+        let waits = submit();
+        let of = |format: &str, job: JobId| {
+            let asked = ["squeue", "-h", "-o", format, "-j", &job.to_string()];
+            node.lab.run(&asked).unwrap().stdout.trim().to_owned()
+        };
+        node.waits_until("a plan for the job", || of("%S", waits) != "N/A");
+
+        let look = node.order(&json!({"look": {}}));
+        let order = |verb: &str| {
+            let all = |gpu: &Value| {
+                let large = |instance: &&Value| instance["profile"] == "3g.20gb";
+                let of = gpu["instances"].as_array().unwrap().iter().filter(large);
+                let of: Vec<Value> =
+                    of.map(|i| json!({"profile": i["profile"], "start": i["start"]})).collect();
+                json!({"gpu": gpu["uuid"], verb: of})
+            };
+            let gpus: Vec<Value> = look["look"]["gpus"].as_array().unwrap().iter().map(all).collect();
+            let done = node.order(&json!({"cut": {"gpus": gpus}}));
+            assert_eq!(done["code"], "done", "{release}: {done:#}");
+        };
+        order("close");
+        node.waits_until("no plan for the job", || {
+            of("%r", waits).starts_with("ReqNodeNotAvail") && of("%S", waits) == "N/A"
+        });
+        // It would be until the holders' limits that Slurm left the node to those alone who end before.
+        let behind = node.submit(&["--gres=gpu:1g.5gb:1", "-t600"]);
+        node.runs(behind);
+        assert_eq!(node.state_of(waits), "PENDING", "{release}");
+        assert!(of("%r", waits).starts_with("ReqNodeNotAvail"), "{release}: {}", of("%r", waits));
+        assert!(holders.iter().all(|job| node.state_of(*job) == "RUNNING"), "{release}");
+
+        node.lab.run(&["scancel", &holders[0].to_string()]).unwrap();
+        node.waits_until("it to be given back", || node.state_of(holders[0]).is_empty());
+        order("open");
+        node.runs(waits);
     }
 }

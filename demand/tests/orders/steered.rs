@@ -152,3 +152,54 @@ fn equals_stay_open() {
     let cluster = cluster(vec![node("n1", vec![whole(), whole()]), node("n2", vec![whole()])]);
     assert_eq!(look(&cluster, &[]).orders, []);
 }
+
+/// Two nodes whose only whole GPUs somebody has, and beside them a GPU of which halves are taken for long.
+fn taken() -> Cluster {
+    let whole = || vec![busy(at("7g.40gb", 0), NOW + 50_000)];
+    let halves = || vec![busy(at("3g.20gb", 0), NOW + 90_000), busy(at("3g.20gb", 4), NOW + 90_000)];
+    cluster(vec![node("n1", vec![whole(), halves()]), node("n2", vec![whole()])])
+}
+
+/// Places that an answer closes for nobody, by node and GPU.
+fn closed(decision: &Decision) -> Vec<String> {
+    let mut closed = Vec::new();
+    for order in &decision.orders {
+        let Order::Close(instances) = order else { continue };
+        for (gpu, places) in instances.gpus.iter().filter(|_| instances.job.is_none()) {
+            closed.extend(places.iter().map(|place| format!("{} {gpu} {place}", instances.node)));
+        }
+    }
+    closed
+}
+
+/// Slurm would plan the job where it could be had as what it is, and close the node to others from then on.
+#[test]
+fn what_slurm_would_plan_a_job_on_closes_until_nobody_waits_for_it() {
+    let waits = |waited| [Job { waited, ..job(1, "7g.40gb", 1, 1) }];
+    assert_eq!(closed(&look(&taken(), &waits(299))), [""; 0]);
+    let decision = look(&taken(), &waits(300));
+    assert_eq!(closed(&decision), ["0 0 7g.40gb at 0", "1 0 7g.40gb at 0"]);
+    let (mut cluster, _) = carried(taken(), &decision);
+    assert_eq!(look(&cluster, &waits(301)).orders, []);
+    // With nobody who waits it opens again, whoever has it.
+    let (opened, _) = carried(cluster.clone(), &look(&cluster, &[]));
+    assert!(opened.nodes.iter().flat_map(|node| &node.gpus[0].instances).all(|i| !i.closed));
+    // What is given back opens for who waits.
+    cluster.nodes[1].gpus[0].instances[0].state = State::Idle;
+    let decision = look(&cluster, &waits(302));
+    assert_eq!(decision.verdicts, [Verdict::Opens]);
+    assert_eq!(carried(cluster, &decision).1, ["n2 0 7g.40gb at 0"]);
+}
+
+/// Slurm would hold the one that names its nodes, for it could never run there.
+#[test]
+fn beside_a_job_that_names_nodes_all_is_planned_as_slurm_does() {
+    let mut cluster = taken();
+    cluster.sets.push(vec![1]);
+    let mut named = job(2, "7g.40gb", 1, 1);
+    named.shares[0].set = 1;
+    assert_eq!(closed(&look(&cluster, &[job(1, "7g.40gb", 1, 1), named])), [""; 0]);
+    assert_eq!(closed(&look(&cluster, &[job(1, "7g.40gb", 1, 2)])), [""; 0]);
+    let off = Policy { steer: false, ..policy() };
+    assert_eq!(closed(&decide(&cluster, &[job(1, "7g.40gb", 1, 1)], &off, NOW)), [""; 0]);
+}

@@ -2,11 +2,12 @@
 //! up twice, and each call is one system call, because slurmstepd makes them while a job waits.
 
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{
     AtFlags, Dir, FlockOperation, Mode, OFlags, fchmod, flock, fstat, linkat, mkdir, openat, renameat,
-    unlinkat,
+    statat, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -16,6 +17,10 @@ const READABLE: u32 = 0o644;
 const PRIVATE: u32 = 0o600;
 /// Begins the names of what is not there for readers.
 const HIDDEN: char = '.';
+/// Begins the name of a file that has its own only when it is locked and whole.
+const UNNAMED: &str = ".begun-";
+/// Seconds after which it is taken to be left by a process that was killed: it takes a few calls.
+const UNFINISHED: i64 = 60;
 
 #[derive(Debug)]
 pub(super) struct Directory(OwnedFd);
@@ -47,14 +52,29 @@ impl Directory {
 
     /// Names of files that are there for readers.
     pub(super) fn names(&self) -> Result<Vec<String>, Errno> {
+        Ok(self.all_names()?.into_iter().filter(|name| !name.starts_with(HIDDEN)).collect())
+    }
+
+    fn all_names(&self) -> Result<Vec<String>, Errno> {
         let mut names = Vec::new();
         for entry in Dir::read_from(&self.0)? {
-            match entry?.file_name().to_str() {
-                Ok(name) if !name.starts_with(HIDDEN) => names.push(name.to_owned()),
-                _ => {}
-            }
+            names.extend(entry?.file_name().to_str().ok().map(str::to_owned));
         }
         Ok(names)
+    }
+
+    /// Removes what [`Directory::create_locked`] has left that was killed on its way: files whose other name did not come within
+    /// [`UNFINISHED`].
+    pub(super) fn remove_unfinished(&self) -> Result<(), Errno> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as i64;
+        let begun = |name: &String| name.starts_with(UNNAMED);
+        for name in self.all_names()?.into_iter().filter(begun) {
+            let changed = statat(&self.0, &name, AtFlags::SYMLINK_NOFOLLOW).map(|status| status.st_mtime);
+            if changed.is_ok_and(|changed| changed.saturating_add(UNFINISHED) < now) {
+                self.remove(&name)?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn text(&self, name: &str) -> Result<String, Errno> {
@@ -82,12 +102,19 @@ impl Directory {
         }
     }
 
-    /// The same, locked before anything stands in it, for as long as the descriptor is open: what a process forked and
-    /// did not end with an exec keeps it too. Root's alone, because flock(2) asks for no right but that of opening.
+    /// The same, locked and whole before it has its name, for as long as the descriptor is open: what a process forked and
+    /// did not end with an exec keeps it too. Whoever finds a file of this name without its lock finds one that is abandoned, at any
+    /// moment. Root's alone, because flock(2) asks for no right but that of opening.
     pub(super) fn create_locked(&self, name: &str, text: &str) -> Result<OwnedFd, Errno> {
-        let file = self.new_file(name, PRIVATE)?;
+        let unnamed = format!("{UNNAMED}{name}");
+        let file = self.new_file(&unnamed, PRIVATE)?;
         flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-        self.fill(name, file, text)
+        let file = self.fill(&unnamed, file, text)?;
+        if let Err(error) = renameat(&self.0, &unnamed, &self.0, name) {
+            let _ = self.remove(&unnamed);
+            return Err(error);
+        }
+        Ok(file)
     }
 
     fn new_file(&self, name: &str, mode: u32) -> Result<OwnedFd, Errno> {
@@ -127,10 +154,14 @@ impl Directory {
         openat(&self.0, name, flags, Mode::from_raw_mode(PRIVATE))
     }
 
-    /// Whether no process has the lock of a file made by [`Directory::create_locked`].
+    /// Whether no process has the lock of a file made by [`Directory::create_locked`]; one that has just been removed has no process,
+    /// either. Several may ask at once: none takes another that asks for the process.
     pub(super) fn is_abandoned(&self, name: &str) -> bool {
         let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let file = openat(&self.0, name, flags, Mode::empty());
-        file.is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok())
+        match file {
+            Ok(file) => flock(&file, FlockOperation::NonBlockingLockShared).is_ok(),
+            Err(error) => error == Errno::NOENT,
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::text::{is_gpu_uuid, is_mig_uuid, number};
 
@@ -32,9 +33,17 @@ pub struct Device {
 }
 
 impl Step {
-    /// The name of its record.
-    pub(super) fn name(&self) -> String {
-        format!("{}.{}", self.job, self.step)
+    /// A name for its record that no other has, not even one of an earlier run of the same step: `job.step.nanoseconds`.
+    pub(super) fn new_name(&self) -> String {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        format!("{}.{}.{now}", self.job, self.step)
+    }
+
+    /// Whether that is a name of its record: one that is named by job and step alone is an earlier release's.
+    pub(super) fn is_name(&self, name: &str) -> bool {
+        let own = format!("{}.{}", self.job, self.step);
+        let rest = name.strip_prefix(&own);
+        rest.is_some_and(|rest| rest.is_empty() || rest.strip_prefix('.').is_some_and(is_digits))
     }
 }
 
@@ -60,6 +69,10 @@ impl FromStr for Step {
         let devices: Option<Vec<Device>> = lines.map(device).collect();
         Ok(Step { job: *job, step: *step, uid: *uid, devices: devices.ok_or(())? })
     }
+}
+
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn device(line: &str) -> Option<Device> {

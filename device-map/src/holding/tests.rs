@@ -199,3 +199,55 @@ fn only_whole_records_are_read() {
         assert_eq!(whole.replacen(good, bad, 1).parse::<Step>(), Err(()), "{bad}");
     }
 }
+
+/// slurmd starts anew beside steps that begin: it looked at a record that was not locked or not whole yet, and took it away.
+#[test]
+fn no_start_of_slurmd_loses_a_step_that_begins() {
+    let node = Node::new();
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                node.holding.begin().unwrap();
+            }
+        });
+        let lost = (0..2000).find(|number| {
+            let claim = node.holding.claim(step(5, *number, &[0]));
+            let there = node.holding.steps().unwrap();
+            claim.is_err() || there != [step(5, *number, &[0])]
+        });
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(lost, None);
+    });
+}
+
+/// Whoever has seen that the run before is dead removes its record when the next run has begun.
+#[test]
+fn what_a_run_left_is_removed_without_the_run_after_it() {
+    let node = Node::new();
+    drop(node.claim(step(5, 0, &[0])));
+    let steps = Directory::open(&node.holding.steps).unwrap();
+    let seen = read(&steps);
+    let again = node.claim(step(5, 0, &[0]));
+    assert!(seen.iter().all(|record| record.dead));
+    seen.iter().for_each(|record| steps.remove(&record.name).unwrap());
+    assert_eq!(node.holding.steps().unwrap(), [step(5, 0, &[0])]);
+    drop(again);
+}
+
+#[test]
+fn what_was_begun_is_left_alone_until_it_is_old() {
+    let node = Node::new();
+    node.write("steps/.begun-5.0.1", "");
+    node.write("steps/5.1", &step(5, 1, &[0]).to_string());
+    let begun = node.place.path().join("steps/.begun-5.0.1");
+    node.holding.begin().unwrap();
+    assert!(
+        begun.exists() && !node.place.path().join("steps/5.1").exists(),
+        "an earlier release's, abandoned"
+    );
+    let old = std::time::SystemTime::now() - Duration::from_secs(120);
+    fs::File::options().write(true).open(&begun).unwrap().set_modified(old).unwrap();
+    node.holding.begin().unwrap();
+    assert!(!begun.exists());
+}

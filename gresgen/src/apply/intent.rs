@@ -27,8 +27,8 @@ pub(crate) struct Intent {
     #[serde(default)]
     pub layout: Option<String>,
     /// Boot it began in. Instances do not survive one, so the next boot begins anew: what an apply was cut off from
-    /// then is neither finished nor what a failing boot goes back to.
-    pub boot: String,
+    /// then is neither finished nor what a failing boot goes back to, see [`Intent::is_of_before`].
+    boot: String,
     /// The GPUs as they were.
     pub before: Vec<Before>,
     /// When it began (RFC 3339, UTC).
@@ -104,6 +104,11 @@ impl Intent {
         let path = root.path(Root::INTENT);
         let Some(text) = note::text(&path)? else { return Ok(None) };
         note::parse(&path, &text, "a journal", |intent: &Self| intent.version).map(Some)
+    }
+
+    /// Whether it was cut off by the end of a boot before this one: then nothing of it is left to be finished.
+    pub(crate) fn is_of_before(&self, boot: &str) -> bool {
+        self.boot != boot
     }
 
     /// Writes the journal so that it survives a crash from now on.

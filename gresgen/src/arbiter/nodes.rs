@@ -39,6 +39,8 @@ pub(super) struct NodeState {
     running: bool,
     /// Something of a change is left to be done: its journal or its fence is there, or an answer said so.
     unfinished: bool,
+    /// It said that it has finished that. Whether it has shows in the next look and in what slurmctld says next.
+    finished: bool,
     /// What goes on: a look or an order.
     errand: Option<Errand>,
     /// With looks, with orders, with what slurmctld says of it.
@@ -258,11 +260,20 @@ impl Nodes {
         }
     }
 
-    /// A fence of this program stands around a node, and no order of this process made it.
-    pub(super) fn fenced(&mut self, node: &str) {
-        if let Some(state) = self.states.get_mut(node).filter(|state| state.errand.is_none()) {
-            state.unfinished = true;
+    /// A fence of this program stands around these nodes. That is left to be done where no order of this process made it.
+    pub(super) fn fenced(&mut self, nodes: &BTreeSet<String>, now: u64) -> Vec<Event> {
+        let mut events = Vec::new();
+        for (name, state) in self.states.iter_mut().filter(|(_, state)| state.errand.is_none()) {
+            if nodes.contains(name) {
+                events.extend(
+                    state.is_left("its fence stands", now).map(|why| Event::of_node(Kind::Node, name, why)),
+                );
+            } else if state.finished && !state.stale {
+                state.finished = false;
+                state.orders.over();
+            }
         }
+        events
     }
 
     /// Notes that an errand has begun.
@@ -312,7 +323,8 @@ impl Nodes {
                     events.push(Event::of_node(Kind::Node, node, "is seen again"));
                 }
                 state.looks.over();
-                state.take(shelf, *seen, now);
+                let left = state.take(shelf, *seen, now);
+                events.extend(left.map(|why| Event::of_node(Kind::Node, node, why)));
             }
             Ok(Answer { code, error, .. }) => {
                 let error = error.map(|error| format!(": {error}")).unwrap_or_default();
@@ -434,12 +446,15 @@ impl NodeState {
             _ => true,
         };
         match code {
-            // One that is not so would be ordered again at once, and for ever.
+            // One that has not finished would be ordered the same again at once, and for ever.
+            Some(Code::Done | Code::Nothing) if order.gpus.is_empty() => {
+                self.finished = true;
+                false
+            }
+            // Nor one that is not so.
             Some(Code::Done) if is_so => self.orders.over(),
             // It may still open what others wait for.
             _ if order.cuts() && is_refusal(answer) => self.refusals.failed(says, now),
-            // What was there already was not seen: the same order again would come to the same.
-            Some(Code::Nothing) if order.gpus.is_empty() => self.orders.over(),
             // Somebody else's change is nobody's failure, and ends.
             Some(Code::Locked) => {
                 self.orders.until = now.saturating_add(RUNNING);
@@ -449,12 +464,21 @@ impl NodeState {
         };
     }
 
-    fn take(&mut self, shelf: &mut Shelf, seen: Seen, now: u64) {
+    /// Takes over what was seen. What there is to be said of it.
+    fn take(&mut self, shelf: &mut Shelf, seen: Seen, now: u64) -> Option<String> {
         let Seen { known, offers, running, interrupted } = seen;
         self.at = Some(shelf.put(self.at, known));
-        self.unfinished |= interrupted;
         (self.offers, self.running) = (offers, running);
         (self.seen, self.stale) = (Some(now), false);
+        if interrupted { self.is_left("its journal is there", now) } else { None }
+    }
+
+    /// Something of a change is left, which this shows. Where it said that it has finished that, the order failed, and there may be
+    /// something to be said.
+    fn is_left(&mut self, shows: &str, now: u64) -> Option<String> {
+        self.unfinished = true;
+        let why = format!("says that it has finished what was cut off, and {shows} still");
+        (std::mem::take(&mut self.finished) && self.orders.failed(&why, now)).then_some(why)
     }
 
     /// It could not be seen. What it was before takes no order.

@@ -119,7 +119,9 @@ impl Remarks {
                 continue;
             }
             if !done {
-                remark.being_cut.clear();
+                // What is told is true no more, and what comes next may be told only in a while.
+                (remark.being_cut, remark.cut) = Default::default();
+                remark.next(format!("a cut for it on {node} was not carried out"), true, now);
                 continue;
             }
             remark.cut.insert(node.to_owned());
@@ -280,11 +282,33 @@ mod tests {
         let cut = [(7, Ok(Verdict::Cut(vec!["n1".into()])))];
         due(&mut remarks, &cut, 100);
         remarks.cut("n1", false, 101);
-        assert_eq!(due(&mut remarks, &[(7, Ok(Verdict::UnderWay))], 101), []);
-        assert_eq!(due(&mut remarks, &cut, 110), []);
+        let told = |text: &str| vec![(7, format!("gresgen: {text}"))];
+        let waits = [(7, Ok(Verdict::UnderWay))];
+        assert_eq!(due(&mut remarks, &waits, 101), told("a cut for it on n1 was not carried out"));
+        assert_eq!(due(&mut remarks, &waits, 102), []);
+        assert_eq!(due(&mut remarks, &cut, 110), told("is being cut for it on n1"));
         remarks.cut("n1", false, 111);
         assert_eq!(due(&mut remarks, &[], 112), [(7, String::new())]);
         assert_eq!(due(&mut remarks, &[], 113), []);
+    }
+
+    /// What was cut on one node is of no use to it without the other, and is not what it waits for.
+    #[test]
+    fn where_one_of_two_cuts_failed_nothing_was_cut_for_the_job() {
+        let mut remarks = Remarks::default();
+        due(&mut remarks, &[(7, Ok(Verdict::Cut(vec!["n1".into(), "n2".into()])))], 100);
+        remarks.cut("n1", true, 101);
+        remarks.cut("n2", false, 102);
+        let told = |text: &str| vec![(7, format!("gresgen: {text}"))];
+        let refused = [(7, Ok(Verdict::Refused(vec!["n2".into()])))];
+        assert_eq!(
+            due(&mut remarks, &[(7, Ok(Verdict::UnderWay))], 102),
+            told("a cut for it on n2 was not carried out")
+        );
+        assert_eq!(due(&mut remarks, &refused, 103), []);
+        let text = "a cut was refused on n2, and is asked for again in a while";
+        assert_eq!(due(&mut remarks, &refused, 108), told(text));
+        assert_eq!(due(&mut remarks, &[], 109), [(7, String::new())]);
     }
 
     #[test]

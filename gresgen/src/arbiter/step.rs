@@ -8,7 +8,7 @@ use mig::Placement;
 use super::event::Event;
 use super::nodes::{Age, Nodes};
 use super::recount::Counts;
-use super::wire::{Changes, NodeOrder};
+use super::wire::{Changes, NodeOrder, shown};
 use crate::config::Config;
 use crate::demand::{self, Answers, Cannot, Sheets, Stock, Waiting};
 use crate::inventory::Inventory;
@@ -89,13 +89,17 @@ pub(super) fn step(
 ) -> Step {
     let now = answers.now;
     let fenced = fenced(&mut answers, nodes);
+    let left = nodes.fenced(&fenced, now);
     let Kept { sheets, memory } = kept;
     let taken = demand::take(&answers, nodes.sheets(sheets));
+    sheets.forget();
     let Stock { nodes: mut stock, gpus, kinds, models, unknown, unexplained } = taken;
     let counts = stock.iter().zip(unexplained);
     let counts = counts.filter_map(|(node, devices)| Some((node.name.clone(), devices?))).collect();
-    let mut step = Step { counts, ..Step::default() };
+    let mut step = Step { counts, events: left, ..Step::default() };
     for (why, names) in &unknown {
+        // It may quote what the node said.
+        let why = &shown(why);
         step.events.extend(names.iter().filter_map(|name| nodes.contradicted(name, why, now)));
     }
     for (node, indexes) in stock.iter_mut().zip(&gpus) {
@@ -204,7 +208,7 @@ fn cut_for_job(order: &Order) -> Option<&String> {
 
 /// Nodes that a fence of this program stands around. A job must not be told that such a node is not for it, since it is again in
 /// a moment: so the reservations are left out of what slurmctld says.
-fn fenced(answers: &mut Answers, nodes: &mut Nodes) -> BTreeSet<String> {
+fn fenced(answers: &mut Answers, nodes: &Nodes) -> BTreeSet<String> {
     let names: Vec<String> = nodes.names().cloned().collect();
     let by_name: BTreeMap<String, &String> = names.iter().map(|name| (reservation(name), name)).collect();
     let mut fenced = BTreeSet::new();
@@ -217,7 +221,6 @@ fn fenced(answers: &mut Answers, nodes: &mut Nodes) -> BTreeSet<String> {
     });
     let drained = answers.nodes.iter().filter(|view| is_of_order(view));
     fenced.extend(drained.map(|view| view.name.clone()));
-    fenced.iter().for_each(|name| nodes.fenced(name));
     fenced
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use mig::{Placement, Profile};
+use mig::{Placement, Profile, Spec};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -173,7 +173,10 @@ pub(super) fn read(node: &str, text: &[u8]) -> Result<Answer, String> {
 fn seen(node: &str, look: &Value, offers: &BTreeMap<String, Vec<String>>) -> Result<Seen, String> {
     let known = document::read_indexed(&look.to_string()).map_err(|error| shown(&error.to_string()))?;
     if known.0.node != node {
-        return Err(format!("says that it is {}; slurm.node there says which node it is", known.0.node));
+        return Err(format!(
+            "says that it is {}; slurm.node there says which node it is",
+            shown(&known.0.node)
+        ));
     }
     plausible(&known.0)?;
     let is_there = |key: &str| look.get(key).is_some_and(|value| !value.is_null());
@@ -186,18 +189,19 @@ fn seen(node: &str, look: &Value, offers: &BTreeMap<String, Vec<String>>) -> Res
     })
 }
 
-/// Most GPUs of a node, most placement units of a GPU: what Slurm and NVML have at most, doubled. Whoever is root on a node
-/// could otherwise say it had a GPU for which no best cut is ever found.
+/// Most GPUs of a node, most placement units of a GPU, most profiles of either kind of one: what Slurm and NVML have at most,
+/// doubled. Whoever is root on a node could otherwise say it had a GPU for which no best cut is ever found.
 const MOST_GPUS: usize = 64;
 const MOST_UNITS: u8 = 16;
+const MOST_PROFILES: usize = 64;
 
 fn plausible(inventory: &Inventory) -> Result<(), String> {
     let odd = |gpu: &Gpu| {
         let units = gpu.geometry.units;
-        let fits = |size: u8, start: u8| size > 0 && start.checked_add(size).is_some_and(|end| end <= units);
         let specs = &gpu.geometry.specs;
         units > MOST_UNITS
-            || specs.iter().any(|spec| spec.starts.iter().any(|start| !fits(spec.size, *start)))
+            || specs.len() > MOST_PROFILES
+            || specs.iter().any(|spec| is_odd(spec, units))
             || gpu.instances.len() > usize::from(units)
     };
     let mut uuids = BTreeSet::new();
@@ -208,6 +212,15 @@ fn plausible(inventory: &Inventory) -> Result<(), String> {
         Some(gpu) => Err(format!("says of GPU {} what no GPU has", gpu.index)),
         None => Ok(()),
     }
+}
+
+/// Whether no GPU of so many placement units has such a profile: a compute slice has a unit of its own, and more than one on some.
+fn is_odd(spec: &Spec, units: u8) -> bool {
+    let fits = |start: &u8| start.checked_add(spec.size).is_some_and(|end| end <= units);
+    spec.size < spec.profile.slices().max(1)
+        || !spec.starts.iter().all(fits)
+        || spec.starts.len() > units.into()
+        || spec.compute.len() > MOST_PROFILES
 }
 
 /// Most characters of a text that a node sent.
@@ -222,6 +235,8 @@ pub(super) fn shown(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use mig::Geometry;
+
     use super::*;
     use crate::order;
 
@@ -294,8 +309,44 @@ mod tests {
         let mut twice = n1();
         twice.gpus.push(twice.gpus[0].clone());
         assert_eq!(read("n1", look(&twice).as_bytes()).unwrap_err(), "says of GPU 0 what no GPU has");
+        let mut profiles = n1();
+        let first = profiles.gpus[0].geometry.specs[0].clone();
+        profiles.gpus[0].geometry.specs.extend(vec![first; 1000]);
+        assert!(read("n1", look(&profiles).as_bytes()).is_err());
+        let mut starts = n1();
+        starts.gpus[0].geometry.specs[0].starts = vec![0; 1000];
+        assert!(read("n1", look(&starts).as_bytes()).is_err());
         let mut large = n1();
         large.gpus[0].geometry.units = 200;
         assert!(read("n1", look(&large).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_long_name_is_not_repeated() {
+        let mut other = n1();
+        other.node = "x".repeat(4 << 20);
+        let error = read("n1", look(&other).as_bytes()).unwrap_err();
+        assert!(error.len() < 400, "{}", error.len());
+    }
+
+    /// Neither too many profiles, nor one smaller than its compute slices: 3g in one unit.
+    #[test]
+    fn a_gpu_has_what_gpus_have() {
+        for board in mig::BOARDS {
+            let geometry = board.geometry();
+            let Geometry { units, specs, .. } = &geometry;
+            assert!(
+                *units <= MOST_UNITS && specs.len() * 2 <= MOST_PROFILES,
+                "{}: {}",
+                board.key,
+                specs.len()
+            );
+            assert!(!specs.iter().any(|spec| is_odd(spec, *units)), "{}", board.key);
+        }
+        let mut small = n1();
+        for spec in &mut small.gpus[0].geometry.specs {
+            spec.size = 1;
+        }
+        assert_eq!(read("n1", look(&small).as_bytes()).unwrap_err(), "says of GPU 0 what no GPU has");
     }
 }

@@ -188,8 +188,8 @@ impl<'a> Answer<'a> {
     fn failed(failure: &Failure) -> Self {
         let note = failure.note.map(|note| format!("; {note}")).unwrap_or_default();
         Answer {
-            error: Some(shown(&format!("{}{note}", failure.error))),
-            hint: failure.hint.as_deref().map(shown),
+            error: Some(beginning(&format!("{}{note}", failure.error))),
+            hint: failure.hint.as_deref().map(beginning),
             ..Answer::new(failure.exit, code(failure))
         }
     }
@@ -238,7 +238,7 @@ fn code(failure: &Failure) -> Code {
 }
 
 /// The beginning of a text.
-fn shown(text: &str) -> String {
+fn beginning(text: &str) -> String {
     text.chars().take(MAX_TEXT).collect()
 }
 

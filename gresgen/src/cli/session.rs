@@ -185,7 +185,7 @@ impl Session {
     fn cut_off(&self) -> Result<Option<Intent>, Failure> {
         let intent = Intent::load(&self.root)?;
         let boot = boot_id(&self.root).unwrap_or_default();
-        Ok(intent.filter(|intent| intent.boot == boot))
+        Ok(intent.filter(|intent| !intent.is_of_before(&boot)))
     }
 
     /// The node, with its driver open.

@@ -35,7 +35,7 @@ use crate::slurm::slots;
 pub(super) struct Report<'a> {
     #[serde(flatten)]
     inventory: Document<'a>,
-    /// What an apply that was cut off had set out to do.
+    /// What an apply that was cut off in this boot had set out to do.
     interrupted: Option<&'a str>,
     /// Process that changes the node now.
     running: Option<u32>,
@@ -64,11 +64,18 @@ struct LayoutChoice {
     configured: Option<String>,
 }
 
+/// What was cut off, by its journal.
+struct CutOff {
+    what: String,
+    /// By a reboot: it is not finished any more.
+    before: bool,
+}
+
 /// What `status` knows.
 pub(super) struct Status {
     layout: Option<LayoutChoice>,
     inventory: Inventory,
-    interrupted: Option<String>,
+    interrupted: Option<CutOff>,
     /// Process that changes the node now: what it has set out to do is not cut off.
     running: Option<u32>,
     map: Option<DeviceMap>,
@@ -129,12 +136,12 @@ fn show(session: &Session, args: &Args) -> Result<Painted, Failure> {
 }
 
 /// What was cut off, or is running. A journal that cannot be read is one of something.
-fn interrupted(session: &Session) -> Option<String> {
+fn interrupted(session: &Session, boot: &str) -> Option<CutOff> {
     match Intent::load(&session.root) {
-        Ok(intent) => intent.map(|intent| intent.what),
+        Ok(intent) => intent.map(|intent| CutOff { before: intent.is_of_before(boot), what: intent.what }),
         Err(error) => {
             session.warn(error);
-            Some("a change whose journal cannot be read".to_owned())
+            Some(CutOff { what: "a change whose journal cannot be read".to_owned(), before: false })
         }
     }
 }
@@ -169,7 +176,7 @@ impl Status {
         let site = session.site(&settings, node);
         site.annotate(&mut inventory, &site.allocations());
         let running = node_holder(&session.root);
-        let interrupted = interrupted(session).filter(|_| running.is_none());
+        let interrupted = interrupted(session, &inventory.boot).filter(|_| running.is_none());
         Ok(Status {
             layout: layout_choice(session),
             loads: driver.loads(&inventory),
@@ -197,7 +204,7 @@ impl Status {
         let names = |room: Demand| room.into_iter().map(|(profile, n)| (profile.to_string(), n)).collect();
         Report {
             inventory: Document::from(&self.inventory),
-            interrupted: self.interrupted.as_deref(),
+            interrupted: self.interrupted.as_ref().filter(|it| !it.before).map(|it| &*it.what),
             running: self.running,
             layout: self.layout.as_ref(),
             gres_index: records.clone().map(|(index, record)| (record.uuid.as_str(), index)).collect(),

@@ -2,7 +2,6 @@
 //! changes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt::Display;
 use std::sync::Arc;
 
 use ::demand::Model;
@@ -23,9 +22,12 @@ pub(crate) struct Sheets<'a> {
     names: Names<'a>,
     /// The cut of idle GPUs.
     layout: Option<(&'a Config, &'a str)>,
-    models: Vec<(Made, Result<Arc<Model>, String>)>,
-    defaults: Vec<(Vec<Kind>, Vec<Vec<Placement>>)>,
+    models: Vec<(Made, Arc<Model>)>,
+    defaults: Vec<(Vec<Kind>, Arc<Defaults>)>,
 }
+
+/// What each GPU of a node is cut into while nobody wants otherwise.
+type Defaults = Vec<Vec<Placement>>;
 
 /// What a model is made of: geometry, profiles on offer, the cut of idle GPUs.
 type Made = (Geometry, Vec<Profile>, Vec<Placement>);
@@ -71,6 +73,8 @@ pub(super) struct Records {
     pub(super) void: Vec<usize>,
     /// GPUs that have slices or could have some, or why they cannot be taken.
     pub(super) gpus: Result<Vec<Face>, String>,
+    /// What it was made of, which [`Sheets`] keeps for as long.
+    _defaults: Arc<Defaults>,
 }
 
 /// A GPU by its inventory.
@@ -112,6 +116,12 @@ impl<'a> Sheets<'a> {
         Sheet { node: known.0.node.clone(), records: self.records(known) }
     }
 
+    /// Forgets what no sheet has that is still there.
+    pub(crate) fn forget(&mut self) {
+        self.models.retain(|(_, model)| Arc::strong_count(model) > 1);
+        self.defaults.retain(|(_, defaults)| Arc::strong_count(defaults) > 1);
+    }
+
     fn records(&mut self, (inventory, indexes): &Known) -> Result<Records, String> {
         let table = |previous: &PreviousOrder| {
             GresTable::new(inventory, self.settings, previous).map_err(|error| error.to_string())
@@ -121,21 +131,27 @@ impl<'a> Sheets<'a> {
         if table_of_node.form.is_none() {
             table_of_node = table(&PreviousOrder::of_indexes(&table_of_node, indexes))?;
         }
+        let defaults = self.defaults(inventory);
         let GresTable { records, .. } = &table_of_node;
         let is_void = |index: &usize| records[*index].no_device() == Some(NoDevice::Void);
         Ok(Records {
             gres: table_of_node.gres(),
             count: records.len(),
             void: (0..records.len()).filter(is_void).collect(),
-            gpus: self.gpus(inventory, &table_of_node),
+            gpus: self.gpus(inventory, &table_of_node, &defaults),
+            _defaults: defaults,
         })
     }
 
-    fn gpus(&mut self, inventory: &Inventory, table: &GresTable) -> Result<Vec<Face>, String> {
+    fn gpus(
+        &mut self,
+        inventory: &Inventory,
+        table: &GresTable,
+        defaults: &Defaults,
+    ) -> Result<Vec<Face>, String> {
         let index: HashMap<&str, usize> =
             table.records.iter().enumerate().map(|(index, record)| (record.uuid.as_str(), index)).collect();
         let mut faces = Vec::new();
-        let defaults = self.defaults(inventory);
         for (gpu, default) in inventory.gpus.iter().zip(defaults) {
             let menu = slots::menu(&inventory.node, gpu, self.settings);
             let present: BTreeSet<Profile> =
@@ -146,7 +162,7 @@ impl<'a> Sheets<'a> {
                 continue;
             }
             let offered: Vec<Profile> = menu.unwrap_or_else(|| present.iter().copied().collect());
-            let default = if fixed { Vec::new() } else { default };
+            let default = if fixed { Vec::new() } else { default.clone() };
             let slice = |instance: &inventory::Instance| Slice {
                 placement: instance.placement,
                 device: device(instance).and_then(|uuid| index.get(uuid).copied()),
@@ -170,8 +186,8 @@ impl<'a> Sheets<'a> {
 
     /// What each GPU is cut into while nobody wants otherwise, as far as the layout says it. Nodes that are alike are planned
     /// for once.
-    fn defaults(&mut self, inventory: &Inventory) -> Vec<Vec<Placement>> {
-        let none = || vec![Vec::new(); inventory.gpus.len()];
+    fn defaults(&mut self, inventory: &Inventory) -> Arc<Defaults> {
+        let none = || Arc::new(vec![Vec::new(); inventory.gpus.len()]);
         let Some((config, label)) = self.layout else { return none() };
         let kind = |gpu: &inventory::Gpu| Kind {
             index: gpu.index,
@@ -185,7 +201,7 @@ impl<'a> Sheets<'a> {
         let alike = !config.names_uuids(label);
         let known = self.defaults.iter().find(|(other, _)| alike && *other == kinds);
         if let Some((_, known)) = known {
-            return known.clone();
+            return Arc::clone(known);
         }
         let mut bare = inventory.clone();
         bare.gpus.iter_mut().for_each(|gpu| gpu.instances.clear());
@@ -193,9 +209,9 @@ impl<'a> Sheets<'a> {
         let placements = |target: crate::apply::target::Target| {
             target.instances.unwrap_or_default().into_iter().map(|instance| instance.placement).collect()
         };
-        let defaults: Vec<Vec<Placement>> = targets.into_iter().map(placements).collect();
+        let defaults: Arc<Defaults> = Arc::new(targets.into_iter().map(placements).collect());
         if alike {
-            self.defaults.push((kinds, defaults.clone()));
+            self.defaults.push((kinds, Arc::clone(&defaults)));
         }
         defaults
     }
@@ -209,12 +225,12 @@ impl<'a> Sheets<'a> {
     ) -> Result<Arc<Model>, String> {
         let is_same = |(other, _): &&(Made, _)| other.0 == *geometry && other.1 == menu && other.2 == default;
         if let Some((_, model)) = self.models.iter().find(is_same) {
-            return model.clone();
+            return Ok(Arc::clone(model));
         }
-        let said = |error: &dyn Display| error.to_string();
-        let model = Model::new(geometry, &menu, &default).map(Arc::new).map_err(|error| said(&error));
-        self.models.push(((geometry.clone(), menu, default), model.clone()));
-        model
+        let model = Model::new(geometry, &menu, &default).map_err(|error| error.to_string())?;
+        let model = Arc::new(model);
+        self.models.push(((geometry.clone(), menu, default), Arc::clone(&model)));
+        Ok(model)
     }
 }
 
@@ -235,4 +251,39 @@ fn is_elsewhere(instance: &inventory::Instance) -> bool {
         _ => false,
     };
     instance.holders.iter().any(own)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::Gpu;
+
+    /// A node that says something else each time leaves nothing behind.
+    #[test]
+    fn what_no_sheet_has_is_forgotten() {
+        let config = Config::parse("c", include_str!("recorded/config.yaml")).unwrap();
+        let names = Names::new(&config.slurm.types).unwrap();
+        let mut sheets = Sheets::new(&config.slurm, names, Some((&config, "first")));
+        let sheet = |id: u32, unreadable: bool, sheets: &mut Sheets<'_>| {
+            let mut gpu = Gpu::a100_cut(0, &[]);
+            gpu.pci_device = id;
+            gpu.geometry.specs[0].id = id;
+            // More places than can be told apart.
+            if unreadable {
+                gpu.geometry.specs.iter_mut().for_each(|spec| spec.starts = (0..200).collect());
+            }
+            let inventory = Inventory { node: "n1".into(), gpus: vec![gpu], ..Inventory::default() };
+            sheets.of(&(inventory, BTreeMap::new()))
+        };
+        let stays = sheet(0, false, &mut sheets);
+        for id in 1..10 {
+            let last = sheet(id, false, &mut sheets);
+            sheets.forget();
+            assert_eq!((sheets.models.len(), sheets.defaults.len()), (2, 2), "{:?}", last.records);
+        }
+        assert!(sheet(10, true, &mut sheets).records.is_ok_and(|records| records.gpus.is_err()));
+        sheets.forget();
+        assert_eq!((sheets.models.len(), sheets.defaults.len()), (1, 1));
+        drop(stays);
+    }
 }

@@ -10,6 +10,7 @@ use mig::Profile;
 
 use crate::apply::intent::Intent;
 use crate::check::{self, Link, gather};
+use crate::devices::boot_id;
 use crate::holders::login;
 use crate::inventory::Inventory;
 use crate::lock::node_holder;
@@ -123,7 +124,9 @@ impl Facts {
             None
         });
         let running = node_holder(root).is_some();
-        let interrupted = Intent::load(root).map_or(true, |intent| intent.is_some()) && !running;
+        let boot = boot_id(root).unwrap_or_default();
+        let is_left = |intent: Option<Intent>| intent.is_some_and(|intent| !intent.is_of_before(&boot));
+        let interrupted = Intent::load(root).map_or(true, is_left) && !running;
         let times = [
             ("layout_chosen", chosen.as_ref().and_then(|chosen| humantime::parse_rfc3339(&chosen.at).ok())),
             ("map_written", modified(root.path(Root::DEVICE_MAP))),

@@ -66,22 +66,23 @@ impl<'a> ChangeHooks<'a> {
         wrong
     }
 
-    /// Notes a change that could not do so itself, in this boot or before it.
-    pub(super) fn note_cut_off(&self, events: &mut Events<'_>) {
-        let root = self.about.root;
-        if let Some(left) = Intent::load(root).ok().flatten().filter(|left| !left.noted)
-            && let Err(error) = entry(&left, Ending::CutOff, None).append(root)
-        {
-            warn(events, &format!("{error}: the change that was cut off is not noted in the history"));
-        }
-    }
-
     fn run(&self, failed: bool, events: &mut Events<'_>) -> Vec<String> {
         match self.hooks {
             Some(hooks) => warn_of(hooks.end(failed, &self.about, &events.stop), events),
             None => recover(self.about.root, self.about.boot, events),
         }
     }
+}
+
+/// Notes a change that could not do so itself, in this boot or before it. Whether its journal is there.
+pub(super) fn note_cut_off(root: &Root, events: &mut Events<'_>) -> bool {
+    let Ok(Some(left)) = Intent::load(root) else { return false };
+    if !left.noted
+        && let Err(error) = entry(&left, Ending::CutOff, None).append(root)
+    {
+        warn(events, &format!("{error}: the change that was cut off is not noted in the history"));
+    }
+    true
 }
 
 /// The change that a journal announced, and how it ended.

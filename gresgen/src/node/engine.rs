@@ -70,6 +70,10 @@ impl Engine<'_, '_, '_> {
         if !prepared.changes() && prepared.has_nodes && prepared.interrupted.is_none() {
             let beside = change_hooks::recover(root, self.options.boot, self.events);
             self.choose()?;
+            // One of a boot before this: all is as it shall be without it, and the history has what was before it.
+            if change_hooks::note_cut_off(root, self.events) {
+                Intent::clear(root)?;
+            }
             let Prepared { before: inventory, table, .. } = prepared;
             let pending = pending(&inventory, &InactiveModes::new());
             return Ok(Applied { inventory, steps: 0, pending, files: Committed::default(), table, beside });
@@ -90,7 +94,7 @@ impl Engine<'_, '_, '_> {
                 boot: self.options.boot,
             },
         );
-        hooks.note_cut_off(self.events);
+        change_hooks::note_cut_off(root, self.events);
         let intent = match prepared.interrupted.take() {
             Some(interrupted) if self.options.layout.is_none() => interrupted,
             Some(interrupted) => self.intent(&prepared.before).after(interrupted),

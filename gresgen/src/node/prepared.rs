@@ -85,7 +85,7 @@ impl Node<'_> {
             return Err(DesiredStateError::Lost { gpu, why }.into());
         }
         let Picture { inventory: mut before, mut slurm, .. } = picture;
-        let interrupted = Intent::load(self.root)?.filter(|intent| intent.boot == before.boot);
+        let interrupted = Intent::load(self.root)?.filter(|intent| !intent.is_of_before(&before.boot));
         if let DesiredState::Open(_) = desired {
             Self::keeps_the_cut(interrupted.as_ref())?;
         }

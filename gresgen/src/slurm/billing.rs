@@ -43,7 +43,7 @@ impl Weights {
 const PREFIX: &str = "GRES/gpu:";
 
 /// Weights of GPU types in a value of `TRESBillingWeights=`, in its order, each as it is spelled there. Slurm ignores the
-/// case of TRES (src/common/slurm_protocol_defs.c, `slurm_get_tres_weight_array`).
+/// case of TRES (src/common/slurm_protocol_api.c, `slurm_get_tres_weight_array`).
 pub fn read_line(line: &str) -> impl Iterator<Item = (&str, &str)> {
     line.split(',').filter_map(|entry| {
         let (name, weight) = entry.trim().split_once('=')?;

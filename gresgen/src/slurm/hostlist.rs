@@ -17,12 +17,18 @@ pub struct HostlistError {
 /// src/common/hostlist.c).
 pub const MAX_NAMES: usize = 65536;
 
+/// Most bytes of a name.
+const MAX_NAME: usize = 255;
+
 /// Whether a name is one that host lists can hold and that means one node: `NodeName=DEFAULT` says something about
 /// all lines after it (Slurm src/common/read_config.c, `_parse_nodename`), and `Nodes=ALL` is every node, in any case
-/// of letters.
+/// of letters. It is no longer than the name of a host can be (RFC 1035, 2.3.4); Slurm's own lists print none of 80 bytes and more
+/// (`_hostrange_string`, src/common/hostlist.c).
 pub fn is_name(name: &str) -> bool {
     let kept = ["DEFAULT", "ALL"].iter().any(|word| name.eq_ignore_ascii_case(word));
-    !name.is_empty() && !kept && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+    (1..=MAX_NAME).contains(&name.len())
+        && !kept
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
 }
 
 /// The shortest host list of these names in one pair of brackets per prefix; numbers in order, repeats once.
@@ -98,7 +104,10 @@ pub fn expand(text: &str) -> Result<Vec<String>, HostlistError> {
     if names.iter().all(|n| is_name(n)) {
         Ok(names)
     } else {
-        Err(error(text, "a name has characters that node names cannot have, or is DEFAULT or ALL"))
+        Err(error(
+            text,
+            "a name has characters that node names cannot have, is too long, or is DEFAULT or ALL",
+        ))
     }
 }
 
@@ -332,6 +341,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_name_is_no_longer_than_that_of_a_host() {
+        assert!(is_name(&"n".repeat(255)) && !is_name(&"n".repeat(256)) && !is_name(""));
+        assert!(!has(&"n".repeat(256), &"n".repeat(256)));
+    }
 
     #[test]
     fn names_fold_by_prefix() {

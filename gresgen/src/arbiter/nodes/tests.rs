@@ -82,3 +82,49 @@ fn of_many_nodes_one_is_seen_each_second_where_nothing_asks_for_it() {
     assert_eq!(nodes.to_see(999), Vec::<String>::new());
     assert_eq!(nodes.to_see(1001), ["n0000", "n0001"]);
 }
+
+/// Seconds in which n1 is asked to finish what is left, and how often something is said of it beside the answers.
+fn finishes(code: Code, interrupted: bool, fenced: bool) -> (Nodes, Vec<u64>, usize) {
+    let look = || {
+        let mut look = answer(Code::Done, Some(n1(false)));
+        look.as_mut().unwrap().look.as_mut().unwrap().interrupted = interrupted;
+        look
+    };
+    let fence = if fenced { ["n1".to_owned()].into() } else { BTreeSet::new() };
+    let mut nodes = Nodes::default();
+    nodes.keep(&["n1".to_owned()].into());
+    nodes.began("n1", Errand::Look, 0);
+    nodes.ended("n1", Outcome { order: None, look: look() }, 0);
+    let (mut when, mut said) = (Vec::new(), 0);
+    for now in 0..100 {
+        said += nodes.fenced(&fence, now).len();
+        if !nodes.to_finish(now).is_empty() {
+            when.push(now);
+            nodes.began("n1", Errand::Order(NodeOrder::default()), now);
+            let outcome = Outcome { order: Some(answer(code, None)), look: look() };
+            said += nodes.ended("n1", outcome, now).len() - 1;
+        }
+    }
+    (nodes, when, said)
+}
+
+#[test]
+fn a_node_that_never_finishes_what_was_cut_off_is_asked_less_and_less() {
+    for code in [Code::Nothing, Code::Done] {
+        let (_, when, said) = finishes(code, true, false);
+        assert_eq!((when, said), (vec![0, 2, 6, 14, 30, 62], 1));
+        let (mut nodes, when, said) = finishes(code, false, true);
+        assert_eq!((when, said), (vec![0, 3, 8, 17, 34, 67], 1));
+        assert_eq!(nodes.troubled(), 1);
+        // Whoever has put it up takes it down.
+        nodes.began("n1", Errand::Order(NodeOrder::default()), 200);
+        nodes.ended(
+            "n1",
+            Outcome { order: Some(answer(code, None)), look: answer(code, Some(n1(false))) },
+            200,
+        );
+        assert!(nodes.fenced(&BTreeSet::new(), 201).is_empty());
+        assert!(!nodes.state_mut("n1").unwrap().is_underway(201));
+        assert_eq!(nodes.troubled(), 0);
+    }
+}

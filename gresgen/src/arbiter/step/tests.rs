@@ -453,3 +453,26 @@ fn what_no_job_has_is_known_where_slurmctld_says_all_of_a_node() {
     assert_eq!(counts(&|said| said.unread = 1), Counts::new());
     assert_eq!(counts(&|said| said.queued.retain(Queued::waits)), Counts::new());
 }
+
+#[test]
+fn why_a_node_is_not_known_is_said_in_short() {
+    let (mut nodes, now) = seen(2);
+    let strange = || {
+        let mut answer = look(["", ""], 2).unwrap();
+        let geometry = &mut answer.look.as_mut().unwrap().known.0.gpus[0].geometry;
+        let spec = |memory: u16| mig::Spec {
+            profile: mig::Profile::new(7, 10_000 + memory, mig::Attribute::None),
+            ..geometry.specs[0].clone()
+        };
+        geometry.specs = (0..60).map(spec).collect();
+        Ok(answer)
+    };
+    let mut said = Vec::new();
+    for second in 0..10 {
+        said.extend(stepped(at(now + second), &mut nodes).events);
+        nodes.began("n1", Errand::Look, now + second);
+        nodes.ended("n1", Outcome { order: None, look: strange() }, now + second);
+    }
+    assert!(!said.is_empty());
+    assert!(said.iter().all(|event| event.says.chars().count() <= 300), "{said:?}");
+}

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use device_map::NoDevice;
 use mig::{Placement, Profile};
 
-use super::{LayoutChoice, Status, free, gres_type, mode, whole_users};
+use super::{CutOff, LayoutChoice, Status, free, gres_type, mode, whole_users};
 use crate::alike::groups;
 use crate::cli::paint::{Cell, Painted, Role, table, wrap};
 use crate::cli::{draw, out, screen};
@@ -50,12 +50,11 @@ impl Status {
                 None => writeln!(text, "; the configuration names none"),
             };
         }
-        if let Some(what) = &self.interrupted {
-            text.paint(Role::Warning, "interrupted");
-            let _ = writeln!(
-                text,
-                ": {what}; finish it with gresgen apply, or go back with gresgen apply --undo"
-            );
+        if let Some(CutOff { what, before }) = &self.interrupted {
+            text.paint(Role::Warning, if *before { "interrupted by a reboot" } else { "interrupted" });
+            let next = if *before { "make what is meant" } else { "finish it" };
+            let _ =
+                writeln!(text, ": {what}; {next} with gresgen apply, or go back with gresgen apply --undo");
         }
     }
 

@@ -5,8 +5,8 @@
 //! it wait.
 //!
 //! The template gives them an address at which every host refuses at once. Of names that do not resolve slurmctld makes nodes
-//! that nobody sees (FUTURE), each after 10 s of asking (`_validate_slurmd_addr` in src/slurmctld/read_config.c, `get_addr_info`
-//! in src/common/xgetaddr.c; seen on 22.05.8).
+//! that nobody sees (FUTURE), each after 10 s of asking (`_validate_slurmd_addr` in src/slurmctld/read_config.c, `get_addr_info`,
+//! from 23.11 `xgetaddrinfo`, in src/common/util-net.c; seen on 22.05.8).
 
 use std::collections::{BTreeMap, BTreeSet};
 

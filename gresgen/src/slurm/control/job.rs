@@ -1,7 +1,7 @@
 //! The record of one job, as `scontrol -d -o show job` prints it.
 //!
 //! Users write much of it: name, comment, paths, the command line. slurmctld quotes none of that, and prints it before
-//! and behind what it says itself (`slurm_sprint_job_info`, src/api/job_info.c; from 25.11 src/scontrol/info_job.c).
+//! and behind what it says itself (`slurm_sprint_job_info`, src/api/job_info.c; from 24.11 `_sprint_job_info`, src/scontrol/info_job.c).
 //! What is the job's part of the nodes stands between two words that slurmctld writes once:
 //!
 //! ```text
