@@ -33,6 +33,9 @@ REQUESTS = [
     ("gres/gpu:1", 1, 3),
 ]
 SCRIPT = """#!/bin/sh
+for format; do :; done
+word=${format#*|}
+lines() { exec sed "s/^/1|${word%%%%|*}|/" "$1"; }
 case "${0##*/} $*" in
 'scontrol ping') echo 'Slurmctld(primary) at c is UP' ;;
 *'show config') echo 'SelectTypeParameters = CR_CORE_MEMORY' ;;
@@ -40,8 +43,8 @@ case "${0##*/} $*" in
 *'show node') exec cat %(folder)s/nodes ;;
 *'show partition') echo 'PartitionName=gpu PriorityTier=1 OverSubscribe=NO ExclusiveUser=NO State=UP' ;;
 *'show reservation') echo No reservations in the system ;;
-squeue*' -o '*) exec cat %(folder)s/queued ;;
-squeue*' -O '*) exec cat %(folder)s/requests ;;
+squeue*' -o '*) lines %(folder)s/queued ;;
+squeue*' -O '*) lines %(folder)s/requests ;;
 *) exit 9 ;;
 esac
 """

@@ -26,11 +26,14 @@ NODE = (
     "AllocTRES=cpu=24,mem=96000M CapWatts=n/a CurrentWatts=0 AveWatts=0 ExtSensorsJoules=n/s ExtSensorsWatts=0 ExtSensorsTemp=n/s\n"
 )
 SCRIPT = """#!/bin/sh
+for format; do :; done
+word=${format#*|}
+lines() { exec sed "s/^/1|${word%%%%|*}|/" "$1"; }
 case "${0##*/} $*" in
 'scontrol ping') echo 'Slurmctld(primary) at c is UP' ;;
 *'show node') exec cat %(folder)s/nodes ;;
 *'show partition') echo 'PartitionName=gpu TRESBillingWeights=CPU=1.0,GRES/gpu:1g.5gb=0.143' ;;
-squeue*) exec cat %(folder)s/waiting ;;
+squeue*) lines %(folder)s/waiting ;;
 esac
 """
 

@@ -118,6 +118,8 @@ pub(crate) struct Facts {
     pub unified_cgroup: bool,
     /// Names of the nodes that let requests wait for what is not cut; `None` where nobody wants them to.
     pub catalog: Option<String>,
+    /// Whether the configuration says these names, so that gresgen-node.conf has a line of them.
+    pub catalog_is_written: bool,
     /// How many instances orders have closed, and for how long nobody who gives orders was heard, where that is long.
     pub silence: Option<(usize, Duration)>,
     /// Services that a change stopped and did not start again.

@@ -5,6 +5,7 @@
 //! of a job. What it asks of this node's GPUs is judged by [`ordered`](crate::apply::ordered).
 
 pub(crate) mod heard;
+mod keys;
 
 use std::io;
 
@@ -197,7 +198,10 @@ pub enum OrderError {
     /// It is not JSON of this shape.
     #[error("order: {0}")]
     Json(#[from] serde_json::Error),
-    /// One GPU, or one of its instances, is named twice.
+    /// It has more than one key.
+    #[error("order: {0} stand in it together, and an order has one of look and cut")]
+    Several(String),
+    /// One GPU, one of its instances or one key is named twice.
     #[error("order: {0} stands in it twice")]
     Twice(String),
 }
@@ -207,7 +211,7 @@ pub enum OrderError {
 /// # Errors
 /// [`OrderError`]. What it quotes of the text may be as long as that.
 pub fn read(text: &[u8]) -> Result<Request, OrderError> {
-    let request: Request = serde_json::from_slice(text)?;
+    let request: Request = serde_json::from_slice(text).map_err(|error| keys::explain(text, error))?;
     if let Request::Cut(cut) = &request {
         for (number, change) in cut.gpus.iter().enumerate() {
             let gpu = change.gpu.as_str();

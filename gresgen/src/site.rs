@@ -2,6 +2,8 @@
 //! jobs.
 
 mod anew;
+mod catalog;
+mod forgotten;
 mod pending;
 
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use crate::slurm::slots::Form;
 use crate::slurm::transition::allow;
 use crate::slurm::{Release, Settings, SlurmError, here, jobs};
 
+pub(crate) use catalog::is_missing;
 pub(crate) use pending::PendingActions;
 
 /// Begins the reason of every drain of ours, which is how it is known again.
@@ -26,6 +29,9 @@ pub(crate) const OURS: &str = "gresgen: ";
 
 /// Begins what an order is called in the journal, the history and the reason of a fence.
 pub(crate) const ORDER: &str = "order";
+
+/// What a change is called that opens what orders have closed.
+pub(crate) const OPEN: &str = "open";
 
 /// What Slurm works with, read once.
 #[derive(Clone, Debug)]

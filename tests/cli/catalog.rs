@@ -43,6 +43,17 @@ fn the_catalog_stands_below_the_node_s_line() {
     let status = node.ok(&["status"]);
     let line = "GPUs 0-1 on request: 8 of 21 possible slices are cut; GPU 0 takes orders";
     assert!(status.lines().any(|said| said == line), "{status}");
+    // A line that Slurm cannot read, of an earlier release, is replaced, too.
+    let path = "etc/slurm/gresgen-node.conf";
+    for wrong in ["cut on", "cut-[1-2],x y", "x, y", "cut-1,cut-1"] {
+        let text = node.read(path).replace("NodeName=later-[1-2] ", &format!("NodeName={wrong} "));
+        assert!(text.contains(wrong), "{text}");
+        node.write(path, &text);
+        node.write("etc/gresgen/config.yaml", &format!("{CONFIG}  catalog: later-[1-2]\n"));
+        node.ok(&["apply", "-q"]);
+        assert_eq!(node.read(path), later, "{wrong}");
+    }
+    node.write("etc/gresgen/config.yaml", &format!("{CONFIG}  catalog: wait-[1-3]\n"));
     // Of another node alone nothing has to wait.
     let all = node.ok(&["render", "--context"]);
     assert!(all.contains("\"names\": \"wait-[1-3]\""), "{all}");
@@ -60,6 +71,13 @@ fn the_catalog_stands_below_the_node_s_line() {
 fn a_catalog_that_would_not_do_is_refused_by_name() {
     for (more, says) in [
         ("  catalog: 'wait-['\n", "slurm.catalog \"wait-[\""),
+        // What slurmctld does not start with, which is found at the key.
+        ("  catalog: cut on\n", "slurm.catalog \"cut on\": has a blank"),
+        ("  catalog: 'cut-[1-2],x y'\n", "slurm.catalog \"cut-[1-2],x y\": has a blank"),
+        ("  catalog: 'cut-1, cut-2'\n", "has a blank, which ends a value in slurm.conf"),
+        ("  catalog: 'cut-1,cut-1'\n", "slurm.catalog \"cut-1,cut-1\": names cut-1 twice"),
+        ("  catalog: 'cut-[1-3],cut-2'\n", "names cut-2 twice"),
+        ("  catalog: 'cut-[1-2]x,y'\n", "has text behind a bracket"),
         ("  catalog: 'n[1-2]'\n", "n1 stands in slurm.nodes"),
         ("  arbiter: {reach: [ssh, root@n1]}\n", "slurm.arbiter.reach: {node} stands in no word"),
         ("  arbiter: {dwell: 1}\n", "write 90s or 2m"),

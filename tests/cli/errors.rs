@@ -1,6 +1,7 @@
 //! Bad input: a clear error that names the object, and nothing changed.
 
 use std::fs;
+use std::io::Write;
 use std::process::Stdio;
 
 use crate::node::{Node, simulator, snapshot, tree};
@@ -128,6 +129,33 @@ fn data_that_cannot_be_written_is_an_error_with_a_name() {
     assert_eq!(output.status.code(), Some(1));
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(stderr, "error: standard output: No space left on device\n");
+}
+
+/// ssh gives no more of an order whose answer is lost than its exit code.
+#[test]
+fn an_answer_that_is_lost_is_no_success() {
+    let node = Node::with_layout("a100-40gb", &[SEVEN]);
+    node.ok(&["apply", "-q"]);
+    for (order, code) in [(r#"{"look": {}}"#, 1), (r#"{"cut": {"gpus": []}}"#, 1), ("no order", 2)] {
+        let ended = |output: Stdio| {
+            let mut child = node
+                .command(&["order"])
+                .stdin(Stdio::piped())
+                .stdout(output)
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+            child.stdin.take().unwrap().write_all(order.as_bytes()).unwrap();
+            let output = child.wait_with_output().unwrap();
+            (output.status.code(), String::from_utf8(output.stderr).unwrap())
+        };
+        let full = fs::File::create("/dev/full").unwrap();
+        let due = "error: standard output: No space left on device\n".to_owned();
+        assert_eq!(ended(full.into()), (Some(code), due), "{order}");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        assert_eq!(ended(writer.into()), (Some(code), String::new()), "{order}");
+    }
 }
 
 #[test]

@@ -227,6 +227,33 @@ fn what_an_order_closes_stays_so_until_it_is_opened() {
     node.ok(&["apply", "--boot", "-q"]);
     assert_eq!((closed(), gated()), (vec![], 0));
 
+    // So does an apply that changes nothing else: the cut is another one than that of the layout.
+    let done = order(
+        json!({"destroy": places(&SMALL[..3]), "create": places(&LARGE[..1]), "close": places(&LARGE)}),
+    );
+    assert_eq!((&done["code"], closed().len(), gated()), (&json!("done"), 2, 2), "{done:#}");
+    for (arguments, says) in [
+        (&["--layout", "small", "apply", "--open"][..], "--open: not with --layout"),
+        (&["--layout", "small", "plan", "--open"], "--open: not with --layout"),
+        (&["apply", "--open", "--undo"], "cannot be used with"),
+        (&["apply", "--open", "--boot"], "cannot be used with"),
+    ] {
+        node.run(arguments).refused(2, says);
+    }
+    let plan = node.run(&["plan", "--detailed-exitcode"]);
+    assert!(plan.code == 0 && plan.stderr.contains(", --open opens what is closed"), "{}", plan.stderr);
+    let plan = node.run(&["plan", "--open", "--detailed-exitcode"]);
+    let gates: Vec<&str> = plan.stdout.lines().take(2).collect();
+    assert_eq!((plan.code, &gates[..]), (10, &["open GPU 0 3g.20gb at 0", "open GPU 0 3g.20gb at 4"][..]));
+    node.ok(&["apply", "--open", "-q"]);
+    assert_eq!((node.cut(0), closed(), gated()), (LARGE.map(str::to_owned).to_vec(), vec![], 0));
+    let last = node.json(&["history", "-n", "1"])[0].clone();
+    assert_eq!((&last["what"], &last["steps"]), (&json!("open"), &json!(gates)));
+    assert_eq!(node.run(&["plan", "--open", "--detailed-exitcode"]).code, 0);
+    node.ok(&["apply", "--undo", "-q"]);
+    assert_eq!((node.cut(0), closed().len()), (LARGE.map(str::to_owned).to_vec(), 2));
+    node.ok(&["--layout", "small", "apply", "-q"]);
+
     // A node that takes no orders any more could have nobody open what they closed.
     assert_eq!(order(json!({"close": places(&SMALL[..1])}))["code"], "done");
     node.write("etc/gresgen/config.yaml", &CONFIG.replace(", orders: true", ""));
@@ -338,13 +365,20 @@ fn an_order_that_was_killed_is_finished_by_the_next_or_by_an_apply() {
     assert_eq!((node.cut(0), interrupted()), (vec![LARGE[1].to_owned()], Value::Null), "what is there stays");
     assert_eq!(node.order(cut(&gpu, &[], &SMALL[..3]))["code"], "done");
 
-    // A change of an admin is not an order's to finish.
+    // What opens everything keeps the cut as well, so it finishes an order.
+    killed(&cut(&gpu, &SMALL[..3], &LARGE[..1]), 8);
+    node.ok(&["apply", "--open", "-q"]);
+    assert_eq!((node.cut(0), node.uuids().len()), (LARGE.map(str::to_owned).to_vec(), 6), "it is whole");
+    assert_eq!(interrupted(), Value::Null);
+
+    // A change of an admin is not an order's to finish, and not that of what keeps the cut.
     node.run(&["clear", "0", "-q"]);
     let apply = node.finish(node.command(&["apply", "-q"]).env("NVML_SIM_FAULTS", "kill@3"));
     assert_eq!(apply.code, -1);
     let answer = node.order(json!({"cut": {"gpus": []}}));
     assert_eq!(answer["code"], "refused", "{answer:#}");
     assert_eq!(answer["error"], "layout small: was cut off and is not finished");
+    node.run(&["apply", "--open"]).refused(2, "layout small: was cut off and is not finished");
 }
 
 /// Whoever is connected may hang up, on a terminal that sshd made where the key does not restrict it.

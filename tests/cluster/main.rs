@@ -6,6 +6,7 @@
 
 mod arbiter;
 mod boot;
+mod catalog;
 mod check;
 mod configless;
 mod containers;

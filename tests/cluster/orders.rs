@@ -130,7 +130,15 @@ impl Node {
         self.lab.wait_nodes().unwrap();
         self.done(&json!({"cut": {"gpus": []}}), "nothing");
         assert_eq!((self.most("1g.5gb"), self.step(holder)), (1, held.clone()), "{release}");
-        self.done(&order("open", places(&|_| true)), "done");
+        // An admin opens all of it beside the jobs, and one that waits is given some.
+        let waits = self.submitted("1g.5gb");
+        self.lab.run(&["srun", "-w", "n1", "true"]).unwrap();
+        assert_eq!(self.state(waits), "PENDING", "{release}");
+        let plan = self.gresgen(&["plan", "--open", "--detailed-exitcode"]).must_be(10);
+        assert_eq!(plan.stdout.matches("open GPU ").count(), 5, "{release}: {}", plan.stdout);
+        self.gresgen(&["apply", "--open"]).must_be(0);
+        assert!(![&held, &taken].contains(&&self.given(waits)), "{release}");
+        self.gresgen(&["apply", "--open"]).must_be(0);
         assert_eq!(
             (self.most("1g.5gb"), self.step(holder), self.step(&beside)),
             (6, held, taken),
@@ -215,5 +223,39 @@ fn an_order_cuts_what_a_job_waits_for() {
         for wrong in ["count mismatch", "type changed", "Setting node n1 state to INVAL", "invalid GRES"] {
             assert!(!log.contains(wrong), "{release}: {wrong}: {log}");
         }
+    }
+}
+
+/// What lies in `/run/gresgen` is written anew beside the job that is there, also where some of it was closed.
+#[test]
+fn a_node_that_has_forgotten_its_map_finds_it_again() {
+    for release in Release::selected() {
+        let Some(node) = Node::fresh(release) else { return };
+        let config = format!("{LAYOUT}{}{ON_REQUEST}", Simulated::NODE);
+        node.lab.write_file("/etc/gresgen/config.yaml", config).unwrap();
+        node.gresgen(&["apply"]).must_be(6);
+        node.lab.start_slurm().unwrap();
+        let holder = node.waiting("3g.20gb");
+        let look = node.order(&json!({"look": {}}));
+        let gpu = &look["look"]["gpus"][1]["uuid"];
+        for close in [json!([]), json!([{"profile": "1g.5gb", "start": 1}])] {
+            if close != json!([]) {
+                node.done(&json!({"cut": {"gpus": [{"gpu": gpu, "close": close}]}}), "done");
+            }
+            node.lab.run(&["sh", "-c", "rm -r /run/gresgen/*"]).unwrap();
+            let plan = node.gresgen(&["plan"]).must_be(0);
+            assert!(plan.stdout.contains("create  /run/gresgen/devices"), "{release}: {}", plan.stdout);
+            for wrong in [" 0 -> ", "blocked", "takes no new jobs"] {
+                assert!(!plan.stdout.contains(wrong), "{release}: {wrong}: {}", plan.stdout);
+            }
+            let left = node.gresgen(&["apply"]).must_be(6);
+            assert!(left.left().iter().any(|line| line.starts_with("systemctl restart slurmd ")), "{left:?}");
+            node.gresgen(&["apply", "--slurm", "apply"]).must_be(0);
+            node.gresgen(&["plan", "--detailed-exitcode"]).must_be(0);
+            assert_eq!(node.job("1g.5gb").kind, "1g.5gb", "{release}");
+        }
+        node.go();
+        let reports = node.reports(holder);
+        assert_eq!(reports[0], reports[1], "{release}");
     }
 }

@@ -63,7 +63,7 @@ fn slurm_takes_what_stands_least_in_the_way_and_nothing_stays_closed() {
         node.lab.run(&["kill", "-TERM", &arbiter]).unwrap();
         node.waits_until("it to be refused", || node.log().contains("n1: no answer: "));
         node.end(&arbiter, "TERM");
-        node.says(" closed; `gresgen --layout NAME apply` on the node opens them");
+        node.says(" closed; `gresgen apply --open` on the node opens them");
         node.says("arbiter: ends by a signal; something stays closed");
         let late = ["touch", "--date=5 hours ago", "/run/gresgen/heard", "/run/gresgen/closed"];
         node.lab.run(&late).unwrap();

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Output;
 
+use crate::fixture::SQUEUE_LINES;
 use crate::plain::plain;
 
 const GRESGEN: &str = env!("CARGO_BIN_EXE_gresgen");
@@ -28,14 +29,15 @@ impl Login {
         for (name, text) in parts() {
             login.file(&format!("bin/{name}"), &text);
         }
-        let script = "#!/bin/sh\ncd \"${0%/*}\"\ncase \"${0##*/} $*\" in\n\
+        let answers = "cd \"${0%/*}\"\ncase \"${0##*/} $*\" in\n\
                       'scontrol ping') echo 'Slurmctld(primary) at c is UP' ;;\n\
                       *'show config') echo 'SelectTypeParameters = CR_CORE' ;;\n\
                       *'show job') cat records ;;\n*'show node') cat nodes ;;\n*'show partition') cat partitions ;;\n\
                       *'show reservation') echo No reservations in the system ;;\n\
-                      squeue*' -o '*) cat queued ;;\nsqueue*' -O '*) cat requests ;;\n*) exit 9 ;;\nesac\n";
+                      squeue*' -o '*) lines queued ;;\nsqueue*' -O '*) lines requests ;;\n*) exit 9 ;;\nesac\n";
+        let script = format!("#!/bin/sh\n{SQUEUE_LINES}{answers}");
         for name in ["bin/scontrol", "bin/squeue"] {
-            login.file(name, script);
+            login.file(name, &script);
             std::fs::set_permissions(login.path(name), std::fs::Permissions::from_mode(0o755)).unwrap();
         }
         // What the node says of itself, on GPUs below a directory of its own.

@@ -6,6 +6,7 @@ use std::process::{Child, Output, Stdio};
 
 use lab::{FakeGpus, Lab, Node, Options, Release, User};
 
+use crate::fixture::SQUEUE_LINES;
 use crate::plain::plain;
 
 const GRESGEN: &str = env!("CARGO_BIN_EXE_gresgen");
@@ -20,10 +21,11 @@ impl StandIn {
         file("nodes", nodes);
         file("partitions", partitions);
         file("waiting", waiting);
-        let script = "#!/bin/sh\ncd \"${0%/*}\"\ncase \"${0##*/} $*\" in\n'scontrol ping') echo 'Slurmctld(primary) at c is UP' ;;\n\
-                      *'show node') cat nodes ;;\n*'show partition') cat partitions ;;\nsqueue*) cat waiting ;;\n*) exit 9 ;;\nesac\n";
+        let answers = "cd \"${0%/*}\"\ncase \"${0##*/} $*\" in\n'scontrol ping') echo 'Slurmctld(primary) at c is UP' ;;\n\
+                      *'show node') cat nodes ;;\n*'show partition') cat partitions ;;\nsqueue*) lines waiting ;;\n*) exit 9 ;;\nesac\n";
+        let script = format!("#!/bin/sh\n{SQUEUE_LINES}{answers}");
         for name in ["scontrol", "squeue"] {
-            file(name, script);
+            file(name, &script);
             let mode = std::fs::Permissions::from_mode(0o755);
             std::fs::set_permissions(directory.path().join(name), mode).unwrap();
         }

@@ -98,6 +98,8 @@ pub(crate) enum DesiredState<'a> {
     InForce(&'a Config, &'a str),
     /// What an order makes of GPUs that take orders.
     Ordered(&'a Settings, &'a Cut),
+    /// What the GPUs are, with nothing of it closed.
+    Open(&'a Settings),
     /// No instances on the selected GPUs.
     Clear(&'a [Selector]),
     /// MIG mode of the selected GPUs, on or off. Switching it on leaves instances that are there; switching it off ends
@@ -121,6 +123,7 @@ impl<'a> DesiredState<'a> {
                 Ok(targets.into_iter().zip(kept).map(|(target, kept)| kept.unwrap_or(target)).collect())
             }
             DesiredState::Ordered(settings, cut) => Ok(ordered::targets(cut, settings, inventory)?),
+            DesiredState::Open(settings) => Ok(ordered::as_cut(settings, inventory)),
             DesiredState::Clear(gpus) => {
                 let instances = |gpu: &Gpu| gpu.mode.is_on().then(Vec::new);
                 selected_targets(inventory, gpus, |gpu| Target { mode: None, instances: instances(gpu) })

@@ -15,7 +15,7 @@ impl DesiredState<'_> {
         for gpu in &mut after.gpus {
             match self {
                 // An admin who asks for a layout by name has all of it.
-                DesiredState::Layout(..) => gate(gpu, &|_| false),
+                DesiredState::Layout(..) | DesiredState::Open(_) => gate(gpu, &|_| false),
                 DesiredState::Ordered(_, cut) => {
                     if let Some(change) = cut.gpus.iter().find(|change| change.is_of(gpu)) {
                         gate(gpu, &|instance| is_closed(change, instance));

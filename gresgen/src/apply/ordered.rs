@@ -83,8 +83,7 @@ pub(crate) fn check(cut: &Cut, settings: &Settings, inventory: &Inventory) -> Re
     Ok(())
 }
 
-/// One target per GPU of the inventory: what the order does not name stays as it is, but for instances of GPUs that take
-/// orders which whoever was killed has left without a compute instance: they are given one.
+/// One target per GPU of the inventory: what the order does not name stays [as it is](as_cut).
 ///
 /// # Errors
 /// [`OrderRefused`] for what no order may have.
@@ -93,18 +92,24 @@ pub(crate) fn targets(
     settings: &Settings,
     inventory: &Inventory,
 ) -> Result<Vec<Target>, OrderRefused> {
-    let unnamed = |gpu: &Gpu| match menu(&inventory.node, gpu, settings) {
-        Some(menu) if gpu.mode.is_on() => {
-            Target { mode: None, instances: Some(gpu.instances.iter().map(|i| finished(i, &menu)).collect()) }
-        }
-        _ => Target::default(),
-    };
-    let mut targets: Vec<Target> = inventory.gpus.iter().map(unnamed).collect();
+    let mut targets = as_cut(settings, inventory);
     for change in &cut.gpus {
         let (position, target) = target(change, settings, inventory)?;
         targets[position] = target;
     }
     Ok(targets)
+}
+
+/// One target per GPU of the inventory: all stays as it is, but for instances of GPUs that take orders which whoever was killed
+/// has left without a compute instance: they are given one.
+pub(crate) fn as_cut(settings: &Settings, inventory: &Inventory) -> Vec<Target> {
+    let target = |gpu: &Gpu| match menu(&inventory.node, gpu, settings) {
+        Some(menu) if gpu.mode.is_on() => {
+            Target { mode: None, instances: Some(gpu.instances.iter().map(|i| finished(i, &menu)).collect()) }
+        }
+        _ => Target::default(),
+    };
+    inventory.gpus.iter().map(target).collect()
 }
 
 fn position(change: &Change, inventory: &Inventory) -> Option<usize> {

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::{Facts, Link, SlurmFacts, few};
+use crate::site::is_missing;
 use crate::slurm::control::NodeView;
 use crate::slurm::slots::GUARD;
 
@@ -23,8 +24,14 @@ pub(super) fn judge(facts: &Facts, slurm: &SlurmFacts, view: &NodeView) -> Optio
             node.form.is_none() && has && node.partitions.contains(partition)
         })
     };
+    let unknown = facts.catalog_is_written && is_missing(Some(names), &slurm.nodes);
     let lack = |partition| types().filter(move |name| !waits(partition, name));
     let refused: BTreeSet<String> = view.partitions.iter().flat_map(lack).collect();
+    let restart = format!("restart slurmctld, once slurm.conf has the line of {names} in gresgen-node.conf");
+    if refused.is_empty() && unknown {
+        let what = format!("slurmctld does not know {names}, and requests wait on other nodes");
+        return Some(Link::warn(NAME, what, restart));
+    }
     if refused.is_empty() {
         return Some(Link::pass(NAME, "requests wait for what is not cut"));
     }
@@ -35,9 +42,15 @@ pub(super) fn judge(facts: &Facts, slurm: &SlurmFacts, view: &NodeView) -> Optio
         few(&where_refused),
         few(&refused)
     );
-    let fix = format!(
-        "slurm.catalog: {names}, whose line gresgen writes to gresgen-node.conf; slurm.conf has to have it, and Nodes= of the \
-         partition {names}"
-    );
+    let fix = match (facts.catalog_is_written, unknown) {
+        (true, true) => {
+            format!("{restart}, and Nodes= of the partition {names}: slurmctld does not know them yet")
+        }
+        (true, false) => format!("Nodes= of the partition has to have {names}, which slurmctld knows"),
+        _ => format!(
+            "slurm.catalog: {names}, whose line gresgen writes to gresgen-node.conf; slurm.conf has to have it, and Nodes= of \
+             the partition {names}; then restart slurmctld"
+        ),
+    };
     Some(Link::warn(NAME, what, fix))
 }

@@ -82,6 +82,7 @@ pub(crate) fn full(
         let entry = settings.entry(node).and_then(|entry| entry.parts().ok());
         facts.configured = entry.map(|entry| Hardware::of(&entry));
         let orders = settings.on_request.iter().any(|entry| entry.orders && entry.is_about(node));
+        facts.catalog_is_written = settings.catalog.is_some();
         facts.catalog = settings.catalog.clone().or_else(|| orders.then(|| CATALOG.to_owned()));
         facts.host = host_hardware().map(|line| Hardware::read(&line));
         plugin(&mut facts, settings, root);

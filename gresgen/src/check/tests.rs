@@ -121,6 +121,7 @@ fn well() -> Facts {
         slurm: Some(Ok(slurm("24.11.5"))),
         unified_cgroup: true,
         catalog: None,
+        catalog_is_written: false,
         silence: None,
         stopped: Vec::new(),
         clients: Some(vec![]),
@@ -186,7 +187,8 @@ fn catalog(facts: &mut Facts, partitions: &str) {
     let node = line("n1", &format!("{types},gresgen:gate:2"), "a,b");
     with_slurm(facts, |slurm| {
         slurm.node = Ok(node.clone());
-        slurm.nodes = vec![node, line("cut-on-request-1", &types, partitions)];
+        let never_up = |name: &str| line(name, &types, partitions);
+        slurm.nodes = vec![node, never_up("cut-on-request-1"), never_up("cut-on-request-2")];
     });
 }
 
@@ -313,6 +315,20 @@ fn every_slurm_failure_is_noticed() {
         broken("a GRES that GresTypes lacks", |f| f.other_gres = vec!["nic".into()]),
         broken("no gresgen in GresTypes", |f| f.other_gres = vec!["gresgen".into()]),
         broken("no catalog in one of two partitions", |f| catalog(f, "a")),
+        broken("a catalog that no partition has", |f| {
+            catalog(f, "a");
+            f.catalog_is_written = true;
+        }),
+        broken("a catalog that slurmctld does not know", |f| {
+            catalog(f, "a");
+            f.catalog_is_written = true;
+            f.catalog = Some("later-[1-2]".into());
+        }),
+        broken("a catalog of another name", |f| {
+            catalog(f, "a,b");
+            f.catalog_is_written = true;
+            f.catalog = Some("later-[1-2]".into());
+        }),
         broken("an arbiter that is gone", |f| f.silence = Some((3, Duration::from_secs(4 * 3600)))),
         broken("select/linear", |f| {
             with_slurm(f, |s| {

@@ -15,6 +15,7 @@ use crate::lock::{Lock, LockError};
 use crate::node::boot::{self, BootFallback, BootLeft};
 use crate::node::undo::{Undo, UndoError};
 use crate::node::{Done, Options, Waiting};
+use crate::site::OPEN;
 use crate::wait::{Ended, Stop};
 
 /// Options of the verb.
@@ -26,6 +27,9 @@ pub(super) struct Args {
     /// this number in the history
     #[arg(long, value_name = "ID", num_args = 0..=1, conflicts_with = "boot")]
     undo: Option<Option<u64>>,
+    /// Open what orders have closed, and change no cut
+    #[arg(long, conflicts_with_all = ["undo", "boot"])]
+    open: bool,
     /// Restore the layout at boot: wait for the driver, write what slurmd reads, drain the node if that fails
     #[arg(long, conflicts_with_all = ["drain", "slurm"])]
     boot: bool,
@@ -42,10 +46,26 @@ pub(super) fn run(session: &Session, args: &Args) -> Outcome {
     if let Some(id) = args.undo {
         return undo(session, args, &config, id);
     }
+    if args.open {
+        return change::run(session, &config.slurm, open(session, &config)?, OPEN, None, &args.change);
+    }
     let layout = session.layout(&config)?;
     let what = format!("layout {}", layout);
     let chosen = session.chooses()?.then_some(layout);
     change::run(session, &config.slurm, session.desired(&config)?, &what, chosen, &args.change)
+}
+
+/// What the GPUs are, with nothing closed.
+///
+/// # Errors
+/// Where a layout is asked for, too, which would cut them anew.
+pub(super) fn open<'a>(session: &Session, config: &'a Config) -> Result<DesiredState<'a>, Failure> {
+    match session.global.layout {
+        Some(_) => {
+            Err(Failure::usage("--open: not with --layout, which makes the layout and opens everything"))
+        }
+        None => Ok(DesiredState::Open(&config.slurm)),
+    }
 }
 
 /// Goes back. The layout that was chosen with the change is no longer meant then, but the one before it.

@@ -144,8 +144,10 @@ pub(super) fn warn(picture: &Picture, desired: DesiredState<'_>, session: &Sessi
     let stay = desired.stays(&picture.inventory);
     if let (false, Some(label)) = (stay.is_empty() || session.global.quiet, desired.label()) {
         let gpus: Vec<String> = stay.iter().map(u32::to_string).collect();
+        let is_closed = picture.inventory.gpus.iter().flat_map(|gpu| &gpu.instances).any(|i| i.closed);
+        let opens = if is_closed { ", --open opens what is closed" } else { "" };
         message(format_args!(
-            "GPU {}: takes orders and stays as they have left it; --layout {label} makes it the layout",
+            "GPU {}: takes orders and stays as they have left it; --layout {label} makes it the layout{opens}",
             gpus.join(", ")
         ));
     }

@@ -3,7 +3,7 @@
 mod wire;
 
 use std::collections::BTreeMap;
-use std::io::{stdin, stdout};
+use std::io::{self, ErrorKind, stdin, stdout};
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -72,8 +72,21 @@ pub(super) fn run(mut session: Session) -> Outcome {
         Err(failure) => Answer::failed(failure),
     };
     let exit = answer.exit();
-    let _ = wire::write(stdout(), answer.text().as_bytes(), LIMIT);
-    Ok(exit)
+    match wire::write(stdout(), answer.text().as_bytes(), LIMIT) {
+        Ok(()) => Ok(exit),
+        Err(error) => lost(exit, &error),
+    }
+}
+
+/// What an order comes to whose answer is lost. Its exit code is all that ssh still gives, so that one stays which says more than
+/// that all is well.
+fn lost(exit: Exit, error: &io::Error) -> Outcome {
+    let exit = if exit == Exit::Ok { Exit::Failure } else { exit };
+    match error.kind() {
+        // Nobody is there, or nobody reads: standard error may lead there, too.
+        ErrorKind::BrokenPipe | ErrorKind::TimedOut => Ok(exit),
+        _ => Err(Failure::new(exit, format!("standard output: {error}"))),
+    }
 }
 
 /// The order on standard input.

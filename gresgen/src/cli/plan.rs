@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::apply::open;
 use super::change::warn;
 use super::gpus::LeftOut;
 use super::paint::{Cell, Painted, Role, table};
@@ -24,6 +25,9 @@ pub(super) struct Args {
     /// Show the plan of an apply that takes over files which gresgen did not write
     #[arg(long)]
     adopt: bool,
+    /// Show the plan of an apply --open
+    #[arg(long)]
+    open: bool,
     /// Do not ask slurmctld who holds slices: no job runs on this node
     #[arg(long)]
     offline: bool,
@@ -56,7 +60,7 @@ pub(super) struct Report<'a> {
 
 pub(super) fn run(session: &Session, args: &Args) -> Outcome {
     let config = session.config()?;
-    let layout = session.desired(&config)?;
+    let desired = if args.open { open(session, &config)? } else { session.desired(&config)? };
     let mut node = session.node_with(&config.slurm, session.driver()?)?;
     node.site.asks_slurmctld &= !args.offline;
     let hooks = Hooks::new(session.hooks()?, None, &session.root)?;
@@ -67,8 +71,8 @@ pub(super) fn run(session: &Session, args: &Args) -> Outcome {
         ..Options::default()
     };
     let picture = node.read(&options)?;
-    warn(&picture, layout, session);
-    let prepared = node.prepare(picture, layout, &options)?;
+    warn(&picture, desired, session);
+    let prepared = node.prepare(picture, desired, &options)?;
     let preview = Preview::new(&prepared.before, &prepared.steps);
     let pending: Vec<String> = prepared.pending_actions.actions.iter().map(ToString::to_string).collect();
     if let Some(path) = &args.svg {

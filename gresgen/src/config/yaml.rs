@@ -5,9 +5,10 @@ use serde_saphyr::{Error, UserMessageFormatter};
 use crate::words::did_you_mean_of;
 
 /// What a reader of YAML calls things, and what they are called here.
-const WORDS: [(&str, &str); 4] = [
+const WORDS: [(&str, &str); 5] = [
     ("expected mapping start", "a map belongs here, as in {key: value}"),
     ("expected sequence start", "a list belongs here, as in [a, b]"),
+    ("invalid u32", "a whole number from 0 to 4294967295 belongs here"),
     ("invalid boolean", "true or false belongs here"),
     (
         "tabs disallowed within this context (block indentation)",

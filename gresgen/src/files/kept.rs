@@ -294,13 +294,17 @@ fn renamed(line: &Line<'_>, pairs: &[(String, String)], list: &str) -> Vec<u8> {
 }
 
 /// The host lists that lines of a file of ours name as nodes. Those of a catalog are nobody's: every writer of the file writes
-/// them anew.
+/// them anew, and so replaces one whose list has a blank in it, after which Slurm reads no pairs.
 pub(super) fn node_lists(head: &[u8]) -> Vec<String> {
-    let of = |pairs: Vec<(String, String)>| {
-        let is_catalog = value(&pairs, "reason") == Some(NEVER_UP);
-        value(&pairs, "nodename").filter(|_| !is_catalog).map(str::to_owned)
+    let of = |line: &Line<'_>| {
+        let words: Vec<&str> = line.code.split_whitespace().collect();
+        let is_catalog = words
+            .iter()
+            .filter_map(|word| word.split_once('='))
+            .any(|(key, value)| key.eq_ignore_ascii_case("Reason") && value == NEVER_UP);
+        value(&line.pairs(), "nodename").filter(|_| !is_catalog).map(str::to_owned)
     };
-    lines(head).iter().filter_map(|line| of(line.pairs())).collect()
+    lines(head).iter().filter_map(of).collect()
 }
 
 /// Nodes that the lines of a file of ours give GPUs to, or describe.

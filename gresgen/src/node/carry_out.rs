@@ -131,7 +131,6 @@ impl<'n> Node<'n> {
         options: &Options<'_>,
         events: &mut Events<'_>,
     ) -> Result<Done, ApplyError> {
-        let stop = &events.stop;
         let Applied { inventory, steps: carried_out, pending, files, table, beside } = applied;
         let slurm = self.site.look();
         let mut pending_actions = self.site.pending(&slurm, &table);
@@ -140,25 +139,28 @@ impl<'n> Node<'n> {
         if own || options.tell_slurm && pending_actions.here {
             let resume = self.site.resume(&slurm, &pending_actions);
             let drained = resume.first().map(ToString::to_string);
-            let what = format!("slurmd of {} to register", self.site.node);
-            let show = &mut *events.show;
-            self.site
-                .carry_out(&pending_actions, &table, stop, &mut |since, limit, why| {
-                    show(Event::Waiting(&Waiting { what: &what, since, limit, why }));
-                })
-                .map_err(|error| ApplyError::Untold { drained, error })?;
+            self.told(&pending_actions, &table, drained, events)?;
             done_in_slurm = std::mem::take(&mut pending_actions.actions);
         }
         let theirs = slurm.view.as_ref().filter(|view| view.is("DRAIN") && !is_ours(view));
         let mut stays_drained = theirs.filter(|_| fence.is_some()).map(|view| view.reason.clone());
         if slurm.is_ours() && pending_actions.actions.is_empty() {
             let before = fence.and_then(|fence| fence.before());
-            match fence::lower(&self.site, before, is_order(options.what), stop) {
+            match fence::lower(&self.site, before, is_order(options.what), &events.stop) {
                 Ok(theirs) => stays_drained = theirs.or(stays_drained),
                 Err(_) => pending_actions.actions.extend(self.site.resume(&slurm, &pending_actions)),
             }
         } else {
             pending_actions.actions.extend(self.site.resume(&slurm, &pending_actions));
+        }
+        if !is_order(options.what) && !options.boot {
+            let learn = self.site.learn(&slurm, &table, &pending_actions);
+            if options.tell_slurm && learn.here && pending_actions.actions.is_empty() {
+                self.told(&learn, &table, None, events)?;
+                done_in_slurm.extend(learn.actions);
+            } else {
+                pending_actions.actions.extend(learn.actions);
+            }
         }
         let slurm_refuses = if options.boot {
             slurm_refuses(self.settings, self.root, &self.site.node, &table)
@@ -180,6 +182,23 @@ impl<'n> Node<'n> {
             stays_drained,
             beside,
         })
+    }
+
+    /// Does what is left to do in Slurm. `drained` is what takes back a fence that stands meanwhile.
+    fn told(
+        &self,
+        pending_actions: &PendingActions,
+        table: &GresTable,
+        drained: Option<String>,
+        events: &mut Events<'_>,
+    ) -> Result<(), ApplyError> {
+        let what = format!("slurmd of {} to register", self.site.node);
+        let show = &mut *events.show;
+        let mut report = |since: Duration, limit: Duration, why: &str| {
+            show(Event::Waiting(&Waiting { what: &what, since, limit, why }));
+        };
+        let told = self.site.carry_out(pending_actions, table, &events.stop, &mut report);
+        told.map_err(|error| ApplyError::Untold { drained, error })
     }
 
     /// The files of a node after a change.

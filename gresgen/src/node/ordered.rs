@@ -15,7 +15,7 @@ use crate::apply::ordered::{OrderRefused, check};
 use crate::files::Kind;
 use crate::lock::Lock;
 use crate::order::Cut;
-use crate::site::{ORDER, PendingActions, is_order};
+use crate::site::{OPEN, ORDER, PendingActions, is_order};
 use crate::slurm::transition::Action;
 
 /// What an order is called: `order for job 17, from 192.0.2.1`.
@@ -43,6 +43,17 @@ impl Node<'_> {
         let prepared = self.prepare(picture, desired, options)?;
         self.is_a_cut_alone(&prepared).map_err(DesiredStateError::from)?;
         self.carry_out(lock, prepared, desired, options, events)
+    }
+
+    /// Whether what was cut off is one that a change which keeps the cut finishes: an order, or such a change.
+    ///
+    /// # Errors
+    /// [`OrderRefused::CutOff`] for any other, which another apply has to finish.
+    pub(super) fn keeps_the_cut(interrupted: Option<&Intent>) -> Result<(), DesiredStateError> {
+        match interrupted.filter(|intent| !is_order(&intent.what) && intent.what != OPEN) {
+            Some(Intent { what, .. }) => Err(OrderRefused::CutOff(what.clone()).into()),
+            None => Ok(()),
+        }
     }
 
     /// Whether a change that an order asks for is a cut and nothing beside it.

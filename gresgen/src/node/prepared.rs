@@ -84,7 +84,11 @@ impl Node<'_> {
         {
             return Err(DesiredStateError::Lost { gpu, why }.into());
         }
-        let Picture { inventory: mut before, slurm, .. } = picture;
+        let Picture { inventory: mut before, mut slurm, .. } = picture;
+        let interrupted = Intent::load(self.root)?.filter(|intent| !intent.is_of_before(&before.boot));
+        if let DesiredState::Open(_) = desired {
+            Self::keeps_the_cut(interrupted.as_ref())?;
+        }
         // Where some are left out, those may be the ones that an entry names.
         if options.without.is_empty() {
             slots::check_entries(&before, self.settings).map_err(PublishError::from)?;
@@ -101,6 +105,9 @@ impl Node<'_> {
         desired.gate(&mut after);
         let read = slurm.view.as_ref().and_then(|view| view.form_read());
         let expected = self.files(&after, read, options)?;
+        if steps.is_empty() {
+            slurm.presume(&expected);
+        }
         let foreign = expected.foreign(self.adopts(options))?;
         let files = changes(&expected, &slurm, self.adopts(options))?;
         let has_nodes = !steps.is_empty() || expected.has_nodes(self.root);
@@ -128,7 +135,11 @@ impl Node<'_> {
             self.site.resume(&slurm, &pending_actions)
         };
         pending_actions.actions.extend(resume);
-        let interrupted = Intent::load(self.root)?.filter(|intent| !intent.is_of_before(&before.boot));
+        if !matches!(desired, DesiredState::Ordered(..)) && !options.boot {
+            let learn = self.site.learn(&slurm, &table, &pending_actions);
+            pending_actions.here &= learn.here;
+            pending_actions.actions.extend(learn.actions);
+        }
         Ok(Prepared {
             slurm,
             steps,

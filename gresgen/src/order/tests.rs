@@ -43,7 +43,7 @@ fn what_is_no_order_is_refused() {
         (r#"{"look": null}"#, "expected"),
         (r#"{"look": {"root": "/"}}"#, "unknown field"),
         (r#"{"apply": {}}"#, "unknown variant"),
-        (r#"{"look": {}, "cut": {"gpus": []}}"#, "expected"),
+        (r#"{"look": {}, "cut": {"gpus": []}}"#, "look and cut stand in it together"),
         (r#"{"look": {}} {"look": {}}"#, "trailing characters"),
         (r#"{"cut": {}}"#, "missing field `gpus`"),
         (r#"{"cut": {"gpus": [], "gpus": []}}"#, "duplicate field"),
@@ -121,6 +121,26 @@ fn nothing_is_named_twice() {
         "/cut/gpus",
         json!([change(GPU), change(&GPU.replace("GPU-", "").to_uppercase().replacen("", "GPU-", 1))]),
     );
+}
+
+#[test]
+fn more_than_one_order_is_refused_by_its_keys() {
+    for (text, says) in [
+        (r#"{"look": {}, "look": {}}"#, "order: look stands in it twice"),
+        (r#"{"cut": {"gpus": []}, "look": {}, "cut": {"gpus": []}}"#, "order: cut stands in it twice"),
+        (
+            r#"{"look": {}, "cut": {"gpus": []}}"#,
+            "order: look and cut stand in it together, and an order has one of look and cut",
+        ),
+        (r#"{"cut": {"gpus": []}, "job": "17"}"#, "order: cut and job stand in it together"),
+    ] {
+        let said = refused(text);
+        assert!(said.starts_with(says), "{text}: {said}");
+    }
+    for text in [r#"{"look": {}} {"look": {}}"#, r#"{"look": {}, "#, "{}", "[]", r#"{"apply": {}}"#] {
+        let said = refused(text);
+        assert!(!said.contains("stand"), "{text}: {said}");
+    }
 }
 
 proptest! {

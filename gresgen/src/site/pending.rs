@@ -107,7 +107,7 @@ impl Site<'_> {
     }
 
     /// What is to be done to slurmctld's slurm.conf so that it has the node line; `None` where it includes it.
-    fn node_line(&self, slurm: &SlurmState, controller: bool) -> Option<String> {
+    pub(super) fn node_line(&self, slurm: &SlurmState, controller: bool) -> Option<String> {
         let node_conf = Path::new(self.settings.paths.node_conf());
         match slurm.config.get("SLURM_CONF").map(Path::new) {
             Some(conf) if controller => {
@@ -244,7 +244,7 @@ fn has_loaded(slurm: &SlurmState) -> bool {
 }
 
 /// Whether this host runs the only slurmctld. What a backup reads is not known here.
-fn controls(config: &Config) -> bool {
+pub(super) fn controls(config: &Config) -> bool {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let short = |name: &str| name.split('.').next().unwrap_or(name).to_owned();
     let hosts: Vec<String> = config.controllers().map(short).collect();

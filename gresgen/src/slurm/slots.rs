@@ -141,10 +141,11 @@ pub fn on_request<'a>(inventory: &'a Inventory, settings: &Settings) -> Result<V
     Ok(all)
 }
 
-/// Refuses an entry about this node that is about none of its GPUs: what it was to offer would be missing without a word.
+/// Refuses an entry about this node that is about none of its GPUs: what it was to offer would be missing without a word. And
+/// one that offers what its GPUs cannot have, before a layout is refused for what is not on offer.
 ///
 /// # Errors
-/// [`GresError::OnRequestEntry`]
+/// [`GresError::OnRequestEntry`], also those of [`on_request`].
 pub fn check_entries(inventory: &Inventory, settings: &Settings) -> Result<(), GresError> {
     let entries = settings.on_request.iter().enumerate();
     for (number, entry) in entries.filter(|(_, entry)| entry.is_about(&inventory.node)) {
@@ -154,7 +155,7 @@ pub fn check_entries(inventory: &Inventory, settings: &Settings) -> Result<(), G
             what,
         })?;
     }
-    Ok(())
+    on_request(inventory, settings).map(drop)
 }
 
 /// Adds what an inventory that was read on its node needs beside, to make records of GPUs on request: also which instances are

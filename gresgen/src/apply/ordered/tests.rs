@@ -5,6 +5,7 @@ use super::*;
 use crate::apply::DesiredState;
 use crate::apply::gates::words;
 use crate::apply::intent::Before;
+use crate::apply::steps::steps;
 use crate::config::Config;
 use crate::inventory::{Compute, Mode};
 use crate::order::{self, Request};
@@ -194,6 +195,12 @@ fn an_order_closes_and_opens_what_it_names_and_a_layout_opens_all() {
         Config::parse("c", "version: v1\nmig-configs: {a: [{devices: all, mig-enabled: false}]}\n").unwrap();
     assert_eq!(gates(DesiredState::InForce(&config, "a"), &all), [""; 0]);
     assert_eq!(gates(DesiredState::Layout(&config, "a"), &all), ["open GPU 0 1g.5gb at 0"]);
+    // What opens everything cuts nothing, whatever the configuration's layout is.
+    let sets = settings(true);
+    let open = DesiredState::Open(&sets);
+    assert_eq!(gates(open, &all), ["open GPU 0 1g.5gb at 0"]);
+    let there = node(&all);
+    assert_eq!(steps(&there, &open.targets(&there).unwrap()), []);
     let mut noted = node(&all);
     noted.gpus[0].instances[1].closed = true;
     let noted: Vec<Before> = noted.gpus.iter().map(Before::from).collect();

@@ -50,7 +50,7 @@ impl Running<'_, '_> {
     }
 
     fn last_words(&mut self) -> bool {
-        let hint = "`gresgen --layout NAME apply` on the node opens them";
+        let hint = "`gresgen apply --open` on the node opens them";
         let mut left: Vec<Event> = Vec::new();
         for (node, order) in self.nodes.closed() {
             let count: usize = order.gpus.values().map(|changes| changes.open.len()).sum();

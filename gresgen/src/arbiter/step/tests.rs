@@ -570,3 +570,26 @@ fn a_node_whose_profiles_were_changed_is_named_with_what_to_do() {
         "{said:?}"
     );
 }
+
+#[test]
+fn why_a_node_is_not_known_is_said_in_short() {
+    let (mut nodes, now) = seen(2);
+    let strange = || {
+        let mut answer = look(["", ""], 2).unwrap();
+        let geometry = &mut answer.look.as_mut().unwrap().known.0.gpus[0].geometry;
+        let spec = |memory: u16| mig::Spec {
+            profile: mig::Profile::new(7, 10_000 + memory, mig::Attribute::None),
+            ..geometry.specs[0].clone()
+        };
+        geometry.specs = (0..60).map(spec).collect();
+        Ok(answer)
+    };
+    let mut said = Vec::new();
+    for second in 0..10 {
+        said.extend(stepped(at(now + second), &mut nodes).events);
+        nodes.began("n1", Errand::Look, now + second);
+        nodes.ended("n1", Outcome { order: None, look: strange() }, now + second);
+    }
+    assert!(!said.is_empty());
+    assert!(said.iter().all(|event| event.says.chars().count() <= 300), "{said:?}");
+}

@@ -2,6 +2,8 @@
 //!
 //! Found when the configuration is read, so that `plan` says it before anything is done.
 
+use std::collections::HashSet;
+
 use super::{NodeEntry, Settings};
 use crate::cores::MAX_CPUS;
 use crate::slurm::hostlist::{self, MAX_NAMES};
@@ -212,7 +214,23 @@ impl Settings {
     fn check_catalog(&self) -> Result<(), Fault> {
         let Some(names) = &self.catalog else { return Ok(()) };
         let wrong = |what: String| fault(&["catalog"], format!("slurm.catalog {names:?}: {what}"));
+        // They are written as they stand here, and slurmctld does not start where it reads a word of it as another key, or one
+        // name twice.
+        if names.contains(char::is_whitespace) {
+            return Err(wrong(
+                "has a blank, which ends a value in slurm.conf; write names with commas alone".to_owned(),
+            ));
+        }
+        if ends_behind_bracket(names) {
+            return Err(wrong(
+                "has text behind a bracket, which Slurm reads from 23.11 on; end names in it".to_owned(),
+            ));
+        }
         let names = hostlist::expand(names).map_err(|error| wrong(error.to_string()))?;
+        let mut seen = HashSet::new();
+        if let Some(name) = names.iter().find(|name| !seen.insert(name.as_str())) {
+            return Err(wrong(format!("names {name} twice, at which slurmctld ends; write each name once")));
+        }
         if self.on_request.is_empty() {
             return Err(wrong("nothing can be missing without slurm.on-request; remove it".to_owned()));
         }
@@ -279,6 +297,14 @@ impl Settings {
         }
         Ok(())
     }
+}
+
+/// Whether a name of a host list goes on behind its last bracket.
+fn ends_behind_bracket(list: &str) -> bool {
+    list.split(']').skip(1).any(|rest| {
+        let end = rest.find(['[', ',']).unwrap_or(rest.len());
+        end > 0 && !rest[end..].starts_with('[')
+    })
 }
 
 fn fault(place: &[&str], what: String) -> Fault {

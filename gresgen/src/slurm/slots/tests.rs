@@ -114,6 +114,9 @@ fn an_entry_that_is_about_no_gpu_is_refused_by_name() {
     ] {
         assert_eq!(check(&format!("on-request: [{good}]")), Ok(()), "{good}");
     }
+    let what = check("on-request: [{profiles: [1g.5gb, 9g.5gb]}]").unwrap_err();
+    let due = "node n1: slurm.on-request, GPU 0: no profile 9g.5gb, only 1g.5gb, ";
+    assert!(what.starts_with(due), "{what}");
     for (bad, says) in [
         (
             "{devices: [7, GPU-ffffffff], profiles: [3g.20gb]}",
