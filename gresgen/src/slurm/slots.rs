@@ -145,7 +145,7 @@ pub fn on_request<'a>(inventory: &'a Inventory, settings: &Settings) -> Result<V
 /// one that offers what its GPUs cannot have, before a layout is refused for what is not on offer.
 ///
 /// # Errors
-/// [`GresError::OnRequestEntry`], also those of [`on_request`].
+/// [`GresError::OnRequestEntry`], also those of [`on_request()`].
 pub fn check_entries(inventory: &Inventory, settings: &Settings) -> Result<(), GresError> {
     let entries = settings.on_request.iter().enumerate();
     for (number, entry) in entries.filter(|(_, entry)| entry.is_about(&inventory.node)) {
