@@ -165,16 +165,44 @@ impl Lost {
     }
 }
 
-/// Jobs with a step that could not tell slurmd that it has begun, because slurmd had ended (`_send_ok_to_slurmd` in
-/// src/slurmd/slurmstepd/slurmstepd.c), by slurmd's log: `[2.0] error: Unable to send "ok" to slurmd`, or that it could not receive
-/// the `"ok ack"` to that, `to slurmd` in 22.05 and 24.11 and `from slurmd` in 26.05.
+/// Jobs with a step that slurmd was about to begin when it was killed, by its log.
 fn cut_off(log: &str) -> BTreeSet<JobId> {
+    unconfirmed(log).union(&not_begun(log)).copied().collect()
+}
+
+/// Of which the step could not tell slurmd that it has begun, because slurmd had ended (`_send_ok_to_slurmd` in
+/// src/slurmd/slurmstepd/slurmstepd.c): `[2.0] error: Unable to send "ok" to slurmd`, or could not receive
+/// the `"ok ack"` to that, `to slurmd` in 22.05 and 24.11 and `from slurmd` in 26.05.
+fn unconfirmed(log: &str) -> BTreeSet<JobId> {
     let of_line = |line: &str| {
         let words = ["] error: Unable to send \"ok\" to slurmd", "] error: Unable to receive \"ok ack\" "];
         let (step, _) = words.iter().find_map(|words| line.split_once(words))?;
         step.rsplit_once('[')?.1.split('.').next()?.parse().ok()
     };
     log.lines().filter_map(of_line).collect()
+}
+
+/// Of which there is the request for a step, `launch task StepId=1.0 request from UID:0`, a start of a slurmd that none before it
+/// announced, and never a word of that step, `[1.0] done with step`.
+fn not_begun(log: &str) -> BTreeSet<JobId> {
+    let (mut asked, mut lost) = (BTreeSet::new(), BTreeSet::new());
+    let mut ends = false;
+    for line in log.lines() {
+        if let Some((_, step)) = line.split_once("launch task ").and_then(|(_, of)| of.split_once("StepId="))
+        {
+            asked.extend(step.split([' ', ')']).next());
+        } else if line.contains("] Caught SIG") {
+            ends = true;
+        } else if line.contains("] slurmd version ") && line.ends_with(" started") {
+            let before = std::mem::take(&mut asked);
+            lost.extend(before.into_iter().filter(|_| !ends));
+            ends = false;
+        } else if let Some((step, _)) = line.split_once("] [").and_then(|(_, said)| said.split_once(']')) {
+            asked.remove(step);
+            lost.remove(step);
+        }
+    }
+    lost.into_iter().filter_map(|step| step.split('.').next()?.parse().ok()).collect()
 }
 
 /// Jobs that slurmctld started on a node before that node had registered with it. After its own start it goes on with nodes that have
@@ -551,6 +579,18 @@ mod tests {
         assert_eq!(cut_off(log), BTreeSet::from([2]));
         let log = "[t] [217.0] error: Unable to receive \"ok ack\" from slurmd\n[t] [217.batch] stepd_cleanup: done with step\n";
         assert_eq!(cut_off(log), BTreeSet::from([217]));
+        let not_begun = |between: &str| {
+            let asks = "[t] launch task StepId=1.0 request from UID:2000 GID:2000 HOST:10.0.0.1 PORT:55612\n";
+            let of_parts =
+                "[t] launch task 4+4294967295.1 (StepId=5.1) request from UID:0 GID:0 HOST:10.0.0.1 PORT:5\n";
+            cut_off(&format!("{asks}{of_parts}[t] [1.batch] x\n{between}"))
+        };
+        let begins = "[t] [mig] spank_mig 0.2.0\n[t] slurmd version 26.05.5 started\n";
+        assert_eq!(not_begun(begins), BTreeSet::from([1, 5]));
+        assert_eq!(not_begun(&format!("{begins}[t] [1.0] done with step\n")), BTreeSet::from([5]));
+        assert_eq!(not_begun(&format!("[t] [5.1] x\n{begins}")), BTreeSet::from([1]));
+        assert_eq!(not_begun(&format!("[t] Caught SIGTERM. Shutting down.\n{begins}")), BTreeSet::new());
+        assert_eq!(not_begun(""), BTreeSet::new());
     }
 
     #[test]
