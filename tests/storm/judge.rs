@@ -148,7 +148,8 @@ impl Lost {
             }
             // A number that it has given to no job is named by its step; it gives it to an element of an array that ran under it already.
             let Some(job) = job_of(line).or_else(|| of_orphan(line)) else { continue };
-            if line.contains("rphan") || line.contains("batch script") {
+            if ["rphan", "batch script", "Registered PENDING JobId="].iter().any(|found| line.contains(found))
+            {
                 lost.orphans.insert(job, moment(line));
             } else if line.contains("_job_complete: ") && line.ends_with(" done") {
                 done.insert(job);
@@ -549,6 +550,7 @@ mod tests {
         let lost = Lost::of(
             "[2026-11-27T06:09:51.026] error: Orphan StepId=42.0 reported on node n2\n\
              [2026-11-27T06:09:52.026] error: Orphan JobId=7 StepId=7.0 reported on node n2\n\
+             [2026-11-27T06:09:52.027] error: Registered PENDING JobId=57_3(58) StepId=58.batch on node n2\n\
              [t] _job_complete: JobId=19 done\n\
              [t] _job_complete: JobId=55_2(60) done\n\
              [t] _job_complete: JobId=56 WEXITSTATUS 0\n\
@@ -569,6 +571,7 @@ mod tests {
         assert_eq!(requeued("[t] Terminate signal SIGTERM received\n"), BTreeSet::new());
         let orphans = |line: &str| Record::parse_all(line).iter().all(|record| lost.is_orphan(record));
         assert!(orphans("JobId=42 SubmitTime=2026-11-27T06:09:51\nJobId=7 SubmitTime=2026-11-27T06:09:30\n"));
+        assert!(orphans("JobId=58 ArrayJobId=57 ArrayTaskId=3 SubmitTime=2026-11-27T06:09:30\n"));
         // Its number was given again.
         assert!(!orphans("JobId=42 SubmitTime=2026-11-27T06:09:52\n") && !orphans("JobId=9 SubmitTime=\n"));
         assert_eq!(lost.done, BTreeSet::from([60]));
