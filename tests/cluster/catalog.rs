@@ -1,19 +1,13 @@
 //! The nodes of a catalog: slurmctld learns of them when it starts, and until then that is what is left to do.
 
-use lab::{Release, Simulated, User};
+use lab::{Release, User};
 use serde_json::json;
 
 use crate::node::Node;
-use crate::orders::{LAYOUT, ON_REQUEST};
 
 const RESTART: &str = "systemctl restart slurmctld";
 
 impl Node {
-    fn catalog(&self, more: &str) {
-        let config = format!("{LAYOUT}{}{ON_REQUEST}{more}", Simulated::NODE);
-        self.lab.write_file("/etc/gresgen/config.yaml", config).unwrap();
-    }
-
     /// What `check` says of the catalog.
     fn says_of_catalog(&self) -> String {
         let check = self.gresgen(&["check"]).stdout;
@@ -30,10 +24,7 @@ impl Node {
 #[test]
 fn slurmctld_learns_of_a_catalog_by_a_restart() {
     for release in Release::selected() {
-        let Some(node) = Node::fresh(release) else { return };
-        node.catalog("");
-        node.gresgen(&["apply"]).must_be(6);
-        node.lab.start_slurm().unwrap();
+        let Some(node) = Node::for_orders(release, "") else { return };
         node.gresgen(&["apply"]).must_be(0);
         let holder = node.waiting("3g.20gb");
 
@@ -42,7 +33,7 @@ fn slurmctld_learns_of_a_catalog_by_a_restart() {
             ("  catalog: later-1\n", "later-1", "cut-2"),
             ("", "n1", "later-1"),
         ] {
-            node.catalog(more);
+            node.takes_orders(more);
             node.gresgen(&["plan", "--detailed-exitcode"]).must_be(10);
             for _ in 0..2 {
                 let left = node.gresgen(&["apply"]).must_be(6);
@@ -79,10 +70,7 @@ fn slurmctld_learns_of_a_catalog_by_a_restart() {
 #[test]
 fn a_reservation_needs_the_nodes_of_the_catalog() {
     for release in Release::selected() {
-        let Some(node) = Node::fresh(release) else { return };
-        node.catalog("  catalog: cut-[1-2]\n");
-        node.gresgen(&["apply"]).must_be(6);
-        node.lab.start_slurm().unwrap();
+        let Some(node) = Node::for_orders(release, "  catalog: cut-[1-2]\n") else { return };
         let submit = |more: &[&str]| node.lab.sbatch(User::Alice, more, "lab-probe");
         let asked = ["--reservation=only", "--gres=gpu:2g.10gb:1"];
         let reserve = |nodes: &str| {

@@ -18,6 +18,21 @@ mig-configs:
 pub(crate) const ON_REQUEST: &str = "  on-request: [{profiles: [1g.5gb, 2g.10gb, 3g.20gb], orders: true}]\n";
 
 impl Node {
+    /// A node in service whose GPUs take orders; `more` stands below `slurm`.
+    pub(crate) fn for_orders(release: Release, more: &str) -> Option<Node> {
+        let node = Node::fresh(release)?;
+        node.takes_orders(more);
+        node.gresgen(&["apply"]).must_be(6);
+        node.lab.start_slurm().unwrap();
+        Some(node)
+    }
+
+    /// Writes the configuration of one.
+    pub(crate) fn takes_orders(&self, more: &str) {
+        let config = format!("{LAYOUT}{}{ON_REQUEST}{more}", Simulated::NODE);
+        self.lab.write_file("/etc/gresgen/config.yaml", config).unwrap();
+    }
+
     /// The answer to an order, which ends with the code that is in it.
     pub(crate) fn order(&self, order: &Value) -> Value {
         let command = self.lab.command(&["gresgen", "order"]).input(order.to_string());
@@ -159,11 +174,7 @@ fn cut(gpu: &Value, job: &str) -> Value {
 #[test]
 fn an_order_cuts_what_a_job_waits_for() {
     for release in Release::selected() {
-        let Some(node) = Node::fresh(release) else { return };
-        let config = format!("{LAYOUT}{}{ON_REQUEST}", Simulated::NODE);
-        node.lab.write_file("/etc/gresgen/config.yaml", config).unwrap();
-        node.gresgen(&["apply"]).must_be(6);
-        node.lab.start_slurm().unwrap();
+        let Some(node) = Node::for_orders(release, "") else { return };
 
         // Somebody has a part of GPU 0, and all of its kind that a job now waits for are taken.
         let held = [node.waiting("1g.5gb"), node.waiting("3g.20gb"), node.waiting("3g.20gb")];
@@ -230,11 +241,7 @@ fn an_order_cuts_what_a_job_waits_for() {
 #[test]
 fn a_node_that_has_forgotten_its_map_finds_it_again() {
     for release in Release::selected() {
-        let Some(node) = Node::fresh(release) else { return };
-        let config = format!("{LAYOUT}{}{ON_REQUEST}", Simulated::NODE);
-        node.lab.write_file("/etc/gresgen/config.yaml", config).unwrap();
-        node.gresgen(&["apply"]).must_be(6);
-        node.lab.start_slurm().unwrap();
+        let Some(node) = Node::for_orders(release, "") else { return };
         let holder = node.waiting("3g.20gb");
         let look = node.order(&json!({"look": {}}));
         let gpu = &look["look"]["gpus"][1]["uuid"];

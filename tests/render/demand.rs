@@ -216,3 +216,15 @@ fn what_is_wrong_is_said() {
     assert_eq!(output.status.code(), Some(1));
     assert!(both(&output).contains("hint: demand asks slurmctld"), "{}", both(&output));
 }
+
+#[test]
+fn one_pass_says_where_a_node_is_not_reached() {
+    let login = Login::new();
+    let config = CONFIG.replace("3g.20gb]}]", "3g.20gb], orders: true}]");
+    login.file("etc/gresgen/config.yaml", &format!("{config}  arbiter: {{reach: ['false', '{{node}}']}}\n"));
+    let lock = login.path("lock");
+    let output = login.run(&["arbiter", "--once", "--lock", lock.to_str().unwrap()]);
+    let said = both(&output);
+    assert!(said.contains("n1: is not reached"), "{said}");
+    assert_eq!(output.status.code(), Some(1), "{said}");
+}

@@ -1,8 +1,9 @@
 //! Lists of jobs with what users wrote in them.
 //!
 //! squeue prints such text as it is, with its line ends, and what stands behind one may look like another job's line. slurmctld
-//! lets a line end through where it does not look at the text, as in an entry of `--gres` with a count of 0 (seen on 22.05.8
-//! and 26.05.5).
+//! lets a line end through where it does not look at the text, as in an entry of `--gres` with a count of 0 (`_get_next_gres` in
+//! src/common/gres.c of 22.05, `slurm_get_next_tres` in src/common/slurm_protocol_defs.c of 24.11 and 26.05; seen on 22.05.8 and
+//! 26.05.5).
 
 use super::secret;
 use crate::slurm::SlurmError;
