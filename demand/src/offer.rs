@@ -1,5 +1,7 @@
 //! The cheapest way to have something of the GPUs of a node: what is open, what is closed, and for the rest a region.
 
+use std::collections::BTreeMap;
+
 use mig::Profile;
 
 use crate::cluster::Model;
@@ -46,7 +48,7 @@ pub(crate) struct Shape<'a> {
 }
 
 /// How a share could be served on a node.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Offer {
     pub(crate) cost: Cost,
     /// Open ones that it uses, by GPU.
@@ -92,12 +94,18 @@ pub(crate) fn pick(
 impl Board {
     /// The cheapest way to have what is wanted; `None` if there is none.
     pub(crate) fn offer(&self, models: &[Model], want: &[Want], regions: Regions) -> Option<Offer> {
+        let offer = self.keeping(models, want, regions);
+        // What is there of one kind may stand in the only place of another.
+        offer.or_else(|| (want.len() > 1).then(|| self.moving(models, want, regions))?)
+    }
+
+    /// With what is there taken as it is, and a region for the rest.
+    fn keeping(&self, models: &[Model], want: &[Want], regions: Regions) -> Option<Offer> {
         let seats = &self.seats;
         let mut open: Vec<u128> = seats.iter().map(|seat| seat.open).collect();
         let mut closed: Vec<u128> = seats.iter().map(|seat| seat.closed).collect();
         let mut need: Vec<(Profile, u32)> = Vec::new();
-        let mut offer =
-            Offer { cost: Cost::default(), open: Vec::new(), closed: Vec::new(), parts: Vec::new() };
+        let mut offer = Offer::default();
         for want in want {
             let of = || seats.iter().map(|seat| seat.model);
             let (found, got) = pick(models, of(), *want, &mut open);
@@ -111,6 +119,27 @@ impl Board {
         }
         if !need.is_empty() {
             (offer.cost, offer.parts) = self.region(models, &need, &offer, regions)?;
+        }
+        Some(offer)
+    }
+
+    /// With a region for all of it, in which what is there stays only where it is in no other's way.
+    fn moving(&self, models: &[Model], want: &[Want], regions: Regions) -> Option<Offer> {
+        let mut need: BTreeMap<Profile, u32> = BTreeMap::new();
+        for want in want {
+            *need.entry(want.profile.or_else(|| self.smallest(models))?).or_default() += want.count;
+        }
+        let need: Vec<(Profile, u32)> = need.into_iter().collect();
+        let mut offer = Offer::default();
+        let (cost, parts) = self.region(models, &need, &offer, regions)?;
+        offer.cost = cost;
+        for Part { gpu, create, gone } in parts {
+            let seat = &self.seats[gpu];
+            let there = |idle: u128| Some((gpu, create & idle)).filter(|(_, mask)| *mask != 0);
+            offer.open.extend(there(seat.open));
+            offer.closed.extend(there(seat.closed));
+            let part = Part { gpu, create: create & !(seat.open | seat.closed), gone };
+            offer.parts.extend(Some(part).filter(|part| part.create | part.gone != 0));
         }
         Some(offer)
     }

@@ -8,6 +8,8 @@ mod judge;
 #[path = "orders/steered.rs"]
 mod steered;
 
+use std::collections::BTreeMap;
+
 use demand::{
     Array, Cluster, Decision, Gpu, Instance, Job, Memory, Model, Node, Order, Policy, Reason, Resources,
     Share, State, Verdict, Want, decide,
@@ -251,6 +253,25 @@ fn several_slices_of_a_node_are_found_over_its_gpus() {
 }
 
 #[test]
+fn what_is_there_of_one_kind_makes_way_for_another() {
+    // A 4g stands at 0 alone, where an idle 3g is: that goes, and the other 3g of the GPU serves.
+    let mut both = job(1, "3g.20gb", 1, 1);
+    both.shares[0].want.push(Want { profile: Some(profile("4g.20gb")), count: 1 });
+    let instances = |gpu: &[u8]| gpu.iter().map(|&start| idle(at("3g.20gb", start))).collect();
+    for (there, says) in [
+        (&[0][..], "GPU 0 3g.20gb at 0 -> GPU 0 3g.20gb at 4 + GPU 0 4g.20gb at 0"),
+        (&[0, 4], "GPU 0 3g.20gb at 0 -> GPU 0 4g.20gb at 0"),
+    ] {
+        let menu = ["3g.20gb", "4g.20gb"].map(profile);
+        let models = vec![Model::new(&geometry("a100-40gb"), &menu, &[]).unwrap()];
+        let cluster = Cluster { models, ..cluster(vec![node("n1", vec![instances(there)])]) };
+        let decision = decide(&cluster, &[both.clone()], &Policy::default(), 100);
+        let [Order::Cut(cut)] = &decision.orders[..] else { panic!("{decision:?}") };
+        assert_eq!(cut.describe(), says);
+    }
+}
+
+#[test]
 fn what_no_cut_helps_is_said_and_done_nothing_about() {
     let with = |change: fn(&mut Node)| {
         let mut node = node("n1", vec![small()]);
@@ -434,6 +455,34 @@ proptest! {
             let looked = memory.decide(&cluster, jobs, &Policy::default(), now);
             prop_assert_eq!(looked, decide(&cluster, jobs, &Policy::default(), now));
         }
+        judge::orders(key, &cluster, &decision.orders);
+    }
+
+    /// Where nobody is, nothing is in the way.
+    #[test]
+    fn an_idle_node_serves_what_it_could_ever_serve(
+        key in boards(),
+        gpus in prop::collection::vec(
+            prop::collection::vec((any::<u16>(), 1u8..3, any::<bool>(), any::<u8>()), 0..8), 1..3,
+        ),
+        wanted in prop::collection::btree_map(any::<u8>(), 1u32..3, 1..4),
+    ) {
+        let geometry = geometry(key);
+        let menu: Vec<Profile> = geometry.specs.iter().map(|spec| spec.profile).take(16).collect();
+        let now = 10_000;
+        let gpus = gpus.iter().map(|picks| instances(&geometry, picks, now)).collect();
+        let cluster = Cluster {
+            models: vec![Model::new(&geometry, &menu, &[]).unwrap()],
+            sets: vec![vec![0]],
+            nodes: vec![node("n1", gpus)],
+        };
+        let kinds: BTreeMap<Profile, u32> =
+            wanted.iter().map(|(&kind, &count)| (menu[usize::from(kind) % menu.len()], count)).collect();
+        let mut job = job(1, "1g.5gb", 1, 1);
+        job.shares[0].want = kinds.iter().map(|(&profile, &count)| Want { profile: Some(profile), count }).collect();
+        let decision = decide(&cluster, &[job], &Policy { grace: 2 * now, ..Policy::default() }, now);
+        let verdict = &decision.verdicts[0];
+        prop_assert!(matches!(verdict, Verdict::Cut(_) | Verdict::There | Verdict::Opens | Verdict::Never), "{:?}", verdict);
         judge::orders(key, &cluster, &decision.orders);
     }
 }
