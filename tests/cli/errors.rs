@@ -219,8 +219,9 @@ fn one_change_at_a_time() {
     let node = Node::with_layout("a100-40gb", &[SEVEN]);
     let mut slow = node.command(&["apply", "-q"]);
     let mut first =
-        slow.env("NVML_SIM_LATENCY", "nvmlDeviceCreateGpuInstanceWithPlacement=300").spawn().unwrap();
+        slow.env("NVML_SIM_LATENCY", "nvmlDeviceCreateGpuInstanceWithPlacement=1500").spawn().unwrap();
     while fs::read_to_string(node.path("run/gresgen/lock")).unwrap_or_default().is_empty() {
+        assert!(first.try_wait().unwrap().is_none(), "it ends without having begun");
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     let second = node.run(&["apply"]);

@@ -362,7 +362,8 @@ fn a_users_process_name_is_shown_without_control_characters() {
     let node = Node::with_layout("a100-40gb", &["devices: all, mig-enabled: true, mig-devices: {1g.5gb: 1}"]);
     node.ok(&["apply", "-q"]);
     let program = node.path("a\x1b[2J\nb");
-    std::fs::copy("/usr/bin/sleep", &program).unwrap();
+    // By another process: what this one has open for writing, a child of another test may have, too, and nobody can run it then.
+    assert!(Command::new("cp").arg("/usr/bin/sleep").arg(&program).status().unwrap().success());
     let mut sleeper = Command::new(&program).arg("60").spawn().unwrap();
     node.occupy(&node.uuids()[0], sleeper.id());
     let status = node.run(&["status"]).stdout;

@@ -140,13 +140,13 @@ fn colours_are_for_terminals_and_for_whoever_wants_them() {
 #[test]
 fn a_watched_status_is_left_with_ctrl_c() {
     let node = busy_node();
-    let (code, text) = on_terminal(&node, 80, "timeout --signal=INT 2", &["status", "--watch=0.2"]);
+    let (code, text) = on_terminal(&node, 80, "timeout --signal=INT 5", &["status", "--watch=0.2"]);
     // timeout(1) says with 124 that it had to send the signal.
     assert_eq!(code, 124, "{text}");
     assert!(text.matches("\u{1b}[H").count() > 1, "it was drawn again: {text:?}");
     assert!(text.ends_with("\u{1b}[J"), "nothing is left behind the last picture: {text:?}");
     let direct = plain("timeout")
-        .args(["--preserve-status", "--signal=INT", "2"])
+        .args(["--preserve-status", "--signal=INT", "5"])
         .arg(env!("CARGO_BIN_EXE_gresgen"))
         .args(["--simulate", node.gpus(), "--root"])
         .arg(node.path(""))

@@ -58,7 +58,7 @@ fn on_a_terminal_it_is_one_line_and_ctrl_c_ends_it() {
     let mut patient = boot(&node, &[]);
     let long = line(&patient).replace("'3s'", "'60s'");
     patient = plain("sh");
-    let script = "(sleep 2; printf '\\003'; sleep 1) | script -qefc \"$LINE\" /dev/null";
+    let script = "(sleep 5; printf '\\003'; sleep 1) | script -qefc \"$LINE\" /dev/null";
     patient.args(["-c", script]).env("LINE", &long).env("TERM", "xterm").env("SLURMD_NODENAME", "n1");
     let run = node.finish(&mut patient);
     assert_eq!(run.code, 130, "{}", run.stdout);

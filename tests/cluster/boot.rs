@@ -138,12 +138,12 @@ fn a_boot_waits_for_whoever_is_changing_the_node() {
     let Some(node) = Node::in_service(Release::Bookworm) else { return };
     let before = kinds(&node);
     node.reboot();
-    let hold = |seconds: &str| {
-        let script = "flock /run/gresgen/lock sleep $0 >/tmp/held 2>&1 </dev/null & until [ -e /run/gresgen/lock ]; do :; done; sleep 0.1";
-        node.lab.run(&["sh", "-c", script, seconds]).unwrap();
-    };
+    let script = "\
+        flock /run/gresgen/lock sh -c 'touch /tmp/has; until [ -e /tmp/let ]; do sleep 0.05; done' \
+            >/tmp/held 2>&1 </dev/null & \
+        until [ -e /tmp/has ]; do sleep 0.05; done";
     // Nobody knows for how long: slurmd shall find files of what is there, on a node that takes no jobs.
-    hold("3");
+    node.lab.run(&["sh", "-c", script]).unwrap();
     let said = [
         "/run/gresgen/lock: held by process",
         "slurmd can start, with the GPUs as they are",
@@ -155,6 +155,7 @@ fn a_boot_waits_for_whoever_is_changing_the_node() {
     let reason = || node.lab.run(&["scontrol", "-o", "show", "node", "n1"]).unwrap().stdout;
     assert!(reason().contains("Reason=gresgen: /run/gresgen/lock: held by"), "{}", reason());
     // The boot that succeeds takes the drain back.
+    node.lab.run(&["sh", "-c", "(sleep 1; touch /tmp/let) >/dev/null 2>&1 </dev/null &"]).unwrap();
     node.gresgen(&["apply", "--boot", "--wait=30s"]).must_be(0);
     assert_eq!(kinds(&node), before);
     assert!(!reason().contains("DRAIN"), "{}", reason());

@@ -45,7 +45,7 @@ fn each(node: &Node, faults: &[Fault]) {
         };
         // Where a daemon was restarted, it is seen once it answers.
         let mut news = Vec::new();
-        let seen = (0..20).any(|attempt| {
+        let seen = (0..150).any(|attempt| {
             sleep(Duration::from_millis(if attempt == 0 { 0 } else { 200 }));
             news = wrong(node).into_iter().filter(|link| !before.contains(link)).collect();
             news.len() == due.len() && news.iter().zip(*due).all(|(link, due)| is(link, due))

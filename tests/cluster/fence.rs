@@ -230,7 +230,7 @@ fn what_somebody_else_did_to_the_node_stays() {
 
         // Somebody resumes it while it changes: the next step drains it again.
         scope(|scope| {
-            let apply = scope.spawn(|| slowly(&node, 1500, &["--layout", "without-1g", "apply"]));
+            let apply = scope.spawn(|| slowly(&node, 4000, &["--layout", "without-1g", "apply"]));
             wait_fence(&node, "a drain");
             node.lab.run(&["scontrol", "update", "NodeName=n1", "State=UNDRAIN"]).unwrap();
             apply.join().unwrap().must_be(6);

@@ -7,11 +7,11 @@ use lab::{Release, User};
 use crate::node::Node;
 
 /// Says which slice it has, and stays.
-const SAY: &str = "echo \"$CUDA_VISIBLE_DEVICES\" >/var/lab/out/has-$SLURM_JOB_ID; exec sleep 600";
+const SAY: &str = "cd /var/lab/out && echo \"$CUDA_VISIBLE_DEVICES\" >.$SLURM_JOB_ID && mv .$SLURM_JOB_ID has-$SLURM_JOB_ID; exec sleep 600";
 
 /// The same of the second part of a heterogeneous job, whose first is on another node.
 const SAY_SECOND: &str = "srun --het-group=1 sh -c \
-    'echo \"$CUDA_VISIBLE_DEVICES\" >/var/lab/out/has-'$SLURM_JOB_ID_HET_GROUP_1'; exec sleep 600'";
+    'id='$SLURM_JOB_ID_HET_GROUP_1'; cd /var/lab/out && echo \"$CUDA_VISIBLE_DEVICES\" >.$id && mv .$id has-$id; exec sleep 600'";
 
 impl Node {
     /// Slices with the jobs that say they have them, when there are `count`.

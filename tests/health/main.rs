@@ -109,6 +109,9 @@ fn a_failing_prolog_requeues_the_job_and_drains_the_node() {
         assert!(held >= 1, "{release}: the job that met the prolog is held for its owner to see");
 
         lab.write_map("n1", &map).unwrap();
+        // slurmd takes a start in the second of the end for one of the job that it ended, by times in seconds
+        // (src/slurmd/slurmd/cred_context.c, `cred_revoked`).
+        std::thread::sleep(std::time::Duration::from_secs(2));
         lab.run(&["scontrol", "update", "nodename=n1", "state=resume"]).unwrap();
         for job in jobs {
             // Slurm starts a requeued job two minutes later otherwise. Jobs that met no prolog have run by now, which
@@ -132,6 +135,11 @@ fn the_health_check_drains_an_idle_node() {
         assert!(node.contains("Reason=gresgen: device map"), "{release}: {node}");
         let job = submit(&lab);
         lab.write_map("n1", &map).unwrap();
+        // A check that has read the other map drains the node, as soon as it is not drained any more.
+        lab.wait("the check to end", || {
+            Ok((lab.command(&["pgrep", "-f", "gresgen-healt[h]"]).output()?.code == 1).then_some(()))
+        })
+        .unwrap();
         lab.run(&["scontrol", "update", "nodename=n1", "state=resume"]).unwrap();
         let job = lab.wait_job(job).unwrap();
         assert_eq!((job.state.as_str(), job.output.as_str()), ("COMPLETED", "ran\n"), "{release}");

@@ -264,7 +264,7 @@ impl Site {
     pub(crate) fn wait_nodes(&self) -> Result<(), LabError> {
         for node in self.nodes {
             let mut state = String::new();
-            for _ in 0..200 {
+            for _ in 0..1200 {
                 state = self.lab.command(&["sinfo", "-h", "-N", "-n", node, "-o", "%T %E"]).output()?.stdout;
                 if !state.is_empty() && state.lines().all(usable) {
                     break;

@@ -6,13 +6,13 @@ use crate::site::{Setup, Site};
 use crate::table::{self, Held, Holder};
 use crate::verbs::Devices;
 
-/// A partition whose jobs are sent away for those of another, after a minute of grace, and a minute too for jobs
+/// A partition whose jobs are sent away for those of another, after ten minutes of grace, and as many for jobs
 /// that are cancelled: what ends by itself in that time is still held.
 const SLURM_CONF: &str = "\
-KillWait=60
+KillWait=600
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
-PartitionName=low Nodes=n1 PriorityTier=1 PreemptMode=CANCEL GraceTime=60 State=UP
+PartitionName=low Nodes=n1 PriorityTier=1 PreemptMode=CANCEL GraceTime=600 State=UP
 PartitionName=high Nodes=n1 PriorityTier=9 PreemptMode=OFF State=UP";
 
 const LARGE: &str = "--gres=gpu:3g.20gb:1";

@@ -166,7 +166,7 @@ fn end(site: &Site, holder: &Holder, held: &Held) -> Result<Vec<String>, LabErro
     let done =
         |tasks: &[Witness]| tasks.iter().filter(|t| pids.contains(&t.pid)).all(|task| task.after.is_some());
     // A task that was killed never reports.
-    for _ in 0..100 {
+    for _ in 0..1200 {
         if done(&site.witnesses()?) {
             break;
         }

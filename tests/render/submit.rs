@@ -231,7 +231,7 @@ fn pairs_of_options() -> Vec<[String; 3]> {
 
 /// How many GPUs Slurm gives a job with such options, or what it says. The job is gone afterwards.
 fn given(lab: &Lab, options: &str) -> Result<u64, String> {
-    let command = ["salloc", "--no-shell", "--immediate=5", "--job-name=pair"];
+    let command = ["salloc", "--no-shell", "--immediate=20", "--job-name=pair"];
     let command: Vec<&str> = command.into_iter().chain(options.split_whitespace()).collect();
     let output = lab.command(&command).output().unwrap();
     if !output.success() {

@@ -8,8 +8,8 @@ use lab::{Lab, Release, User};
 use crate::fixture::{Layout, assert_healthy, on_each_release, options};
 
 /// Steps in one batch job: a lab gives a job a minute.
-const CHUNK: usize = 60;
-const CHUNKS: usize = 5;
+const CHUNK: usize = 20;
+const CHUNKS: usize = 15;
 
 /// Open files, and resident memory in KiB, of the slurmd of `n1`.
 fn slurmd(lab: &Lab) -> (u64, u64) {
@@ -40,7 +40,7 @@ fn slurmd_does_not_grow_with_steps() {
         let n1 = Layout::n1();
         let Some(lab) = lab::require(Lab::start(release, options(&[&n1], "notices=off"))) else { return };
         // The first steps fill slurmd's own caches and thread stacks.
-        steps(&lab);
+        (0..3).for_each(|_| steps(&lab));
         let (files, memory) = slurmd(&lab);
         (0..CHUNKS).for_each(|_| steps(&lab));
         let (files_after, memory_after) = slurmd(&lab);

@@ -123,15 +123,15 @@ pub(crate) const CASES: &[Case] = &[
     ),
     case(
         "exact steps side by side",
-        Batch("for step in 1 2; do srun --exact -n1 -c1 --gres=gpu:1g.5gb:1 lab-probe 400 & done; wait"),
+        Batch("for step in 1 2; do srun --exact -n1 -c1 --gres=gpu:1g.5gb:1 lab-probe 3000 & done; wait"),
         "-n2 --gres=gpu:1g.5gb:2",
         &[1, 1],
     ),
     case(
         "exact steps of several types",
         Batch(
-            "srun --exact -n1 -c1 --gres=gpu:3g.20gb:1 lab-probe 400 &\n\
-             srun --exact -n1 -c1 --gres=gpu:1g.5gb:1 lab-probe 400 & wait",
+            "srun --exact -n1 -c1 --gres=gpu:3g.20gb:1 lab-probe 3000 &\n\
+             srun --exact -n1 -c1 --gres=gpu:1g.5gb:1 lab-probe 3000 & wait",
         ),
         "-n2 --gres=gpu:1g.5gb:1,gpu:3g.20gb:1",
         &[1, 1],

@@ -10,8 +10,15 @@ use std::io::{self, Write as _};
 use crate::{Lab, LabError, Probe, Release, Simulated, User};
 use slices::{HEADING, Slices};
 
-/// How long jobs that are to run at one time stay, in milliseconds: Slurm starts both within some 100.
-const HOLD: &str = "1500";
+/// A job that is to run beside another one: it reports when both are there, or half a minute has passed, and stays a moment.
+const BESIDE: &str = "\
+: >/var/lab/out/here-$SLURM_JOB_ID
+for look in $(seq 300); do
+    set -- /var/lab/out/here-*
+    [ $# -lt 2 ] || break
+    sleep 0.1
+done
+lab-probe 1000";
 
 /// A job of the demo: what a user types, and how many tasks report.
 struct Show {
@@ -121,8 +128,7 @@ fn gresgen(lab: &Lab, prompt: &str, arguments: &[&str], code: i32) -> Result<Str
 /// Two jobs of one kind beside each other, and the node as its admin sees it meanwhile.
 fn at_once(lab: &Lab, slices: &Slices) -> Result<(), DemoError> {
     say(format_args!("alice$ sbatch {} job        # twice, at the same time", BOTH.join(" ")))?;
-    let script = format!("lab-probe {HOLD}");
-    let jobs = [(); 2].map(|()| lab.sbatch(User::Alice, BOTH, &script));
+    let jobs = [(); 2].map(|()| lab.sbatch(User::Alice, BOTH, BESIDE));
     let mut probes = Vec::new();
     for job in jobs {
         probes.extend(Probe::parse_all(&lab.wait_job(job?)?.output));
