@@ -67,10 +67,10 @@ pub(crate) fn check(
         let holder = holder.to_string();
         let part = |job: &str| job != holder && probes.iter().any(|probe| job >= probe.job.as_str());
         let alone = !case.arguments.contains("--array");
-        // Elements of an array begin and end while another reads one file after the other.
+        // Elements of an array begin and end while another reads one file after the other: one may be gone when it is read.
         let is_other = |owner: &[String]| {
             !alone
-                && owner.first().is_some_and(|job| *job != probe.job && probes.iter().any(|p| p.job == *job))
+                && owner.first().is_none_or(|job| *job != probe.job && probes.iter().any(|p| p.job == *job))
         };
         let mut seen = probe.clone();
         seen.dcgm.retain(|_, owner| !is_other(owner));

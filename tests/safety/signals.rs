@@ -8,7 +8,7 @@ use lab::{JobId, Lab, Release, User};
 use crate::fixture::{Layout, assert_healthy, options};
 
 /// How long each `faccessat` takes: longer than it takes to send a signal.
-const HOLD: &str = "inject=faccessat,faccessat2:delay_enter=3s";
+const HOLD: &str = "inject=faccessat,faccessat2:delay_enter=2s";
 
 /// A way to end a job whose task is in the hook.
 struct End {
