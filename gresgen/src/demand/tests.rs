@@ -276,6 +276,11 @@ fn an_array_starts_up_to_its_throttle() {
     assert!(look.cuts.iter().all(|cut| cut.job != "5"), "{:?}", look.cuts);
     let job = answers.queued.iter_mut().find(|job| job.listing.id == 5).unwrap();
     job.elements = None;
+    assert_eq!(said(&look, 5), r#"Decided(Other("JobArrayTaskLimit"))"#);
+    // One that is completing makes way for the next, though it has its device still.
+    answers.queued.last_mut().unwrap().listing.state = "CG".into();
+    let look = look_at(&answers, node([FIRST, FIRST]));
+    assert_eq!(said(&look, 5), r#"Cut { nodes: {"n1"}, all: true }"#);
     assert_eq!(said(&look_at(&answers, node([FIRST, FIRST])), 5), "Cannot(Array)");
 }
 

@@ -84,7 +84,10 @@ pub(crate) fn waiting(answers: &Answers, nodes: &[Node], kinds: &Kinds) -> (Vec<
     let partitions: HashMap<&str, &Partition> =
         answers.partitions.iter().map(|p| (p.name.as_str(), p)).collect();
     let mut running: HashMap<u32, u32> = HashMap::new();
-    for job in answers.queued.iter().filter(|job| job.listing.may_hold()) {
+    // As slurmctld counts them for a throttle: one is none of them from when it begins to complete (`_job_array_comp` in
+    // src/slurmctld/job_mgr.c, and src/slurmctld/read_config.c after a start).
+    let runs = |job: &&Queued| job.listing.may_hold() && !job.listing.ends();
+    for job in answers.queued.iter().filter(runs) {
         *running.entry(job.array).or_default() += 1;
     }
     // Components stand together; a job without a request has started since it was listed.
