@@ -208,7 +208,7 @@ impl<'a, 'b> Running<'a, 'b> {
         self.whole = now;
         self.nodes.keep(&step::on_request(&answers));
         let away: BTreeSet<String> = step::away(&answers).into_iter().map(str::to_owned).collect();
-        away.iter().for_each(|node| self.nodes.is_away(node));
+        self.nodes.are_away(&away);
         let (policy, room) = (&self.service.site.policy, self.errands.room_for_orders());
         let Step { orders, events, jobs, closed, counts } =
             step::step(answers, &mut self.nodes, policy, &mut self.kept, room);
