@@ -228,6 +228,23 @@ fn a_large_job_is_not_starved_by_small_ones() {
     }
 }
 
+/// It was told that it was being cut for, for good.
+#[test]
+fn one_pass_tells_what_it_has_cut() {
+    for release in Release::selected() {
+        let Some(node) = Node::for_arbiter(release, SETTINGS) else { return };
+        let holders = [node.submit(&["--gres=gpu:3g.20gb:1"]), node.submit(&["--gres=gpu:3g.20gb:1"])];
+        holders.iter().for_each(|job| node.runs(*job));
+        let large = node.submit(&["--gres=gpu:3g.20gb:1"]);
+        // The first may come before it has waited for long enough.
+        node.waits_until("the user to be told", || {
+            node.gresgen(&["arbiter", "--once"]).must_be(0);
+            node.comment(large) == "gresgen: cut for it on n1"
+        });
+        node.runs(large);
+    }
+}
+
 /// The arbiter's look of before has a slice that the admin's cut took away: without a new one the job would wait for it, and be told
 /// that it is free, until the node is seen for its age.
 #[test]
