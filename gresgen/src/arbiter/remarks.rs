@@ -199,6 +199,7 @@ fn says(said: &Result<Verdict, Cannot>, zone: &TimeZone) -> Option<(String, bool
         Verdict::Behind => "nothing is idle, and jobs before it wait for what falls idle next".to_owned(),
         Verdict::Limit => "the nodes it may use were cut too often this hour".to_owned(),
         Verdict::Out(on) => format!("what can be cut so takes no jobs now: {}", nodes(on)),
+        Verdict::Unseen(on) => format!("what could be cut on {} is not known now", nodes(on)),
         Verdict::Refused(on) => {
             format!("a cut was refused on {}, and is asked for again in a while", nodes(on))
         }
