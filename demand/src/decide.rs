@@ -61,6 +61,10 @@ impl Memory {
     }
 }
 
+/// What Slurm says of an array of which as many elements run as its throttle lets, when it looks next (`job_array_start_test`,
+/// src/slurmctld/job_mgr.c).
+const ARRAY_LIMIT: &str = "JobArrayTaskLimit";
+
 /// A job, with the numbers of its shares.
 #[derive(Clone, Copy)]
 struct Asked<'a> {
@@ -96,6 +100,9 @@ impl<'a> Look<'a> {
             || !has_nodes(work, job)
         {
             return Verdict::Never;
+        }
+        if job.may_start() == 0 {
+            return Verdict::Other(ARRAY_LIMIT.to_owned());
         }
         let mut last = Verdict::There;
         for _ in 0..job.may_start() {

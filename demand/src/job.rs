@@ -46,7 +46,7 @@ pub struct Want {
 pub struct Array {
     /// Elements that wait.
     pub waiting: u32,
-    /// Elements that run.
+    /// Elements that run: the throttle does not count those that are completing.
     pub running: u32,
     /// How many may run at once (`--array=0-99%5`); `None` for all.
     pub throttle: Option<u32>,

@@ -89,6 +89,9 @@ pub enum Verdict {
     Refused(Vec<String>),
     /// These could serve it, and take no jobs now: they are drained, down or do not answer.
     Out(Vec<String>),
+    /// These may serve it, and what could be cut there is not known now. Who knows of nodes beside those of a
+    /// [`Cluster`](crate::Cluster) says so where all of those are [`Never`](Self::Never).
+    Unseen(Vec<String>),
     /// A cut is under way on the nodes that could serve it.
     UnderWay,
     /// None of its nodes can ever be cut so.
@@ -115,6 +118,7 @@ impl Verdict {
             Verdict::Limit => "limit",
             Verdict::Refused(_) => "refused",
             Verdict::Out(_) => "out",
+            Verdict::Unseen(_) => "unseen",
             Verdict::UnderWay => "under-way",
             Verdict::Never => "never",
             Verdict::Depth => "depth",
@@ -153,6 +157,7 @@ impl fmt::Display for Verdict {
             Verdict::Limit => f.write_str("the nodes that could serve it were cut too often this hour"),
             Verdict::Refused(nodes) => write!(f, "refused on {}, left alone for a while", nodes.join(", ")),
             Verdict::Out(nodes) => write!(f, "{} could serve it, and take no jobs now", nodes.join(", ")),
+            Verdict::Unseen(nodes) => write!(f, "what could be cut on {} is not known now", nodes.join(", ")),
             Verdict::UnderWay => f.write_str("the nodes that could serve it are being cut"),
             Verdict::Never => f.write_str("no node that it may use can be cut so"),
             Verdict::Depth => f.write_str("too many different requests wait before it"),

@@ -152,6 +152,24 @@ fn jobs_are_served_in_their_order_and_what_slurm_can_start_is_left_to_it() {
     assert_eq!(decision.verdicts[2], Verdict::Busy(110));
 }
 
+/// It was told that Slurm starts it at its next pass, whether anything was free or not.
+#[test]
+fn an_array_at_its_throttle_is_not_told_that_it_starts() {
+    let array = |running| Job {
+        array: Some(Array { waiting: 9, running, throttle: Some(2) }),
+        ..job(1, "3g.20gb", 1, 1)
+    };
+    for gpu in [vec![idle(at("3g.20gb", 0)), idle(at("3g.20gb", 4))], vec![busy(at("7g.40gb", 0), 900)]] {
+        let cluster = cluster(vec![node("n1", vec![gpu])]);
+        let decision = decide(&cluster, &[array(2)], &Policy::default(), 100);
+        let verdicts = vec![Verdict::Other("JobArrayTaskLimit".into())];
+        assert_eq!(decision, Decision { verdicts, ..Decision::default() });
+    }
+    let cluster = cluster(vec![node("n1", vec![vec![idle(at("7g.40gb", 0))]])]);
+    let one = decide(&cluster, &[array(1)], &Policy::default(), 100);
+    assert_eq!(one.verdicts, [Verdict::Cut(vec!["n1".into()])]);
+}
+
 #[test]
 fn what_slurm_does_not_start_although_it_is_there_keeps_nothing() {
     let cluster = cluster(vec![node("n1", vec![vec![idle(at("7g.40gb", 0))]])]);

@@ -22,7 +22,7 @@ use mig::Placement;
 pub(crate) use answers::Answers;
 pub(crate) use sheet::{Known, Sheet, Sheets};
 pub(crate) use stock::{Stock, take};
-pub(crate) use wants::{Cannot, Waiting, Wants, waiting};
+pub(crate) use wants::{Cannot, Waiting, Wants, is_on_request, waiting};
 
 /// What one look says.
 #[derive(Debug)]
@@ -118,6 +118,7 @@ pub(crate) fn look(answers: &mut Answers, mut stock: Stock) -> Look {
             Ok(demand) => {
                 let (last, eager) = verdicts.next().unwrap_or((Verdict::Depth, Verdict::Depth));
                 let rest = if matches!(last, Verdict::Busy(_)) { eager } else { last };
+                let rest = if rest == Verdict::Never { job.never() } else { rest };
                 let nodes = cut_for.get(demand.id.as_str()).cloned().unwrap_or_default();
                 match (nodes.is_empty(), rest) {
                     (true, Verdict::Cordon { nodes, until }) if !closing.contains(&*demand.id) => {

@@ -231,6 +231,53 @@ fn a_large_job_is_not_starved_by_small_ones() {
     }
 }
 
+/// It was told that it was being cut for, for good.
+#[test]
+fn one_pass_tells_what_it_has_cut() {
+    for release in Release::selected() {
+        let Some(node) = Node::for_arbiter(release, SETTINGS) else { return };
+        let holders = [node.submit(&["--gres=gpu:3g.20gb:1"]), node.submit(&["--gres=gpu:3g.20gb:1"])];
+        holders.iter().for_each(|job| node.runs(*job));
+        let large = node.submit(&["--gres=gpu:3g.20gb:1"]);
+        // The first may come before it has waited for long enough.
+        node.waits_until("the user to be told", || {
+            node.gresgen(&["arbiter", "--once"]).must_be(0);
+            node.comment(large) == "gresgen: cut for it on n1"
+        });
+        node.runs(large);
+    }
+}
+
+/// Nothing is known of it, and it is back some day: the job does not wait for good, and the arbiter has closed nothing there.
+#[test]
+fn a_node_that_is_down_from_the_start_is_named_and_is_no_failure() {
+    for release in Release::selected() {
+        let Some(node) = Node::for_arbiter(release, SETTINGS) else { return };
+        let is = |state: &str| {
+            let state = format!("state={state}");
+            node.lab.run(&["scontrol", "update", "nodename=n1", &state, "reason=broken"]).unwrap();
+        };
+        let job = || node.submit(&["--gres=gpu:3g.20gb:1"]);
+        let out = "gresgen: what can be cut so takes no jobs now: n1";
+        is("down");
+        let arbiter = node.arbiter("");
+        let first = job();
+        node.waits_until("the user to be told", || node.comment(first) == out);
+        node.lab.run(&["kill", "-TERM", &arbiter]).unwrap();
+        node.says("arbiter: ends by a signal; nothing is closed");
+
+        is("resume");
+        node.arbiter("");
+        node.runs(first);
+        // Of one that is held that is no reason to wait any more.
+        is("drain");
+        let held = job();
+        node.waits_until("the other to be told", || node.comment(held) == out);
+        node.lab.run(&["scontrol", "hold", &held.to_string()]).unwrap();
+        node.waits_until("that to be taken away", || node.comment(held).is_empty());
+    }
+}
+
 /// The arbiter's look of before has a slice that the admin's cut took away: without a new one the job would wait for it, and be told
 /// that it is free, until the node is seen for its age.
 #[test]

@@ -38,6 +38,8 @@ pub(super) struct NodeState {
     seen: Option<u64>,
     /// It is to be seen before its age asks for it.
     stale: bool,
+    /// Nobody answered there in the last pass.
+    away: bool,
     doubt: Doubt,
     /// An admin, or an order of before, changes it now.
     running: bool,
@@ -233,9 +235,10 @@ impl Nodes {
         self.states.iter().filter_map(one).collect()
     }
 
-    /// Nodes that were never seen.
+    /// Nodes that were never seen, and could have been.
     pub(super) fn unseen(&self) -> impl Iterator<Item = &str> {
-        self.states.iter().filter(|(_, state)| state.at.is_none()).map(|(name, _)| name.as_str())
+        let is_unseen = |state: &NodeState| state.at.is_none() && !state.away;
+        self.states.iter().filter(move |(_, state)| is_unseen(state)).map(|(name, _)| name.as_str())
     }
 
     /// Whether an order may be given to a node, as far as nothing goes on there.
@@ -288,10 +291,11 @@ impl Nodes {
         }
     }
 
-    /// Nobody answers on a node for now. What it is when it is back has to be seen: it may have rebooted.
-    pub(super) fn is_away(&mut self, node: &str) {
-        if let Some(state) = self.states.get_mut(node).filter(|state| state.seen.is_some()) {
-            state.stale = true;
+    /// On these nobody answers for now. What one is when it is back has to be seen: it may have rebooted.
+    pub(super) fn are_away(&mut self, names: &BTreeSet<String>) {
+        for (name, state) in &mut self.states {
+            state.away = names.contains(name);
+            state.stale |= state.away && state.seen.is_some();
         }
     }
 

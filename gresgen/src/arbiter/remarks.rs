@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::demand::Cannot;
+use crate::order::Code;
 use crate::slurm::hostlist;
 
 /// Begins every comment of ours.
@@ -24,33 +25,59 @@ const MOST: usize = 8;
 #[derive(Debug, Default)]
 pub(super) struct Remarks {
     jobs: BTreeMap<u32, Remark>,
+    /// Jobs that waited in the last pass.
+    waiting: BTreeSet<u32>,
 }
 
 #[derive(Debug, Default)]
 struct Remark {
-    told: String,
-    /// What is to be told, since when, and whether without waiting.
-    next: String,
+    told: Word,
+    /// What is to be told, and since when.
+    next: Word,
     since: u64,
-    at_once: bool,
     /// Nodes that are being cut for it.
     being_cut: BTreeSet<String>,
-    /// Nodes that were.
+    /// Nodes that were, while others still are.
     cut: BTreeSet<String>,
-    /// What is told stays true of the job: it was cut for.
+}
+
+/// Something to be told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Word {
+    /// Empty: what was told is taken away.
+    text: String,
+    /// Without waiting until it has stood for a while.
+    at_once: bool,
+    /// It stays true of the job when that has started: it was cut for.
     lasting: bool,
 }
 
+impl Word {
+    fn at_once(text: String) -> Self {
+        Word { text, at_once: true, lasting: false }
+    }
+}
+
 impl Remark {
-    fn next(&mut self, text: String, at_once: bool, now: u64) {
-        if self.next != text {
-            (self.next, self.since, self.at_once) = (text, now, at_once);
+    fn next(&mut self, word: Word, now: u64) {
+        // What is told at once is told before anything else.
+        let is_first = self.next.at_once && self.next.text != self.told.text && !word.at_once;
+        if self.next.text != word.text && !is_first {
+            (self.next, self.since) = (word, now);
         }
     }
 
-    /// Whether there is something to be told now.
-    fn is_due(&self, now: u64) -> bool {
-        self.next != self.told && (self.at_once || now.saturating_sub(self.since) >= STANDS)
+    /// What is to be told now. What was cut for a job is told of one that has started on it, too; anything else that it was told is not
+    /// true of one that waits no more.
+    fn due(&self, waits: bool, now: u64) -> Option<String> {
+        let Remark { told, next, .. } = self;
+        let stands = next.at_once || now.saturating_sub(self.since) >= STANDS;
+        if next.text != told.text && stands && (waits || next.lasting) {
+            let ours = |text: &str| if text.is_empty() { String::new() } else { format!("{OURS}{text}") };
+            return Some(ours(&next.text));
+        }
+        let is_over = !waits && self.being_cut.is_empty() && !told.text.is_empty() && !told.lasting;
+        is_over.then(String::new)
     }
 }
 
@@ -60,45 +87,51 @@ impl Remarks {
         self.jobs.values_mut().for_each(|remark| remark.since = remark.since.min(now));
     }
 
-    /// What is to be told now: job, and text, empty where nothing is true any more. `jobs` are all that wait. It is due again until it
-    /// was [`told`](Self::told).
-    pub(super) fn due(
-        &mut self,
-        jobs: &[(u32, &Result<Verdict, Cannot>)],
-        now: u64,
-        zone: &TimeZone,
-    ) -> Vec<(u32, String)> {
+    /// Takes in what is said of all jobs that wait.
+    pub(super) fn take(&mut self, jobs: &[(u32, &Result<Verdict, Cannot>)], now: u64, zone: &TimeZone) {
         for (id, said) in jobs {
-            let Some((text, at_once)) = says(said, zone) else { continue };
+            let Some((text, at_once)) = says(said, zone) else {
+                // One that was told nothing is told nothing. A cut under way is told of until it is answered.
+                let told =
+                    self.jobs.get_mut(id).filter(|remark| may_last(said) && remark.being_cut.is_empty());
+                told.into_iter().for_each(|remark| remark.next(Word::default(), now));
+                continue;
+            };
             let remark = self.jobs.entry(*id).or_default();
             match said {
                 Ok(Verdict::Cut(nodes)) => {
                     (remark.being_cut, remark.cut) = (nodes.iter().cloned().collect(), BTreeSet::new());
                 }
                 // It was cut for it, which says more.
-                Ok(Verdict::There) if !remark.being_cut.is_empty() || !remark.cut.is_empty() => continue,
+                Ok(Verdict::There) if !remark.being_cut.is_empty() || remark.next.lasting => continue,
                 _ => {}
             }
-            remark.next(text, at_once, now);
+            remark.next(Word { text, at_once, lasting: false }, now);
         }
-        let waits: BTreeSet<u32> = jobs.iter().map(|(id, _)| *id).collect();
-        let mut due = Vec::new();
-        self.jobs.retain(|id, remark| {
-            let waits = waits.contains(id);
-            if due.len() >= MOST {
-                return true;
-            }
-            // What is cut for a job is told of one that has started on it, too.
-            if remark.is_due(now) && (waits || !remark.cut.is_empty()) {
-                due.push((*id, format!("{OURS}{}", remark.next)));
-                return true;
-            }
-            if !waits && remark.being_cut.is_empty() && !remark.told.is_empty() && !remark.lasting {
-                due.push((*id, String::new()));
-                return true;
-            }
-            waits || !remark.being_cut.is_empty()
+        self.waiting = jobs.iter().map(|(id, _)| *id).collect();
+        let Remarks { jobs, waiting } = self;
+        jobs.retain(|id, remark| {
+            let waits = waiting.contains(id);
+            waits || !remark.being_cut.is_empty() || remark.due(waits, now).is_some()
         });
+    }
+
+    /// What is to be told now: job, and text, empty where nothing is true any more. What is told at once comes first, and then what
+    /// has stood for the longest time. It is due again until it was [`told`](Self::told).
+    pub(super) fn due(&self, now: u64) -> Vec<(u32, String)> {
+        let due = |(id, remark): (&u32, &Remark)| {
+            let text = remark.due(self.waiting.contains(id), now)?;
+            Some((!remark.next.at_once, remark.since, *id, text))
+        };
+        let mut due: Vec<_> = self.jobs.iter().filter_map(due).collect();
+        due.sort_unstable();
+        due.into_iter().take(MOST).map(|(.., id, text)| (id, text)).collect()
+    }
+
+    /// Of what is to be told now that which is told at once: it is true whatever the next pass would say.
+    pub(super) fn due_at_once(&self, now: u64) -> Vec<(u32, String)> {
+        let mut due = self.due(now);
+        due.retain(|(id, _)| self.jobs.get(id).is_some_and(|remark| remark.next.at_once));
         due
     }
 
@@ -108,32 +141,38 @@ impl Remarks {
             self.jobs.remove(&job);
         } else if let Some(remark) = self.jobs.get_mut(&job) {
             remark.told.clone_from(&remark.next);
-            remark.lasting = !remark.cut.is_empty() && remark.being_cut.is_empty();
         }
     }
 
-    /// An order to cut a node has ended. `done` says whether it was carried out.
-    pub(super) fn cut(&mut self, node: &str, done: bool, now: u64) {
+    /// An order to cut a node has ended with this answer, if any came.
+    pub(super) fn cut(&mut self, node: &str, answer: Option<Code>, now: u64) {
+        // What is told is true no more where it was not carried out, and what comes next may be told only in a while.
+        let other = match answer {
+            Some(Code::Done | Code::Nothing) => None,
+            Some(Code::Pending) => Some(format!("cut for it on {node}, and not yet Slurm's to give out")),
+            None | Some(Code::Unknown) => Some(format!("{node} has not said whether it was cut for it")),
+            Some(_) => Some(format!("a cut for it on {node} was not carried out")),
+        };
         for remark in self.jobs.values_mut() {
             if !remark.being_cut.remove(node) {
                 continue;
             }
-            if !done {
-                // What is told is true no more, and what comes next may be told only in a while.
+            if let Some(text) = &other {
                 (remark.being_cut, remark.cut) = Default::default();
-                remark.next(format!("a cut for it on {node} was not carried out"), true, now);
+                remark.next(Word::at_once(text.clone()), now);
                 continue;
             }
             remark.cut.insert(node.to_owned());
             if remark.being_cut.is_empty() {
-                let text = format!("cut for it on {}", hostlist::fold(remark.cut.iter().map(String::as_str)));
-                remark.next(text, true, now);
+                let on = hostlist::fold(remark.cut.iter().map(String::as_str));
+                remark.cut.clear();
+                remark.next(Word { lasting: true, ..Word::at_once(format!("cut for it on {on}")) }, now);
             }
         }
     }
 }
 
-/// What a user is told, and whether at once; `None` for what passes by itself in a moment.
+/// What a user is told, and whether at once; `None` for what passes by itself, or is told by squeue alone.
 fn says(said: &Result<Verdict, Cannot>, zone: &TimeZone) -> Option<(String, bool)> {
     let verdict = match said {
         Ok(verdict) => verdict,
@@ -160,6 +199,7 @@ fn says(said: &Result<Verdict, Cannot>, zone: &TimeZone) -> Option<(String, bool
         Verdict::Behind => "nothing is idle, and jobs before it wait for what falls idle next".to_owned(),
         Verdict::Limit => "the nodes it may use were cut too often this hour".to_owned(),
         Verdict::Out(on) => format!("what can be cut so takes no jobs now: {}", nodes(on)),
+        Verdict::Unseen(on) => format!("what could be cut on {} is not known now", nodes(on)),
         Verdict::Refused(on) => {
             format!("a cut was refused on {}, and is asked for again in a while", nodes(on))
         }
@@ -178,6 +218,11 @@ fn says(said: &Result<Verdict, Cannot>, zone: &TimeZone) -> Option<(String, bool
         | Verdict::Depth => return None,
     };
     Some((text, false))
+}
+
+/// Whether what is said to nobody may last, rather than pass by itself in a moment: what was told before is not true any more.
+fn may_last(said: &Result<Verdict, Cannot>) -> bool {
+    matches!(said, Ok(Verdict::Other(_) | Verdict::Ends(_) | Verdict::Busy(_) | Verdict::Depth))
 }
 
 /// Why a job is not looked at.
@@ -205,19 +250,27 @@ mod tests {
 
     fn due(remarks: &mut Remarks, said: &[(u32, Result<Verdict, Cannot>)], now: u64) -> Vec<(u32, String)> {
         let jobs: Vec<_> = said.iter().map(|(id, said)| (*id, said)).collect();
-        let due = remarks.due(&jobs, now, &TimeZone::UTC);
-        assert_eq!(remarks.due(&jobs, now, &TimeZone::UTC), due, "nobody was told yet");
+        remarks.take(&jobs, now, &TimeZone::UTC);
+        let due = remarks.due(now);
+        assert!(due.len() <= MOST, "{due:?}");
+        assert_eq!(remarks.due(now), due, "nobody was told yet");
         due.iter().for_each(|(job, text)| remarks.told(*job, text));
         due
     }
+
+    fn told(text: &str) -> Vec<(u32, String)> {
+        vec![(7, format!("gresgen: {text}"))]
+    }
+
+    const DONE: Option<Code> = Some(Code::Done);
+    const IN_USE: Option<Code> = Some(Code::InUse);
 
     #[test]
     fn a_job_is_told_once_what_stands() {
         let mut remarks = Remarks::default();
         let never = [(7, Ok(Verdict::Never))];
         assert_eq!(due(&mut remarks, &never, 100), []);
-        let told = vec![(7, "gresgen: no node it may use can be cut so".to_owned())];
-        assert_eq!(due(&mut remarks, &never, 105), told);
+        assert_eq!(due(&mut remarks, &never, 105), told("no node it may use can be cut so"));
         assert_eq!(due(&mut remarks, &never, 106), []);
         // A word in between does not count, one that stands does.
         assert_eq!(due(&mut remarks, &[(7, Ok(Verdict::UnderWay))], 107), []);
@@ -236,19 +289,18 @@ mod tests {
     fn a_cut_is_told_when_it_is_ordered_and_when_it_is_done_and_that_stays() {
         let mut remarks = Remarks::default();
         let cut = [(7, Ok(Verdict::Cut(vec!["n1".into(), "n2".into()])))];
-        let told = |text: &str| vec![(7, format!("gresgen: {text}"))];
         assert_eq!(due(&mut remarks, &cut, 100), told("is being cut for it on n[1-2]"));
         let waits = [(7, Ok(Verdict::UnderWay))];
-        remarks.cut("n1", true, 101);
+        remarks.cut("n1", DONE, 101);
         assert_eq!(due(&mut remarks, &waits, 101), []);
-        remarks.cut("n2", true, 102);
+        remarks.cut("n2", DONE, 102);
         assert_eq!(due(&mut remarks, &waits, 102), told("cut for it on n[1-2]"));
         assert_eq!(due(&mut remarks, &[], 103), []);
         // Slurm may have started it before the order was answered.
         assert_eq!(due(&mut remarks, &cut[..], 200).len(), 1);
-        remarks.cut("n1", true, 201);
+        remarks.cut("n1", DONE, 201);
         assert_eq!(due(&mut remarks, &[], 202), []);
-        remarks.cut("n2", true, 203);
+        remarks.cut("n2", DONE, 203);
         assert_eq!(due(&mut remarks, &[], 203), told("cut for it on n[1-2]"));
         assert_eq!(due(&mut remarks, &[], 204), []);
     }
@@ -262,7 +314,7 @@ mod tests {
         assert_eq!(due(&mut remarks, &there, 105), [(7, text.to_owned())]);
         let cut = [(8, Ok(Verdict::Cut(vec!["n1".into()])))];
         due(&mut remarks, &cut, 110);
-        remarks.cut("n1", true, 112);
+        remarks.cut("n1", DONE, 112);
         let there = [(8, Ok(Verdict::There))];
         assert_eq!(due(&mut remarks, &there, 112), [(8, "gresgen: cut for it on n1".to_owned())]);
         assert_eq!(due(&mut remarks, &there, 120), []);
@@ -282,13 +334,12 @@ mod tests {
         let mut remarks = Remarks::default();
         let cut = [(7, Ok(Verdict::Cut(vec!["n1".into()])))];
         due(&mut remarks, &cut, 100);
-        remarks.cut("n1", false, 101);
-        let told = |text: &str| vec![(7, format!("gresgen: {text}"))];
+        remarks.cut("n1", IN_USE, 101);
         let waits = [(7, Ok(Verdict::UnderWay))];
         assert_eq!(due(&mut remarks, &waits, 101), told("a cut for it on n1 was not carried out"));
         assert_eq!(due(&mut remarks, &waits, 102), []);
         assert_eq!(due(&mut remarks, &cut, 110), told("is being cut for it on n1"));
-        remarks.cut("n1", false, 111);
+        remarks.cut("n1", IN_USE, 111);
         assert_eq!(due(&mut remarks, &[], 112), [(7, String::new())]);
         assert_eq!(due(&mut remarks, &[], 113), []);
     }
@@ -298,9 +349,8 @@ mod tests {
     fn where_one_of_two_cuts_failed_nothing_was_cut_for_the_job() {
         let mut remarks = Remarks::default();
         due(&mut remarks, &[(7, Ok(Verdict::Cut(vec!["n1".into(), "n2".into()])))], 100);
-        remarks.cut("n1", true, 101);
-        remarks.cut("n2", false, 102);
-        let told = |text: &str| vec![(7, format!("gresgen: {text}"))];
+        remarks.cut("n1", DONE, 101);
+        remarks.cut("n2", IN_USE, 102);
         let refused = [(7, Ok(Verdict::Refused(vec!["n2".into()])))];
         assert_eq!(
             due(&mut remarks, &[(7, Ok(Verdict::UnderWay))], 102),
@@ -310,6 +360,122 @@ mod tests {
         let text = "a cut was refused on n2, and is asked for again in a while";
         assert_eq!(due(&mut remarks, &refused, 108), told(text));
         assert_eq!(due(&mut remarks, &[], 109), [(7, String::new())]);
+    }
+
+    #[test]
+    fn what_is_no_longer_true_is_taken_away_once_that_lasts() {
+        let kept = [(7, Ok(Verdict::Cordon { nodes: vec!["n1".into()], until: None }))];
+        let said = told("kept for it on n1, free when the jobs there end");
+        let held = Verdict::Other("JobHeldUser".into());
+        for lost in [held, Verdict::Ends(None), Verdict::Ends(Some(900)), Verdict::Busy(600), Verdict::Depth]
+        {
+            let lost = [(7, Ok(lost))];
+            let mut remarks = Remarks::default();
+            // Who was told nothing is told nothing.
+            assert_eq!(due(&mut remarks, &lost, 0), []);
+            assert_eq!(due(&mut remarks, &lost, 90), []);
+            due(&mut remarks, &kept, 100);
+            assert_eq!(due(&mut remarks, &kept, 105), said);
+            assert_eq!(due(&mut remarks, &lost, 106), [], "{lost:?}");
+            assert_eq!(due(&mut remarks, &lost, 111), [(7, String::new())], "{lost:?}");
+            assert_eq!(due(&mut remarks, &lost, 200), []);
+            due(&mut remarks, &kept, 201);
+            assert_eq!(due(&mut remarks, &kept, 206), said);
+            // What passes in a moment makes nobody write.
+            assert_eq!(due(&mut remarks, &lost, 207), []);
+            assert_eq!(due(&mut remarks, &[(7, Ok(Verdict::UnderWay))], 209), []);
+            assert_eq!(due(&mut remarks, &kept, 210), []);
+            assert_eq!(due(&mut remarks, &kept, 300), []);
+        }
+    }
+
+    /// It is held before Slurm has started it, or others were before it.
+    #[test]
+    fn a_cut_is_told_though_the_job_has_lost_it_already() {
+        let mut remarks = Remarks::default();
+        let cut = [(7, Ok(Verdict::Cut(vec!["n1".into()])))];
+        let lost = [(7, Ok(Verdict::Busy(600)))];
+        due(&mut remarks, &cut, 100);
+        assert_eq!(due(&mut remarks, &lost, 101), []);
+        assert_eq!(due(&mut remarks, &lost, 110), [], "it is being cut");
+        remarks.cut("n1", DONE, 111);
+        assert_eq!(due(&mut remarks, &lost, 111), told("cut for it on n1"));
+        assert_eq!(due(&mut remarks, &lost, 112), []);
+        assert_eq!(due(&mut remarks, &lost, 117), [(7, String::new())]);
+        // What is told then does not stay when it starts.
+        let behind = [(7, Ok(Verdict::Behind))];
+        due(&mut remarks, &cut, 200);
+        remarks.cut("n1", DONE, 201);
+        due(&mut remarks, &behind, 201);
+        assert_eq!(due(&mut remarks, &behind, 202), []);
+        assert_eq!(due(&mut remarks, &behind, 207).len(), 1);
+        assert_eq!(due(&mut remarks, &[], 208), [(7, String::new())]);
+    }
+
+    /// The GPUs were cut, or may have been: nobody is told that they were not.
+    #[test]
+    fn a_cut_that_is_not_answered_for_is_no_failure() {
+        for (answer, text) in [
+            (Some(Code::Pending), "cut for it on n1, and not yet Slurm's to give out"),
+            (None, "n1 has not said whether it was cut for it"),
+            (Some(Code::Unknown), "n1 has not said whether it was cut for it"),
+            (Some(Code::Failed), "a cut for it on n1 was not carried out"),
+        ] {
+            let mut remarks = Remarks::default();
+            due(&mut remarks, &[(7, Ok(Verdict::Cut(vec!["n1".into(), "n2".into()])))], 100);
+            remarks.cut("n1", answer, 400);
+            let waits = [(7, Ok(Verdict::UnderWay))];
+            assert_eq!(due(&mut remarks, &waits, 400), told(text));
+            // The other half alone is not what it waits for.
+            remarks.cut("n2", DONE, 401);
+            assert_eq!(due(&mut remarks, &waits, 402), []);
+            assert_eq!(due(&mut remarks, &[], 403), [(7, String::new())]);
+        }
+    }
+
+    #[test]
+    fn what_came_of_cuts_is_due_without_another_pass() {
+        let mut remarks = Remarks::default();
+        let said = [(6, Ok(Verdict::There)), (7, Ok(Verdict::Cut(vec!["n1".into()])))];
+        assert_eq!(due(&mut remarks, &said, 100), told("is being cut for it on n1"));
+        assert_eq!(remarks.due_at_once(110), [], "whether job 6 waits still is not known");
+        remarks.cut("n1", DONE, 110);
+        assert_eq!(remarks.due_at_once(110), told("cut for it on n1"));
+        remarks.told(7, "gresgen: cut for it on n1");
+        assert_eq!(remarks.due_at_once(110), []);
+    }
+
+    /// A whole queue was told why it waits before anybody was told that he waits no more.
+    #[test]
+    fn a_cut_is_told_at_once_though_thousands_wait_to_be_told_something() {
+        let mut remarks = Remarks::default();
+        let mut said: Vec<_> = (1..=5000).map(|id| (id, Ok(Verdict::Behind))).collect();
+        due(&mut remarks, &said, 0);
+        let first = due(&mut remarks, &said, 10);
+        assert_eq!(first.iter().map(|(id, _)| *id).collect::<Vec<_>>(), (1..=8).collect::<Vec<_>>());
+        let cut = |number: usize| Ok(Verdict::Cut(vec![format!("n{number}")]));
+        for number in 0..3 {
+            said[4990 + number].1 = cut(number);
+        }
+        let second = due(&mut remarks, &said, 11);
+        let ids: Vec<u32> = second.iter().map(|(id, _)| *id).collect();
+        assert_eq!(ids, [4991, 4992, 4993, 9, 10, 11, 12, 13]);
+        // One that has started on its cut, as another that waits.
+        remarks.cut("n0", DONE, 12);
+        remarks.cut("n1", DONE, 12);
+        said.retain(|(id, _)| *id != 4991);
+        said[4990].1 = Ok(Verdict::There);
+        let third = due(&mut remarks, &said, 12);
+        let due_of = |id: u32| third.iter().find(|(other, _)| *other == id).map(|(_, text)| text.as_str());
+        assert_eq!(
+            (due_of(4991), due_of(4992)),
+            (Some("gresgen: cut for it on n0"), Some("gresgen: cut for it on n1"))
+        );
+        // What has stood for longest comes next, whoever is new.
+        said.insert(0, (0, Ok(Verdict::Behind)));
+        due(&mut remarks, &said, 13);
+        let ids: Vec<u32> = due(&mut remarks, &said, 20).into_iter().map(|(id, _)| id).collect();
+        assert_eq!(ids, (28..36).collect::<Vec<_>>());
     }
 
     #[test]

@@ -22,7 +22,6 @@ use super::remarks::Remarks;
 use super::step::{self, Kept, Said, Site, Step};
 use super::wire::NodeOrder;
 use crate::demand::Answers;
-use crate::order::Code;
 use crate::slurm::SlurmError;
 use crate::slurm::control::{Control, listed};
 use crate::wait::Stop;
@@ -105,6 +104,8 @@ impl<'a> Service<'a> {
         if running.figures.slurmctld {
             running.pass();
             running.settle();
+            // No pass comes that would say what was cut.
+            running.comment_on_cuts(now());
         }
         let bad = running.figures.answers.keys().any(|code| !["done", "nothing"].contains(code));
         running.figures.slurmctld && !bad && !running.nodes.has_unreached()
@@ -208,7 +209,7 @@ impl<'a, 'b> Running<'a, 'b> {
         self.whole = now;
         self.nodes.keep(&step::on_request(&answers));
         let away: BTreeSet<String> = step::away(&answers).into_iter().map(str::to_owned).collect();
-        away.iter().for_each(|node| self.nodes.is_away(node));
+        self.nodes.are_away(&away);
         let (policy, room) = (&self.service.site.policy, self.errands.room_for_orders());
         let Step { orders, events, jobs, closed, counts } =
             step::step(answers, &mut self.nodes, policy, &mut self.kept, room);
@@ -235,9 +236,7 @@ impl<'a, 'b> Running<'a, 'b> {
         for (_, said) in &jobs {
             *self.figures.waiting.entry(keyword(said)).or_default() += 1;
         }
-        if self.service.comments && now >= self.silent_until {
-            self.comment(&jobs, now);
-        }
+        self.comment(&jobs, now);
     }
 
     fn order(&mut self, node: &str, order: NodeOrder, now: u64) {
@@ -293,8 +292,8 @@ impl<'a, 'b> Running<'a, 'b> {
         if let Some(answer) = &outcome.order {
             let word = answer.as_ref().map_or("no-answer", |answer| answer.code.word());
             *self.figures.answers.entry(word).or_default() += 1;
-            let done = matches!(answer, Ok(answer) if matches!(answer.code, Code::Done | Code::Nothing));
-            self.remarks.cut(node, done, now());
+            let code = answer.as_ref().ok().map(|answer| answer.code);
+            self.remarks.cut(node, code, now());
             // What it made is looked at.
             self.busy = true;
         }

@@ -10,11 +10,10 @@ use super::nodes::{Age, Nodes};
 use super::recount::Counts;
 use super::wire::{Changes, NodeOrder, shown};
 use crate::config::Config;
-use crate::demand::{self, Answers, Cannot, Sheets, Stock, Waiting};
+use crate::demand::{self, Answers, Cannot, Sheets, Stock, Waiting, is_on_request};
 use crate::inventory::Inventory;
 use crate::site::is_of_order;
 use crate::slurm::control::NodeView;
-use crate::slurm::slots::GUARD;
 use crate::slurm::{Names, Settings, hostlist};
 
 /// What a site says.
@@ -62,12 +61,8 @@ pub(super) fn on_request(answers: &Answers) -> BTreeSet<String> {
     // Its name becomes a word of a command, for which one that begins so is an option: a node that names itself (slurmd -Z) could
     // say one.
     let is_word = |name: &str| hostlist::is_name(name) && !name.starts_with('-');
-    let is = |view: &&NodeView| is_form(view) && is_word(&view.name);
+    let is = |view: &&NodeView| is_on_request(view) && is_word(&view.name);
     answers.nodes.iter().filter(is).map(|view| view.name.clone()).collect()
-}
-
-fn is_form(view: &NodeView) -> bool {
-    view.form.is_some() && view.types().any(|name| name == GUARD)
 }
 
 /// Words of a state in which nobody answers on a node, or it is not there (slurm.conf(5), scontrol(1)).
@@ -168,7 +163,7 @@ pub(super) fn step(
     step.orders.retain(|_, order| !order.gpus.is_empty());
     let mut verdicts = verdicts.into_iter();
     let offered = |name: &str| {
-        answers.nodes.iter().any(|view| is_form(view) && view.types().any(|other| other == name))
+        answers.nodes.iter().any(|view| is_on_request(view) && view.types().any(|other| other == name))
     };
     let said = |job: Waiting| {
         let said = match &job.demand {
@@ -178,13 +173,12 @@ pub(super) fn step(
                     (Some(nodes), _) => Verdict::Cut(nodes.into_iter().collect()),
                     // There was no room for its order.
                     (None, Verdict::Cut(_)) => Verdict::UnderWay,
+                    (None, Verdict::Never) => job.never(),
                     (None, last) => last,
                 })
             }
             // Of no node that is known now: slurmctld has one that is being cut, or does not answer.
-            Err(Cannot::Type(name)) if offered(name) => {
-                Ok(Verdict::Other(format!("no node that has {name} is known now")))
-            }
+            Err(Cannot::Type(name)) if offered(name) => Ok(job.never()),
             Err(why) => Err(why.clone()),
         };
         (job, said)

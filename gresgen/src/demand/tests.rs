@@ -116,6 +116,8 @@ fn what_cannot_be_known_takes_no_cut() {
     let look = look_at(&answers, old);
     assert_eq!(look.unknown[0].0, "a job has an instance that its inventory lacks; take it anew");
     assert_eq!((look.cuts.len(), said(&look, 3).as_str()), (0, "Cannot(Type(\"3g.20gb\"))"));
+    // One that asks for any GPU may wait for what is there.
+    assert_eq!(said(&look, 10), r#"Decided(Unseen(["n1"]))"#);
 
     let mut smaller = node([FIRST, FIRST]);
     smaller.gpus.pop();
@@ -274,6 +276,11 @@ fn an_array_starts_up_to_its_throttle() {
     }
     let look = look_at(&answers, node([FIRST, FIRST]));
     assert!(look.cuts.iter().all(|cut| cut.job != "5"), "{:?}", look.cuts);
+    assert_eq!(said(&look, 5), r#"Decided(Other("JobArrayTaskLimit"))"#);
+    // One that is completing makes way for the next, though it has its device still.
+    answers.queued.last_mut().unwrap().listing.state = "CG".into();
+    let look = look_at(&answers, node([FIRST, FIRST]));
+    assert_eq!(said(&look, 5), r#"Cut { nodes: {"n1"}, all: true }"#);
     let job = answers.queued.iter_mut().find(|job| job.listing.id == 5).unwrap();
     job.elements = None;
     assert_eq!(said(&look_at(&answers, node([FIRST, FIRST])), 5), "Cannot(Array)");

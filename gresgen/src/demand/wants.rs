@@ -1,16 +1,20 @@
 //! What waits, as the decision takes it: in Slurm's order, with the nodes that each job may have.
 
+mod absent;
 mod nodes;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::rc::Rc;
 
-use ::demand::{Array, Job, Node, Reason};
+use ::demand::{Array, Job, Node, Reason, Verdict};
 
 use super::answers::Answers;
 use super::stock::Kinds;
 use crate::slurm::control::{Listing, NodeView, Partition, Queued, Request, listed};
 use crate::slurm::jobs::user;
+pub(crate) use absent::is_on_request;
+use absent::{Absent, Others};
 use nodes::Nodes;
 
 /// A job that waits for GPUs. A heterogeneous one is one.
@@ -27,6 +31,15 @@ pub(crate) struct Waiting {
     pub(crate) waited: u64,
     /// As the decision takes it, or why it does not.
     pub(crate) demand: Result<Job, Cannot>,
+    /// Nodes that it may have and the decision does not know.
+    absent: Rc<Absent>,
+}
+
+impl Waiting {
+    /// What is said where none of the nodes that are known can ever serve it.
+    pub(crate) fn never(&self) -> Verdict {
+        self.absent.verdict().unwrap_or(Verdict::Never)
+    }
 }
 
 /// What a job wants on each of some nodes.
@@ -79,12 +92,17 @@ pub(crate) fn waiting(answers: &Answers, nodes: &[Node], kinds: &Kinds) -> (Vec<
         answers.nodes.iter().map(|view| (view.name.as_str(), view)).collect();
     let views = nodes.iter().filter_map(|node| by_name.get(node.name.as_str()).copied()).collect();
     let mut places = Nodes::new(views, kinds, &answers.reservations);
+    let (other_views, other_kinds) = Others::listed(answers, nodes);
+    let mut others = Others::new(&other_views, &other_kinds, answers);
     let requests: HashMap<u32, &Request> =
         answers.requests.iter().map(|request| (request.id, request)).collect();
     let partitions: HashMap<&str, &Partition> =
         answers.partitions.iter().map(|p| (p.name.as_str(), p)).collect();
     let mut running: HashMap<u32, u32> = HashMap::new();
-    for job in answers.queued.iter().filter(|job| job.listing.may_hold()) {
+    // As slurmctld counts them for a throttle: one is none of them from when it begins to complete (`_job_array_comp` in
+    // src/slurmctld/job_mgr.c, and src/slurmctld/read_config.c after a start).
+    let runs = |job: &&Queued| job.listing.may_hold() && !job.listing.ends();
+    for job in answers.queued.iter().filter(runs) {
         *running.entry(job.array).or_default() += 1;
     }
     // Components stand together; a job without a request has started since it was listed.
@@ -121,6 +139,7 @@ pub(crate) fn waiting(answers: &Answers, nodes: &[Node], kinds: &Kinds) -> (Vec<
             }
             job(id, &parts, &asks, &mut places, answers, &running)
         });
+        let absent = asks.as_ref().map(|asks| others.of(&parts, asks)).unwrap_or_default();
         let (first, request) = parts[0];
         let Listing { uid, .. } = first.listing;
         found.push(Waiting {
@@ -130,6 +149,7 @@ pub(crate) fn waiting(answers: &Answers, nodes: &[Node], kinds: &Kinds) -> (Vec<
             wants: asks.map(|asks| asks.concat()).unwrap_or_default(),
             waited: waited(&parts, answers.now),
             demand,
+            absent,
         });
     }
     (found, places.sets)

@@ -57,7 +57,7 @@ fn a_clock_that_is_set_back_makes_no_pause_longer() {
 fn a_node_that_was_away_is_seen_before_it_is_ordered_anything() {
     let (mut nodes, _) = ordered(true, 100);
     assert_eq!(nodes.to_see(100), Vec::<String>::new());
-    nodes.is_away("n1");
+    nodes.are_away(&["n1".to_owned()].into());
     assert!(nodes.state_mut("n1").unwrap().is_underway(100));
     assert_eq!(nodes.to_see(100), ["n1"]);
     nodes.began("n1", Errand::Look, 100);
@@ -65,8 +65,29 @@ fn a_node_that_was_away_is_seen_before_it_is_ordered_anything() {
     assert!(!nodes.state_mut("n1").unwrap().is_underway(100));
     // One that was never seen is due anyway.
     nodes.keep(&["n1".to_owned(), "n2".to_owned()].into());
-    nodes.is_away("n2");
+    nodes.are_away(&["n2".to_owned()].into());
     assert_eq!(nodes.to_see(100), ["n2"]);
+}
+
+/// A node that was down from the start made the service fail whenever it was stopped.
+#[test]
+fn a_node_on_which_nobody_answers_is_not_one_that_was_not_seen() {
+    let mut nodes = Nodes::default();
+    let both: BTreeSet<String> = ["n1".to_owned(), "n2".to_owned()].into();
+    nodes.keep(&both);
+    nodes.are_away(&["n2".to_owned()].into());
+    assert_eq!(nodes.unseen().collect::<Vec<_>>(), ["n1"]);
+    // It is back, and is seen next.
+    nodes.are_away(&BTreeSet::new());
+    assert_eq!(nodes.unseen().collect::<Vec<_>>(), ["n1", "n2"]);
+    // What is closed on one that was seen stays so while nobody answers there.
+    let mut seen = answer(Code::Done, Some(n1(true)));
+    let offers = &mut seen.as_mut().unwrap().look.as_mut().unwrap().offers;
+    offers.insert(n1(true).gpus[0].uuid.clone(), BTreeSet::new());
+    nodes.began("n1", Errand::Look, 100);
+    nodes.ended("n1", Outcome { order: None, look: seen }, 100);
+    nodes.are_away(&both);
+    assert_eq!((nodes.unseen().count(), nodes.closed().len()), (0, 1));
 }
 
 #[test]

@@ -15,12 +15,36 @@ const NO_COMMENTS: u64 = 600;
 impl Running<'_, '_> {
     /// Tells what is due, of all jobs that wait.
     pub(super) fn comment(&mut self, jobs: &[(Waiting, Said)], now: u64) {
+        if !self.comments(now) {
+            return;
+        }
         let said: Vec<(u32, &Said)> = jobs.iter().map(|(job, said)| (job.id, said)).collect();
-        let due = self.remarks.due(&said, now, &self.zone);
+        self.remarks.take(&said, now, &self.zone);
+        let due = self.remarks.due(now);
+        self.tell_due(&due, now);
+    }
+
+    /// Tells what has come of cuts since the last pass.
+    pub(super) fn comment_on_cuts(&mut self, now: u64) {
+        while self.comments(now) {
+            let due = self.remarks.due_at_once(now);
+            if due.is_empty() {
+                break;
+            }
+            self.tell_due(&due, now);
+        }
+    }
+
+    fn comments(&self, now: u64) -> bool {
+        self.service.comments && now >= self.silent_until
+    }
+
+    /// Where that fails nobody is told anything for a while.
+    fn tell_due(&mut self, due: &[(u32, String)], now: u64) {
         if due.is_empty() {
             return;
         }
-        if let Err(error) = self.tell(&due) {
+        if let Err(error) = self.tell(due) {
             let pause = if error.is_denied() { NO_COMMENTS } else { AWAY.as_secs() };
             self.silent_until = now + pause;
             let what = shown(&error.to_string());

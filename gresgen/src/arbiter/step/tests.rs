@@ -110,10 +110,53 @@ fn a_type_is_unknown_only_where_no_node_has_it() {
     let mut unseen = Nodes::default();
     unseen.keep(&on_request(&answers()));
     let step = stepped(answers(), &mut unseen);
-    assert_eq!(*said(&step, 3), Ok(Verdict::Other("no node that has 3g.20gb is known now".into())));
+    assert_eq!(*said(&step, 3), Ok(Verdict::Unseen(vec!["n1".into()])));
     let mut other = answers();
     other.nodes.iter_mut().for_each(|view| view.gpus.retain(|(name, _)| name != "3g.20gb"));
     assert_eq!(*said(&stepped(other, &mut unseen), 3), Err(Cannot::Type("3g.20gb".into())));
+}
+
+/// It was said that they can never run, while a node was down or its sshd was since before the arbiter began.
+#[test]
+fn what_a_node_that_is_not_known_could_do_is_not_ruled_out() {
+    let (mut nodes, now) = seen(2);
+    nodes.keep(&on_request(&pair(now)));
+    let with = |nodes: &mut Nodes, required: &str, excluded: &str, down: bool| {
+        let mut answers = pair(now);
+        let job = answers.queued.iter_mut().find(|job| job.listing.id == 3).unwrap();
+        let place = job.place.as_mut().unwrap();
+        (place.required, place.excluded) = (required.into(), excluded.into());
+        let request = answers.requests.iter_mut().find(|request| request.id == 3).unwrap();
+        request.nodes = if required.is_empty() { 2 } else { 1 };
+        if down {
+            answers
+                .nodes
+                .iter_mut()
+                .filter(|view| view.name == "n2")
+                .for_each(|view| view.state = vec!["DOWN".into()]);
+        }
+        said(&stepped(answers, nodes), 3).clone()
+    };
+    let n2 = || vec!["n2".to_owned()];
+    for required in ["", "n2"] {
+        assert_eq!(with(&mut nodes, required, "", false), Ok(Verdict::Unseen(n2())), "{required}");
+        assert_eq!(with(&mut nodes, required, "", true), Ok(Verdict::Out(n2())), "{required}");
+    }
+    // One that it may not have is none that it waits for.
+    assert_eq!(with(&mut nodes, "", "n2", true), Ok(Verdict::Never));
+    assert_eq!(with(&mut nodes, "n1", "", true), Ok(Verdict::Cut(vec!["n1".into()])));
+    let mut other = pair(now);
+    other
+        .nodes
+        .iter_mut()
+        .filter(|view| view.name == "n2")
+        .for_each(|view| view.partitions = vec!["other".into()]);
+    assert_eq!(*said(&stepped(other, &mut nodes), 3), Ok(Verdict::Never));
+    // What it asks for is none of its types.
+    let mut other = pair(now);
+    let n2 = other.nodes.iter_mut().find(|view| view.name == "n2").unwrap();
+    n2.gpus.retain(|(name, _)| name != "3g.20gb");
+    assert_eq!(*said(&stepped(other, &mut nodes), 3), Ok(Verdict::Never));
 }
 
 #[test]

@@ -45,6 +45,7 @@ pub(super) fn says(said: &Said, now: u64) -> String {
         Verdict::Limit => "its nodes were cut too often".to_owned(),
         Verdict::Refused(nodes) => format!("a cut is refused on {}", fold(nodes)),
         Verdict::Out(nodes) => format!("{}: takes no jobs now", fold(nodes)),
+        Verdict::Unseen(nodes) => format!("{}: not known what could be cut", fold(nodes)),
         Verdict::UnderWay => "its nodes are being changed first".to_owned(),
         Verdict::Never => "none of its nodes can be cut so".to_owned(),
         Verdict::Depth => "too many others wait before it".to_owned(),
