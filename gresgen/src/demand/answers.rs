@@ -104,7 +104,7 @@ impl Answers {
     /// Jobs that have something of each node, or may have. One whose nodes cannot be read may be on any.
     pub(crate) fn on_nodes(&self) -> HashMap<String, Vec<&Queued>> {
         let mut on: HashMap<String, Vec<&Queued>> = HashMap::new();
-        for job in self.queued.iter().filter(|job| job.listing.may_hold()) {
+        for job in self.queued.iter().filter(|job| job.may_hold()) {
             let names = hostlist::expand(&job.nodes)
                 .unwrap_or_else(|_| self.nodes.iter().map(|node| node.name.clone()).collect());
             names.into_iter().for_each(|name| on.entry(name).or_default().push(job));

@@ -159,6 +159,22 @@ fn a_job_that_ends_may_have_anything() {
     assert!(look.cuts.is_empty(), "{:?}", look.cuts);
 }
 
+/// `scontrol requeuehold State=SpecialExit` and a reservation that is deleted leave such jobs, for as long as nobody releases them.
+#[test]
+fn a_job_without_nodes_is_on_none() {
+    let before = answers(RECORDED[1].1);
+    let count = |answers: &Answers| {
+        let on = answers.on_nodes();
+        ["n1", "n2"].map(|node| on.get(node).map_or(0, Vec::len))
+    };
+    for (state, nodes, more) in [("SE", "", 0), ("RD", "", 0), ("RD", "n1", 1), ("SE", "n[", 1)] {
+        let mut answers = before.clone();
+        let held = answers.queued.iter_mut().find(|job| job.waits()).unwrap();
+        (held.listing.state, held.nodes) = (state.to_owned(), nodes.to_owned());
+        assert_eq!(count(&answers)[0], count(&before)[0] + more, "{state} on {nodes:?}");
+    }
+}
+
 #[test]
 fn nodes_are_narrowed_as_the_job_narrows_them() {
     let base = answers(RECORDED[2].1);

@@ -84,7 +84,7 @@ pub(crate) fn waiting(answers: &Answers, nodes: &[Node], kinds: &Kinds) -> (Vec<
     let partitions: HashMap<&str, &Partition> =
         answers.partitions.iter().map(|p| (p.name.as_str(), p)).collect();
     let mut running: HashMap<u32, u32> = HashMap::new();
-    for job in answers.queued.iter().filter(|job| job.listing.may_hold()) {
+    for job in answers.queued.iter().filter(|job| job.may_hold()) {
         *running.entry(job.array).or_default() += 1;
     }
     // Components stand together; a job without a request has started since it was listed.

@@ -448,7 +448,10 @@ fn what_no_job_has_is_known_where_slurmctld_says_all_of_a_node() {
     // The node has not registered, is down, or a job is completing there.
     assert_eq!(counts(&|said| said.nodes[0].registered = false), Counts::new());
     assert_eq!(counts(&|said| said.nodes[0].state = vec!["DOWN".into()]), Counts::new());
-    let ended = |said: &mut Answers| said.queued[0].listing.state = "CG".into();
+    let ended = |said: &mut Answers| {
+        let on = said.queued.iter_mut().find(|job| job.nodes == "n1").unwrap();
+        on.listing.state = "CG".into();
+    };
     assert_eq!(counts(&ended), Counts::new());
     // Job 1 may have anything.
     assert_eq!(counts(&|said| said.records = answers().records), Counts::new());

@@ -123,6 +123,13 @@ impl Queued {
         })
     }
 
+    /// Whether it can have devices. One without nodes has none, whatever its state: that of a job that is held for its exit code (SE)
+    /// or because its reservation was deleted (RD) is no `PD`, and a job that runs may show as RD, too (`_validate_job_resv`,
+    /// src/slurmctld/reservation.c of 26.05).
+    pub(crate) fn may_hold(&self) -> bool {
+        self.listing.may_hold() && !self.nodes.is_empty()
+    }
+
     /// Whether it waits.
     pub(crate) fn waits(&self) -> bool {
         self.listing.state == "PD"
