@@ -35,7 +35,9 @@ impl Login {
                       *'show job') cat records ;;\n*'show node') cat nodes ;;\n*'show partition') cat partitions ;;\n\
                       *'show reservation') echo No reservations in the system ;;\n\
                       squeue*' -o '*) lines queued ;;\nsqueue*' -O '*) lines requests ;;\n*) exit 9 ;;\nesac\n";
-        let script = format!("#!/bin/sh\n{SQUEUE_LINES}{answers}");
+        // What is asked of jobs is asked of this cluster alone.
+        let guard = "[ \"$SCONTROL_LOCAL\" = 1 ] || exit 8\n";
+        let script = format!("#!/bin/sh\n{SQUEUE_LINES}{guard}{answers}");
         for name in ["bin/scontrol", "bin/squeue"] {
             login.file(name, &script);
             std::fs::set_permissions(login.path(name), std::fs::Permissions::from_mode(0o755)).unwrap();

@@ -121,7 +121,9 @@ fn ask(
             process.env_remove(&name);
         }
     }
-    process.envs(environment.iter().copied());
+    // What of jobs is asked in a federation is asked of this cluster alone: scontrol would ask the others, too, and print their records
+    // among its own, with FederationParameters=fed_display of all jobs, else of one that is asked for by its number.
+    process.env("SCONTROL_LOCAL", "1").envs(environment.iter().copied());
     let input = input.as_bytes().to_vec();
     let done = match parts {
         Some(parts) => bounded_in_parts(process, input, patience, OUTPUT, parts),
