@@ -34,9 +34,10 @@ impl Login {
                       *'show config') echo 'SelectTypeParameters = CR_CORE' ;;\n\
                       *'show job') cat records ;;\n*'show node') cat nodes ;;\n*'show partition') cat partitions ;;\n\
                       *'show reservation') echo No reservations in the system ;;\n\
-                      squeue*' -o '*) lines queued ;;\nsqueue*' -O '*) lines requests ;;\n*) exit 9 ;;\nesac\n";
-        // What is asked of jobs is asked of this cluster alone.
-        let guard = "[ \"$SCONTROL_LOCAL\" = 1 ] || exit 8\n";
+                      squeue*) case $SQUEUE_FORMAT in '') lines requests ;; *) lines queued ;; esac ;;\n*) exit 9 ;;\nesac\n";
+        // What is asked of jobs is asked of this cluster alone, and what marks squeue's lines is not among its arguments.
+        let guard = "[ \"$SCONTROL_LOCAL\" = 1 ] || exit 8\n\
+                     case $* in *\"${word:-none}\"*) exit 7 ;; esac\n";
         let script = format!("#!/bin/sh\n{SQUEUE_LINES}{guard}{answers}");
         for name in ["bin/scontrol", "bin/squeue"] {
             login.file(name, &script);

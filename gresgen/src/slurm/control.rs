@@ -39,8 +39,8 @@ use crate::command::Parts;
 pub(crate) type Held = (Option<Devices>, Option<BTreeSet<String>>);
 use super::release::Release;
 pub(super) use command::within;
-use command::{PATIENCE, RECORD, answers, run, run_exact};
-use squeue::squeue;
+use command::{PATIENCE, RECORD, SECONDS, UNCUT, answers, run, run_in};
+use squeue::{FIELDS, LETTERS, squeue};
 
 /// A slurmctld that answered.
 #[derive(Clone, Copy, Debug)]
@@ -93,13 +93,13 @@ impl Control {
 
     /// What waiting jobs ask for, each task of an array for itself.
     pub fn waiting(self) -> Result<Waiting, SlurmError> {
-        Ok(Waiting::parse(&squeue(run, &["-r", "-t", "PD"], "-O", Waiting::FORMAT)?))
+        Ok(Waiting::parse(&squeue(run_in, &[], &["-r", "-t", "PD"], (FIELDS, Waiting::FORMAT))?))
     }
 
     /// Waiting jobs one a line, first those that are to start first; each task of an array for itself. `format` is for
     /// `squeue -O`.
     pub fn queue(self, format: &str) -> Result<String, SlurmError> {
-        squeue(run, &["-r", "-t", "PD", "--sort=-p,i"], "-O", format)
+        squeue(run_in, &[], &["-r", "-t", "PD", "--sort=-p,i"], (FIELDS, format))
     }
 
     /// All jobs, what waits of an array as one, and how many lines are none.
@@ -107,7 +107,7 @@ impl Control {
     /// # Errors
     /// [`SlurmError`].
     pub(crate) fn queued(self) -> Result<(Vec<Queued>, u64), SlurmError> {
-        Ok(Queued::parse(&squeue(run_exact, &["-t", "all"], "-o", Queued::FORMAT)?))
+        Ok(Queued::parse(&squeue(run_in, &[SECONDS, UNCUT], &["-t", "all"], (LETTERS, Queued::FORMAT))?))
     }
 
     /// What the jobs that wait ask for.
@@ -115,7 +115,8 @@ impl Control {
     /// # Errors
     /// [`SlurmError`].
     pub(crate) fn requests(self) -> Result<Vec<Request>, SlurmError> {
-        Ok(Request::parse(&squeue(run_exact, &["-t", "PD"], "-O", Request::FORMAT)?))
+        let format = (FIELDS, Request::FORMAT);
+        Ok(Request::parse(&squeue(run_in, &[SECONDS, UNCUT], &["-t", "PD"], format)?))
     }
 
     /// What each job has of its nodes, by number, as far as its record says it, and what waits of arrays. Nothing is known where the
@@ -124,7 +125,7 @@ impl Control {
     /// # Errors
     /// [`SlurmError`].
     pub(crate) fn records(self) -> Result<(HashMap<u32, Option<Record>>, Arrays), SlurmError> {
-        match run_exact("scontrol", &["--all", "-d", "-o", "show", "job"]) {
+        match run_in(&[SECONDS, UNCUT], "scontrol", &["--all", "-d", "-o", "show", "job"]) {
             Ok(text) => Ok(Record::parse_all(&text)),
             Err(SlurmError::Long { .. }) => Ok(Default::default()),
             Err(error) => Err(error),
