@@ -131,6 +131,35 @@ fn who_waits_and_why() {
     insta::assert_snapshot!(text);
 }
 
+/// What squeue prints is more than is read, until it is asked for less of the nodes that jobs name.
+#[test]
+fn of_a_list_that_is_too_long_jobs_that_name_few_nodes_are_read() {
+    let login = Login::new();
+    let named = |line: &str| {
+        let mut fields: Vec<String> = line.split('|').map(str::to_owned).collect();
+        let nodes = if fields[0] == "5" { format!("n[1,{}", "2".repeat(60)) } else { "n1".to_owned() };
+        fields[12] = format!("{nodes:64}");
+        fields[13] = " ".repeat(64);
+        fields.join("|") + "\n"
+    };
+    let (_, queued) = parts().into_iter().find(|(name, _)| name == "queued").unwrap();
+    login.file("bin/cut", &queued.lines().map(named).collect::<String>());
+    let script = std::fs::read_to_string(login.path("bin/squeue")).unwrap();
+    let long = "*) lines queued ;; esac";
+    assert!(script.contains(long));
+    let script = script.replace(long, "*%64n*%64x*) lines cut ;; *%n*%x*) yes | head -c 80000000 ;; esac");
+    login.file("bin/squeue", &script);
+    let output = login.run(&["--json", "demand", "--inventory", "inventories/n1.json"]);
+    let all: serde_json::Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", both(&output)));
+    let says = |id: u64| {
+        let mut rows = all["jobs"].as_array().unwrap().iter();
+        rows.find(|row| row["id"] == id).unwrap()["says"].as_str().unwrap()
+    };
+    let unread = "not looked at: its nodes cannot be read";
+    assert_eq!((says(3), says(5)), ("a cut on n1 serves it", unread), "{all}");
+}
+
 #[test]
 fn programs_are_told_the_same() {
     let login = Login::new();

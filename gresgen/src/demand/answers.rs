@@ -70,7 +70,7 @@ impl Answers {
         partitions: &str,
         nodes: &str,
     ) -> Self {
-        let (mut queued, unread) = Queued::parse(queued);
+        let (mut queued, unread) = Queued::parse(queued, usize::MAX);
         let (records, arrays) = Record::parse_all(records);
         queued.iter_mut().for_each(|job| set_right(job, &arrays));
         Answers {

@@ -42,6 +42,10 @@ pub(super) use command::within;
 use command::{PATIENCE, RECORD, SECONDS, UNCUT, answers, run, run_in};
 use squeue::{FIELDS, LETTERS, squeue};
 
+/// How much is read of the nodes that a job names, in bytes, where all of it would be too much: the lines of 150,000 jobs are read with
+/// it. slurmctld sets no length (`validate_job_create_req`, src/slurmctld/job_mgr.c), so some thousand jobs could be too many.
+const NAMED: usize = 64;
+
 /// A slurmctld that answered.
 #[derive(Clone, Copy, Debug)]
 pub struct Control(());
@@ -102,12 +106,19 @@ impl Control {
         squeue(run_in, &[], &["-r", "-t", "PD", "--sort=-p,i"], (FIELDS, format))
     }
 
-    /// All jobs, what waits of an array as one, and how many lines are none.
+    /// All jobs, what waits of an array as one, and how many lines are none. Where the list is more than is read, the nodes that jobs name
+    /// are cut, and the elements of arrays: a job with more of them than is left says nothing about them then.
     ///
     /// # Errors
     /// [`SlurmError`].
     pub(crate) fn queued(self) -> Result<(Vec<Queued>, u64), SlurmError> {
-        Ok(Queued::parse(&squeue(run_in, &[SECONDS, UNCUT], &["-t", "all"], (LETTERS, Queued::FORMAT))?))
+        let list = |environment: &[(&str, &str)], format: &str| {
+            squeue(run_in, environment, &["-t", "all"], (LETTERS, format))
+        };
+        match list(&[SECONDS, UNCUT], Queued::FORMAT) {
+            Err(SlurmError::Long { .. }) => Ok(Queued::parse(&list(&[SECONDS], &Queued::cut(NAMED))?, NAMED)),
+            said => Ok(Queued::parse(&said?, usize::MAX)),
+        }
     }
 
     /// What the jobs that wait ask for.

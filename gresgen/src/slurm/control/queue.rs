@@ -75,14 +75,19 @@ impl Queued {
     /// For `squeue -o`. Login names are a directory service's, whose words are not known here.
     pub(crate) const FORMAT: &'static str = "%A|%U|%t|%i|%F|%K|%e|%l|%Q|%r|%N|%P|%n|%x|%v|%u";
 
-    /// Reads what squeue printed; lines that are no job are counted.
-    pub(crate) fn parse(text: &str) -> (Vec<Self>, u64) {
-        let jobs: Vec<Option<Self>> = text.lines().map(Self::parse_line).collect();
+    /// The same with so much of the nodes that a job names, filled up with blanks.
+    pub(super) fn cut(most: usize) -> String {
+        Self::FORMAT.replace("%n", &format!("%{most}n")).replace("%x", &format!("%{most}x"))
+    }
+
+    /// Reads what squeue printed, with so much at most of the nodes that a job names; lines that are no job are counted.
+    pub(crate) fn parse(text: &str, most: usize) -> (Vec<Self>, u64) {
+        let jobs: Vec<Option<Self>> = text.lines().map(|line| Self::parse_line(line, most)).collect();
         let unread = jobs.iter().filter(|job| job.is_none()).count() as u64;
         (jobs.into_iter().flatten().collect(), unread)
     }
 
-    fn parse_line(line: &str) -> Option<Self> {
+    fn parse_line(line: &str, most: usize) -> Option<Self> {
         let fields: Vec<&str> = line.splitn(13, '|').collect();
         let [id, uid, state, shown, array, elements, ends, limit, priority, reason, nodes, partitions, rest] =
             fields[..]
@@ -94,7 +99,8 @@ impl Queued {
             [required, excluded, reservation, login] => {
                 let [required, excluded, reservation] =
                     [required, excluded, reservation].map(|field| word(field.trim()).to_owned());
-                (Some(Place { required, excluded, reservation }), login)
+                let whole = required.len() < most && excluded.len() < most;
+                (whole.then_some(Place { required, excluded, reservation }), login)
             }
             _ => (None, ""),
         };
@@ -204,7 +210,8 @@ mod tests {
         let line = |rest: &str| {
             format!("7|1000|PD|7_[0-3%2]|7|0-3%2|N/A|10:00|4294901758|Resources||gpu,debug|{rest}\n")
         };
-        let (jobs, unread) = Queued::parse(&(line("n1||night|ada") + &line("n1||a|b|ada") + "x\n\n"));
+        let (jobs, unread) =
+            Queued::parse(&(line("n1||night|ada") + &line("n1||a|b|ada") + "x\n\n"), usize::MAX);
         assert_eq!((jobs.len(), unread), (2, 2));
         assert_eq!(jobs[0].elements, Some((4, Some(2))));
         assert_eq!(jobs[0].partitions, ["gpu", "debug"]);
