@@ -16,7 +16,7 @@ mod queue;
 mod squeue;
 mod waiting;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub(crate) use arrays::{Arrays, Part};
 pub use command::{hurry, use_configuration};
 pub use devices::Devices;
 pub(crate) use elements::{count, spans};
-pub(crate) use job::Record;
+pub(crate) use job::{Record, Records};
 pub use listing::Listing;
 pub use node::{NodeView, gpus};
 pub(crate) use places::{Partition, Reservation};
@@ -130,14 +130,13 @@ impl Control {
         Ok(Request::parse(&squeue(run_in, &[SECONDS, UNCUT], &["-t", "PD"], format)?))
     }
 
-    /// What each job has of its nodes, by number, as far as its record says it, and what waits of arrays. Nothing is known where the
-    /// records are more than is read: users make them long.
+    /// What the records of jobs say. Nothing is known where they are more than is read: users make them long.
     ///
     /// # Errors
     /// [`SlurmError`].
-    pub(crate) fn records(self) -> Result<(HashMap<u32, Option<Record>>, Arrays), SlurmError> {
+    pub(crate) fn records(self) -> Result<Records, SlurmError> {
         match run_in(&[SECONDS, UNCUT], "scontrol", &["--all", "-d", "-o", "show", "job"]) {
-            Ok(text) => Ok(Record::parse_all(&text)),
+            Ok(text) => Ok(Records::parse(&text)),
             Err(SlurmError::Long { .. }) => Ok(Default::default()),
             Err(error) => Err(error),
         }
@@ -152,12 +151,12 @@ impl Control {
         Ok(text.lines().filter_map(Partition::parse).collect())
     }
 
-    /// Reservations that hold now.
+    /// Reservations that hold now, or will; one that has ended is there for a moment.
     ///
     /// # Errors
     /// [`SlurmError`].
     pub(crate) fn reservations(self) -> Result<Vec<Reservation>, SlurmError> {
-        let text = run("scontrol", &["-o", "show", "reservation"])?;
+        let text = run_in(&[SECONDS], "scontrol", &["-o", "show", "reservation"])?;
         Ok(text.lines().filter_map(Reservation::parse).collect())
     }
 

@@ -177,7 +177,11 @@ fn what_takes_no_orders_is_not_cut() {
 fn a_fence_of_ours_is_finished_and_hides_no_node() {
     let (mut nodes, now) = seen(2);
     let mut fenced = answers();
-    fenced.reservations.push(Reservation { name: "gresgen-n1".into(), nodes: Some(vec!["n1".into()]) });
+    fenced.reservations.push(Reservation {
+        name: "gresgen-n1".into(),
+        nodes: Some(vec!["n1".into()]),
+        ..Reservation::default()
+    });
     let step = stepped(fenced.clone(), &mut nodes);
     assert_eq!((order(&step).as_str(), said(&step, 3)), ("", &Ok(Verdict::Busy(114))));
     assert_eq!(nodes.to_finish(now), ["n1"]);

@@ -7,6 +7,7 @@ use super::elements::count;
 use super::job::mib;
 use super::listing::Listing;
 use super::waiting::least;
+use crate::slurm::duration;
 
 /// A job in any state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +21,9 @@ pub(crate) struct Queued {
     pub(crate) elements: Option<(u32, Option<u32>)>,
     /// When it has to end at the latest, in seconds since 1970; `None` where it has no limit.
     pub(crate) ends: Option<u64>,
+    /// Seconds from its start until it has to end, at least; a year without a limit, as slurmctld counts there (`_get_job_duration`,
+    /// src/slurmctld/reservation.c). A job that names no limit has that of its partition by now.
+    pub(crate) lasts: u64,
     pub(crate) priority: u64,
     /// Since when it can run, in seconds since 1970, where its [`Request`] is of elements that cannot.
     pub(crate) eligible: Option<u64>,
@@ -65,6 +69,9 @@ pub(crate) struct Request {
     /// Features of its nodes; empty for none.
     pub(crate) features: String,
 }
+
+/// Seconds of a year (src/common/slurm_protocol_defs.h, `YEAR_SECONDS`).
+const YEAR: u64 = 365 * 24 * 3600;
 
 /// A number that nobody has: Slurm prints a word for it.
 fn word(text: &str) -> &str {
@@ -120,6 +127,7 @@ impl Queued {
             elements: of_array(shown).then(|| self::elements(elements)).flatten(),
             // A job without a limit ends a year later (seen on 22.05.8, 24.11.5 and 26.05.5).
             ends: ends.parse().ok().filter(|_| !["UNLIMITED", "365-00:00:00"].contains(&limit)),
+            lasts: duration(limit, 60).map_or(YEAR, u64::from),
             priority: priority.parse().ok()?,
             eligible: None,
             reason: reason.to_owned(),
