@@ -7,6 +7,7 @@ pub mod billing;
 pub(crate) mod closed;
 pub(crate) mod conf;
 pub mod control;
+mod duration;
 mod error;
 pub(crate) mod gres;
 pub mod gres_line;
@@ -27,6 +28,7 @@ pub(crate) mod shortfall;
 pub mod slots;
 pub mod transition;
 
+pub(crate) use duration::duration;
 pub use error::{GresError, SlurmError};
 pub use gres::{GresTable, PreviousOrder};
 pub use names::{Names, TypeName, type_hash};

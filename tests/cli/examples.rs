@@ -143,7 +143,10 @@ fn what_is_printed_is_what_the_schema_says() {
     let mut pairs = Vec::new();
     // A controller, as far as `slices` asks it.
     node.write("bin/scontrol", CONTROLLER);
-    node.write("bin/squeue", "#!/bin/sh\nfor format; do :; done\nword=${format#*|}\necho \"1|${word%%|*}|N/A|gres:gpu:1g.5gb:1|N/A|N/A|1|1|\"\n");
+    node.write(
+        "bin/squeue",
+        "#!/bin/sh\nword=${SQUEUE_FORMAT2#*|}\necho \"1|${word%%|*}|N/A|gres:gpu:1g.5gb:1|N/A|N/A|1|1|\"\n",
+    );
     for program in ["scontrol", "squeue"] {
         std::fs::set_permissions(
             node.path(&format!("bin/{program}")),

@@ -84,6 +84,13 @@ fn a_job_is_served_of_what_slurmctld_counts_and_no_job_has() {
         assert!(denied.code != 0 && denied.stderr.contains("denied"), "{}", denied.stderr);
         assert_eq!(used(lab), Some([left].into()));
 
+        // Any user can hold a job for its exit code, for as long as he likes. It has no node, and nothing there.
+        let held = node.submit(&["--gres=gpu:1g.5gb:1"]);
+        node.runs(held);
+        let hold = ["scontrol", "requeuehold", "State=SpecialExit", &held.to_string()];
+        lab.command(&hold).user(User::Alice).output().unwrap();
+        node.waits_until("the job to be held", || node.state_of(held) == "SPECIAL_EXIT");
+
         // Somebody waits for a cut of all there is.
         let arbiter = node.arbiter("");
         let job = node.submit(&["--gres=gpu:3g.20gb:4"]);

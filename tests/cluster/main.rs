@@ -23,6 +23,7 @@ mod node;
 mod occupancy;
 mod on_request;
 mod orders;
+mod reserved;
 mod steer;
 mod systemd;
 mod waits;

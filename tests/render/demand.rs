@@ -34,8 +34,11 @@ impl Login {
                       *'show config') echo 'SelectTypeParameters = CR_CORE' ;;\n\
                       *'show job') cat records ;;\n*'show node') cat nodes ;;\n*'show partition') cat partitions ;;\n\
                       *'show reservation') echo No reservations in the system ;;\n\
-                      squeue*' -o '*) lines queued ;;\nsqueue*' -O '*) lines requests ;;\n*) exit 9 ;;\nesac\n";
-        let script = format!("#!/bin/sh\n{SQUEUE_LINES}{answers}");
+                      squeue*) case $SQUEUE_FORMAT in '') lines requests ;; *) lines queued ;; esac ;;\n*) exit 9 ;;\nesac\n";
+        // What is asked of jobs is asked of this cluster alone, and what marks squeue's lines is not among its arguments.
+        let guard = "[ \"$SCONTROL_LOCAL\" = 1 ] || exit 8\n\
+                     case $* in *\"${word:-none}\"*) exit 7 ;; esac\n";
+        let script = format!("#!/bin/sh\n{SQUEUE_LINES}{guard}{answers}");
         for name in ["bin/scontrol", "bin/squeue"] {
             login.file(name, &script);
             std::fs::set_permissions(login.path(name), std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -126,6 +129,35 @@ fn who_waits_and_why() {
     }
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     insta::assert_snapshot!(text);
+}
+
+/// What squeue prints is more than is read, until it is asked for less of the nodes that jobs name.
+#[test]
+fn of_a_list_that_is_too_long_jobs_that_name_few_nodes_are_read() {
+    let login = Login::new();
+    let named = |line: &str| {
+        let mut fields: Vec<String> = line.split('|').map(str::to_owned).collect();
+        let nodes = if fields[0] == "5" { format!("n[1,{}", "2".repeat(60)) } else { "n1".to_owned() };
+        fields[12] = format!("{nodes:64}");
+        fields[13] = " ".repeat(64);
+        fields.join("|") + "\n"
+    };
+    let (_, queued) = parts().into_iter().find(|(name, _)| name == "queued").unwrap();
+    login.file("bin/cut", &queued.lines().map(named).collect::<String>());
+    let script = std::fs::read_to_string(login.path("bin/squeue")).unwrap();
+    let long = "*) lines queued ;; esac";
+    assert!(script.contains(long));
+    let script = script.replace(long, "*%64n*%64x*) lines cut ;; *%n*%x*) yes | head -c 80000000 ;; esac");
+    login.file("bin/squeue", &script);
+    let output = login.run(&["--json", "demand", "--inventory", "inventories/n1.json"]);
+    let all: serde_json::Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", both(&output)));
+    let says = |id: u64| {
+        let mut rows = all["jobs"].as_array().unwrap().iter();
+        rows.find(|row| row["id"] == id).unwrap()["says"].as_str().unwrap()
+    };
+    let unread = "not looked at: its nodes cannot be read";
+    assert_eq!((says(3), says(5)), ("a cut on n1 serves it", unread), "{all}");
 }
 
 #[test]

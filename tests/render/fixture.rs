@@ -210,4 +210,4 @@ fn file(root: &Root, path: String, major: u32, minor: u32) -> DeviceFile {
 }
 
 /// For a stand-in of squeue, in sh: lines of a file begin as the format that was asked for does, with a number and a word.
-pub(crate) const SQUEUE_LINES: &str = "for format; do :; done\nword=${format#*|}\nword=${word%%|*}\nlines() { sed \"s/^/1|$word|/\" \"$1\"; }\n";
+pub(crate) const SQUEUE_LINES: &str = "word=${SQUEUE_FORMAT-$SQUEUE_FORMAT2}\nword=${word#*|}\nword=${word%%|*}\nlines() { sed \"s/^/1|$word|/\" \"$1\"; }\n";

@@ -6,8 +6,9 @@
 use advice::demand::{Demand, Request};
 
 use super::record::{Ask, Reason, Record, Skipped};
-use super::sacct::{UNLIMITED, duration};
+use super::sacct::UNLIMITED;
 use crate::slurm::control::{Waiting, asked, least};
+use crate::slurm::duration;
 
 /// The columns to ask for (squeue(1), `--Format`).
 pub(crate) fn format() -> String {

@@ -9,6 +9,7 @@ use super::error::AdviseError;
 use super::jobstats;
 use super::lines::Lines;
 use super::record::{Ask, Reason, Record, Skipped};
+use crate::slurm::duration;
 
 /// The columns to ask for.
 pub(crate) const FORMAT: &str =
@@ -161,25 +162,6 @@ pub(super) fn time(text: &str) -> Option<u32> {
     }
     let time = humantime::parse_rfc3339_weak(text).ok()?;
     u32::try_from(time.duration_since(std::time::UNIX_EPOCH).ok()?.as_secs()).ok()
-}
-
-/// Seconds of `[days-]hours:minutes:seconds`, of `minutes:seconds` as squeue prints them, or of a number of `unit` seconds each.
-pub(super) fn duration(text: &str, unit: u32) -> Option<u32> {
-    if let Ok(number) = text.parse::<u32>() {
-        return number.checked_mul(unit);
-    }
-    let (days, clock) = text.split_once('-').unwrap_or(("0", text));
-    let parts: Vec<u32> = clock.split(':').map(|part| part.parse().ok()).collect::<Option<_>>()?;
-    let (hours, minutes, seconds) = match parts[..] {
-        [hours, minutes, seconds] => (hours, minutes, seconds),
-        [minutes, seconds] if clock == text => (0, minutes, seconds),
-        _ => return None,
-    };
-    let days: u32 = days.parse().ok()?;
-    days.checked_mul(24)?
-        .checked_add(hours)?
-        .checked_mul(3600)?
-        .checked_add(minutes.checked_mul(60)?.checked_add(seconds)?)
 }
 
 /// GPUs of `billing=8,gres/gpu:1g.5gb=2,gres/gpu=2,node=1`: those of each type, and those of none.

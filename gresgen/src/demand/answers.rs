@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::arrays::set_right;
 use crate::slurm::SlurmError;
 use crate::slurm::control::{
-    Control, Devices, NodeView, Partition, Queued, Record, Request, Reservation, reservation,
+    Control, Devices, NodeView, Partition, Queued, Record, Records, Request, Reservation, reservation,
 };
 use crate::slurm::hostlist;
 use crate::slurm::jobs::Allocations;
@@ -52,9 +52,10 @@ impl Answers {
     pub(crate) fn ask(control: Control, now: u64) -> Result<Self, SlurmError> {
         let counts_memory = control.config()?.get("SelectTypeParameters").is_some_and(counts_memory);
         let (mut queued, unread) = control.queued()?;
-        let (records, arrays) = control.records()?;
-        queued.iter_mut().for_each(|job| set_right(job, &arrays));
-        let (partitions, reservations) = (control.partitions()?, control.reservations()?);
+        let records = complete(&mut queued, control.records()?);
+        let (partitions, mut reservations) = (control.partitions()?, control.reservations()?);
+        // One that has ended was to begin.
+        reservations.retain(|reservation| reservation.begins.is_none_or(|begins| begins > now));
         let nodes = control.nodes_in_use()?;
         let requests = control.requests()?;
         Ok(Answers { now, queued, unread, requests, records, nodes, partitions, reservations, counts_memory })
@@ -70,9 +71,8 @@ impl Answers {
         partitions: &str,
         nodes: &str,
     ) -> Self {
-        let (mut queued, unread) = Queued::parse(queued);
-        let (records, arrays) = Record::parse_all(records);
-        queued.iter_mut().for_each(|job| set_right(job, &arrays));
+        let (mut queued, unread) = Queued::parse(queued, usize::MAX);
+        let records = complete(&mut queued, Records::parse(records));
         Answers {
             now,
             queued,
@@ -104,7 +104,7 @@ impl Answers {
     /// Jobs that have something of each node, or may have. One whose nodes cannot be read may be on any.
     pub(crate) fn on_nodes(&self) -> HashMap<String, Vec<&Queued>> {
         let mut on: HashMap<String, Vec<&Queued>> = HashMap::new();
-        for job in self.queued.iter().filter(|job| job.listing.may_hold()) {
+        for job in self.queued.iter().filter(|job| job.may_hold()) {
             let names = hostlist::expand(&job.nodes)
                 .unwrap_or_else(|_| self.nodes.iter().map(|node| node.name.clone()).collect());
             names.into_iter().for_each(|name| on.entry(name).or_default().push(job));
@@ -142,6 +142,16 @@ impl Answers {
             freed,
         }
     }
+}
+
+/// Completes what squeue says of jobs by their records, and leaves what each has of its nodes.
+fn complete(queued: &mut [Queued], records: Records) -> HashMap<u32, Option<Record>> {
+    let Records { jobs, arrays, least } = records;
+    for job in queued {
+        set_right(job, &arrays);
+        job.lasts = least.get(&job.listing.id).map_or(job.lasts, |least| job.lasts.min(*least));
+    }
+    jobs
 }
 
 fn counts_memory(parameters: &str) -> bool {

@@ -8,7 +8,7 @@ use super::*;
 use crate::config::Config;
 use crate::inventory::{Gpu, Holder, Inventory};
 use crate::slurm::Names;
-use crate::slurm::control::{Devices, NodeView, Queued, Record, Reservation};
+use crate::slurm::control::{Devices, NodeView, Queued, Records, Reservation};
 
 /// What a slurmctld printed in a lab: a node with two A100 on request, of which two jobs have a 3g, beside one without GPUs and
 /// a catalog that is not recorded; and jobs of many forms. Job 3 has the beginning of a record in its name.
@@ -154,11 +154,27 @@ fn a_job_that_ends_may_have_anything() {
     ending.listing.state = "CG".into();
     // slurmctld has taken back what it had, and says no more than that there was something.
     let record = "JobId=2 X=y JOB_GRES=gpu:3g.20gb:1   Nodes=n1 CPU_IDs=1 Mem=0 GRES= MinCPUsNode=1 x";
-    answers.records.extend(Record::parse_all(record).0);
+    answers.records.extend(Records::parse(record).jobs);
     let view = answers.nodes.iter_mut().find(|view| view.name == "n1").unwrap();
     view.used = Devices::Listed([21].into());
     let look = look_at(&answers, node([FIRST, FIRST]));
     assert!(look.cuts.is_empty(), "{:?}", look.cuts);
+}
+
+/// `scontrol requeuehold State=SpecialExit` and a reservation that is deleted leave such jobs, for as long as nobody releases them.
+#[test]
+fn a_job_without_nodes_is_on_none() {
+    let before = answers(RECORDED[1].1);
+    let count = |answers: &Answers| {
+        let on = answers.on_nodes();
+        ["n1", "n2"].map(|node| on.get(node).map_or(0, Vec::len))
+    };
+    for (state, nodes, more) in [("SE", "", 0), ("RD", "", 0), ("RD", "n1", 1), ("SE", "n[", 1)] {
+        let mut answers = before.clone();
+        let held = answers.queued.iter_mut().find(|job| job.waits()).unwrap();
+        (held.listing.state, held.nodes) = (state.to_owned(), nodes.to_owned());
+        assert_eq!(count(&answers)[0], count(&before)[0] + more, "{state} on {nodes:?}");
+    }
 }
 
 #[test]
@@ -202,10 +218,10 @@ fn nodes_are_narrowed_as_the_job_narrows_them() {
         };
         with(&move |answers: &mut Answers| {
             job(answers, &|job| job.place = Some(place.clone()));
-            answers.reservations = vec![Reservation { name: "night".into(), nodes: Some(vec!["n1".into()]) }];
+            answers.reservations = vec![reserved("night", &["n1"])];
         })
     };
-    assert_eq!((place("", "", "").as_str(), place("", "", "night").as_str()), (never, cut));
+    assert_eq!((place("", "", "").as_str(), place("", "", "night").as_str()), (RESERVED, cut));
     assert_eq!((place("n1", "", "night").as_str(), place("n2", "", "night").as_str()), (cut, never));
     assert_eq!(
         (place("", "n[1-2]", "night").as_str(), place("", "n[", "night").as_str()),
@@ -214,14 +230,84 @@ fn nodes_are_narrowed_as_the_job_narrows_them() {
     assert_eq!(with(&|answers| job(answers, &|job| job.place = None)), "Cannot(Nodes)");
     // A change is under way there, and nobody has reserved it.
     let fenced = with(&|answers| {
-        answers.reservations =
-            vec![Reservation { name: "gresgen-n1".into(), nodes: Some(vec!["n1".into()]) }];
+        answers.reservations = vec![reserved("gresgen-n1", &["n1"])];
     });
     assert_eq!(fenced, "Decided(UnderWay)");
     let unread = with(&|answers| {
-        answers.reservations = vec![Reservation { name: "x".into(), nodes: None }];
+        answers.reservations = vec![Reservation { nodes: None, ..reserved("x", &[]) }];
     });
-    assert_eq!(unread, never);
+    assert_eq!(unread, RESERVED);
+}
+
+const RESERVED: &str = "Decided(Other(\"its nodes are reserved before it would have to end\"))";
+
+/// One that holds now.
+fn reserved(name: &str, nodes: &[&str]) -> Reservation {
+    let nodes = nodes.iter().map(|node| (*node).to_owned()).collect();
+    Reservation { name: name.into(), nodes: Some(nodes), ..Reservation::default() }
+}
+
+/// What is said of a job of three hours that names `own`, beside reservations with their flags, hours until they begin and CPUs.
+fn said_beside(own: &str, all: &[(&str, &str, u64, Option<u64>)]) -> String {
+    said_of_a_job_with(&|answers| {
+        let now = answers.now;
+        let job = answers.queued.iter_mut().find(|job| job.listing.id == 3).unwrap();
+        job.lasts = 3 * 3600;
+        job.place.as_mut().unwrap().reservation = own.into();
+        let read = |&(name, flags, hours, cpus): &(&str, &str, u64, Option<u64>)| Reservation {
+            begins: Some(now + hours * 3600).filter(|_| hours > 0),
+            flags: flags.split(',').map(str::to_owned).collect(),
+            cpus,
+            ..reserved(name, &["n1"])
+        };
+        answers.reservations = all.iter().map(read).collect();
+    })
+}
+
+#[test]
+fn a_reservation_to_come_keeps_from_its_nodes_who_would_run_into_it() {
+    let cut = "Cut { nodes: {\"n1\"}, all: true }";
+    let never = "Decided(Never)";
+    for (own, all, due) in [
+        ("", &[("x", "MAINT", 2, None)][..], RESERVED),
+        ("", &[("x", "MAINT", 3, None)], RESERVED),
+        ("", &[("x", "MAINT", 4, None)], cut),
+        ("", &[("x", "SPEC_NODES", 4, None), ("y", "FLEX,MAGNETIC,OVERLAP", 2, Some(32))], RESERVED),
+        // Of its cores alone.
+        ("", &[("x", "SPEC_NODES", 2, Some(31))], cut),
+        // Its own begins later, or is bound to no time.
+        ("x", &[("x", "", 2, None)], never),
+        ("x", &[("x", "FLEX", 2, None)], cut),
+        ("x,y", &[("x", "", 4, None), ("y", "", 0, None)], cut),
+        ("x,y", &[("x", "", 2, None), ("y", "", 0, None)], RESERVED),
+        // Others that begin in its own.
+        ("x", &[("x", "", 0, None), ("y", "", 2, None)], RESERVED),
+        ("x", &[("x", "", 0, None), ("y", "", 0, None)], RESERVED),
+        ("x", &[("x", "", 0, None), ("y", "", 4, None)], cut),
+        ("x", &[("x", "", 0, None), ("y", "", 2, Some(31))], cut),
+        ("x", &[("x", "OVERLAP", 0, None), ("y", "", 2, None)], cut),
+        ("x", &[("x", "OVERLAP", 0, None), ("y", "MAINT", 2, None)], RESERVED),
+        ("x", &[("x", "MAINT", 0, None), ("y", "MAINT", 2, None)], cut),
+    ] {
+        assert_eq!(said_beside(own, all), due, "{own:?} beside {all:?}");
+    }
+}
+
+#[test]
+fn how_long_a_job_lasts_is_its_limit_or_with_what_it_would_make_do() {
+    let lasts = |limit: &str, record: &str| {
+        let job = format!("7|1000|PD|7|7|N/A|N/A|{limit}|1|Resources||lab||||ada\n");
+        Answers::read(0, &job, "", record, "", "").queued[0].lasts
+    };
+    let (hour, day) = (3600, 24 * 3600);
+    for (limit, due) in [("3-00:00:00", 3 * day), ("1:00:00", hour), ("10:00", 600), ("UNLIMITED", 365 * day)]
+    {
+        assert_eq!(lasts(limit, ""), due, "{limit}");
+    }
+    let record =
+        |least: &str| format!("JobId=7 JobName=x TimeLimit=3-00:00:00 TimeMin={least} JOB_GRES=(null)");
+    assert_eq!(lasts("3-00:00:00", &record("N/A")), 3 * day);
+    assert_eq!(lasts("3-00:00:00", &record("1-01:00:00")), day + hour);
 }
 
 /// Job 3 wants a 3g of any node, and nothing hinders it but what is changed here.

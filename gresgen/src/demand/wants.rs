@@ -2,6 +2,7 @@
 
 mod absent;
 mod nodes;
+mod reserved;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -91,7 +92,7 @@ pub(crate) fn waiting(answers: &Answers, nodes: &[Node], kinds: &Kinds) -> (Vec<
     let by_name: HashMap<&str, &NodeView> =
         answers.nodes.iter().map(|view| (view.name.as_str(), view)).collect();
     let views = nodes.iter().filter_map(|node| by_name.get(node.name.as_str()).copied()).collect();
-    let mut places = Nodes::new(views, kinds, &answers.reservations);
+    let mut places = Nodes::new(views, kinds, answers);
     let (other_views, other_kinds) = Others::listed(answers, nodes);
     let mut others = Others::new(&other_views, &other_kinds, answers);
     let requests: HashMap<u32, &Request> =
@@ -101,7 +102,7 @@ pub(crate) fn waiting(answers: &Answers, nodes: &[Node], kinds: &Kinds) -> (Vec<
     let mut running: HashMap<u32, u32> = HashMap::new();
     // As slurmctld counts them for a throttle: one is none of them from when it begins to complete (`_job_array_comp` in
     // src/slurmctld/job_mgr.c, and src/slurmctld/read_config.c after a start).
-    let runs = |job: &&Queued| job.listing.may_hold() && !job.listing.ends();
+    let runs = |job: &&Queued| job.may_hold() && !job.listing.ends();
     for job in answers.queued.iter().filter(runs) {
         *running.entry(job.array).or_default() += 1;
     }
@@ -171,10 +172,12 @@ fn job<'a>(
     answers: &Answers,
     running: &HashMap<u32, u32>,
 ) -> Result<Job, Cannot> {
-    let mut shares = Vec::new();
+    let (mut shares, mut reserved) = (Vec::new(), None);
     for ((job, request), asks) in parts.iter().zip(asks) {
         let place = job.place.as_ref().ok_or(Cannot::Nodes)?;
-        shares.extend(places.shares(job, request, place, asks, answers.counts_memory)?);
+        let (more, is_reserved) = places.shares(job, request, place, asks, answers.counts_memory)?;
+        shares.extend(more);
+        reserved = reserved.or(is_reserved.then(|| Reason::Other(RESERVED.to_owned())));
     }
     let reasons: Vec<Reason> = parts.iter().map(|(job, _)| Reason::from(job.reason.as_str())).collect();
     let other = reasons.iter().find(|reason| matches!(reason, Reason::Other(_)));
@@ -193,9 +196,12 @@ fn job<'a>(
         shares,
         array,
         waited: waited(parts, answers.now),
-        reason: other.or(lacks).cloned().unwrap_or(Reason::Turn),
+        reason: other.or(reserved.as_ref()).or(lacks).cloned().unwrap_or(Reason::Turn),
     })
 }
+
+/// Why a job waits for which there are not nodes enough before a reservation.
+const RESERVED: &str = "its nodes are reserved before it would have to end";
 
 /// What a job asks of its nodes. What it asks for together or by task is spread evenly over as few nodes as it takes: Slurm may
 /// spread it otherwise, but can start it so.

@@ -16,7 +16,7 @@ mod queue;
 mod squeue;
 mod waiting;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub(crate) use arrays::{Arrays, Part};
 pub use command::{hurry, use_configuration};
 pub use devices::Devices;
 pub(crate) use elements::{count, spans};
-pub(crate) use job::Record;
+pub(crate) use job::{Record, Records};
 pub use listing::Listing;
 pub use node::{NodeView, gpus};
 pub(crate) use places::{Partition, Reservation};
@@ -39,8 +39,12 @@ use crate::command::Parts;
 pub(crate) type Held = (Option<Devices>, Option<BTreeSet<String>>);
 use super::release::Release;
 pub(super) use command::within;
-use command::{PATIENCE, RECORD, answers, run, run_exact};
-use squeue::squeue;
+use command::{PATIENCE, RECORD, SECONDS, UNCUT, answers, run, run_in};
+use squeue::{FIELDS, LETTERS, squeue};
+
+/// How much is read of the nodes that a job names, in bytes, where all of it would be too much: the lines of 150,000 jobs are read with
+/// it. slurmctld sets no length (`validate_job_create_req`, src/slurmctld/job_mgr.c), so some thousand jobs could be too many.
+const NAMED: usize = 64;
 
 /// A slurmctld that answered.
 #[derive(Clone, Copy, Debug)]
@@ -93,21 +97,28 @@ impl Control {
 
     /// What waiting jobs ask for, each task of an array for itself.
     pub fn waiting(self) -> Result<Waiting, SlurmError> {
-        Ok(Waiting::parse(&squeue(run, &["-r", "-t", "PD"], "-O", Waiting::FORMAT)?))
+        Ok(Waiting::parse(&squeue(run_in, &[], &["-r", "-t", "PD"], (FIELDS, Waiting::FORMAT))?))
     }
 
     /// Waiting jobs one a line, first those that are to start first; each task of an array for itself. `format` is for
     /// `squeue -O`.
     pub fn queue(self, format: &str) -> Result<String, SlurmError> {
-        squeue(run, &["-r", "-t", "PD", "--sort=-p,i"], "-O", format)
+        squeue(run_in, &[], &["-r", "-t", "PD", "--sort=-p,i"], (FIELDS, format))
     }
 
-    /// All jobs, what waits of an array as one, and how many lines are none.
+    /// All jobs, what waits of an array as one, and how many lines are none. Where the list is more than is read, the nodes that jobs name
+    /// are cut, and the elements of arrays: a job with more of them than is left says nothing about them then.
     ///
     /// # Errors
     /// [`SlurmError`].
     pub(crate) fn queued(self) -> Result<(Vec<Queued>, u64), SlurmError> {
-        Ok(Queued::parse(&squeue(run_exact, &["-t", "all"], "-o", Queued::FORMAT)?))
+        let list = |environment: &[(&str, &str)], format: &str| {
+            squeue(run_in, environment, &["-t", "all"], (LETTERS, format))
+        };
+        match list(&[SECONDS, UNCUT], Queued::FORMAT) {
+            Err(SlurmError::Long { .. }) => Ok(Queued::parse(&list(&[SECONDS], &Queued::cut(NAMED))?, NAMED)),
+            said => Ok(Queued::parse(&said?, usize::MAX)),
+        }
     }
 
     /// What the jobs that wait ask for.
@@ -115,17 +126,17 @@ impl Control {
     /// # Errors
     /// [`SlurmError`].
     pub(crate) fn requests(self) -> Result<Vec<Request>, SlurmError> {
-        Ok(Request::parse(&squeue(run_exact, &["-t", "PD"], "-O", Request::FORMAT)?))
+        let format = (FIELDS, Request::FORMAT);
+        Ok(Request::parse(&squeue(run_in, &[SECONDS, UNCUT], &["-t", "PD"], format)?))
     }
 
-    /// What each job has of its nodes, by number, as far as its record says it, and what waits of arrays. Nothing is known where the
-    /// records are more than is read: users make them long.
+    /// What the records of jobs say. Nothing is known where they are more than is read: users make them long.
     ///
     /// # Errors
     /// [`SlurmError`].
-    pub(crate) fn records(self) -> Result<(HashMap<u32, Option<Record>>, Arrays), SlurmError> {
-        match run_exact("scontrol", &["--all", "-d", "-o", "show", "job"]) {
-            Ok(text) => Ok(Record::parse_all(&text)),
+    pub(crate) fn records(self) -> Result<Records, SlurmError> {
+        match run_in(&[SECONDS, UNCUT], "scontrol", &["--all", "-d", "-o", "show", "job"]) {
+            Ok(text) => Ok(Records::parse(&text)),
             Err(SlurmError::Long { .. }) => Ok(Default::default()),
             Err(error) => Err(error),
         }
@@ -140,12 +151,12 @@ impl Control {
         Ok(text.lines().filter_map(Partition::parse).collect())
     }
 
-    /// Reservations that hold now.
+    /// Reservations that hold now, or will; one that has ended is there for a moment.
     ///
     /// # Errors
     /// [`SlurmError`].
     pub(crate) fn reservations(self) -> Result<Vec<Reservation>, SlurmError> {
-        let text = run("scontrol", &["-o", "show", "reservation"])?;
+        let text = run_in(&[SECONDS], "scontrol", &["-o", "show", "reservation"])?;
         Ok(text.lines().filter_map(Reservation::parse).collect())
     }
 

@@ -220,7 +220,11 @@ fn what_takes_no_orders_is_not_cut() {
 fn a_fence_of_ours_is_finished_and_hides_no_node() {
     let (mut nodes, now) = seen(2);
     let mut fenced = answers();
-    fenced.reservations.push(Reservation { name: "gresgen-n1".into(), nodes: Some(vec!["n1".into()]) });
+    fenced.reservations.push(Reservation {
+        name: "gresgen-n1".into(),
+        nodes: Some(vec!["n1".into()]),
+        ..Reservation::default()
+    });
     let step = stepped(fenced.clone(), &mut nodes);
     assert_eq!((order(&step).as_str(), said(&step, 3)), ("", &Ok(Verdict::Busy(114))));
     assert_eq!(nodes.to_finish(now), ["n1"]);
@@ -491,7 +495,10 @@ fn what_no_job_has_is_known_where_slurmctld_says_all_of_a_node() {
     // The node has not registered, is down, or a job is completing there.
     assert_eq!(counts(&|said| said.nodes[0].registered = false), Counts::new());
     assert_eq!(counts(&|said| said.nodes[0].state = vec!["DOWN".into()]), Counts::new());
-    let ended = |said: &mut Answers| said.queued[0].listing.state = "CG".into();
+    let ended = |said: &mut Answers| {
+        let on = said.queued.iter_mut().find(|job| job.nodes == "n1").unwrap();
+        on.listing.state = "CG".into();
+    };
     assert_eq!(counts(&ended), Counts::new());
     // Job 1 may have anything.
     assert_eq!(counts(&|said| said.records = answers().records), Counts::new());

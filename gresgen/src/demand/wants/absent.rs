@@ -59,7 +59,7 @@ impl<'a> Others<'a> {
     }
 
     pub(super) fn new(views: &'a [&'a NodeView], kinds: &'a Kinds, answers: &'a Answers) -> Self {
-        let nodes = Nodes::new(views.to_vec(), kinds, &answers.reservations);
+        let nodes = Nodes::new(views.to_vec(), kinds, answers);
         Others { views, nodes, found: HashMap::new() }
     }
 
@@ -71,7 +71,7 @@ impl<'a> Others<'a> {
         let mut sets = BTreeSet::new();
         for ((job, request), asks) in parts.iter().zip(asks) {
             let Some(place) = &job.place else { continue };
-            let shares = self.nodes.shares(job, request, place, asks, false).unwrap_or_default();
+            let (shares, _) = self.nodes.shares(job, request, place, asks, false).unwrap_or_default();
             sets.extend(shares.iter().map(|share| share.set));
         }
         if let Some(found) = self.found.get(&sets) {

@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use ::demand::{Resources, Share, Want};
 use mig::Profile;
 
+use super::reserved::{Last, Reserved};
 use super::{Cannot, Wants};
+use crate::demand::answers::Answers;
 use crate::demand::stock::Kinds;
-use crate::slurm::control::{NodeView, Place, Queued, Request, Reservation};
+use crate::slurm::control::{NodeView, Place, Queued, Request};
 use crate::slurm::hostlist;
 
 /// Nodes in Slurm's and in the decision's order, and the sets of them that jobs may have. Most jobs ask as others do, and are
@@ -17,15 +19,18 @@ pub(super) struct Nodes<'a> {
     numbers: HashMap<&'a str, usize>,
     /// The profiles of a type, and of each node whether the type is that one there.
     types: HashMap<&'a str, Vec<(Profile, Vec<bool>)>>,
-    reservations: &'a [Reservation],
+    reserved: Reserved<'a>,
     pub(super) sets: Vec<Vec<usize>>,
     known: HashMap<Vec<usize>, usize>,
-    open: HashMap<Open<'a>, Vec<usize>>,
+    open: HashMap<Open<'a>, Vec<Opened>>,
     found: HashMap<(Open<'a>, &'a Place, Vec<String>), Result<Found, Cannot>>,
 }
 
-/// What opens nodes to a job: partitions, features, reservation.
-type Open<'a> = (&'a [String], &'a str, &'a str);
+/// What opens nodes to a job: partitions, features, reservation, and the last reservation to come that begins before it would have to end.
+type Open<'a> = (&'a [String], &'a str, &'a str, Last);
+
+/// A node, and whether it is reserved for others.
+type Opened = (usize, bool);
 
 /// Nodes of a job.
 #[derive(Clone, Debug)]
@@ -37,10 +42,12 @@ struct Found {
     /// The set of those it names, and of the others.
     must: usize,
     may: usize,
+    /// How many of each are left out because they are reserved for others.
+    reserved: [usize; 2],
 }
 
 impl<'a> Nodes<'a> {
-    pub(super) fn new(views: Vec<&'a NodeView>, kinds: &'a Kinds, reservations: &'a [Reservation]) -> Self {
+    pub(super) fn new(views: Vec<&'a NodeView>, kinds: &'a Kinds, answers: &'a Answers) -> Self {
         let count = views.len();
         let types = kinds.iter().map(|(name, profiles)| {
             let profiles = profiles.iter().map(|(profile, nodes)| {
@@ -54,7 +61,7 @@ impl<'a> Nodes<'a> {
             numbers: views.iter().enumerate().map(|(number, view)| (view.name.as_str(), number)).collect(),
             types: types.collect(),
             views,
-            reservations,
+            reserved: Reserved::new(answers),
             sets: Vec::new(),
             known: HashMap::new(),
             open: HashMap::new(),
@@ -62,7 +69,7 @@ impl<'a> Nodes<'a> {
         }
     }
 
-    /// A part of a job: what it wants, of nodes that it may have.
+    /// A part of a job: what it wants, of nodes that it may have; and whether there would be enough of them if none was reserved.
     pub(super) fn shares(
         &mut self,
         job: &'a Queued,
@@ -70,8 +77,9 @@ impl<'a> Nodes<'a> {
         place: &'a Place,
         asks: &[Wants],
         counts_memory: bool,
-    ) -> Result<Vec<Share>, Cannot> {
-        let open = (&job.partitions[..], request.features.as_str(), place.reservation.as_str());
+    ) -> Result<(Vec<Share>, bool), Cannot> {
+        let last = self.reserved.last(job.lasts);
+        let open = (&job.partitions[..], request.features.as_str(), place.reservation.as_str(), last);
         let names = asks.iter().flat_map(|wants| &wants.types).map(|(name, _)| name.clone()).collect();
         let key = (open, place, names);
         let found = match self.found.get(&key) {
@@ -82,7 +90,7 @@ impl<'a> Nodes<'a> {
                 found
             }
         };
-        let Found { profiles, named, must, may } = found?;
+        let Found { profiles, named, must, may, reserved } = found?;
         let all: u32 = asks.iter().map(|wants| wants.nodes).sum::<u32>().max(request.nodes);
         let resources = Resources {
             cpus: request.cpus.div_ceil(all.max(1)),
@@ -106,7 +114,14 @@ impl<'a> Nodes<'a> {
                 [(named, must), (wants.nodes - named, may)].into_iter().filter(|(n, _)| *n > 0).map(share),
             );
         }
-        Ok(shares)
+        let wanted: usize = asks.iter().map(|wants| wants.nodes as usize).sum();
+        let mut parts =
+            [(named.min(wanted), must), (wanted.saturating_sub(named), may)].into_iter().zip(reserved);
+        let is_short = |((wanted, set), reserved): ((usize, usize), usize)| {
+            let left = self.sets[set].len();
+            left < wanted && left + reserved >= wanted
+        };
+        Ok((shares, parts.any(is_short)))
     }
 
     fn find(&mut self, open: Open<'a>, place: &Place, types: &[String]) -> Result<Found, Cannot> {
@@ -117,13 +132,18 @@ impl<'a> Nodes<'a> {
         }
         let required = list(&place.required).ok_or(Cannot::Nodes)?;
         let must = self.marked(&required);
-        let (must, may): (Vec<usize>, Vec<usize>) = may.into_iter().partition(|node| must[*node]);
-        let must = if required.is_empty() { 0 } else { self.set(must) };
-        Ok(Found { profiles, named: required.len(), must, may: self.set(may) })
+        let (must, may): (Vec<Opened>, Vec<Opened>) = may.into_iter().partition(|(node, _)| must[*node]);
+        let reserved = [&must, &may].map(|nodes| nodes.iter().filter(|(_, reserved)| *reserved).count());
+        let free = |nodes: Vec<Opened>| {
+            nodes.into_iter().filter(|(_, reserved)| !reserved).map(|(node, _)| node).collect()
+        };
+        let may = self.set(free(may));
+        let must = if required.is_empty() { may } else { self.set(free(must)) };
+        Ok(Found { profiles, named: required.len(), must, may, reserved })
     }
 
     /// Nodes that a job may have, by partition, features, exclusion and reservation.
-    fn allowed(&mut self, open: Open<'a>, place: &Place) -> Result<Vec<usize>, Cannot> {
+    fn allowed(&mut self, open: Open<'a>, place: &Place) -> Result<Vec<Opened>, Cannot> {
         let excluded = list(&place.excluded).ok_or(Cannot::Nodes)?;
         let excluded = self.marked(&excluded);
         let nodes = match self.open.get(&open) {
@@ -133,38 +153,34 @@ impl<'a> Nodes<'a> {
                 self.open.entry(open).or_insert(nodes)
             }
         };
-        Ok(nodes.iter().copied().filter(|node| !excluded[*node]).collect())
+        Ok(nodes.iter().copied().filter(|(node, _)| !excluded[*node]).collect())
     }
 
-    fn opened(&self, (partitions, features, reservation): Open<'_>) -> Result<Vec<usize>, Cannot> {
+    fn opened(&self, (partitions, features, own, last): Open<'_>) -> Result<Vec<Opened>, Cannot> {
         let features = Features::parse(features).ok_or(Cannot::Nodes)?;
-        // Where its nodes cannot be read, any may be one of them.
-        let has = |reservation: &Reservation, view: &NodeView| {
-            reservation.nodes.as_ref().is_none_or(|nodes| nodes.contains(&view.name))
+        let opened = |(node, view): (usize, &&NodeView)| {
+            let may = partitions.iter().any(|partition| view.partitions.contains(partition))
+                && features.fit(&view.features);
+            Some((node, self.reserved.takes(&view.name, own, last)?)).filter(|_| may)
         };
-        let may = |view: &NodeView| {
-            let mut reserved = self.reservations.iter().filter(|reservation| has(reservation, view));
-            let open = match reservation {
-                "" => reserved.next().is_none(),
-                name => reserved.any(|reservation| name.split(',').any(|own| own == reservation.name)),
-            };
-            open && partitions.iter().any(|partition| view.partitions.contains(partition))
-                && features.fit(&view.features)
-        };
-        Ok((0..self.views.len()).filter(|node| may(self.views[*node])).collect())
+        Ok(self.views.iter().enumerate().filter_map(opened).collect())
     }
 
     /// The profile of a type; only nodes where it is that one are left.
-    fn profile(&self, name: &str, may: &mut Vec<usize>) -> Result<Profile, Cannot> {
+    fn profile(&self, name: &str, may: &mut Vec<Opened>) -> Result<Profile, Cannot> {
         let profiles = self.types.get(name).ok_or_else(|| Cannot::Type(name.to_owned()))?;
-        let mut here = profiles.iter().filter(|(_, has)| may.iter().any(|node| has[*node]));
+        let is_at = |has: &[bool], reserved: bool| may.iter().any(|node| node.1 == reserved && has[node.0]);
+        let mut here = profiles.iter().filter(|(_, has)| is_at(has, false));
         let (profile, has) = match (here.next(), here.next()) {
             (Some(one), None) => one,
             (Some(_), Some(_)) => return Err(Cannot::Several(name.to_owned())),
             // None that it may have: that is the decision's to say.
-            (None, _) => profiles.first().ok_or_else(|| Cannot::Type(name.to_owned()))?,
+            (None, _) => {
+                let reserved = profiles.iter().find(|(_, has)| is_at(has, true));
+                reserved.or(profiles.first()).ok_or_else(|| Cannot::Type(name.to_owned()))?
+            }
         };
-        may.retain(|node| has[*node]);
+        may.retain(|(node, _)| has[*node]);
         Ok(*profile)
     }
 

@@ -44,13 +44,21 @@ pub fn hurry() {
 
 /// Asks slurmctld by a command of Slurm and gives what it printed.
 pub(super) fn run(command: &str, arguments: &[&str]) -> Result<String, SlurmError> {
-    in_time(command, |patience| ask(patience, command, arguments, &[], "", None))
+    run_in(&[], command, arguments)
 }
 
-/// The same with times in seconds since 1970 and lists of array elements uncut (squeue(1), "ENVIRONMENT VARIABLES").
-pub(super) fn run_exact(command: &str, arguments: &[&str]) -> Result<String, SlurmError> {
-    let exact = [("SLURM_TIME_FORMAT", "%s"), ("SLURM_BITSTR_LEN", "0")];
-    in_time(command, |patience| ask(patience, command, arguments, &exact, "", None))
+/// Times in seconds since 1970 (squeue(1), scontrol(1), "ENVIRONMENT VARIABLES").
+pub(super) const SECONDS: (&str, &str) = ("SLURM_TIME_FORMAT", "%s");
+/// Lists of array elements uncut (the same).
+pub(super) const UNCUT: (&str, &str) = ("SLURM_BITSTR_LEN", "0");
+
+/// The same with more in its environment.
+pub(super) fn run_in(
+    environment: &[(&str, &str)],
+    command: &str,
+    arguments: &[&str],
+) -> Result<String, SlurmError> {
+    in_time(command, |patience| ask(patience, command, arguments, environment, "", None))
 }
 
 /// Asks by a command that is asked several things on its standard input, and ends its answer to each with a line of its own.
@@ -121,7 +129,9 @@ fn ask(
             process.env_remove(&name);
         }
     }
-    process.envs(environment.iter().copied());
+    // What of jobs is asked in a federation is asked of this cluster alone: scontrol would ask the others, too, and print their records
+    // among its own, with FederationParameters=fed_display of all jobs, else of one that is asked for by its number.
+    process.env("SCONTROL_LOCAL", "1").envs(environment.iter().copied());
     let input = input.as_bytes().to_vec();
     let done = match parts {
         Some(parts) => bounded_in_parts(process, input, patience, OUTPUT, parts),

@@ -19,7 +19,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::arrays::{Arrays, Part as OfArray};
 use super::devices::{Devices, devices, named, promised, types};
-use crate::slurm::hostlist;
+use crate::slurm::{duration, hostlist};
 
 /// Begins a job's part of its nodes.
 const BEGIN: &str = "JOB_GRES=";
@@ -32,6 +32,17 @@ pub(crate) struct Record {
     /// All GRES of the job on all its nodes.
     promised: u64,
     parts: Vec<Part>,
+}
+
+/// What is read of the records of all jobs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Records {
+    /// What each job has of its nodes, by number, as far as its record says it.
+    pub(crate) jobs: HashMap<u32, Option<Record>>,
+    /// What waits of arrays.
+    pub(crate) arrays: Arrays,
+    /// Seconds with which each of some jobs would make do (sbatch(1), `--time-min`), by number.
+    pub(crate) least: HashMap<u32, u64>,
 }
 
 /// What it has of each of some nodes.
@@ -71,27 +82,6 @@ impl Record {
         }
     }
 
-    /// The records of all jobs, by number, as `scontrol -d -o show job` prints them, and what they say of arrays. A text with a line's
-    /// end in it may look like another job's record: a number that stands there twice is nobody's.
-    pub(crate) fn parse_all(text: &str) -> (HashMap<u32, Option<Self>>, Arrays) {
-        let (mut records, mut parts, mut twice) = (HashMap::new(), Vec::new(), HashSet::new());
-        for line in text.lines() {
-            let Some((id, rest)) = line.strip_prefix("JobId=").and_then(|rest| rest.split_once(' ')) else {
-                continue;
-            };
-            let Ok(id) = id.parse() else { continue };
-            match records.entry(id) {
-                Entry::Vacant(free) => drop(free.insert(Self::parse(line))),
-                Entry::Occupied(mut known) => {
-                    known.insert(None);
-                    twice.insert(id);
-                }
-            }
-            parts.extend(OfArray::parse(rest).map(|part| (id, part)));
-        }
-        (records, Arrays::new(parts, &twice))
-    }
-
     /// The GPU devices on a node with `gpus` of them; `None` where the record does not say.
     pub(crate) fn devices_on(&self, node: &str, gpus: usize) -> Option<Devices> {
         let named = |part: &Part| named(&part.gres).saturating_mul(part.nodes.len() as u64);
@@ -123,6 +113,35 @@ impl Record {
     fn part(&self, node: &str) -> Option<&Part> {
         let mut here = self.parts.iter().filter(|part| part.nodes.iter().any(|name| name == node));
         here.next().filter(|_| here.next().is_none())
+    }
+}
+
+impl Records {
+    /// Reads what `scontrol -d -o show job` prints. A text with a line's end in it may look like another job's record: a number that
+    /// stands there twice is nobody's.
+    pub(crate) fn parse(text: &str) -> Self {
+        let (mut jobs, mut parts, mut least, mut twice) =
+            (HashMap::new(), Vec::new(), HashMap::new(), HashSet::new());
+        for line in text.lines() {
+            let Some((id, rest)) = line.strip_prefix("JobId=").and_then(|rest| rest.split_once(' ')) else {
+                continue;
+            };
+            let Ok(id) = id.parse() else { continue };
+            match jobs.entry(id) {
+                Entry::Vacant(free) => drop(free.insert(Record::parse(line))),
+                Entry::Occupied(mut known) => {
+                    known.insert(None);
+                    twice.insert(id);
+                }
+            }
+            parts.extend(OfArray::parse(rest).map(|part| (id, part)));
+            // Who writes another time into a text of his own job says it of that one.
+            let times =
+                rest.split(" TimeMin=").skip(1).filter_map(|time| duration(time.split(' ').next()?, 1));
+            least.extend(times.min().map(|seconds| (id, u64::from(seconds))));
+        }
+        least.retain(|id, _| !twice.contains(id));
+        Records { jobs, arrays: Arrays::new(parts, &twice), least }
     }
 }
 
@@ -233,18 +252,21 @@ mod tests {
     fn a_record_in_another_jobs_text_is_nobodys() {
         let line = |id: u32, name: &str| {
             let part = "JOB_GRES=gpu:1   Nodes=n1 CPU_IDs=0 Mem=0 GRES=gpu:1(IDX:0)";
-            format!("JobId={id} JobName={name} {part} MinCPUsNode=1 Comment=x")
+            format!(
+                "JobId={id} JobName={name} TimeLimit=3-00:00:00 TimeMin=01:00:00 {part} MinCPUsNode=1 Comment=x"
+            )
         };
         let forged = format!(
             "{}\n{}\n{}\nJobId=4\n",
             line(1, "a"),
             line(2, &format!("a\n{}", line(1, "b"))),
-            line(3, "a")
+            line(3, "a TimeMin=1-00:00:00 TimeMin=N/A")
         );
-        let (records, _) = Record::parse_all(&forged);
-        assert_eq!(records[&1], None);
-        assert_eq!(records[&2], None);
-        assert!(records[&3].is_some() && records.len() == 3);
+        let Records { jobs, least, .. } = Records::parse(&forged);
+        assert_eq!(jobs[&1], None);
+        assert_eq!(jobs[&2], None);
+        assert!(jobs[&3].is_some() && jobs.len() == 3);
+        assert_eq!(least, [(3, 3600)].into());
     }
 
     #[test]

@@ -28,30 +28,46 @@ impl Partition {
     }
 }
 
-/// A reservation that holds now.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A reservation that holds now, or will.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Reservation {
     pub(crate) name: String,
     /// Its nodes; `None` where they cannot be read, so that any may be one.
     pub(crate) nodes: Option<Vec<String>>,
+    /// When it begins, in seconds since 1970; `None` where it holds now, or may.
+    pub(crate) begins: Option<u64>,
+    /// CPUs that it takes of its nodes together, where that is said.
+    pub(crate) cpus: Option<u64>,
+    /// Words of `Flags=` (scontrol(1)).
+    pub(crate) flags: Vec<String>,
 }
 
 impl Reservation {
-    /// Reads a line of `scontrol -o show reservation`; `None` for one that does not hold now. A name may hold anything that
-    /// the rest of its line says, so what stands anywhere counts.
+    /// Reads a line of `scontrol -o show reservation` with times in seconds since 1970. A name may hold anything that the rest of its
+    /// line says, so what stands anywhere counts.
     pub(crate) fn parse(line: &str) -> Option<Self> {
         let rest = line.strip_prefix("ReservationName=")?;
         let name = rest.split(" StartTime=").next().unwrap_or(rest).to_owned();
         let values =
             |key: &'static str| rest.split_whitespace().filter_map(move |word| word.strip_prefix(key));
         let states: Vec<&str> = values("State=").collect();
-        if !states.is_empty() && !states.contains(&"ACTIVE") {
-            return None;
-        }
+        let holds = states.is_empty() || states.contains(&"ACTIVE");
+        let begins: Option<Vec<u64>> = values("StartTime=").map(|time| time.parse().ok()).collect();
         let lists: Option<Vec<Vec<String>>> = values("Nodes=")
             .map(|list| if list == "(null)" { Some(Vec::new()) } else { hostlist::expand(list).ok() })
             .collect();
-        Some(Reservation { name, nodes: lists.filter(|lists| !lists.is_empty()).map(|lists| lists.concat()) })
+        let cpus = |tres: &str| tres.split(',').find_map(|entry| entry.strip_prefix("cpu=")?.parse().ok());
+        Some(Reservation {
+            name,
+            nodes: lists.filter(|lists| !lists.is_empty()).map(|lists| lists.concat()),
+            begins: begins.filter(|_| !holds).and_then(|all| all.into_iter().min()),
+            cpus: values("TRES=").map(cpus).max().flatten(),
+            flags: values("Flags=").flat_map(|flags| flags.split(',')).map(str::to_owned).collect(),
+        })
+    }
+
+    pub(crate) fn is(&self, flag: &str) -> bool {
+        self.flags.iter().any(|own| own == flag)
     }
 }
 
@@ -60,19 +76,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reservation_holds_its_nodes_while_it_is_active() {
+    fn a_reservation_holds_its_nodes_from_when_it_begins() {
         let read = |nodes: &str, state: &str| {
             Reservation::parse(&format!(
-                "ReservationName=night shift StartTime=1 EndTime=2 Duration=1 Nodes={nodes} NodeCnt=2 Features=(null) \
-                 Flags=SPEC_NODES TRES=cpu=2 Users=ada Groups=(null) State={state} BurstBuffer=(null)"
+                "ReservationName=night shift StartTime=1795986632 EndTime=1795990232 Duration=01:00:00 Nodes={nodes} NodeCnt=2 \
+                 Features=(null) Flags=MAINT,SPEC_NODES TRES=cpu=32 Users=ada Groups=(null) State={state} BurstBuffer=(null)"
             ))
+            .unwrap()
         };
         let nodes = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
-        let active = read("n[1-2]", "ACTIVE").unwrap();
-        assert_eq!((active.name.as_str(), active.nodes), ("night shift", nodes(&["n1", "n2"])));
-        assert_eq!(read("n1", "INACTIVE"), None);
-        assert_eq!(read("(null)", "ACTIVE").unwrap().nodes, nodes(&[]));
-        assert_eq!(read("n[", "ACTIVE").unwrap().nodes, None);
+        let active = read("n[1-2]", "ACTIVE");
+        assert_eq!((active.name.as_str(), active.nodes.clone()), ("night shift", nodes(&["n1", "n2"])));
+        assert_eq!((active.begins, active.cpus), (None, Some(32)));
+        assert!(active.is("MAINT") && !active.is("FLEX"));
+        assert_eq!(read("n1", "INACTIVE").begins, Some(1_795_986_632));
+        assert_eq!(read("n1", "INACTIVE StartTime=x").begins, None);
+        assert_eq!(read("n1", "ACTIVE TRES=cpu=64").cpus, Some(64));
+        assert_eq!(read("(null)", "ACTIVE").nodes, nodes(&[]));
+        assert_eq!(read("n[", "ACTIVE").nodes, None);
         assert_eq!(Reservation::parse("No reservations in the system"), None);
     }
 

@@ -7,6 +7,7 @@ use super::elements::count;
 use super::job::mib;
 use super::listing::Listing;
 use super::waiting::least;
+use crate::slurm::duration;
 
 /// A job in any state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +21,9 @@ pub(crate) struct Queued {
     pub(crate) elements: Option<(u32, Option<u32>)>,
     /// When it has to end at the latest, in seconds since 1970; `None` where it has no limit.
     pub(crate) ends: Option<u64>,
+    /// Seconds from its start until it has to end, at least; a year without a limit, as slurmctld counts there (`_get_job_duration`,
+    /// src/slurmctld/reservation.c). A job that names no limit has that of its partition by now.
+    pub(crate) lasts: u64,
     pub(crate) priority: u64,
     /// Since when it can run, in seconds since 1970, where its [`Request`] is of elements that cannot.
     pub(crate) eligible: Option<u64>,
@@ -66,6 +70,9 @@ pub(crate) struct Request {
     pub(crate) features: String,
 }
 
+/// Seconds of a year (src/common/slurm_protocol_defs.h, `YEAR_SECONDS`).
+const YEAR: u64 = 365 * 24 * 3600;
+
 /// A number that nobody has: Slurm prints a word for it.
 fn word(text: &str) -> &str {
     if text == "(null)" || text == "N/A" { "" } else { text }
@@ -75,14 +82,19 @@ impl Queued {
     /// For `squeue -o`. Login names are a directory service's, whose words are not known here.
     pub(crate) const FORMAT: &'static str = "%A|%U|%t|%i|%F|%K|%e|%l|%Q|%r|%N|%P|%n|%x|%v|%u";
 
-    /// Reads what squeue printed; lines that are no job are counted.
-    pub(crate) fn parse(text: &str) -> (Vec<Self>, u64) {
-        let jobs: Vec<Option<Self>> = text.lines().map(Self::parse_line).collect();
+    /// The same with so much of the nodes that a job names, filled up with blanks.
+    pub(super) fn cut(most: usize) -> String {
+        Self::FORMAT.replace("%n", &format!("%{most}n")).replace("%x", &format!("%{most}x"))
+    }
+
+    /// Reads what squeue printed, with so much at most of the nodes that a job names; lines that are no job are counted.
+    pub(crate) fn parse(text: &str, most: usize) -> (Vec<Self>, u64) {
+        let jobs: Vec<Option<Self>> = text.lines().map(|line| Self::parse_line(line, most)).collect();
         let unread = jobs.iter().filter(|job| job.is_none()).count() as u64;
         (jobs.into_iter().flatten().collect(), unread)
     }
 
-    fn parse_line(line: &str) -> Option<Self> {
+    fn parse_line(line: &str, most: usize) -> Option<Self> {
         let fields: Vec<&str> = line.splitn(13, '|').collect();
         let [id, uid, state, shown, array, elements, ends, limit, priority, reason, nodes, partitions, rest] =
             fields[..]
@@ -94,7 +106,8 @@ impl Queued {
             [required, excluded, reservation, login] => {
                 let [required, excluded, reservation] =
                     [required, excluded, reservation].map(|field| word(field.trim()).to_owned());
-                (Some(Place { required, excluded, reservation }), login)
+                let whole = required.len() < most && excluded.len() < most;
+                (whole.then_some(Place { required, excluded, reservation }), login)
             }
             _ => (None, ""),
         };
@@ -114,6 +127,7 @@ impl Queued {
             elements: of_array(shown).then(|| self::elements(elements)).flatten(),
             // A job without a limit ends a year later (seen on 22.05.8, 24.11.5 and 26.05.5).
             ends: ends.parse().ok().filter(|_| !["UNLIMITED", "365-00:00:00"].contains(&limit)),
+            lasts: duration(limit, 60).map_or(YEAR, u64::from),
             priority: priority.parse().ok()?,
             eligible: None,
             reason: reason.to_owned(),
@@ -121,6 +135,13 @@ impl Queued {
             partitions: partitions.split(',').map(str::to_owned).collect(),
             place,
         })
+    }
+
+    /// Whether it can have devices. One without nodes has none, whatever its state: that of a job that is held for its exit code (SE)
+    /// or because its reservation was deleted (RD) is no `PD`, and a job that runs may show as RD, too (`_validate_job_resv`,
+    /// src/slurmctld/reservation.c of 26.05).
+    pub(crate) fn may_hold(&self) -> bool {
+        self.listing.may_hold() && !self.nodes.is_empty()
     }
 
     /// Whether it waits.
@@ -197,7 +218,8 @@ mod tests {
         let line = |rest: &str| {
             format!("7|1000|PD|7_[0-3%2]|7|0-3%2|N/A|10:00|4294901758|Resources||gpu,debug|{rest}\n")
         };
-        let (jobs, unread) = Queued::parse(&(line("n1||night|ada") + &line("n1||a|b|ada") + "x\n\n"));
+        let (jobs, unread) =
+            Queued::parse(&(line("n1||night|ada") + &line("n1||a|b|ada") + "x\n\n"), usize::MAX);
         assert_eq!((jobs.len(), unread), (2, 2));
         assert_eq!(jobs[0].elements, Some((4, Some(2))));
         assert_eq!(jobs[0].partitions, ["gpu", "debug"]);

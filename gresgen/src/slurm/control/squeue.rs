@@ -8,19 +8,26 @@
 use super::secret;
 use crate::slurm::SlurmError;
 
-/// Lists jobs by a format for squeue, `-o` or `-O` as `option` says, each line as the format has it. Only lines count that
-/// begin with a word which nobody could know.
+/// The variable of squeue's environment that has the format of `-o`.
+pub(super) const LETTERS: &str = "SQUEUE_FORMAT";
+/// That of `-O`.
+pub(super) const FIELDS: &str = "SQUEUE_FORMAT2";
+
+/// Lists jobs by a format, each line as the format has it; `run` is given the environment and the arguments. Only lines count that begin
+/// with a word which nobody could know: it stands in squeue's environment, which the kernel shows to its own user alone
+/// (proc(5), `/proc/PID/environ`), and not among its arguments, which everybody may read while squeue waits.
 pub(super) fn squeue(
-    run: impl FnOnce(&str, &[&str]) -> Result<String, SlurmError>,
+    run: impl FnOnce(&[(&str, &str)], &str, &[&str]) -> Result<String, SlurmError>,
+    environment: &[(&str, &str)],
     arguments: &[&str],
-    option: &str,
-    format: &str,
+    (variable, format): (&str, &str),
 ) -> Result<String, SlurmError> {
     let word = secret();
     // squeue prints a word of ours behind a field alone.
-    let first = if option == "-o" { format!("%A|{word}|") } else { format!("JobID:|{word}|,") };
+    let first = if variable == LETTERS { format!("%A|{word}|") } else { format!("JobID:|{word}|,") };
     let format = first + format;
-    let said = run("squeue", &[&["--all", "--local", "-h"], arguments, &[option, &format]].concat())?;
+    let environment = [environment, &[(variable, &format)]].concat();
+    let said = run(&environment, "squeue", &[&["--all", "--local", "-h"], arguments].concat())?;
     Ok(own_lines(&said, &word))
 }
 
@@ -45,17 +52,18 @@ mod tests {
             "2|{word}|2|1|gres/gpu:1,gres/gpu:x|\n42|1|1|\n|{word}x|7|1|\nx:0|N/A|\n\n1|{word}|1|1|N/A|\n"
         );
         assert_eq!(own_lines(&said, &word), "2|1|gres/gpu:1,gres/gpu:x|\n1|1|N/A|\n");
-        let asked = squeue(
-            |command, arguments| {
-                assert_eq!((command, arguments[3..5].join(" ")), ("squeue", "-t PD".to_owned()));
-                let (field, word) = arguments[6].split_once('|').unwrap();
-                assert_eq!((arguments[5], field), ("-O", "JobID:"));
-                Ok(format!("7|{}|x|\n8|x|\n", word.strip_suffix("|,NumNodes:|").unwrap()))
-            },
-            &["-t", "PD"],
-            "-O",
-            "NumNodes:|",
-        );
-        assert_eq!(asked.unwrap(), "x|\n");
+        for (variable, first, format, last) in
+            [(FIELDS, "JobID:|", "NumNodes:|", "|,NumNodes:|"), (LETTERS, "%A|", "%D", "|%D")]
+        {
+            let run = |environment: &[(&str, &str)], command: &str, arguments: &[&str]| {
+                assert_eq!((command, arguments), ("squeue", &["--all", "--local", "-h", "-t", "PD"][..]));
+                let [("TZ", "UTC"), (name, asked)] = environment else { panic!("{environment:?}") };
+                let word = asked.strip_prefix(first).unwrap().strip_suffix(last).unwrap();
+                assert_eq!((*name, word.len()), (variable, 32));
+                Ok(format!("7|{word}|x|\n8|x|\n"))
+            };
+            let asked = squeue(run, &[("TZ", "UTC")], &["-t", "PD"], (variable, format));
+            assert_eq!(asked.unwrap(), "x|\n");
+        }
     }
 }
