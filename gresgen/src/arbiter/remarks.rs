@@ -14,11 +14,14 @@ use crate::slurm::hostlist;
 /// Begins every comment of ours.
 pub(super) const OURS: &str = "gresgen: ";
 
+/// What is told of a job that Slurm holds and would not if it looked.
+pub(super) const AGAIN: &str = "what it asks for is open again, and Slurm was made to look at it again";
+
 /// Seconds for which a verdict has to stand before it is told. A cut is told at once.
 const STANDS: u64 = 5;
 
 /// Most jobs that are told something in one pass: slurmctld works for each.
-const MOST: usize = 8;
+pub(super) const MOST: usize = 8;
 
 /// What was said, by the number of the job.
 #[derive(Debug, Default)]
@@ -60,11 +63,12 @@ impl Remarks {
         self.jobs.values_mut().for_each(|remark| remark.since = remark.since.min(now));
     }
 
-    /// What is to be told now: job, and text, empty where nothing is true any more. `jobs` are all that wait. It is due again until it
-    /// was [`told`](Self::told).
+    /// What is to be told now: job, and text, empty where nothing is true any more. `jobs` are all that wait, and those in `again` are told
+    /// something in any case, which makes slurmctld look at them again. It is due again until it was [`told`](Self::told).
     pub(super) fn due(
         &mut self,
         jobs: &[(u32, &Result<Verdict, Cannot>)],
+        again: &[u32],
         now: u64,
         zone: &TimeZone,
     ) -> Vec<(u32, String)> {
@@ -80,6 +84,13 @@ impl Remarks {
                 _ => {}
             }
             remark.next(text, at_once, now);
+        }
+        for job in again {
+            let remark = self.jobs.entry(*job).or_default();
+            if !remark.is_due(now) {
+                remark.told.clear();
+                remark.next(AGAIN.to_owned(), true, now);
+            }
         }
         let waits: BTreeSet<u32> = jobs.iter().map(|(id, _)| *id).collect();
         let mut due = Vec::new();
@@ -205,8 +216,8 @@ mod tests {
 
     fn due(remarks: &mut Remarks, said: &[(u32, Result<Verdict, Cannot>)], now: u64) -> Vec<(u32, String)> {
         let jobs: Vec<_> = said.iter().map(|(id, said)| (*id, said)).collect();
-        let due = remarks.due(&jobs, now, &TimeZone::UTC);
-        assert_eq!(remarks.due(&jobs, now, &TimeZone::UTC), due, "nobody was told yet");
+        let due = remarks.due(&jobs, &[], now, &TimeZone::UTC);
+        assert_eq!(remarks.due(&jobs, &[], now, &TimeZone::UTC), due, "nobody was told yet");
         due.iter().for_each(|(job, text)| remarks.told(*job, text));
         due
     }
@@ -266,6 +277,27 @@ mod tests {
         let there = [(8, Ok(Verdict::There))];
         assert_eq!(due(&mut remarks, &there, 112), [(8, "gresgen: cut for it on n1".to_owned())]);
         assert_eq!(due(&mut remarks, &there, 120), []);
+    }
+
+    #[test]
+    fn a_job_that_slurm_is_to_look_at_again_is_told_something_in_any_case() {
+        let mut remarks = Remarks::default();
+        let mut told = |said: &Result<Verdict, Cannot>, again: &[u32], now| {
+            let due = remarks.due(&[(7, said)], again, now, &TimeZone::UTC);
+            due.iter().for_each(|(job, text)| remarks.told(*job, text));
+            due
+        };
+        let again = vec![(7, "gresgen: ".to_owned() + AGAIN)];
+        let there = Ok(Verdict::There);
+        assert_eq!(told(&there, &[7], 100), again);
+        assert_eq!(told(&there, &[], 101), []);
+        // It is held again, and that is all that is known of it.
+        assert_eq!(told(&Ok(Verdict::Other(String::new())), &[7], 102), again);
+        assert_eq!(told(&Err(Cannot::Whole), &[], 103), []);
+        // What is due says it as well.
+        let whole = vec![(7, "gresgen: nothing is cut for it: it asks for whole nodes".to_owned())];
+        assert_eq!(told(&Err(Cannot::Whole), &[7], 108), whole);
+        assert_eq!(told(&Err(Cannot::Whole), &[7], 109), again);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use super::event::{Event, Kind};
 use super::figures::{Figures, keyword};
 use super::nodes::Nodes;
 use super::reach::{Errand, Outcome};
+use super::recall::Recall;
 use super::recount::Recount;
 use super::remarks::Remarks;
 use super::step::{self, Kept, Said, Site, Step};
@@ -62,6 +63,7 @@ struct Running<'a, 'b> {
     nodes: Nodes,
     kept: Kept<'a>,
     remarks: Remarks,
+    recall: Recall,
     recount: Recount,
     figures: Figures,
     published: (Figures, u64),
@@ -119,6 +121,7 @@ impl<'a, 'b> Running<'a, 'b> {
             nodes: Nodes::default(),
             kept,
             remarks: Remarks::default(),
+            recall: Recall::default(),
             recount: Recount::default(),
             figures: Figures::default(),
             published: Default::default(),
@@ -186,6 +189,7 @@ impl<'a, 'b> Running<'a, 'b> {
     fn set_back(&mut self, now: u64) {
         self.nodes.set_back(now);
         self.remarks.set_back(now);
+        self.recall.set_back(now);
         self.recount.set_back(now);
         (self.whole, self.silent_until, self.published.1) = (0, 0, 0);
     }
@@ -210,8 +214,8 @@ impl<'a, 'b> Running<'a, 'b> {
         let away: BTreeSet<String> = step::away(&answers).into_iter().map(str::to_owned).collect();
         away.iter().for_each(|node| self.nodes.is_away(node));
         let (policy, room) = (&self.service.site.policy, self.errands.room_for_orders());
-        let Step { orders, events, jobs, closed, counts } =
-            step::step(answers, &mut self.nodes, policy, &mut self.kept, room);
+        let Step { orders, events, jobs, again, closed, counts } =
+            step::step(answers, &mut self.nodes, policy, &mut self.kept, &self.recall, room);
         events.into_iter().for_each(|event| self.say(event));
         for (node, order) in orders {
             self.order(&node, order, now);
@@ -235,8 +239,9 @@ impl<'a, 'b> Running<'a, 'b> {
         for (_, said) in &jobs {
             *self.figures.waiting.entry(keyword(said)).or_default() += 1;
         }
-        if self.service.comments && now >= self.silent_until {
-            self.comment(&jobs, now);
+        self.recall.keep(jobs.iter().map(|(job, _)| job), now);
+        if now >= self.silent_until {
+            self.comment(&jobs, &again, now);
         }
     }
 

@@ -5,7 +5,7 @@ mod nodes;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
-use ::demand::{Array, Job, Node, Reason};
+use ::demand::{Array, Job, Node, Reason, Share};
 
 use super::answers::Answers;
 use super::stock::Kinds;
@@ -25,8 +25,12 @@ pub(crate) struct Waiting {
     pub(crate) wants: Vec<Wants>,
     /// Seconds for which it could have run.
     pub(crate) waited: u64,
+    /// Slurm holds it, or elements of it, because nothing was open of what it names ([`Reason::Held`]).
+    pub(crate) held: bool,
     /// As the decision takes it, or why it does not.
     pub(crate) demand: Result<Job, Cannot>,
+    /// Of a job that the decision does not take what it needs at least, each type on one node; `None` where that cannot be read.
+    pub(crate) least: Option<Vec<Share>>,
 }
 
 /// What a job wants on each of some nodes.
@@ -121,6 +125,7 @@ pub(crate) fn waiting(answers: &Answers, nodes: &[Node], kinds: &Kinds) -> (Vec<
             }
             job(id, &parts, &asks, &mut places, answers, &running)
         });
+        let least = if demand.is_err() { least(&parts, &mut places) } else { None };
         let (first, request) = parts[0];
         let Listing { uid, .. } = first.listing;
         found.push(Waiting {
@@ -129,10 +134,23 @@ pub(crate) fn waiting(answers: &Answers, nodes: &[Node], kinds: &Kinds) -> (Vec<
             user: users.entry(uid).or_insert_with(|| user(&first.listing)).clone(),
             wants: asks.map(|asks| asks.concat()).unwrap_or_default(),
             waited: waited(&parts, answers.now),
+            held: parts.iter().any(|(job, _)| Reason::says_held(&job.reason)),
             demand,
+            least,
         });
     }
     (found, places.sets)
+}
+
+/// What a job that the decision does not take needs at least.
+fn least(parts: &[(&Queued, &Request)], places: &mut Nodes<'_>) -> Option<Vec<Share>> {
+    let mut shares = Vec::new();
+    for (job, request) in parts {
+        let lists: Option<Vec<_>> = request.tres.iter().map(|text| listed(text)).collect();
+        let types = lists?.into_iter().flatten().filter(|(_, count)| *count > 0);
+        shares.extend(places.least(job.place.as_ref(), types)?);
+    }
+    Some(shares)
 }
 
 fn waited(parts: &[(&Queued, &Request)], now: u64) -> u64 {
@@ -158,6 +176,7 @@ fn job<'a>(
     }
     let reasons: Vec<Reason> = parts.iter().map(|(job, _)| Reason::from(job.reason.as_str())).collect();
     let other = reasons.iter().find(|reason| matches!(reason, Reason::Other(_)));
+    let held = reasons.iter().find(|reason| **reason == Reason::Held);
     let lacks = reasons.iter().find(|reason| **reason == Reason::Resources);
     let first = parts[0].0;
     let array = match first.elements {
@@ -173,7 +192,7 @@ fn job<'a>(
         shares,
         array,
         waited: waited(parts, answers.now),
-        reason: other.or(lacks).cloned().unwrap_or(Reason::Turn),
+        reason: other.or(held).or(lacks).cloned().unwrap_or(Reason::Turn),
     })
 }
 
