@@ -38,18 +38,22 @@ fn what_slurm_holds_for_what_was_cut_runs_when_it_is_there_again() {
         let whole = submit(&["-w", "n1", "--exclusive"]);
 
         let arbiter = node.arbiter("");
-        let was_held = |job: JobId| {
+        let times_held = |job: JobId| {
             let log = node.lab.read_file("/var/log/slurm/slurmctld.log").unwrap();
             let names = [format!("JobId={job} "), format!("JobId={job}_")];
-            let mut lines = log.lines().filter(|line| line.contains("non-runnable: "));
-            lines.any(|line| names.iter().any(|name| line.contains(name)))
+            let lines = log.lines().filter(|line| line.contains("non-runnable: "));
+            lines.filter(|line| names.iter().any(|name| line.contains(name))).count()
         };
-        for job in [commented, users[0], named, array, whole] {
+        let is_held = |job: JobId, times: usize| {
             node.waits_until(&format!("job {job} to be held"), || {
                 // slurmctld holds one for a node each time it looks, and looks when a job ends.
-                was_held(job) || node.lab.run(&["srun", "-w", "n2", "true"]).is_err()
+                times_held(job) >= times || node.lab.run(&["srun", "-w", "n2", "true"]).is_err()
             });
-        }
+        };
+        [commented, users[0], named, array, whole].into_iter().for_each(|job| is_held(job, 1));
+        // Half a minute after it began slurmctld itself looks again at all that it holds so, once (`node_features_updated` in
+        // `job_time_limit`, src/slurmctld/job_mgr.c).
+        [commented, users[0]].into_iter().for_each(|job| is_held(job, 2));
         assert_eq!([commented, users[0]].map(|job| node.reason_of(job)), ["BadConstraints"; 2], "{release}");
         let demand = node.gresgen(&["demand"]).must_be(0).stdout;
         assert!(demand.matches("held by Slurm: ").count() >= 2, "{release}: {demand}");

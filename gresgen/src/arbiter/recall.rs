@@ -11,6 +11,9 @@ use crate::demand::Waiting;
 /// Seconds for which a job is left alone after the first time, and at most.
 const PAUSES: (u64, u64) = (8, 600);
 
+/// Most jobs in one pass: slurmctld begins to schedule for each.
+const MOST: usize = 4;
+
 /// A job that was held for so long no more is held for another reason than before, in seconds.
 const FORGOTTEN: u64 = 120;
 
@@ -30,6 +33,14 @@ impl Recall {
     /// Whether a job is left alone now, should it be held.
     pub(super) fn rests(&self, job: u32, now: u64) -> bool {
         self.jobs.get(&job).is_some_and(|(at, pause)| now.saturating_sub(*at) < *pause)
+    }
+
+    /// Which of these jobs slurmctld is to look at now: those first that it was made to look at least often, so that nobody's jobs keep it
+    /// from others'.
+    pub(super) fn first(&self, mut jobs: Vec<u32>) -> Vec<u32> {
+        jobs.sort_by_key(|job| (self.jobs.get(job).map(|(_, pause)| *pause), *job));
+        jobs.truncate(MOST);
+        jobs
     }
 
     /// Slurmctld was made to look at a job.
@@ -82,6 +93,11 @@ mod tests {
         assert!(recall.rests(7, now + 549) && !recall.rests(7, now + 550));
         recall.keep([waiting(7, false)].iter(), now + 70);
         assert!(recall.jobs.is_empty());
+        for (job, times) in [(7, 2), (8, 1), (9, 3), (10, 1)] {
+            (0..times).for_each(|_| recall.looked(job, now));
+        }
+        assert_eq!(recall.first(vec![7, 8, 9, 10, 11]), [11, 8, 10, 7]);
+        recall = Recall::default();
         recall.looked(7, now);
         recall.keep([waiting(8, true)].iter(), now + 1);
         assert!(recall.jobs.is_empty(), "it waits no more");

@@ -21,7 +21,7 @@ pub(super) const AGAIN: &str = "what it asks for is open again, and Slurm was ma
 const STANDS: u64 = 5;
 
 /// Most jobs that are told something in one pass: slurmctld works for each.
-pub(super) const MOST: usize = 8;
+const MOST: usize = 8;
 
 /// What was said, by the number of the job.
 #[derive(Debug, Default)]
@@ -96,7 +96,9 @@ impl Remarks {
         let mut due = Vec::new();
         self.jobs.retain(|id, remark| {
             let waits = waits.contains(id);
-            if due.len() >= MOST {
+            // There is room for those in any case.
+            let room = if again.contains(id) { MOST } else { MOST.saturating_sub(again.len()) };
+            if due.len() >= room {
                 return true;
             }
             // What is cut for a job is told of one that has started on it, too.
@@ -352,6 +354,9 @@ mod tests {
         let first = due(&mut remarks, &hostile, 10);
         assert_eq!(first.len(), MOST);
         assert!(first.iter().all(|(_, text)| !text.contains('x') || !text.contains("AdminComment")));
+        let last: Vec<_> = hostile.iter().map(|(id, said)| (*id, said)).collect();
+        let last = remarks.due(&last, &[18, 19], 11, &TimeZone::UTC);
+        assert_eq!(last.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [8, 9, 10, 11, 12, 13, 18, 19]);
         assert_eq!(due(&mut remarks, &hostile, 11).len(), MOST);
         assert_eq!(due(&mut remarks, &hostile, 12).len(), 4);
     }

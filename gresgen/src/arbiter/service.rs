@@ -241,7 +241,7 @@ impl<'a, 'b> Running<'a, 'b> {
         }
         self.recall.keep(jobs.iter().map(|(job, _)| job), now);
         if now >= self.silent_until {
-            self.comment(&jobs, &again, now);
+            self.comment(&jobs, &self.recall.first(again), now);
         }
     }
 

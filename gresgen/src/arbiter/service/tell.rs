@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{AWAY, Running};
 use crate::arbiter::event::{Event, Kind};
-use crate::arbiter::remarks::{AGAIN, MOST, OURS};
+use crate::arbiter::remarks::{AGAIN, OURS};
 use crate::arbiter::step::Said;
 use crate::arbiter::wire::shown;
 use crate::demand::Waiting;
@@ -22,7 +22,7 @@ impl Running<'_, '_> {
             let said: Vec<(u32, &Said)> = jobs.iter().map(|(job, said)| (job.id, said)).collect();
             self.remarks.due(&said, again, now, &self.zone)
         } else {
-            again.iter().take(MOST).map(|job| (*job, String::new())).collect()
+            again.iter().map(|job| (*job, String::new())).collect()
         };
         if due.is_empty() {
             return;
