@@ -141,7 +141,7 @@ impl<'a> Look<'a> {
         let stale =
             |node: usize, gpu: usize, mask: u128| self.work.tables[node].desks[gpu].stale & mask == mask;
         let all_stale = |one: &Taken| one.gpus.iter().all(|&(gpu, mask)| stale(one.node, gpu, mask));
-        job.reason == Reason::Resources
+        matches!(job.reason, Reason::Resources | Reason::Held)
             && job.waited >= self.policy.grace
             && taken.iter().all(|(_, one)| all_stale(one))
     }

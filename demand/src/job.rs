@@ -74,6 +74,9 @@ pub enum Reason {
     Turn,
     /// Slurm has looked, and lacks what it asks for.
     Resources,
+    /// Slurm has looked while nothing was open of what it names, took it for one that can never run, and holds it until somebody
+    /// changes it.
+    Held,
     /// Something that no slice helps against: a limit, a hold, a dependency, a licence.
     Other(String),
 }
@@ -81,7 +84,8 @@ pub enum Reason {
 /// Reads the reason as `squeue` and `scontrol` print it (Slurm src/common/slurm_protocol_defs.c, `job_reason_string`). Where all
 /// nodes of a partition are down or drained, Slurm has a sentence instead and means `Resources`
 /// (src/slurmctld/job_scheduler.c); nodes by name that are not there are `ReqNodeNotAvail` with a list, and a request that only
-/// nodes could serve that are never up ends there, too.
+/// nodes could serve that are never up ends there, too. `BadConstraints` is what Slurm holds because no node that it may have could ever
+/// run it (`_schedule` in src/slurmctld/job_scheduler.c).
 impl From<&str> for Reason {
     fn from(text: &str) -> Self {
         let text = text.trim();
@@ -92,6 +96,7 @@ impl From<&str> for Reason {
         match text {
             "" | "None" | "Priority" => Reason::Turn,
             "Resources" | "ReqNodeNotAvail" => Reason::Resources,
+            HELD => Reason::Held,
             _ if text.starts_with("ReqNodeNotAvail,") || down(text) => Reason::Resources,
             // Elements of an array that wait for different things are one line, with all their reasons (`_merge_job_reason` in
             // src/squeue/print.c): slices help some of them.
@@ -99,8 +104,19 @@ impl From<&str> for Reason {
                 Reason::Resources
             }
             _ if text.split(',').any(|word| ["None", "Priority"].contains(&word.trim())) => Reason::Turn,
+            _ if Reason::says_held(text) => Reason::Held,
             _ => Reason::Other(text.to_owned()),
         }
+    }
+}
+
+/// What Slurm says of a job that it holds for [`Reason::Held`].
+const HELD: &str = "BadConstraints";
+
+impl Reason {
+    /// Whether Slurm says of a job, or of some elements of an array, that it holds it for [`Reason::Held`].
+    pub fn says_held(text: &str) -> bool {
+        text.split(',').any(|word| word.trim() == HELD)
     }
 }
 
@@ -123,6 +139,9 @@ mod tests {
             ("Resources,JobHeldAdmin,None", Reason::Resources),
             ("JobHeldAdmin,Priority", Reason::Turn),
             ("JobHeldAdmin,Dependency", Reason::Other("JobHeldAdmin,Dependency".into())),
+            ("BadConstraints", Reason::Held),
+            ("BadConstraints,JobHeldUser", Reason::Held),
+            ("BadConstraints,Resources", Reason::Resources),
             ("ReqNodeNotAvailable", Reason::Other("ReqNodeNotAvailable".into())),
             ("QOSMaxGRESPerUser", Reason::Other("QOSMaxGRESPerUser".into())),
             ("JobHeldUser", Reason::Other("JobHeldUser".into())),

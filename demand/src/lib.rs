@@ -24,6 +24,7 @@ pub mod job;
 mod masks;
 pub mod memory;
 mod offer;
+mod open;
 pub mod order;
 pub mod policy;
 mod region;
@@ -34,5 +35,6 @@ pub use cluster::{Cluster, Gpu, Instance, Model, ModelError, Node, Resources, St
 pub use decide::{Decision, decide};
 pub use job::{Array, Job, Reason, Share, Want};
 pub use memory::Memory;
+pub use open::is_open;
 pub use order::{Change, Cut, Instances, Order, Verdict};
 pub use policy::Policy;

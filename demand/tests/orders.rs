@@ -3,6 +3,8 @@
 
 #[path = "orders/course.rs"]
 mod course;
+#[path = "orders/held.rs"]
+mod held;
 #[path = "orders/judge.rs"]
 mod judge;
 #[path = "orders/steered.rs"]

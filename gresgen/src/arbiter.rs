@@ -17,6 +17,7 @@ mod event;
 mod figures;
 mod nodes;
 mod reach;
+mod recall;
 mod recount;
 mod remarks;
 mod service;

@@ -21,7 +21,7 @@ use mig::Placement;
 
 pub(crate) use answers::Answers;
 pub(crate) use sheet::{Known, Sheet, Sheets};
-pub(crate) use stock::{Stock, take};
+pub(crate) use stock::{Kinds, Stock, take};
 pub(crate) use wants::{Cannot, Waiting, Wants, is_on_request, waiting};
 
 /// What one look says.

@@ -14,6 +14,7 @@ mod counts;
 mod demand;
 mod drain;
 mod fence;
+mod held;
 mod here;
 mod init;
 mod jobs;

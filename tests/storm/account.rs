@@ -50,6 +50,8 @@ pub(crate) struct Tally {
     pub(crate) misled: BTreeSet<JobId>,
     /// Jobs whose srun found no slurmctld, while none was there.
     pub(crate) unreached: usize,
+    /// Times that slurmctld held a job, since nothing was open of what it may have.
+    pub(crate) held: usize,
 }
 
 /// What ran, in words.
@@ -68,12 +70,13 @@ impl std::fmt::Display for Tally {
             unheard,
             misled,
             unreached,
+            held,
         } = self;
         let misled = misled.len();
         write!(
             out,
             "{jobs} jobs, {completed} completed, {cancelled} cancelled, {restarts} begun anew, {forgotten} forgotten by a slurmctld \
-             that was killed, {cut_off} cut off by a slurmd that was, {unheard} started before their node had registered ({misled} of them misled), {unreached} whose srun found no slurmctld; {tasks} tasks, {whole} of them to their end, denied {denied} devices"
+             that was killed, {cut_off} cut off by a slurmd that was, {unheard} started before their node had registered ({misled} of them misled), {unreached} whose srun found no slurmctld, {held} times one was held; {tasks} tasks, {whole} of them to their end, denied {denied} devices"
         )
     }
 }

@@ -18,6 +18,17 @@ pub(crate) struct Form {
     pub(crate) jobs: usize,
 }
 
+impl Form {
+    /// Whether each of its jobs is on one node, and it is no heterogeneous one.
+    pub(crate) fn is_of_one_node(&self) -> bool {
+        !self.arguments.is_empty() && !self.arguments.iter().any(|argument| argument == "-N2")
+    }
+
+    pub(crate) fn names_a_node(&self) -> bool {
+        self.arguments.iter().any(|argument| argument.starts_with("--nodelist="))
+    }
+}
+
 /// What of a form a seed chooses.
 struct Choice {
     kind: &'static str,

@@ -18,6 +18,12 @@ const QUEUE: usize = 7;
 /// Longest a task keeps what it has, in seconds.
 const LONGEST: u64 = 4;
 
+/// Of jobs on one node one in so many names it. Slurm holds some of these, and nobody but the arbiter ends that.
+const NAMED: u64 = 3;
+
+/// What Slurm says of a request that the nodes which it may have could never serve as they are.
+const NOTHING_OPEN: &str = "Requested node configuration is not available";
+
 /// What Slurm says while it cannot be asked; such a submission is made again.
 pub(crate) const AWAY: [&str; 6] = [
     "Unable to contact",
@@ -49,7 +55,10 @@ pub(crate) fn submit(fleet: &Fleet, preempt: bool, count: u64, seed: u64, submit
             sleep(Duration::from_millis(200));
             continue;
         }
-        let form = if done == 0 { forms::first() } else { forms::any(&mut random, LONGEST) };
+        let mut form = if done == 0 { forms::first() } else { forms::any(&mut random, LONGEST) };
+        if done > 0 && form.is_of_one_node() && random.below(NAMED) == 0 {
+            form.arguments.push(format!("--nodelist={}", random.of(fleet.nodes())));
+        }
         let low = random.below(3) == 0 && preempt;
         let user = if random.below(3) == 0 { User::Root } else { User::Alice };
         // Also for what PreemptMode=REQUEUE starts again, which would write over what was said before.
@@ -71,6 +80,8 @@ pub(crate) fn submit(fleet: &Fleet, preempt: bool, count: u64, seed: u64, submit
             Err(error) if AWAY.iter().any(|away| error.to_string().contains(away)) => {
                 sleep(Duration::from_millis(500))
             }
+            // One that names a node, of which nothing is open there now.
+            Err(error) if form.names_a_node() && error.to_string().contains(NOTHING_OPEN) => {}
             Err(error) => {
                 submitted.lock().unwrap().rejected.push(format!("{:?}: {error}", form.arguments));
                 done += 1;

@@ -82,6 +82,8 @@ pub(crate) fn judge(
     let mut tally =
         Tally { jobs: submitted.jobs.values().map(|(_, form)| form.jobs).sum(), ..Tally::default() };
     let log = fleet.lab.read_file("/var/log/slurm/slurmctld.log").unwrap_or_default();
+    tally.held =
+        log.lines().filter(|line| line.contains("schedule: ") && line.contains(" non-runnable: ")).count();
     let mut lost = if ctld_killed { Lost::of(&log) } else { Lost::default() };
     for node in fleet.nodes() {
         lost.cut_off.extend(cut_off(&fleet.lab.read_file(&format!("/var/log/slurm/slurmd-{node}.log"))?));

@@ -1,6 +1,6 @@
 //! Which of the idle instances Slurm is let take.
 
-use demand::{Cluster, Decision, Instance, Job, Order, Policy, State, Verdict, decide};
+use demand::{Cluster, Decision, Instance, Job, Order, Policy, Reason, State, Verdict, decide};
 
 use super::{at, busy, cluster, idle, job, node, small};
 
@@ -199,6 +199,14 @@ fn beside_a_job_that_names_nodes_all_is_planned_as_slurm_does() {
     named.shares[0].set = 1;
     assert_eq!(closed(&look(&cluster, &[job(1, "7g.40gb", 1, 1), named])), [""; 0]);
     assert_eq!(closed(&look(&cluster, &[job(1, "7g.40gb", 1, 2)])), [""; 0]);
+    // Neither is beside one of which is not known which it may have.
+    let other = |profile: &str| {
+        let mut job = Job { reason: Reason::Other("x".into()), ..job(2, profile, 1, u32::MAX) };
+        job.shares[0].set = usize::MAX;
+        job
+    };
+    let beside = |other| closed(&look(&cluster, &[job(1, "7g.40gb", 1, 1), other])).len();
+    assert_eq!((beside(other("7g.40gb")), beside(other("3g.20gb"))), (0, 2));
     let off = Policy { steer: false, ..policy() };
     assert_eq!(closed(&decide(&cluster, &[job(1, "7g.40gb", 1, 1)], &off, NOW)), [""; 0]);
 }

@@ -15,6 +15,9 @@ use crate::slurm::hostlist;
 /// Begins every comment of ours.
 pub(super) const OURS: &str = "gresgen: ";
 
+/// What is told of a job that Slurm holds and would not if it looked.
+pub(super) const AGAIN: &str = "what it asks for is open again, and Slurm was made to look at it again";
+
 /// Seconds for which a verdict has to stand before it is told. A cut is told at once.
 const STANDS: u64 = 5;
 
@@ -87,8 +90,15 @@ impl Remarks {
         self.jobs.values_mut().for_each(|remark| remark.since = remark.since.min(now));
     }
 
-    /// Takes in what is said of all jobs that wait.
-    pub(super) fn take(&mut self, jobs: &[(u32, &Result<Verdict, Cannot>)], now: u64, zone: &TimeZone) {
+    /// Takes in what is said of all jobs that wait. Those in `again` are told something in any case, which makes slurmctld look at them
+    /// again.
+    pub(super) fn take(
+        &mut self,
+        jobs: &[(u32, &Result<Verdict, Cannot>)],
+        again: &[u32],
+        now: u64,
+        zone: &TimeZone,
+    ) {
         for (id, said) in jobs {
             let Some((text, at_once)) = says(said, zone) else {
                 // One that was told nothing is told nothing. A cut under way is told of until it is answered.
@@ -107,6 +117,15 @@ impl Remarks {
                 _ => {}
             }
             remark.next(Word { text, at_once, lasting: false }, now);
+        }
+        for job in again {
+            let remark = self.jobs.entry(*job).or_default();
+            if remark.due(true, now).is_some() {
+                remark.next.at_once = true;
+            } else {
+                remark.told = Word::default();
+                remark.next(Word::at_once(AGAIN.to_owned()), now);
+            }
         }
         self.waiting = jobs.iter().map(|(id, _)| *id).collect();
         let Remarks { jobs, waiting } = self;
@@ -250,7 +269,7 @@ mod tests {
 
     fn due(remarks: &mut Remarks, said: &[(u32, Result<Verdict, Cannot>)], now: u64) -> Vec<(u32, String)> {
         let jobs: Vec<_> = said.iter().map(|(id, said)| (*id, said)).collect();
-        remarks.take(&jobs, now, &TimeZone::UTC);
+        remarks.take(&jobs, &[], now, &TimeZone::UTC);
         let due = remarks.due(now);
         assert!(due.len() <= MOST, "{due:?}");
         assert_eq!(remarks.due(now), due, "nobody was told yet");
@@ -318,6 +337,28 @@ mod tests {
         let there = [(8, Ok(Verdict::There))];
         assert_eq!(due(&mut remarks, &there, 112), [(8, "gresgen: cut for it on n1".to_owned())]);
         assert_eq!(due(&mut remarks, &there, 120), []);
+    }
+
+    #[test]
+    fn a_job_that_slurm_is_to_look_at_again_is_told_something_in_any_case() {
+        let mut remarks = Remarks::default();
+        let mut told = |said: &Result<Verdict, Cannot>, again: &[u32], now| {
+            remarks.take(&[(7, said)], again, now, &TimeZone::UTC);
+            let due = remarks.due(now);
+            due.iter().for_each(|(job, text)| remarks.told(*job, text));
+            due
+        };
+        let again = vec![(7, "gresgen: ".to_owned() + AGAIN)];
+        let there = Ok(Verdict::There);
+        assert_eq!(told(&there, &[7], 100), again);
+        assert_eq!(told(&there, &[], 101), []);
+        // It is held again, and that is all that is known of it.
+        assert_eq!(told(&Ok(Verdict::Other(String::new())), &[7], 102), again);
+        assert_eq!(told(&Err(Cannot::Whole), &[], 103), []);
+        // What is due says it as well.
+        let whole = vec![(7, "gresgen: nothing is cut for it: it asks for whole nodes".to_owned())];
+        assert_eq!(told(&Err(Cannot::Whole), &[7], 108), whole);
+        assert_eq!(told(&Err(Cannot::Whole), &[7], 109), again);
     }
 
     #[test]
@@ -486,6 +527,10 @@ mod tests {
         let first = due(&mut remarks, &hostile, 10);
         assert_eq!(first.len(), MOST);
         assert!(first.iter().all(|(_, text)| !text.contains('x') || !text.contains("AdminComment")));
+        let last: Vec<_> = hostile.iter().map(|(id, said)| (*id, said)).collect();
+        remarks.take(&last, &[18, 19], 11, &TimeZone::UTC);
+        let ids: Vec<u32> = remarks.due(11).into_iter().map(|(id, _)| id).collect();
+        assert_eq!(ids, [18, 19, 8, 9, 10, 11, 12, 13]);
         assert_eq!(due(&mut remarks, &hostile, 11).len(), MOST);
         assert_eq!(due(&mut remarks, &hostile, 12).len(), 4);
     }

@@ -17,6 +17,7 @@ use super::event::{Event, Kind};
 use super::figures::{Figures, keyword};
 use super::nodes::Nodes;
 use super::reach::{Errand, Outcome};
+use super::recall::Recall;
 use super::recount::Recount;
 use super::remarks::Remarks;
 use super::step::{self, Kept, Said, Site, Step};
@@ -61,6 +62,7 @@ struct Running<'a, 'b> {
     nodes: Nodes,
     kept: Kept<'a>,
     remarks: Remarks,
+    recall: Recall,
     recount: Recount,
     figures: Figures,
     published: (Figures, u64),
@@ -120,6 +122,7 @@ impl<'a, 'b> Running<'a, 'b> {
             nodes: Nodes::default(),
             kept,
             remarks: Remarks::default(),
+            recall: Recall::default(),
             recount: Recount::default(),
             figures: Figures::default(),
             published: Default::default(),
@@ -187,6 +190,7 @@ impl<'a, 'b> Running<'a, 'b> {
     fn set_back(&mut self, now: u64) {
         self.nodes.set_back(now);
         self.remarks.set_back(now);
+        self.recall.set_back(now);
         self.recount.set_back(now);
         (self.whole, self.silent_until, self.published.1) = (0, 0, 0);
     }
@@ -211,8 +215,8 @@ impl<'a, 'b> Running<'a, 'b> {
         let away: BTreeSet<String> = step::away(&answers).into_iter().map(str::to_owned).collect();
         self.nodes.are_away(&away);
         let (policy, room) = (&self.service.site.policy, self.errands.room_for_orders());
-        let Step { orders, events, jobs, closed, counts } =
-            step::step(answers, &mut self.nodes, policy, &mut self.kept, room);
+        let Step { orders, events, jobs, again, closed, counts } =
+            step::step(answers, &mut self.nodes, policy, &mut self.kept, &self.recall, room);
         events.into_iter().for_each(|event| self.say(event));
         for (node, order) in orders {
             self.order(&node, order, now);
@@ -236,7 +240,8 @@ impl<'a, 'b> Running<'a, 'b> {
         for (_, said) in &jobs {
             *self.figures.waiting.entry(keyword(said)).or_default() += 1;
         }
-        self.comment(&jobs, now);
+        self.recall.keep(jobs.iter().map(|(job, _)| job), now);
+        self.comment(&jobs, &self.recall.first(again), now);
     }
 
     fn order(&mut self, node: &str, order: NodeOrder, now: u64) {

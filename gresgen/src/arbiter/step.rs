@@ -2,15 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ::demand::{Cluster, Gpu, Instance, Instances, Job, Memory, Node, Order, Policy, State, Verdict};
-use mig::Placement;
+use ::demand::{
+    Cluster, Gpu, Instance, Instances, Job, Memory, Node, Order, Policy, Reason, Resources, Share, State,
+    Verdict, Want, is_open,
+};
+use mig::{Placement, Profile};
 
 use super::event::Event;
 use super::nodes::{Age, Nodes};
+use super::recall::Recall;
 use super::recount::Counts;
 use super::wire::{Changes, NodeOrder, shown};
 use crate::config::Config;
-use crate::demand::{self, Answers, Cannot, Sheets, Stock, Waiting, is_on_request};
+use crate::demand::{self, Answers, Cannot, Kinds, Sheets, Stock, Waiting, is_on_request};
 use crate::inventory::Inventory;
 use crate::site::is_of_order;
 use crate::slurm::control::NodeView;
@@ -49,6 +53,8 @@ pub(super) struct Step {
     pub(super) jobs: Vec<(Waiting, Said)>,
     /// Something is closed on some node.
     pub(super) closed: bool,
+    /// Jobs that slurmctld holds and would not hold if it looked at them now.
+    pub(super) again: Vec<u32>,
     /// What slurmctld counts in use and no job has.
     pub(super) counts: Counts,
 }
@@ -80,6 +86,7 @@ pub(super) fn step(
     nodes: &mut Nodes,
     policy: &Policy,
     kept: &mut Kept<'_>,
+    recall: &Recall,
     room: usize,
 ) -> Step {
     let now = answers.now;
@@ -113,7 +120,12 @@ pub(super) fn step(
     }
     let (waiting, sets) = demand::waiting(&answers, &stock, &kinds);
     let mut cluster = Cluster { models, nodes: stock, sets };
-    let jobs: Vec<Job> = waiting.iter().filter_map(|job| job.demand.as_ref().ok().cloned()).collect();
+    let held = waiting.iter().filter(|job| job.held && !recall.rests(job.id, now));
+    step.again = held.filter(|job| would_wait(&cluster, job)).map(|job| job.id).collect();
+    let mut jobs: Vec<Job> = waiting.iter().filter_map(|job| asked(job, recall, now)).collect();
+    if policy.steer {
+        jobs.extend(waiting.iter().filter(|job| job.demand.is_err()).map(|job| choiceless(job, &kinds)));
+    }
     let (mut verdicts, mut free) = (Vec::new(), None);
     let mut cut_for: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     // Elements of an array on one node each need nothing of each other.
@@ -185,6 +197,45 @@ pub(super) fn step(
     };
     step.jobs = waiting.into_iter().map(said).collect();
     step
+}
+
+/// Whether slurmctld, if it looked now, would have a job that it holds wait for its turn.
+fn would_wait(cluster: &Cluster, job: &Waiting) -> bool {
+    match (&job.demand, &job.least) {
+        (Ok(demand), _) => is_open(cluster, demand),
+        (Err(_), Some(least)) => is_open(cluster, &unlooked(job, least.clone())),
+        (Err(_), None) => false,
+    }
+}
+
+/// A job as the decision takes it. One that slurmctld has held again, though all was open for it, is served by nothing for a while.
+fn asked(job: &Waiting, recall: &Recall, now: u64) -> Option<Job> {
+    let mut demand = job.demand.as_ref().ok()?.clone();
+    if demand.reason == Reason::Held && recall.rests(job.id, now) {
+        demand.reason = Reason::Other("BadConstraints".to_owned());
+    }
+    Some(demand)
+}
+
+/// A job that is not looked at, as one that may have no other nodes than it needs: nothing is closed beside it that it may wait for.
+/// Where that cannot be read, it may be anything.
+fn choiceless(job: &Waiting, kinds: &Kinds) -> Job {
+    let share = |want: Vec<Want>| {
+        let resources = Resources::default();
+        Share { want, nodes: u32::MAX, set: usize::MAX, resources }
+    };
+    let wants: BTreeSet<Profile> = kinds.values().flat_map(BTreeMap::keys).copied().collect();
+    let any = || wants.iter().map(|profile| vec![Want { profile: Some(*profile), count: 1 }]).collect();
+    let wants: Vec<Vec<Want>> = match &job.least {
+        Some(least) => least.iter().map(|share| share.want.clone()).collect(),
+        None => any(),
+    };
+    unlooked(job, wants.into_iter().map(share).collect())
+}
+
+fn unlooked(job: &Waiting, shares: Vec<Share>) -> Job {
+    let reason = Reason::Other("not looked at".to_owned());
+    Job { id: job.id.to_string(), shares, array: None, waited: job.waited, reason }
 }
 
 /// Why a node is not what it was taken for where its configuration is not the one here.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::rc::Rc;
 
-use ::demand::{Array, Job, Node, Reason, Verdict};
+use ::demand::{Array, Job, Node, Reason, Share, Verdict};
 
 use super::answers::Answers;
 use super::stock::Kinds;
@@ -30,8 +30,12 @@ pub(crate) struct Waiting {
     pub(crate) wants: Vec<Wants>,
     /// Seconds for which it could have run.
     pub(crate) waited: u64,
+    /// Slurm holds it, or elements of it, because nothing was open of what it names ([`Reason::Held`]).
+    pub(crate) held: bool,
     /// As the decision takes it, or why it does not.
     pub(crate) demand: Result<Job, Cannot>,
+    /// Of a job that the decision does not take what it needs at least, each type on one node; `None` where that cannot be read.
+    pub(crate) least: Option<Vec<Share>>,
     /// Nodes that it may have and the decision does not know.
     absent: Rc<Absent>,
 }
@@ -40,6 +44,13 @@ impl Waiting {
     /// What is said where none of the nodes that are known can ever serve it.
     pub(crate) fn never(&self) -> Verdict {
         self.absent.verdict().unwrap_or(Verdict::Never)
+    }
+
+    /// One of which nothing more is known.
+    #[cfg(test)]
+    pub(crate) fn unread(id: u32, held: bool) -> Self {
+        let (shown, user, wants, demand) = (id.to_string(), String::new(), Vec::new(), Err(Cannot::Request));
+        Waiting { id, shown, user, wants, waited: 0, held, demand, least: None, absent: Rc::default() }
     }
 }
 
@@ -141,6 +152,7 @@ pub(crate) fn waiting(answers: &Answers, nodes: &[Node], kinds: &Kinds) -> (Vec<
             job(id, &parts, &asks, &mut places, answers, &running)
         });
         let absent = asks.as_ref().map(|asks| others.of(&parts, asks)).unwrap_or_default();
+        let least = if demand.is_err() { least(&parts, &mut places) } else { None };
         let (first, request) = parts[0];
         let Listing { uid, .. } = first.listing;
         found.push(Waiting {
@@ -149,11 +161,24 @@ pub(crate) fn waiting(answers: &Answers, nodes: &[Node], kinds: &Kinds) -> (Vec<
             user: users.entry(uid).or_insert_with(|| user(&first.listing)).clone(),
             wants: asks.map(|asks| asks.concat()).unwrap_or_default(),
             waited: waited(&parts, answers.now),
+            held: parts.iter().any(|(job, _)| Reason::says_held(&job.reason)),
             demand,
             absent,
+            least,
         });
     }
     (found, places.sets)
+}
+
+/// What a job that the decision does not take needs at least.
+fn least(parts: &[(&Queued, &Request)], places: &mut Nodes<'_>) -> Option<Vec<Share>> {
+    let mut shares = Vec::new();
+    for (job, request) in parts {
+        let lists: Option<Vec<_>> = request.tres.iter().map(|text| listed(text)).collect();
+        let types = lists?.into_iter().flatten().filter(|(_, count)| *count > 0);
+        shares.extend(places.least(job.place.as_ref(), types)?);
+    }
+    Some(shares)
 }
 
 fn waited(parts: &[(&Queued, &Request)], now: u64) -> u64 {
@@ -181,6 +206,7 @@ fn job<'a>(
     }
     let reasons: Vec<Reason> = parts.iter().map(|(job, _)| Reason::from(job.reason.as_str())).collect();
     let other = reasons.iter().find(|reason| matches!(reason, Reason::Other(_)));
+    let held = reasons.iter().find(|reason| **reason == Reason::Held);
     let lacks = reasons.iter().find(|reason| **reason == Reason::Resources);
     let first = parts[0].0;
     let array = match first.elements {
@@ -196,7 +222,7 @@ fn job<'a>(
         shares,
         array,
         waited: waited(parts, answers.now),
-        reason: other.or(reserved.as_ref()).or(lacks).cloned().unwrap_or(Reason::Turn),
+        reason: other.or(reserved.as_ref()).or(held).or(lacks).cloned().unwrap_or(Reason::Turn),
     })
 }
 

@@ -1,3 +1,5 @@
+mod held;
+
 use std::collections::BTreeMap;
 
 use super::super::reach::{Errand, Outcome};
@@ -61,7 +63,7 @@ fn stepped_with(room: usize, answers: Answers, nodes: &mut Nodes) -> Step {
     let names = Names::new(&config.slurm.types).unwrap();
     let layout = Some((&config, "first"));
     let site = Site { settings: &config.slurm, names, layout, policy: Policy::default() };
-    step(answers, nodes, &site.policy, &mut Kept::new(&site), room)
+    step(answers, nodes, &site.policy, &mut Kept::new(&site), &Recall::default(), room)
 }
 
 /// n1 after one look.

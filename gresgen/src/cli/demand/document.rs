@@ -96,7 +96,7 @@ pub(super) fn report(look: &Look, now: u64) -> Report {
             verdict: keyword(said),
             nodes,
             until,
-            says: says(said, now),
+            says: says(job, said, now),
         }
     };
     let places = |places: &[Placement]| {

@@ -5,12 +5,23 @@ use mig::Placement;
 
 use super::super::paint::{Cell, Painted, Role, table};
 use super::super::screen;
-use crate::demand::{Cut, Look, Said, Wants};
+use crate::demand::{Cut, Look, Said, Waiting, Wants};
 use crate::slurm::hostlist::fold;
 use crate::words::span;
 
-/// What a user understands. Nothing is done here, so it says what would be.
-pub(super) fn says(said: &Said, now: u64) -> String {
+/// What a user understands of a job.
+pub(super) fn says(job: &Waiting, said: &Said, now: u64) -> String {
+    match said {
+        Said::Decided(Verdict::There | Verdict::NotStarted(_)) if job.held => {
+            "held by Slurm, though what it names is open again".to_owned()
+        }
+        _ if job.held => format!("held by Slurm: {}", decided(said, now)),
+        _ => decided(said, now),
+    }
+}
+
+/// What was decided. Nothing is done here, so it says what would be.
+fn decided(said: &Said, now: u64) -> String {
     let in_time = |until: &u64| format!("in at most {}", span(until.saturating_sub(now)));
     let verdict = match said {
         Said::Cannot(why) => return why.to_string(),
@@ -67,7 +78,7 @@ pub(super) fn text(look: &Look, now: u64) -> Painted {
             _ => Role::Plain,
         };
         let cells = [shown, job.user.clone(), wants(&job.wants), span(job.waited)].map(Cell::from);
-        rows.push(cells.into_iter().chain([Cell::new(role, says(said, now))]).collect());
+        rows.push(cells.into_iter().chain([Cell::new(role, says(job, said, now))]).collect());
     }
     if look.jobs.is_empty() {
         text.push("no job waits for GPUs\n");

@@ -124,6 +124,35 @@ impl<'a> Nodes<'a> {
         Ok((shares, parts.any(is_short)))
     }
 
+    /// Types of a request, each on one of the nodes that it names, or on any. None where no node has one of them; `None` where a
+    /// count is none.
+    pub(super) fn least<'b>(
+        &mut self,
+        place: Option<&Place>,
+        types: impl Iterator<Item = (&'b str, u64)>,
+    ) -> Option<Vec<Share>> {
+        let named = place.and_then(|place| list(&place.required)).filter(|names| !names.is_empty());
+        let may = named.map_or_else(|| vec![true; self.views.len()], |names| self.marked(&names));
+        let mut shares = Vec::new();
+        for (name, count) in types {
+            let count = u32::try_from(count).ok()?;
+            let profiles: Vec<Option<Profile>> = match self.types.get(name) {
+                Some(profiles) => profiles.iter().map(|(profile, _)| Some(*profile)).collect(),
+                None if name.is_empty() => vec![None],
+                None => return Some(Vec::new()),
+            };
+            let set = self.set((0..may.len()).filter(|node| may[*node]).collect());
+            let share = |profile| Share {
+                want: vec![Want { profile, count }],
+                nodes: 1,
+                set,
+                resources: Resources::default(),
+            };
+            shares.extend(profiles.into_iter().map(share));
+        }
+        Some(shares)
+    }
+
     fn find(&mut self, open: Open<'a>, place: &Place, types: &[String]) -> Result<Found, Cannot> {
         let mut may = self.allowed(open, place)?;
         let mut profiles = Vec::new();

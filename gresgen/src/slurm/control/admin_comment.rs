@@ -1,4 +1,4 @@
-//! What operators write on jobs (scontrol(1), AdminComment).
+//! What operators write on jobs (scontrol(1), AdminComment), and changes of jobs that change nothing.
 
 use std::collections::BTreeMap;
 
@@ -36,6 +36,29 @@ impl Control {
     pub(crate) fn set_admin_comment(self, job: u32, text: &str) -> Result<(), SlurmError> {
         run("scontrol", &["update", &format!("JobId={job}"), &format!("AdminComment={text}")]).map(drop)
     }
+
+    /// Has slurmctld take a job for one that was changed, by giving it the nice value that it has. An array whose elements have several is
+    /// left alone.
+    ///
+    /// # Errors
+    /// [`SlurmError`].
+    pub(crate) fn touch(self, job: u32) -> Result<(), SlurmError> {
+        let id = job.to_string();
+        let said = run("squeue", &["--all", "--local", "-h", "-r", "-t", "all", "-j", &id, "-o", "%y"])?;
+        match only(&said) {
+            Some(nice) => {
+                run("scontrol", &["update", &format!("JobId={id}"), &format!("Nice={nice}")]).map(drop)
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// The number that every line is.
+fn only(said: &str) -> Option<i64> {
+    let mut all = said.lines().map(|line| line.trim().parse::<i64>().ok());
+    let first = all.next()??;
+    all.all(|other| other == Some(first)).then_some(first)
 }
 
 /// A user may write what looks like a comment, so whatever looks like one counts: that makes his own job one that is left alone,
@@ -55,6 +78,14 @@ fn is_free(record: &str, ours: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_all_elements_have_is_theirs() {
+        let cases = [("0\n", Some(0)), ("-5\n-5\n", Some(-5)), ("0\n5\n", None), ("\n", None), ("", None)];
+        for (said, due) in cases {
+            assert_eq!(only(said), due, "{said:?}");
+        }
+    }
 
     #[test]
     fn a_comment_of_an_operator_is_seen_whatever_a_user_writes() {
