@@ -9,7 +9,7 @@
 use mig::Profile;
 
 use super::{Asked, Look};
-use crate::job::Share;
+use crate::job::{Job, Reason, Share};
 use crate::order::{Order, Verdict};
 
 /// A job that has waited less is left to Slurm's plans: most get what they wait for sooner, and an order costs something.
@@ -32,12 +32,18 @@ impl Look<'_> {
         profiles.dedup();
         for profile in profiles {
             let wants = |share: &&Share| share.want.iter().any(|want| want.profile == Some(profile));
-            let mut shares = jobs.clone().flat_map(|asked| &asked.job.shares).filter(wants);
+            let mut wanted = jobs
+                .clone()
+                .map(|asked| asked.job)
+                .filter(|job| job.shares.iter().any(|share| wants(&share)));
             let sets: Vec<bool> =
                 self.work.cluster.sets.iter().map(|set| self.is_all(set, profile)).collect();
             let of = |share: &Share| self.work.cluster.sets.get(share.set).map_or(0, Vec::len);
             let has_choice = |share: &Share| of(share) > share.nodes as usize && sets[share.set];
-            if shares.all(has_choice) {
+            // Slurm holds again what it holds already, while nothing of it is open.
+            let may_lose =
+                |job: &Job| job.reason != Reason::Held && job.shares.iter().filter(wants).all(has_choice);
+            if wanted.all(may_lose) {
                 self.close_busy(profile);
             }
         }

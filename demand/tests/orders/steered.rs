@@ -199,6 +199,9 @@ fn beside_a_job_that_names_nodes_all_is_planned_as_slurm_does() {
     named.shares[0].set = 1;
     assert_eq!(closed(&look(&cluster, &[job(1, "7g.40gb", 1, 1), named])), [""; 0]);
     assert_eq!(closed(&look(&cluster, &[job(1, "7g.40gb", 1, 2)])), [""; 0]);
+    // Slurm holds one without a catalog already: for that one nothing stays closed.
+    let held = Job { reason: Reason::Held, ..job(1, "7g.40gb", 1, 1) };
+    assert_eq!(closed(&look(&cluster, &[held])), [""; 0]);
     // Neither is beside one of which is not known which it may have.
     let other = |profile: &str| {
         let mut job = Job { reason: Reason::Other("x".into()), ..job(2, profile, 1, u32::MAX) };

@@ -35,17 +35,31 @@ impl Recall {
         self.jobs.get(&job).is_some_and(|(at, pause)| now.saturating_sub(*at) < *pause)
     }
 
-    /// Which of these jobs slurmctld is to look at now: those first that it was made to look at least often, so that nobody's jobs keep it
-    /// from others'.
-    pub(super) fn first(&self, mut jobs: Vec<u32>) -> Vec<u32> {
-        jobs.sort_by_key(|job| (self.jobs.get(job).map(|(_, pause)| *pause), *job));
-        jobs.truncate(MOST);
-        jobs
+    /// Whether it was held again before, so that nothing says that Slurm, which has yet to look at it, holds it no more.
+    pub(super) fn doubts(&self, job: u32, now: u64) -> bool {
+        self.rests(job, now) && self.jobs.get(&job).is_some_and(|(_, pause)| *pause > PAUSES.0)
+    }
+
+    /// Which of these jobs slurmctld is to look at now, each with its user: those first that it was made to look at least often, and of
+    /// each user one before another's second.
+    pub(super) fn first(&self, mut jobs: Vec<(String, u32)>) -> Vec<u32> {
+        jobs.sort_by_key(|(_, job)| (self.jobs.get(job).map(|(_, pause)| *pause), *job));
+        let mut before: BTreeMap<&str, usize> = BTreeMap::new();
+        let turns = jobs.iter().map(|(user, job)| {
+            let turn = before.entry(user).or_default();
+            *turn += 1;
+            (*turn, *job)
+        });
+        let mut turns: Vec<(usize, u32)> = turns.collect();
+        turns.sort_by_key(|(turn, _)| *turn);
+        turns.into_iter().take(MOST).map(|(_, job)| job).collect()
     }
 
     /// Slurmctld was made to look at a job.
     pub(super) fn looked(&mut self, job: u32, now: u64) {
-        let pause = self.jobs.get(&job).map_or(PAUSES.0, |(_, pause)| pause.saturating_mul(2).min(PAUSES.1));
+        // One that might have been looked at long before was held because nothing was open, which is no fault of it.
+        let again = self.jobs.get(&job).filter(|(at, pause)| now.saturating_sub(*at) < pause + FORGOTTEN);
+        let pause = again.map_or(PAUSES.0, |(_, pause)| pause.saturating_mul(2).min(PAUSES.1));
         self.jobs.insert(job, (now, pause));
     }
 
@@ -90,7 +104,15 @@ mod tests {
         for (job, times) in [(7, 2), (8, 1), (9, 3), (10, 1)] {
             (0..times).for_each(|_| recall.looked(job, now));
         }
-        assert_eq!(recall.first(vec![7, 8, 9, 10, 11]), [11, 8, 10, 7]);
+        let of =
+            |user: &str, jobs: &[u32]| jobs.iter().map(|job| (user.to_owned(), *job)).collect::<Vec<_>>();
+        assert_eq!(recall.first(of("a", &[7, 8, 9, 10, 11])), [11, 8, 10, 7]);
+        // Who has many keeps nobody from his turn.
+        let many = [of("a", &[21, 22, 23, 24, 25]), of("b", &[9]), of("c", &[30])].concat();
+        assert_eq!(recall.first(many), [21, 30, 9, 22]);
+        // It lay for long because nothing was open.
+        recall.looked(9, now + 32 + FORGOTTEN);
+        assert!(!recall.rests(9, now + 32 + FORGOTTEN + PAUSES.0));
         recall = Recall::default();
         recall.looked(7, now);
         recall.keep([Waiting::unread(8, true)].iter(), now + 1);

@@ -30,6 +30,8 @@ pub(super) struct Remarks {
     jobs: BTreeMap<u32, Remark>,
     /// Jobs that waited in the last pass.
     waiting: BTreeSet<u32>,
+    /// Of these those that are told nothing.
+    silent: BTreeSet<u32>,
 }
 
 #[derive(Debug, Default)]
@@ -90,15 +92,16 @@ impl Remarks {
         self.jobs.values_mut().for_each(|remark| remark.since = remark.since.min(now));
     }
 
-    /// Takes in what is said of all jobs that wait. Those in `again` are told something in any case, which makes slurmctld look at them
-    /// again.
+    /// Takes in what is said of all jobs that wait. Of those that slurmctld holds it looks again at the ones that are told something: so
+    /// the first of these are told it in any case, and the others nothing.
     pub(super) fn take(
         &mut self,
         jobs: &[(u32, &Result<Verdict, Cannot>)],
-        again: &[u32],
+        (again, silent): (&[u32], BTreeSet<u32>),
         now: u64,
         zone: &TimeZone,
     ) {
+        self.silent = silent;
         for (id, said) in jobs {
             let Some((text, at_once)) = says(said, zone) else {
                 // One that was told nothing is told nothing. A cut under way is told of until it is answered.
@@ -128,7 +131,7 @@ impl Remarks {
             }
         }
         self.waiting = jobs.iter().map(|(id, _)| *id).collect();
-        let Remarks { jobs, waiting } = self;
+        let Remarks { jobs, waiting, .. } = self;
         jobs.retain(|id, remark| {
             let waits = waiting.contains(id);
             waits || !remark.being_cut.is_empty() || remark.due(waits, now).is_some()
@@ -139,6 +142,9 @@ impl Remarks {
     /// has stood for the longest time. It is due again until it was [`told`](Self::told).
     pub(super) fn due(&self, now: u64) -> Vec<(u32, String)> {
         let due = |(id, remark): (&u32, &Remark)| {
+            if self.silent.contains(id) {
+                return None;
+            }
             let text = remark.due(self.waiting.contains(id), now)?;
             Some((!remark.next.at_once, remark.since, *id, text))
         };
@@ -269,7 +275,7 @@ mod tests {
 
     fn due(remarks: &mut Remarks, said: &[(u32, Result<Verdict, Cannot>)], now: u64) -> Vec<(u32, String)> {
         let jobs: Vec<_> = said.iter().map(|(id, said)| (*id, said)).collect();
-        remarks.take(&jobs, &[], now, &TimeZone::UTC);
+        remarks.take(&jobs, (&[], BTreeSet::new()), now, &TimeZone::UTC);
         let due = remarks.due(now);
         assert!(due.len() <= MOST, "{due:?}");
         assert_eq!(remarks.due(now), due, "nobody was told yet");
@@ -343,7 +349,7 @@ mod tests {
     fn a_job_that_slurm_is_to_look_at_again_is_told_something_in_any_case() {
         let mut remarks = Remarks::default();
         let mut told = |said: &Result<Verdict, Cannot>, again: &[u32], now| {
-            remarks.take(&[(7, said)], again, now, &TimeZone::UTC);
+            remarks.take(&[(7, said)], (again, BTreeSet::new()), now, &TimeZone::UTC);
             let due = remarks.due(now);
             due.iter().for_each(|(job, text)| remarks.told(*job, text));
             due
@@ -359,6 +365,28 @@ mod tests {
         let whole = vec![(7, "gresgen: nothing is cut for it: it asks for whole nodes".to_owned())];
         assert_eq!(told(&Err(Cannot::Whole), &[7], 108), whole);
         assert_eq!(told(&Err(Cannot::Whole), &[7], 109), again);
+    }
+
+    /// Slurm looks again at one that is told something.
+    #[test]
+    fn a_job_that_slurm_holds_is_told_nothing_else() {
+        let mut remarks = Remarks::default();
+        let kept = Ok(Verdict::Cordon { nodes: vec!["n1".into()], until: None });
+        let mut told = |said: &Result<Verdict, Cannot>, held: bool, again: &[u32], now| {
+            let silent = if held { [7].into() } else { BTreeSet::new() };
+            remarks.take(&[(7, said)], (again, silent), now, &TimeZone::UTC);
+            let due = remarks.due(now);
+            due.iter().for_each(|(job, text)| remarks.told(*job, text));
+            due
+        };
+        assert_eq!(told(&kept, false, &[], 0), []);
+        assert_eq!(told(&kept, false, &[], 5).len(), 1);
+        for now in [6, 20, 60] {
+            assert_eq!(told(&Ok(Verdict::Behind), true, &[], now), []);
+            assert_eq!(told(&Ok(Verdict::Other("BadConstraints".into())), true, &[], now + 6), []);
+        }
+        assert_eq!(told(&Ok(Verdict::There), false, &[7], 80), [(7, "gresgen: ".to_owned() + AGAIN)]);
+        assert_eq!(told(&Ok(Verdict::Other("BadConstraints".into())), true, &[], 90), []);
     }
 
     #[test]
@@ -528,7 +556,7 @@ mod tests {
         assert_eq!(first.len(), MOST);
         assert!(first.iter().all(|(_, text)| !text.contains('x') || !text.contains("AdminComment")));
         let last: Vec<_> = hostile.iter().map(|(id, said)| (*id, said)).collect();
-        remarks.take(&last, &[18, 19], 11, &TimeZone::UTC);
+        remarks.take(&last, (&[18, 19], BTreeSet::new()), 11, &TimeZone::UTC);
         let ids: Vec<u32> = remarks.due(11).into_iter().map(|(id, _)| id).collect();
         assert_eq!(ids, [18, 19, 8, 9, 10, 11, 12, 13]);
         assert_eq!(due(&mut remarks, &hostile, 11).len(), MOST);

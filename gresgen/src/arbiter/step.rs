@@ -53,8 +53,8 @@ pub(super) struct Step {
     pub(super) jobs: Vec<(Waiting, Said)>,
     /// Something is closed on some node.
     pub(super) closed: bool,
-    /// Jobs that slurmctld holds and would not hold if it looked at them now.
-    pub(super) again: Vec<u32>,
+    /// Jobs that slurmctld holds and would not hold if it looked at them now, each with its user.
+    pub(super) again: Vec<(String, u32)>,
     /// What slurmctld counts in use and no job has.
     pub(super) counts: Counts,
 }
@@ -121,7 +121,7 @@ pub(super) fn step(
     let (waiting, sets) = demand::waiting(&answers, &stock, &kinds);
     let mut cluster = Cluster { models, nodes: stock, sets };
     let held = waiting.iter().filter(|job| job.held && !recall.rests(job.id, now));
-    step.again = held.filter(|job| would_wait(&cluster, job)).map(|job| job.id).collect();
+    step.again = held.filter(|job| would_wait(&cluster, job)).map(|job| (job.user.clone(), job.id)).collect();
     let mut jobs: Vec<Job> = waiting.iter().filter_map(|job| asked(job, recall, now)).collect();
     if policy.steer {
         jobs.extend(waiting.iter().filter(|job| job.demand.is_err()).map(|job| choiceless(job, &kinds)));
@@ -211,7 +211,12 @@ fn would_wait(cluster: &Cluster, job: &Waiting) -> bool {
 /// A job as the decision takes it. One that slurmctld has held again, though all was open for it, is served by nothing for a while.
 fn asked(job: &Waiting, recall: &Recall, now: u64) -> Option<Job> {
     let mut demand = job.demand.as_ref().ok()?.clone();
-    if demand.reason == Reason::Held && recall.rests(job.id, now) {
+    let rests = match demand.reason {
+        Reason::Held => recall.rests(job.id, now),
+        Reason::Turn => recall.doubts(job.id, now),
+        _ => false,
+    };
+    if rests {
         demand.reason = Reason::Other("BadConstraints".to_owned());
     }
     Some(demand)

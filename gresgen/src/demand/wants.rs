@@ -16,7 +16,7 @@ use crate::slurm::control::{Listing, NodeView, Partition, Queued, Request, liste
 use crate::slurm::jobs::user;
 pub(crate) use absent::is_on_request;
 use absent::{Absent, Others};
-use nodes::Nodes;
+use nodes::{LeftOut, Nodes};
 
 /// A job that waits for GPUs. A heterogeneous one is one.
 #[derive(Clone, Debug)]
@@ -38,19 +38,23 @@ pub(crate) struct Waiting {
     pub(crate) least: Option<Vec<Share>>,
     /// Nodes that it may have and the decision does not know.
     absent: Rc<Absent>,
+    /// Nodes that it may have are reserved for others before it would have to end.
+    reserved: bool,
 }
 
 impl Waiting {
     /// What is said where none of the nodes that are known can ever serve it.
     pub(crate) fn never(&self) -> Verdict {
-        self.absent.verdict().unwrap_or(Verdict::Never)
+        let reserved = (self.reserved || self.absent.reserved).then(|| Verdict::Other(RESERVED.to_owned()));
+        self.absent.verdict().or(reserved).unwrap_or(Verdict::Never)
     }
 
     /// One of which nothing more is known.
     #[cfg(test)]
     pub(crate) fn unread(id: u32, held: bool) -> Self {
         let (shown, user, wants, demand) = (id.to_string(), String::new(), Vec::new(), Err(Cannot::Request));
-        Waiting { id, shown, user, wants, waited: 0, held, demand, least: None, absent: Rc::default() }
+        let absent = Rc::default();
+        Waiting { id, shown, user, wants, waited: 0, held, demand, least: None, absent, reserved: false }
     }
 }
 
@@ -151,6 +155,8 @@ pub(crate) fn waiting(answers: &Answers, nodes: &[Node], kinds: &Kinds) -> (Vec<
             }
             job(id, &parts, &asks, &mut places, answers, &running)
         });
+        let reserved = demand.as_ref().is_ok_and(|(_, left_out): &(Job, LeftOut)| left_out.any);
+        let demand = demand.map(|(job, _)| job);
         let absent = asks.as_ref().map(|asks| others.of(&parts, asks)).unwrap_or_default();
         let least = if demand.is_err() { least(&parts, &mut places) } else { None };
         let (first, request) = parts[0];
@@ -165,6 +171,7 @@ pub(crate) fn waiting(answers: &Answers, nodes: &[Node], kinds: &Kinds) -> (Vec<
             demand,
             absent,
             least,
+            reserved,
         });
     }
     (found, places.sets)
@@ -176,7 +183,7 @@ fn least(parts: &[(&Queued, &Request)], places: &mut Nodes<'_>) -> Option<Vec<Sh
     for (job, request) in parts {
         let lists: Option<Vec<_>> = request.tres.iter().map(|text| listed(text)).collect();
         let types = lists?.into_iter().flatten().filter(|(_, count)| *count > 0);
-        shares.extend(places.least(job.place.as_ref(), types)?);
+        shares.extend(places.least(job.place.as_ref()?, types)?);
     }
     Some(shares)
 }
@@ -196,14 +203,15 @@ fn job<'a>(
     places: &mut Nodes<'a>,
     answers: &Answers,
     running: &HashMap<u32, u32>,
-) -> Result<Job, Cannot> {
-    let (mut shares, mut reserved) = (Vec::new(), None);
+) -> Result<(Job, LeftOut), Cannot> {
+    let (mut shares, mut left_out) = (Vec::new(), LeftOut::default());
     for ((job, request), asks) in parts.iter().zip(asks) {
         let place = job.place.as_ref().ok_or(Cannot::Nodes)?;
-        let (more, is_reserved) = places.shares(job, request, place, asks, answers.counts_memory)?;
+        let (more, out) = places.shares(job, request, place, asks, answers.counts_memory)?;
         shares.extend(more);
-        reserved = reserved.or(is_reserved.then(|| Reason::Other(RESERVED.to_owned())));
+        left_out = LeftOut { any: left_out.any || out.any, lacks: left_out.lacks || out.lacks };
     }
+    let reserved = left_out.lacks.then(|| Reason::Other(RESERVED.to_owned()));
     let reasons: Vec<Reason> = parts.iter().map(|(job, _)| Reason::from(job.reason.as_str())).collect();
     let other = reasons.iter().find(|reason| matches!(reason, Reason::Other(_)));
     let held = reasons.iter().find(|reason| **reason == Reason::Held);
@@ -217,13 +225,8 @@ fn job<'a>(
         None if first.shown.contains('[') => return Err(Cannot::Array),
         None => None,
     };
-    Ok(Job {
-        id: id.to_string(),
-        shares,
-        array,
-        waited: waited(parts, answers.now),
-        reason: other.or(reserved.as_ref()).or(held).or(lacks).cloned().unwrap_or(Reason::Turn),
-    })
+    let reason = other.or(reserved.as_ref()).or(held).or(lacks).cloned().unwrap_or(Reason::Turn);
+    Ok((Job { id: id.to_string(), shares, array, waited: waited(parts, answers.now), reason }, left_out))
 }
 
 /// Why a job waits for which there are not nodes enough before a reservation.

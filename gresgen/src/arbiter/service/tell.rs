@@ -23,7 +23,9 @@ impl Running<'_, '_> {
         }
         let due = if self.service.comments {
             let said: Vec<(u32, &Said)> = jobs.iter().map(|(job, said)| (job.id, said)).collect();
-            self.remarks.take(&said, again, now, &self.zone);
+            let held = jobs.iter().filter(|(job, _)| job.held && !again.contains(&job.id));
+            let held = held.map(|(job, _)| job.id).collect();
+            self.remarks.take(&said, (again, held), now, &self.zone);
             self.remarks.due(now)
         } else {
             again.iter().map(|job| (*job, String::new())).collect()
@@ -47,8 +49,7 @@ impl Running<'_, '_> {
         if due.is_empty() {
             return;
         }
-        due.iter().filter(|(job, _)| again.contains(job)).for_each(|(job, _)| self.recall.looked(*job, now));
-        if let Err(error) = self.tell(due, again) {
+        if let Err(error) = self.tell(due, again, now) {
             let pause = if error.is_denied() { NO_COMMENTS } else { AWAY.as_secs() };
             self.silent_until = now + pause;
             let what = shown(&error.to_string());
@@ -60,7 +61,7 @@ impl Running<'_, '_> {
     }
 
     /// Those that could not be told for want of slurmctld are due again.
-    fn tell(&mut self, due: &[(u32, String)], again: &[u32]) -> Result<(), SlurmError> {
+    fn tell(&mut self, due: &[(u32, String)], again: &[u32], now: u64) -> Result<(), SlurmError> {
         let control = Control::connect()?;
         let jobs: Vec<u32> = due.iter().map(|(job, _)| *job).collect();
         let free = if self.service.comments { control.may_comment(&jobs, OURS)? } else { BTreeMap::new() };
@@ -86,6 +87,9 @@ impl Running<'_, '_> {
                     self.say(event(&format!("is told nothing: {}", shown(&error.to_string()))));
                 }
                 Err(error) => return Err(error),
+            }
+            if again.contains(job) {
+                self.recall.looked(*job, now);
             }
             self.remarks.told(*job, text);
         }

@@ -154,6 +154,19 @@ fn what_a_node_that_is_not_known_could_do_is_not_ruled_out() {
         .filter(|view| view.name == "n2")
         .for_each(|view| view.partitions = vec!["other".into()]);
     assert_eq!(*said(&stepped(other, &mut nodes), 3), Ok(Verdict::Never));
+    // One that is reserved is again there after that, known or not.
+    for node in ["n1", "n2"] {
+        let mut other = pair(now);
+        let job = other.queued.iter_mut().find(|job| job.listing.id == 3).unwrap();
+        job.place.as_mut().unwrap().required = node.into();
+        other.reservations.push(Reservation {
+            name: "maintenance".into(),
+            nodes: Some(vec![node.into()]),
+            ..Reservation::default()
+        });
+        let Ok(Verdict::Other(why)) = said(&stepped(other, &mut nodes), 3).clone() else { panic!("{node}") };
+        assert!(why.contains("are reserved"), "{why}");
+    }
     // What it asks for is none of its types.
     let mut other = pair(now);
     let n2 = other.nodes.iter_mut().find(|view| view.name == "n2").unwrap();

@@ -21,6 +21,8 @@ pub(super) struct Absent {
     /// They take no jobs.
     out: Vec<String>,
     unseen: Vec<String>,
+    /// Others are reserved for other jobs.
+    pub(super) reserved: bool,
 }
 
 impl Absent {
@@ -35,8 +37,8 @@ impl Absent {
 pub(super) struct Others<'a> {
     views: &'a [&'a NodeView],
     nodes: Nodes<'a>,
-    /// By the sets that a job may have.
-    found: HashMap<BTreeSet<usize>, Rc<Absent>>,
+    /// By the sets that a job may have, and whether something is left out of these.
+    found: HashMap<(BTreeSet<usize>, bool), Rc<Absent>>,
 }
 
 impl<'a> Others<'a> {
@@ -68,21 +70,23 @@ impl<'a> Others<'a> {
         if self.views.is_empty() {
             return Rc::default();
         }
-        let mut sets = BTreeSet::new();
+        let (mut sets, mut reserved) = (BTreeSet::new(), false);
         for ((job, request), asks) in parts.iter().zip(asks) {
             let Some(place) = &job.place else { continue };
-            let (shares, _) = self.nodes.shares(job, request, place, asks, false).unwrap_or_default();
+            let (shares, left_out) = self.nodes.shares(job, request, place, asks, false).unwrap_or_default();
             sets.extend(shares.iter().map(|share| share.set));
+            reserved |= left_out.any;
         }
-        if let Some(found) = self.found.get(&sets) {
+        let key = (sets, reserved);
+        if let Some(found) = self.found.get(&key) {
             return Rc::clone(found);
         }
-        let numbers: BTreeSet<usize> = sets.iter().flat_map(|set| &self.nodes.sets[*set]).copied().collect();
+        let numbers: BTreeSet<usize> = key.0.iter().flat_map(|set| &self.nodes.sets[*set]).copied().collect();
         let views = numbers.into_iter().map(|number| self.views[number]);
         let (unseen, out): (Vec<&NodeView>, Vec<&NodeView>) = views.partition(|view| view.takes_jobs());
         let [out, unseen] = [out, unseen].map(|views| views.iter().map(|view| view.name.clone()).collect());
-        let found = Rc::new(Absent { out, unseen });
-        self.found.insert(sets, Rc::clone(&found));
+        let found = Rc::new(Absent { out, unseen, reserved });
+        self.found.insert(key, Rc::clone(&found));
         found
     }
 }

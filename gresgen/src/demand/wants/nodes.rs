@@ -32,6 +32,15 @@ type Open<'a> = (&'a [String], &'a str, &'a str, Last);
 /// A node, and whether it is reserved for others.
 type Opened = (usize, bool);
 
+/// What is left out of a job's nodes because it is reserved for others.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct LeftOut {
+    /// There is some.
+    pub(super) any: bool,
+    /// Without it there are too few nodes.
+    pub(super) lacks: bool,
+}
+
 /// Nodes of a job.
 #[derive(Clone, Debug)]
 struct Found {
@@ -69,7 +78,7 @@ impl<'a> Nodes<'a> {
         }
     }
 
-    /// A part of a job: what it wants, of nodes that it may have; and whether there would be enough of them if none was reserved.
+    /// A part of a job: what it wants, of nodes that it may have; and what is left out of these.
     pub(super) fn shares(
         &mut self,
         job: &'a Queued,
@@ -77,7 +86,7 @@ impl<'a> Nodes<'a> {
         place: &'a Place,
         asks: &[Wants],
         counts_memory: bool,
-    ) -> Result<(Vec<Share>, bool), Cannot> {
+    ) -> Result<(Vec<Share>, LeftOut), Cannot> {
         let last = self.reserved.last(job.lasts);
         let open = (&job.partitions[..], request.features.as_str(), place.reservation.as_str(), last);
         let names = asks.iter().flat_map(|wants| &wants.types).map(|(name, _)| name.clone()).collect();
@@ -121,18 +130,18 @@ impl<'a> Nodes<'a> {
             let left = self.sets[set].len();
             left < wanted && left + reserved >= wanted
         };
-        Ok((shares, parts.any(is_short)))
+        Ok((shares, LeftOut { any: reserved != [0, 0], lacks: parts.any(is_short) }))
     }
 
     /// Types of a request, each on one of the nodes that it names, or on any. None where no node has one of them; `None` where a
     /// count is none.
     pub(super) fn least<'b>(
         &mut self,
-        place: Option<&Place>,
+        place: &Place,
         types: impl Iterator<Item = (&'b str, u64)>,
     ) -> Option<Vec<Share>> {
-        let named = place.and_then(|place| list(&place.required)).filter(|names| !names.is_empty());
-        let may = named.map_or_else(|| vec![true; self.views.len()], |names| self.marked(&names));
+        let named = list(&place.required)?;
+        let may = if named.is_empty() { vec![true; self.views.len()] } else { self.marked(&named) };
         let mut shares = Vec::new();
         for (name, count) in types {
             let count = u32::try_from(count).ok()?;
