@@ -111,7 +111,7 @@ impl From<&str> for Reason {
 }
 
 /// What Slurm says of a job that it holds for [`Reason::Held`].
-const HELD: &str = "BadConstraints";
+pub const HELD: &str = "BadConstraints";
 
 impl Reason {
     /// Whether Slurm says of a job, or of some elements of an array, that it holds it for [`Reason::Held`].

@@ -67,7 +67,8 @@ pub(crate) fn check(
         let holder = holder.to_string();
         let part = |job: &str| job != holder && probes.iter().any(|probe| job >= probe.job.as_str());
         let alone = !case.arguments.contains("--array");
-        // Elements of an array begin and end while another reads one file after the other: one may be gone when it is read.
+        // Elements of an array begin and end while another reads one file after the other. The file of one that begins is empty for a
+        // moment: readers see it so or whole (`Directory::create`).
         let is_other = |owner: &[String]| {
             !alone
                 && owner.first().is_none_or(|job| *job != probe.job && probes.iter().any(|p| p.job == *job))

@@ -217,7 +217,7 @@ fn asked(job: &Waiting, recall: &Recall, now: u64) -> Option<Job> {
         _ => false,
     };
     if rests {
-        demand.reason = Reason::Other("BadConstraints".to_owned());
+        demand.reason = Reason::Other(::demand::job::HELD.to_owned());
     }
     Some(demand)
 }
